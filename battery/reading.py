@@ -1,0 +1,170 @@
+"""The reading contract: columns, types, flags and reasons that every part of the pipeline shares.
+
+A *reading* is one row that a cycler recorded. Names keep the cycler's own, lower-cased, so that
+the published queries run verbatim. This module knows no Kafka, no Bytewax and no storage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum
+from typing import Final
+
+import pyarrow as pa
+
+SCHEMA_VERSION: Final = "1"
+"""Value of the `schema-version` header of every message."""
+
+ARROW: Final = "application/vnd.apache.arrow.stream"
+"""`content-type` of many readings of one cell as one Arrow IPC stream."""
+
+JSON: Final = "application/json"
+"""`content-type` of one reading as an object, or of an array of them."""
+
+_TIMESTAMP: Final = pa.timestamp("us")
+
+READING: Final = pa.schema(
+    [
+        pa.field("cell_id", pa.string(), nullable=False),
+        pa.field("test_id", pa.string(), nullable=False),
+        pa.field("source_file", pa.string()),
+        pa.field("data_point", pa.int64(), nullable=False),
+        pa.field("test_time(s)", pa.float64(), nullable=False),
+        pa.field("date_time", _TIMESTAMP),
+        pa.field("step_time(s)", pa.float64()),
+        pa.field("step_index", pa.int32(), nullable=False),
+        pa.field("cycle_index", pa.int32(), nullable=False),
+        pa.field("current(a)", pa.float64(), nullable=False),
+        pa.field("voltage(v)", pa.float64(), nullable=False),
+        pa.field("charge_capacity(ah)", pa.float64()),
+        pa.field("discharge_capacity(ah)", pa.float64()),
+        pa.field("charge_energy(wh)", pa.float64()),
+        pa.field("discharge_energy(wh)", pa.float64()),
+        pa.field("dv/dt(v/s)", pa.float64()),
+        pa.field("internal_resistance(ohm)", pa.float64()),
+        pa.field("is_fc_data", pa.int32()),
+        pa.field("ac_impedance(ohm)", pa.float64()),
+        pa.field("aci_phase_angle(deg)", pa.float64()),
+        pa.field("temperature(c)", pa.float64()),
+    ]
+)
+"""One reading as a producer sends it. Charge current is positive; `date_time` is the cycler's wall
+clock in its own zone; the four counters accumulate over a test. A field that is not nullable is
+required of every reading."""
+
+READING_NULLABLE: Final = pa.schema([field.with_nullable(True) for field in READING])
+"""`READING` before validation: same names and types, anything may be null."""
+
+REQUIRED: Final = tuple(field.name for field in READING if not field.nullable)
+"""Columns without which a reading is quarantined as `missing_value`."""
+
+OPTIONAL: Final = (
+    "dv/dt(v/s)",
+    "internal_resistance(ohm)",
+    "is_fc_data",
+    "ac_impedance(ohm)",
+    "aci_phase_angle(deg)",
+    "temperature(c)",
+)
+"""Auxiliary channels: an unusable value there costs the value (it lands as NULL, flagged), not the
+reading. A dead thermocouple must not destroy a good voltage."""
+
+COUNTERS: Final = (
+    "charge_capacity(ah)",
+    "discharge_capacity(ah)",
+    "charge_energy(wh)",
+    "discharge_energy(wh)",
+)
+"""The cycler's accumulating counters, in ampere-hours and watt-hours."""
+
+LANDED: Final = pa.schema(
+    [
+        *READING,
+        pa.field("quality", pa.int32(), nullable=False),
+        pa.field("streamed_at", _TIMESTAMP, nullable=False),
+        pa.field("kafka_partition", pa.int32(), nullable=False),
+        pa.field("kafka_offset", pa.int64(), nullable=False),
+        pa.field("kafka_row", pa.int32(), nullable=False),
+    ]
+)
+"""A row of `battery_ts_cleaned`: a reading, its quality flags, the broker's time stamp (UTC) and its
+lineage; (topic, partition, offset, row) identifies a reading."""
+
+QUARANTINED: Final = pa.schema(
+    [
+        pa.field("topic_id", pa.string(), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("row_count", pa.int32(), nullable=False),
+        pa.field("cell_id", pa.string()),
+        pa.field("source_file", pa.string()),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string()),
+        pa.field("payload", pa.string()),
+    ]
+)
+"""A row of `battery_quarantine`: `row_count` readings from `row` on that were refused for one `reason`."""
+
+
+class Reason(StrEnum):
+    """Why a reading is in `battery_quarantine` and not in `battery_ts_cleaned`."""
+
+    UNDECODABLE = "undecodable"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    MISSING_VALUE = "missing_value"
+    NOT_A_NUMBER = "not_a_number"
+    NOT_FINITE = "not_finite"
+    OUT_OF_RANGE = "out_of_range"
+    DUPLICATE = "duplicate"
+    TIME_BACKWARDS = "time_backwards"
+
+
+class Quality(IntFlag):
+    """What pre-cleaning noticed about a reading it kept; 0 = nothing."""
+
+    SPIKE = 1
+    """The voltage leaves the course of its step for this one sample."""
+    TEMPERATURE_SPIKE = 2
+    """The temperature does."""
+    GAP = 4
+    """Readings are missing before this one: data points skipped, or more than an hour without any."""
+    COUNTER_RESET = 8
+    """A capacity or energy counter fell within the test: the cycler started it anew."""
+    CLOCK_JUMP = 16
+    """The wall clock moved more than a minute differently from the test clock since the row before."""
+    CYCLE_BACKWARDS = 32
+    """The cycle index fell within the test."""
+    VALUE_DROPPED = 64
+    """An auxiliary channel held no usable number; that value landed as NULL."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Closed interval of values that an instrument can report at all."""
+
+    low: float
+    high: float
+
+
+INSTRUMENT_RANGE: Final = {
+    "data_point": Range(0, 2**53),
+    "test_time(s)": Range(0, 1e9),
+    "step_time(s)": Range(0, 1e9),
+    "step_index": Range(0, 1e6),
+    "cycle_index": Range(0, 1e7),
+    "current(a)": Range(-2_000, 2_000),
+    "voltage(v)": Range(-10, 10),
+    "charge_capacity(ah)": Range(-1e6, 1e6),
+    "discharge_capacity(ah)": Range(-1e6, 1e6),
+    "charge_energy(wh)": Range(-1e6, 1e6),
+    "discharge_energy(wh)": Range(-1e6, 1e6),
+    "dv/dt(v/s)": Range(-1e6, 1e6),
+    "internal_resistance(ohm)": Range(0, 1e6),
+    "is_fc_data": Range(0, 1),
+    "ac_impedance(ohm)": Range(0, 1e6),
+    "aci_phase_angle(deg)": Range(-360, 360),
+    "temperature(c)": Range(-200, 1_400),
+}
+"""Limits of the instrument, never of the protocol: a single-cell channel ends at 10 V whichever way
+it is wired, a type K thermocouple at 1,372 degC. Over 4.2 V or under 2.7 V is ordinary data."""

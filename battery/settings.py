@@ -1,0 +1,106 @@
+"""Settings, read from the environment and `.env`; a bad one fails at start and names the variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from battery.errors import BatteryError
+
+SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+
+
+class Settings(BaseSettings):
+    """Every knob of the pipeline; `.env.example` lists them with comments."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: str | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca_location: Path | None = None
+    kafka_consumer_group: str = "battery"
+
+    battery_topic: str = Field("battery_topic", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    battery_topic_partitions: Annotated[int, Field(ge=1, le=1024)] = 1
+
+    object_store: str = "file://data/objects"
+    minio_endpoint: str | None = None
+    minio_access_key: str | None = None
+    minio_secret_key: SecretStr | None = None
+    minio_secure: bool = True
+
+    warehouse: str = "data/battery.duckdb"
+    motherduck_token: SecretStr | None = None
+    warehouse_lock_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
+
+    recovery_dir: Path = Path("data/recovery")
+    commit_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    commit_max_rows: Annotated[int, Field(ge=1)] = 500_000
+    lanes: Annotated[int, Field(ge=1, le=64)] = 1
+    window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+
+    download_dir: Path = Path("data/downloads")
+    zip_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024**3
+    log_format: Literal["console", "json"] = "console"
+
+    @field_validator("object_store")
+    @classmethod
+    def _known_store(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme not in {"file", "s3"} or not rest.strip("/"):
+            raise ValueError("must be file://FOLDER or s3://BUCKET")
+        return value
+
+    @field_validator("warehouse")
+    @classmethod
+    def _known_warehouse(cls, value: str) -> str:
+        if value.startswith("md:"):
+            if not value.removeprefix("md:"):
+                raise ValueError("must name a database, such as md:battery_db")
+        elif not value or value == ":memory:":
+            raise ValueError("must be the path of a DuckDB file or md:DATABASE; tables in memory would not outlive a commit")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.object_store.startswith("s3://"):
+            needed = {
+                "MINIO_ENDPOINT": self.minio_endpoint,
+                "MINIO_ACCESS_KEY": self.minio_access_key,
+                "MINIO_SECRET_KEY": self.minio_secret_key,
+            }
+            absent = [name for name, value in needed.items() if not value]
+            if absent:
+                raise ValueError(f"OBJECT_STORE={self.object_store} needs {', '.join(absent)}")
+        if self.warehouse.startswith("md:") and not self.motherduck_token:
+            raise ValueError(
+                f"WAREHOUSE={self.warehouse} needs MOTHERDUCK_TOKEN; make one in the MotherDuck settings, or use a file such as data/battery.duckdb"
+            )
+        if "SASL" in self.kafka_security_protocol and not (self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            )
+        return self
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        BatteryError: a variable is invalid or contradicts another; names each of them, never a secret's value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        complaints = []
+        for fault in error.errors(include_input=False, include_url=False):
+            variable = "_".join(str(part) for part in fault["loc"]).upper()
+            message = fault["msg"].removeprefix("Value error, ")
+            complaints.append(f"{variable}: {message}" if variable else message)
+        raise BatteryError(f"invalid settings: {'; '.join(complaints)}") from None

@@ -1,0 +1,1 @@
+"""From workbooks to the event log: reading, data sets, simulation and publishing."""

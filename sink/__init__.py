@@ -1,0 +1,1 @@
+"""The landing: objects, warehouse, and the sink that commits both exactly once."""

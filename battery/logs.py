@@ -27,7 +27,9 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 def configure_logging(log_format: Literal["console", "json"] = "console", *, debug: bool = False) -> None:
     """Send structured log lines to stderr; stdout is for a command's own result."""
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[

@@ -64,7 +64,9 @@ class Settings(BaseSettings):
             if not value.removeprefix("md:"):
                 raise ValueError("must name a database, such as md:battery_db")
         elif not value or value == ":memory:":
-            raise ValueError("must be the path of a DuckDB file or md:DATABASE; tables in memory would not outlive a commit")
+            raise ValueError(
+                "must be the path of a DuckDB file or md:DATABASE; tables in memory would not outlive a commit"
+            )
         return value
 
     @model_validator(mode="after")
@@ -82,7 +84,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"WAREHOUSE={self.warehouse} needs MOTHERDUCK_TOKEN; make one in the MotherDuck settings, or use a file such as data/battery.duckdb"
             )
-        if "SASL" in self.kafka_security_protocol and not (self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password):
+        if "SASL" in self.kafka_security_protocol and not (
+            self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
+        ):
             raise ValueError(
                 f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
             )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, WrappedLogger
 
 _SECRET_NAME = re.compile(r"password|secret|token|access_key", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"((?:motherduck_token|password|secret_key|token)=)[^&\s'\";]+", re.IGNORECASE)

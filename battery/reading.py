@@ -160,9 +160,9 @@ INSTRUMENT_RANGE: Final = {
     "charge_energy(wh)": Range(-1e6, 1e6),
     "discharge_energy(wh)": Range(-1e6, 1e6),
     "dv/dt(v/s)": Range(-1e6, 1e6),
-    "internal_resistance(ohm)": Range(0, 1e6),
+    "internal_resistance(ohm)": Range(0, 1e4),
     "is_fc_data": Range(0, 1),
-    "ac_impedance(ohm)": Range(0, 1e6),
+    "ac_impedance(ohm)": Range(0, 1e4),
     "aci_phase_angle(deg)": Range(-360, 360),
     "temperature(c)": Range(-200, 1_400),
 }

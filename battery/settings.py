@@ -10,8 +10,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from battery.errors import BatteryError
 
-SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-
 
 class Settings(BaseSettings):
     """Every knob of the pipeline; `.env.example` lists them with comments."""
@@ -26,7 +24,7 @@ class Settings(BaseSettings):
     kafka_ssl_ca_location: Path | None = None
     kafka_consumer_group: str = "battery"
 
-    battery_topic: str = Field("battery_topic", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    battery_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "battery_topic"
     battery_topic_partitions: Annotated[int, Field(ge=1, le=1024)] = 1
 
     object_store: str = "file://data/objects"
@@ -47,6 +45,7 @@ class Settings(BaseSettings):
 
     download_dir: Path = Path("data/downloads")
     zip_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024**3
+    stream_until_end: bool = False
     log_format: Literal["console", "json"] = "console"
 
     @field_validator("object_store")
@@ -82,13 +81,15 @@ class Settings(BaseSettings):
                 raise ValueError(f"OBJECT_STORE={self.object_store} needs {', '.join(absent)}")
         if self.warehouse.startswith("md:") and not self.motherduck_token:
             raise ValueError(
-                f"WAREHOUSE={self.warehouse} needs MOTHERDUCK_TOKEN; make one in the MotherDuck settings, or use a file such as data/battery.duckdb"
+                f"WAREHOUSE={self.warehouse} needs MOTHERDUCK_TOKEN; make one in the MotherDuck settings, "
+                "or use a file such as data/battery.duckdb"
             )
         if "SASL" in self.kafka_security_protocol and not (
             self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
         ):
             raise ValueError(
-                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs "
+                "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
             )
         return self
 

@@ -1,0 +1,308 @@
+"""What a message's value holds: columns of the contract's types, and a named fault for all that does not fit.
+
+Reading never raises for a single value. A whole column is brought to its type at once; only where that
+fails is it read value by value, to find the rows at fault and keep the others.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from battery.reading import OPTIONAL, READING_NULLABLE, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+PAYLOAD_CHARS: Final = 64 * 1024
+"""Most characters of a refused message that the quarantine keeps; the log has the rest."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`row_count` rows from `row` on that could not be taken as readings.
+
+    `payload` is what stood there, as text, as far as it can be shown.
+    """
+
+    row: int
+    reason: Reason
+    detail: str
+    payload: str | None
+    row_count: int = 1
+
+
+class UndecodableError(Exception):
+    """The body is not of its declared encoding."""
+
+
+class _UnusableError(Exception):
+    """One value cannot stand in its column."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+_JSON_TYPES: Final[dict[pa.DataType, set[type]]] = {
+    pa.string(): {str, type(None)},
+    pa.float64(): {float, int, type(None)},
+    pa.int64(): {int, type(None)},
+    pa.int32(): {int, type(None)},
+    pa.timestamp("us"): {str, type(None)},
+}
+"""Kinds of JSON values that a column takes as they are."""
+
+NO_READINGS: Final = pa.RecordBatch.from_pylist([], schema=READING_NULLABLE)
+NO_ROWS: Final = np.zeros(0, dtype=np.int32)
+NO_FLAGS: Final = np.zeros(0, dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class Body:
+    """The readings of one message and the faults beside them; each of its rows is in exactly one of the two.
+
+    `readings` has the columns of `READING`, each of which may be null; `rows` gives the row in the message of
+    each of them; `value_dropped` is true where an auxiliary value was unusable and is null now.
+    """
+
+    readings: pa.RecordBatch
+    rows: npt.NDArray[np.int32]
+    value_dropped: npt.NDArray[np.bool_]
+    faults: tuple[Fault, ...]
+
+    @property
+    def row_count(self) -> int:
+        """Rows in: readings and faults together."""
+        return len(self.rows) + sum(fault.row_count for fault in self.faults)
+
+
+def read_arrow(value: bytes) -> Body:
+    """Read an Arrow IPC stream; unknown columns are ignored, absent ones are null.
+
+    Raises:
+        UndecodableError: it is none.
+    """
+    try:
+        with pa.ipc.open_stream(pa.BufferReader(value)) as reader:
+            table: pa.Table = reader.read_all()
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise UndecodableError(f"not an Arrow IPC stream: {_first_line(error)}") from None
+
+    def column(field: pa.Field) -> pa.Array:
+        if field.name not in table.schema.names:
+            return pa.nulls(table.num_rows, field.type)
+        found = table.column(table.schema.names.index(field.name)).combine_chunks()
+        if found.type == field.type:
+            return found
+        if pa.types.is_timestamp(field.type) and pa.types.is_timestamp(found.type):
+            # The wall clock counts; nothing below a microsecond does.
+            naive = found if found.type.tz is None else pc.local_timestamp(found)
+            return naive.cast(field.type, safe=False)
+        if pa.types.is_boolean(found.type):
+            raise pa.ArrowInvalid("a truth value is no number")
+        return found.cast(field.type)
+
+    return _body(
+        table.num_rows,
+        column,
+        lambda name: table.column(table.schema.names.index(name)).to_pylist(),
+        lambda row: table.slice(row, 1).to_pylist()[0],
+    )
+
+
+def read_json(value: bytes) -> Body:
+    """Read a JSON object, or an array of them; unknown fields are ignored, numbers may be strings.
+
+    Raises:
+        UndecodableError: it is no JSON.
+    """
+    try:
+        found: object = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            found = json.loads(value)  # Python's own encoder writes NaN, which is not JSON
+        except (ValueError, RecursionError) as error:
+            raise UndecodableError(f"not JSON: {_first_line(error)}") from None
+    except RecursionError:
+        raise UndecodableError("not JSON: nested too deeply") from None
+    rows = found if isinstance(found, list) else [found]
+    strangers = [index for index, row in enumerate(rows) if not isinstance(row, dict)]
+    objects: list[Mapping[str, object]] = [row if isinstance(row, dict) else {} for row in rows]
+
+    def values(name: str) -> list[object]:
+        return [row.get(name) for row in objects]
+
+    def column(field: pa.Field) -> pa.Array:
+        found = values(field.name)
+        if set(map(type, found)) - _JSON_TYPES[field.type]:  # Arrow would cut 1.5 to 1 and take true for 1
+            raise pa.ArrowInvalid("not all of one kind")
+        return (
+            pa.array(found, pa.string()).cast(field.type)
+            if pa.types.is_timestamp(field.type)
+            else pa.array(found, field.type)
+        )
+
+    body = _body(len(rows), column, values, lambda row: objects[row])
+    if not strangers:
+        return body
+    keep = ~np.isin(body.rows, np.asarray(strangers, dtype=np.int32))
+    faults = tuple(
+        Fault(row, Reason.UNDECODABLE, "a reading is a JSON object", show_bytes(json.dumps(rows[row]).encode()))
+        for row in strangers
+    )
+    return Body(
+        body.readings.filter(pa.array(keep)), body.rows[keep], body.value_dropped[keep], (*body.faults, *faults)
+    )
+
+
+def _body(
+    row_count: int,
+    column: Callable[[pa.Field], pa.Array],
+    values: Callable[[str], Sequence[object]],
+    row_of: Callable[[int], Mapping[str, object]],
+) -> Body:
+    """Bring every column to its type at once, and value by value only the columns where that fails."""
+    arrays: list[pa.Array] = []
+    unusable: dict[int, _UnusableError] = {}
+    dropped = np.zeros(row_count, dtype=np.bool_)
+    for field in READING_NULLABLE:
+        try:
+            arrays.append(column(field))
+        except (pa.ArrowException, OverflowError, TypeError, ValueError):
+            usable: list[object] = []
+            for index, value in enumerate(values(field.name)):
+                try:
+                    usable.append(_value(field, value))
+                except _UnusableError as error:
+                    usable.append(None)
+                    if field.name in OPTIONAL:
+                        dropped[index] = True
+                    else:
+                        unusable.setdefault(index, error)
+            arrays.append(pa.array(usable, type=field.type))
+    readings = pa.RecordBatch.from_arrays(arrays, schema=READING_NULLABLE)
+    rows = np.arange(row_count, dtype=np.int32)
+    if not unusable:
+        return Body(readings, rows, dropped, ())
+    keep = ~np.isin(rows, np.fromiter(unusable, dtype=np.int32))
+    faults = tuple(
+        Fault(row, error.reason, str(error), show_row(row_of(row))) for row, error in sorted(unusable.items())
+    )
+    return Body(readings.filter(pa.array(keep)), rows[keep], dropped[keep], faults)
+
+
+def _value(field: pa.Field, value: object) -> object:
+    """One value as its column wants it.
+
+    Raises:
+        _UnusableError: it cannot be read so.
+    """
+    if value is None:
+        return None
+    if pa.types.is_string(field.type):
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+        raise _UnusableError(Reason.NOT_A_NUMBER, f"{field.name} is {_quoted(value)}, not text")
+    if pa.types.is_timestamp(field.type):
+        return _stamp(field.name, value)
+    number = _number(field.name, value)
+    if pa.types.is_floating(field.type):
+        return float(number)
+    if not math.isfinite(number):
+        raise _UnusableError(Reason.NOT_FINITE, f"{field.name} is {_quoted(value)}")
+    if number != int(number):
+        raise _UnusableError(Reason.NOT_A_NUMBER, f"{field.name} is {_quoted(value)}, not a whole number")
+    if abs(number) >= 1 << (field.type.bit_width - 1):
+        raise _UnusableError(Reason.OUT_OF_RANGE, f"{field.name} is {_quoted(value)}")
+    return int(number)
+
+
+def _stamp(name: str, value: object) -> datetime:
+    try:
+        stamp = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        stamp = None
+    if not isinstance(stamp, datetime):
+        raise _UnusableError(Reason.NOT_A_NUMBER, f"{name} is {_quoted(value)}, not an ISO 8601 time stamp")
+    return stamp.replace(tzinfo=None)
+
+
+def _number(name: str, value: object) -> int | float:
+    if isinstance(value, str) and "_" not in value:
+        for read in (int, float):
+            try:
+                return read(value)
+            except ValueError:
+                continue
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            float(value)
+        except OverflowError:
+            return math.inf
+        return value
+    raise _UnusableError(Reason.NOT_A_NUMBER, f"{name} is {_quoted(value)}, not a number")
+
+
+def refuse_strangers(cell_id: str, body: Body) -> Body:
+    """Take out readings of another cell: a cell whose readings are spread over keys has no order."""
+    stranger = pc.fill_null(pc.not_equal(body.readings.column("cell_id"), cell_id), fill_value=False)
+    if not pc.any(stranger).as_py():
+        return body
+    where = stranger.to_numpy(zero_copy_only=False)
+    faults = tuple(
+        Fault(
+            int(body.rows[index]),
+            Reason.UNKNOWN_SCHEMA,
+            f"the message's key {cell_id!r} is not the reading's cell_id",
+            show_row(body.readings.slice(index, 1).to_pylist()[0]),
+        )
+        for index in np.flatnonzero(where)
+    )
+    return Body(
+        body.readings.filter(pc.invert(stranger)),
+        body.rows[~where],
+        body.value_dropped[~where],
+        (*body.faults, *faults),
+    )
+
+
+def show_row(row: Mapping[str, object]) -> str:
+    """A refused reading as JSON text for the quarantine; values that JSON does not know become text."""
+    shown = {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+        if value is not None
+    }
+    return json.dumps(shown, default=str)[:PAYLOAD_CHARS]
+
+
+def show_bytes(value: bytes | None) -> str | None:
+    """A message's bytes as text; what is no text is shown as hexadecimal digits."""
+    if value is None:
+        return None
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = "\\x" + value[: PAYLOAD_CHARS // 2].hex()
+    return text.replace("\x00", "\ufffd")[:PAYLOAD_CHARS]
+
+
+def _quoted(value: object) -> str:
+    return repr(value)[:80]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,102 @@
+"""What the flow hands to the landing: rows, parts of aggregates, and the state that goes with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+import pyarrow as pa
+
+_STAMP: Final = pa.timestamp("us")
+_BIG: Final = pa.int64()
+_REAL: Final = pa.float64()
+
+WINDOW_PART: Final = pa.schema(
+    [
+        ("cell_id", pa.string()),
+        ("window_start", _STAMP),
+        ("reading_count", _BIG),
+        ("flagged_count", _BIG),
+        ("voltage_sum_nv", _BIG),
+        ("voltage_min_v", _REAL),
+        ("voltage_max_v", _REAL),
+        ("voltage_last_v", _REAL),
+        ("current_sum_na", _BIG),
+        ("current_min_a", _REAL),
+        ("current_max_a", _REAL),
+        ("current_last_a", _REAL),
+        ("temperature_count", _BIG),
+        ("temperature_sum_nc", _BIG),
+        ("temperature_min_c", _REAL),
+        ("temperature_max_c", _REAL),
+        ("temperature_last_c", _REAL),
+        ("charge_throughput_pah", _BIG),
+        ("energy_throughput_pwh", _BIG),
+        ("is_final", pa.bool_()),
+        ("as_of_offset", _BIG),
+    ]
+)
+"""What some readings add to a window of event time; sums are whole nano-units, throughputs pico-Ah and pico-Wh."""
+
+CYCLE_PART: Final = pa.schema(
+    [
+        ("cell_id", pa.string()),
+        ("test_id", pa.string()),
+        ("cycle_index", pa.int32()),
+        ("reading_count", _BIG),
+        ("charge_capacity_pah", _BIG),
+        ("discharge_capacity_pah", _BIG),
+        ("charge_energy_pwh", _BIG),
+        ("discharge_energy_pwh", _BIG),
+        ("voltage_min_v", _REAL),
+        ("voltage_max_v", _REAL),
+        ("temperature_min_c", _REAL),
+        ("temperature_max_c", _REAL),
+        ("resistance_count", _BIG),
+        ("resistance_sum_no", _BIG),
+        ("started_at", _STAMP),
+        ("ended_at", _STAMP),
+        ("is_final", pa.bool_()),
+        ("as_of_offset", _BIG),
+    ]
+)
+"""What some readings add to a cycle of a test; sums and gains are whole pico-Ah, pico-Wh and nano-ohm."""
+
+
+class State(Protocol):
+    """The fold of a cell; the landing only keeps its text."""
+
+    def to_json(self) -> str:
+        """The state as JSON, complete to the last bit."""
+        ...
+
+
+StateT_co = TypeVar("StateT_co", bound=State, covariant=True)
+
+
+@dataclass(frozen=True)
+class Span:
+    """The messages of one partition that a result covers: offsets `first` to `last`, `rows` rows in."""
+
+    topic_id: str
+    partition: int
+    first: int
+    last: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Cleaned(Generic[StateT_co]):
+    """What some messages of one cell became.
+
+    `landed` has the columns of `LANDED`, `quarantined` those of `QUARANTINED`, `windows` and `cycles` those of
+    `WINDOW_PART` and `CYCLE_PART`; `state` is the cell's after the last message.
+    """
+
+    cell_id: str
+    landed: pa.RecordBatch
+    quarantined: pa.RecordBatch
+    windows: pa.RecordBatch
+    cycles: pa.RecordBatch
+    spans: tuple[Span, ...]
+    state: StateT_co

@@ -1,0 +1,142 @@
+"""Messages on the topic: readings to bytes, and bytes back to readings with every fault named.
+
+Decoding never raises for what a message holds: what cannot be read becomes a `Fault` that says why,
+so that no input stops the worker and none disappears.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import pyarrow as pa
+
+from battery.body import (
+    NO_FLAGS,
+    NO_READINGS,
+    NO_ROWS,
+    Body,
+    Fault,
+    UndecodableError,
+    read_arrow,
+    read_json,
+    refuse_strangers,
+    show_bytes,
+)
+from battery.reading import ARROW, JSON, SCHEMA_VERSION, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from battery.topic import Message
+
+_WRITE: Final = pa.ipc.IpcWriteOptions(compression="zstd")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One decoded message of one cell; `cell_id` is its key, empty when it had none.
+
+    `timestamp_ms` is the broker's time stamp, in ms since 1970 UTC.
+    """
+
+    cell_id: str
+    topic_id: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    source_file: str | None
+    body: Body
+
+
+def headers(content_type: str, source_file: str | None) -> list[tuple[str, str | bytes | None]]:
+    """The headers of a message in the given encoding."""
+    found: list[tuple[str, str | bytes | None]] = [("content-type", content_type), ("schema-version", SCHEMA_VERSION)]
+    if source_file is not None:
+        found.append(("source-file", source_file))
+    return found
+
+
+def encode_arrow(readings: pa.Table, max_bytes: int) -> Iterator[bytes]:
+    """Cut readings of one cell into Arrow IPC streams of at most `max_bytes` each, in order.
+
+    Raises:
+        ValueError: a single reading is larger than `max_bytes`.
+    """
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_stream(buffer, readings.schema, options=_WRITE) as writer:
+        writer.write_table(readings)
+    value: bytes = buffer.getvalue().to_pybytes()
+    if len(value) <= max_bytes:
+        yield value
+    elif readings.num_rows <= 1:
+        raise ValueError(f"one reading takes {len(value)} bytes, more than the {max_bytes} of a message")
+    else:
+        half = readings.num_rows // 2
+        yield from encode_arrow(readings.slice(0, half), max_bytes)
+        yield from encode_arrow(readings.slice(half), max_bytes)
+
+
+def encode_json(readings: pa.Table, rows_each: int = 1) -> Iterator[bytes]:
+    """Turn readings into JSON messages, as another gateway would send them."""
+    encoder = msgspec.json.Encoder()
+    for start in range(0, readings.num_rows, rows_each):
+        rows = [
+            {name: value for name, value in row.items() if value is not None}
+            for row in readings.slice(start, rows_each).to_pylist()
+        ]
+        yield encoder.encode(rows[0] if rows_each == 1 else rows)
+
+
+def decode(message: Message) -> Delivery:
+    """Read one message of either encoding."""
+    named = {name.lower(): value for name, value in message.headers}
+    cell_id = _text(message.key) or ""
+    try:
+        body = _open(cell_id, message.value, _text(named.get("content-type")), _text(named.get("schema-version")))
+    except _RefusedError as error:
+        fault = Fault(0, error.reason, str(error), show_bytes(message.value), error.row_count)
+        body = Body(NO_READINGS, NO_ROWS, NO_FLAGS, (fault,))
+    return Delivery(
+        cell_id,
+        message.topic_id,
+        message.partition,
+        message.offset,
+        message.timestamp_ms,
+        _text(named.get("source-file")),
+        body,
+    )
+
+
+class _RefusedError(Exception):
+    """A message is refused as a whole."""
+
+    def __init__(self, reason: Reason, detail: str, row_count: int = 1) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.row_count = row_count
+
+
+def _open(cell_id: str, value: bytes | None, content_type: str | None, version: str | None) -> Body:
+    encoding = (content_type or "").partition(";")[0].strip().lower()
+    known = encoding in {ARROW, JSON}
+    if version != SCHEMA_VERSION and (known or version is not None):
+        raise _RefusedError(Reason.UNKNOWN_SCHEMA, f"schema-version is {version!r}, this worker reads {SCHEMA_VERSION}")
+    if not known:
+        raise _RefusedError(Reason.UNDECODABLE, f"content-type is {encoding or 'missing'!r}, not {ARROW} or {JSON}")
+    if not value:
+        raise _RefusedError(Reason.UNDECODABLE, "the message is empty")
+    try:
+        body = read_arrow(value) if encoding == ARROW else read_json(value)
+    except UndecodableError as error:
+        raise _RefusedError(Reason.UNDECODABLE, str(error)) from None
+    if body.row_count == 0:
+        raise _RefusedError(Reason.UNDECODABLE, "the message holds no readings")
+    if not cell_id:
+        raise _RefusedError(Reason.MISSING_VALUE, "the message has no key; the key is the cell_id", body.row_count)
+    return refuse_strangers(cell_id, body)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode(errors="replace")

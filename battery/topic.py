@@ -1,0 +1,227 @@
+"""The Kafka edge: one place that knows librdkafka, for producer, source and verification alike.
+
+The end of a partition is learned from a fetch or an end-of-partition event, never from ListOffsets:
+the embedded broker answers the first offset of the last batch there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from battery.errors import BatteryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from confluent_kafka import Message as KafkaMessage
+
+    from battery.settings import Settings
+
+MESSAGE_BYTES: Final = 1024 * 1024
+"""Most bytes of one message's value; a broker's usual limit is a little above."""
+
+_LOG: Final = logging.getLogger("battery.librdkafka")
+"""librdkafka tells of every refused connection; what matters reaches the caller as an error."""
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False
+
+CONNECT_SECONDS: Final = 5.0
+REPLY_SECONDS: Final = 30.0
+POLL_MESSAGES: Final = 10_000
+POLL_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One log: a name may be deleted and created again, its id never comes back."""
+
+    name: str
+    topic_id: str
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as the broker keeps it.
+
+    `timestamp_ms` is the message's Kafka time stamp, in ms since 1970 UTC.
+    """
+
+    topic_id: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    value: bytes | None
+
+
+def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
+    """The librdkafka properties that every client of this pipeline shares."""
+    config: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol,
+        "client.id": "battery",
+    }
+    if settings.kafka_sasl_mechanism:
+        config["sasl.mechanism"] = settings.kafka_sasl_mechanism
+    if settings.kafka_sasl_username:
+        config["sasl.username"] = settings.kafka_sasl_username
+    if settings.kafka_sasl_password:
+        config["sasl.password"] = settings.kafka_sasl_password.get_secret_value()
+    if settings.kafka_ssl_ca_location:
+        config["ssl.ca.location"] = str(settings.kafka_ssl_ca_location)
+    return config
+
+
+def open_topic(settings: Settings) -> Topic:
+    """Find the topic, creating it with BATTERY_TOPIC_PARTITIONS partitions when the broker has none of that name.
+
+    Raises:
+        BatteryError: no broker answers, or it refuses; says how to start one.
+    """
+    admin = AdminClient(client_config(settings), logger=_LOG)
+    name = settings.battery_topic
+    try:
+        metadata = admin.list_topics(timeout=CONNECT_SECONDS)
+        if name not in metadata.topics:
+            created = admin.create_topics([NewTopic(name, num_partitions=settings.battery_topic_partitions)])[name]
+            try:
+                created.result(timeout=REPLY_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another client was faster
+                    raise
+        return _describe(admin, name)
+    except KafkaException as error:
+        fault = error.args[0]
+        if fault.code() in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}:  # noqa: SLF001
+            raise BatteryError(
+                f"no broker answers at KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}; "
+                "start one with `battery broker`, or name yours"
+            ) from None
+        raise BatteryError(f"topic {name} at {settings.kafka_bootstrap_servers}: {fault.str()}") from None
+
+
+def _describe(admin: AdminClient, name: str) -> Topic:
+    """Ask for the topic's id until the broker that has just created it knows it."""
+    deadline = time.monotonic() + REPLY_SECONDS
+    while True:
+        try:
+            found = admin.describe_topics(TopicCollection([name]))[name].result(timeout=REPLY_SECONDS)
+            return Topic(name, str(found.topic_id), tuple(sorted(part.id for part in found.partitions)))
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def open_producer(settings: Settings) -> Producer:
+    """An idempotent producer whose partitioner agrees with the Java clients, so that a cell keeps its partition."""
+    return Producer(
+        client_config(settings)
+        | {
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+            "message.max.bytes": 2 * MESSAGE_BYTES,
+            "queue.buffering.max.kbytes": 64 * 1024,
+            "linger.ms": 20,
+        },
+        logger=_LOG,
+    )
+
+
+def open_consumer(settings: Settings) -> Consumer:
+    """A consumer for `assign`: never commits by itself, says when a partition ends, refuses a missing offset."""
+    return Consumer(
+        client_config(settings)
+        | {
+            "group.id": settings.kafka_consumer_group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 100,
+            "queued.max.messages.kbytes": 64 * 1024,
+        },
+        logger=_LOG,
+    )
+
+
+def message_of(topic_id: str, received: KafkaMessage) -> Message:
+    """Take what the pipeline needs out of a client's message."""
+    partition, offset = received.partition(), received.offset()
+    if partition is None or offset is None:
+        raise BatteryError(f"topic {received.topic()}: the broker delivered a message without partition or offset")
+    _kind, timestamp_ms = received.timestamp()
+    pairs = received.headers() or []
+    headers = tuple(
+        (name, value.encode() if isinstance(value, str) else value)
+        for name, value in (pairs.items() if isinstance(pairs, dict) else pairs)
+    )
+    key, value = received.key(), received.value()
+    return Message(
+        topic_id,
+        partition,
+        offset,
+        timestamp_ms,
+        key.encode() if isinstance(key, str) else key,
+        headers,
+        value.encode() if isinstance(value, str) else value,
+    )
+
+
+def read_to_end(
+    settings: Settings, topic: Topic, partition: int, start: int = OFFSET_BEGINNING
+) -> Iterator[list[Message]]:
+    """Read one partition from `start` to where it ends now.
+
+    Raises:
+        BatteryError: the broker stopped answering, or no longer has `start`.
+    """
+    consumer = open_consumer(settings)
+    try:
+        consumer.assign([TopicPartition(topic.name, partition, start)])
+        deadline = time.monotonic() + REPLY_SECONDS
+        while True:
+            ended, messages = False, []
+            for received in consumer.consume(POLL_MESSAGES, timeout=POLL_SECONDS):
+                fault = received.error()
+                if fault is None:
+                    messages.append(message_of(topic.topic_id, received))
+                elif fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    ended = True
+                elif not fault.retriable() and fault.code() not in TRANSIENT:
+                    raise BatteryError(f"topic {topic.name}, partition {partition}, offset {start}: {fault.str()}")
+            if messages:
+                deadline = time.monotonic() + REPLY_SECONDS
+                yield messages
+            if ended:
+                return
+            if time.monotonic() > deadline:
+                raise BatteryError(
+                    f"topic {topic.name}, partition {partition}: the broker at {settings.kafka_bootstrap_servers} "
+                    f"sent nothing for {REPLY_SECONDS:.0f} s"
+                )
+    finally:
+        consumer.close()
+
+
+TRANSIENT: Final = frozenset(
+    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE}  # noqa: SLF001
+)
+"""Errors that librdkafka mends by itself as soon as the broker is back."""

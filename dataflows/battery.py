@@ -1,0 +1,110 @@
+"""The dataflow, in the order data moves: topic → decode → clean and aggregate per cell → commit.
+
+Start it as any Bytewax user does, `python -m bytewax.run dataflows.battery`, or with `battery stream`, which also
+keeps a recovery store. Step ids are schema: Bytewax finds recovered state by them.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from functools import cache
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.operators import StatefulBatchLogic
+
+from battery.cleaned import Cleaned
+from battery.logs import configure_logging
+from battery.message import Delivery, decode
+from battery.settings import Settings, load_settings
+from battery.topic import open_topic
+from dataflows.clean import clean
+from dataflows.source import TopicSource
+from dataflows.state import CellState
+from sink.commit import Landing, Standing
+from sink.lanes import LandingSink
+from sink.objects import open_store
+from sink.warehouse import open_warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from battery.topic import Message
+
+
+class CellLogic(StatefulBatchLogic[list[Delivery], Cleaned[CellState], None]):
+    """The fold of one cell.
+
+    Its state is committed with the rows that it explains, so it is taken up from there and not from Bytewax: one
+    truth, which a lost or outdated recovery store cannot contradict.
+    """
+
+    def __init__(self, standing: Callable[[], Standing], window_seconds: int) -> None:
+        self._standing = standing
+        self._window_seconds = window_seconds
+        self._state: CellState | None = None
+
+    def on_batch(self, values: list[list[Delivery]]) -> tuple[Iterable[Cleaned[CellState]], bool]:
+        """Clean what polls brought for this cell."""
+        deliveries = [delivery for value in values for delivery in value]
+        if self._state is None:
+            saved = self._standing().states.get(deliveries[0].cell_id)
+            self._state = CellState.from_json(saved) if saved else CellState()
+        cleaned = clean(self._state, deliveries, self._window_seconds)
+        if cleaned is None:
+            return [], StatefulBatchLogic.RETAIN
+        self._state = cleaned.state
+        return [cleaned], StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> None:
+        """Nothing: see the class."""
+
+
+def by_cell(poll: list[Message]) -> Iterable[tuple[str, list[Delivery]]]:
+    """Decode the messages of a poll and gather them by cell, in log order."""
+    cells: dict[str, list[Delivery]] = {}
+    for message in poll:
+        delivery = decode(message)
+        cells.setdefault(delivery.cell_id, []).append(delivery)
+    return cells.items()
+
+
+def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
+    """Join source, logic and sink; nothing is connected before Bytewax builds the parts."""
+
+    @cache
+    def begin() -> tuple[Landing, Standing]:
+        landing = Landing(open_store(settings), open_warehouse(settings))
+        return landing, landing.begin()
+
+    topic = cache(lambda: open_topic(settings))
+    source = TopicSource(settings, topic, lambda: begin()[1].committed, stopping)
+    sink = LandingSink(lambda: (begin()[0], begin()[1].next_seq), settings.lanes, settings.commit_max_rows)
+
+    flow = Dataflow("battery")
+    polls = op.input("topic", flow, source)
+    deliveries = op.flat_map("decode", polls, by_cell)
+    cleaned = op.stateful_batch("clean", deliveries, lambda _: CellLogic(lambda: begin()[1], settings.window_seconds))
+    op.output("land", cleaned, sink)
+    return flow
+
+
+def stop_on_signals() -> Callable[[], bool]:
+    """Make SIGTERM and SIGINT end the stream cleanly: sources stop, the epoch closes and commits, exit 0."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ask)
+        signal.signal(signal.SIGINT, ask)
+    return stop.is_set
+
+
+_settings = load_settings()
+configure_logging(_settings.log_format)
+flow = build_flow(_settings, stop_on_signals())

@@ -1,0 +1,71 @@
+"""What the fold over the log remembers of a cell: small, exact, and readable as JSON.
+
+The state after an offset is committed in the same warehouse transaction as the rows that it explains, so a
+restart finds both or neither.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from battery.message import Delivery
+
+RECENT: Final = 3
+"""Readings of the current step that the spike filter looks back on."""
+
+
+class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A recent reading, as the spike filter needs it: s since test start, V, A, and degC when there is a sensor."""
+
+    test_time: float
+    voltage: float
+    current: float
+    temperature: float | None
+
+
+class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where a test stands: its last accepted reading, and the last few of the step that it is in.
+
+    `date_time` is in microseconds of the cycler's clock; `counters` are the last measured ones, in the order of
+    `battery.reading.COUNTERS`, in Ah and Wh; `pulsed` tells that the test has measured a resistance.
+    """
+
+    data_point: int
+    test_time: float
+    date_time: int | None
+    step_time: float | None
+    step_index: int
+    cycle_index: int
+    counters: tuple[float | None, float | None, float | None, float | None]
+    pulsed: bool
+    recent: tuple[Sample, ...]
+
+
+class CellState(msgspec.Struct, frozen=True):
+    """The fold of one cell's messages up to `offsets` of the log `topic_id`.
+
+    `test_id` is the test that the latest accepted reading belongs to, `window` the start of its window in
+    microseconds of the cycler's clock.
+    """
+
+    topic_id: str = ""
+    offsets: dict[int, int] = {}  # msgspec copies the default for each instance
+    tests: dict[str, Tail] = {}
+    test_id: str | None = None
+    window: int | None = None
+
+    def has_folded(self, delivery: Delivery) -> bool:
+        """Tell whether this state already contains a message: replaying the log over a state changes nothing."""
+        return delivery.topic_id == self.topic_id and delivery.offset <= self.offsets.get(delivery.partition, -1)
+
+    def to_json(self) -> str:
+        """This state as text; numbers keep every bit."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> CellState:
+        """Read what `to_json` wrote."""
+        return msgspec.json.decode(text, type=cls)

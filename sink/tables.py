@@ -1,0 +1,163 @@
+"""The landing tables: what each holds, and the statements of the one transaction that fills them all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from battery.cleaned import CYCLE_PART, WINDOW_PART
+from battery.reading import LANDED, QUARANTINED
+
+if TYPE_CHECKING:
+    import duckdb
+
+_SQL_TYPES: Final = {
+    pa.string(): "varchar",
+    pa.int32(): "integer",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.timestamp("us"): "timestamp",
+}
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL wants it; contract names hold parentheses and slashes."""
+    return f'"{name}"'
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(
+        f"{quoted(field.name)} {_SQL_TYPES[field.type]}{'' if field.nullable else ' not null'}" for field in schema
+    )
+
+
+def _sums_as_hugeint(schema: pa.Schema, keys: int) -> str:
+    """Columns of a table of merged parts: the keys are set, and whole-number sums never overflow."""
+    found = []
+    for index, field in enumerate(schema):
+        kind = "hugeint" if field.name.endswith(SUM_UNITS) else _SQL_TYPES[field.type]
+        found.append(f"{quoted(field.name)} {kind}{' not null' if index < keys else ''}")
+    return ", ".join(found)
+
+
+SUM_UNITS: Final = ("_nv", "_na", "_nc", "_no", "_pah", "_pwh")
+"""Endings of the whole-number sums, in nano-V, -A, -degC and -ohm, pico-Ah and pico-Wh."""
+
+CREATE: Final = (
+    f"create table if not exists battery_ts_cleaned ({_columns(LANDED)})",
+    f"create table if not exists battery_quarantine ({_columns(QUARANTINED)})",
+    f"create table if not exists _windows ({_sums_as_hugeint(WINDOW_PART, keys=2)})",
+    f"create table if not exists _cycles ({_sums_as_hugeint(CYCLE_PART, keys=3)})",
+    """create table if not exists _progress (
+        cell_id varchar not null, topic_id varchar not null, "partition" integer not null, "offset" bigint not null
+    )""",
+    "create table if not exists _cell_state (cell_id varchar not null, state varchar not null)",
+    """create table if not exists _writers (
+        pipeline varchar not null, epoch bigint not null, started_at timestamp not null
+    )""",
+    """create table if not exists _commits (
+        "commit" varchar not null, lane integer not null, seq bigint not null, writer_epoch bigint not null,
+        object_key varchar not null, kind varchar not null, "rows" bigint not null, bytes bigint not null,
+        sha256 varchar not null,
+        offsets struct(topic_id varchar, "partition" integer, "first" bigint, "last" bigint, "rows" bigint)[] not null,
+        committed_at timestamp not null
+    )""",
+    """create or replace view battery_cell_windows as
+    select
+        cell_id, window_start, reading_count,
+        voltage_min_v, voltage_sum_nv / 1e9 / reading_count as voltage_mean_v, voltage_max_v, voltage_last_v,
+        current_min_a, current_sum_na / 1e9 / reading_count as current_mean_a, current_max_a, current_last_a,
+        temperature_min_c, temperature_sum_nc / 1e9 / nullif(temperature_count, 0) as temperature_mean_c,
+        temperature_max_c, temperature_last_c,
+        charge_throughput_pah / 1e12 as charge_throughput_ah, energy_throughput_pwh / 1e12 as energy_throughput_wh,
+        flagged_count, is_final, as_of_offset
+    from _windows""",
+    """create or replace view battery_cell_cycles as
+    select
+        cell_id, test_id, cycle_index,
+        charge_capacity_pah / 1e12 as charge_capacity_ah, discharge_capacity_pah / 1e12 as discharge_capacity_ah,
+        charge_energy_pwh / 1e12 as charge_energy_wh, discharge_energy_pwh / 1e12 as discharge_energy_wh,
+        discharge_capacity_pah / nullif(charge_capacity_pah, 0)::double as coulombic_efficiency,
+        discharge_energy_pwh / nullif(charge_energy_pwh, 0)::double as energy_efficiency,
+        voltage_min_v, voltage_max_v, temperature_min_c, temperature_max_c,
+        resistance_sum_no / 1e9 / nullif(resistance_count, 0) as internal_resistance_ohm,
+        started_at, ended_at, reading_count, is_final, as_of_offset
+    from _cycles""",
+)
+"""Statements that make the landing tables where they are missing. Parts are merged in `_windows` and `_cycles`,
+whose sums are whole numbers and therefore exact; the two views derive means and efficiencies from them."""
+
+_LATEST: Final = ("voltage_last_v", "current_last_a", "temperature_last_c")
+_NEWEST: Final = ("as_of_offset",)
+
+
+def _merge(table: str, staged: str, schema: pa.Schema, keys: tuple[str, ...]) -> str:
+    """One statement that merges staged parts among themselves, then into a table.
+
+    Sums add, extremes stay extreme, the last value is that of the last part that measured one, and what was
+    final stays final.
+    """
+    merged, updates = [], []
+    for name in schema.names:
+        column = quoted(name)
+        if name in keys:
+            continue
+        if name.endswith((*SUM_UNITS, "_count")):
+            merged.append(f"sum({column}) as {column}")
+            updates.append(
+                f"{column} = case when new.{column} is null then old.{column} "
+                f"else coalesce(old.{column}, 0) + new.{column} end"
+            )
+        elif name in _LATEST:
+            merged.append(f"arg_max({column}, part) as {column}")
+            updates.append(f"{column} = coalesce(new.{column}, old.{column})")
+        elif name in _NEWEST:
+            merged.append(f"arg_max({column}, part) as {column}")
+            updates.append(f"{column} = new.{column}")
+        elif name == "is_final":
+            merged.append(f"bool_or({column}) as {column}")
+            updates.append(f"{column} = old.{column} or new.{column}")
+        else:
+            pick = "least" if "_min_" in name or name == "started_at" else "greatest"
+            merged.append(f"{'min' if pick == 'least' else 'max'}({column}) as {column}")
+            updates.append(f"{column} = {pick}(old.{column}, new.{column})")
+    columns = [quoted(name) for name in (*keys, *(name for name in schema.names if name not in keys))]
+    key_list = ", ".join(keys)
+    return f"""
+        merge into {table} as old
+        using (select {key_list}, {", ".join(merged)} from {staged} group by {key_list}) as new
+        on {" and ".join(f"old.{key} = new.{key}" for key in keys)}
+        when matched then update set {", ".join(updates)}
+        when not matched then insert ({", ".join(columns)}) values ({", ".join(f"new.{name}" for name in columns)})
+    """  # noqa: S608  # names come from this module alone
+
+
+FILL: Final = (
+    "insert into battery_ts_cleaned select * from staged_landed",
+    "insert into battery_quarantine select * from staged_quarantined",
+    _merge("_windows", "staged_windows", WINDOW_PART, ("cell_id", "window_start")),
+    _merge("_cycles", "staged_cycles", CYCLE_PART, ("cell_id", "test_id", "cycle_index")),
+    """merge into _progress as old using staged_progress as new
+    on old.cell_id = new.cell_id and old.topic_id = new.topic_id and old."partition" = new."partition"
+    when matched then update set "offset" = new."last"
+    when not matched then insert values (new.cell_id, new.topic_id, new."partition", new."last")""",
+    """merge into _cell_state as old using staged_states as new on old.cell_id = new.cell_id
+    when matched then update set state = new.state
+    when not matched then insert values (new.cell_id, new.state)""",
+    "insert into _commits select * from staged_commits",
+)
+"""What one commit does to the tables, from the staged Arrow tables of the same names."""
+
+REPEATED: Final = """
+select count(*) from staged_progress as new inner join _progress as old
+on old.cell_id = new.cell_id and old.topic_id = new.topic_id and old."partition" = new."partition"
+where new."first" <= old."offset" """
+"""Counts the cells for which a commit would land messages a second time."""
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the landing tables where they are missing."""
+    for statement in CREATE:
+        connection.execute(statement)

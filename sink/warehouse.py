@@ -1,0 +1,153 @@
+"""The warehouse edge: a DuckDB file or MotherDuck, opened for one purpose and closed again.
+
+A DuckDB file admits one process at a time, readers included, so nobody keeps it: the sink, dbt, status and the
+dashboard each hold it for as long as their own work takes and wait for the others with backoff.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+import duckdb
+import structlog
+import tenacity
+
+from battery.errors import BatteryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from battery.settings import Settings
+
+_log = structlog.get_logger()
+
+WAIT_NOTICE_SECONDS: Final = 1.0
+"""A wait shorter than this is not worth a log line."""
+
+
+class Warehouse(Protocol):
+    """Something that lends connections to the landing tables."""
+
+    def connect(self, purpose: str, *, read_only: bool = False) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Lend a connection until the block ends.
+
+        Args:
+            purpose: what for, for the log line of a wait.
+            read_only: whether nothing will be written; the warehouse must exist then.
+
+        Raises:
+            BatteryError: it cannot be opened, or others hold it for longer than WAREHOUSE_LOCK_TIMEOUT_SECONDS.
+        """
+        ...
+
+
+def open_warehouse(settings: Settings) -> Warehouse:
+    """The warehouse that WAREHOUSE names; nothing is opened yet."""
+    if settings.warehouse.startswith("md:"):
+        return MotherDuck(settings)
+    return DuckDBFile(Path(settings.warehouse), settings.warehouse_lock_timeout_seconds)
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of a block or nothing of it."""
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+class DuckDBFile:
+    """A DuckDB file on this machine."""
+
+    def __init__(self, path: Path, lock_timeout_seconds: float) -> None:
+        self._path = path.resolve()
+        self._lock_timeout_seconds = lock_timeout_seconds
+
+    @contextmanager
+    def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file, waiting for its lock."""
+        if read_only and not self._path.exists():
+            raise BatteryError(f"WAREHOUSE={self._path} does not exist yet; `battery stream` makes it")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = self._open(purpose, read_only=read_only)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _open(self, purpose: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        started = time.monotonic()
+        told = False
+
+        def tell(_: tenacity.RetryCallState) -> None:
+            nonlocal told
+            if not told and time.monotonic() - started > WAIT_NOTICE_SECONDS:
+                told = True
+                _log.info("waiting for the warehouse: another process holds it", warehouse=str(self._path), to=purpose)
+
+        retry = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_locked),
+            wait=tenacity.wait_random_exponential(multiplier=0.02, max=0.5),
+            stop=tenacity.stop_after_delay(self._lock_timeout_seconds),
+            after=tell,
+            reraise=True,
+        )
+        try:
+            return retry(duckdb.connect, str(self._path), read_only=read_only)
+        except duckdb.Error as error:
+            if _is_locked(error):
+                raise BatteryError(
+                    f"WAREHOUSE={self._path} has been held by another process for {self._lock_timeout_seconds:.0f} s "
+                    f"(WAREHOUSE_LOCK_TIMEOUT_SECONDS): cannot {purpose}"
+                ) from None
+            raise BatteryError(f"cannot open WAREHOUSE={self._path}: {str(error).splitlines()[0]}") from None
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, duckdb.IOException) and "lock on file" in str(error)
+
+
+class MotherDuck:
+    """A MotherDuck database; many may use it at once, so one connection is kept."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._database = settings.warehouse.removeprefix("md:")
+        self._token = settings.motherduck_token
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Lend a cursor of the one connection."""
+        if self._connection is None:
+            self._connection = self._attach(purpose, create=not read_only)
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(f'use "{self._database}"')
+            yield cursor
+        finally:
+            cursor.close()
+
+    def _attach(self, purpose: str, *, create: bool) -> duckdb.DuckDBPyConnection:
+        from duckdb_extensions import import_extension  # noqa: PLC0415  # only those who use MotherDuck pay for it
+
+        connection = duckdb.connect()
+        token = self._token.get_secret_value() if self._token else ""
+        try:
+            import_extension("motherduck", con=connection)
+            connection.load_extension("motherduck")
+            connection.execute(f"set motherduck_token = '{token.replace(chr(39), chr(39) * 2)}'")
+            connection.execute("attach 'md:'")
+            if create:
+                connection.execute(f'create database if not exists "{self._database}"')
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0].replace(token, "***") if token else str(error).splitlines()[0]
+            raise BatteryError(f"cannot reach MotherDuck to {purpose}: {reason}") from None
+        return connection

@@ -58,6 +58,7 @@ def run_dbt(settings: Settings, command: Sequence[str] = ("build",)) -> None:
         arguments += ["--profiles-dir", str(project)]
     arguments += ["--target", "motherduck" if _is_motherduck(settings.warehouse) else "local"]
     arguments += ["--target-path", str(work / "target"), "--log-path", str(work / "logs")]
+    sys.stdout.flush()  # what was printed before dbt's output stays before it
     finished = subprocess.run(arguments, env=_environment(settings), check=False)
     if finished.returncode != 0:
         log = work / "logs" / "dbt.log"

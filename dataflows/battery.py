@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import threading
 from functools import cache
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import bytewax.operators as op
@@ -31,6 +30,7 @@ from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import FrameType
 
     from battery.topic import Message
 

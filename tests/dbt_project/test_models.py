@@ -1,0 +1,395 @@
+"""The models against a warehouse with every kind of reading that lands, built by the real dbt."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import jinja2
+import pyarrow as pa
+import pytest
+import structlog.testing
+
+import battery
+from battery.errors import BatteryError
+from battery.reading import INSTRUMENT_RANGE, LANDED, QUARANTINED, Quality
+from battery.settings import Settings
+from battery.transform import run_dbt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MACROS = Path(battery.__file__).parents[1] / "dbt_project" / "macros"
+KEY = "cell_id, test_id, data_point"
+MODELS = ("battery_ts", "battery_cleaned", "battery_features")
+
+Row = dict[str, Any]
+
+
+def landed_readings() -> list[Row]:
+    """Three cells: a workbook in two messages, one with temperature, and a bare live gateway."""
+    start = datetime(2010, 8, 24, 14, 0)  # noqa: DTZ001 - a cycler's wall clock has no zone
+    rows: list[Row] = []
+    for cell, source_file in (("A", "A_8_24_10.xlsx"), ("B", "B_8_24_10.xlsx"), ("LIVE", None)):
+        for point in range(120):
+            charging = point < 60
+            row: Row = dict.fromkeys(LANDED.names)
+            row |= {
+                "cell_id": cell,
+                "test_id": start.isoformat(),
+                "source_file": source_file,
+                "data_point": point,
+                "test_time(s)": 30.0 * point,
+                "step_index": 2 if charging else 7,
+                "cycle_index": 1,
+                "current(a)": 0.55 if charging else -1.1,
+                "voltage(v)": 2.68 + 0.026 * point if charging else 4.2156 - 0.027 * (point - 60),
+                "quality": 0,
+                "streamed_at": start + timedelta(minutes=point // 60),
+                "kafka_partition": 0,
+                "kafka_offset": len(rows) // 60,
+                "kafka_row": len(rows) % 60,
+            }
+            if source_file:
+                row |= {
+                    "date_time": start + timedelta(seconds=30 * point),
+                    "step_time(s)": 30.0 * (point % 60),
+                    "charge_capacity(ah)": 0.0046 * min(point, 60),
+                    "discharge_capacity(ah)": 0.0092 * max(point - 60, 0),
+                    "internal_resistance(ohm)": 0.094 if point > 60 else None,
+                }
+            if cell == "B":
+                row["temperature(c)"] = 24.0 + 0.01 * point
+            rows.append(row)
+    for at, quality, changed in (
+        (10, Quality.SPIKE, {"voltage(v)": 3.5}),
+        (59, Quality.SPIKE | Quality.GAP, {"voltage(v)": 4.6}),  # a spike may be beyond 4.2 V as well
+        (60, Quality.COUNTER_RESET | Quality.CLOCK_JUMP | Quality.CYCLE_BACKWARDS, {}),  # at 4.2156 V
+        (130, Quality.TEMPERATURE_SPIKE, {"temperature(c)": 240.0}),
+        (135, Quality.VALUE_DROPPED, {"temperature(c)": None}),
+    ):
+        rows[at] |= {"quality": int(quality), **changed}
+    return rows
+
+
+def create_landing(path: Path, rows: list[Row]) -> None:
+    with duckdb.connect(path) as connection:
+        for name, schema in (("battery_ts_cleaned", LANDED), ("battery_quarantine", QUARANTINED)):
+            empty = schema.empty_table()
+            connection.register("empty", empty)
+            connection.execute(f"create table {name} as from empty")
+            for field in schema:
+                if not field.nullable:
+                    connection.execute(f'alter table {name} alter column "{field.name}" set not null')
+        connection.register("rows", pa.Table.from_pylist(rows, schema=LANDED))
+        connection.execute("insert into battery_ts_cleaned from rows")
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A warehouse file and what its relations hold."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(warehouse=str(self.path))
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(self.path, read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def rows(self, relation: str) -> list[Row]:
+        with duckdb.connect(self.path, read_only=True) as connection:
+            return connection.table(relation).order(KEY).to_arrow_table().to_pylist()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _only_our_dbt() -> Iterator[None]:
+    """The environment of whoever runs the suite must not change what dbt does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("DBT_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    path = tmp_path_factory.mktemp("built") / "battery.duckdb"
+    create_landing(path, landed_readings())
+    run_dbt(Settings(warehouse=str(path)))
+    return Warehouse(path)
+
+
+@pytest.fixture
+def copied(built: Warehouse, tmp_path: Path) -> Warehouse:
+    """The built warehouse to change at will, with dbt's parse of the project beside it."""
+    shutil.copytree(built.path.parent, tmp_path / "copied")
+    return Warehouse(tmp_path / "copied" / built.path.name)
+
+
+def is_spike(row: Row) -> bool:
+    return bool(Quality(row["quality"]) & Quality.SPIKE)
+
+
+def test_battery_ts_is_the_landing_column_for_column_and_row_for_row(built: Warehouse) -> None:
+    shape = "select column_name, column_type from (describe {})"
+    assert built.query(shape.format("battery_ts")) == built.query(shape.format("battery_ts_cleaned"))
+    assert [name for name, _ in built.query(shape.format("battery_ts"))] == LANDED.names
+    assert built.rows("battery_ts") == landed_readings()
+
+
+def test_battery_ts_still_works_in_a_renamed_file(built: Warehouse, tmp_path: Path) -> None:
+    renamed = Warehouse(tmp_path / "backup.duckdb")
+    shutil.copy(built.path, renamed.path)
+    assert len(renamed.rows("battery_ts")) == 360
+
+
+def test_only_voltage_spikes_are_missing_from_battery_cleaned(built: Warehouse) -> None:
+    kept = [(row["cell_id"], row["data_point"]) for row in landed_readings() if not is_spike(row)]
+    assert len(kept) == 358
+    assert [(row["cell_id"], row["data_point"]) for row in built.rows("battery_cleaned")] == kept
+
+
+def test_no_good_reading_beyond_the_protocol_limits_is_dropped(built: Warehouse) -> None:
+    def beyond(rows: list[Row]) -> list[Row]:
+        return [row for row in rows if not 2.7 <= row["voltage(v)"] <= 4.2 and not is_spike(row)]
+
+    expected = beyond(landed_readings())
+    assert min(row["voltage(v)"] for row in expected) < 2.7
+    assert max(row["voltage(v)"] for row in expected) == 4.2156
+    assert beyond(built.rows("battery_cleaned")) == expected
+
+
+def test_a_temperature_spike_costs_the_temperature_and_nothing_else(built: Warehouse) -> None:
+    expected = [row for row in landed_readings() if not is_spike(row)]
+    for row in expected:
+        if row["quality"] & Quality.TEMPERATURE_SPIKE:
+            row["temperature(c)"] = None
+    assert built.rows("battery_cleaned") == expected
+
+
+def test_battery_features_adds_power_and_total_capacity_to_each_cleaned_reading(built: Warehouse) -> None:
+    expected = built.rows("battery_cleaned")
+    for row in expected:
+        row["power_watt"] = row["voltage(v)"] * row["current(a)"]
+        counters = row["charge_capacity(ah)"], row["discharge_capacity(ah)"]
+        row["total_capacity"] = None if None in counters else sum(counters)
+    features = built.rows("battery_features")
+    assert features == expected
+    assert {row["power_watt"] > 0 for row in features if row["step_index"] == 2} == {True}
+    assert {row["total_capacity"] for row in features if row["cell_id"] == "LIVE"} == {None}
+
+
+def test_the_published_count_per_workbook_runs_verbatim(built: Warehouse) -> None:
+    answer = built.query("SELECT source_file, COUNT(*) FROM battery_ts GROUP BY source_file;")
+    assert dict(answer) == {"A_8_24_10.xlsx": 120, "B_8_24_10.xlsx": 120, None: 120}
+
+
+def test_the_published_maximum_voltage_per_message_runs_verbatim(built: Warehouse) -> None:
+    answer = built.query(
+        'SELECT MAX("voltage(v)"), streamed_at FROM battery_ts GROUP BY streamed_at ORDER BY streamed_at DESC;'
+    )
+    start = datetime(2010, 8, 24, 14, 0)  # noqa: DTZ001 - streamed_at is a TIMESTAMP without zone
+    assert answer == [(4.2156, start + timedelta(minutes=1)), (4.6, start)]
+
+
+def test_the_published_power_query_runs_verbatim(built: Warehouse) -> None:
+    answer = built.query(
+        'SELECT "voltage(v)" * "current(a)" AS power FROM battery_ts '
+        'WHERE "voltage(v)" IS NOT NULL AND "current(a)" IS NOT NULL;'
+    )
+    assert Counter(power for (power,) in answer) == Counter(
+        row["voltage(v)"] * row["current(a)"] for row in landed_readings()
+    )
+
+
+def test_the_flags_in_sql_are_those_of_the_reading_contract() -> None:
+    has_flag = jinja2.Template((MACROS / "has_flag.sql").read_text()).module.has_flag
+    everything = int(sum(Quality))
+    for flag in Quality:
+        qualities = [int(flag), everything, everything - flag, 0]
+        answers = duckdb.from_arrow(pa.table({"quality": qualities})).project(has_flag(flag.name.lower())).fetchall()
+        assert answers == [(True,), (True,), (False,), (False,)], flag
+
+
+@pytest.mark.parametrize("column", ["test_time(s)", "current(a)", "voltage(v)"])
+def test_the_limits_in_sql_are_those_of_the_reading_contract(column: str) -> None:
+    within = jinja2.Template((MACROS / "within_instrument_range.sql").read_text()).module.within_instrument_range
+    low, high = INSTRUMENT_RANGE[column].low, INSTRUMENT_RANGE[column].high
+    values = [low, high, low - 1e-6, high + 1e-6, float("nan"), float("inf"), None]
+    answers = duckdb.from_arrow(pa.table({column: values})).project(within(column)).fetchall()
+    assert [answer for (answer,) in answers] == [True, True, False, False, False, False, None]
+
+
+def test_a_second_build_gives_the_same_tables(copied: Warehouse) -> None:
+    before = [copied.rows(model) for model in MODELS]
+    run_dbt(copied.settings)
+    assert [copied.rows(model) for model in MODELS] == before
+
+
+def test_a_duplicate_reading_fails_the_build_by_name_and_leaves_the_tables(copied: Warehouse) -> None:
+    with duckdb.connect(copied.path) as connection:
+        connection.execute("insert into battery_ts_cleaned from battery_ts_cleaned where data_point = 5 limit 1")
+    with pytest.raises(BatteryError) as failure:
+        run_dbt(copied.settings)
+    message = str(failure.value)
+    assert "dbt build failed: test unique_combination_battery_ts_cell_id__test_id__data_point" in message
+    assert "Got 1 result" in message
+    assert "\n" not in message
+    assert len(copied.rows("battery_features")) == 358
+
+
+def test_empty_landing_tables_build_into_empty_models(tmp_path: Path, built: Warehouse) -> None:
+    empty = Warehouse(tmp_path / "battery.duckdb")
+    shutil.copytree(built.path.parent / "dbt", tmp_path / "dbt")
+    create_landing(empty.path, [])
+    run_dbt(empty.settings)
+    assert [empty.rows(model) for model in MODELS] == [[], [], []]
+
+
+def test_a_missing_warehouse_is_one_line_that_says_what_to_run(tmp_path: Path) -> None:
+    path = tmp_path / "battery.duckdb"
+    with pytest.raises(BatteryError) as failure:
+        run_dbt(Settings(warehouse=str(path)))
+    assert str(failure.value) == f"no warehouse at {path}: run `battery stream` first"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_warehouse_without_landing_tables_is_one_line_that_says_what_to_run(tmp_path: Path) -> None:
+    path = tmp_path / "battery.duckdb"
+    duckdb.connect(path).close()
+    with pytest.raises(BatteryError) as failure:
+        run_dbt(Settings(warehouse=str(path)))
+    assert str(failure.value) == f"the warehouse {path} holds no table battery_ts_cleaned: run `battery stream` first"
+
+
+def test_a_file_that_is_no_warehouse_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "battery.duckdb"
+    path.write_text("no database\n" * 1000)
+    with pytest.raises(BatteryError, match=r"^cannot open the warehouse .*not a valid DuckDB database file"):
+        run_dbt(Settings(warehouse=str(path)))
+
+
+def test_motherduck_is_a_target_whose_token_travels_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cloud = duckdb.connect()
+    cloud.execute("create table battery_ts_cleaned as select 1 as a")
+    connected: list[Any] = []
+    calls: list[Any] = []
+
+    def connect(*arguments: object, **options: object) -> duckdb.DuckDBPyConnection:
+        connected.append((arguments, options))
+        return cloud
+
+    real_run = subprocess.run
+
+    def run(arguments: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        calls.append((arguments, options["env"]))
+        return real_run(arguments, **options)
+
+    monkeypatch.setattr(duckdb, "connect", connect)
+    monkeypatch.setattr(subprocess, "run", run)
+    run_dbt(Settings(warehouse="md:battery_db", motherduck_token="t0ken"), ("parse",))
+
+    assert connected == [(("md:battery_db",), {"config": {"motherduck_token": "t0ken"}})]
+    [(arguments, environment)] = calls
+    assert arguments[arguments.index("--target") + 1] == "motherduck"
+    assert "t0ken" not in " ".join(arguments)
+    assert (environment["WAREHOUSE"], environment["MOTHERDUCK_TOKEN"]) == ("md:battery_db", "t0ken")
+    assert (tmp_path / "data" / "dbt" / "target" / "manifest.json").is_file()
+
+
+def test_a_dbt_that_ends_early_is_not_blamed_on_the_results_of_an_earlier_run(
+    copied: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = copied.path.parent / "dbt" / "target" / "run_results.json"
+    results.write_text(results.read_text().replace('"status": "pass"', '"status": "fail"'))
+    monkeypatch.setattr(subprocess, "run", lambda arguments, **_: subprocess.CompletedProcess(arguments, 2))
+    with pytest.raises(BatteryError, match=r"^dbt build failed: it ended before it ran anything; see .*dbt\.log$"):
+        run_dbt(copied.settings)
+
+
+def test_a_relative_warehouse_is_made_absolute_and_a_profiles_folder_of_ones_own_wins(
+    built: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+
+    def run(arguments: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        calls.append((arguments, options["env"]))
+        return subprocess.CompletedProcess(arguments, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.chdir(built.path.parent)
+    run_dbt(Settings(warehouse="battery.duckdb"))
+    monkeypatch.setenv("DBT_PROFILES_DIR", "elsewhere")
+    run_dbt(Settings(warehouse="battery.duckdb"))
+
+    (ours, environment), (theirs, _) = calls
+    assert environment["WAREHOUSE"] == str(built.path.resolve())
+    assert "--profiles-dir" in ours
+    assert "--profiles-dir" not in theirs
+
+
+class ClosedWatch:
+    """Tells when any process next closes a file, which is what DuckDB does on finding it locked."""
+
+    _IN_CLOSE = 0x18
+
+    def __init__(self, path: Path) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = libc.inotify_init1(os.O_CLOEXEC)
+        if libc.inotify_add_watch(self._descriptor, os.fsencode(path), self._IN_CLOSE) < 0:
+            raise OSError(ctypes.get_errno(), "inotify_add_watch")
+
+    def wait(self) -> None:
+        event = os.read(self._descriptor, 4096)
+        assert struct.unpack_from("iI", event)[1] & self._IN_CLOSE
+        os.close(self._descriptor)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sees dbt meet the lock through inotify")
+def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read(1)"
+    let_go = threading.Event()
+    real_run = subprocess.run
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, copied.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdin
+        assert holder.stdout
+        assert holder.stdout.readline() == b"held\n"
+
+        def run(arguments: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+            watch = ClosedWatch(copied.path)
+
+            def release() -> None:
+                watch.wait()
+                holder.communicate(b".")
+                let_go.set()
+
+            threading.Thread(target=release, daemon=True).start()
+            return real_run(arguments, **options)
+
+        monkeypatch.setattr(subprocess, "run", run)
+        try:
+            with structlog.testing.capture_logs() as logs:
+                run_dbt(copied.settings, ("run",))
+        finally:
+            holder.kill()
+    assert [line["event"] for line in logs] == ["warehouse is held by another process; dbt waits for it"]
+    assert let_go.is_set()
+    assert len(copied.rows("battery_features")) == 358

@@ -5,8 +5,10 @@ Its log is in memory and ends with the process; a new one is a new log with a ne
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -83,3 +85,19 @@ def _answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def serve(port: int) -> None:
+    """Run the broker in the foreground until SIGTERM or Ctrl-C; prints its address when it answers.
+
+    Raises:
+        BatteryError: it does not come up, or ends by itself.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with embedded_broker(port) as process:
+        print(f"127.0.0.1:{port}", flush=True)  # noqa: T201  # the command's result
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            return
+        raise BatteryError(f"the embedded broker ended by itself (exit code {code}); its log is gone")

@@ -58,8 +58,8 @@ def headers(content_type: str, source_file: str | None) -> list[tuple[str, str |
     return found
 
 
-def encode_arrow(readings: pa.Table, max_bytes: int) -> Iterator[bytes]:
-    """Cut readings of one cell into Arrow IPC streams of at most `max_bytes` each, in order.
+def encode_arrow(readings: pa.Table, max_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Cut readings of one cell into Arrow IPC streams of at most `max_bytes` each, in order, with their row counts.
 
     Raises:
         ValueError: a single reading is larger than `max_bytes`.
@@ -69,7 +69,7 @@ def encode_arrow(readings: pa.Table, max_bytes: int) -> Iterator[bytes]:
         writer.write_table(readings)
     value: bytes = buffer.getvalue().to_pybytes()
     if len(value) <= max_bytes:
-        yield value
+        yield readings.num_rows, value
     elif readings.num_rows <= 1:
         raise ValueError(f"one reading takes {len(value)} bytes, more than the {max_bytes} of a message")
     else:

@@ -24,11 +24,11 @@ def stream(settings: Settings, *, until_end: bool) -> None:
     Raises:
         BatteryError: no broker answers, or the worker had to give up.
     """
-    open_topic(settings)  # says in one line what is wrong before any machinery starts
+    open_topic(settings, create=True)  # says in one line what is wrong before any machinery starts
     store = settings.recovery_dir
     if not list(store.glob("*.sqlite3")):
         store.mkdir(parents=True, exist_ok=True)
-        init_db_dir(store, 1)
+        init_db_dir(store, 1)  # type: ignore[no-untyped-call]
     os.environ["STREAM_UNTIL_END"] = str(until_end).lower()
     seconds = str(settings.commit_interval_seconds)
     sys.argv = ["bytewax.run", "dataflows.battery", "-r", str(store), "-s", seconds, "-b", "0"]

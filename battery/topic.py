@@ -89,16 +89,24 @@ def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
     return config
 
 
-def open_topic(settings: Settings) -> Topic:
-    """Find the topic, creating it with BATTERY_TOPIC_PARTITIONS partitions when the broker has none of that name.
+def open_topic(settings: Settings, *, create: bool = False) -> Topic:
+    """Find the topic.
+
+    Args:
+        settings: where the broker is and what the topic is called.
+        create: make it, with BATTERY_TOPIC_PARTITIONS partitions, when the broker has none of that name.
 
     Raises:
-        BatteryError: no broker answers, or it refuses; says how to start one.
+        BatteryError: no broker answers, and how to start one; or it has no such topic, or refuses.
     """
     admin = AdminClient(client_config(settings), logger=_LOG)
     name = settings.battery_topic
     try:
         metadata = admin.list_topics(timeout=CONNECT_SECONDS)
+        if name not in metadata.topics and not create:
+            raise BatteryError(
+                f"the broker at {settings.kafka_bootstrap_servers} has no topic {name}; `battery produce` makes it"
+            )
         if name not in metadata.topics:
             created = admin.create_topics([NewTopic(name, num_partitions=settings.battery_topic_partitions)])[name]
             try:
@@ -225,3 +233,39 @@ TRANSIENT: Final = frozenset(
     {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE}  # noqa: SLF001
 )
 """Errors that librdkafka mends by itself as soon as the broker is back."""
+
+
+def end_offset(settings: Settings, topic: Topic, partition: int, start: int | None) -> int:
+    """Where a partition ends now: the offset that its next message will get.
+
+    Args:
+        settings: where the broker is.
+        topic: the log.
+        partition: which of its partitions.
+        start: an offset that is known to exist or to be the end; None for the oldest.
+
+    Raises:
+        BatteryError: the broker stopped answering.
+    """
+    consumer = open_consumer(settings)
+    try:
+        consumer.assign([TopicPartition(topic.name, partition, OFFSET_BEGINNING if start is None else start)])
+        deadline = time.monotonic() + REPLY_SECONDS
+        while time.monotonic() < deadline:
+            received = consumer.poll(POLL_SECONDS)
+            if received is None:
+                continue
+            fault = received.error()
+            if fault is not None and fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                return received.offset() or 0
+            if fault is None:  # the fetch that brought this message told the high watermark too
+                _low, high = consumer.get_watermark_offsets(TopicPartition(topic.name, partition), cached=True)
+                return int(high)
+            if fault.code() not in TRANSIENT and not fault.retriable():
+                raise BatteryError(f"topic {topic.name}, partition {partition}: {fault.str()}")
+        raise BatteryError(
+            f"topic {topic.name}, partition {partition}: the broker at {settings.kafka_bootstrap_servers} "
+            f"sent nothing for {REPLY_SECONDS:.0f} s"
+        )
+    finally:
+        consumer.close()

@@ -18,6 +18,7 @@ from bytewax.operators import StatefulBatchLogic
 from battery.cleaned import Cleaned
 from battery.logs import configure_logging
 from battery.message import Delivery, decode
+from battery.objects import open_store
 from battery.settings import Settings, load_settings
 from battery.topic import open_topic
 from dataflows.clean import clean
@@ -25,7 +26,6 @@ from dataflows.source import TopicSource
 from dataflows.state import CellState
 from sink.commit import Landing, Standing
 from sink.lanes import LandingSink
-from sink.objects import open_store
 from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
 
     @cache
     def begin() -> tuple[Landing, Standing]:
-        landing = Landing(open_store(settings), open_warehouse(settings))
+        landing = Landing(open_store(settings), open_warehouse(settings), settings.window_seconds)
         return landing, landing.begin()
 
-    topic = cache(lambda: open_topic(settings))
+    topic = cache(lambda: open_topic(settings, create=True))
     source = TopicSource(settings, topic, lambda: begin()[1].committed, stopping)
     sink = LandingSink(lambda: (begin()[0], begin()[1].next_seq), settings.lanes, settings.commit_max_rows)
 

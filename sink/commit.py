@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from battery.cleaned import Cleaned, State
-    from sink.objects import ObjectStore
+    from battery.objects import ObjectStore
     from sink.warehouse import Warehouse
 
 _log = structlog.get_logger()
@@ -95,9 +95,10 @@ class Standing:
 class Landing:
     """The landing tables and objects of one pipeline, as one run of it writes them."""
 
-    def __init__(self, store: ObjectStore, warehouse: Warehouse) -> None:
+    def __init__(self, store: ObjectStore, warehouse: Warehouse, window_seconds: int) -> None:
         self._store = store
         self._warehouse = warehouse
+        self._window_seconds = window_seconds
         self._epoch = 0
 
     def begin(self) -> Standing:
@@ -118,11 +119,8 @@ class Landing:
         with self._warehouse.connect("begin a run") as connection, transaction(connection):
             create_tables(connection)
             ours = {int(epoch) for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
-            pipeline = connection.execute("select pipeline from _writers limit 1").fetchone()
             self._epoch = max([0, *ours, *stored.values()]) + 1
-            connection.execute(
-                "insert into _writers values (?, ?, ?)", [pipeline[0] if pipeline else uuid4().hex, self._epoch, _now()]
-            )
+            self._sign(connection)
             named_keys = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}
             states = dict(connection.execute("select cell_id, state from _cell_state").fetchall())
             progress = connection.execute(
@@ -137,6 +135,19 @@ class Landing:
             "began a run", writer_epoch=self._epoch, cells=len(states), orphans_removed=len(orphans), foreign=foreign
         )
         return Standing(self._epoch, states, {(topic, part): last for topic, part, last in progress}, dict(seqs))
+
+    def _sign(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Enter this run among the pipeline's writers."""
+        before = connection.execute("select pipeline, window_seconds from _writers order by epoch desc").fetchone()
+        if before is not None and before[1] != self._window_seconds:
+            raise BatteryError(
+                f"WINDOW_SECONDS={self._window_seconds}, but the windows in the warehouse are {before[1]} s wide; "
+                "set it back, or rebuild the tables in a new WAREHOUSE with a new RECOVERY_DIR"
+            )
+        connection.execute(
+            "insert into _writers values (?, ?, ?, ?)",
+            [before[0] if before else uuid4().hex, self._epoch, self._window_seconds, _now()],
+        )
 
     def commit(self, lane: int, seq: int, results: Sequence[Cleaned[State]]) -> None:
         """Land results of one lane, in log order, exactly once.

@@ -55,7 +55,7 @@ CREATE: Final = (
     )""",
     "create table if not exists _cell_state (cell_id varchar not null, state varchar not null)",
     """create table if not exists _writers (
-        pipeline varchar not null, epoch bigint not null, started_at timestamp not null
+        pipeline varchar not null, epoch bigint not null, window_seconds integer not null, started_at timestamp not null
     )""",
     """create table if not exists _commits (
         "commit" varchar not null, lane integer not null, seq bigint not null, writer_epoch bigint not null,

@@ -1,0 +1,5 @@
+"""`python -m battery` is the `battery` command."""
+
+from battery.cli import main
+
+main()

@@ -1,0 +1,212 @@
+"""The `battery` command: each subcommand reads the settings, does one thing, and says in one line what went wrong.
+
+Everything heavy is imported by the command that needs it, so that `battery --help` is instant.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from battery.errors import BatteryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from battery.settings import Settings
+    from producer.publish import Summary
+
+EXIT_INCOMPLETE = 1
+"""Some of it could not be done, or something does not add up."""
+
+EXIT_ERROR = 2
+"""It could not be done at all."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    try:
+        code = cli.main(args=None if arguments is None else list(arguments), prog_name="battery", standalone_mode=False)
+    except BatteryError as error:
+        if debug:
+            raise
+        click.echo(f"battery: {error}", err=True)
+        sys.exit(EXIT_ERROR)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_ERROR)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("battery: interrupted", err=True)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="battery-pipeline", prog_name="battery")
+@click.option("--debug", is_flag=True, help="Show tracebacks and debug log lines.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Battery Degradation Analytics Pipeline: workbooks to an event log, the log to tables on how cells age.
+
+    Settings come from the environment and .env; .env.example lists them.
+    """
+    context.obj = debug
+
+
+def _start(debug: bool) -> Settings:
+    from battery.logs import configure_logging
+    from battery.settings import load_settings
+
+    settings = load_settings()
+    configure_logging(settings.log_format, debug=debug)
+    return settings
+
+
+@cli.command()
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.option("--cell", help="The cell's id; by default it is read off each file's name.")
+@click.option(
+    "--format", "encoding", type=click.Choice(["arrow", "json"]), default="arrow", show_default=True,
+    help="Encoding of the messages.",
+)  # fmt: skip
+@click.option(
+    "--speed", type=click.FloatRange(min=0, min_open=True),
+    help="Replay the readings at this many times real time; by default all at once.",
+)  # fmt: skip
+@click.option("--watch", is_flag=True, help="Keep watching the folder SOURCE for new workbooks.")
+@click.option("--again", is_flag=True, help="Publish workbooks that this log already has, too.")
+@click.pass_obj
+def produce(
+    debug: bool,
+    sources: tuple[str, ...],
+    cell: str | None,
+    encoding: str,
+    speed: float | None,
+    watch: bool,
+    again: bool,
+) -> int:
+    """Publish workbooks to the topic.
+
+    SOURCE is an .xlsx or .xls workbook, a .zip, a folder, an http(s) URL, or the name of a CALCE data set such as
+    CS2_35. Exits with 1 when a workbook was refused; the others have gone out all the same.
+    """
+    settings = _start(debug)
+    from producer.publish import Options, publish
+    from producer.watch import watch_folder
+
+    options = Options(cell_id=cell, encoding=encoding, speed=speed, again=again)
+    if not watch:
+        summary = publish(settings, sources, options)
+        _tell(summary)
+        return EXIT_INCOMPLETE if summary.failed else 0
+    if len(sources) != 1 or not Path(sources[0]).is_dir():
+        raise BatteryError(f"--watch needs one folder, not {' '.join(sources)}")
+    for summary in watch_folder(settings, Path(sources[0]), options):
+        _tell(summary)
+    return 0
+
+
+def _tell(summary: Summary) -> None:
+    click.echo(
+        f"published {summary.rows} rows of {summary.workbooks} workbooks in {summary.messages} messages; "
+        f"{summary.skipped} skipped, {len(summary.failed)} refused"
+    )
+    for line in summary.failed:
+        click.echo(f"  refused: {line}", err=True)
+
+
+@cli.command()
+@click.option("--until-end", is_flag=True, help="Stop once the end of every partition has been reached and committed.")
+@click.pass_obj
+def stream(debug: bool, until_end: bool) -> None:
+    """Run the worker: topic to tables, exactly once, until SIGTERM or Ctrl-C."""
+    settings = _start(debug)
+    from battery.stream import stream as run
+
+    run(settings, until_end=until_end)
+
+
+@cli.command()
+@click.argument("dbt", nargs=-1)
+@click.pass_obj
+def transform(debug: bool, dbt: tuple[str, ...]) -> None:
+    """Build and test the dbt models; DBT replaces the default `build`, such as `-- test --select battery_ts`."""
+    settings = _start(debug)
+    from battery.transform import run_dbt
+
+    run_dbt(settings, dbt or ("build",))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+@click.pass_obj
+def verify(debug: bool, as_json: bool) -> int:
+    """Reconcile topic, objects and warehouse; exits with 0 only if everything adds up."""
+    settings = _start(debug)
+    from battery.objects import open_store
+    from sink.verify import verify as run
+    from sink.warehouse import open_warehouse
+
+    checks = run(settings, open_store(settings), open_warehouse(settings))
+    ok = all(check.ok for check in checks)
+    if as_json:
+        click.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
+    else:
+        for check in checks:
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+        click.echo("everything adds up" if ok else "it does not add up")
+    return 0 if ok else EXIT_INCOMPLETE
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.pass_obj
+def status(debug: bool, as_json: bool) -> None:
+    """Show lag, committed offsets, rows, quarantine by reason, the last commit and freshness."""
+    settings = _start(debug)
+    from sink.status import status as run
+    from sink.warehouse import open_warehouse
+
+    found = run(settings, open_warehouse(settings))
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "lag": found.lag}, default=str))
+        return
+    click.echo(f"topic        {found.topic}" + (f" ({found.topic_id})" if found.topic_id else ""))
+    for part in found.partitions:
+        click.echo(f"  partition {part.partition}: next offset to land {part.committed} of {part.end}, lag {part.lag}")
+    if found.broker:
+        click.echo(f"  lag unknown: {found.broker}")
+    click.echo(f"landed       {found.rows} rows of {found.cells} cells in {found.tests} tests, {found.cycles} cycles")
+    click.echo(f"quarantined  {sum(found.quarantined.values())} rows")
+    for reason, rows in found.quarantined.items():
+        click.echo(f"  {reason}: {rows}")
+    click.echo(f"commits      {found.commits}, last {found.last_commit or 'never'} UTC")
+    if found.freshness is not None:
+        click.echo(f"freshness    the newest landed reading was published {found.freshness:.0f} s ago")
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=9092, show_default=True, help="Port on 127.0.0.1.")
+def broker(port: int) -> None:
+    """Run an embedded Kafka-protocol broker in the foreground; its log ends with it."""
+    from battery.broker import serve
+
+    serve(port)
+
+
+@cli.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), default=Path("data/demo"), show_default=True)
+@click.option("--cells", type=click.IntRange(1, 100), default=3, show_default=True, help="How many cells to simulate.")
+@click.option("--cycles", type=click.IntRange(2, 2000), default=40, show_default=True, help="Cycles of each cell.")
+@click.pass_obj
+def demo(debug: bool, data_dir: Path, cells: int, cycles: int) -> None:
+    """Show the main job on embedded parts: simulate, produce, stream, transform, verify."""
+    from battery.demo import demo as run
+
+    run(data_dir, cells=cells, cycles=cycles, debug=debug)

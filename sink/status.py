@@ -1,0 +1,117 @@
+"""Status: how far the landing is, what it holds and how old it is; short looks, nothing is recounted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from battery.errors import BatteryError
+from battery.topic import end_offset, open_topic
+
+if TYPE_CHECKING:
+    from battery.settings import Settings
+    from sink.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class PartitionStatus:
+    """One partition of the topic; `committed` is the next offset to land, `end` the next to be written."""
+
+    partition: int
+    committed: int
+    end: int
+
+    @property
+    def lag(self) -> int:
+        """Messages that have not landed yet."""
+        return self.end - self.committed
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the pipeline stands; ages are in s, times UTC. `broker` holds the complaint when none answers."""
+
+    topic: str
+    topic_id: str | None
+    broker: str | None
+    partitions: tuple[PartitionStatus, ...]
+    rows: int
+    cells: int
+    tests: int
+    cycles: int
+    windows: int
+    quarantined: dict[str, int] = field(default_factory=dict)
+    commits: int = 0
+    last_commit: datetime | None = None
+    last_commit_age: float | None = None
+    freshness: float | None = None
+
+    @property
+    def lag(self) -> int | None:
+        """Messages that have not landed yet, over all partitions; None while no broker answers."""
+        return None if self.broker else sum(part.lag for part in self.partitions)
+
+
+def status(settings: Settings, warehouse: Warehouse) -> Status:
+    """Look at the warehouse, then at the broker.
+
+    Raises:
+        BatteryError: there is no warehouse yet, or it cannot be opened.
+    """
+    with warehouse.connect("show the status", read_only=True) as connection:
+
+        def one(sql: str) -> tuple[object, ...]:
+            return connection.execute(sql).fetchone() or ()
+
+        rows, cells, tests, streamed_at = one(
+            "select count(*), count(distinct cell_id), count(distinct (cell_id, test_id)), max(streamed_at) "
+            "from battery_ts_cleaned"
+        )
+        (cycles,) = one("select count(*) from _cycles")
+        (windows,) = one("select count(*) from _windows")
+        commits, last_commit = one('select count(distinct "commit"), max(committed_at) from _commits')
+        quarantined = dict(
+            connection.execute(
+                "select reason, sum(row_count)::bigint from battery_quarantine group by reason order by reason"
+            ).fetchall()
+        )
+        progress = connection.execute(
+            'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
+        ).fetchall()
+    topic_id, partitions, broker = None, [], None
+    try:
+        topic = open_topic(settings)
+        topic_id = topic.topic_id
+        committed = {part: offset + 1 for found, part, offset in progress if found == topic_id}
+        for part in topic.partitions:
+            at = committed.get(part)
+            partitions.append(PartitionStatus(part, at or 0, end_offset(settings, topic, part, at)))
+    except BatteryError as error:
+        broker = str(error)
+    return Status(
+        topic=settings.battery_topic,
+        topic_id=topic_id,
+        broker=broker,
+        partitions=tuple(partitions),
+        rows=_whole(rows),
+        cells=_whole(cells),
+        tests=_whole(tests),
+        cycles=_whole(cycles),
+        windows=_whole(windows),
+        quarantined=quarantined,
+        commits=_whole(commits),
+        last_commit=last_commit if isinstance(last_commit, datetime) else None,
+        last_commit_age=_age(last_commit),
+        freshness=_age(streamed_at),
+    )
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _age(moment: object) -> float | None:
+    if not isinstance(moment, datetime):
+        return None
+    return round((datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds(), 1)

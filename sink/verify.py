@@ -1,0 +1,210 @@
+"""Verification: do topic, objects and warehouse tell the same story?
+
+Everything is counted anew from its source: rows in the messages, rows in the Parquet objects, rows in the tables,
+and the aggregates from the rows. Nothing is taken from what the worker says about itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from battery.message import decode
+from battery.topic import open_topic, read_to_end
+from sink.commit import LANDED_KIND, QUARANTINE_KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import duckdb
+
+    from battery.objects import ObjectStore
+    from battery.settings import Settings
+    from sink.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must add up, whether it does, and the figures."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> list[Check]:
+    """Reconcile the topic with the objects and the tables.
+
+    Raises:
+        BatteryError: broker, object store or warehouse cannot be read at all.
+    """
+    with warehouse.connect("verify", read_only=True) as connection:
+        checks = [
+            *_tables(connection),
+            *_objects(connection, store),
+            *_aggregates(connection),
+        ]
+        spans = connection.execute(
+            'select s.topic_id, s."partition", max(s."last"), sum(s."rows"), min(s."first") from '
+            '(select distinct "commit", unnest(offsets) as s from _commits) group by all'
+        ).fetchall()
+    return [*_log(settings, spans), *checks]
+
+
+def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    found = connection.execute(sql).fetchone()
+    return int(found[0] or 0) if found else 0
+
+
+def _log(settings: Settings, spans: list[tuple[str, int, int, int, int]]) -> Iterator[Check]:
+    """Rows in, counted in the messages themselves, against the rows that the commits account for."""
+    topic = open_topic(settings)
+    landed_up_to = {
+        part: (last, rows, first) for topic_id, part, last, rows, first in spans if topic_id == topic.topic_id
+    }
+    messages = rows_in = waiting = accounted = expired = 0
+    for partition in topic.partitions:
+        last, rows, first = landed_up_to.get(partition, (-1, 0, 0))
+        accounted += rows
+        oldest: int | None = None
+        for poll in read_to_end(settings, topic, partition):
+            for message in poll:
+                oldest = message.offset if oldest is None else oldest
+                if message.offset > last:
+                    waiting += 1
+                    continue
+                messages += 1
+                rows_in += decode(message).body.row_count
+        expired += last >= 0 and (oldest is None or oldest > first)
+    if expired:
+        yield Check(
+            "log", ok=True, detail=f"{expired} partition(s) no longer reach back to the first commit: not counted"
+        )
+    else:
+        yield Check(
+            "log",
+            ok=rows_in == accounted,
+            detail=f"{rows_in} rows in {messages} messages of {topic.name}, {accounted} rows accounted for by commits",
+        )
+    yield Check(
+        "lag",
+        ok=waiting == 0,
+        detail=f"{waiting} messages not landed yet{': run `battery stream`' if waiting else ''}",
+    )
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
+    landed = _number(connection, "select count(*) from battery_ts_cleaned")
+    quarantined = _number(connection, "select sum(row_count) from battery_quarantine")
+    rows_in = _number(
+        connection,
+        'select sum(s."rows") from (select distinct "commit", unnest(offsets) as s from _commits)',
+    )
+    yield Check(
+        "conservation",
+        ok=rows_in == landed + quarantined,
+        detail=f"{rows_in} rows in = {landed} landed + {quarantined} quarantined",
+    )
+    twice = landed - _number(
+        connection, "select count(*) from (select distinct cell_id, test_id, data_point from battery_ts_cleaned)"
+    )
+    yield Check("once", ok=twice == 0, detail=f"{twice} readings landed more than once")
+
+
+def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Iterator[Check]:
+    """Every committed object, byte for byte, and the rows of all of them against the tables."""
+    commits = connection.execute('select object_key, kind, "rows", bytes, sha256 from _commits').fetchall()
+    epochs = {f"{epoch:06d}" for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
+    wrong: list[str] = []
+    sums = {LANDED_KIND: [0, 0], QUARANTINE_KIND: [0, 0]}
+    present = {found.key: found.size for kind in sums for found in store.list(f"{kind}/")}
+    for key, kind, rows, size, sha256 in commits:
+        if present.get(key) != size:
+            wrong.append(f"{key} is missing" if key not in present else f"{key} has {present[key]} bytes, not {size}")
+            continue
+        data = store.get(key)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            wrong.append(f"{key} has another checksum than when it was committed")
+            continue
+        stored = pq.read_table(io.BytesIO(data))
+        if stored.num_rows != rows:
+            wrong.append(f"{key} holds {stored.num_rows} rows, not {rows}")
+        connection.register("stored", stored)
+        count, content = _content(connection, "stored")
+        connection.unregister("stored")
+        sums[kind][0] += count
+        sums[kind][1] += content
+    yield Check("objects", ok=not wrong, detail="; ".join(wrong[:3]) or f"{len(commits)} objects as committed")
+    for kind, (count, content) in sums.items():
+        table_count, table_content = _content(connection, kind)
+        yield Check(
+            f"{kind} = its objects",
+            ok=(count, content) == (table_count, table_content),
+            detail=f"{table_count} rows in the table, {count} in the objects"
+            + ("" if content == table_content else ", and their contents differ"),
+        )
+    named = {key for key, *_ in commits}
+    orphans = [key for key in present if key not in named and key.rsplit("/", 1)[1][:6] in epochs]
+    yield Check(
+        "orphans",
+        ok=True,
+        detail=f"{len(orphans)} objects of unfinished commits{': the next run removes them' if orphans else ''}",
+    )
+
+
+def _content(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, int]:
+    """Row count and an order-free checksum over every value."""
+    found = connection.execute(f"select count(*), sum(hash(t)::hugeint) from {table} as t").fetchone()  # noqa: S608
+    return (int(found[0]), int(found[1] or 0)) if found else (0, 0)
+
+
+def _aggregates(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
+    """Windows and cycles, made anew from the landed rows."""
+    seconds = _number(connection, "select max(window_seconds) from _writers")
+    differing = _number(
+        connection,
+        f"""
+        with anew as (
+            select
+                cell_id, time_bucket(interval {seconds} second, date_time, timestamp '1970-01-01') as window_start,
+                count(*) as reading_count, count(*) filter (quality <> 0) as flagged_count,
+                sum(round("voltage(v)" * 1e9)::hugeint) as voltage_sum_nv,
+                sum(round("current(a)" * 1e9)::hugeint) as current_sum_na,
+                min("voltage(v)") as voltage_min_v, max("voltage(v)") as voltage_max_v
+            from battery_ts_cleaned where date_time is not null group by all
+        )
+        select count(*) from anew full join _windows as kept using (cell_id, window_start)
+        where anew.reading_count is distinct from kept.reading_count
+            or anew.flagged_count is distinct from kept.flagged_count
+            or abs(anew.voltage_sum_nv - kept.voltage_sum_nv) > anew.reading_count
+            or abs(anew.current_sum_na - kept.current_sum_na) > anew.reading_count
+            or anew.voltage_min_v is distinct from kept.voltage_min_v
+            or anew.voltage_max_v is distinct from kept.voltage_max_v
+        """,  # noqa: S608
+    )
+    total = _number(connection, "select count(*) from _windows")
+    yield Check("windows", ok=differing == 0, detail=f"{total} windows, {differing} differ from their rows")
+    differing = _number(
+        connection,
+        """
+        with anew as (
+            select
+                cell_id, test_id, cycle_index, count(*) as reading_count,
+                min("voltage(v)") as voltage_min_v, max("voltage(v)") as voltage_max_v,
+                min(date_time) as started_at, max(date_time) as ended_at
+            from battery_ts_cleaned group by all
+        )
+        select count(*) from anew full join _cycles as kept using (cell_id, test_id, cycle_index)
+        where anew.reading_count is distinct from kept.reading_count
+            or anew.voltage_min_v is distinct from kept.voltage_min_v
+            or anew.voltage_max_v is distinct from kept.voltage_max_v
+            or anew.started_at is distinct from kept.started_at
+            or anew.ended_at is distinct from kept.ended_at
+        """,
+    )
+    total = _number(connection, "select count(*) from _cycles")
+    yield Check("cycles", ok=differing == 0, detail=f"{total} cycles, {differing} differ from their rows")

@@ -1,0 +1,219 @@
+"""The invariants that replay rests on, pinned with generated logs on the pure logic and the real merge statements."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from builders import CELL, STARTED, arrow, arrow_value, message, reading
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from battery.cleaned import CYCLE_PART, WINDOW_PART
+from battery.message import decode
+from battery.reading import JSON, LANDED, QUARANTINED
+from dataflows.clean import clean
+from dataflows.state import CellState
+from sink.tables import FILL, create_tables
+
+if TYPE_CHECKING:
+    from battery.cleaned import Cleaned
+    from battery.message import Delivery
+
+WINDOW_SECONDS = 600
+TABLES = ("battery_ts_cleaned", "battery_quarantine", "_windows", "_cycles")
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Rows of one cell: mostly a test that goes on, now and then whatever can go wrong."""
+    found: list[dict[str, Any]] = []
+    point, charge, cycle, step = 0, 0.0, 1, 1
+    for _ in range(draw(st.integers(1, 40))):
+        point += draw(st.sampled_from([1, 1, 1, 1, 1, 1, 0, -2, 3]))
+        charge = draw(st.sampled_from([charge, charge + 0.01, charge + 1 / 3, 0.0]))
+        cycle += draw(st.sampled_from([0, 0, 0, 0, 1, -1]))
+        step = draw(st.sampled_from([step, step, step, 2, 7]))
+        row = reading(
+            max(point, 0),
+            cycle_index=max(cycle, 0),
+            step_index=step,
+            test_id=draw(st.sampled_from(["A", "A", "A", "A", "B"])),
+            **{
+                "test_time(s)": 30.0 * point + draw(st.sampled_from([0, 0, 0, 0, -100, 7200])),
+                "voltage(v)": draw(st.sampled_from([3.7, 3.7, 3.7, 3.7012, 3.8, 4.3, 2.5])),
+                "current(a)": draw(st.sampled_from([0.0, 0.55, -1.1, 0.1 + 0.2])),
+                "charge_capacity(ah)": charge,
+                "internal_resistance(ohm)": draw(st.sampled_from([0.0, 0.0, 0.0931, None])),
+                "temperature(c)": draw(st.sampled_from([None, 25.0, 25.1, 40.0, math.nan])),
+            },
+        )
+        fault = draw(st.sampled_from([None] * 12 + ["null", "nan", "range", "clock", "stranger"]))
+        if fault == "null":
+            row["voltage(v)"] = None
+        elif fault == "nan":
+            row["current(a)"] = math.nan
+        elif fault == "range":
+            row["voltage(v)"] = 99.0
+        elif fault == "clock":
+            row["date_time"] = draw(st.sampled_from([None, STARTED]))
+        elif fault == "stranger":
+            row["cell_id"] = "ANOTHER"
+        found.append(row)
+    return found
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Delivery]:
+    """Messages of one cell: rows in messages of any size, with garbage and wrong versions between them."""
+    left, found, offset = draw(rows()), [], 0
+    while left:
+        kind = draw(st.sampled_from(["rows"] * 8 + ["garbage", "version"]))
+        if kind == "garbage":
+            found.append(decode(message(b"\x00garbage", offset=offset)))
+        elif kind == "version":
+            value = arrow_value(left[:1])
+            found.append(decode(message(value, offset=offset, with_headers=[("schema-version", b"2")])))
+        else:
+            size = draw(st.integers(1, len(left)))
+            found.append(arrow(left[:size], offset=offset))
+            left = left[size:]
+        offset += draw(st.sampled_from([1, 1, 1, 5]))
+    return found
+
+
+def cut(draw: st.DrawFn, log: list[Delivery]) -> list[list[Delivery]]:
+    places = sorted(draw(st.sets(st.integers(0, len(log)))))
+    ends = [*places, len(log)]
+    return [log[start:end] for start, end in zip([0, *places], ends, strict=True) if start < end]
+
+
+def fold(calls: list[list[Delivery]], state: CellState | None = None) -> list[Cleaned[CellState]]:
+    state = state or CellState()
+    found = []
+    for deliveries in calls:
+        cleaned = clean(state, deliveries, WINDOW_SECONDS)
+        if cleaned is not None:
+            # The state goes through its text, as it does over a restart.
+            state = CellState.from_json(cleaned.state.to_json())
+            found.append(cleaned)
+    return found
+
+
+def landed_tables(commits: list[list[Cleaned[CellState]]]) -> dict[str, list[tuple[Any, ...]]]:
+    """Land results, a commit a group, with the statements of the real transaction."""
+    connection = duckdb.connect()
+    create_tables(connection)
+    for commit in commits:
+        for name, schema, column in (
+            ("staged_landed", LANDED, "landed"),
+            ("staged_quarantined", QUARANTINED, "quarantined"),
+            ("staged_windows", WINDOW_PART, "windows"),
+            ("staged_cycles", CYCLE_PART, "cycles"),
+        ):
+            table = pa.Table.from_batches([getattr(result, column) for result in commit], schema=schema)
+            if "staged_windows" == name or "staged_cycles" == name:
+                table = table.append_column("part", pa.array(range(table.num_rows), pa.int64()))
+            connection.register(name, table)
+        for statement in FILL[:4]:
+            connection.execute(statement)
+    found = {}
+    for table in TABLES:
+        # NaN is not equal to itself; its text is.
+        found[table] = sorted(
+            (tuple(repr(value) for value in row) for row in connection.execute(f"from {table}").fetchall())  # noqa: S608
+        )
+    connection.close()
+    return found
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_results_do_not_depend_on_how_the_log_is_cut(data: st.DataObject) -> None:
+    log = data.draw(logs())
+    whole = fold([log])
+    pieces = fold(data.draw(st.composite(cut)(log)))
+    commits = data.draw(st.composite(cut)(pieces))
+    assert landed_tables(commits) == landed_tables([whole])
+    assert pieces[-1].state == whole[-1].state
+
+
+@given(logs())
+@settings(max_examples=60, deadline=None)
+def test_every_row_in_is_landed_or_quarantined_exactly_once(log: list[Delivery]) -> None:
+    (cleaned,) = fold([log])
+    rows_in = sum(delivery.body.row_count for delivery in log)
+    quarantined = sum(cleaned.quarantined.column("row_count").to_pylist())
+    assert cleaned.landed.num_rows + quarantined == rows_in == sum(span.rows for span in cleaned.spans)
+    places = [
+        (row["kafka_offset"], row["kafka_row"])
+        for row in cleaned.landed.select(["kafka_offset", "kafka_row"]).to_pylist()
+    ]
+    for row in cleaned.quarantined.to_pylist():
+        places += [(row["offset"], row["row"] + place) for place in range(row["row_count"])]
+    assert len(set(places)) == len(places)
+
+
+@given(logs())
+@settings(max_examples=40, deadline=None)
+def test_replaying_a_log_over_its_own_state_changes_nothing(log: list[Delivery]) -> None:
+    state = fold([log])[-1].state
+    assert clean(state, log, WINDOW_SECONDS) is None
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_restart_that_reads_from_an_older_offset_ends_the_same(data: st.DataObject) -> None:
+    log = data.draw(logs())
+    stop = data.draw(st.integers(0, len(log)))
+    back = data.draw(st.integers(0, stop))
+    before = fold([log[:stop]]) if stop else []
+    after = fold([log[back:]], before[-1].state if before else None)
+    assert landed_tables([before, after]) == landed_tables([fold([log])])
+
+
+@given(rows())
+@settings(max_examples=40, deadline=None)
+def test_quality_and_aggregates_do_not_depend_on_the_encoding_or_size_of_messages(found: list[dict[str, Any]]) -> None:
+    import json  # noqa: PLC0415
+
+    whole = fold([[arrow(found)]])
+    single = []
+    for offset, row in enumerate(found):
+        body = {name: value for name, value in row.items() if value is not None}
+        single.append(decode(message(json.dumps(body, default=str).encode(), offset=offset, encoding=JSON)))
+    pieces = fold([single])
+    ours = [name for name in LANDED.names if not name.startswith("kafka_") and name != "streamed_at"]
+    assert repr(whole[0].landed.select(ours).to_pylist()) == repr(pieces[0].landed.select(ours).to_pylist())
+    reasons = [row["reason"] for row in whole[0].quarantined.to_pylist() for _ in range(row["row_count"])]
+    assert reasons == [row["reason"] for row in pieces[0].quarantined.to_pylist()]
+
+
+@given(logs())
+@settings(max_examples=40, deadline=None)
+def test_publishing_a_log_twice_lands_nothing_new(log: list[Delivery]) -> None:
+    first = fold([log])
+    state = first[-1].state
+    last = log[-1].offset + 1
+    again = [type(d)(**{**vars(d), "offset": d.offset + last}) for d in log]
+    (second,) = fold([again], state)
+    landed = {
+        (row["test_id"], row["data_point"])
+        for row in first[0].landed.select(["test_id", "data_point"]).to_pylist()
+    }
+    twice = {
+        (row["test_id"], row["data_point"])
+        for row in second.landed.select(["test_id", "data_point"]).to_pylist()
+    }
+    assert not landed & twice
+
+
+@pytest.mark.parametrize("topic_id", ["log-two"])
+def test_a_new_log_is_read_from_its_first_offset_and_adds_only_what_is_new(topic_id: str) -> None:
+    state = fold([[arrow([reading(1), reading(2)], offset=7)]])[-1].state
+    (cleaned,) = fold([[arrow([reading(1), reading(2), reading(3)], offset=0, topic_id=topic_id)]], state)
+    assert cleaned.landed.column("data_point").to_pylist() == [3]
+    assert cleaned.cell_id == CELL

@@ -115,7 +115,7 @@ def landed_tables(commits: list[list[Cleaned[CellState]]]) -> dict[str, list[tup
             ("staged_cycles", CYCLE_PART, "cycles"),
         ):
             table = pa.Table.from_batches([getattr(result, column) for result in commit], schema=schema)
-            if "staged_windows" == name or "staged_cycles" == name:
+            if name in {"staged_windows", "staged_cycles"}:
                 table = table.append_column("part", pa.array(range(table.num_rows), pa.int64()))
             connection.register(name, table)
         for statement in FILL[:4]:
@@ -124,7 +124,7 @@ def landed_tables(commits: list[list[Cleaned[CellState]]]) -> dict[str, list[tup
     for table in TABLES:
         # NaN is not equal to itself; its text is.
         found[table] = sorted(
-            (tuple(repr(value) for value in row) for row in connection.execute(f"from {table}").fetchall())  # noqa: S608
+            tuple(repr(value) for value in row) for row in connection.execute(f"from {table}").fetchall()
         )
     connection.close()
     return found
@@ -201,13 +201,9 @@ def test_publishing_a_log_twice_lands_nothing_new(log: list[Delivery]) -> None:
     again = [type(d)(**{**vars(d), "offset": d.offset + last}) for d in log]
     (second,) = fold([again], state)
     landed = {
-        (row["test_id"], row["data_point"])
-        for row in first[0].landed.select(["test_id", "data_point"]).to_pylist()
+        (row["test_id"], row["data_point"]) for row in first[0].landed.select(["test_id", "data_point"]).to_pylist()
     }
-    twice = {
-        (row["test_id"], row["data_point"])
-        for row in second.landed.select(["test_id", "data_point"]).to_pylist()
-    }
+    twice = {(row["test_id"], row["data_point"]) for row in second.landed.select(["test_id", "data_point"]).to_pylist()}
     assert not landed & twice
 
 

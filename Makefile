@@ -1,0 +1,42 @@
+# Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+UV := .tools/bin/uv
+RUN := .venv/bin
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+		|| { echo "make: needs Python 3.11 or 3.12; name one with make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+.venv/.complete: $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --locked --all-extras --all-groups --python $(PYTHON)
+	@touch $@
+
+setup: .venv/.complete ## create .venv with every extra and group, from the lock
+
+demo: setup ## the main job on simulated cells and embedded parts, about a minute
+	$(RUN)/battery demo
+
+test: setup ## the whole test suite
+	$(RUN)/pytest
+
+lint: setup ## ruff, mypy --strict, sqlfluff
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/sqlfluff lint dbt_project
+
+format: setup ## bring code and SQL into the project's format
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+	$(RUN)/sqlfluff fix dbt_project
+
+clean: ## remove the environment and caches; data stays
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis

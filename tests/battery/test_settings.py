@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from battery.errors import BatteryError
+from battery.settings import Settings, load_settings
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_the_example_lists_every_setting_and_no_other() -> None:
+    listed = re.findall(r"^#?([A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)
+
+
+def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(EXAMPLE.read_text())
+    with_example = load_settings()
+    (tmp_path / ".env").unlink()
+    assert with_example == load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("WINDOW_SECONDS", "none", "WINDOW_SECONDS"),
+        ("COMMIT_INTERVAL_SECONDS", "0", "COMMIT_INTERVAL_SECONDS"),
+        ("OBJECT_STORE", "gcs://bucket", "OBJECT_STORE: must be file://FOLDER or s3://BUCKET"),
+        ("OBJECT_STORE", "s3://bucket", "needs MINIO_ENDPOINT, MINIO_ACCESS_KEY, MINIO_SECRET_KEY"),
+        ("WAREHOUSE", ":memory:", "WAREHOUSE: must be the path"),
+        ("WAREHOUSE", "md:battery_db", "needs MOTHERDUCK_TOKEN"),
+        ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "needs KAFKA_SASL_MECHANISM"),
+        ("BATTERY_TOPIC", "no spaces", "BATTERY_TOPIC"),
+    ],
+)
+def test_a_bad_setting_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BatteryError, match=re.escape(said)) as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTHERDUCK_TOKEN", "hush-token")
+    monkeypatch.setenv("MINIO_SECRET_KEY", "hush-key")
+    monkeypatch.setenv("WINDOW_SECONDS", "none")
+    with pytest.raises(BatteryError) as caught:
+        load_settings()
+    monkeypatch.delenv("WINDOW_SECONDS")
+    assert "hush" not in str(caught.value) + repr(load_settings()) + load_settings().model_dump_json()

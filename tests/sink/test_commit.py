@@ -1,0 +1,181 @@
+"""The commit protocol on an embedded store and warehouse, with each of its steps failing in turn."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+from builders import CELL, TOPIC_ID, arrow, reading
+
+from battery.errors import BatteryError
+from dataflows.clean import clean
+from dataflows.state import CellState
+from sink.commit import Landing, SupersededError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from battery.cleaned import Cleaned
+    from battery.objects import FolderStore
+    from sink.warehouse import DuckDBFile
+
+WINDOW = 600
+
+
+def result(points: range, offset: int, state: CellState | None = None) -> Cleaned[CellState]:
+    found = clean(state or CellState(), [arrow([reading(p) for p in points], offset=offset)], WINDOW)
+    assert found is not None
+    return found
+
+
+def table(warehouse: DuckDBFile, sql: str) -> list[tuple[Any, ...]]:
+    with warehouse.connect("look", read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def keys(store: FolderStore) -> list[str]:
+    return [found.key for found in store.list("battery_")]
+
+
+def test_a_commit_lands_rows_object_progress_and_state_together(store: FolderStore, warehouse: DuckDBFile) -> None:
+    landing = Landing(store, warehouse, WINDOW)
+    landing.begin()
+    landed = result(range(1, 4), offset=5)
+    landing.commit(0, 1, [landed])
+    assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(3,)]
+    assert table(warehouse, "from _progress") == [(CELL, TOPIC_ID, 0, 5)]
+    assert table(warehouse, "select state from _cell_state") == [(landed.state.to_json(),)]
+    assert table(warehouse, 'select object_key, kind, "rows", writer_epoch, seq from _commits') == [
+        ("battery_ts_cleaned/lane=00/000001-000000000001.parquet", "battery_ts_cleaned", 3, 1, 1)
+    ]
+    assert keys(store) == ["battery_ts_cleaned/lane=00/000001-000000000001.parquet"]
+
+
+def test_the_next_run_takes_up_where_the_last_one_committed(store: FolderStore, warehouse: DuckDBFile) -> None:
+    first = Landing(store, warehouse, WINDOW)
+    first.begin()
+    landed = result(range(1, 4), offset=5)
+    first.commit(0, 1, [landed])
+    standing = Landing(store, warehouse, WINDOW).begin()
+    assert standing.epoch == 2
+    assert CellState.from_json(standing.states[CELL]) == landed.state
+    assert standing.committed == {(TOPIC_ID, 0): 5}
+    assert standing.next_seq == {0: 2}
+
+
+def test_an_older_run_cannot_commit_any_more(store: FolderStore, warehouse: DuckDBFile) -> None:
+    zombie = Landing(store, warehouse, WINDOW)
+    zombie.begin()
+    Landing(store, warehouse, WINDOW).begin()
+    with pytest.raises(SupersededError, match=r"writer epoch 1.*superseded by run 2"):
+        zombie.commit(0, 1, [result(range(1, 4), offset=0)])
+    assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(0,)]
+
+
+def test_messages_are_never_landed_a_second_time(store: FolderStore, warehouse: DuckDBFile) -> None:
+    landing = Landing(store, warehouse, WINDOW)
+    landing.begin()
+    landing.commit(0, 1, [result(range(1, 4), offset=5)])
+    with pytest.raises(BatteryError, match="refused to land messages a second time"):
+        landing.commit(0, 2, [result(range(1, 4), offset=5)])
+    assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(3,)]
+
+
+class Failing:
+    """A warehouse whose statements fail where asked."""
+
+    def __init__(self, warehouse: DuckDBFile, *, before: str | None = None, after_commit: bool = False) -> None:
+        self._warehouse = warehouse
+        self.before = before
+        self.after_commit = after_commit
+
+    @contextmanager
+    def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._warehouse.connect(purpose, read_only=read_only) as connection:
+            if purpose == "commit" and self.before:
+                yield _Faulty(connection, self.before)  # type: ignore[misc]
+            else:
+                yield connection
+        if purpose == "commit" and self.after_commit:
+            raise duckdb.ConnectionException("connection lost")
+
+
+class _Faulty:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, before: str) -> None:
+        self._connection = connection
+        self._before = before
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *arguments: Any) -> duckdb.DuckDBPyConnection:
+        if self._before in sql:
+            raise duckdb.IOException("disk full")
+        return self._connection.execute(sql, *arguments)
+
+
+@pytest.mark.parametrize(
+    "before", ["into battery_ts_cleaned", "into _windows", "into _progress", "into _cell_state", "into _commits"]
+)
+def test_a_statement_that_fails_leaves_nothing_landed(store: FolderStore, warehouse: DuckDBFile, before: str) -> None:
+    failing = Failing(warehouse, before=before)
+    landing = Landing(store, failing, WINDOW)
+    landing.begin()
+    with pytest.raises(BatteryError, match="disk full"):
+        landing.commit(0, 1, [result(range(1, 4), offset=5)])
+    for name in ("battery_ts_cleaned", "_windows", "_cycles", "_progress", "_cell_state", "_commits"):
+        assert table(warehouse, f"select count(*) from {name}") == [(0,)]  # noqa: S608
+
+
+def test_an_orphan_object_is_removed_by_the_next_run(store: FolderStore, warehouse: DuckDBFile) -> None:
+    landing = Landing(store, Failing(warehouse, before="into _commits"), WINDOW)
+    landing.begin()
+    with pytest.raises(BatteryError):
+        landing.commit(0, 1, [result(range(1, 4), offset=5)])
+    assert len(keys(store)) == 1
+    Landing(store, warehouse, WINDOW).begin()
+    assert keys(store) == []
+
+
+def test_a_commit_whose_acknowledgement_was_lost_is_looked_up_and_not_repeated(
+    store: FolderStore, warehouse: DuckDBFile
+) -> None:
+    landing = Landing(store, Failing(warehouse, after_commit=True), WINDOW)
+    landing.begin()
+    landing.commit(0, 1, [result(range(1, 4), offset=5)])
+    assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(3,)]
+
+
+def test_a_new_warehouse_over_an_old_store_overwrites_and_removes_nothing(
+    store: FolderStore, warehouse: DuckDBFile, tmp_path: Any
+) -> None:
+    old = Landing(store, warehouse, WINDOW)
+    old.begin()
+    old.commit(0, 1, [result(range(1, 4), offset=5)])
+    new = Landing(store, type(warehouse)(tmp_path / "other.duckdb", 30), WINDOW)
+    assert new.begin().epoch == 2
+    new.commit(0, 1, [result(range(1, 4), offset=5)])
+    assert len(keys(store)) == 2
+
+
+def test_another_window_width_is_refused(store: FolderStore, warehouse: DuckDBFile) -> None:
+    Landing(store, warehouse, 600).begin()
+    with pytest.raises(BatteryError, match="WINDOW_SECONDS=60, but the windows in the warehouse are 600 s wide"):
+        Landing(store, warehouse, 60).begin()
+
+
+def test_a_late_test_adds_to_windows_that_were_closed_long_ago(store: FolderStore, warehouse: DuckDBFile) -> None:
+    landing = Landing(store, warehouse, WINDOW)
+    landing.begin()
+    first = result(range(1, 31), offset=0)
+    late = clean(first.state, [arrow([reading(1, test_id="late", **{"voltage(v)": 4.0})], offset=1)], WINDOW)
+    assert late is not None
+    landing.commit(0, 1, [first])
+    landing.commit(0, 2, [late])
+    assert table(
+        warehouse,
+        "select reading_count, voltage_min_v, voltage_mean_v, voltage_max_v, is_final from battery_cell_windows "
+        "order by window_start limit 1",
+    ) == [(20, 3.7, (19 * 3.7 + 4.0) / 20, 4.0, True)]

@@ -1,0 +1,99 @@
+"""A sheet's cells as typed columns: what cyclers write into numbers and clocks, and how to point at what is wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as midnight
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EXCEL_EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001  # a cycler's wall clock has no zone
+_CLOCK_TEXTS: Final = ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S.%f", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M")
+
+Cell = object
+"""What a workbook's cell may hold: float, str, bool, date or datetime; an empty one is an empty str."""
+
+
+class BadCellError(Exception):
+    """A cell that its column cannot take; `index` counts from the first reading."""
+
+    def __init__(self, index: int, problem: str) -> None:
+        super().__init__(problem)
+        self.index = index
+
+
+def column_of(field: pa.Field, cells: Sequence[Cell]) -> pa.Array:
+    """One column of cells in the contract's type; the common case is one conversion, the rest cell by cell.
+
+    Raises:
+        BadCellError: a cell holds no such value.
+    """
+    kinds = set(map(type, cells))
+    if pa.types.is_timestamp(field.type):
+        if kinds == {datetime}:
+            return pa.array(cells, field.type)
+        return pa.array([_clock(index, cell) for index, cell in enumerate(cells)], field.type)
+    if kinds <= {float, int}:
+        values = np.array(cells, dtype=np.float64)
+        if pa.types.is_floating(field.type):
+            usable = np.isfinite(values)
+        else:
+            usable = (values == np.floor(values)) & (np.abs(values) < _limit(field))
+        if usable.all():
+            return pa.array(values).cast(field.type)
+    return pa.array([_number(field, index, cell) for index, cell in enumerate(cells)], field.type)
+
+
+def _number(field: pa.Field, index: int, cell: Cell) -> float | int | None:
+    if isinstance(cell, str) and not cell.strip():
+        if field.nullable:
+            return None
+        raise BadCellError(index, "the cell is empty; every reading needs this value")
+    value: float | None = None
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        value = float(cell)
+    elif isinstance(cell, str) and "_" not in cell:
+        try:
+            value = float(cell)
+        except ValueError:
+            value = None
+    if value is None or not np.isfinite(value):
+        shown = cell.isoformat() if isinstance(cell, date) else cell
+        raise BadCellError(index, f"{shown!r} is not a number; mend the cell or export the sheet again")
+    if pa.types.is_floating(field.type):
+        return value
+    if value != int(value) or abs(value) >= _limit(field):
+        raise BadCellError(index, f"{cell!r} is not a whole number below {_limit(field):.0f}")
+    return int(value)
+
+
+def _limit(field: pa.Field) -> float:
+    """The first whole number that the column's type, or a double, does not hold any more."""
+    return float(2 ** min(field.type.bit_width - 1, 53))
+
+
+def _clock(index: int, cell: Cell) -> datetime | None:
+    if isinstance(cell, datetime):
+        return cell
+    if isinstance(cell, date):  # calamine's reading of a stamp at midnight
+        return datetime.combine(cell, midnight())
+    if isinstance(cell, float | int) and not isinstance(cell, bool):
+        return _EXCEL_EPOCH + timedelta(milliseconds=round(cell * 86_400_000))
+    text = str(cell).strip()
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        pass
+    for form in _CLOCK_TEXTS:
+        try:
+            return datetime.strptime(text, form).replace(tzinfo=UTC).replace(tzinfo=None)
+        except ValueError:
+            continue
+    raise BadCellError(index, f"{text!r} is not a date and time; use YYYY-MM-DD HH:MM:SS")

@@ -1,0 +1,243 @@
+"""A cycler's workbook as Arrow tables: one table a test, judged whole before anybody sees a row of it.
+
+Arbin exports differ in detail from lab to lab; what is certain is the header. This module knows sheets, headers
+and cells, and nothing of topics.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+from python_calamine import CalamineError, CalamineWorkbook, PasswordError
+
+from battery.errors import BatteryError
+from battery.reading import COUNTERS, READING
+from producer.cells import BadCellError, Cell, column_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from python_calamine import CalamineSheet
+
+CELL_COLUMNS: Final = ("cell_id", "test_id", "source_file")
+"""Columns of the contract that no sheet has: they follow from the file."""
+
+NEEDED: Final = (
+    *(field.name for field in READING if not field.nullable and field.name not in CELL_COLUMNS),
+    "date_time",
+    *COUNTERS,
+)
+"""Columns without which a sheet cannot be read: the contract's required ones, the clock that names the test, and
+the counters that capacities are computed from."""
+
+_EXPORT_DATE: Final = re.compile(r"_\d{1,2}_\d{1,2}_(?:\d{2}|\d{4})$")
+_CHANNEL: Final = re.compile(r"^channel", re.IGNORECASE)
+_NO_DATA: Final = re.compile(r"^(info|statistics)", re.IGNORECASE)
+_TEMPERATURE: Final = re.compile(r"^(aux_)?temperature ?\(c\)(_\d+)?$", re.IGNORECASE)
+
+
+class BadWorkbookError(BatteryError):
+    """A workbook that cannot be taken; says which file, sheet, column and row, and what to do."""
+
+    def __init__(
+        self, file: str, problem: str, *, sheet: str | None = None, column: str | None = None, row: int | None = None
+    ) -> None:
+        places = [file]
+        places += [f"sheet {sheet}"] if sheet is not None else []
+        places += [f"column {column}"] if column is not None else []
+        places += [f"row {row}"] if row is not None else []
+        super().__init__(f"{', '.join(places)}: {problem}")
+
+
+@dataclass(frozen=True)
+class Test:
+    """One cycler test: readings in the order of the sheet, with the columns and types of `READING`.
+
+    `test_id` is the first Date_Time, ISO 8601; `started_at` the same as a wall clock time without zone.
+    """
+
+    __test__ = False  # no test case, whatever pytest thinks
+
+    cell_id: str
+    test_id: str
+    started_at: datetime
+    readings: pa.Table
+
+
+@dataclass(frozen=True)
+class Workbook:
+    """A workbook's tests, by their start."""
+
+    name: str
+    cell_id: str
+    tests: tuple[Test, ...]
+
+    @property
+    def row_count(self) -> int:
+        """Readings of all tests."""
+        return sum(test.readings.num_rows for test in self.tests)
+
+
+def cell_id_of(name: str) -> str:
+    """The cell that a file name speaks of: without ending and export date, `CS2_35_8_17_10.xlsx` is CS2_35."""
+    stem = PurePath(name).stem
+    return _EXPORT_DATE.sub("", stem) or stem
+
+
+def read_workbook(path: Path, *, name: str | None = None, cell_id: str | None = None) -> Workbook:
+    """Read every channel sheet of an .xlsx or .xls workbook.
+
+    Args:
+        path: where it lies.
+        name: what to call it in messages and as `source_file`; the path's base name by default.
+        cell_id: whose readings these are; read off the name by default.
+
+    Raises:
+        BadWorkbookError: it is no workbook, has no readings, or a single cell of it cannot be taken.
+    """
+    name = name or path.name
+    cell_id = cell_id or cell_id_of(name)
+    with _opened(path, name) as book:
+        sheets = [_read_sheet(name, book.get_sheet_by_name(sheet)) for sheet in _channels(name, book)]
+    tests: list[Test] = []
+    for columns in _joined(sheets):
+        test_id = columns.started_at.isoformat()
+        if any(test.test_id == test_id for test in tests):
+            test_id = f"{test_id}/{columns.sheet}"  # two channels started in the same second
+        tests.append(Test(cell_id, test_id, columns.started_at, columns.table(cell_id, test_id, name)))
+    return Workbook(name, cell_id, tuple(sorted(tests, key=lambda test: (test.started_at, test.test_id))))
+
+
+def _opened(path: Path, name: str) -> CalamineWorkbook:
+    try:
+        if path.stat().st_size == 0:
+            raise BadWorkbookError(name, "the file is empty; export or copy it again")
+        with path.open("rb") as file:
+            start = file.read(8)
+        return CalamineWorkbook.from_path(str(path)) if _matches(start, path) else _by_content(path)
+    except OSError as error:
+        raise BadWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
+    except PasswordError:
+        raise BadWorkbookError(name, "is protected by a password; save it without one") from None
+    except CalamineError as error:
+        if "Cannot find Workbook stream" in str(error):
+            raise BadWorkbookError(name, "is protected by a password; save it without one") from None
+        what = "is truncated" if start[:4] in {b"PK\x03\x04", b"\xd0\xcf\x11\xe0"} else "is not a workbook"
+        raise BadWorkbookError(name, f"{what} ({str(error).splitlines()[0]}); export or copy it again") from None
+
+
+def _matches(start: bytes, path: Path) -> bool:
+    return start.startswith(b"PK") == (path.suffix.lower() != ".xls")
+
+
+def _by_content(path: Path) -> CalamineWorkbook:
+    """Labs rename .xlsx to .xls and back; calamine believes the name of a path, but looks into a stream."""
+    with path.open("rb") as file:
+        return CalamineWorkbook.from_filelike(file)
+
+
+def _channels(name: str, book: CalamineWorkbook) -> list[str]:
+    """The sheets that hold readings: by their name, or else by their header."""
+    sheets = [sheet for sheet in book.sheet_names if _CHANNEL.match(sheet)]
+    if not sheets:
+        for sheet in book.sheet_names:
+            first = book.get_sheet_by_name(sheet).to_python(nrows=1)
+            header = {str(cell).strip().lower() for cell in first[0]} if first else set()
+            if not _NO_DATA.match(sheet) and {"data_point", "voltage(v)"} <= header:
+                sheets.append(sheet)
+    if not sheets:
+        raise BadWorkbookError(
+            name, f"has no channel sheet (Channel_…), only {', '.join(book.sheet_names)}; export the raw channel data"
+        )
+    return sheets
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The converted columns of one sheet, or of several that one test fills."""
+
+    sheet: str
+    started_at: datetime
+    arrays: dict[str, pa.ChunkedArray]
+
+    def first(self, column: str) -> float:
+        return float(self.arrays[column][0].as_py())
+
+    def last(self, column: str) -> float:
+        return float(self.arrays[column][-1].as_py())
+
+    def continues(self, before: _Columns) -> bool:
+        """A big test goes on in the next sheet; another channel starts anew."""
+        return self.first("data_point") > before.last("data_point") and self.first("test_time(s)") >= before.last(
+            "test_time(s)"
+        )
+
+    def table(self, cell_id: str, test_id: str, source_file: str) -> pa.Table:
+        rows = len(self.arrays["data_point"])
+        named = {"cell_id": cell_id, "test_id": test_id, "source_file": source_file}
+        columns = [
+            pa.repeat(named[field.name], rows) if field.name in named else self.arrays[field.name] for field in READING
+        ]
+        return pa.Table.from_arrays(columns, schema=READING)
+
+
+def _joined(sheets: Sequence[_Columns]) -> list[_Columns]:
+    found: list[_Columns] = []
+    for sheet in sheets:
+        if found and sheet.continues(found[-1]):
+            before = found.pop()
+            arrays = {
+                column: pa.chunked_array([*before.arrays[column].chunks, *sheet.arrays[column].chunks])
+                for column in before.arrays
+            }
+            found.append(_Columns(before.sheet, before.started_at, arrays))
+        else:
+            found.append(sheet)
+    return found
+
+
+def _read_sheet(file: str, sheet: CalamineSheet) -> _Columns:
+    cells = sheet.to_python(skip_empty_area=False)
+    place = _places(file, sheet.name, cells[0] if cells else [])
+    rows = [(number, row) for number, row in enumerate(cells[1:], start=2) if any(cell != "" for cell in row)]
+    if not rows:
+        raise BadWorkbookError(file, "has a header but no readings", sheet=sheet.name)
+    columns = list(zip(*(row for _, row in rows), strict=True))
+
+    def array(field: pa.Field) -> pa.Array:
+        if field.name not in place:
+            return pa.nulls(len(rows), field.type)
+        try:
+            return column_of(field, columns[place[field.name]])
+        except BadCellError as error:
+            column = str(cells[0][place[field.name]]).strip()
+            raise BadWorkbookError(
+                file, str(error), sheet=sheet.name, column=column, row=rows[error.index][0]
+            ) from None
+
+    arrays = {field.name: pa.chunked_array([array(field)]) for field in READING if field.name not in CELL_COLUMNS}
+    clock = arrays["date_time"].drop_null()
+    if len(clock) == 0:
+        raise BadWorkbookError(file, "is empty; the test cannot be named", sheet=sheet.name, column="Date_Time")
+    return _Columns(sheet.name, clock[0].as_py(), arrays)
+
+
+def _places(file: str, sheet: str, header: Sequence[Cell]) -> dict[str, int]:
+    """Where each column of the contract stands; of two of the same name the first counts."""
+    found: dict[str, int] = {}
+    for index, cell in enumerate(header):
+        name = str(cell).strip().lower()
+        found.setdefault("temperature(c)" if _TEMPERATURE.match(name) else name, index)
+    for name in NEEDED:
+        if name not in found:
+            shown = ", ".join(str(cell) for cell in header if str(cell)) or "nothing"
+            raise BadWorkbookError(
+                file, f"is missing; the header has {shown}; export all columns", sheet=sheet, column=name
+            )
+    return found

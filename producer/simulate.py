@@ -1,0 +1,287 @@
+"""Simulated ageing cells, as the Arbin workbooks that a lab would hand over, quirks included.
+
+The cells follow the CALCE CS2 protocol: 1.1 Ah, charged at 0.55 A to 4.2 V and held there down to 50 mA, discharged
+at 1.1 A to 2.7 V, one pulse for the resistance before and after. Curves are drawn, not solved: what matters is that
+counters, currents and voltages agree with each other and age the way real ones do.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import openpyxl
+import pyarrow as pa
+
+from battery.reading import READING
+from producer.workbook import CELL_COLUMNS, Test
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+CHARGE_A: Final = 0.55
+DISCHARGE_A: Final = 1.1
+TAPER_A: Final = 0.05
+TAPER_LOG_A: Final = 0.05
+"""At constant voltage the cycler logs whenever the current has fallen by so much."""
+
+SAMPLE_S: Final = 30.0
+CLOCK_DRIFT: Final = 65.0 / (7 * 86_400)
+"""The wall clock gains 65 s a week on the test clock."""
+
+FIRST_START: Final = datetime(2010, 8, 16, 13, 44, 57)  # noqa: DTZ001  # a cycler's wall clock has no zone
+
+HEADER: Final = (
+    "Data_Point",
+    "Test_Time(s)",
+    "Date_Time",
+    "Step_Time(s)",
+    "Step_Index",
+    "Cycle_Index",
+    "Current(A)",
+    "Voltage(V)",
+    "Charge_Capacity(Ah)",
+    "Discharge_Capacity(Ah)",
+    "Charge_Energy(Wh)",
+    "Discharge_Energy(Wh)",
+    "dV/dt(V/s)",
+    "Internal_Resistance(Ohm)",
+    "Is_FC_Data",
+    "AC_Impedance(Ohm)",
+    "ACI_Phase_Angle(Deg)",
+)
+"""Header of an Arbin channel sheet."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """One workbook to be: its name, its test, and what its Info sheet remarks."""
+
+    name: str
+    test: Test
+    remark: str
+
+
+@dataclass(frozen=True)
+class _Health:
+    """A cell at one cycle: capacity in Ah, resistance in ohm."""
+
+    capacity: float
+    resistance: float
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Samples of one step: time since its start in s, current in A, voltage in V."""
+
+    index: int
+    time: Floats
+    current: Floats
+    voltage: Floats
+    resistance: float | None = None
+
+
+def simulate_tests(cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file: int = 50) -> list[Export]:
+    """Simulate a cell's life as the exports of its tests, in time order; the same arguments give the same bits.
+
+    The last cycle of the first file breaks off before its discharge, so the second file starts with one. The last
+    file is exported twice under two names.
+
+    Args:
+        cell_id: the cell's id; it also varies the cell.
+        cycles: how many cycles it lives.
+        seed: varies the cell and its noise.
+        cycles_per_file: how many cycles an export holds at most.
+    """
+    noise = np.random.default_rng([seed, zlib.crc32(cell_id.encode())])
+    build, pace = noise.normal(1.0, 0.01), noise.uniform(0.8, 1.2)
+    exports: list[Export] = []
+    start = FIRST_START + timedelta(days=int(noise.integers(0, 30)), seconds=int(noise.integers(0, 3600)))
+    for first in range(1, cycles + 1, cycles_per_file):
+        last = min(first + cycles_per_file - 1, cycles)
+        steps: list[tuple[int, _Step]] = []
+        for cycle in range(first, last + 1):
+            health = _health(cycle * pace, build)
+            broken_off = first == 1 and cycle == last and last < cycles
+            carried_over = first == cycles_per_file + 1 and cycle == first
+            steps += [
+                (cycle - first + 1, step)
+                for step in _cycle(health, noise, discharge=not broken_off, charge=not carried_over)
+            ]
+        exported = start + timedelta(seconds=sum(float(step.time[-1]) for _, step in steps), days=1)
+        name = _file_name(cell_id, exported)
+        test = _test(cell_id, name, start, steps, noise)
+        exports.append(Export(name, test, "exported after the test"))
+        start = exported + timedelta(hours=float(noise.uniform(2, 60)))
+    again = _file_name(cell_id, start)
+    readings = test.readings.set_column(
+        READING.get_field_index("source_file"), READING.field("source_file"), pa.array([again] * test.readings.num_rows)
+    )
+    exports.append(Export(again, Test(cell_id, test.test_id, test.started_at, readings), "exported once more"))
+    return exports
+
+
+def simulate_cell(folder: Path, cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file: int = 50) -> list[Path]:
+    """Write a simulated cell's workbooks into a folder; see `simulate_tests`."""
+    paths = []
+    for number, export in enumerate(simulate_tests(cell_id, cycles=cycles, seed=seed, cycles_per_file=cycles_per_file)):
+        path = folder / export.name
+        _write(path, export, statistics=number % 2 == 1)
+        paths.append(path)
+    return paths
+
+
+def _health(cycle: float, build: float) -> _Health:
+    """Slow linear fade, then a knee around cycle 700; resistance rises with it."""
+    lost = min(0.00025 * cycle + 0.12 * np.exp((cycle - 700.0) / 150.0), 0.7)
+    return _Health(1.14 * build * (1.0 - lost), 0.09 + 0.12 * lost)
+
+
+def _cycle(health: _Health, noise: np.random.Generator, *, discharge: bool, charge: bool) -> list[_Step]:
+    """The nine steps of the schedule; without `charge` only the end of one, without `discharge` none of it."""
+    sag = DISCHARGE_A * (health.resistance - 0.09)
+    held = health.capacity * (0.14 + 0.9 * (health.resistance - 0.09)) if charge else 0.004
+    steps = [_rest(1, 5, 3.45 + 0.05 * noise.random(), noise)]
+    if charge:
+        steps.append(_constant_current(health.capacity - held, noise))
+        steps.append(_rest(3, 4, 4.10, noise))
+    steps.append(_constant_voltage(held, noise))
+    steps.append(_rest(5, 2, 4.191, noise))
+    if discharge:
+        steps.append(_pulse(6, 4.19, health.resistance))
+        steps.append(_discharge(health.capacity, sag, noise))
+        steps.append(_rest(8, 1, 3.25, noise))
+        steps.append(_pulse(9, 3.26, 0.94 * health.resistance))
+    return steps
+
+
+def _rest(index: int, samples: int, voltage: float, noise: np.random.Generator) -> _Step:
+    time: Floats = SAMPLE_S * np.arange(1, samples + 1, dtype=np.float64)
+    return _Step(index, time, np.zeros(samples), voltage + 0.002 * np.exp(-time / 60) + noise.normal(0, 1e-4, samples))
+
+
+def _sampled(duration: float) -> Floats:
+    """Every 30 s, and when the step ends."""
+    return np.append(np.arange(SAMPLE_S, duration, SAMPLE_S), duration)
+
+
+def _constant_current(charge: float, noise: np.random.Generator) -> _Step:
+    time = _sampled(charge / CHARGE_A * 3600)
+    share = time / time[-1]
+    voltage = 3.62 + 0.33 * share + 0.25 * share**5 - 0.18 * np.exp(-share / 0.02) + noise.normal(0, 2e-4, len(time))
+    voltage[-1] = 4.2001 + 0.0003 * noise.random()
+    return _Step(2, time, CHARGE_A + noise.normal(0, 2e-4, len(time)), np.minimum(voltage, voltage[-1]))
+
+
+def _constant_voltage(charge: float, noise: np.random.Generator) -> _Step:
+    """An exponential taper, whose charge is its time constant times the fall of the current."""
+    current = np.arange(CHARGE_A - TAPER_LOG_A, TAPER_A - 1e-9, -TAPER_LOG_A)
+    tau = charge * 3600 / (CHARGE_A - TAPER_A)
+    voltage = 4.1999 + noise.normal(0, 2e-4, len(current))
+    return _Step(4, tau * np.log(CHARGE_A / current), current, voltage)
+
+
+def _discharge(capacity: float, sag: float, noise: np.random.Generator) -> _Step:
+    time = _sampled(capacity / DISCHARGE_A * 3600)
+    depth = time / time[-1]
+    voltage = 4.03 - sag - 0.42 * depth - 0.13 * depth**2 - (0.78 - sag) * np.exp((depth - 1) / 0.03)
+    voltage += 0.03 * np.exp(-depth / 0.01) + noise.normal(0, 2e-4, len(time))
+    voltage[-1] = 2.6999 - 0.0006 * noise.random()
+    return _Step(7, time, -DISCHARGE_A + noise.normal(0, 2e-4, len(time)), voltage)
+
+
+def _pulse(index: int, voltage: float, resistance: float) -> _Step:
+    return _Step(index, np.array([0.1, 4.9]), np.array([0.0007, -0.00002]), np.full(2, voltage), resistance)
+
+
+def _test(cell_id: str, name: str, start: datetime, steps: list[tuple[int, _Step]], noise: np.random.Generator) -> Test:
+    """Put steps end to end; counters accumulate over the whole test, as a cycler's do."""
+    lengths = [len(step.time) for _, step in steps]
+    began = np.concatenate(([0.0], np.cumsum([step.time[-1] for _, step in steps])[:-1]))
+    step_time = np.concatenate([step.time for _, step in steps])
+    test_time = np.repeat(began, lengths) + step_time
+    current = np.concatenate([step.current for _, step in steps])
+    voltage = np.concatenate([step.voltage for _, step in steps])
+    elapsed = np.concatenate([np.diff(step.time, prepend=0.0) for _, step in steps])
+    # Between two samples the taper of the current is exponential, elsewhere it stays: the mean of neighbours does.
+    before = np.concatenate([np.concatenate((step.current[:1], step.current[:-1])) for _, step in steps])
+    moved = (current + before) / 2 * elapsed / 3600
+    counters = {
+        "charge_capacity(ah)": np.cumsum(np.maximum(moved, 0)),
+        "discharge_capacity(ah)": np.cumsum(np.maximum(-moved, 0)),
+        "charge_energy(wh)": np.cumsum(np.maximum(moved * voltage, 0)),
+        "discharge_energy(wh)": np.cumsum(np.maximum(-moved * voltage, 0)),
+    }
+    resistance, latest = [], 0.0
+    for _, step in steps:
+        latest = step.resistance or latest
+        resistance.append(latest)
+    # Arbin's own clock stamps have a resolution of a second, and drift.
+    seconds = np.floor(test_time * (1 + CLOCK_DRIFT)).astype(np.int64)
+    clock = (seconds + int((start - datetime(1970, 1, 1)).total_seconds())) * 1_000_000  # noqa: DTZ001
+    rows = len(test_time)
+    slope = np.gradient(voltage, test_time) if rows > 1 else np.zeros(rows)
+    first = datetime(1970, 1, 1) + timedelta(microseconds=int(clock[0]))  # noqa: DTZ001
+    columns: dict[str, object] = {
+        "cell_id": [cell_id] * rows,
+        "test_id": [first.isoformat()] * rows,
+        "source_file": [name] * rows,
+        "data_point": np.arange(1, rows + 1),
+        "test_time(s)": test_time,
+        "date_time": clock,
+        "step_time(s)": step_time,
+        "step_index": np.repeat([step.index for _, step in steps], lengths),
+        "cycle_index": np.repeat([cycle for cycle, _ in steps], lengths),
+        "current(a)": current,
+        "voltage(v)": voltage,
+        **counters,
+        "dv/dt(v/s)": np.round(slope + noise.normal(0, 1e-6, rows), 6),
+        "internal_resistance(ohm)": np.repeat(resistance, lengths),
+        "is_fc_data": np.zeros(rows),
+        "ac_impedance(ohm)": np.zeros(rows),
+        "aci_phase_angle(deg)": np.zeros(rows),
+        "temperature(c)": np.full(rows, np.nan),
+    }
+    arrays = [
+        pa.array(_exportable(found) if pa.types.is_floating(field.type) else found).cast(field.type)
+        for field, found in ((field, columns[field.name]) for field in READING)
+    ]
+    return Test(cell_id, first.isoformat(), first, pa.Table.from_arrays(arrays, schema=READING))
+
+
+def _exportable(values: object) -> list[float | None]:
+    """As many digits as a workbook keeps (openpyxl writes 16); what was not measured is empty."""
+    return [None if np.isnan(value) else float(f"{value:.15g}") for value in np.asarray(values).tolist()]
+
+
+def _file_name(cell_id: str, exported: datetime) -> str:
+    return f"{cell_id}_{exported.month}_{exported.day}_{exported:%y}.xlsx"
+
+
+def _write(path: Path, export: Export, *, statistics: bool) -> None:
+    book = openpyxl.Workbook(write_only=True)
+    info = book.create_sheet("Info")
+    info.append(["TEST REPORT", None, "Simulated cell, CS2 protocol"])
+    info.append(["Remark", None, export.remark])
+    channel = book.create_sheet("Channel_1-008")
+    channel.append(HEADER)
+    sheet_columns = [name for name in READING.names if name not in (*CELL_COLUMNS, "temperature(c)")]
+    rows = export.test.readings.select(sheet_columns).to_pydict()
+    for row in zip(*rows.values(), strict=True):
+        channel.append(row)
+    if statistics:
+        sheet = book.create_sheet("Statistics_1-008")
+        shown = ("Cycle_Index", "Charge_Capacity(Ah)", "Discharge_Capacity(Ah)")
+        sheet.append(shown)
+        cycle = rows["cycle_index"]
+        for index, number in enumerate(cycle):
+            if index + 1 == len(cycle) or cycle[index + 1] != number:
+                sheet.append([number, rows["charge_capacity(ah)"][index], rows["discharge_capacity(ah)"][index]])
+    book.save(path)

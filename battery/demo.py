@@ -90,7 +90,7 @@ def _simulate(folder: Path, cells: int, cycles: int) -> None:
     from producer.simulate import simulate_cell
 
     for number in range(1, cells + 1):
-        simulate_cell(folder, f"SIM_{number:02d}", cycles=cycles, seed=number, cycles_per_file=max(2, cycles // 3))
+        simulate_cell(folder, f"SIM_{number:02d}", cycles=cycles, seed=number, cycles_per_file=max(2, -(-cycles // 3)))
 
 
 def _summarise(data_dir: Path) -> None:

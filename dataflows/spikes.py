@@ -27,18 +27,18 @@ class Tolerance:
     """How far a sample may lie from the line through two earlier ones.
 
     `floor` is in the channel's unit. `steeper` and `flatter` are shares of the change that the line predicts: the
-    knee at the end of a discharge doubles the slope within one sample, relaxation halves it. `per_ampere` allows
-    for the jump that a change of current explains (unit per A).
+    knee at the end of a discharge more than doubles the slope within one sample, relaxation halves it.
+    `per_ampere` allows for the jump that a change of current explains (unit per A).
     """
 
     floor: float
-    steeper: float = 1.0
+    steeper: float = 1.25
     flatter: float = 0.5
     per_ampere: float = 0.0
 
 
-VOLTAGE: Final = Tolerance(floor=0.020, per_ampere=0.5)
-"""Volts. 0.5 ohm is far above any cell's own resistance that a 20 mV floor would not already cover."""
+VOLTAGE: Final = Tolerance(floor=0.015, per_ampere=0.5)
+"""Volts. Half an ohm is above the resistance of any cell whose jumps the floor does not cover."""
 
 TEMPERATURE: Final = Tolerance(floor=2.0)
 """Degrees Celsius: no cell's surface moves so fast between two samples and back."""

@@ -120,7 +120,7 @@ def _opened(path: Path, name: str) -> CalamineWorkbook:
             raise BadWorkbookError(name, "the file is empty; export or copy it again")
         with path.open("rb") as file:
             start = file.read(8)
-        return CalamineWorkbook.from_path(str(path)) if _matches(start, path) else _by_content(path)
+        return _by_name_or_content(path, start)
     except OSError as error:
         raise BadWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
     except PasswordError:
@@ -132,14 +132,17 @@ def _opened(path: Path, name: str) -> CalamineWorkbook:
         raise BadWorkbookError(name, f"{what} ({str(error).splitlines()[0]}); export or copy it again") from None
 
 
-def _matches(start: bytes, path: Path) -> bool:
-    return start.startswith(b"PK") == (path.suffix.lower() != ".xls")
-
-
-def _by_content(path: Path) -> CalamineWorkbook:
+def _by_name_or_content(path: Path, start: bytes) -> CalamineWorkbook:
     """Labs rename .xlsx to .xls and back; calamine believes the name of a path, but looks into a stream."""
-    with path.open("rb") as file:
-        return CalamineWorkbook.from_filelike(file)
+    try:
+        return CalamineWorkbook.from_path(str(path))
+    except PasswordError:
+        raise
+    except CalamineError:
+        if start.startswith(b"PK") == (path.suffix.lower() != ".xls"):
+            raise
+        with path.open("rb") as file:
+            return CalamineWorkbook.from_filelike(file)
 
 
 def _channels(name: str, book: CalamineWorkbook) -> list[str]:

@@ -1,0 +1,104 @@
+"""What tests of the whole pipeline share: an embedded broker, a place for everything, and the `battery` command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from battery.broker import embedded_broker, free_port
+from battery.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+LANDING_TABLES = ("battery_ts_cleaned", "battery_quarantine", "_windows", "_cycles", "_progress", "_cell_state")
+
+
+@dataclass
+class Pipeline:
+    """One pipeline's places; every command runs as a process of its own, as a user's would."""
+
+    folder: Path
+    port: int
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        bare = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+        return {
+            **bare,
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.port}",
+            "OBJECT_STORE": f"file://{self.folder / 'objects'}",
+            "WAREHOUSE": str(self.folder / "battery.duckdb"),
+            "RECOVERY_DIR": str(self.folder / "recovery"),
+            "DOWNLOAD_DIR": str(self.folder / "downloads"),
+            "COMMIT_INTERVAL_SECONDS": "1",
+            **self.extra,
+        }
+
+    @property
+    def settings(self) -> Settings:
+        given = {name.lower(): value for name, value in self.environment.items()}
+        return Settings(**{name: given[name] for name in Settings.model_fields if name in given})  # type: ignore[arg-type]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A `battery` command in the background."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, "-m", "battery", *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def battery(self, *arguments: str, code: int = 0) -> str:
+        """A `battery` command to its end; its output."""
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == code, output
+        return output
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.folder / "battery.duckdb"), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def checksums(self) -> dict[str, tuple[Any, ...]]:
+        """Row count and a checksum over every value, for every landing table."""
+        return {
+            table: self.query(f"select count(*), sum(hash(t)::hugeint) from {table} as t")[0]  # noqa: S608
+            for table in LANDING_TABLES
+        }
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[int]:
+    """An embedded broker of its own for each module; its port."""
+    port = free_port()
+    with embedded_broker(port):
+        yield port
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    """A fresh pipeline on a broker of its own, hence on a log of its own."""
+    port = free_port()
+    with embedded_broker(port):
+        yield Pipeline(tmp_path / "pipeline", port)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real workbooks and reference values, which are never part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"real workbooks are not at {SHARED}: this machine has no shared data")
+    return SHARED

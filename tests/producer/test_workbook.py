@@ -1,0 +1,228 @@
+"""Workbooks as labs really hand them over, good and bad."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msoffcrypto.format.ooxml
+import openpyxl
+import pytest
+import xlwt
+
+from battery.reading import READING
+from producer.simulate import HEADER, simulate_cell, simulate_tests
+from producer.workbook import BadWorkbookError, cell_id_of, read_workbook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START = datetime(2010, 8, 16, 23, 59, 30)  # noqa: DTZ001  # a cycler's wall clock has no zone
+
+
+def rows(count: int = 3, first: int = 1, start: datetime = START) -> list[list[Any]]:
+    return [
+        [
+            point, 30.0 * point, start + timedelta(seconds=30 * (point - first)), 30.0 * point, 1, 1,
+            0.0, round(3.7 + point / 1000, 3), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+        ]
+        for point in range(first, first + count)
+    ]  # fmt: skip
+
+
+def save(path: Path, sheets: dict[str, list[list[Any]]]) -> Path:
+    book = openpyxl.Workbook(write_only=True)
+    for name, cells in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in cells:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+def good(path: Path, **more: list[list[Any]]) -> Path:
+    return save(path, {"Info": [["TEST REPORT"]], "Channel_1-008": [list(HEADER), *rows()], **more})
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("CS2_35_8_17_10.xlsx", "CS2_35"),
+        ("CS2_35_08_07_2010.xls", "CS2_35"),
+        ("CX2_16_10_1_11.xlsx", "CX2_16"),
+        ("cell 7.xlsx", "cell 7"),
+        ("CS2_35.xlsx", "CS2_35"),
+    ],
+)
+def test_the_cell_is_read_off_the_name_without_its_export_date(name: str, cell: str) -> None:
+    assert cell_id_of(name) == cell
+
+
+def test_a_simulated_workbook_reads_back_exactly(tmp_path: Path) -> None:
+    paths = simulate_cell(tmp_path, "SIM_01", cycles=6, seed=1, cycles_per_file=3)
+    exports = simulate_tests("SIM_01", cycles=6, seed=1, cycles_per_file=3)
+    for path, export in zip(paths, exports, strict=True):
+        (test,) = read_workbook(path).tests
+        assert test == export.test
+        assert test.readings.schema == READING
+
+
+def test_a_test_is_named_by_its_first_clock_stamp_and_a_stamp_at_midnight_is_one(tmp_path: Path) -> None:
+    (test,) = read_workbook(good(tmp_path / "A_1_1_10.xlsx")).tests
+    assert (test.test_id, test.started_at) == ("2010-08-16T23:59:30", START)
+    assert test.readings["date_time"].to_pylist()[1] == datetime(2010, 8, 17)  # noqa: DTZ001
+
+
+def test_the_caller_may_name_the_cell(tmp_path: Path) -> None:
+    workbook = read_workbook(good(tmp_path / "A_1_1_10.xlsx"), cell_id="MINE")
+    assert workbook.cell_id == "MINE"
+    assert set(workbook.tests[0].readings["cell_id"].to_pylist()) == {"MINE"}
+
+
+def test_a_sheet_that_goes_on_belongs_to_the_same_test(tmp_path: Path) -> None:
+    path = good(tmp_path / "A.xlsx", **{"Channel_1-008_1": [list(HEADER), *rows(2, first=4)]})
+    (test,) = read_workbook(path).tests
+    assert test.readings["data_point"].to_pylist() == [1, 2, 3, 4, 5]
+
+
+def test_a_sheet_that_starts_anew_is_another_test_by_its_start(tmp_path: Path) -> None:
+    earlier = START - timedelta(days=1)
+    path = good(tmp_path / "A.xlsx", **{"Channel_1-009": [list(HEADER), *rows(2, start=earlier)]})
+    assert [test.started_at for test in read_workbook(path).tests] == [earlier, START]
+
+
+def test_two_channels_that_start_in_the_same_second_are_two_tests(tmp_path: Path) -> None:
+    path = good(tmp_path / "A.xlsx", **{"Channel_1-009": [list(HEADER), *rows(2)]})
+    assert [test.test_id for test in read_workbook(path).tests] == [
+        "2010-08-16T23:59:30",
+        "2010-08-16T23:59:30/Channel_1-009",
+    ]
+
+
+def test_sheets_of_information_and_statistics_are_no_data(tmp_path: Path) -> None:
+    path = good(tmp_path / "A.xlsx", **{"Statistics_1-008": [list(HEADER), *rows(9)]})
+    assert read_workbook(path).row_count == 3
+
+
+def test_a_sheet1_with_the_header_of_a_channel_is_one(tmp_path: Path) -> None:
+    assert read_workbook(save(tmp_path / "A.xlsx", {"Sheet1": [list(HEADER), *rows()]})).row_count == 3
+
+
+def test_an_xls_workbook_is_read_too_whatever_it_is_called(tmp_path: Path) -> None:
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Channel_1-008")
+    stamp = xlwt.easyxf(num_format_str="YYYY-MM-DD HH:MM:SS")
+    for number, cells in enumerate([list(HEADER), *rows()]):
+        for column, cell in enumerate(cells):
+            sheet.write(number, column, cell, *([stamp] if isinstance(cell, datetime) else []))
+    for name in ("A.xls", "B.xlsx"):
+        book.save(str(tmp_path / name))
+        (test,) = read_workbook(tmp_path / name).tests
+        assert test.readings["voltage(v)"].to_pylist() == [3.701, 3.702, 3.703]
+        assert test.started_at == START
+
+
+def test_numbers_as_text_and_a_clock_as_text_or_serial_number_are_accepted(tmp_path: Path) -> None:
+    cells = rows()
+    cells[0][7] = "3.75"
+    cells[1][2] = "08/17/2010 00:00:00"
+    cells[2][2] = 40407.25
+    (test,) = read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [list(HEADER), *cells]})).tests
+    assert test.readings["voltage(v)"].to_pylist()[0] == 3.75
+    assert test.readings["date_time"].to_pylist()[1:] == [
+        datetime(2010, 8, 17),  # noqa: DTZ001
+        datetime(2010, 8, 17, 6),  # noqa: DTZ001
+    ]
+
+
+def test_a_temperature_column_is_found_by_its_usual_names(tmp_path: Path) -> None:
+    cells = [[*row, 25.5] for row in rows()]
+    (test,) = read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [[*HEADER, "Aux_Temperature(C)_1"], *cells]})).tests
+    assert test.readings["temperature(c)"].to_pylist() == [25.5] * 3
+
+
+def test_an_optional_column_may_be_absent_or_empty(tmp_path: Path) -> None:
+    cells = [row[:13] for row in rows()]
+    cells[1][12] = None
+    (test,) = read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [list(HEADER[:13]), *cells]})).tests
+    assert test.readings["dv/dt(v/s)"].null_count == 1
+    assert test.readings["internal_resistance(ohm)"].null_count == 3
+
+
+def test_empty_rows_are_passed_over(tmp_path: Path) -> None:
+    cells: list[list[Any]] = [list(HEADER), *rows(2), [], [], *rows(1, first=3), []]
+    assert read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": cells})).row_count == 3
+
+
+def encrypted(path: Path) -> Path:
+    locked = io.BytesIO()
+    msoffcrypto.format.ooxml.OOXMLFile(io.BytesIO(good(path).read_bytes())).encrypt("secret", locked)
+    path.write_bytes(locked.getvalue())
+    return path
+
+
+def changed(path: Path, row: int, column: int, value: object) -> Path:
+    cells: list[list[Any]] = [list(HEADER), *rows()]
+    cells[row][column] = value
+    return save(path, {"Channel_1-008": cells})
+
+
+def without(path: Path, column: int) -> Path:
+    return save(
+        path,
+        {"Channel_1-008": [[cell for n, cell in enumerate(r) if n != column] for r in [list(HEADER), *rows()]]},
+    )
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+BAD = {
+    "missing file": (lambda path: path, "A.xlsx: cannot be read: No such file"),
+    "empty file": (lambda path: written(path, b""), "A.xlsx: the file is empty"),
+    "truncated": (lambda path: written(path, good(path).read_bytes()[:2000]), "A.xlsx: is truncated"),
+    "no workbook": (lambda path: written(path, b"hello " * 200), "A.xlsx: is not a workbook"),
+    "password": (encrypted, "A.xlsx: is protected by a password"),
+    "no channel": (
+        lambda path: save(path, {"Info": [["x"]], "Summary": [["y"]]}),
+        "A.xlsx: has no channel sheet (Channel_…), only Info, Summary",
+    ),
+    "no rows": (
+        lambda path: save(path, {"Channel_1-008": [list(HEADER)]}),
+        "A.xlsx, sheet Channel_1-008: has a header but no readings",
+    ),
+    "no voltage": (lambda path: without(path, 7), "A.xlsx, sheet Channel_1-008, column voltage(v): is missing"),
+    "no counter": (lambda path: without(path, 9), "column discharge_capacity(ah): is missing"),
+    "no clock": (lambda path: without(path, 2), "column date_time: is missing"),
+    "text": (
+        lambda path: changed(path, 2, 7, "high"),
+        "A.xlsx, sheet Channel_1-008, column Voltage(V), row 3: 'high' is not a number",
+    ),
+    "hole": (
+        lambda path: changed(path, 3, 6, None),
+        "A.xlsx, sheet Channel_1-008, column Current(A), row 4: the cell is empty",
+    ),
+    "fraction": (lambda path: changed(path, 1, 5, 1.5), "column Cycle_Index, row 2: 1.5 is not a whole number"),
+    "huge": (lambda path: changed(path, 1, 4, 1e12), "column Step_Index, row 2: 1000000000000"),
+    "clock": (lambda path: changed(path, 2, 2, "yesterday"), "column Date_Time, row 3: 'yesterday' is not a date"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_workbook_is_one_line_that_names_the_place(tmp_path: Path, kind: str) -> None:
+    make, said = BAD[kind]
+    with pytest.raises(BadWorkbookError) as caught:
+        read_workbook(make(tmp_path / "A.xlsx"))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_real_workbooks_of_cs2_35_are_read(shared_data: Path) -> None:
+    books = [read_workbook(path) for path in sorted((shared_data / "calce" / "CS2_35").iterdir())]
+    assert sum(book.row_count for book in books) == 266_914
+    assert {book.cell_id for book in books} == {"CS2_35"}
+    ids = [test.test_id for book in books for test in book.tests]
+    assert (len(ids), len(set(ids))) == (25, 24)

@@ -119,7 +119,7 @@ def simulate_tests(cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file:
         name = _file_name(cell_id, exported)
         test = _test(cell_id, name, start, steps, noise)
         exports.append(Export(name, test, "exported after the test"))
-        start = exported + timedelta(hours=float(noise.uniform(2, 60)))
+        start = exported + timedelta(hours=float(noise.uniform(26, 60)))
     again = _file_name(cell_id, start)
     readings = test.readings.set_column(
         READING.get_field_index("source_file"), READING.field("source_file"), pa.array([again] * test.readings.num_rows)

@@ -1,0 +1,129 @@
+"""Downloads from a server on this machine that can resume, cannot, breaks off, or has changed its mind."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from battery.broker import free_port
+from producer.datasets import CALCE, DownloadError, dataset_url, download
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONTENT = bytes(range(256)) * 4096
+
+
+@dataclass
+class Server:
+    url: str = ""
+    content: bytes = CONTENT
+    etag: str = '"one"'
+    ranges: bool = True
+    break_after: int | None = None
+    status: int | None = None
+    requests: list[str | None] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            state.requests.append(wanted)
+            if state.status:
+                self.send_error(state.status)
+                return
+            start = 0
+            if wanted and state.ranges and self.headers.get("If-Range") == state.etag:
+                start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+                self.send_response(206)
+            else:
+                self.send_response(200)
+            body = state.content[start:]
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", state.etag)
+            self.end_headers()
+            self.wfile.write(body if state.break_after is None else body[: state.break_after])
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{http.server_port}/sets/CS2%2035.zip?x=1"
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    yield state
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+def test_a_download_is_kept_with_its_checksum_and_not_repeated(server: Server, tmp_path: Path) -> None:
+    path = download(server.url, tmp_path)
+    assert path.read_bytes() == CONTENT
+    sums = path.with_name(f"{path.name}.sha256").read_text()
+    assert sums == f"{hashlib.sha256(CONTENT).hexdigest()}  {path.name}\n"
+    assert download(server.url, tmp_path) == path
+    assert len(server.requests) == 1
+
+
+def test_a_file_that_lost_its_checksum_is_downloaded_again(server: Server, tmp_path: Path) -> None:
+    download(server.url, tmp_path).write_bytes(b"rotten")
+    assert download(server.url, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_download_that_broke_off_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+    server.break_after = 300_000
+    with pytest.raises(DownloadError, match="run the command again to go on"):
+        download(server.url, tmp_path)
+    server.break_after = None
+    assert download(server.url, tmp_path).read_bytes() == CONTENT
+    assert server.requests[1] is not None
+    assert int(server.requests[1].removeprefix("bytes=").removesuffix("-")) > 0
+
+
+@pytest.mark.parametrize("change", ["the server knows no ranges", "the file is another one now"])
+def test_a_download_that_cannot_go_on_starts_over(server: Server, tmp_path: Path, change: str) -> None:
+    server.break_after = 300_000
+    with pytest.raises(DownloadError):
+        download(server.url, tmp_path)
+    server.break_after = None
+    if change == "the server knows no ranges":
+        server.ranges = False
+    else:
+        server.etag, server.content = '"two"', CONTENT[::-1]
+    assert download(server.url, tmp_path).read_bytes() == server.content
+
+
+def test_a_refusal_is_one_line_with_its_status(server: Server, tmp_path: Path) -> None:
+    server.status = 404
+    with pytest.raises(DownloadError, match="answers 404 Not Found") as caught:
+        download(server.url, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_machine_without_the_network_gets_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="cannot download http://127.0.0.1:.*run the command again") as caught:
+        download(f"http://127.0.0.1:{free_port()}/x.zip", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_name_of_a_url_stays_inside_the_folder(server: Server, tmp_path: Path) -> None:
+    assert download(server.url, tmp_path) == tmp_path / "CS2_35.zip"
+
+
+def test_the_data_sets_are_known_by_name_whatever_the_case() -> None:
+    assert len(CALCE) == 13
+    assert dataset_url("cs2_35") == "https://web.calce.umd.edu/batteries/data/CS2_35.zip"
+    assert dataset_url("CX2_16") == "https://web.calce.umd.edu/batteries/data/CX2_16.zip"
+    assert dataset_url("CS2_99") is None

@@ -113,7 +113,7 @@ def test_a_refusal_is_one_line_with_its_status(server: Server, tmp_path: Path) -
 
 
 def test_a_machine_without_the_network_gets_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="cannot download http://127.0.0.1:.*run the command again") as caught:
+    with pytest.raises(DownloadError, match=r"cannot download http://127.0.0.1:.*run the command again") as caught:
         download(f"http://127.0.0.1:{free_port()}/x.zip", tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -41,9 +41,8 @@ def test_a_transaction_is_all_or_nothing(warehouse: DuckDBFile) -> None:
     with warehouse.connect("test") as connection:
         with transaction(connection):
             connection.execute("create table t as select 1 as a")
-        with pytest.raises(RuntimeError), transaction(connection):
-            connection.execute("insert into t values (2)")
-            raise RuntimeError
+        with pytest.raises(duckdb.CatalogException), transaction(connection):
+            connection.execute("insert into t values (2)").execute("insert into nowhere values (3)")
         assert connection.execute("from t").fetchall() == [(1,)]
 
 
@@ -74,7 +73,7 @@ def test_a_warehouse_that_stays_held_is_one_line_that_says_for_what(
 ) -> None:
     impatient = DuckDBFile(tmp_path / "battery.duckdb", lock_timeout_seconds=0.2)
     with (
-        pytest.raises(BatteryError, match=r"held by another process for 0 s .*cannot commit"),
+        pytest.raises(BatteryError, match=r"for 0 s .*cannot commit"),
         impatient.connect("commit"),
     ):
         pass

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from battery.broker import free_port
+
+COMMANDS = ("produce", "stream", "transform", "verify", "status", "broker", "demo")
+README = Path(__file__).parents[2] / "README.md"
+
+
+def battery(
+    folder: Path, *arguments: str, module: str = "battery", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    port = str(free_port())
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_names_every_command_and_the_readme_does_too(tmp_path: Path) -> None:
+    shown = battery(tmp_path, "--help").stdout
+    for command in COMMANDS:
+        assert f"  {command} " in shown
+        assert f"`battery {command}" in README.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (["stream"], {}, "no broker answers at KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:"),
+        (["produce", "."], {}, "start one with `battery broker`"),
+        (["stream"], {"WAREHOUSE": "md:battery_db"}, "needs MOTHERDUCK_TOKEN"),
+        (["status"], {}, "does not exist yet; `battery stream` makes it"),
+        (["transform"], {}, "run `battery stream` first"),
+        (["stream"], {"WINDOW_SECONDS": "ten"}, "WINDOW_SECONDS"),
+        (["produce", "--watch", "a.xlsx"], {}, "--watch needs one folder"),
+        (["demo", "--data-dir", "."], {}, "holds something that is no demo"),
+    ],
+)
+def test_an_error_is_one_line_with_exit_code_2(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], said: str
+) -> None:
+    (tmp_path / "mine.txt").touch()
+    done = battery(tmp_path, *arguments, **environment)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("battery: ")
+
+
+def test_a_missing_motherduck_token_fails_in_under_a_second(tmp_path: Path) -> None:
+    done = battery(tmp_path, "stream", WAREHOUSE="md:battery_db")
+    assert done.returncode == 2
+    # Nothing was connected: the setting alone is judged, before any module that could connect is loaded.
+    probe = "import sys; import battery.settings; print('duckdb' in sys.modules, 'confluent_kafka' in sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout
+    assert loaded.split() == ["False", "False"]
+
+
+def test_an_unknown_option_is_refused_with_exit_code_2(tmp_path: Path) -> None:
+    assert battery(tmp_path, "stream", "--sideways").returncode == 2
+
+
+def test_python_m_producer_is_battery_produce(tmp_path: Path) -> None:
+    done = battery(tmp_path, "--help", module="producer")
+    assert done.returncode == 0
+    assert "produce [OPTIONS] SOURCE..." in done.stdout

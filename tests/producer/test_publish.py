@@ -1,0 +1,143 @@
+"""Publishing against an embedded broker: what reaches the log, what is kept, what is skipped."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import Pipeline
+
+from battery.errors import BatteryError
+from battery.message import decode
+from battery.topic import open_topic, read_to_end
+from producer.publish import Options, publish
+from producer.simulate import simulate_cell
+from producer.watch import watch_folder
+
+if TYPE_CHECKING:
+    from battery.message import Delivery
+    from battery.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def workbooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two cells in six workbooks."""
+    folder = tmp_path_factory.mktemp("workbooks")
+    return [
+        path
+        for number in (1, 2)
+        for path in simulate_cell(folder, f"PUB_{number}", cycles=4, seed=number, cycles_per_file=2)
+    ]
+
+
+@pytest.fixture
+def settings(broker: int, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    topic = f"publish_{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
+    return Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": topic}).settings
+
+
+def log(settings: Settings) -> list[Delivery]:
+    topic = open_topic(settings)
+    return [decode(message) for poll in read_to_end(settings, topic, 0) for message in poll]
+
+
+def kept(settings: Settings, prefix: str = "raw") -> list[str]:
+    root = Path(settings.object_store.removeprefix("file://"))
+    return sorted(path.relative_to(root).as_posix() for path in (root / prefix).rglob("*") if path.is_file())
+
+
+def test_tests_of_a_cell_go_out_by_their_start_whatever_the_order_of_files(
+    settings: Settings, workbooks: list[Path]
+) -> None:
+    summary = publish(settings, [str(path) for path in reversed(workbooks)], Options())
+    deliveries = log(settings)
+    assert (summary.workbooks, summary.messages, summary.failed) == (6, 6, [])
+    starts = [(d.cell_id, d.body.readings.column("test_id")[0].as_py()) for d in deliveries]
+    assert starts == sorted(starts)
+    assert summary.rows == sum(delivery.body.row_count for delivery in deliveries)
+    assert not any(delivery.body.faults for delivery in deliveries)
+
+
+def test_the_raw_workbooks_and_their_zip_are_kept_once_by_content(
+    settings: Settings, workbooks: list[Path], tmp_path: Path
+) -> None:
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(workbooks[0], "PUB_1/" + workbooks[0].name)
+    publish(settings, [str(archive)], Options())
+    publish(settings, [str(archive), str(workbooks[0])], Options(again=True))
+    sums = [(hashlib.sha256(path.read_bytes()).hexdigest(), path.name) for path in (archive, workbooks[0])]
+    assert kept(settings) == sorted(f"raw/sha256={digest}/{name}" for digest, name in sums)
+
+
+def test_a_workbook_that_this_log_has_is_skipped_unless_it_is_wanted_again(
+    settings: Settings, workbooks: list[Path]
+) -> None:
+    one = [str(workbooks[0])]
+    assert publish(settings, one, Options()).workbooks == 1
+    again = publish(settings, one, Options())
+    assert (again.workbooks, again.skipped, again.rows) == (0, 1, 0)
+    assert publish(settings, one, Options(again=True)).workbooks == 1
+    assert publish(settings, one, Options(cell_id="OTHER")).workbooks == 1
+    assert len(log(settings)) == 3
+
+
+def test_a_bad_workbook_leaves_nothing_and_the_others_go(
+    settings: Settings, workbooks: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "batch"
+    folder.mkdir()
+    shutil.copy(workbooks[0], folder)
+    (folder / "PUB_1_bad.xlsx").write_bytes(workbooks[1].read_bytes()[:5000])
+    summary = publish(settings, [str(folder), str(tmp_path / "nowhere")], Options())
+    assert summary.workbooks == 1
+    assert next(line.split(":")[0] for line in summary.failed) == "PUB_1_bad.xlsx"
+    assert "there is no" in summary.failed[1]
+    assert {delivery.source_file for delivery in log(settings)} == {workbooks[0].name}
+    assert len(kept(settings)) == 1
+
+
+@pytest.mark.parametrize("encoding", ["arrow", "json"])
+def test_both_encodings_carry_the_same_readings(settings: Settings, workbooks: list[Path], encoding: str) -> None:
+    from producer.workbook import read_workbook  # noqa: PLC0415
+
+    publish(settings, [str(workbooks[0])], Options(encoding=encoding))
+    rows = [row for delivery in log(settings) for row in delivery.body.readings.to_pylist()]
+    assert rows == read_workbook(workbooks[0]).tests[0].readings.to_pylist()
+
+
+def test_a_paced_replay_sends_the_cells_side_by_side(settings: Settings, workbooks: list[Path]) -> None:
+    publish(settings, [str(workbooks[0]), str(workbooks[3])], Options(speed=20_000))
+    cells = [delivery.cell_id for delivery in log(settings)]
+    assert cells != sorted(cells)
+    assert set(cells) == {"PUB_1", "PUB_2"}
+
+
+def test_a_file_dropped_into_a_watched_folder_is_published(
+    settings: Settings, workbooks: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    shutil.copy(workbooks[0], folder)
+    stop = threading.Event()
+    watching = watch_folder(settings, folder, Options(), stop)
+    assert next(watching).workbooks == 1
+    shutil.copy(workbooks[1], tmp_path / "arriving.tmp")
+    arrival = threading.Timer(0.5, (tmp_path / "arriving.tmp").rename, [folder / workbooks[1].name])
+    arrival.start()
+    assert next(watching).workbooks == 1
+    stop.set()
+    assert next(watching, None) is None
+    assert {delivery.source_file for delivery in log(settings)} == {workbooks[0].name, workbooks[1].name}
+
+
+def test_a_broker_that_is_not_there_is_one_line(tmp_path: Path, workbooks: list[Path]) -> None:
+    from battery.broker import free_port  # noqa: PLC0415
+
+    with pytest.raises(BatteryError, match="start one with `battery broker`"):
+        publish(Pipeline(tmp_path, free_port()).settings, [str(workbooks[0])], Options())

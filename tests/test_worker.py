@@ -1,0 +1,175 @@
+"""The running worker: what it does with bad messages, new logs and contradictory places."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from builders import CELL, arrow_value, reading
+from confluent_kafka import Consumer, Producer, TopicPartition
+from conftest import Pipeline
+
+from battery.message import headers
+from battery.reading import ARROW, JSON
+from battery.topic import open_topic
+
+if TYPE_CHECKING:
+    from battery.settings import Settings
+
+
+def send(settings: Settings, values: list[tuple[bytes | None, str, bytes | None]]) -> None:
+    """Messages as a foreign gateway would send them: value, encoding, key."""
+    open_topic(settings, create=True)
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for value, encoding, key in values:
+        producer.produce(settings.battery_topic, value=value, key=key, headers=headers(encoding, "live"))
+    assert producer.flush(30) == 0
+
+
+def as_json(row: Any) -> bytes:
+    return json.dumps(row, default=str).encode()
+
+
+def test_bad_messages_are_quarantined_with_their_reason_and_the_worker_goes_on(pipeline: Pipeline) -> None:
+    key = CELL.encode()
+    settings = pipeline.settings
+    send(
+        settings,
+        [
+            (as_json(reading(1)), JSON, key),
+            (b"\x00\xff garbage", ARROW, key),
+            (b"{garbage", JSON, key),
+            (None, JSON, key),
+            (as_json(reading(2, **{"voltage(v)": math.nan})), JSON, key),
+            (as_json(reading(3, **{"voltage(v)": "high"})), JSON, key),
+            (as_json({k: v for k, v in reading(4).items() if k != "voltage(v)"}), JSON, key),
+            (as_json(reading(5, **{"voltage(v)": 99})), JSON, key),
+            (as_json(reading(6)), JSON, None),
+            (as_json([reading(7), reading(8, data_point="8")]), JSON, key),
+            (arrow_value([reading(9), reading(10)]), ARROW, key),
+            (as_json(reading(9)), JSON, key),
+            (as_json(reading(11, **{"test_time(s)": 1})), JSON, key),
+        ],
+    )
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    producer.produce(
+        settings.battery_topic,
+        value=as_json(reading(12)),
+        key=key,
+        headers=[("content-type", JSON), ("schema-version", "2")],
+    )
+    assert producer.flush(30) == 0
+    pipeline.battery("stream", "--until-end")
+    assert pipeline.query("select data_point from battery_ts_cleaned order by all") == [(1,), (7,), (8,), (9,), (10,)]
+    found = pipeline.query('select "offset", reason, row_count from battery_quarantine order by all')
+    assert found == [
+        (1, "undecodable", 1),
+        (2, "undecodable", 1),
+        (3, "undecodable", 1),
+        (4, "not_finite", 1),
+        (5, "not_a_number", 1),
+        (6, "missing_value", 1),
+        (7, "out_of_range", 1),
+        (8, "missing_value", 1),
+        (11, "duplicate", 1),
+        (12, "time_backwards", 1),
+        (13, "unknown_schema", 1),
+    ]
+    assert "16 rows in = 5 landed + 11 quarantined" in pipeline.battery("verify")
+
+
+def test_the_consumer_group_of_the_worker_shows_its_lag_to_foreign_tools(pipeline: Pipeline) -> None:
+    settings = pipeline.settings
+    send(settings, [(as_json(reading(point)), JSON, CELL.encode()) for point in range(1, 8)])
+    pipeline.battery("stream", "--until-end")
+    foreign = Consumer({"bootstrap.servers": settings.kafka_bootstrap_servers, "group.id": "battery"})
+    (place,) = foreign.committed([TopicPartition(settings.battery_topic, 0)], timeout=20)
+    foreign.close()
+    assert place.offset == 7
+
+
+def test_a_warehouse_behind_its_recovery_store_is_refused_and_says_what_to_remove(pipeline: Pipeline) -> None:
+    send(pipeline.settings, [(as_json(reading(1)), JSON, CELL.encode())])
+    pipeline.battery("stream", "--until-end")
+    pipeline.battery("stream", "--until-end")  # stores the offset that the first run has committed
+    (pipeline.folder / "battery.duckdb").unlink()
+    output = pipeline.battery("stream", "--until-end", code=2)
+    last = output.strip().splitlines()[-1]
+    assert "continues at offset 1" in last
+    assert "holds nothing after offset -1" in last
+    assert "remove RECOVERY_DIR to read the log again" in last
+
+    shutil.rmtree(pipeline.folder / "recovery")
+    pipeline.battery("stream", "--until-end")
+    assert pipeline.query("select count(*) from battery_ts_cleaned") == [(1,)]
+    assert "everything adds up" in pipeline.battery("verify")
+
+
+def test_a_lost_recovery_store_costs_a_second_reading_and_nothing_else(pipeline: Pipeline) -> None:
+    send(pipeline.settings, [(as_json(reading(point)), JSON, CELL.encode()) for point in range(1, 6)])
+    pipeline.battery("stream", "--until-end")
+    before = pipeline.checksums()
+    shutil.rmtree(pipeline.folder / "recovery")
+    pipeline.battery("stream", "--until-end")
+    assert pipeline.checksums() == before
+
+
+def test_several_partitions_and_lanes_land_every_cell_once(pipeline: Pipeline) -> None:
+    pipeline.extra |= {"BATTERY_TOPIC_PARTITIONS": "4", "LANES": "3"}
+    cells = [f"CELL_{number}" for number in range(12)]
+    send(
+        pipeline.settings,
+        [(as_json(reading(point, cell_id=cell)), JSON, cell.encode()) for point in range(1, 6) for cell in cells],
+    )
+    pipeline.battery("stream", "--until-end")
+    assert pipeline.query(
+        "select count(*), count(distinct cell_id), count(distinct kafka_partition) > 1 from battery_ts_cleaned"
+    ) == [(60, 12, True)]
+    assert pipeline.query("select count(distinct lane) > 1 from _commits") == [(True,)]
+    assert "everything adds up" in pipeline.battery("verify")
+
+
+@pytest.mark.parametrize(
+    ("damage", "check"),
+    [
+        ("delete from battery_ts_cleaned where data_point = 3", "conservation"),
+        ("insert into battery_ts_cleaned from battery_ts_cleaned where data_point = 3", "once"),
+        ('update battery_ts_cleaned set "voltage(v)" = 3.6 where data_point = 3', "battery_ts_cleaned = its objects"),
+        ("update _windows set reading_count = reading_count + 1", "windows"),
+        ("update _cycles set voltage_max_v = 5", "cycles"),
+        ("update _commits set sha256 = 'x'", "objects"),
+        (("update _commits set offsets = [{'topic_id': o.topic_id, 'partition': o.\"partition\", 'first': o.\"first\", "
+         "'last': o.\"last\", 'rows': o.\"rows\" + 1} for o in offsets]"), "log"),
+    ],
+)  # fmt: skip
+def test_verify_notices(damaged: Pipeline, damage: str, check: str) -> None:
+    import duckdb  # noqa: PLC0415
+
+    path = damaged.folder / "battery.duckdb"
+    sound = path.read_bytes()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(damage)
+    try:
+        found = json.loads(damaged.battery("verify", "--json", code=1).splitlines()[-1])
+    finally:
+        path.write_bytes(sound)
+    assert check in [entry["name"] for entry in found["checks"] if not entry["ok"]]
+
+
+@pytest.fixture(scope="module")
+def damaged(broker: int, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A small sound pipeline, for tests that damage a copy of its warehouse."""
+    pipeline = Pipeline(tmp_path_factory.mktemp("damaged"), broker, {"BATTERY_TOPIC": "damaged"})
+    send(pipeline.settings, [(arrow_value([reading(point) for point in range(1, 30)]), ARROW, CELL.encode())])
+    pipeline.battery("stream", "--until-end")
+    assert "everything adds up" in pipeline.battery("verify")
+    return pipeline
+
+
+def test_verify_notices_messages_that_have_not_landed(damaged: Pipeline) -> None:
+    send(damaged.settings, [(as_json(reading(40)), JSON, CELL.encode())])
+    assert "FAIL  lag: 1 messages not landed yet" in damaged.battery("verify", code=1)
+    assert json.loads(damaged.battery("status", "--json").splitlines()[-1])["lag"] == 1

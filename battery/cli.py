@@ -60,10 +60,11 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 def _start(debug: bool) -> Settings:
-    from battery.logs import configure_logging
     from battery.settings import load_settings
 
     settings = load_settings()
+    from battery.logs import configure_logging
+
     configure_logging(settings.log_format, debug=debug)
     return settings
 

@@ -24,10 +24,11 @@ from battery.reading import ARROW, JSON
 from battery.topic import MESSAGE_BYTES, open_producer, open_topic
 from producer.raw import Published, checksum, keep
 from producer.sources import find_workbooks
-from producer.workbook import cell_id_of, read_workbook
+from producer.workbook import cell_id_of, exported_on, read_workbook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from confluent_kafka import KafkaError
     from confluent_kafka import Message as KafkaMessage
@@ -74,7 +75,8 @@ class _Spooled:
     """A test that waits on disk for its turn; the order is that of its cell's life."""
 
     cell_id: str
-    started_at: float
+    started_at: datetime
+    exported_on: tuple[int, int, int]
     name: str
     place: int
     sha256: str = field(compare=False)
@@ -142,7 +144,8 @@ def _read(
         spooled.append(
             _Spooled(
                 workbook.cell_id,
-                test.started_at.timestamp(),
+                test.started_at,
+                exported_on(workbook.name),
                 workbook.name,
                 place,
                 sha256,

@@ -36,7 +36,7 @@ NEEDED: Final = (
 """Columns without which a sheet cannot be read: the contract's required ones, the clock that names the test, and
 the counters that capacities are computed from."""
 
-_EXPORT_DATE: Final = re.compile(r"_\d{1,2}_\d{1,2}_(?:\d{2}|\d{4})$")
+_EXPORT_DATE: Final = re.compile(r"_(?P<month>\d{1,2})_(?P<day>\d{1,2})_(?P<year>\d{2}|\d{4})$")
 _CHANNEL: Final = re.compile(r"^channel", re.IGNORECASE)
 _NO_DATA: Final = re.compile(r"^(info|statistics)", re.IGNORECASE)
 _TEMPERATURE: Final = re.compile(r"^(aux_)?temperature ?\(c\)(_\d+)?$", re.IGNORECASE)
@@ -88,6 +88,15 @@ def cell_id_of(name: str) -> str:
     """The cell that a file name speaks of: without ending and export date, `CS2_35_8_17_10.xlsx` is CS2_35."""
     stem = PurePath(name).stem
     return _EXPORT_DATE.sub("", stem) or stem
+
+
+def exported_on(name: str) -> tuple[int, int, int]:
+    """The export date in a file name as year, month and day; zeros when there is none.
+
+    It orders exports of one test. It says nothing about when a test began.
+    """
+    found = _EXPORT_DATE.search(PurePath(name).stem)
+    return (int(found["year"]) % 100, int(found["month"]), int(found["day"])) if found else (0, 0, 0)
 
 
 def read_workbook(path: Path, *, name: str | None = None, cell_id: str | None = None) -> Workbook:

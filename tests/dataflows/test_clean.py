@@ -172,6 +172,12 @@ def test_a_cycle_counts_what_the_counters_gained_since_the_cycle_before() -> Non
     assert second["is_final"] is False
 
 
+def test_the_gains_of_a_thousand_readings_add_up_to_the_difference_of_the_ends_to_the_last_digit() -> None:
+    result = cleaned([reading(point, **{"charge_capacity(ah)": point / 7e4}) for point in range(1, 1001)])
+    (cycle,) = result.cycles.to_pylist()
+    assert cycle["charge_capacity_pah"] == round(1000 / 7e4 * 1e12)
+
+
 def test_a_test_whose_beginning_is_missing_counts_from_its_first_reading() -> None:
     start = STARTED + timedelta(seconds=9000)
     rows = [

@@ -13,7 +13,7 @@ import xlwt
 
 from battery.reading import READING
 from producer.simulate import HEADER, simulate_cell, simulate_tests
-from producer.workbook import BadWorkbookError, cell_id_of, read_workbook
+from producer.workbook import BadWorkbookError, cell_id_of, exported_on, read_workbook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,11 @@ def good(path: Path, **more: list[list[Any]]) -> Path:
 )
 def test_the_cell_is_read_off_the_name_without_its_export_date(name: str, cell: str) -> None:
     assert cell_id_of(name) == cell
+
+
+def test_exports_of_one_test_are_ordered_by_their_date_and_not_by_their_letters() -> None:
+    names = ["CS2_35_2_4_11.xlsx", "CS2_35_02_10_2011.xlsx", "CS2_35_12_30_10.xlsx", "CS2_35.xlsx"]
+    assert sorted(names, key=exported_on) == [names[3], names[2], names[0], names[1]]
 
 
 def test_a_simulated_workbook_reads_back_exactly(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ class FolderStore:
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Walk the files; those still being written do not count."""
-        for path in sorted(self._root.rglob("*")):
+        for path in sorted((self._root / prefix).parent.rglob("*")):
             key = path.relative_to(self._root).as_posix()
             if key.startswith(prefix) and not path.name.startswith(".") and path.is_file():
                 yield StoredObject(key, path.stat().st_size)

@@ -136,6 +136,8 @@ def _read(
     if found.archive is not None:
         keep(store, found.archive, found.archive.name, checksum(found.archive))
     keep(store, found.path, found.name, sha256)
+    if found.archive is not None:
+        found.path.unlink()  # unpacked for us alone
     spooled = []
     for place, test in enumerate(workbook.tests):
         path = scratch / f"{sha256}-{workbook.cell_id}-{place}-{summary.workbooks}.arrow"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
-import pytest
 from builders import CELL, STARTED, arrow, arrow_value, message, reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -207,9 +206,18 @@ def test_publishing_a_log_twice_lands_nothing_new(log: list[Delivery]) -> None:
     assert not landed & twice
 
 
-@pytest.mark.parametrize("topic_id", ["log-two"])
-def test_a_new_log_is_read_from_its_first_offset_and_adds_only_what_is_new(topic_id: str) -> None:
+def test_a_new_log_is_read_from_its_first_offset_and_adds_only_what_is_new() -> None:
     state = fold([[arrow([reading(1), reading(2)], offset=7)]])[-1].state
-    (cleaned,) = fold([[arrow([reading(1), reading(2), reading(3)], offset=0, topic_id=topic_id)]], state)
+    (cleaned,) = fold([[arrow([reading(1), reading(2), reading(3)], offset=0, topic_id="log-two")]], state)
     assert cleaned.landed.column("data_point").to_pylist() == [3]
     assert cleaned.cell_id == CELL
+
+
+def test_the_offsets_of_an_old_log_say_nothing_about_any_partition_of_a_new_one() -> None:
+    old = fold([[arrow([reading(1)], offset=7, partition=1)]])[-1].state
+    new = [
+        arrow([reading(2)], offset=0, partition=0, topic_id="log-two"),
+        arrow([reading(3)], offset=0, partition=1, topic_id="log-two"),
+    ]
+    landed = [point for part in fold([[d] for d in new], old) for point in part.landed.column("data_point").to_pylist()]
+    assert landed == [2, 3]

@@ -28,8 +28,7 @@ AGEING: Final = """
         arg_min(c.discharge_capacity_ah, c.started_at) filter (c.discharge_capacity_ah > 0.3) as first_ah,
         arg_max(c.discharge_capacity_ah, c.started_at) filter (c.discharge_capacity_ah > 0.3) as last_ah,
         sum(c.reading_count) as rows,
-        (select coalesce(sum(q.row_count), 0) from battery_quarantine as q where q.cell_id = c.cell_id) as quarantined,
-        (select count(*) from battery_features as f where f.cell_id = c.cell_id) as features
+        (select coalesce(sum(q.row_count), 0) from battery_quarantine as q where q.cell_id = c.cell_id) as quarantined
     from battery_cell_cycles as c
     group by c.cell_id
     order by c.cell_id
@@ -102,13 +101,11 @@ def _summarise(data_dir: Path) -> None:
         rows = connection.execute(AGEING).fetchall()
         per_file = connection.execute("SELECT source_file, COUNT(*) FROM battery_ts GROUP BY source_file").fetchall()
     table = Table(title="how the simulated cells age")
-    for name in ("cell", "tests", "full cycles", "first Ah", "last Ah", "rows landed", "quarantined", "features"):
+    for name in ("cell", "tests", "full cycles", "first Ah", "last Ah", "landed", "quarantined"):
         table.add_column(name, justify="left" if name == "cell" else "right")
-    for cell, tests, full, first, last, landed, quarantined, features in rows:
-        table.add_row(
-            cell, str(tests), str(full), f"{first:.4f}", f"{last:.4f}", str(landed), str(quarantined), str(features)
-        )
-    console = Console()
+    for cell, tests, full, first, last, landed, quarantined in rows:
+        table.add_row(cell, str(tests), str(full), f"{first:.4f}", f"{last:.4f}", str(landed), str(quarantined))
+    console = Console(soft_wrap=True)
     console.print()
     console.print(table)
     console.print(f"{len(per_file)} workbooks landed. Quarantined rows are a second export of a file that had landed.")

@@ -1,0 +1,50 @@
+"""`battery demo` as `make demo` runs it: from nothing, and with the output that the README shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "battery", "demo", *arguments],
+        cwd=folder,
+        env={**os.environ, "WAREHOUSE": "must-not-matter.duckdb"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_the_demo_ends_with_what_the_readme_shows(folder: Path) -> None:
+    done = demo(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "everything adds up" in done.stdout
+    (shown,) = re.findall(r"```\n(\s+how the simulated cells age.*?)```", README.read_text(), re.DOTALL)
+    wanted = [line.rstrip() for line in shown.strip().splitlines()]
+    found = [line.strip() for line in done.stdout.splitlines()]
+    assert [line for line in wanted if line.strip() not in found] == []
+    with duckdb.connect(str(folder / "data" / "demo" / "battery.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) > 40000 from battery_features").fetchall() == [(True,)]
+
+
+def test_a_second_demo_replaces_the_first(folder: Path) -> None:
+    done = demo(folder, "--cells", "1", "--cycles", "4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with duckdb.connect(str(folder / "data" / "demo" / "battery.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(distinct cell_id) from battery_ts").fetchall() == [(1,)]

@@ -1,11 +1,12 @@
 """From what a user names to workbook files on disk: paths, folders, ZIPs, URLs and CALCE data sets.
 
-A ZIP from outside is not trusted: its members are judged before the first is unpacked, and counted while they are.
+A ZIP from outside is not trusted: all of its members are judged before the first is unpacked.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import stat
 import zipfile
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORKBOOKS: Final = frozenset({".xlsx", ".xls"})
-_CHUNK: Final = 1024 * 1024
 _URL: Final = re.compile(r"^https?://", re.IGNORECASE)
 _ENCRYPTED: Final = 0x1
 
@@ -91,12 +91,12 @@ def _in_zip(path: Path, scratch: Path, zip_max_bytes: int) -> Iterator[Found]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = _judged(path, archive, zip_max_bytes)
-            left = zip_max_bytes
             for number, member in enumerate(members):
                 name = PurePosixPath(member.filename).name
                 folder = scratch / f"{path.stem}-{number}"
                 folder.mkdir(parents=True, exist_ok=True)
-                left = _unpack(path, archive, member, folder / name, left)
+                with archive.open(member) as packed, (folder / name).open("wb") as file:
+                    shutil.copyfileobj(packed, file)
                 yield Found(folder / name, name, f"{path.name}!{member.filename}", path)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError) as error:
         raise BadSourceError(f"{path} is no sound ZIP ({error}); download or copy it again") from None
@@ -118,20 +118,10 @@ def _judged(path: Path, archive: zipfile.ZipFile, zip_max_bytes: int) -> list[zi
         hidden = any(part.startswith((".", "~$", "__MACOSX")) for part in inside.parts)
         if not member.is_dir() and not hidden and inside.suffix.lower() in WORKBOOKS:
             workbooks.append(member)
+    # zipfile never unpacks more of a member than the directory declares, so the declared sizes are enough.
     size = sum(member.file_size for member in archive.infolist())
     if size > zip_max_bytes:
         raise BadSourceError(f"{path} is refused: it unpacks to {size} bytes, more than ZIP_MAX_BYTES={zip_max_bytes}")
     if not workbooks:
         raise BadSourceError(f"{path} holds no workbook (.xlsx, .xls)")
     return workbooks
-
-
-def _unpack(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, left: int) -> int:
-    """Write one member to disk; returns how many bytes the archive may still unpack to."""
-    with archive.open(member) as packed, target.open("wb") as file:
-        while chunk := packed.read(_CHUNK):
-            left -= len(chunk)
-            if left < 0:  # the sizes in the archive's directory lied
-                raise BadSourceError(f"{path} is refused: it unpacks to more than ZIP_MAX_BYTES")
-            file.write(chunk)
-    return left

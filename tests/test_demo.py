@@ -35,7 +35,7 @@ def test_the_demo_ends_with_what_the_readme_shows(folder: Path) -> None:
     done = demo(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "everything adds up" in done.stdout
-    (shown,) = re.findall(r"```\n(\s+how the simulated cells age.*?)```", README.read_text(), re.DOTALL)
+    (shown,) = re.findall(r"```\n(\s*how the simulated cells age.*?)```", README.read_text(), re.DOTALL)
     wanted = [line.rstrip() for line in shown.strip().splitlines()]
     found = [line.strip() for line in done.stdout.splitlines()]
     assert [line for line in wanted if line.strip() not in found] == []

@@ -30,6 +30,7 @@ def stream(settings: Settings, *, until_end: bool) -> None:
         store.mkdir(parents=True, exist_ok=True)
         init_db_dir(store, 1)  # type: ignore[no-untyped-call]
     os.environ["STREAM_UNTIL_END"] = str(until_end or settings.stream_until_end).lower()
+    os.environ["RUST_BACKTRACE"] = "0"  # Bytewax panics when a part raises; what a person needs is in the error
     seconds = str(settings.commit_interval_seconds)
     sys.argv = ["bytewax.run", "dataflows.battery", "-r", str(store), "-s", seconds, "-b", "0"]
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import signal
+import time
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -190,11 +191,13 @@ def test_a_worker_killed_three_times_ends_in_the_same_tables(pipeline: Pipeline)
     def objects() -> int:
         return len(list((pipeline.folder / "objects" / "battery_ts_cleaned").rglob("[!.]*.parquet")))
 
-    for _ in range(3):
+    # An object appears just before its transaction: the delays strike in the middle of it, at its end and after it.
+    for delay in (0.015, 0.03, 0.06):
         before = objects()
         worker = pipeline.start("stream")
         while objects() < before + 3 and worker.poll() is None:
             pass
+        time.sleep(delay)
         assert worker.poll() is None, "the worker ended by itself"
         worker.send_signal(signal.SIGKILL)
         worker.communicate()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -63,6 +64,9 @@ _JSON_TYPES: Final[dict[pa.DataType, set[type]]] = {
 }
 """Kinds of JSON values that a column takes as they are."""
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which JSON can write and UTF-8 cannot."""
+
 NO_READINGS: Final = pa.RecordBatch.from_pylist([], schema=READING_NULLABLE)
 NO_ROWS: Final = np.zeros(0, dtype=np.int32)
 NO_FLAGS: Final = np.zeros(0, dtype=np.bool_)
@@ -96,13 +100,15 @@ def read_arrow(value: bytes) -> Body:
     try:
         with pa.ipc.open_stream(pa.BufferReader(value)) as reader:
             table: pa.Table = reader.read_all()
+        names = table.schema.names
+        table.validate(full=True)  # offsets and texts too: a damaged buffer could end the process
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise UndecodableError(f"not an Arrow IPC stream: {_first_line(error)}") from None
 
     def column(field: pa.Field) -> pa.Array:
-        if field.name not in table.schema.names:
+        if field.name not in names:
             return pa.nulls(table.num_rows, field.type)
-        found = table.column(table.schema.names.index(field.name)).combine_chunks()
+        found = table.column(names.index(field.name)).combine_chunks()
         if found.type == field.type:
             return found
         if pa.types.is_timestamp(field.type) and pa.types.is_timestamp(found.type):
@@ -116,8 +122,8 @@ def read_arrow(value: bytes) -> Body:
     return _body(
         table.num_rows,
         column,
-        lambda name: table.column(table.schema.names.index(name)).to_pylist(),
-        lambda row: table.slice(row, 1).to_pylist()[0],
+        lambda name: [_python(scalar) for scalar in table.column(names.index(name))],
+        lambda row: python_row(table, row),
     )
 
 
@@ -211,7 +217,7 @@ def _value(field: pa.Field, value: object) -> object:
     if value is None:
         return None
     if pa.types.is_string(field.type):
-        if isinstance(value, str):
+        if isinstance(value, str) and not _SURROGATE.search(value):
             return value
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
@@ -267,7 +273,7 @@ def refuse_strangers(cell_id: str, body: Body) -> Body:
             int(body.rows[index]),
             Reason.UNKNOWN_SCHEMA,
             f"the message's key {cell_id!r} is not the reading's cell_id",
-            show_row(body.readings.slice(index, 1).to_pylist()[0]),
+            show_row(python_row(body.readings, int(index))),
         )
         for index in np.flatnonzero(where)
     )
@@ -277,6 +283,18 @@ def refuse_strangers(cell_id: str, body: Body) -> Body:
         body.value_dropped[~where],
         (*body.faults, *faults),
     )
+
+
+def python_row(readings: pa.RecordBatch | pa.Table, row: int) -> dict[str, object]:
+    """One row as Python values; what Python cannot hold, such as a clock in the year 300,000, as text."""
+    return {name: _python(readings.column(index)[row]) for index, name in enumerate(readings.schema.names)}
+
+
+def _python(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, LookupError, pa.ArrowException):
+        return f"{scalar.type} {getattr(scalar, 'value', '')}".strip()
 
 
 def show_row(row: Mapping[str, object]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from battery.body import show_row
+from battery.body import python_row, show_row
 from battery.cleaned import CYCLE_PART, WINDOW_PART, Cleaned, Span
 from battery.reading import COUNTERS, LANDED, QUARANTINED, Quality, Reason
 from dataflows.aggregate import Accepted, cycle_parts, window_parts
@@ -259,7 +259,7 @@ def _refused(
     for group in np.split(refused, np.flatnonzero(~joined) + 1):
         row = int(group[0])
         reason = REASONS[verdict[row]]
-        reading = valid.readings.slice(row, 1).to_pylist()[0]
+        reading = python_row(valid.readings, row)
         if reason == Reason.DUPLICATE:
             detail, payload = (
                 f"test {reading['test_id']} is already known beyond data point {reading['data_point']}",
@@ -271,7 +271,7 @@ def _refused(
                 show_row(reading),
             )
         else:
-            detail, payload = valid.detail(row), show_row(reading)
+            detail, payload = valid.detail(row, reading), show_row(reading)
         yield {
             "topic_id": lineage.topic_id,
             "partition": int(lineage.partition[row]),

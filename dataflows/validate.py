@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from battery.reading import INSTRUMENT_RANGE, OPTIONAL, READING_NULLABLE, REQUIRED, Range, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
 REASONS: Final = tuple(Reason)
@@ -45,13 +47,13 @@ class Validated:
         self.verdict[first] = REASONS.index(reason)
         self.column[first] = READING_NULLABLE.names.index(name)
 
-    def detail(self, row: int) -> str:
-        """What is wrong with a refused reading, in words."""
+    def detail(self, row: int, reading: Mapping[str, object]) -> str:
+        """What is wrong with a refused reading, given as Python values, in words."""
         name = READING_NULLABLE.names[self.column[row]]
         reason = REASONS[self.verdict[row]]
         if reason == Reason.MISSING_VALUE:
             return f"{name} is missing"
-        value = self.readings.column(name)[row].as_py()
+        value = reading[name]
         limits = INSTRUMENT_RANGE.get(name)
         if reason == Reason.OUT_OF_RANGE and limits is not None:
             return f"{name} is {value}, beyond the instrument's {limits.low:g} to {limits.high:g}"

@@ -1,0 +1,99 @@
+"""No message ends the worker: whatever its bytes are, every row of it comes out, landed or with a reason."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from builders import arrow_value, message, reading
+
+from battery.message import decode
+from battery.reading import JSON, READING_NULLABLE
+from battery.topic import Message
+from dataflows.clean import clean
+from dataflows.state import CellState
+
+ODD_VALUES: list[Any] = [
+    None, True, -1, 2**31, 2**63, 10**40, 1.5, 1e308, "", "x", "NaN", "-inf", "1_0", [], {"a": 1}, "2024-01-01T00:00Z",
+    "0001-01-01T00:00:00", "9999-12-31T23:59:59.999999", "\ud800", "\x00", "1" * 5000, math.nan, math.inf, "   ",
+]  # fmt: skip
+
+ODD_BODIES = [
+    b"[[]]", b"[null]", b"null", b"1", b'"a"', b"[" * 100_000, b'{"a":' * 5000, b"\xff\xfe", b"{}", b"[{}]", b" ",
+    b'{"cell_id":"\\ud800"}', b"\xef\xbb\xbf{}", b"-", b"NaN", b"[NaN]", b'{"data_point":' + b"1" * 10_000 + b"}",
+]  # fmt: skip
+
+ODD_COLUMNS = [
+    pa.array([1, 2], pa.int8()),
+    pa.array([2**64 - 1, 2], pa.uint64()),
+    pa.array([b"\xff", b"a"]),
+    pa.array(["a", "b"]).dictionary_encode(),
+    pa.array([1.5, math.nan]),
+    pa.array([[1], [2]]),
+    pa.array([{"a": 1}, {"a": 2}]),
+    pa.array([True, False]),
+    pa.nulls(2),
+    pa.array([datetime(1, 1, 1), datetime(9999, 12, 31)], pa.timestamp("us")),  # noqa: DTZ001
+    pa.array([0, 2**62], pa.timestamp("ns")),
+    pa.array([2**62, -(2**62)], pa.timestamp("s")),
+    pa.array([2**62, -(2**62)], pa.timestamp("us", "Nowhere/X")),
+    pa.array([2**62, -(2**62)], pa.timestamp("us")),
+    pa.array([2**30, -(2**30)], pa.date32()),
+    pa.array([1, 2], pa.duration("s")),
+    pa.array(["1", "2"], pa.string_view()),
+    pa.array([1, 2], pa.decimal128(10, 2)),
+    pa.StringArray.from_buffers(2, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")),
+]
+
+
+def accounted_for(of: Message) -> None:
+    delivery = decode(of)
+    cleaned = clean(CellState(), [delivery], 600)
+    assert cleaned is not None
+    rows = cleaned.landed.num_rows + sum(cleaned.quarantined.column("row_count").to_pylist())
+    assert rows == delivery.body.row_count > 0
+    assert CellState.from_json(cleaned.state.to_json()) == cleaned.state
+
+
+@pytest.mark.parametrize("column", READING_NULLABLE.names)
+def test_an_odd_value_in_json_is_accounted_for(column: str) -> None:
+    for value in ODD_VALUES:
+        body = json.dumps([reading(1, **{column: value}), reading(2)], default=str).encode()
+        accounted_for(message(body, encoding=JSON))
+
+
+@pytest.mark.parametrize("column", READING_NULLABLE.names)
+def test_an_odd_column_in_arrow_is_accounted_for(column: str) -> None:
+    table = pa.Table.from_pylist([reading(1), reading(2)], schema=READING_NULLABLE)
+    for odd in ODD_COLUMNS:
+        changed = table.set_column(READING_NULLABLE.get_field_index(column), column, odd)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, changed.schema) as writer:
+            writer.write_table(changed)
+        accounted_for(message(sink.getvalue().to_pybytes()))
+
+
+@pytest.mark.parametrize("body", ODD_BODIES, ids=lambda body: repr(body[:12]))
+def test_an_odd_json_body_is_accounted_for(body: bytes) -> None:
+    accounted_for(message(body, encoding=JSON))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_arrow_stream_is_accounted_for(seed: int) -> None:
+    dice = random.Random(seed)  # noqa: S311  # no secret
+    whole = arrow_value([reading(1), reading(2)])
+    for _ in range(250):
+        damaged = bytearray(whole)
+        for _ in range(dice.randint(1, 6)):
+            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        accounted_for(message(bytes(damaged[: dice.choice([len(whole), dice.randrange(1, len(whole))])])))
+
+
+@pytest.mark.parametrize("key", [b"\xff\xfe", b"a/b", b"..", b"x" * 10_000, b"\x00"])
+def test_an_odd_key_is_accounted_for(key: bytes) -> None:
+    accounted_for(message(arrow_value([reading(1)]), key=key))

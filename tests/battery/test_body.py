@@ -6,7 +6,7 @@ import json
 import math
 import random
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -14,9 +14,11 @@ from builders import arrow_value, message, reading
 
 from battery.message import decode
 from battery.reading import JSON, READING_NULLABLE
-from battery.topic import Message
 from dataflows.clean import clean
 from dataflows.state import CellState
+
+if TYPE_CHECKING:
+    from battery.topic import Message
 
 ODD_VALUES: list[Any] = [
     None, True, -1, 2**31, 2**63, 10**40, 1.5, 1e308, "", "x", "NaN", "-inf", "1_0", [], {"a": 1}, "2024-01-01T00:00Z",

@@ -114,7 +114,7 @@ def publish(settings: Settings, sources: Sequence[str], options: Options) -> Sum
                         tests += _read(found, scratch, store, published, options, summary)
                         progress.advance(1)
                 except BatteryError as error:
-                    _refuse(summary, error)
+                    summary.failed.append(str(error))
         _send(settings, sorted(tests), published, options, summary)
     return summary
 
@@ -131,7 +131,7 @@ def _read(
     try:
         workbook = read_workbook(found.path, name=found.name, cell_id=options.cell_id)
     except BatteryError as error:
-        _refuse(summary, error)
+        summary.failed.append(str(error))
         return []
     if found.archive is not None:
         keep(store, found.archive, found.archive.name, checksum(found.archive))
@@ -157,11 +157,6 @@ def _read(
         )
     summary.workbooks += 1
     return spooled
-
-
-def _refuse(summary: Summary, error: BatteryError) -> None:
-    _log.error(str(error))
-    summary.failed.append(str(error))
 
 
 def _send(

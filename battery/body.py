@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import reprlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -67,6 +68,13 @@ _JSON_TYPES: Final[dict[pa.DataType, set[type]]] = {
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 """Halves of characters, which JSON can write and UTF-8 cannot."""
 
+QUOTED_CHARS: Final = 80
+"""Most characters of a bad value that a detail quotes."""
+
+_BRIEF: Final = reprlib.Repr()
+"""Shows any value, however long or deeply nested."""
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = QUOTED_CHARS
+
 NO_READINGS: Final = pa.RecordBatch.from_pylist([], schema=READING_NULLABLE)
 NO_ROWS: Final = np.zeros(0, dtype=np.int32)
 NO_FLAGS: Final = np.zeros(0, dtype=np.bool_)
@@ -109,6 +117,8 @@ def read_arrow(value: bytes) -> Body:
         if field.name not in names:
             return pa.nulls(table.num_rows, field.type)
         found = table.column(names.index(field.name)).combine_chunks()
+        if pa.types.is_dictionary(found.type):
+            found = found.dictionary_decode()
         if found.type == field.type:
             return found
         if pa.types.is_timestamp(field.type) and pa.types.is_timestamp(found.type):
@@ -117,6 +127,8 @@ def read_arrow(value: bytes) -> Body:
             return naive.cast(field.type, safe=False)
         if pa.types.is_boolean(found.type):
             raise pa.ArrowInvalid("a truth value is no number")
+        if _is_text(found.type) and not (_is_text(field.type) or pa.types.is_timestamp(field.type)):
+            raise pa.ArrowInvalid("Arrow reads other texts as numbers than JSON messages may hold")
         return found.cast(field.type)
 
     return _body(
@@ -164,7 +176,7 @@ def read_json(value: bytes) -> Body:
         return body
     keep = ~np.isin(body.rows, np.asarray(strangers, dtype=np.int32))
     faults = tuple(
-        Fault(row, Reason.UNDECODABLE, "a reading is a JSON object", show_bytes(json.dumps(rows[row]).encode()))
+        Fault(row, Reason.UNDECODABLE, "a reading is a JSON object", _json(rows[row])[:PAYLOAD_CHARS])
         for row in strangers
     )
     return Body(
@@ -247,19 +259,25 @@ def _stamp(name: str, value: object) -> datetime:
 
 
 def _number(name: str, value: object) -> int | float:
+    number = value
     if isinstance(value, str) and "_" not in value:
         for read in (int, float):
             try:
-                return read(value)
+                number = read(value)
+                break
             except ValueError:
                 continue
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            float(value)
-        except OverflowError:
-            return math.inf
-        return value
-    raise _UnusableError(Reason.NOT_A_NUMBER, f"{name} is {_quoted(value)}, not a number")
+    if not isinstance(number, int | float) or isinstance(number, bool):
+        raise _UnusableError(Reason.NOT_A_NUMBER, f"{name} is {_quoted(value)}, not a number")
+    try:
+        float(number)
+    except OverflowError:
+        return math.inf
+    return number
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def refuse_strangers(cell_id: str, body: Body) -> Body:
@@ -304,7 +322,15 @@ def show_row(row: Mapping[str, object]) -> str:
         for name, value in row.items()
         if value is not None
     }
-    return json.dumps(shown, default=str)[:PAYLOAD_CHARS]
+    return _json(shown)[:PAYLOAD_CHARS]
+
+
+def _json(value: object) -> str:
+    """A value as JSON text; one that was decoded may still be nested too deeply to be written again."""
+    try:
+        return json.dumps(value, default=str)
+    except RecursionError:
+        return json.dumps(_BRIEF.repr(value))
 
 
 def show_bytes(value: bytes | None) -> str | None:
@@ -319,7 +345,7 @@ def show_bytes(value: bytes | None) -> str | None:
 
 
 def _quoted(value: object) -> str:
-    return repr(value)[:80]
+    return _BRIEF.repr(value)[:QUOTED_CHARS]
 
 
 def _first_line(error: BaseException) -> str:

@@ -24,12 +24,16 @@ from battery.body import (
     refuse_strangers,
     show_bytes,
 )
-from battery.reading import ARROW, JSON, SCHEMA_VERSION, Reason
+from battery.reading import ARROW, JSON, SCHEMA_VERSION, Range, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from battery.topic import Message
+
+STAMPS_MS: Final = Range(-1, 7_258_118_400_000)
+"""Time stamps that a message may carry, in ms since 1970 UTC: -1 where the broker keeps none, then up to the year
+2200. A gateway that counts in micro- or nanoseconds is far beyond."""
 
 _WRITE: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 
@@ -94,7 +98,7 @@ def decode(message: Message) -> Delivery:
     named = {name.lower(): value for name, value in message.headers}
     cell_id = _text(message.key) or ""
     try:
-        body = _open(cell_id, message.value, _text(named.get("content-type")), _text(named.get("schema-version")))
+        body = _open(cell_id, message, _text(named.get("content-type")), _text(named.get("schema-version")))
     except _RefusedError as error:
         fault = Fault(0, error.reason, str(error), show_bytes(message.value), error.row_count)
         body = Body(NO_READINGS, NO_ROWS, NO_FLAGS, (fault,))
@@ -118,23 +122,29 @@ class _RefusedError(Exception):
         self.row_count = row_count
 
 
-def _open(cell_id: str, value: bytes | None, content_type: str | None, version: str | None) -> Body:
+def _open(cell_id: str, message: Message, content_type: str | None, version: str | None) -> Body:
     encoding = (content_type or "").partition(";")[0].strip().lower()
     known = encoding in {ARROW, JSON}
     if version != SCHEMA_VERSION and (known or version is not None):
         raise _RefusedError(Reason.UNKNOWN_SCHEMA, f"schema-version is {version!r}, this worker reads {SCHEMA_VERSION}")
     if not known:
         raise _RefusedError(Reason.UNDECODABLE, f"content-type is {encoding or 'missing'!r}, not {ARROW} or {JSON}")
-    if not value:
+    if not message.value:
         raise _RefusedError(Reason.UNDECODABLE, "the message is empty")
     try:
-        body = read_arrow(value) if encoding == ARROW else read_json(value)
+        body = read_arrow(message.value) if encoding == ARROW else read_json(message.value)
     except UndecodableError as error:
         raise _RefusedError(Reason.UNDECODABLE, str(error)) from None
     if body.row_count == 0:
         raise _RefusedError(Reason.UNDECODABLE, "the message holds no readings")
     if not cell_id:
         raise _RefusedError(Reason.MISSING_VALUE, "the message has no key; the key is the cell_id", body.row_count)
+    if not STAMPS_MS.low <= message.timestamp_ms <= STAMPS_MS.high:
+        raise _RefusedError(
+            Reason.OUT_OF_RANGE,
+            f"the message's time stamp is {message.timestamp_ms}; it counts milliseconds since 1970",
+            body.row_count,
+        )
     return refuse_strangers(cell_id, body)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 ODD_VALUES: list[Any] = [
     None, True, -1, 2**31, 2**63, 10**40, 1.5, 1e308, "", "x", "NaN", "-inf", "1_0", [], {"a": 1}, "2024-01-01T00:00Z",
-    "0001-01-01T00:00:00", "9999-12-31T23:59:59.999999", "\ud800", "\x00", "1" * 5000, math.nan, math.inf, "   ",
+    "0001-01-01T00:00:00", "9999-12-31T23:59:59.999999", "\ud800", "\x00", "1" * 400, "1" * 5000, math.nan, math.inf, "   ",
 ]  # fmt: skip
 
 ODD_BODIES = [
@@ -94,6 +95,29 @@ def test_a_damaged_arrow_stream_is_accounted_for(seed: int) -> None:
         for _ in range(dice.randint(1, 6)):
             damaged[dice.randrange(len(damaged))] = dice.randrange(256)
         accounted_for(message(bytes(damaged[: dice.choice([len(whole), dice.randrange(1, len(whole))])])))
+
+
+@pytest.mark.parametrize("around", [b"%s", b"[%s]", b'{"current(a)":%s}', b'{"voltage(v)":"x","more":%s}'], ids=repr)
+def test_json_nested_as_deeply_as_it_can_be_read_is_accounted_for(around: bytes) -> None:
+    for depth in range(900, 1000):
+        accounted_for(message(around % (b"[" * depth + b"]" * depth), encoding=JSON))
+
+
+@pytest.mark.parametrize("stamp", [10**15, 17 * 10**17, 2**63 - 1, -(2**63), -2])
+def test_a_message_whose_time_stamp_is_not_in_milliseconds_is_quarantined(stamp: int) -> None:
+    delivery = decode(replace(message(arrow_value([reading(1), reading(2)])), timestamp_ms=stamp))
+    cleaned = clean(CellState(), [delivery], 600)
+    assert cleaned is not None
+    assert cleaned.quarantined.select(["reason", "row_count"]).to_pylist() == [
+        {"reason": "out_of_range", "row_count": 2}
+    ]
+
+
+def test_text_in_a_number_means_the_same_whatever_stands_beside_it() -> None:
+    schema = READING_NULLABLE.set(READING_NULLABLE.get_field_index("step_index"), pa.field("step_index", pa.string()))
+    for beside in ("1", "x"):
+        rows = [reading(1, step_index="0x1F"), reading(2, step_index=beside)]
+        assert decode(message(arrow_value(rows, schema))).body.faults[0].reason == "not_a_number"
 
 
 @pytest.mark.parametrize("key", [b"\xff\xfe", b"a/b", b"..", b"x" * 10_000, b"\x00"])

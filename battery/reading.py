@@ -124,19 +124,21 @@ class Quality(IntFlag):
     """What pre-cleaning noticed about a reading it kept; 0 = nothing."""
 
     SPIKE = 1
-    """The voltage leaves the course of its step for this one sample."""
+    """The voltage leaves the course of its step; a suspicion until the next sample has come back."""
     TEMPERATURE_SPIKE = 2
     """The temperature does."""
     GAP = 4
     """Readings are missing before this one: data points skipped, or more than an hour without any."""
     COUNTER_RESET = 8
-    """A capacity or energy counter fell within the test: the cycler started it anew."""
+    """A capacity or energy counter fell to less than half within the test: the cycler started it anew."""
     CLOCK_JUMP = 16
     """The wall clock moved more than a minute differently from the test clock since the row before."""
     CYCLE_BACKWARDS = 32
     """The cycle index fell within the test."""
     VALUE_DROPPED = 64
     """An auxiliary channel held no usable number; that value landed as NULL."""
+    COUNTER_FELL = 128
+    """A capacity or energy counter fell by less than a reset would; its gain here is negative."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def clean(state: CellState, deliveries: Sequence[Delivery], window_seconds: int)
 
     Args:
         state: what the messages before have left.
-        deliveries: messages of one cell; those that `state` has already folded are passed over.
+        deliveries: messages of one cell and one log; those that `state` has already folded are passed over.
         window_seconds: width of the aggregates' event-time windows, s.
 
     Returns:
@@ -74,11 +74,11 @@ def clean(state: CellState, deliveries: Sequence[Delivery], window_seconds: int)
         ),
         schema=QUARANTINED,
     )
-    offsets = state.offsets if fresh[0].topic_id == state.topic_id else {}
     spans = _spans(fresh)
-    offsets = offsets | {span.partition: span.last for span in spans}
+    log = state.offsets.get(lineage.topic_id, {}) | {span.partition: span.last for span in spans}
+    offsets = state.offsets | {lineage.topic_id: log}
     if not kept:
-        after = CellState(fresh[0].topic_id, offsets, tests, state.test_id, state.window)
+        after = CellState(offsets, tests, state.test_id, state.window)
         nothing = pa.RecordBatch.from_pylist
         return Cleaned(
             cell_id,
@@ -110,7 +110,7 @@ def clean(state: CellState, deliveries: Sequence[Delivery], window_seconds: int)
     )
     open_cycle = None if state.test_id is None else (state.test_id, state.tests[state.test_id].cycle_index)
     windows, window = window_parts(cell_id, accepted, window_seconds * 1_000_000, state.window)
-    after = CellState(fresh[0].topic_id, offsets, tests, test_ids[int(test_of[at[-1]])], window)
+    after = CellState(offsets, tests, test_ids[int(test_of[at[-1]])], window)
     return Cleaned(
         cell_id,
         lineage.landed(valid.readings, at, unmeasured, quality),
@@ -133,7 +133,8 @@ class _Lineage:
         self.value_dropped = np.concatenate([delivery.body.value_dropped for delivery in deliveries])
         self.partition = np.repeat(np.array([d.partition for d in deliveries], dtype=np.int32), sizes)
         self.offset = np.repeat(np.array([d.offset for d in deliveries], dtype=np.int64), sizes)
-        self._streamed_at = np.repeat(np.array([d.timestamp_ms * 1000 for d in deliveries], dtype=np.int64), sizes)
+        # Scaled only where there are readings: a refused message's time stamp may be anything.
+        self._streamed_at = 1000 * np.repeat(np.array([d.timestamp_ms for d in deliveries], dtype=np.int64), sizes)
 
     def landed(
         self,

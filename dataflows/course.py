@@ -30,7 +30,11 @@ CLOCK_JUMP_US: Final = 60_000_000
 """The wall clock and the test clock drift by a minute a week; a minute between two readings is a jump."""
 
 COUNTER_NOISE: Final = 1e-9
-"""Ah or Wh by which a counter may fall without having been reset."""
+"""Ah or Wh by which a counter may fall without anything having happened."""
+
+RESET_SHARE: Final = 0.5
+"""A counter that was reset starts anew near zero: below this share of what it stood at. One that falls by less has
+been corrected, or has lost digits on its way, and goes on from where it is."""
 
 PICO: Final = 1e12
 """Counter gains are whole pico-ampere-hours (pico-watt-hours), so that adding them is exact in any order."""
@@ -122,9 +126,10 @@ def follow(tail: Tail | None, run: Run) -> Course:
     gap = (run.test_time - previous_time > GAP_SECONDS) | (
         np.diff(run.data_point, prepend=tail.data_point if tail else 0) > 1
     )
-    gained, counted, reset = _gains(tail, run)
+    gained, counted, reset, fell = _gains(tail, run)
     position = _positions(tail, run)
-    voltage_spike, temperature_spike = _spikes(tail, run, position)
+    peak = np.maximum(np.maximum.accumulate(np.abs(run.current)), tail.peak_current if tail else 0.0)
+    voltage_spike, temperature_spike = _spikes(tail, run, position, peak)
     back = np.diff(run.cycle_index, prepend=tail.cycle_index if tail else run.cycle_index[0]) < 0
 
     quality = np.zeros(count, dtype=np.int32)
@@ -133,12 +138,14 @@ def follow(tail: Tail | None, run: Run) -> Course:
         (Quality.TEMPERATURE_SPIKE, temperature_spike),
         (Quality.GAP, gap),
         (Quality.COUNTER_RESET, reset),
+        (Quality.COUNTER_FELL, fell),
         (Quality.CLOCK_JUMP, _clock_jumps(tail, run, previous_time)),
         (Quality.CYCLE_BACKWARDS, back),
     ):
         quality[where] |= flag
     pulsed = np.logical_or.accumulate(run.resistance > 0) | (tail is not None and tail.pulsed)
-    return Course(quality, gained, counted, (run.resistance == 0) & ~pulsed, _new_tail(tail, run, position, pulsed))
+    new_tail = _new_tail(tail, run, position, float(peak[-1]), pulsed=bool(pulsed[-1]))
+    return Course(quality, gained, counted, (run.resistance == 0) & ~pulsed, new_tail)
 
 
 def _shifted(values: Floats, first: float) -> Floats:
@@ -160,47 +167,54 @@ def _positions(tail: Tail | None, run: Run) -> Integers:
     return rows - start
 
 
-def _spikes(tail: Tail | None, run: Run, position: Integers) -> tuple[Flags, Flags]:
+def _spikes(tail: Tail | None, run: Run, position: Integers, peak: Floats) -> tuple[Flags, Flags]:
     recent = tail.recent if tail else ()
     before = len(recent)
-    # A reading that starts a step is never judged, so what stands before it in the arrays does not matter.
+    # The first readings of a step are never judged, so what stands before them in the arrays does not matter.
     time = np.concatenate(([sample.test_time for sample in recent], run.test_time))
     current = np.concatenate(([sample.current for sample in recent], run.current))
     voltage = np.concatenate(([sample.voltage for sample in recent], run.voltage))
     places = np.concatenate((np.zeros(before, dtype=np.int64), position))
-    voltage_spike = spikes(time, voltage, current, places, VOLTAGE)[before:]
+    peaks = np.concatenate((np.zeros(before), peak))
+    voltage_spike = spikes(time, voltage, current, peaks, places, VOLTAGE)[before:]
     if np.isnan(run.temperature).all():
         return voltage_spike, np.zeros(len(position), dtype=np.bool_)
     warmth = [np.nan if sample.temperature is None else sample.temperature for sample in recent]
     temperature = np.concatenate((warmth, run.temperature))
-    return voltage_spike, spikes(time, temperature, current, places, TEMPERATURE)[before:]
+    return voltage_spike, spikes(time, temperature, current, peaks, places, TEMPERATURE)[before:]
 
 
-def _gains(tail: Tail | None, run: Run) -> tuple[Integers, Flags, Flags]:
-    """Differences of the counters, never their maxima: they accumulate over a test, and a reset starts from zero."""
+def _gains(tail: Tail | None, run: Run) -> tuple[Integers, Flags, Flags, Flags]:
+    """Differences of the counters, never their maxima: they accumulate over a test, and a reset starts from zero.
+
+    Returns:
+        The gains and where there are any, as in `Course`; where a counter was reset; where one fell otherwise.
+    """
     count = len(run.data_point)
     gained = np.zeros((len(COUNTERS), count), dtype=np.int64)
     counted = ~np.isnan(run.counters)
-    reset = np.zeros(count, dtype=np.bool_)
+    reset, fell = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
     for index, values in enumerate(run.counters):
         known = np.flatnonzero(counted[index])
         if len(known) == 0:
             continue
         measured = values[known]
         before = _shifted(measured, _baseline(tail, index, float(measured[0]), float(run.test_time[known[0]])))
-        fell = measured < before - COUNTER_NOISE
-        before[fell] = 0.0
+        lower = measured < before - COUNTER_NOISE
+        anew = lower & (np.abs(measured) < RESET_SHARE * before)
+        before[anew] = 0.0
         # Rounded before subtracting: the sum of all gains is then the difference of the ends, to the last bit.
         gained[index, known] = np.rint(measured * PICO).astype(np.int64) - np.rint(before * PICO).astype(np.int64)
-        reset[known[fell]] = True
-    return gained, counted, reset
+        reset[known[anew]] = True
+        fell[known[lower & ~anew]] = True
+    return gained, counted, reset, fell
 
 
 def _baseline(tail: Tail | None, index: int, first: float, test_time: float) -> float:
-    """What a counter stood at before the run: as last measured, zero at a test's start, else taken as it comes."""
-    if tail is not None:
-        known = tail.counters[index]
-        return first if known is None else known
+    """What a counter stood at before: as last measured; else zero at a test's start, and later as it comes."""
+    known = tail.counters[index] if tail is not None else None
+    if known is not None:
+        return known
     return 0.0 if test_time <= GAP_SECONDS else first
 
 
@@ -214,7 +228,7 @@ def _clock_jumps(tail: Tail | None, run: Run, previous_time: Floats) -> Flags:
     return jumped
 
 
-def _new_tail(tail: Tail | None, run: Run, position: Integers, pulsed: Flags) -> Tail:
+def _new_tail(tail: Tail | None, run: Run, position: Integers, peak_current: float, *, pulsed: bool) -> Tail:
     count = len(run.data_point)
     keep = min(int(position[-1]) + 1, RECENT)
     samples = [
@@ -242,7 +256,8 @@ def _new_tail(tail: Tail | None, run: Run, position: Integers, pulsed: Flags) ->
         step_index=int(run.step_index[-1]),
         cycle_index=int(run.cycle_index[-1]),
         counters=(counters[0], counters[1], counters[2], counters[3]),
-        pulsed=bool(pulsed[-1]),
+        peak_current=peak_current,
+        pulsed=pulsed,
         recent=tuple(samples),
     )
 

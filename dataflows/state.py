@@ -30,7 +30,8 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a test stands: its last accepted reading, and the last few of the step that it is in.
 
     `date_time` is in microseconds of the cycler's clock; `counters` are the last measured ones, in the order of
-    `battery.reading.COUNTERS`, in Ah and Wh; `pulsed` tells that the test has measured a resistance.
+    `battery.reading.COUNTERS`, in Ah and Wh; `peak_current` is the largest magnitude of the test's current in A;
+    `pulsed` tells that the test has measured a resistance.
     """
 
     data_point: int
@@ -40,26 +41,26 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     step_index: int
     cycle_index: int
     counters: tuple[float | None, float | None, float | None, float | None]
+    peak_current: float
     pulsed: bool
     recent: tuple[Sample, ...]
 
 
 class CellState(msgspec.Struct, frozen=True):
-    """The fold of one cell's messages up to `offsets` of the log `topic_id`.
+    """The fold of one cell's messages up to `offsets`: topic id, partition and the last offset folded there.
 
-    `test_id` is the test that the latest accepted reading belongs to, `window` the start of its window in
+    A pipeline may come back to a log that it left for another, so every log is remembered. `test_id` is the test that the latest accepted reading belongs to, `window` the start of its window in
     microseconds of the cycler's clock.
     """
 
-    topic_id: str = ""
-    offsets: dict[int, int] = {}  # msgspec copies the default for each instance
+    offsets: dict[str, dict[int, int]] = {}  # msgspec copies the default for each instance
     tests: dict[str, Tail] = {}
     test_id: str | None = None
     window: int | None = None
 
     def has_folded(self, delivery: Delivery) -> bool:
         """Tell whether this state already contains a message: replaying the log over a state changes nothing."""
-        return delivery.topic_id == self.topic_id and delivery.offset <= self.offsets.get(delivery.partition, -1)
+        return delivery.offset <= self.offsets.get(delivery.topic_id, {}).get(delivery.partition, -1)
 
     def to_json(self) -> str:
         """This state as text; numbers keep every bit."""

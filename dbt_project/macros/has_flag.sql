@@ -7,7 +7,8 @@
         'counter_reset': 8,
         'clock_jump': 16,
         'cycle_backwards': 32,
-        'value_dropped': 64
+        'value_dropped': 64,
+        'counter_fell': 128
     } -%}
     (quality & {{ bits[name] }}) <> 0
 {%- endmacro %}

@@ -160,6 +160,31 @@ def test_a_counter_that_starts_anew_is_flagged_and_counts_from_zero() -> None:
     assert cycle["charge_capacity_pah"] == 350_000_000_000  # 0.2 Ah before the reset, 0.15 Ah after it
 
 
+def test_a_counter_that_lost_its_last_digit_is_no_reset() -> None:
+    charge = [50.0, 51.0, 50.999999, 51.5]
+    rows = [reading(k + 1, **{"charge_capacity(ah)": c}) for k, c in enumerate(charge)]
+    result = cleaned(rows)
+    assert flags(result) == [0, 0, Quality.COUNTER_FELL, 0]
+    (cycle,) = result.cycles.to_pylist()
+    assert cycle["charge_capacity_pah"] == 51_500_000_000_000
+
+
+def test_a_counter_that_runs_below_zero_is_no_reset() -> None:
+    rows = [reading(k + 1, **{"discharge_capacity(ah)": -0.25 * k}) for k in range(5)]
+    result = cleaned(rows)
+    assert flags(result) == [0] + [Quality.COUNTER_FELL] * 4
+    (cycle,) = result.cycles.to_pylist()
+    assert cycle["discharge_capacity_pah"] == -(10**12)
+
+
+def test_a_counter_measured_late_in_a_call_gains_the_same_as_in_a_call_of_its_own() -> None:
+    rows = [reading(1, **{"charge_capacity(ah)": None}), reading(2, **{"charge_capacity(ah)": 0.5})]
+    (whole,) = cleaned(rows).cycles.to_pylist()
+    first = cleaned(rows[:1])
+    (second,) = cleaned(rows[1:], state=first.state, offset=1).cycles.to_pylist()
+    assert whole["charge_capacity_pah"] == second["charge_capacity_pah"] == 500_000_000_000
+
+
 def test_a_cycle_counts_what_the_counters_gained_since_the_cycle_before() -> None:
     rows = [
         reading(1, **{"charge_capacity(ah)": 1.0}),

@@ -45,7 +45,7 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
                 "test_time(s)": 30.0 * point + draw(st.sampled_from([0, 0, 0, 0, -100, 7200])),
                 "voltage(v)": draw(st.sampled_from([3.7, 3.7, 3.7, 3.7012, 3.8, 4.3, 2.5])),
                 "current(a)": draw(st.sampled_from([0.0, 0.55, -1.1, 0.1 + 0.2])),
-                "charge_capacity(ah)": charge,
+                "charge_capacity(ah)": draw(st.sampled_from([charge, charge, charge, None])),
                 "internal_resistance(ohm)": draw(st.sampled_from([0.0, 0.0, 0.0931, None])),
                 "temperature(c)": draw(st.sampled_from([None, 25.0, 25.1, 40.0, math.nan])),
             },
@@ -221,3 +221,11 @@ def test_the_offsets_of_an_old_log_say_nothing_about_any_partition_of_a_new_one(
     ]
     landed = [point for part in fold([[d] for d in new], old) for point in part.landed.column("data_point").to_pylist()]
     assert landed == [2, 3]
+
+
+def test_coming_back_to_a_log_goes_on_where_it_was_left() -> None:
+    one = arrow([reading(1)], offset=7)
+    state = fold([[one], [arrow([reading(2)], offset=0, topic_id="log-two")]])[-1].state
+    assert clean(state, [one], WINDOW_SECONDS) is None
+    (back,) = fold([[arrow([reading(3)], offset=8)]], state)
+    assert back.landed.column("data_point").to_pylist() == [3]

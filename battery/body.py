@@ -277,7 +277,7 @@ def _number(name: str, value: object) -> int | float:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def refuse_strangers(cell_id: str, body: Body) -> Body:

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     download_dir: Path = Path("data/downloads")
     zip_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024**3
     stream_until_end: bool = False
+    accept_lost_offsets: bool = False
     log_format: Literal["console", "json"] = "console"
 
     @field_validator("object_store")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -26,14 +26,15 @@ from confluent_kafka.cimpl import NewTopic
 from battery.errors import BatteryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from confluent_kafka import Message as KafkaMessage
 
     from battery.settings import Settings
 
-MESSAGE_BYTES: Final = 1024 * 1024
-"""Most bytes of one message's value; a broker's usual limit is a little above."""
+MESSAGE_BYTES: Final = 1_000_000
+"""Most bytes of one message's value. A broker's usual limit, 1 MiB, is on the batch around it: the value, its key and
+headers, and some."""
 
 _LOG: Final = logging.getLogger("battery.librdkafka")
 """librdkafka tells of every refused connection; what matters reaches the caller as an error."""
@@ -44,6 +45,10 @@ CONNECT_SECONDS: Final = 5.0
 REPLY_SECONDS: Final = 30.0
 POLL_MESSAGES: Final = 10_000
 POLL_SECONDS: Final = 0.05
+
+
+class NoBrokerError(BatteryError):
+    """Nothing answers at KAFKA_BOOTSTRAP_SERVERS; says how to start a broker."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +102,10 @@ def open_topic(settings: Settings, *, create: bool = False) -> Topic:
         create: make it, with BATTERY_TOPIC_PARTITIONS partitions, when the broker has none of that name.
 
     Raises:
-        BatteryError: no broker answers, and how to start one; or it has no such topic, or refuses.
+        NoBrokerError: no broker answers.
+        BatteryError: it has no such topic, or refuses, or a setting of the connection is no good.
     """
-    admin = AdminClient(client_config(settings), logger=_LOG)
+    admin = _client(AdminClient, client_config(settings))
     name = settings.battery_topic
     try:
         metadata = admin.list_topics(timeout=CONNECT_SECONDS)
@@ -118,7 +124,7 @@ def open_topic(settings: Settings, *, create: bool = False) -> Topic:
     except KafkaException as error:
         fault = error.args[0]
         if fault.code() in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}:  # noqa: SLF001
-            raise BatteryError(
+            raise NoBrokerError(
                 f"no broker answers at KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}; "
                 "start one with `battery broker`, or name yours"
             ) from None
@@ -138,9 +144,21 @@ def _describe(admin: AdminClient, name: str) -> Topic:
             time.sleep(0.1)
 
 
+_ClientT = TypeVar("_ClientT", AdminClient, Consumer, Producer)
+
+
+def _client(kind: type[_ClientT], config: dict[str, Any]) -> _ClientT:
+    """A librdkafka client; one that it refuses to make has a bad setting."""
+    try:
+        return kind(config, logger=_LOG)
+    except KafkaException as error:
+        raise BatteryError(f"KAFKA_ settings: {error.args[0].str()}") from None
+
+
 def open_producer(settings: Settings) -> Producer:
     """An idempotent producer whose partitioner agrees with the Java clients, so that a cell keeps its partition."""
-    return Producer(
+    return _client(
+        Producer,
         client_config(settings)
         | {
             "enable.idempotence": True,
@@ -149,13 +167,18 @@ def open_producer(settings: Settings) -> Producer:
             "queue.buffering.max.kbytes": 64 * 1024,
             "linger.ms": 20,
         },
-        logger=_LOG,
     )
 
 
-def open_consumer(settings: Settings) -> Consumer:
-    """A consumer for `assign`: never commits by itself, says when a partition ends, refuses a missing offset."""
-    return Consumer(
+def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], None] | None = None) -> Consumer:
+    """A consumer for `assign`: never commits by itself, says when a partition ends, refuses a missing offset.
+
+    Args:
+        settings: where the broker is.
+        on_disturbance: called, during a poll, when the connection to a broker breaks; librdkafka mends it.
+    """
+    return _client(
+        Consumer,
         client_config(settings)
         | {
             "group.id": settings.kafka_consumer_group,
@@ -165,8 +188,8 @@ def open_consumer(settings: Settings) -> Consumer:
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 64 * 1024,
-        },
-        logger=_LOG,
+        }
+        | ({"error_cb": on_disturbance} if on_disturbance else {}),
     )
 
 

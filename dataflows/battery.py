@@ -20,7 +20,6 @@ from battery.logs import configure_logging
 from battery.message import Delivery, decode
 from battery.objects import open_store
 from battery.settings import Settings, load_settings
-from battery.topic import open_topic
 from dataflows.clean import clean
 from dataflows.source import TopicSource
 from dataflows.state import CellState
@@ -75,13 +74,18 @@ def by_cell(poll: list[Message]) -> Iterable[tuple[str, list[Delivery]]]:
 def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
     """Join source, logic and sink; nothing is connected before Bytewax builds the parts."""
 
+    taking_over = threading.Lock()
+
     @cache
-    def begin() -> tuple[Landing, Standing]:
+    def begun() -> tuple[Landing, Standing]:
         landing = Landing(open_store(settings), open_warehouse(settings), settings.window_seconds)
         return landing, landing.begin()
 
-    topic = cache(lambda: open_topic(settings, create=True))
-    source = TopicSource(settings, topic, lambda: begin()[1].committed, stopping)
+    def begin() -> tuple[Landing, Standing]:
+        with taking_over:  # the threads of one process (`-w`) are one run
+            return begun()
+
+    source = TopicSource(settings, lambda: begin()[1].committed, stopping)
     sink = LandingSink(lambda: (begin()[0], begin()[1].next_seq), settings.lanes, settings.commit_max_rows)
 
     flow = Dataflow("battery")

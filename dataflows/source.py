@@ -16,7 +16,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from battery.errors import BatteryError
-from battery.topic import POLL_MESSAGES, TRANSIENT, Message, Topic, message_of, open_consumer
+from battery.topic import POLL_MESSAGES, TRANSIENT, Message, NoBrokerError, Topic, message_of, open_consumer, open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,52 +41,84 @@ class Position:
 
 
 class PartitionReader(StatefulSourcePartition[list[Message], Position]):
-    """Reads one partition from a position on."""
+    """Reads one partition of a log from `start` (None: its first message) on; `landed` is the last offset that landed.
+
+    A topic may be deleted and created again under a running reader, and nothing in a message tells its log. So the
+    log's id is asked for again whenever the connection broke, and before an epoch with messages closes.
+    """
 
     def __init__(
-        self, settings: Settings, topic: Topic, partition: int, start: int | None, stopping: Callable[[], bool]
+        self,
+        settings: Settings,
+        topic: Topic,
+        partition: int,
+        start: int | None,
+        landed: int,
+        stopping: Callable[[], bool],
+        find_topic: Callable[[], Topic],
     ) -> None:
         self._topic = topic
         self._partition = partition
         self._until_end = settings.stream_until_end
+        self._accept_loss = settings.accept_lost_offsets
         self._stopping = stopping
+        self._find_topic = find_topic
         self._next = start
+        self._due = None if start is not None else landed + 1
         self._committable = start
+        self._doubtful = False
+        self._has_read = False
         self._idle = False
         self._ended = False
-        self._consumer = open_consumer(settings)
-        self._consumer.assign(
-            [TopicPartition(topic.name, partition, OFFSET_BEGINNING if start is None else start)],
-        )
+        self._consumer = open_consumer(settings, self._doubt)
+        self._assign(start)
 
     def next_batch(self) -> list[list[Message]]:
         """One item with all messages that a poll brings, none when there are none.
 
         Raises:
             StopIteration: asked to stop, or the end was reached and that is where to stop.
-            BatteryError: the offset to read is gone, or the broker failed for good.
+            BatteryError: messages that never landed are gone, the topic is another log now, or the broker failed
+                for good.
         """
         if self._stopping() or (self._until_end and self._ended):
             raise StopIteration
         messages: list[Message] = []
-        for received in self._consumer.consume(POLL_MESSAGES, timeout=BUSY_POLL_SECONDS):
+        for received in self._consumer.consume(POLL_MESSAGES, timeout=0 if self._idle else BUSY_POLL_SECONDS):
             fault = received.error()
             if fault is None:
                 messages.append(message_of(self._topic.topic_id, received))
                 self._ended = False
             else:
                 self._judge(fault)
-        if messages:
-            self._next = messages[-1].offset + 1
         self._idle = not messages
-        return [messages] if messages else []
+        if not messages:
+            return []
+        if self._doubtful:
+            self._require_same_log()
+        if self._due is not None:
+            self._require_unbroken(messages[0].offset, self._due)
+            self._due = None
+        self._has_read = True
+        self._next = messages[-1].offset + 1
+        return [messages]
 
     def next_awake(self) -> datetime | None:
         """Rest a moment when nothing came."""
-        return datetime.now(UTC) + IDLE if self._idle and not self._ended else None
+        return datetime.now(UTC) + IDLE if self._idle and not (self._until_end and self._ended) else None
 
     def snapshot(self) -> Position:
-        """Where to continue; tells the consumer group what the epoch before this one has committed for certain."""
+        """Where to continue; tells the consumer group what the epoch before this one has committed for certain.
+
+        Raises:
+            BatteryError: the topic is another log now; the epoch must not land.
+        """
+        if self._has_read:
+            self._has_read = False
+            try:
+                self._require_same_log()
+            except NoBrokerError:
+                self._doubtful = True  # what was read came before the connection broke; ask when more comes
         if self._committable is not None:
             self._report(self._committable)
         self._committable = self._next
@@ -98,18 +130,52 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
             self._report(self._next)
         self._consumer.close()
 
+    def _assign(self, offset: int | None) -> None:
+        start = OFFSET_BEGINNING if offset is None else offset
+        self._consumer.assign([TopicPartition(self._topic.name, self._partition, start)])
+
+    def _doubt(self, fault: KafkaError) -> None:
+        self._doubtful = True
+        _log.warning("the connection to the broker broke", partition=self._partition, error=fault.str())
+
+    def _require_same_log(self) -> None:
+        if self._find_topic().topic_id != self._topic.topic_id:
+            raise BatteryError(
+                f"topic {self._topic.name} has been deleted and created again under the running worker: it is another "
+                "log now; start the worker again to read it from its start"
+            )
+        self._doubtful = False
+
+    def _require_unbroken(self, first: int, due: int) -> None:
+        """The log must still hold the first message that has not landed."""
+        if first <= due:
+            return
+        if due == 0:
+            _log.warning("the log no longer holds its first messages", partition=self._partition, oldest=first)
+        else:
+            self._lose(f"offsets {due} to {first - 1} are")
+
+    def _lose(self, what: str) -> None:
+        """Messages that never landed are gone: that is for a person to decide."""
+        place = f"topic {self._topic.name}, partition {self._partition}: {what} gone (retention?) and had not landed"
+        if not self._accept_loss:
+            raise BatteryError(
+                f"{place}; publish the files again with `battery produce --again`, then run once with "
+                "ACCEPT_LOST_OFFSETS=true to go on from the oldest message"
+            )
+        _log.warning("going on without messages that never landed", lost=place)
+
     def _judge(self, fault: KafkaError) -> None:
         if fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._ended = True
         elif fault.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            raise BatteryError(
-                f"topic {self._topic.name}, partition {self._partition}: offset {self._next} is gone (retention?), "
-                "readings would be lost; let the topic keep its messages longer and publish the missing files again "
-                "with `battery produce --again`, then remove RECOVERY_DIR to continue from the oldest message"
-            )
+            self._require_same_log()
+            self._lose(f"offset {self._next} is")
+            self._assign(None)
         elif fault.code() in TRANSIENT or fault.retriable():
             _log.warning("the broker does not answer, waiting for it", partition=self._partition, error=fault.str())
         else:
+            self._require_same_log()
             raise BatteryError(f"topic {self._topic.name}, partition {self._partition}: {fault.str()}")
 
     def _report(self, offset: int) -> None:
@@ -127,18 +193,17 @@ class TopicSource(FixedPartitionedSource[list[Message], Position]):
     def __init__(
         self,
         settings: Settings,
-        open_topic: Callable[[], Topic],
         committed: Callable[[], Mapping[tuple[str, int], int]],
         stopping: Callable[[], bool],
     ) -> None:
         self._settings = settings
-        self._open_topic = open_topic
+        self._topic: Topic | None = None
         self._committed = committed
         self._stopping = stopping
 
     def list_parts(self) -> list[str]:
         """One part a partition."""
-        return [str(partition) for partition in self._open_topic().partitions]
+        return [str(partition) for partition in self._log().partitions]
 
     def build_part(self, step_id: str, for_part: str, resume_state: Position | None) -> PartitionReader:  # noqa: ARG002
         """Continue at the recovered offset of this very log; a log never seen is read from its first message.
@@ -146,7 +211,7 @@ class TopicSource(FixedPartitionedSource[list[Message], Position]):
         Raises:
             BatteryError: the recovery store is ahead of the warehouse, so reading on would lose readings.
         """
-        topic, partition = self._open_topic(), int(for_part)
+        topic, partition = self._log(), int(for_part)
         if resume_state is not None and resume_state.topic_id != topic.topic_id:
             _log.info("the topic is a new log, reading it from the start", topic=topic.name, topic_id=topic.topic_id)
             resume_state = None
@@ -159,4 +224,12 @@ class TopicSource(FixedPartitionedSource[list[Message], Position]):
                 "bring that warehouse back, or remove RECOVERY_DIR to read the log again from its start"
             )
         _log.info("reading", topic=topic.name, partition=partition, start="beginning" if start is None else start)
-        return PartitionReader(self._settings, topic, partition, start, self._stopping)
+        return PartitionReader(
+            self._settings, topic, partition, start, committed, self._stopping, lambda: open_topic(self._settings)
+        )
+
+    def _log(self) -> Topic:
+        """The log that this run reads, asked for once; a topic that nobody has made yet is made."""
+        if self._topic is None:
+            self._topic = open_topic(self._settings, create=True)
+        return self._topic

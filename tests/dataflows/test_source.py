@@ -1,0 +1,172 @@
+"""The topic source against a scripted consumer: what no embedded broker can be made to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from builders import TOPIC_ID
+from confluent_kafka import OFFSET_BEGINNING, KafkaError
+
+import dataflows.source
+from battery.errors import BatteryError
+from battery.settings import Settings
+from battery.topic import NoBrokerError, Topic
+from dataflows.source import PartitionReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOG = Topic("battery_topic", TOPIC_ID, (0,))
+
+
+@dataclass
+class Received:
+    """A message, or a fault, as the client hands it over."""
+
+    place: int | None = None
+    fault: KafkaError | None = None
+
+    def error(self) -> KafkaError | None:
+        return self.fault
+
+    def offset(self) -> int | None:
+        return self.place
+
+    def partition(self) -> int:
+        return 0
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1_700_000_000_000
+
+    def headers(self) -> None:
+        return None
+
+    def key(self) -> bytes:
+        return b"CELL_1"
+
+    def value(self) -> bytes:
+        return b"{}"
+
+
+@dataclass
+class Scripted:
+    """A consumer that delivers what a test wrote down, one entry a poll."""
+
+    polls: list[list[Received]]
+    breaks_before: set[int] = field(default_factory=set)
+    assigned: list[int] = field(default_factory=list)
+    on_disturbance: Callable[[KafkaError], None] | None = None
+    polled: int = 0
+
+    def assign(self, places: list[Any]) -> None:
+        self.assigned.append(places[0].offset)
+
+    def consume(self, _count: int, timeout: float) -> list[Received]:  # noqa: ARG002
+        if self.polled in self.breaks_before and self.on_disturbance:
+            self.on_disturbance(KafkaError(KafkaError._TRANSPORT))  # noqa: SLF001
+        self.polled += 1
+        return self.polls[self.polled - 1]
+
+    def commit(self, **_: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
+    def make(
+        consumer: Scripted,
+        *,
+        start: int | None = None,
+        landed: int = -1,
+        now: Callable[[], Topic] = lambda: LOG,
+        **settings: Any,
+    ) -> PartitionReader:
+        def opened(_: Settings, on_disturbance: Callable[[KafkaError], None]) -> Scripted:
+            consumer.on_disturbance = on_disturbance
+            return consumer
+
+        monkeypatch.setattr(dataflows.source, "open_consumer", opened)
+        chosen = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
+        return PartitionReader(chosen, LOG, 0, start, landed, lambda: False, now)
+
+    return make
+
+
+def gone() -> Received:
+    return Received(fault=KafkaError(KafkaError._AUTO_OFFSET_RESET))  # noqa: SLF001
+
+
+def offsets(batches: list[Any]) -> list[int]:
+    return [message.offset for batch in batches for message in batch]
+
+
+def test_an_offset_that_expired_behind_the_worker_is_refused_with_the_choices(reader: Any) -> None:
+    with pytest.raises(BatteryError, match=r"partition 0: offset 7 is gone .* --again.*ACCEPT_LOST_OFFSETS=true"):
+        reader(Scripted([[gone()]]), start=7).next_batch()
+
+
+def test_messages_that_expired_before_they_landed_are_missed_without_a_recovery_store_too(reader: Any) -> None:
+    with pytest.raises(BatteryError, match="offsets 51 to 99 are gone"):
+        reader(Scripted([[Received(100)]]), landed=50).next_batch()
+
+
+def test_a_log_that_reaches_back_to_what_landed_is_read(reader: Any) -> None:
+    assert offsets(reader(Scripted([[Received(51)]]), landed=50).next_batch()) == [51]
+
+
+def test_a_loss_that_was_accepted_is_passed_over_from_the_oldest_message_on(reader: Any) -> None:
+    consumer = Scripted([[gone()], [Received(100)]])
+    reading = reader(consumer, start=7, accept_lost_offsets=True)
+    assert reading.next_batch() == []
+    assert consumer.assigned == [7, OFFSET_BEGINNING]
+    assert offsets(reading.next_batch()) == [100]
+    assert offsets(reader(Scripted([[Received(100)]]), landed=50, accept_lost_offsets=True).next_batch()) == [100]
+
+
+def test_what_comes_after_the_connection_broke_is_handed_on_only_if_the_log_is_the_same(reader: Any) -> None:
+    asked: list[int] = []
+
+    def now() -> Topic:
+        asked.append(1)
+        return LOG if len(asked) == 1 else Topic(LOG.name, "another-log", (0,))
+
+    reading = reader(Scripted([[Received(0)], [Received(1)], [Received(2)]], breaks_before={1, 2}), now=now)
+    assert offsets(reading.next_batch() + reading.next_batch()) == [0, 1]
+    with pytest.raises(BatteryError, match="deleted and created again"):
+        reading.next_batch()
+
+
+def test_an_epoch_read_from_another_log_does_not_close(reader: Any) -> None:
+    reading = reader(Scripted([[Received(0)]]), now=lambda: Topic(LOG.name, "another-log", (0,)))
+    reading.next_batch()
+    with pytest.raises(BatteryError, match="another log now"):
+        reading.snapshot()
+
+
+def test_an_epoch_closes_while_the_broker_is_away_and_asks_when_it_is_back(reader: Any) -> None:
+    answers: list[Topic | None] = [None, Topic(LOG.name, "another-log", (0,))]
+
+    def now() -> Topic:
+        answer = answers.pop(0)
+        if answer is None:
+            raise NoBrokerError("no broker answers")
+        return answer
+
+    reading = reader(Scripted([[Received(0)], [Received(1)]]), now=now)
+    reading.next_batch()
+    assert reading.snapshot().next_offset == 1
+    with pytest.raises(BatteryError, match="another log now"):
+        reading.next_batch()
+
+
+def test_an_idle_partition_rests_between_polls(reader: Any) -> None:
+    ended = Received(3, KafkaError(KafkaError._PARTITION_EOF))  # noqa: SLF001
+    reading = reader(Scripted([[ended], []]), start=3)
+    for _ in range(2):
+        assert reading.next_batch() == []
+        assert reading.next_awake() is not None

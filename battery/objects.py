@@ -87,6 +87,7 @@ class FolderStore:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
+            _sync_folders(path.parent, self._root)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise BatteryError(f"cannot write {path}: {error.strerror}") from None
@@ -108,6 +109,21 @@ class FolderStore:
     def delete(self, key: str) -> None:
         """Unlink the file."""
         (self._root / key).unlink(missing_ok=True)
+
+
+def _sync_folders(folder: Path, root: Path) -> None:
+    """Make new names last over a loss of power, up to the store's root; Windows does so by itself."""
+    if os.name == "nt":
+        return
+    while True:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if folder == root:
+            return
+        folder = folder.parent
 
 
 class S3Store:

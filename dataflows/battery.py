@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import bytewax.operators as op
+import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from battery.topic import Message
+
+
+_log = structlog.get_logger()
 
 
 class CellLogic(StatefulBatchLogic[list[Delivery], Cleaned[CellState], None]):
@@ -55,6 +59,14 @@ class CellLogic(StatefulBatchLogic[list[Delivery], Cleaned[CellState], None]):
         cleaned = clean(self._state, deliveries, self._window_seconds)
         if cleaned is None:
             return [], StatefulBatchLogic.RETAIN
+        topic_id = cleaned.spans[0].topic_id
+        known, seen = self._state.offsets.get(topic_id, {}), cleaned.state.offsets[topic_id]
+        if len(seen) > max(len(known), 1):
+            _log.warning(
+                "a cell came over more than one partition: its readings have no order there, and a replay may differ",
+                cell=cleaned.cell_id,
+                partitions=sorted(seen),
+            )
         self._state = cleaned.state
         return [cleaned], StatefulBatchLogic.RETAIN
 
@@ -73,7 +85,6 @@ def by_cell(poll: list[Message]) -> Iterable[tuple[str, list[Delivery]]]:
 
 def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
     """Join source, logic and sink; nothing is connected before Bytewax builds the parts."""
-
     taking_over = threading.Lock()
 
     @cache

@@ -49,8 +49,9 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class CellState(msgspec.Struct, frozen=True):
     """The fold of one cell's messages up to `offsets`: topic id, partition and the last offset folded there.
 
-    A pipeline may come back to a log that it left for another, so every log is remembered. `test_id` is the test that the latest accepted reading belongs to, `window` the start of its window in
-    microseconds of the cycler's clock.
+    A pipeline may come back to a log that it left for another, so every log is remembered. `test_id` is the test
+    that the latest accepted reading belongs to, `window` the start of its window in microseconds of the cycler's
+    clock.
     """
 
     offsets: dict[str, dict[int, int]] = {}  # msgspec copies the default for each instance

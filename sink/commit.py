@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
+import tenacity
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART, Span
 from battery.errors import BatteryError
@@ -37,7 +39,12 @@ _log = structlog.get_logger()
 
 LANDED_KIND: Final = "battery_ts_cleaned"
 QUARANTINE_KIND: Final = "battery_quarantine"
-_OBJECT_KEY: Final = re.compile(rf"^(?:{LANDED_KIND}|{QUARANTINE_KIND})/lane=\d+/(?P<epoch>\d+)-(?P<seq>\d+)\.parquet$")
+_OBJECT_KEY: Final = re.compile(
+    rf"^(?:{LANDED_KIND}|{QUARANTINE_KIND})/lane=(?P<lane>\d+)/(?P<epoch>\d+)-(?P<seq>\d+)\.parquet$"
+)
+
+COMMIT_ATTEMPTS: Final = 5
+"""How often one commit is tried while the warehouse fails."""
 
 _PROGRESS: Final = pa.schema(
     [
@@ -92,6 +99,16 @@ class Standing:
     next_seq: Mapping[int, int]
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """An object of a commit, by the parts of its key."""
+
+    key: str
+    lane: int
+    epoch: int
+    seq: int
+
+
 class Landing:
     """The landing tables and objects of one pipeline, as one run of it writes them."""
 
@@ -100,52 +117,63 @@ class Landing:
         self._warehouse = warehouse
         self._window_seconds = window_seconds
         self._epoch = 0
+        self._orphans: list[str] = []
+        self._one_at_a_time = threading.Lock()
 
     def begin(self) -> Standing:
         """Take a new writer epoch, which ends every older run, and learn where things stand.
 
         Epochs also exceed those of all objects in the store, so that a new warehouse over an old store overwrites
-        nothing. Objects of this pipeline that no commit names are removed.
+        nothing. Objects of unfinished commits are found here and removed once this run has committed: by then it is
+        certain that this is the warehouse the store belongs to.
 
         Raises:
             BatteryError: store or warehouse cannot be used.
         """
-        stored = {}
-        for kind in (LANDED_KIND, QUARANTINE_KIND):
-            for found in self._store.list(f"{kind}/"):
-                named = _OBJECT_KEY.match(found.key)
-                if named:
-                    stored[found.key] = int(named["epoch"])
-        with self._warehouse.connect("begin a run") as connection, transaction(connection):
-            create_tables(connection)
-            ours = {int(epoch) for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
-            self._epoch = max([0, *ours, *stored.values()]) + 1
-            self._sign(connection)
-            named_keys = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}
-            states = dict(connection.execute("select cell_id, state from _cell_state").fetchall())
-            progress = connection.execute(
-                'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
-            ).fetchall()
-            seqs = connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall()
-        orphans = [key for key, epoch in stored.items() if key not in named_keys and epoch in ours]
-        for key in orphans:
-            self._store.delete(key)
-        foreign = sum(epoch not in ours for epoch in stored.values())
-        _log.info(
-            "began a run", writer_epoch=self._epoch, cells=len(states), orphans_removed=len(orphans), foreign=foreign
-        )
-        return Standing(self._epoch, states, {(topic, part): last for topic, part, last in progress}, dict(seqs))
+        stored = [
+            _Stored(found.key, int(named["lane"]), int(named["epoch"]), int(named["seq"]))
+            for kind in (LANDED_KIND, QUARANTINE_KIND)
+            for found in self._store.list(f"{kind}/")
+            if (named := _OBJECT_KEY.match(found.key))
+        ]
+        try:
+            with self._warehouse.connect("begin a run") as connection, transaction(connection):
+                create_tables(connection)
+                ours = {int(epoch) for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
+                self._epoch = max([0, *ours, *(found.epoch for found in stored)]) + 1
+                self._sign(connection)
+                named_keys = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}
+                states = dict(connection.execute("select cell_id, state from _cell_state").fetchall())
+                progress = connection.execute(
+                    'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
+                ).fetchall()
+                seqs = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
+        except duckdb.Error as error:
+            raise BatteryError(f"cannot begin a run: {str(error).splitlines()[0]}; start it again") from error
+        self._orphans = _orphans([found for found in stored if found.key not in named_keys], ours, seqs)
+        _log.info("began a run", writer_epoch=self._epoch, cells=len(states), orphans=len(self._orphans))
+        return Standing(self._epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
 
     def _sign(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Enter this run among the pipeline's writers."""
-        before = connection.execute("select pipeline, window_seconds from _writers order by epoch desc").fetchone()
+        """Enter this run among the pipeline's writers and supersede the run before.
+
+        A commit changes the very value that is changed here, so of a commit and a take-over at the same moment the
+        warehouse lets only one happen, also where transactions run side by side.
+        """
+        before = connection.execute(
+            "select pipeline, window_seconds, epoch from _writers order by epoch desc limit 1"
+        ).fetchone()
         if before is not None and before[1] != self._window_seconds:
             raise BatteryError(
                 f"WINDOW_SECONDS={self._window_seconds}, but the windows in the warehouse are {before[1]} s wide; "
                 "set it back, or rebuild the tables in a new WAREHOUSE with a new RECOVERY_DIR"
             )
+        if before is not None:
+            connection.execute(
+                "update _writers set changes = changes + 1, superseded_by = ? where epoch = ?", [self._epoch, before[2]]
+            )
         connection.execute(
-            "insert into _writers values (?, ?, ?, ?)",
+            "insert into _writers values (?, ?, ?, ?, 0, null)",
             [before[0] if before else uuid4().hex, self._epoch, self._window_seconds, _now()],
         )
 
@@ -197,13 +225,7 @@ class Landing:
             ),
             "staged_commits": pa.Table.from_pylist(objects, schema=_COMMITS),
         }
-        try:
-            with self._warehouse.connect("commit") as connection:
-                self._land(connection, staged)
-        except duckdb.Error as error:
-            # A connection may break after the COMMIT was sent: only the warehouse knows how that ended.
-            if not self._has_landed(commit_id):
-                raise BatteryError(f"commit {commit_id} failed: {str(error).splitlines()[0]}") from error
+        self._land_once(commit_id, staged)
         _log.info(
             "committed",
             commit=commit_id,
@@ -213,12 +235,40 @@ class Landing:
             seconds=round(time.monotonic() - started, 3),
         )
 
+    def _land_once(self, commit_id: str, staged: Mapping[str, pa.Table]) -> None:
+        """Run the transaction until it has happened; what an unfinished commit left behind goes after it."""
+        retry = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(duckdb.Error),
+            wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
+            stop=tenacity.stop_after_attempt(COMMIT_ATTEMPTS),
+            reraise=True,
+        )
+        try:
+            with self._one_at_a_time:
+                for attempt in retry:
+                    with attempt:
+                        # A connection may break after the COMMIT was sent: only the warehouse knows how that ended.
+                        if attempt.retry_state.attempt_number == 1 or not self._has_landed(commit_id):
+                            with self._warehouse.connect("commit") as connection:
+                                self._land(connection, staged)
+                for key in self._orphans:
+                    self._store.delete(key)
+                self._orphans = []
+        except duckdb.Error as error:
+            raise BatteryError(
+                f"commit {commit_id} failed {COMMIT_ATTEMPTS} times: {str(error).splitlines()[0]}"
+            ) from error
+
     def _land(self, connection: duckdb.DuckDBPyConnection, staged: Mapping[str, pa.Table]) -> None:
         for name, table in staged.items():
             connection.register(name, table)
         with transaction(connection):
-            newest = connection.execute("select max(epoch) from _writers").fetchone()
-            if newest is None or newest[0] != self._epoch:
+            # Not with RETURNING: beside a key, DuckDB does not see such updates in conflict.
+            changed = connection.execute(
+                "update _writers set changes = changes + 1 where epoch = ? and superseded_by is null", [self._epoch]
+            ).fetchone()
+            if changed != (1,):
+                newest = connection.execute("select max(epoch) from _writers").fetchone()
                 raise SupersededError(
                     f"this run (writer epoch {self._epoch}) was superseded by run {newest[0] if newest else None}: "
                     "only one pipeline may write a warehouse; stop the other one, or this one"
@@ -235,6 +285,27 @@ class Landing:
         with self._warehouse.connect("look up a commit") as connection:
             found = connection.execute('select count(*) from _commits where "commit" = ?', [commit_id]).fetchone()
         return found is not None and found[0] > 0
+
+
+def _orphans(unnamed: Sequence[_Stored], ours: set[int], next_seq: Mapping[int, int]) -> list[str]:
+    """Of the objects that no commit names, those that an unfinished commit of this pipeline left behind.
+
+    A lane commits one after the other, so nothing of it can lie beyond its next commit. What does was committed to
+    another warehouse, of which this may be an older copy: then nothing is certain, and nothing an orphan.
+    """
+    beyond = [
+        found
+        for found in unnamed
+        if found.epoch > max(ours, default=0) or (found.epoch in ours and found.seq > next_seq.get(found.lane, 1))
+    ]
+    if beyond and ours:
+        _log.warning(
+            "the store holds objects of commits that the warehouse does not know, is it an older copy? Nothing is "
+            "removed",
+            objects=len(beyond),
+            first=beyond[0].key,
+        )
+    return [] if beyond else [found.key for found in unnamed if found.epoch in ours]
 
 
 def _parquet(table: pa.Table, commit_id: str) -> bytes:

@@ -55,7 +55,8 @@ CREATE: Final = (
     )""",
     "create table if not exists _cell_state (cell_id varchar not null, state varchar not null)",
     """create table if not exists _writers (
-        pipeline varchar not null, epoch bigint not null, window_seconds integer not null, started_at timestamp not null
+        pipeline varchar not null, epoch bigint primary key, window_seconds integer not null,
+        started_at timestamp not null, changes bigint not null, superseded_by bigint
     )""",
     """create table if not exists _commits (
         "commit" varchar not null, lane integer not null, seq bigint not null, writer_epoch bigint not null,

@@ -114,6 +114,17 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
     )
     yield Check("once", ok=twice == 0, detail=f"{twice} readings landed more than once")
 
+    spread = _number(
+        connection,
+        "select count(*) from (select 1 from _progress group by cell_id, topic_id having count(*) > 1)",
+    )
+    yield Check(
+        "order",
+        ok=True,
+        detail=f"{spread} cells came over more than one partition of a log"
+        + (": their readings have no order there, and a replay may differ" if spread else ""),
+    )
+
 
 def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Iterator[Check]:
     """Every committed object, byte for byte, and the rows of all of them against the tables."""
@@ -152,7 +163,7 @@ def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Itera
     yield Check(
         "orphans",
         ok=True,
-        detail=f"{len(orphans)} objects of unfinished commits{': the next run removes them' if orphans else ''}",
+        detail=f"{len(orphans)} objects of unfinished commits{': the next commit removes them' if orphans else ''}",
     )
 
 

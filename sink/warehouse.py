@@ -6,6 +6,7 @@ dashboard each hold it for as long as their own work takes and wait for the othe
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,16 +123,21 @@ class MotherDuck:
         self._database = settings.warehouse.removeprefix("md:")
         self._token = settings.motherduck_token
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._attaching = threading.Lock()
 
     @contextmanager
     def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Lend a cursor of the one connection."""
-        if self._connection is None:
-            self._connection = self._attach(purpose, create=not read_only)
-        cursor = self._connection.cursor()
+        """Lend a cursor of the one connection; one that has failed is not used again."""
+        with self._attaching:
+            if self._connection is None:
+                self._connection = self._attach(purpose, create=not read_only)
+            cursor = self._connection.cursor()
         try:
             cursor.execute(f'use "{self._database}"')
             yield cursor
+        except duckdb.Error:
+            self._connection = None
+            raise
         finally:
             cursor.close()
 

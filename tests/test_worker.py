@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,12 +15,16 @@ from builders import CELL, arrow_value, reading
 from confluent_kafka import Consumer, Producer, TopicPartition
 from conftest import Pipeline
 
+from battery.broker import embedded_broker, free_port
 from battery.message import headers
 from battery.reading import ARROW, JSON
 from battery.topic import open_topic
 
 if TYPE_CHECKING:
     from battery.settings import Settings
+
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def send(settings: Settings, values: list[tuple[bytes | None, str, bytes | None]]) -> None:
@@ -130,6 +137,68 @@ def test_several_partitions_and_lanes_land_every_cell_once(pipeline: Pipeline) -
     ) == [(60, 12, True)]
     assert pipeline.query("select count(distinct lane) > 1 from _commits") == [(True,)]
     assert "everything adds up" in pipeline.battery("verify")
+
+
+def test_a_cell_that_comes_over_two_partitions_is_told_of(pipeline: Pipeline) -> None:
+    pipeline.extra |= {"BATTERY_TOPIC_PARTITIONS": "2"}
+    settings = pipeline.settings
+    open_topic(settings, create=True)
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for partition in (0, 1):
+        producer.produce(
+            settings.battery_topic,
+            as_json(reading(1, test_id=f"test {partition}")),
+            CELL.encode(),
+            partition=partition,
+            headers=headers(JSON, "live"),
+        )
+    assert producer.flush(30) == 0
+    assert "a cell came over more than one partition" in pipeline.battery("stream", "--until-end")
+    assert "1 cells came over more than one partition of a log: their readings have no order" in pipeline.battery(
+        "verify"
+    )
+
+
+def test_several_threads_of_one_process_are_one_run(pipeline: Pipeline) -> None:
+    pipeline.extra |= {"BATTERY_TOPIC_PARTITIONS": "4", "LANES": "4", "STREAM_UNTIL_END": "true"}
+    cells = [f"CELL_{number}" for number in range(24)]
+    values = [(as_json(reading(point, cell_id=cell)), JSON, cell.encode()) for point in range(1, 6) for cell in cells]
+    send(pipeline.settings, values)
+    worker = subprocess.run(
+        [sys.executable, "-m", "bytewax.run", "dataflows.battery", "-w", "4"],
+        env=pipeline.environment | {"PYTHONPATH": str(ROOT)},
+        cwd=pipeline.folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert worker.returncode == 0, worker.stderr
+    assert pipeline.query("select count(*), count(distinct cell_id) from battery_ts_cleaned") == [(120, 24)]
+    assert pipeline.query("select count(*) from _writers") == [(1,)]
+    assert "everything adds up" in pipeline.battery("verify")
+
+
+def test_a_broker_that_comes_back_with_another_log_loses_no_reading(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, free_port())
+
+    def sent(points: range) -> None:
+        send(pipeline.settings, [(as_json(reading(point)), JSON, CELL.encode()) for point in points])
+
+    with embedded_broker(pipeline.port):
+        worker = pipeline.start("stream")
+        assert worker.stdout is not None
+        sent(range(1, 6))
+        assert any("committed" in line for line in worker.stdout)
+    with embedded_broker(pipeline.port):
+        sent(range(101, 111))  # among them messages beyond the offset at which the worker stands
+        output, _ = worker.communicate(timeout=60)
+        assert worker.returncode == 2, output
+        assert "it is another log now; start the worker again" in output.splitlines()[-1]
+        pipeline.battery("stream", "--until-end")
+        assert pipeline.query("select list(data_point order by data_point) from battery_ts_cleaned") == [
+            ([*range(1, 6), *range(101, 111)],)
+        ]
 
 
 @pytest.mark.parametrize(

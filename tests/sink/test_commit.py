@@ -10,6 +10,7 @@ import pytest
 from builders import CELL, TOPIC_ID, arrow, reading
 
 from battery.errors import BatteryError
+from battery.objects import FolderStore
 from dataflows.clean import clean
 from dataflows.state import CellState
 from sink.commit import Landing, SupersededError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from battery.cleaned import Cleaned
-    from battery.objects import FolderStore
     from sink.warehouse import DuckDBFile
 
 WINDOW = 600
@@ -86,15 +86,19 @@ def test_messages_are_never_landed_a_second_time(store: FolderStore, warehouse: 
 class Failing:
     """A warehouse whose statements fail where asked."""
 
-    def __init__(self, warehouse: DuckDBFile, *, before: str | None = None, after_commit: bool = False) -> None:
+    def __init__(
+        self, warehouse: DuckDBFile, *, before: str | None = None, after_commit: bool = False, times: int = 99
+    ) -> None:
         self._warehouse = warehouse
         self.before = before
         self.after_commit = after_commit
+        self.times = times
 
     @contextmanager
     def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._warehouse.connect(purpose, read_only=read_only) as connection:
-            if purpose == "commit" and self.before:
+            if purpose == "commit" and self.before and self.times:
+                self.times -= 1
                 yield _Faulty(connection, self.before)  # type: ignore[misc]
             else:
                 yield connection
@@ -129,14 +133,96 @@ def test_a_statement_that_fails_leaves_nothing_landed(store: FolderStore, wareho
         assert table(warehouse, f"select count(*) from {name}") == [(0,)]  # noqa: S608
 
 
-def test_an_orphan_object_is_removed_by_the_next_run(store: FolderStore, warehouse: DuckDBFile) -> None:
+def leave_an_orphan(store: FolderStore, warehouse: DuckDBFile, seq: int = 1) -> None:
     landing = Landing(store, Failing(warehouse, before="into _commits"), WINDOW)
     landing.begin()
     with pytest.raises(BatteryError):
-        landing.commit(0, 1, [result(range(1, 4), offset=5)])
-    assert len(keys(store)) == 1
-    Landing(store, warehouse, WINDOW).begin()
-    assert keys(store) == []
+        landing.commit(0, seq, [result(range(1, 4), offset=5)])
+
+
+def test_an_orphan_object_is_removed_once_the_next_run_has_committed(store: FolderStore, warehouse: DuckDBFile) -> None:
+    leave_an_orphan(store, warehouse)
+    leave_an_orphan(store, warehouse)
+    assert len(keys(store)) == 2
+    landing = Landing(store, warehouse, WINDOW)
+    landing.begin()
+    assert len(keys(store)) == 2
+    landing.commit(0, 1, [result(range(1, 4), offset=5)])
+    assert keys(store) == ["battery_ts_cleaned/lane=00/000003-000000000001.parquet"]
+
+
+def test_an_orphan_that_outlived_its_removal_is_removed_later(store: FolderStore, warehouse: DuckDBFile) -> None:
+    leave_an_orphan(store, warehouse)
+    key = keys(store)[0]
+    data = store.get(key)
+    second = Landing(store, warehouse, WINDOW)
+    second.begin()
+    first = result(range(1, 4), offset=5)
+    second.commit(0, 1, [first])
+    store.put(key, data)  # the run died before it removed the object
+    third = Landing(store, warehouse, WINDOW)
+    third.begin()
+    third.commit(0, 2, [result(range(4, 6), 6, first.state)])
+    assert key not in keys(store)
+
+
+@pytest.mark.parametrize("commits_since", [2, 5])
+def test_an_older_copy_of_the_warehouse_removes_nothing(
+    store: FolderStore, warehouse: DuckDBFile, tmp_path: Any, commits_since: int
+) -> None:
+    landing = Landing(store, warehouse, WINDOW)
+    landing.begin()
+    steps = [result(range(1, 4), offset=0)]
+    landing.commit(0, 1, steps)
+    copied = tmp_path / "copy.duckdb"
+    copied.write_bytes((tmp_path / "battery.duckdb").read_bytes())
+    for number in range(1, commits_since + 1):
+        steps.append(result(range(3 * number + 1, 3 * number + 4), number, steps[-1].state))
+        landing.commit(0, number + 1, [steps[-1]])
+    before = keys(store)
+    older = Landing(store, type(warehouse)(copied, 30), WINDOW)
+    older.begin()
+    older.commit(0, 2, [steps[1]])
+    assert set(before) < set(keys(store))
+
+
+def test_a_take_over_and_a_commit_at_the_same_moment_do_not_both_happen(tmp_path: Any) -> None:
+    """As on MotherDuck, where transactions run side by side: cursors of one connection do too."""
+    shared = duckdb.connect(str(tmp_path / "shared.duckdb"))
+
+    class Shared:
+        @contextmanager
+        def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:  # noqa: ARG002
+            cursor = shared.cursor()
+            yield _TakenOver(cursor) if purpose == "commit" else cursor  # type: ignore[misc]
+
+    class _TakenOver(_Faulty):
+        """Another run begins after this commit has looked at the fence and before it ends."""
+
+        def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+            super().__init__(connection, "nothing")
+
+        def commit(self) -> None:
+            try:
+                Landing(FolderStore(tmp_path / "objects"), Shared(), WINDOW).begin()
+            except BatteryError as error:
+                refused.append(str(error))
+            self._connection.commit()
+
+    refused: list[str] = []
+    landing = Landing(FolderStore(tmp_path / "objects"), Shared(), WINDOW)
+    landing.begin()
+    landing.commit(0, 1, [result(range(1, 4), offset=0)])
+    assert [error for error in refused if "onflict" in error], "the other run began beside the commit"
+    assert shared.execute("select max(epoch) from _writers").fetchone() == (1,)
+
+
+def test_a_warehouse_that_fails_for_a_moment_is_tried_again(store: FolderStore, warehouse: DuckDBFile) -> None:
+    failing = Failing(warehouse, before="into _commits", times=2)
+    landing = Landing(store, failing, WINDOW)
+    landing.begin()
+    landing.commit(0, 1, [result(range(1, 4), offset=5)])
+    assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(3,)]
 
 
 def test_a_commit_whose_acknowledgement_was_lost_is_looked_up_and_not_repeated(

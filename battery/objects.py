@@ -1,12 +1,13 @@
-"""The object store edge: a folder or S3 (MinIO), behind four verbs."""
+"""The object store edge: a folder or S3 (MinIO), behind five verbs."""
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 from uuid import uuid4
 
 import urllib3
@@ -40,6 +41,10 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object whole, replacing one of the same key; a reader never sees half of it."""
+        ...
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a file as an object, as `put` does, without holding all of it in memory."""
         ...
 
     def get(self, key: str) -> bytes:
@@ -78,12 +83,20 @@ class FolderStore:
 
     def put(self, key: str, data: bytes) -> None:
         """Write beside the place and rename: the rename is what makes the object exist."""
+        self._put(key, io.BytesIO(data))
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Copy the file beside the place and rename."""
+        with path.open("rb") as source:
+            self._put(key, source)
+
+    def _put(self, key: str, source: BinaryIO) -> None:
         path = self._root / key
         partial = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
-                file.write(data)
+                shutil.copyfileobj(source, file)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
@@ -134,26 +147,35 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._endpoint = settings.minio_endpoint or ""
         secret = settings.minio_secret_key.get_secret_value() if settings.minio_secret_key else None
-        self._client = Minio(
-            self._endpoint,
-            access_key=settings.minio_access_key,
-            secret_key=secret,
-            secure=settings.minio_secure,
-            http_client=urllib3.PoolManager(
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-                retries=urllib3.Retry(total=5, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
-            ),
-        )
         try:
+            self._client = Minio(
+                self._endpoint,
+                access_key=settings.minio_access_key,
+                secret_key=secret,
+                secure=settings.minio_secure,
+                http_client=urllib3.PoolManager(
+                    timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                    retries=urllib3.Retry(total=5, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+                ),
+            )
             if not self._client.bucket_exists(self._bucket):
                 self._client.make_bucket(self._bucket)
         except (MinioException, urllib3.exceptions.HTTPError) as error:
             raise self._failure("open", error) from None
+        except ValueError as error:  # a host or bucket that cannot be one
+            raise BatteryError(f"OBJECT_STORE, MINIO_ENDPOINT: {error}") from None
 
     def put(self, key: str, data: bytes) -> None:
         """One PUT; S3 shows an object only when it is whole."""
         try:
             self._client.put_object(self._bucket, self._prefix + key, io.BytesIO(data), len(data))
+        except (MinioException, urllib3.exceptions.HTTPError) as error:
+            raise self._failure(f"write {key} to", error) from None
+
+    def put_file(self, key: str, path: Path) -> None:
+        """One PUT, or the parts of one for a large file."""
+        try:
+            self._client.fput_object(self._bucket, self._prefix + key, str(path))
         except (MinioException, urllib3.exceptions.HTTPError) as error:
             raise self._failure(f"write {key} to", error) from None
 

@@ -53,7 +53,7 @@ def _number(field: pa.Field, index: int, cell: Cell) -> float | int | None:
     if isinstance(cell, str) and not cell.strip():
         if field.nullable:
             return None
-        raise BadCellError(index, "the cell is empty; every reading needs this value")
+        raise BadCellError(index, "the cell is empty or an Excel error; every reading needs this value")
     value: float | None = None
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         value = float(cell)
@@ -83,7 +83,10 @@ def _clock(index: int, cell: Cell) -> datetime | None:
     if isinstance(cell, date):  # calamine's reading of a stamp at midnight
         return datetime.combine(cell, midnight())
     if isinstance(cell, float | int) and not isinstance(cell, bool):
-        return _EXCEL_EPOCH + timedelta(milliseconds=round(cell * 86_400_000))
+        try:
+            return _EXCEL_EPOCH + timedelta(milliseconds=round(cell * 86_400_000))
+        except (OverflowError, ValueError):
+            raise BadCellError(index, f"{cell!r} is no day that a calendar has; mend the cell") from None
     text = str(cell).strip()
     if not text:
         return None

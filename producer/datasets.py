@@ -6,6 +6,7 @@ to be cited wherever the data is shown.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import PurePosixPath
@@ -35,6 +36,9 @@ CALCE: Final = {
 
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 60.0
+_WORKBOOKS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"\xd0\xcf\x11\xe0")
+"""How ZIPs, .xlsx (which are ZIPs) and .xls files begin."""
+
 _CHUNK: Final = 256 * 1024
 _PARTIAL: Final = 206
 _RANGE_NOT_SATISFIABLE: Final = 416
@@ -52,11 +56,17 @@ def dataset_url(name: str) -> str | None:
 def download(url: str, folder: Path) -> Path:
     """Fetch a file once, and never again while its checksum, kept beside it, still agrees.
 
+    Every URL has a folder of its own in `folder`: two servers may call different files the same.
+
     Raises:
-        DownloadError: the server cannot be reached, refuses, or breaks off.
+        DownloadError: the server cannot be reached, refuses, breaks off, or sends neither a workbook nor a ZIP; or
+            `folder` cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _file_name(url)
+    path = folder / hashlib.sha256(url.encode()).hexdigest()[:12] / _file_name(url)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DownloadError(f"cannot keep downloads in DOWNLOAD_DIR={folder}: {error.strerror}") from None
     sums = path.with_name(f"{path.name}.sha256")
     if path.exists() and sums.exists():
         if sums.read_text().split()[:1] == [checksum(path)]:
@@ -66,6 +76,10 @@ def download(url: str, folder: Path) -> Path:
         path.unlink()
     part = path.with_name(f"{path.name}.part")
     _fetch(url, part, path.with_name(f"{path.name}.part.json"))
+    with part.open("rb") as file:
+        if not file.read(4).startswith(_WORKBOOKS):
+            part.unlink()
+            raise DownloadError(f"{url} sent neither a ZIP nor a workbook but something else, perhaps a log-in page")
     sums.write_text(f"{checksum(part)}  {path.name}\n")
     part.rename(path)
     return path

@@ -22,9 +22,10 @@ from battery.objects import open_store
 from battery.progress import Progress
 from battery.reading import ARROW, JSON
 from battery.topic import MESSAGE_BYTES, open_producer, open_topic
+from producer.datasets import DownloadError
 from producer.raw import Published, checksum, keep
-from producer.sources import find_workbooks
-from producer.workbook import cell_id_of, exported_on, read_workbook
+from producer.sources import BadSourceError, find_files, require_source, workbooks_of
+from producer.workbook import BadWorkbookError, cell_id_of, exported_on, read_workbook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,71 +93,97 @@ def publish(settings: Settings, sources: Sequence[str], options: Options) -> Sum
     """Read all workbooks that the sources name and publish the good ones.
 
     Raises:
-        BatteryError: no broker or object store answers, or the broker refuses a message; what was acknowledged
-            until then stays, and publishing again adds no landed row.
+        BatteryError: none of the sources can be one, no broker or object store answers, or the broker refuses a
+            message; what was acknowledged until then stays, and publishing again adds no landed row.
     """
+    impossible = [problem for source in sources if (problem := _problem(source))]
+    if len(impossible) == len(sources):
+        raise BadSourceError("; ".join(impossible))
     topic = open_topic(settings, create=True)
     store = open_store(settings)
     published = Published(store, topic.topic_id)
     summary = Summary()
     with tempfile.TemporaryDirectory(prefix="battery-") as folder:
-        scratch = Path(folder)
+        batch = _Batch(Path(folder), settings, store, published, options, summary)
         with Progress("reading", "workbooks") as progress:
-            tests: list[_Spooled] = []
             for source in sources:
                 try:
-                    for found in find_workbooks(
-                        source,
-                        scratch=scratch,
-                        download_dir=settings.download_dir,
-                        zip_max_bytes=settings.zip_max_bytes,
-                    ):
-                        tests += _read(found, scratch, store, published, options, summary)
-                        progress.advance(1)
-                except BatteryError as error:
+                    files = find_files(source, settings.download_dir)
+                except (BadSourceError, DownloadError) as error:
                     summary.failed.append(str(error))
-        _send(settings, sorted(tests), published, options, summary)
+                    continue
+                for file in files:
+                    try:
+                        for found in workbooks_of(file, batch.scratch, settings.zip_max_bytes):
+                            batch.read(found)
+                            progress.advance(1)
+                    except BadSourceError as error:
+                        summary.failed.append(str(error))
+        _send(settings, sorted(batch.tests), published, options, summary)
     return summary
 
 
-def _read(
-    found: Found, scratch: Path, store: ObjectStore, published: Published, options: Options, summary: Summary
-) -> list[_Spooled]:
-    """Judge one workbook, keep it raw, and spool its tests; a bad one leaves only its complaint."""
-    sha256 = checksum(found.path)
-    if not options.again and published.has(options.cell_id or cell_id_of(found.name), sha256):
-        _log.info("skipped: this log already has it, --again publishes it anyway", workbook=found.origin)
-        summary.skipped += 1
-        return []
+def _problem(source: str) -> str | None:
     try:
-        workbook = read_workbook(found.path, name=found.name, cell_id=options.cell_id)
-    except BatteryError as error:
-        summary.failed.append(str(error))
-        return []
-    if found.archive is not None:
-        keep(store, found.archive, found.archive.name, checksum(found.archive))
-    keep(store, found.path, found.name, sha256)
-    if found.archive is not None:
-        found.path.unlink()  # unpacked for us alone
-    spooled = []
-    for place, test in enumerate(workbook.tests):
-        path = scratch / f"{sha256}-{workbook.cell_id}-{place}-{summary.workbooks}.arrow"
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, test.readings.schema) as writer:
-            writer.write_table(test.readings)
-        spooled.append(
-            _Spooled(
-                workbook.cell_id,
-                test.started_at,
-                exported_on(workbook.name),
-                workbook.name,
-                place,
-                sha256,
-                path,
-                test.readings.num_rows,
+        require_source(source)
+    except BadSourceError as error:
+        return str(error)
+    return None
+
+
+@dataclass
+class _Batch:
+    """The workbooks read so far: their tests wait in `scratch` until all have been judged."""
+
+    scratch: Path
+    settings: Settings
+    store: ObjectStore
+    published: Published
+    options: Options
+    summary: Summary
+    tests: list[_Spooled] = field(default_factory=list)
+    archives: set[Path] = field(default_factory=set)
+
+    def read(self, found: Found) -> None:
+        """Judge one workbook, keep it raw, and spool its tests; a bad one leaves only its complaint."""
+        try:
+            sha256 = checksum(found.path)
+            if not self.options.again and self.published.has(self.options.cell_id or cell_id_of(found.name), sha256):
+                _log.info("skipped: this log already has it, --again publishes it anyway", workbook=found.origin)
+                self.summary.skipped += 1
+                return
+            workbook = read_workbook(
+                found.path, name=found.name, cell_id=self.options.cell_id, max_bytes=self.settings.zip_max_bytes
             )
-        )
-    summary.workbooks += 1
-    return spooled
+        except BadWorkbookError as error:
+            self.summary.failed.append(str(error))
+            return
+        except OSError as error:
+            self.summary.failed.append(f"{found.origin}: cannot be read: {error.strerror or error}")
+            return
+        if found.archive is not None and found.archive not in self.archives:
+            keep(self.store, found.archive, found.archive.name, checksum(found.archive))
+            self.archives.add(found.archive)
+        keep(self.store, found.path, found.name, sha256)
+        if found.archive is not None:
+            found.path.unlink()  # unpacked for us alone
+        for place, test in enumerate(workbook.tests):
+            path = self.scratch / f"test-{len(self.tests)}.arrow"
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, test.readings.schema) as writer:
+                writer.write_table(test.readings)
+            self.tests.append(
+                _Spooled(
+                    workbook.cell_id,
+                    test.started_at,
+                    exported_on(workbook.name),
+                    workbook.name,
+                    place,
+                    sha256,
+                    path,
+                    test.readings.num_rows,
+                )
+            )
+        self.summary.workbooks += 1
 
 
 def _send(

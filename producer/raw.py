@@ -30,7 +30,7 @@ def keep(store: ObjectStore, path: Path, name: str, sha256: str) -> None:
     """
     key = f"raw/sha256={sha256}/{name}"
     if not any(found.key == key for found in store.list(key)):
-        store.put(key, path.read_bytes())
+        store.put_file(key, path)
 
 
 class Published:
@@ -48,8 +48,8 @@ class Published:
     def remember(self, cell_id: str, sha256: str, name: str) -> None:
         """Note that every row of a workbook has been acknowledged."""
         key = self._key(cell_id, sha256)
-        self._store.put(key, name.encode())
+        self._store.put(key, f"{name} as {cell_id}\n".encode())
         self._known.add(key)
 
     def _key(self, cell_id: str, sha256: str) -> str:
-        return f"{self._prefix}cell={quote(cell_id, safe='')}/sha256={sha256}"
+        return f"{self._prefix}{hashlib.sha256(f'{sha256} {cell_id}'.encode()).hexdigest()}"  # ids are of any length

@@ -5,13 +5,18 @@ A ZIP from outside is not trusted: all of its members are judged before the firs
 
 from __future__ import annotations
 
+import lzma
+import os
 import re
 import shutil
 import stat
+import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from battery.errors import BatteryError
 from producer.datasets import CALCE, dataset_url, download
@@ -20,12 +25,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORKBOOKS: Final = frozenset({".xlsx", ".xls"})
+PUBLISHABLE: Final = WORKBOOKS | {".zip"}
 _URL: Final = re.compile(r"^https?://", re.IGNORECASE)
 _ENCRYPTED: Final = 0x1
+_UNSOUND: Final = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+)
+"""What zipfile raises over a damaged archive."""
 
 
 class BadSourceError(BatteryError):
     """A source that cannot be read at all; says what it is and what a source may be."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A workbook or a ZIP as it lies on disk; `origin` is how a user knows it."""
+
+    path: Path
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -38,77 +61,107 @@ class Found:
     archive: Path | None = None
 
 
-def find_workbooks(source: str, *, scratch: Path, download_dir: Path, zip_max_bytes: int) -> Iterator[Found]:
-    """Find the workbooks that a source names; members of a ZIP are unpacked one by one as they are asked for.
-
-    Args:
-        source: a workbook, a ZIP, a folder, an http(s) URL or the name of a CALCE data set.
-        scratch: the caller's temporary folder, for unpacking.
-        download_dir: where downloads are kept.
-        zip_max_bytes: what a ZIP may unpack to.
+def require_source(source: str) -> None:
+    """Tell whether a user can have meant this at all, before anything is opened.
 
     Raises:
-        BadSourceError: there is no such source, or a ZIP is broken or unsafe.
-        BatteryError: a download failed.
+        BadSourceError: it is no file, folder, URL or data set.
     """
-    path = Path(source)
-    url = source if _URL.match(source) else (None if path.exists() else dataset_url(source))
-    if url is not None:
-        path = download(url, download_dir)
-    if not path.exists():
+    if _URL.match(source):
+        try:
+            whole = bool(urlsplit(source).hostname) and urlsplit(source).port != 0
+        except ValueError:
+            whole = False
+        if not whole:
+            raise BadSourceError(f"{source} is no complete URL")
+    elif not os.path.exists(source) and dataset_url(source) is None:  # noqa: PTH110  # Path.exists raises for long names
         raise BadSourceError(
             f"there is no {source}; SOURCE is an .xlsx, .xls or .zip file, a folder, an http(s) URL, or one of the "
             f"CALCE data sets {', '.join(CALCE)}"
         )
-    if path.is_dir():
-        yield from _in_folder(path, scratch, zip_max_bytes)
-    elif path.suffix.lower() == ".zip":
-        yield from _in_zip(path, scratch, zip_max_bytes)
-    elif path.suffix.lower() in WORKBOOKS:
-        yield Found(path, path.name, path.name)
+    elif os.path.isfile(source) and Path(source).suffix.lower() not in PUBLISHABLE:  # noqa: PTH113
+        raise BadSourceError(f"{source} is neither a workbook (.xlsx, .xls) nor a ZIP nor a folder")
+
+
+def find_files(source: str, download_dir: Path) -> list[File]:
+    """Find the workbooks and ZIPs that a source names.
+
+    Args:
+        source: a workbook, a ZIP, a folder, an http(s) URL or the name of a CALCE data set.
+        download_dir: where downloads are kept.
+
+    Raises:
+        BadSourceError: there is no such source, or nothing in it.
+        DownloadError: a download failed.
+    """
+    require_source(source)
+    path = Path(source)
+    url = source if _URL.match(source) else (None if path.exists() else dataset_url(source))
+    if url is not None:
+        path = download(url, download_dir)
+    if not path.is_dir():
+        return [File(path, path.name)]
+    found = in_folder(path)
+    if not found:
+        raise BadSourceError(f"the folder {path} holds no workbook (.xlsx, .xls) and no ZIP")
+    return [File(file, str(file.relative_to(path))) for file in found]
+
+
+def workbooks_of(file: File, scratch: Path, zip_max_bytes: int) -> Iterator[Found]:
+    """The workbook that a file is, or those in a ZIP, which are unpacked one by one as they are asked for.
+
+    Args:
+        file: what `find_files` has found.
+        scratch: the caller's temporary folder, for unpacking.
+        zip_max_bytes: what a ZIP may unpack to.
+
+    Raises:
+        BadSourceError: the ZIP is broken or unsafe, or holds no workbook.
+    """
+    if file.path.suffix.lower() in WORKBOOKS:
+        yield Found(file.path, file.path.name, file.origin)
     else:
-        raise BadSourceError(f"{path} is neither a workbook (.xlsx, .xls) nor a ZIP nor a folder")
+        yield from _in_zip(file, scratch, zip_max_bytes)
 
 
-def _in_folder(folder: Path, scratch: Path, zip_max_bytes: int) -> Iterator[Found]:
-    found = [
+def in_folder(folder: Path) -> list[Path]:
+    """The workbooks and ZIPs below a folder, by name; hidden files and those of open spreadsheets do not count."""
+    return [
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and path.suffix.lower() in WORKBOOKS | {".zip"}
+        and path.suffix.lower() in PUBLISHABLE
         and not any(part.startswith((".", "~$")) for part in path.relative_to(folder).parts)
     ]
-    if not found:
-        raise BadSourceError(f"the folder {folder} holds no workbook (.xlsx, .xls) and no ZIP")
-    for path in found:
-        if path.suffix.lower() == ".zip":
-            yield from _in_zip(path, scratch, zip_max_bytes)
-        else:
-            yield Found(path, path.name, str(path.relative_to(folder)))
 
 
-def _in_zip(path: Path, scratch: Path, zip_max_bytes: int) -> Iterator[Found]:
+def _in_zip(file: File, scratch: Path, zip_max_bytes: int) -> Iterator[Found]:
+    path = file.path
     try:
         with zipfile.ZipFile(path) as archive:
             members = _judged(path, archive, zip_max_bytes)
             for number, member in enumerate(members):
-                name = PurePosixPath(member.filename).name
-                folder = scratch / f"{path.stem}-{number}"
-                folder.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as packed, (folder / name).open("wb") as file:
-                    shutil.copyfileobj(packed, file)
-                yield Found(folder / name, name, f"{path.name}!{member.filename}", path)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError) as error:
+                name = _inside(member).name
+                unpacked = Path(tempfile.mkdtemp(dir=scratch)) / f"member-{number}{_inside(member).suffix}"
+                with archive.open(member) as packed, unpacked.open("wb") as target:
+                    shutil.copyfileobj(packed, target)
+                yield Found(unpacked, name, f"{file.origin}!{member.filename}", path)
+    except _UNSOUND as error:
         raise BadSourceError(f"{path} is no sound ZIP ({error}); download or copy it again") from None
     except OSError as error:
         raise BadSourceError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _inside(member: zipfile.ZipInfo) -> PurePosixPath:
+    """Where a member lies in its archive; old Windows tools write backslashes."""
+    return PurePosixPath(member.orig_filename.replace("\\", "/"))
 
 
 def _judged(path: Path, archive: zipfile.ZipFile, zip_max_bytes: int) -> list[zipfile.ZipInfo]:
     """The workbooks of an archive, which is refused whole when any member is unsafe."""
     workbooks = []
     for member in archive.infolist():
-        inside = PurePosixPath(member.orig_filename.replace("\\", "/"))
+        inside = _inside(member)
         if inside.is_absolute() or ".." in inside.parts or re.match(r"^[A-Za-z]:", str(inside)):
             raise BadSourceError(f"{path} is refused: its member {member.orig_filename!r} points outside the archive")
         if stat.S_ISLNK(member.external_attr >> 16):

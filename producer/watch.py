@@ -9,6 +9,7 @@ import structlog
 from watchfiles import watch
 
 from producer.publish import publish
+from producer.sources import PUBLISHABLE, in_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-SUFFIXES = frozenset({".xlsx", ".xls", ".zip"})
-
 
 def watch_folder(settings: Settings, folder: Path, options: Options, stop: Event | None = None) -> Iterator[Summary]:
     """Publish what a folder holds, then whatever arrives or changes in it, until `stop` or Ctrl-C.
@@ -30,14 +29,15 @@ def watch_folder(settings: Settings, folder: Path, options: Options, stop: Event
     Raises:
         BatteryError: no broker or object store answers.
     """
-    yield publish(settings, [str(folder)], options)
+    if in_folder(folder):
+        yield publish(settings, [str(folder)], options)
     _log.info("watching", folder=str(folder))
     for changes in watch(folder, stop_event=stop, raise_interrupt=False):
         arrived = sorted(
             {
                 path
                 for _change, path in changes
-                if Path(path).suffix.lower() in SUFFIXES
+                if Path(path).suffix.lower() in PUBLISHABLE
                 and not Path(path).name.startswith(("~$", "."))
                 and Path(path).is_file()
             }

@@ -7,23 +7,25 @@ and cells, and nothing of topics.
 from __future__ import annotations
 
 import re
+import zipfile
+import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-from python_calamine import CalamineError, CalamineWorkbook, PasswordError
+from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum
 
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
+from producer.bounds import TooLargeError, require_bounded
 from producer.cells import BadCellError, Cell, column_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
-
-    from python_calamine import CalamineSheet
 
 CELL_COLUMNS: Final = ("cell_id", "test_id", "source_file")
 """Columns of the contract that no sheet has: they follow from the file."""
@@ -36,6 +38,13 @@ NEEDED: Final = (
 """Columns without which a sheet cannot be read: the contract's required ones, the clock that names the test, and
 the counters that capacities are computed from."""
 
+_KNOWN: Final = frozenset(READING.names) - frozenset(CELL_COLUMNS)
+
+MAX_BYTES: Final = 8 * 1024**3
+"""What an .xlsx may unpack to, unless a caller says otherwise."""
+
+_ZIP: Final = b"PK\x03\x04"
+_OLE: Final = b"\xd0\xcf\x11\xe0"
 _EXPORT_DATE: Final = re.compile(r"_(?P<month>\d{1,2})_(?P<day>\d{1,2})_(?P<year>\d{2}|\d{4})$")
 _CHANNEL: Final = re.compile(r"^channel", re.IGNORECASE)
 _NO_DATA: Final = re.compile(r"^(info|statistics)", re.IGNORECASE)
@@ -99,21 +108,24 @@ def exported_on(name: str) -> tuple[int, int, int]:
     return (int(found["year"]) % 100, int(found["month"]), int(found["day"])) if found else (0, 0, 0)
 
 
-def read_workbook(path: Path, *, name: str | None = None, cell_id: str | None = None) -> Workbook:
+def read_workbook(
+    path: Path, *, name: str | None = None, cell_id: str | None = None, max_bytes: int = MAX_BYTES
+) -> Workbook:
     """Read every channel sheet of an .xlsx or .xls workbook.
 
     Args:
         path: where it lies.
         name: what to call it in messages and as `source_file`; the path's base name by default.
         cell_id: whose readings these are; read off the name by default.
+        max_bytes: what an .xlsx may unpack to.
 
     Raises:
         BadWorkbookError: it is no workbook, has no readings, or a single cell of it cannot be taken.
     """
     name = name or path.name
     cell_id = cell_id or cell_id_of(name)
-    with _opened(path, name) as book:
-        sheets = [_read_sheet(name, book.get_sheet_by_name(sheet)) for sheet in _channels(name, book)]
+    with _sound(path, name, max_bytes) as start, _by_name_or_content(path, start) as book:
+        sheets = [_read_sheet(name, *sheet) for sheet in _channels(name, book)]
     tests: list[Test] = []
     for columns in _joined(sheets):
         test_id = columns.started_at.isoformat()
@@ -123,22 +135,30 @@ def read_workbook(path: Path, *, name: str | None = None, cell_id: str | None = 
     return Workbook(name, cell_id, tuple(sorted(tests, key=lambda test: (test.started_at, test.test_id))))
 
 
-def _opened(path: Path, name: str) -> CalamineWorkbook:
+@contextmanager
+def _sound(path: Path, name: str, max_bytes: int) -> Iterator[bytes]:
+    """Lend the first bytes of a file that can be opened; whatever the reader stumbles over becomes one line."""
+    start = b""
     try:
         if path.stat().st_size == 0:
             raise BadWorkbookError(name, "the file is empty; export or copy it again")
         with path.open("rb") as file:
             start = file.read(8)
-        return _by_name_or_content(path, start)
+        if start.startswith(_ZIP):
+            require_bounded(path, max_bytes)
+        yield start
     except OSError as error:
         raise BadWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
+    except TooLargeError as error:
+        raise BadWorkbookError(name, str(error)) from None
     except PasswordError:
         raise BadWorkbookError(name, "is protected by a password; save it without one") from None
-    except CalamineError as error:
+    except (CalamineError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         if "Cannot find Workbook stream" in str(error):
             raise BadWorkbookError(name, "is protected by a password; save it without one") from None
-        what = "is truncated" if start[:4] in {b"PK\x03\x04", b"\xd0\xcf\x11\xe0"} else "is not a workbook"
-        raise BadWorkbookError(name, f"{what} ({str(error).splitlines()[0]}); export or copy it again") from None
+        what = "is truncated or damaged" if start.startswith((_ZIP, _OLE)) else "is not a workbook"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadWorkbookError(name, f"{what} ({reason}); export or copy it again") from None
 
 
 def _by_name_or_content(path: Path, start: bytes) -> CalamineWorkbook:
@@ -148,26 +168,36 @@ def _by_name_or_content(path: Path, start: bytes) -> CalamineWorkbook:
     except PasswordError:
         raise
     except CalamineError:
-        if start.startswith(b"PK") == (path.suffix.lower() != ".xls"):
+        if start.startswith(_ZIP) == (path.suffix.lower() != ".xls"):
             raise
         with path.open("rb") as file:
             return CalamineWorkbook.from_filelike(file)
 
 
-def _channels(name: str, book: CalamineWorkbook) -> list[str]:
-    """The sheets that hold readings: by their name, or else by their header."""
-    sheets = [sheet for sheet in book.sheet_names if _CHANNEL.match(sheet)]
-    if not sheets:
-        for sheet in book.sheet_names:
-            first = book.get_sheet_by_name(sheet).to_python(nrows=1)
-            header = {str(cell).strip().lower() for cell in first[0]} if first else set()
-            if not _NO_DATA.match(sheet) and {"data_point", "voltage(v)"} <= header:
-                sheets.append(sheet)
-    if not sheets:
+def _channels(name: str, book: CalamineWorkbook) -> Iterator[tuple[str, Sequence[Sequence[Cell]]]]:
+    """The sheets that hold readings, with their cells: by their name, or else by their header.
+
+    Charts and empty sheets beside them are passed over, unless there is nothing else.
+    """
+    worksheets = [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+    named = [sheet for sheet in worksheets if _CHANNEL.match(sheet)]
+    found = 0
+    for sheet in named or [sheet for sheet in worksheets if not _NO_DATA.match(sheet)]:
+        cells = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
+        header = {str(cell).strip().lower() for cell in cells[0]} if cells else set()
+        if {"data_point", "voltage(v)"} <= header if not named else header & _KNOWN:
+            found += 1
+            yield sheet, cells
+    if not found and named:
+        raise BadWorkbookError(
+            name,
+            f"has none of the columns of a channel in its first row; it needs {NEEDED[0]} and others",
+            sheet=named[0],
+        )
+    if not found:
         raise BadWorkbookError(
             name, f"has no channel sheet (Channel_…), only {', '.join(book.sheet_names)}; export the raw channel data"
         )
-    return sheets
 
 
 @dataclass(frozen=True)
@@ -214,12 +244,11 @@ def _joined(sheets: Sequence[_Columns]) -> list[_Columns]:
     return found
 
 
-def _read_sheet(file: str, sheet: CalamineSheet) -> _Columns:
-    cells = sheet.to_python(skip_empty_area=False)
-    place = _places(file, sheet.name, cells[0] if cells else [])
+def _read_sheet(file: str, sheet: str, cells: Sequence[Sequence[Cell]]) -> _Columns:
+    place = _places(file, sheet, cells[0])
     rows = [(number, row) for number, row in enumerate(cells[1:], start=2) if any(cell != "" for cell in row)]
     if not rows:
-        raise BadWorkbookError(file, "has a header but no readings", sheet=sheet.name)
+        raise BadWorkbookError(file, "has a header but no readings", sheet=sheet)
     columns = list(zip(*(row for _, row in rows), strict=True))
 
     def array(field: pa.Field) -> pa.Array:
@@ -229,15 +258,13 @@ def _read_sheet(file: str, sheet: CalamineSheet) -> _Columns:
             return column_of(field, columns[place[field.name]])
         except BadCellError as error:
             column = str(cells[0][place[field.name]]).strip()
-            raise BadWorkbookError(
-                file, str(error), sheet=sheet.name, column=column, row=rows[error.index][0]
-            ) from None
+            raise BadWorkbookError(file, str(error), sheet=sheet, column=column, row=rows[error.index][0]) from None
 
     arrays = {field.name: pa.chunked_array([array(field)]) for field in READING if field.name not in CELL_COLUMNS}
     clock = arrays["date_time"].drop_null()
     if len(clock) == 0:
-        raise BadWorkbookError(file, "is empty; the test cannot be named", sheet=sheet.name, column="Date_Time")
-    return _Columns(sheet.name, clock[0].as_py(), arrays)
+        raise BadWorkbookError(file, "is empty; the test cannot be named", sheet=sheet, column="Date_Time")
+    return _Columns(sheet, clock[0].as_py(), arrays)
 
 
 def _places(file: str, sheet: str, header: Sequence[Cell]) -> dict[str, int]:

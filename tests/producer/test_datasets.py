@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CONTENT = bytes(range(256)) * 4096
+CONTENT = b"PK\x03\x04" + bytes(range(256)) * 4096
 
 
 @dataclass
@@ -101,7 +101,7 @@ def test_a_download_that_cannot_go_on_starts_over(server: Server, tmp_path: Path
     if change == "the server knows no ranges":
         server.ranges = False
     else:
-        server.etag, server.content = '"two"', CONTENT[::-1]
+        server.etag, server.content = '"two"', b"PK\x03\x04" + CONTENT[::-1]
     assert download(server.url, tmp_path).read_bytes() == server.content
 
 
@@ -119,7 +119,31 @@ def test_a_machine_without_the_network_gets_one_line(tmp_path: Path) -> None:
 
 
 def test_the_file_name_of_a_url_stays_inside_the_folder(server: Server, tmp_path: Path) -> None:
-    assert download(server.url, tmp_path) == tmp_path / "CS2_35.zip"
+    path = download(f"{server.url}/..%2f..%2fCS2%2035.zip", tmp_path)
+    assert path.parent.parent == tmp_path
+    assert path.name == "CS2_35.zip"
+
+
+def test_two_urls_that_end_alike_are_two_files(server: Server, tmp_path: Path) -> None:
+    first = download(server.url, tmp_path)
+    server.content = b"PK\x03\x04another"
+    second = download(server.url.replace("sets", "other"), tmp_path)
+    assert first.name == second.name == "CS2_35.zip"
+    assert (first.read_bytes(), second.read_bytes()) == (CONTENT, server.content)
+
+
+def test_a_page_in_place_of_a_file_is_not_kept(server: Server, tmp_path: Path) -> None:
+    server.content = b"<html>please log in</html>"
+    with pytest.raises(DownloadError, match="sent neither a ZIP nor a workbook"):
+        download(server.url, tmp_path)
+    server.content = CONTENT
+    assert download(server.url, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_download_folder_that_cannot_be_one_is_named(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DownloadError, match=r"DOWNLOAD_DIR=.*file: Not a directory"):
+        download(server.url, tmp_path / "file")
 
 
 def test_the_data_sets_are_known_by_name_whatever_the_case() -> None:

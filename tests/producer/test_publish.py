@@ -17,6 +17,7 @@ from battery.message import decode
 from battery.topic import open_topic, read_to_end
 from producer.publish import Options, publish
 from producer.simulate import simulate_cell
+from producer.sources import BadSourceError
 from producer.watch import watch_folder
 
 if TYPE_CHECKING:
@@ -100,6 +101,39 @@ def test_a_bad_workbook_leaves_nothing_and_the_others_go(
     assert "there is no" in summary.failed[1]
     assert {delivery.source_file for delivery in log(settings)} == {workbooks[0].name}
     assert len(kept(settings)) == 1
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(
+    settings: Settings, workbooks: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "batch"
+    (folder / "x").mkdir(parents=True)
+    shutil.copy(workbooks[0], folder / "z.xlsx")
+    (folder / "a.xlsx").symlink_to("/proc/self/mem")
+    (folder / "b.zip").symlink_to("/proc/self/mem")
+    summary = publish(settings, [str(folder)], Options(cell_id="a/b" * 90))
+    assert (summary.workbooks, len(summary.failed)) == (1, 2)
+    assert {delivery.cell_id for delivery in log(settings)} == {"a/b" * 90}
+
+
+def test_sources_that_are_none_are_told_of_before_a_broker_is_asked(tmp_path: Path) -> None:
+    from battery.broker import free_port  # noqa: PLC0415
+
+    with pytest.raises(BadSourceError, match="there is no nowhere"):
+        publish(Pipeline(tmp_path, free_port()).settings, ["nowhere"], Options())
+
+
+def test_an_empty_inbox_is_watched_without_a_complaint(
+    settings: Settings, workbooks: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    arrival = threading.Timer(0.5, shutil.copy, [workbooks[0], folder / "arriving.xlsx"])
+    arrival.start()
+    stop = threading.Event()
+    first = next(watch_folder(settings, folder, Options(), stop))
+    stop.set()
+    assert not any("no workbook" in line for line in first.failed)
 
 
 @pytest.mark.parametrize("encoding", ["arrow", "json"])

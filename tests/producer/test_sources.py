@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.sources import BadSourceError, Found, find_workbooks
+from producer.sources import BadSourceError, Found, find_files, workbooks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +21,8 @@ def find(tmp_path: Path) -> Find:
     scratch.mkdir()
 
     def run(source: Path | str, limit: int = 1 << 30) -> list[Found]:
-        return list(
-            find_workbooks(str(source), scratch=scratch, download_dir=tmp_path / "downloads", zip_max_bytes=limit)
-        )
+        files = find_files(str(source), tmp_path / "downloads")
+        return [found for file in files for found in workbooks_of(file, scratch, limit)]
 
     return run
 
@@ -52,6 +51,24 @@ def test_members_of_a_zip_are_unpacked_below_the_scratch_folder_alone(find: Find
     assert (first.name, first.path.read_bytes(), first.archive) == ("a.xlsx", b"one", path)
     assert second.path.read_bytes() == b"two"
     assert {found.path.is_relative_to(tmp_path / "scratch") for found in (first, second)} == {True}
+
+
+def test_a_member_named_with_backslashes_is_called_by_its_last_part(find: Find, tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    path.write_bytes(zipped(path, {"S/G_2_8_20_10.xlsx": b"x"}).read_bytes().replace(b"S/G_2", b"S\\G_2"))
+    assert [found.name for found in find(path)] == ["G_2_8_20_10.xlsx"]
+
+
+def test_a_member_that_cannot_be_unpacked_is_one_line(find: Find, tmp_path: Path) -> None:
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+        path = tmp_path / "set.zip"
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("a.xlsx", bytes(range(256)) * 40)
+        raw = bytearray(path.read_bytes())
+        raw[60:160] = b"\xff" * 100
+        path.write_bytes(raw)
+        with pytest.raises(BadSourceError, match="is no sound ZIP"):
+            find(path)
 
 
 def linked() -> zipfile.ZipInfo:
@@ -114,7 +131,15 @@ def test_a_broken_zip_is_one_line(find: Find, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "said"),
-    [("nowhere", "there is no nowhere; SOURCE is an .xlsx"), ("empty", "holds no workbook"), ("a.csv", "neither")],
+    [
+        ("nowhere", "there is no nowhere; SOURCE is an .xlsx"),
+        ("x" * 300, "there is no x"),
+        ("empty", "holds no workbook"),
+        ("a.csv", "neither"),
+        ("http://[::1/x.zip", "is no complete URL"),
+        ("http://127.0.0.1:99999/x.zip", "is no complete URL"),
+        ("http://", "is no complete URL"),
+    ],
 )
 def test_a_source_that_is_none_is_named(
     find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str

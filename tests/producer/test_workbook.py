@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ import msoffcrypto.format.ooxml
 import openpyxl
 import pytest
 import xlwt
+from openpyxl.chart import LineChart
 
 from battery.reading import READING
 from producer.simulate import HEADER, simulate_cell, simulate_tests
 from producer.workbook import BadWorkbookError, cell_id_of, exported_on, read_workbook
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 START = datetime(2010, 8, 16, 23, 59, 30)  # noqa: DTZ001  # a cycler's wall clock has no zone
@@ -185,7 +188,47 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
+def damaged(path: Path, member: str, change: Callable[[bytes], bytes | None]) -> Path:
+    """A sound archive around a damaged part, as a failing disk or export leaves it."""
+    with zipfile.ZipFile(good(path)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    found = change(parts.pop(member))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (parts | ({} if found is None else {member: found})).items():
+            archive.writestr(name, content)
+    return path
+
+
+def stray(path: Path, place: str) -> Path:
+    book = openpyxl.load_workbook(path if path.exists() else good(path))
+    book["Channel_1-008"][place] = "x"
+    book.save(path)
+    return path
+
+
+SHEET = "xl/worksheets/sheet2.xml"
+
 BAD = {
+    "half a sheet": (
+        lambda path: damaged(path, SHEET, lambda xml: xml[: len(xml) // 2]),
+        "A.xlsx: is truncated or damaged",
+    ),
+    "no sheet": (lambda path: damaged(path, SHEET, lambda _: None), "A.xlsx: is truncated or damaged"),
+    "no number": (
+        lambda path: damaged(path, SHEET, lambda xml: xml.replace(b"<v>30</v>", b"<v>3O</v>")),
+        "A.xlsx: is truncated or damaged",
+    ),
+    "no list of sheets": (
+        lambda path: damaged(path, "xl/workbook.xml", lambda xml: xml[:100]),
+        "A.xlsx: is truncated or damaged",
+    ),
+    "stray cell": (lambda path: stray(path, "XFD1048576"), "16384 columns (see cell XFD1048576)"),
+    "a day beyond calendars": (
+        lambda path: changed(path, 2, 2, 1e12),
+        "column Date_Time, row 3: 1000000000000.0 is no day",
+    ),
+    "a day before calendars": (lambda path: changed(path, 2, 2, -1e7), "row 3: -10000000.0 is no day"),
+    "infinite day": (lambda path: changed(path, 2, 2, 1e300), "is no day"),
     "missing file": (lambda path: path, "A.xlsx: cannot be read: No such file"),
     "empty file": (lambda path: written(path, b""), "A.xlsx: the file is empty"),
     "truncated": (lambda path: written(path, good(path).read_bytes()[:2000]), "A.xlsx: is truncated"),
@@ -194,6 +237,14 @@ BAD = {
     "no channel": (
         lambda path: save(path, {"Info": [["x"]], "Summary": [["y"]]}),
         "A.xlsx: has no channel sheet (Channel_…), only Info, Summary",
+    ),
+    "no header": (
+        lambda path: save(path, {"Channel_1-008": [["hello"], [1.0]]}),
+        "A.xlsx, sheet Channel_1-008: has none of the columns of a channel",
+    ),
+    "an empty channel": (
+        lambda path: save(path, {"Channel_1-008": []}),
+        "A.xlsx, sheet Channel_1-008: has none of the columns of a channel",
     ),
     "no rows": (
         lambda path: save(path, {"Channel_1-008": [list(HEADER)]}),
@@ -223,6 +274,41 @@ def test_a_bad_workbook_is_one_line_that_names_the_place(tmp_path: Path, kind: s
         read_workbook(make(tmp_path / "A.xlsx"))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_workbook_unpacks_to_is_limited(tmp_path: Path) -> None:
+    path = good(tmp_path / "A.xlsx")
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    assert read_workbook(path, max_bytes=size).row_count == 3
+    with pytest.raises(BadWorkbookError, match=f"unpacks to {size} bytes, more than ZIP_MAX_BYTES={size - 1}"):
+        read_workbook(path, max_bytes=size - 1)
+
+
+def test_the_extent_of_a_sheet_is_found_wherever_it_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producer.bounds._CHUNK", 97)
+    with pytest.raises(BadWorkbookError, match=r"a sheet of 1048576 rows and 702 columns .see cell ZZ7"):
+        read_workbook(stray(stray_row(tmp_path / "A.xlsx"), "ZZ7"))
+
+
+def stray_row(path: Path) -> Path:
+    cells: list[list[Any]] = [list(HEADER), *rows()]
+    book = openpyxl.Workbook()
+    for row in cells:
+        book.active.append(row)  # type: ignore[union-attr]
+    book.active.title = "Channel_1-008"  # type: ignore[union-attr]
+    book.active["A1048576"] = 4  # type: ignore[index]
+    book.save(path)
+    return path
+
+
+def test_empty_sheets_and_charts_beside_a_channel_are_passed_over(tmp_path: Path) -> None:
+    book = openpyxl.load_workbook(good(tmp_path / "A.xlsx"))
+    book.create_sheet("Channel_1-009")
+    book.create_sheet("Channel_Chart").append(["a chart"])
+    book.create_chartsheet("Channel_1-008_Chart").add_chart(LineChart())
+    book.save(tmp_path / "A.xlsx")
+    assert read_workbook(tmp_path / "A.xlsx").row_count == 3
 
 
 def test_all_real_workbooks_of_cs2_35_are_read(shared_data: Path) -> None:

@@ -33,18 +33,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
         code = cli.main(args=None if arguments is None else list(arguments), prog_name="battery", standalone_mode=False)
-    except BatteryError as error:
-        if debug:
-            raise
-        click.echo(f"battery: {error}", err=True)
-        sys.exit(EXIT_ERROR)
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_ERROR)
     except (click.Abort, KeyboardInterrupt):
         click.echo("battery: interrupted", err=True)
         sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(f"battery: {_reason(error)}", err=True)
+        sys.exit(EXIT_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _reason(error: BaseException) -> str:
+    """What a person needs of an error: ours wherever it is in the chain, else the innermost in one line."""
+    innermost, seen = error, error.__cause__ or error.__context__
+    if isinstance(error, BatteryError):
+        return str(error)
+    while seen is not None:
+        if isinstance(seen, BatteryError):
+            return str(seen)
+        innermost, seen = seen, seen.__cause__ or seen.__context__
+    said = (str(innermost).splitlines() or ["no message"])[0]
+    return f"unexpected {type(innermost).__name__}: {said}; the same command with --debug shows the traceback"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,8 @@ from battery.logs import configure_logging
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
 MARK: Final = ".battery-demo"
 """Marks a folder that an earlier demo made and the next may remove."""
@@ -48,7 +51,10 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
         BatteryError: a step failed, or `data_dir` holds something that is no demo.
     """
     configure_logging(debug=debug)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that the broker ends with us
     data_dir = data_dir.resolve()
+    if data_dir.exists() and not data_dir.is_dir():
+        raise BatteryError(f"--data-dir {data_dir} is no folder")
     if data_dir.exists() and any(data_dir.iterdir()):
         if not (data_dir / MARK).exists():
             raise BatteryError(f"--data-dir {data_dir} holds something that is no demo; choose an empty folder")

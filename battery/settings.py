@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,6 +58,13 @@ class Settings(BaseSettings):
             raise ValueError("must be file://FOLDER or s3://BUCKET")
         return value
 
+    @field_validator("minio_endpoint")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?", value):
+            raise ValueError("must be HOST or HOST:PORT; whether it is http or https is MINIO_SECURE")
+        return value
+
     @field_validator("warehouse")
     @classmethod
     def _known_warehouse(cls, value: str) -> str:
@@ -110,3 +118,5 @@ def load_settings() -> Settings:
             message = fault["msg"].removeprefix("Value error, ")
             complaints.append(f"{variable}: {message}" if variable else message)
         raise BatteryError(f"invalid settings: {'; '.join(complaints)}") from None
+    except UnicodeDecodeError:
+        raise BatteryError("invalid settings: .env is not UTF-8 text; save it as such") from None

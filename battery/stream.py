@@ -26,27 +26,14 @@ def stream(settings: Settings, *, until_end: bool) -> None:
     """
     open_topic(settings, create=True)  # says in one line what is wrong before any machinery starts
     store = settings.recovery_dir
-    if not list(store.glob("*.sqlite3")):
+    try:
         store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BatteryError(f"RECOVERY_DIR={store} cannot be used: {error.strerror}") from None
+    if not list(store.glob("*.sqlite3")):
         init_db_dir(store, 1)  # type: ignore[no-untyped-call]
     os.environ["STREAM_UNTIL_END"] = str(until_end or settings.stream_until_end).lower()
     os.environ["RUST_BACKTRACE"] = "0"  # Bytewax panics when a part raises; what a person needs is in the error
     seconds = str(settings.commit_interval_seconds)
     sys.argv = ["bytewax.run", "dataflows.battery", "-r", str(store), "-s", seconds, "-b", "0"]
-    try:
-        runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
-    except Exception as error:
-        found = _root(error)
-        if found is None:
-            raise
-        raise found from None
-
-
-def _root(error: BaseException) -> BatteryError | None:
-    """Bytewax wraps what a part raises; the reason for a person is at the bottom."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, BatteryError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None
+    runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)

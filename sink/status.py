@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from battery.errors import BatteryError
 from battery.topic import end_offset, open_topic
+from sink.tables import require_tables
 
 if TYPE_CHECKING:
     from battery.settings import Settings
@@ -60,6 +61,7 @@ def status(settings: Settings, warehouse: Warehouse) -> Status:
         BatteryError: there is no warehouse yet, or it cannot be opened.
     """
     with warehouse.connect("show the status", read_only=True) as connection:
+        require_tables(connection)
 
         def one(sql: str) -> tuple[object, ...]:
             return connection.execute(sql).fetchone() or ()

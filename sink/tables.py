@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART
+from battery.errors import BatteryError
 from battery.reading import LANDED, QUARANTINED
 
 if TYPE_CHECKING:
@@ -162,3 +163,17 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the landing tables where they are missing."""
     for statement in CREATE:
         connection.execute(statement)
+
+
+def require_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse a warehouse that no worker has written to.
+
+    Raises:
+        BatteryError: it holds no landing tables.
+    """
+    found = connection.execute(
+        "select count(*) from information_schema.tables where table_catalog = current_database() "
+        "and table_schema = 'main' and table_name = '_writers'"
+    ).fetchone()
+    if found == (0,):
+        raise BatteryError("the WAREHOUSE holds no landing tables yet; run `battery stream` first")

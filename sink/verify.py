@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from battery.message import decode
 from battery.topic import open_topic, read_to_end
 from sink.commit import LANDED_KIND, QUARANTINE_KIND
+from sink.tables import require_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,7 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> list
         BatteryError: broker, object store or warehouse cannot be read at all.
     """
     with warehouse.connect("verify", read_only=True) as connection:
+        require_tables(connection)
         checks = [
             *_tables(connection),
             *_objects(connection, store),

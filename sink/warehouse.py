@@ -77,7 +77,10 @@ class DuckDBFile:
         """Open the file, waiting for its lock."""
         if read_only and not self._path.exists():
             raise BatteryError(f"WAREHOUSE={self._path} does not exist yet; `battery stream` makes it")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BatteryError(f"cannot make the folder of WAREHOUSE={self._path}: {error.strerror}") from None
         connection = self._open(purpose, read_only=read_only)
         try:
             yield connection

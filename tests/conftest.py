@@ -32,9 +32,8 @@ class Pipeline:
 
     @property
     def environment(self) -> dict[str, str]:
-        bare = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
         return {
-            **bare,
+            **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.port}",
             "OBJECT_STORE": f"file://{self.folder / 'objects'}",
             "WAREHOUSE": str(self.folder / "battery.duckdb"),
@@ -78,6 +77,16 @@ class Pipeline:
             table: self.query(f"select count(*), sum(hash(t)::hugeint) from {table} as t")[0]  # noqa: S608
             for table in LANDING_TABLES
         }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A developer's environment and `.env` are not for the tests."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))
+        for name in Settings.model_fields:
+            monkeypatch.delenv(name.upper(), raising=False)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,19 @@ def test_a_second_demo_replaces_the_first(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     with duckdb.connect(str(folder / "data" / "demo" / "battery.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(distinct cell_id) from battery_ts").fetchall() == [(1,)]
+
+
+def test_a_demo_that_is_ended_takes_its_broker_with_it(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "battery", "demo", "--cells", "1", "--cycles", "2"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    port = next(int(line.rsplit(":", 1)[1]) for line in process.stdout if "an embedded broker answers at" in line)
+    process.terminate()
+    process.communicate(timeout=60)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0

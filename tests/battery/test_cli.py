@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from battery.broker import free_port
+from battery.cli import main
 
 COMMANDS = ("produce", "stream", "transform", "verify", "status", "broker", "demo")
 README = Path(__file__).parents[2] / "README.md"
@@ -46,17 +48,40 @@ def test_help_names_every_command_and_the_readme_does_too(tmp_path: Path) -> Non
         (["stream"], {"WINDOW_SECONDS": "ten"}, "WINDOW_SECONDS"),
         (["produce", "--watch", "a.xlsx"], {}, "--watch needs one folder"),
         (["demo", "--data-dir", "."], {}, "holds something that is no demo"),
+        (["demo", "--data-dir", "mine.txt"], {}, "mine.txt is no folder"),
+        (["produce", "nowhere.xlsx"], {}, "there is no nowhere.xlsx"),
+        (["stream"], {"KAFKA_SSL_CA_LOCATION": "/nope", "KAFKA_SECURITY_PROTOCOL": "SSL"}, "KAFKA_ settings: "),
+        (["status"], {"WAREHOUSE": "other.duckdb"}, "holds no landing tables yet"),
+        (["verify"], {"WAREHOUSE": "other.duckdb"}, "holds no landing tables yet"),
     ],
 )
 def test_an_error_is_one_line_with_exit_code_2(
     tmp_path: Path, arguments: list[str], environment: dict[str, str], said: str
 ) -> None:
     (tmp_path / "mine.txt").touch()
+    duckdb.connect(str(tmp_path / "other.duckdb")).close()
     done = battery(tmp_path, *arguments, **environment)
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("battery: ")
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_too_and_a_traceback_with_debug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_port: int) -> None:
+        raise RuntimeError("wrapped") from OSError("the innermost\nreason")
+
+    monkeypatch.setattr("battery.broker.serve", fail)
+    with pytest.raises(SystemExit) as left:
+        main(["broker"])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("battery: unexpected OSError: the innermost; ")
+    assert len(said.splitlines()) == 1
+    with pytest.raises(RuntimeError, match="wrapped"):
+        main(["--debug", "broker"])
 
 
 def test_a_missing_motherduck_token_fails_in_under_a_second(tmp_path: Path) -> None:

@@ -12,10 +12,8 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
 @pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 def test_the_example_lists_every_setting_and_no_other() -> None:
@@ -37,6 +35,7 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
         ("COMMIT_INTERVAL_SECONDS", "0", "COMMIT_INTERVAL_SECONDS"),
         ("OBJECT_STORE", "gcs://bucket", "OBJECT_STORE: must be file://FOLDER or s3://BUCKET"),
         ("OBJECT_STORE", "s3://bucket", "needs MINIO_ENDPOINT, MINIO_ACCESS_KEY, MINIO_SECRET_KEY"),
+        ("MINIO_ENDPOINT", "http://127.0.0.1:9000", "MINIO_ENDPOINT: must be HOST or HOST:PORT"),
         ("WAREHOUSE", ":memory:", "WAREHOUSE: must be the path"),
         ("WAREHOUSE", "md:battery_db", "needs MOTHERDUCK_TOKEN"),
         ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "needs KAFKA_SASL_MECHANISM"),
@@ -48,6 +47,12 @@ def test_a_bad_setting_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, nam
     with pytest.raises(BatteryError, match=re.escape(said)) as caught:
         load_settings()
     assert "\n" not in str(caught.value)
+
+
+def test_an_env_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"BATTERY_TOPIC=\xff\xfe")
+    with pytest.raises(BatteryError, match=r"\.env is not UTF-8"):
+        load_settings()
 
 
 def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def landed_readings() -> list[Row]:
             rows.append(row)
     for at, quality, changed in (
         (10, Quality.SPIKE, {"voltage(v)": 3.5}),
-        (59, Quality.SPIKE | Quality.GAP, {"voltage(v)": 4.6}),  # a spike may be beyond 4.2 V as well
+        (58, Quality.SPIKE | Quality.GAP, {"voltage(v)": 4.6}),  # a spike may be beyond 4.2 V as well
         (60, Quality.COUNTER_RESET | Quality.CLOCK_JUMP | Quality.CYCLE_BACKWARDS, {}),  # at 4.2156 V
         (130, Quality.TEMPERATURE_SPIKE, {"temperature(c)": 240.0}),
         (135, Quality.VALUE_DROPPED, {"temperature(c)": None}),
@@ -160,6 +160,27 @@ def test_only_voltage_spikes_are_missing_from_battery_cleaned(built: Warehouse) 
     kept = [(row["cell_id"], row["data_point"]) for row in landed_readings() if not is_spike(row)]
     assert len(kept) == 358
     assert [(row["cell_id"], row["data_point"]) for row in built.rows("battery_cleaned")] == kept
+
+
+def test_a_suspicion_at_the_end_of_a_discharge_is_kept(copied: Warehouse) -> None:
+    with duckdb.connect(copied.path) as connection:
+        connection.execute("update battery_ts_cleaned set quality = 1 where cell_id = 'A' and data_point >= 115")
+    run_dbt(copied.settings, ("run",))
+    assert copied.query("select count(*) from battery_cleaned where cell_id = 'A' and data_point >= 115") == [(5,)]
+
+
+def test_a_filter_that_drops_more_than_two_readings_in_a_hundred_is_warned_of(
+    copied: Warehouse, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_dbt(copied.settings)
+    assert "WARN" not in capfd.readouterr().out.replace("WARN=0", "")
+    with duckdb.connect(copied.path) as connection:
+        connection.execute(
+            'update battery_ts_cleaned set quality = 1, "voltage(v)" = 3.9 '
+            "where cell_id = 'A' and data_point between 5 and 40 and data_point % 5 = 0"
+        )
+    run_dbt(copied.settings)
+    assert "WARN 1 cleaning_drops_few_readings" in capfd.readouterr().out
 
 
 def test_no_good_reading_beyond_the_protocol_limits_is_dropped(built: Warehouse) -> None:

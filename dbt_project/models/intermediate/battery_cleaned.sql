@@ -12,10 +12,13 @@ numeric_readings as (
         and {{ within_instrument_range('voltage(v)') }}
 ),
 
-without_spikes as (
-    select *
+judged as (
+    select
+        *,
+        {{ came_back('voltage(v)') }} as voltage_came_back,
+        {{ came_back('temperature(c)') }} as temperature_came_back
     from numeric_readings
-    where not ({{ has_flag('spike') }})
+    window in_step as (partition by cell_id, test_id, cycle_index, step_index order by data_point)
 ),
 
 final as (
@@ -40,13 +43,16 @@ final as (
         is_fc_data,
         "ac_impedance(ohm)",
         "aci_phase_angle(deg)",
-        case when not ({{ has_flag('temperature_spike') }}) then "temperature(c)" end as "temperature(c)",
+        case
+            when not ({{ has_flag('temperature_spike') }} and temperature_came_back) then "temperature(c)"
+        end as "temperature(c)",
         quality,
         streamed_at,
         kafka_partition,
         kafka_offset,
         kafka_row
-    from without_spikes
+    from judged
+    where not ({{ has_flag('spike') }} and voltage_came_back)
 )
 
 select * from final

@@ -77,6 +77,16 @@ COUNTERS: Final = (
 )
 """The cycler's accumulating counters, in ampere-hours and watt-hours."""
 
+COUNTER_NOISE: Final = 1e-9
+"""Ah or Wh by which a counter may fall without anything having happened."""
+
+RESET_SHARE: Final = 0.5
+"""A counter that was reset starts anew near zero: below this share of what it stood at. One that falls by less has
+been corrected, or has lost digits on its way, and goes on from where it is."""
+
+GAP_SECONDS: Final = 3_600.0
+"""A pause longer than this is a gap; charging at constant voltage logs nothing for up to 20 minutes."""
+
 LANDED: Final = pa.schema(
     [
         *READING,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from battery.reading import COUNTERS, Quality, Reason
+from battery.reading import COUNTER_NOISE, COUNTERS, GAP_SECONDS, RESET_SHARE, Quality, Reason
 from dataflows.spikes import TEMPERATURE, VOLTAGE, spikes
 from dataflows.state import RECENT, Sample, Tail
 from dataflows.validate import ACCEPTED, REASONS
@@ -23,18 +23,8 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
 
-GAP_SECONDS: Final = 3_600.0
-"""A pause longer than this is a gap; charging at constant voltage logs nothing for up to 20 minutes."""
-
 CLOCK_JUMP_US: Final = 60_000_000
 """The wall clock and the test clock drift by a minute a week; a minute between two readings is a jump."""
-
-COUNTER_NOISE: Final = 1e-9
-"""Ah or Wh by which a counter may fall without anything having happened."""
-
-RESET_SHARE: Final = 0.5
-"""A counter that was reset starts anew near zero: below this share of what it stood at. One that falls by less has
-been corrected, or has lost digits on its way, and goes on from where it is."""
 
 PICO: Final = 1e12
 """Counter gains are whole pico-ampere-hours (pico-watt-hours), so that adding them is exact in any order."""

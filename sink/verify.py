@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from battery.message import decode
 from battery.topic import open_topic, read_to_end
 from sink.commit import LANDED_KIND, QUARANTINE_KIND
+from sink.recount import differing_cycles, differing_windows
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> list
             *_tables(connection),
             *_objects(connection, store),
             *_aggregates(connection),
+            *_progress(connection),
         ]
         spans = connection.execute(
             'select s.topic_id, s."partition", max(s."last"), sum(s."rows"), min(s."first") from '
@@ -177,47 +179,37 @@ def _content(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, in
 
 def _aggregates(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
     """Windows and cycles, made anew from the landed rows."""
-    seconds = _number(connection, "select max(window_seconds) from _writers")
-    differing = _number(
-        connection,
-        f"""
-        with anew as (
-            select
-                cell_id, time_bucket(interval {seconds} second, date_time, timestamp '1970-01-01') as window_start,
-                count(*) as reading_count, count(*) filter (quality <> 0) as flagged_count,
-                sum(round("voltage(v)" * 1e9)::hugeint) as voltage_sum_nv,
-                sum(round("current(a)" * 1e9)::hugeint) as current_sum_na,
-                min("voltage(v)") as voltage_min_v, max("voltage(v)") as voltage_max_v
-            from battery_ts_cleaned where date_time is not null group by all
-        )
-        select count(*) from anew full join _windows as kept using (cell_id, window_start)
-        where anew.reading_count is distinct from kept.reading_count
-            or anew.flagged_count is distinct from kept.flagged_count
-            or abs(anew.voltage_sum_nv - kept.voltage_sum_nv) > anew.reading_count
-            or abs(anew.current_sum_na - kept.current_sum_na) > anew.reading_count
-            or anew.voltage_min_v is distinct from kept.voltage_min_v
-            or anew.voltage_max_v is distinct from kept.voltage_max_v
-        """,  # noqa: S608
-    )
-    total = _number(connection, "select count(*) from _windows")
-    yield Check("windows", ok=differing == 0, detail=f"{total} windows, {differing} differ from their rows")
-    differing = _number(
+    for name, table, differing in (
+        ("windows", "_windows", differing_windows(connection)),
+        ("cycles", "_cycles", differing_cycles(connection)),
+    ):
+        total = _number(connection, f"select count(*) from {table}")  # noqa: S608
+        yield Check(name, ok=differing == 0, detail=f"{total} {name}, {differing} differ from their rows")
+
+
+def _progress(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
+    """What a restart goes by, against the commits."""
+    behind = _number(
         connection,
         """
-        with anew as (
-            select
-                cell_id, test_id, cycle_index, count(*) as reading_count,
-                min("voltage(v)") as voltage_min_v, max("voltage(v)") as voltage_max_v,
-                min(date_time) as started_at, max(date_time) as ended_at
-            from battery_ts_cleaned group by all
+        with committed as (
+            select s.topic_id, s."partition", max(s."last") as "offset"
+            from (select distinct "commit", unnest(offsets) as s from _commits) group by all
+        ),
+        progress as (
+            select topic_id, "partition", max("offset") as "offset" from _progress group by all
         )
-        select count(*) from anew full join _cycles as kept using (cell_id, test_id, cycle_index)
-        where anew.reading_count is distinct from kept.reading_count
-            or anew.voltage_min_v is distinct from kept.voltage_min_v
-            or anew.voltage_max_v is distinct from kept.voltage_max_v
-            or anew.started_at is distinct from kept.started_at
-            or anew.ended_at is distinct from kept.ended_at
+        select count(*) from committed full join progress using (topic_id, "partition")
+        where committed."offset" is distinct from progress."offset"
         """,
     )
-    total = _number(connection, "select count(*) from _cycles")
-    yield Check("cycles", ok=differing == 0, detail=f"{total} cycles, {differing} differ from their rows")
+    stateless = _number(
+        connection,
+        "select count(*) from (select distinct cell_id from _progress) full join _cell_state using (cell_id) "
+        "where _cell_state.state is null or cell_id not in (select cell_id from _progress)",
+    )
+    yield Check(
+        "progress",
+        ok=behind == 0 and stateless == 0,
+        detail=f"{behind} partitions differ from their commits, {stateless} cells are without progress or state",
+    )

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 from builders import CELL, arrow_value, reading
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -17,8 +18,11 @@ from conftest import Pipeline
 
 from battery.broker import embedded_broker, free_port
 from battery.message import headers
+from battery.objects import open_store
 from battery.reading import ARROW, JSON
 from battery.topic import open_topic
+from sink.verify import verify
+from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from battery.settings import Settings
@@ -208,31 +212,60 @@ def test_a_broker_that_comes_back_with_another_log_loses_no_reading(tmp_path: Pa
         ("insert into battery_ts_cleaned from battery_ts_cleaned where data_point = 3", "once"),
         ('update battery_ts_cleaned set "voltage(v)" = 3.6 where data_point = 3', "battery_ts_cleaned = its objects"),
         ("update _windows set reading_count = reading_count + 1", "windows"),
+        ("update _windows set charge_throughput_pah = charge_throughput_pah + 1000", "windows"),
+        ("update _windows set energy_throughput_pwh = 0", "windows"),
+        ("update _windows set voltage_last_v = 99", "windows"),
+        ("update _windows set temperature_sum_nc = temperature_sum_nc + 1000", "windows"),
+        ("update _windows set current_max_a = 9", "windows"),
         ("update _cycles set voltage_max_v = 5", "cycles"),
+        ("update _cycles set discharge_capacity_pah = 0", "cycles"),
+        ("update _cycles set charge_capacity_pah = null", "cycles"),
+        ("update _cycles set charge_energy_pwh = charge_energy_pwh + 1000", "cycles"),
+        ("update _cycles set resistance_sum_no = resistance_sum_no + 1000", "cycles"),
+        ("update _cycles set temperature_max_c = 99", "cycles"),
+        ("delete from _cycles", "cycles"),
+        ("delete from _progress", "progress"),
+        ('update _progress set "offset" = 0', "progress"),
+        ("delete from _cell_state", "progress"),
         ("update _commits set sha256 = 'x'", "objects"),
         (("update _commits set offsets = [{'topic_id': o.topic_id, 'partition': o.\"partition\", 'first': o.\"first\", "
          "'last': o.\"last\", 'rows': o.\"rows\" + 1} for o in offsets]"), "log"),
     ],
 )  # fmt: skip
 def test_verify_notices(damaged: Pipeline, damage: str, check: str) -> None:
-    import duckdb  # noqa: PLC0415
-
     path = damaged.folder / "battery.duckdb"
     sound = path.read_bytes()
     with duckdb.connect(str(path)) as connection:
         connection.execute(damage)
     try:
-        found = json.loads(damaged.battery("verify", "--json", code=1).splitlines()[-1])
+        checks = verify(damaged.settings, open_store(damaged.settings), open_warehouse(damaged.settings))
     finally:
         path.write_bytes(sound)
-    assert check in [entry["name"] for entry in found["checks"] if not entry["ok"]]
+    assert check in [found.name for found in checks if not found.ok]
 
 
 @pytest.fixture(scope="module")
 def damaged(broker: int, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """A small sound pipeline, for tests that damage a copy of its warehouse."""
     pipeline = Pipeline(tmp_path_factory.mktemp("damaged"), broker, {"BATTERY_TOPIC": "damaged"})
-    send(pipeline.settings, [(arrow_value([reading(point) for point in range(1, 30)]), ARROW, CELL.encode())])
+    rows = [
+        reading(
+            point,
+            **{
+                "charge_capacity(ah)": min(point, 15) / 7,
+                "discharge_capacity(ah)": max(point - 15, 0) / 7,
+                "charge_energy(wh)": min(point, 15) / 2,
+                "discharge_energy(wh)": max(point - 15, 0) / 2,
+                "internal_resistance(ohm)": 0.09,
+                "temperature(c)": 25.0 + point / 100,
+            },
+        )
+        for point in range(1, 30)
+    ]
+    send(
+        pipeline.settings,
+        [(arrow_value(rows[:20]), ARROW, CELL.encode()), (arrow_value(rows[20:]), ARROW, CELL.encode())],
+    )
     pipeline.battery("stream", "--until-end")
     assert "everything adds up" in pipeline.battery("verify")
     return pipeline

@@ -16,6 +16,7 @@ from battery.message import decode
 from battery.reading import JSON, LANDED, QUARANTINED
 from dataflows.clean import clean
 from dataflows.state import CellState
+from sink.recount import differing_cycles, differing_windows
 from sink.tables import FILL, create_tables
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def fold(calls: list[list[Delivery]], state: CellState | None = None) -> list[Cl
     return found
 
 
-def landed_tables(commits: list[list[Cleaned[CellState]]]) -> dict[str, list[tuple[Any, ...]]]:
+def landed(commits: list[list[Cleaned[CellState]]]) -> duckdb.DuckDBPyConnection:
     """Land results, a commit a group, with the statements of the real transaction."""
     connection = duckdb.connect()
     create_tables(connection)
@@ -119,6 +120,12 @@ def landed_tables(commits: list[list[Cleaned[CellState]]]) -> dict[str, list[tup
             connection.register(name, table)
         for statement in FILL[:4]:
             connection.execute(statement)
+    return connection
+
+
+def landed_tables(commits: list[list[Cleaned[CellState]]]) -> dict[str, list[tuple[Any, ...]]]:
+    """What the landing tables hold after some commits, as texts."""
+    connection = landed(commits)
     found = {}
     for table in TABLES:
         # NaN is not equal to itself; its text is.
@@ -154,6 +161,15 @@ def test_every_row_in_is_landed_or_quarantined_exactly_once(log: list[Delivery])
     for row in cleaned.quarantined.to_pylist():
         places += [(row["offset"], row["row"] + place) for place in range(row["row_count"])]
     assert len(set(places)) == len(places)
+
+
+@given(logs())
+@settings(max_examples=40, deadline=None)
+def test_windows_and_cycles_are_what_sql_makes_of_the_landed_rows(log: list[Delivery]) -> None:
+    connection = landed([fold([log])])
+    connection.execute("insert into _writers values ('x', 1, ?, now(), 0, null)", [WINDOW_SECONDS])
+    assert (differing_windows(connection), differing_cycles(connection)) == (0, 0)
+    connection.close()
 
 
 @given(logs())

@@ -153,7 +153,11 @@ def transform(debug: bool, dbt: tuple[str, ...]) -> None:
     """Build and test the dbt models; DBT replaces the default `build`, such as `-- test --select battery_ts`."""
     settings = _start(debug)
     from battery.transform import run_dbt
+    from sink.tables import require_tables
+    from sink.warehouse import open_warehouse
 
+    with open_warehouse(settings).connect("look for the landing tables", read_only=True) as connection:
+        require_tables(connection)  # dbt would make an empty file and fail at length
     run_dbt(settings, dbt or ("build",))
 
 

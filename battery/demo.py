@@ -23,19 +23,22 @@ EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 MARK: Final = ".battery-demo"
 """Marks a folder that an earlier demo made and the next may remove."""
 
-AGEING: Final = """
+FULL: Final = "c.discharge_capacity_ah > 0.3 and c.voltage_min_v <= 2.8"
+"""What makes a cycle a full one: neither broken off nor cut short."""
+
+AGEING: Final = f"""
     select
         c.cell_id,
         count(distinct c.test_id) as tests,
-        count(*) filter (c.discharge_capacity_ah > 0.3) as full_cycles,
-        arg_min(c.discharge_capacity_ah, c.started_at) filter (c.discharge_capacity_ah > 0.3) as first_ah,
-        arg_max(c.discharge_capacity_ah, c.started_at) filter (c.discharge_capacity_ah > 0.3) as last_ah,
+        count(*) filter ({FULL}) as full_cycles,
+        arg_min(c.discharge_capacity_ah, c.started_at) filter ({FULL}) as first_ah,
+        arg_max(c.discharge_capacity_ah, c.started_at) filter ({FULL}) as last_ah,
         sum(c.reading_count) as rows,
         (select coalesce(sum(q.row_count), 0) from battery_quarantine as q where q.cell_id = c.cell_id) as quarantined
     from battery_cell_cycles as c
     group by c.cell_id
     order by c.cell_id
-"""
+"""  # noqa: S608  # names come from this module alone
 
 
 def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> None:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from battery.settings import Settings
 
 _DBT: Final = "from dbt.cli.main import cli; cli(prog_name='dbt')"
-_LANDING: Final = "battery_ts_cleaned"
-_LOCKED: Final = ("Could not set lock", "being used by another process")  # on Unix, on Windows
 _FAILED: Final = frozenset({"error", "fail", "runtime error", "partial success"})
 _NAMED_FAILURES: Final = 5
 
@@ -40,15 +38,14 @@ def run_dbt(settings: Settings, command: Sequence[str] = ("build",)) -> None:
         command: dbt's subcommand and its options, such as `("build", "--select", "battery_ts+")`.
 
     Raises:
-        BatteryError: the warehouse does not exist yet or holds no landing tables, the dbt project is not installed
-            beside the package, or dbt failed; names the models and tests that did.
+        BatteryError: the dbt project is not installed beside the package, or dbt failed; names the models and tests
+            that did.
     """
     project = Path(battery.__file__).resolve().parent.parent / "dbt_project"
     if not (project / "dbt_project.yml").is_file():
         raise BatteryError(
             f"no dbt project at {project}: run from a checkout, where it lies beside the battery package"
         )
-    _require_landing(settings)
 
     work = _work_folder(settings.warehouse)
     results = work / "target" / "run_results.json"
@@ -86,42 +83,6 @@ def _environment(settings: Settings) -> Mapping[str, str]:
     if settings.motherduck_token:
         environment["MOTHERDUCK_TOKEN"] = settings.motherduck_token.get_secret_value()
     return environment
-
-
-def _require_landing(settings: Settings) -> None:
-    """Refuse a warehouse without landing tables, which dbt would report at length and create the file for."""
-    import duckdb  # noqa: PLC0415 - keeps this module light to import
-
-    advice = "run `battery stream` first"
-    try:
-        if _is_motherduck(settings.warehouse):
-            token = settings.motherduck_token.get_secret_value() if settings.motherduck_token else ""
-            connection = duckdb.connect(settings.warehouse, config={"motherduck_token": token})
-        elif not Path(settings.warehouse).is_file():
-            raise BatteryError(f"no warehouse at {settings.warehouse}: {advice}")
-        else:
-            connection = duckdb.connect(settings.warehouse, read_only=True)
-    except duckdb.Error as error:
-        if not any(text in str(error) for text in _LOCKED):
-            raise BatteryError(f"cannot open the warehouse {settings.warehouse}: {_first_line(error)}") from None
-        import structlog  # noqa: PLC0415 - keeps this module light to import
-
-        structlog.get_logger(__name__).warning(
-            "warehouse is held by another process; dbt waits for it", warehouse=settings.warehouse
-        )
-        return
-    with connection:
-        landed = connection.execute(
-            "select count(*) from information_schema.tables "
-            "where table_catalog = current_database() and table_schema = 'main' and table_name = ?",
-            [_LANDING],
-        ).fetchone()
-    if landed == (0,):
-        raise BatteryError(f"the warehouse {settings.warehouse} holds no table {_LANDING}: {advice}")
-
-
-def _first_line(message: object) -> str:
-    return str(message).strip().partition("\n")[0]
 
 
 def _failures(results: Path) -> str:

@@ -33,6 +33,15 @@ TAPER_LOG_A: Final = 0.05
 """At constant voltage the cycler logs whenever the current has fallen by so much."""
 
 SAMPLE_S: Final = 30.0
+TOP_UP_AH: Final = 0.035
+"""Charge that a full cell takes when a test begins with it: such a cycle's efficiency is above 30."""
+
+SCATTER: Final = 0.001
+"""Share by which a capacity differs from that of the cycle before and after."""
+
+REGAINED: Final = 0.006
+"""Share of the capacity that is back after the pause between two tests, and lost again within a few cycles."""
+
 CLOCK_DRIFT: Final = 65.0 / (7 * 86_400)
 """The wall clock gains 65 s a week on the test clock."""
 
@@ -91,8 +100,9 @@ class _Step:
 def simulate_tests(cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file: int = 50) -> list[Export]:
     """Simulate a cell's life as the exports of its tests, in time order; the same arguments give the same bits.
 
-    The last cycle of the first file breaks off before its discharge, so the second file starts with one. The last
-    file is exported twice under two names.
+    The last cycle of the first file breaks off before its discharge, so the second file starts with one. In every
+    third file a discharge is cut short. After the pause between two files some capacity is back for a few cycles.
+    The last file is exported twice under two names.
 
     Args:
         cell_id: the cell's id; it also varies the cell.
@@ -103,24 +113,25 @@ def simulate_tests(cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file:
     noise = np.random.default_rng([seed, zlib.crc32(cell_id.encode())])
     build, pace = noise.normal(1.0, 0.01), noise.uniform(0.8, 1.2)
     exports: list[Export] = []
+    filled = 0.0
     start = FIRST_START + timedelta(days=int(noise.integers(0, 30)), seconds=int(noise.integers(0, 3600)))
     for first in range(1, cycles + 1, cycles_per_file):
         last = min(first + cycles_per_file - 1, cycles)
         steps: list[tuple[int, _Step]] = []
         for cycle in range(first, last + 1):
-            health = _health(cycle * pace, build)
+            rested = REGAINED * np.exp((first - cycle) / 3.0) if first > 1 else 0.0
+            health = _health(cycle * pace, build * float(noise.normal(1.0 + rested, SCATTER)))
             broken_off = first == 1 and cycle == last and last < cycles
-            carried_over = first == cycles_per_file + 1 and cycle == first
-            steps += [
-                (cycle - first + 1, step)
-                for step in _cycle(health, noise, discharge=not broken_off, charge=not carried_over)
-            ]
+            cut_short = len(exports) % 3 == 2 and cycle == first + 1 < last  # noqa: PLR2004  # every third file
+            depth = 0.0 if broken_off else 0.4 if cut_short else 1.0
+            steps += [(cycle - first + 1, step) for step in _cycle(health, noise, filled=filled, depth=depth)]
+            filled = 1.0 - depth
         exported = start + timedelta(seconds=sum(float(step.time[-1]) for _, step in steps), days=1)
-        name = _file_name(cell_id, exported)
+        name = _file_name(cell_id, exported, padded=len(exports) % 2 == 1)
         test = _test(cell_id, name, start, steps, noise)
         exports.append(Export(name, test, "exported after the test"))
         start = exported + timedelta(hours=float(noise.uniform(26, 60)))
-    again = _file_name(cell_id, start)
+    again = _file_name(cell_id, start, padded=False)
     readings = test.readings.set_column(
         READING.get_field_index("source_file"), READING.field("source_file"), pa.array([again] * test.readings.num_rows)
     )
@@ -133,32 +144,40 @@ def simulate_cell(folder: Path, cell_id: str, *, cycles: int, seed: int = 0, cyc
     paths = []
     for number, export in enumerate(simulate_tests(cell_id, cycles=cycles, seed=seed, cycles_per_file=cycles_per_file)):
         path = folder / export.name
-        _write(path, export, statistics=number % 2 == 1)
+        _write(path, export, statistics=number % 2 == 1, channel_sheets=2 if number % 3 == 1 else 1)
         paths.append(path)
     return paths
 
 
 def _health(cycle: float, build: float) -> _Health:
     """Slow linear fade, then a knee around cycle 700; resistance rises with it."""
-    lost = min(0.00025 * cycle + 0.12 * np.exp((cycle - 700.0) / 150.0), 0.7)
+    fade = 0.00025 * cycle + 0.12 * np.exp((cycle - 700.0) / 150.0)
+    lost = 0.8 * (1.0 - np.exp(-fade / 0.8))  # never all of it
     return _Health(1.14 * build * (1.0 - lost), 0.09 + 0.12 * lost)
 
 
-def _cycle(health: _Health, noise: np.random.Generator, *, discharge: bool, charge: bool) -> list[_Step]:
-    """The nine steps of the schedule; without `charge` only the end of one, without `discharge` none of it."""
+def _cycle(health: _Health, noise: np.random.Generator, *, filled: float, depth: float) -> list[_Step]:
+    """The nine steps of the schedule.
+
+    Args:
+        health: of the cell.
+        noise: of the instrument.
+        filled: share of the capacity that the cell still holds: 0 after a discharge, 1 when there was none.
+        depth: share of the capacity to discharge; 0 leaves the discharge out.
+    """
     sag = DISCHARGE_A * (health.resistance - 0.09)
-    held = health.capacity * (0.14 + 0.9 * (health.resistance - 0.09)) if charge else 0.004
-    steps = [_rest(1, 5, 3.45 + 0.05 * noise.random(), noise)]
-    if charge:
-        steps.append(_constant_current(health.capacity - held, noise))
+    held = health.capacity * (0.14 + 0.9 * (health.resistance - 0.09)) if filled < 1 else TOP_UP_AH
+    steps = [_rest(1, 5, 3.45 + 0.735 * filled + 0.02 * noise.random(), noise)]
+    if filled < 1:
+        steps.append(_constant_current((1 - filled) * health.capacity - held, filled, noise))
         steps.append(_rest(3, 4, 4.10, noise))
     steps.append(_constant_voltage(held, noise))
     steps.append(_rest(5, 2, 4.191, noise))
-    if discharge:
+    if depth:
         steps.append(_pulse(6, 4.19, health.resistance))
-        steps.append(_discharge(health.capacity, sag, noise))
-        steps.append(_rest(8, 1, 3.25, noise))
-        steps.append(_pulse(9, 3.26, 0.94 * health.resistance))
+        steps.append(_discharge(health.capacity, sag, depth, noise))
+        steps.append(_rest(8, 1, 3.25 if depth == 1 else 3.75, noise))
+        steps.append(_pulse(9, 3.26 if depth == 1 else 3.76, 0.94 * health.resistance))
     return steps
 
 
@@ -172,10 +191,11 @@ def _sampled(duration: float) -> Floats:
     return np.append(np.arange(SAMPLE_S, duration, SAMPLE_S), duration)
 
 
-def _constant_current(charge: float, noise: np.random.Generator) -> _Step:
+def _constant_current(charge: float, filled: float, noise: np.random.Generator) -> _Step:
     time = _sampled(charge / CHARGE_A * 3600)
-    share = time / time[-1]
-    voltage = 3.62 + 0.33 * share + 0.25 * share**5 - 0.18 * np.exp(-share / 0.02) + noise.normal(0, 2e-4, len(time))
+    begun = time / time[-1]
+    share = filled + (1 - filled) * begun
+    voltage = 3.77 + 0.27 * share + 0.16 * share**5 - 0.25 * np.exp(-begun / 0.02) + noise.normal(0, 2e-4, len(time))
     voltage[-1] = 4.2001 + 0.0003 * noise.random()
     return _Step(2, time, CHARGE_A + noise.normal(0, 2e-4, len(time)), np.minimum(voltage, voltage[-1]))
 
@@ -188,12 +208,13 @@ def _constant_voltage(charge: float, noise: np.random.Generator) -> _Step:
     return _Step(4, tau * np.log(CHARGE_A / current), current, voltage)
 
 
-def _discharge(capacity: float, sag: float, noise: np.random.Generator) -> _Step:
-    time = _sampled(capacity / DISCHARGE_A * 3600)
-    depth = time / time[-1]
-    voltage = 4.03 - sag - 0.42 * depth - 0.13 * depth**2 - (0.78 - sag) * np.exp((depth - 1) / 0.03)
-    voltage += 0.03 * np.exp(-depth / 0.01) + noise.normal(0, 2e-4, len(time))
-    voltage[-1] = 2.6999 - 0.0006 * noise.random()
+def _discharge(capacity: float, sag: float, depth: float, noise: np.random.Generator) -> _Step:
+    time = _sampled(depth * capacity / DISCHARGE_A * 3600)
+    drawn = depth * time / time[-1]
+    voltage = 3.94 - sag - 0.42 * drawn - 0.13 * drawn**2 - (0.69 - sag) * np.exp((drawn - 1) / 0.03)
+    voltage += 0.12 * np.exp(-drawn / 0.01) + noise.normal(0, 2e-4, len(time))
+    if depth == 1.0:
+        voltage[-1] = 2.6999 - 0.0006 * noise.random()
     return _Step(7, time, -DISCHARGE_A + noise.normal(0, 2e-4, len(time)), voltage)
 
 
@@ -261,20 +282,25 @@ def _exportable(values: object) -> list[float | None]:
     return [None if np.isnan(value) else float(f"{value:.15g}") for value in np.asarray(values).tolist()]
 
 
-def _file_name(cell_id: str, exported: datetime) -> str:
-    return f"{cell_id}_{exported.month}_{exported.day}_{exported:%y}.xlsx"
+def _file_name(cell_id: str, exported: datetime, *, padded: bool) -> str:
+    """Export dates are zero-padded or not, as it pleased whoever exported."""
+    date = f"{exported:%m_%d_%y}" if padded else f"{exported.month}_{exported.day}_{exported:%y}"
+    return f"{cell_id}_{date}.xlsx"
 
 
-def _write(path: Path, export: Export, *, statistics: bool) -> None:
+def _write(path: Path, export: Export, *, statistics: bool, channel_sheets: int) -> None:
+    """Write a workbook; a big test goes on in the next channel sheet."""
     book = openpyxl.Workbook(write_only=True)
     info = book.create_sheet("Info")
     info.append(["TEST REPORT", None, "Simulated cell, CS2 protocol"])
     info.append(["Remark", None, export.remark])
-    channel = book.create_sheet("Channel_1-008")
-    channel.append(HEADER)
     sheet_columns = [name for name in READING.names if name not in (*CELL_COLUMNS, "temperature(c)")]
     rows = export.test.readings.select(sheet_columns).to_pydict()
-    for row in zip(*rows.values(), strict=True):
+    held = -(-export.test.readings.num_rows // channel_sheets)
+    for number, row in enumerate(zip(*rows.values(), strict=True)):
+        if number % held == 0:
+            channel = book.create_sheet("Channel_1-008" + (f"_{number // held}" if number else ""))
+            channel.append(HEADER)
         channel.append(row)
     if statistics:
         sheet = book.create_sheet("Statistics_1-008")

@@ -44,7 +44,9 @@ def test_help_names_every_command_and_the_readme_does_too(tmp_path: Path) -> Non
         (["produce", "."], {}, "start one with `battery broker`"),
         (["stream"], {"WAREHOUSE": "md:battery_db"}, "needs MOTHERDUCK_TOKEN"),
         (["status"], {}, "does not exist yet; `battery stream` makes it"),
-        (["transform"], {}, "run `battery stream` first"),
+        (["transform"], {}, "does not exist yet; `battery stream` makes it"),
+        (["transform"], {"WAREHOUSE": "other.duckdb"}, "run `battery stream` first"),
+        (["transform"], {"WAREHOUSE": "mine.txt"}, "not a valid DuckDB database file"),
         (["stream"], {"WINDOW_SECONDS": "ten"}, "WINDOW_SECONDS"),
         (["produce", "--watch", "a.xlsx"], {}, "--watch needs one folder"),
         (["demo", "--data-dir", "."], {}, "holds something that is no demo"),
@@ -58,7 +60,7 @@ def test_help_names_every_command_and_the_readme_does_too(tmp_path: Path) -> Non
 def test_an_error_is_one_line_with_exit_code_2(
     tmp_path: Path, arguments: list[str], environment: dict[str, str], said: str
 ) -> None:
-    (tmp_path / "mine.txt").touch()
+    (tmp_path / "mine.txt").write_text("no database\n" * 1000)
     duckdb.connect(str(tmp_path / "other.duckdb")).close()
     done = battery(tmp_path, *arguments, **environment)
     assert done.returncode == 2

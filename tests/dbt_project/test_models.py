@@ -19,7 +19,6 @@ import duckdb
 import jinja2
 import pyarrow as pa
 import pytest
-import structlog.testing
 
 import battery
 from battery.errors import BatteryError
@@ -280,53 +279,20 @@ def test_empty_landing_tables_build_into_empty_models(tmp_path: Path, built: War
     assert [empty.rows(model) for model in MODELS] == [[], [], []]
 
 
-def test_a_missing_warehouse_is_one_line_that_says_what_to_run(tmp_path: Path) -> None:
-    path = tmp_path / "battery.duckdb"
-    with pytest.raises(BatteryError) as failure:
-        run_dbt(Settings(warehouse=str(path)))
-    assert str(failure.value) == f"no warehouse at {path}: run `battery stream` first"
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_warehouse_without_landing_tables_is_one_line_that_says_what_to_run(tmp_path: Path) -> None:
-    path = tmp_path / "battery.duckdb"
-    duckdb.connect(path).close()
-    with pytest.raises(BatteryError) as failure:
-        run_dbt(Settings(warehouse=str(path)))
-    assert str(failure.value) == f"the warehouse {path} holds no table battery_ts_cleaned: run `battery stream` first"
-
-
-def test_a_file_that_is_no_warehouse_is_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "battery.duckdb"
-    path.write_text("no database\n" * 1000)
-    with pytest.raises(BatteryError, match=r"^cannot open the warehouse .*not a valid DuckDB database file"):
-        run_dbt(Settings(warehouse=str(path)))
-
-
 def test_motherduck_is_a_target_whose_token_travels_in_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    cloud = duckdb.connect()
-    cloud.execute("create table battery_ts_cleaned as select 1 as a")
-    connected: list[Any] = []
     calls: list[Any] = []
-
-    def connect(*arguments: object, **options: object) -> duckdb.DuckDBPyConnection:
-        connected.append((arguments, options))
-        return cloud
-
     real_run = subprocess.run
 
     def run(arguments: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
         calls.append((arguments, options["env"]))
         return real_run(arguments, **options)
 
-    monkeypatch.setattr(duckdb, "connect", connect)
     monkeypatch.setattr(subprocess, "run", run)
     run_dbt(Settings(warehouse="md:battery_db", motherduck_token="t0ken"), ("parse",))
 
-    assert connected == [(("md:battery_db",), {"config": {"motherduck_token": "t0ken"}})]
     [(arguments, environment)] = calls
     assert arguments[arguments.index("--target") + 1] == "motherduck"
     assert "t0ken" not in " ".join(arguments)
@@ -407,10 +373,8 @@ def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monk
 
         monkeypatch.setattr(subprocess, "run", run)
         try:
-            with structlog.testing.capture_logs() as logs:
-                run_dbt(copied.settings, ("run",))
+            run_dbt(copied.settings, ("run",))
         finally:
             holder.kill()
-    assert [line["event"] for line in logs] == ["warehouse is held by another process; dbt waits for it"]
     assert let_go.is_set()
     assert len(copied.rows("battery_features")) == 358

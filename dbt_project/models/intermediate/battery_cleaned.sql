@@ -23,34 +23,12 @@ judged as (
 
 final as (
     select
-        cell_id,
-        test_id,
-        source_file,
-        data_point,
-        "test_time(s)",
-        date_time,
-        "step_time(s)",
-        step_index,
-        cycle_index,
-        "current(a)",
-        "voltage(v)",
-        "charge_capacity(ah)",
-        "discharge_capacity(ah)",
-        "charge_energy(wh)",
-        "discharge_energy(wh)",
-        "dv/dt(v/s)",
-        "internal_resistance(ohm)",
-        is_fc_data,
-        "ac_impedance(ohm)",
-        "aci_phase_angle(deg)",
-        case
-            when not ({{ has_flag('temperature_spike') }} and temperature_came_back) then "temperature(c)"
-        end as "temperature(c)",
-        quality,
-        streamed_at,
-        kafka_partition,
-        kafka_offset,
-        kafka_row
+        * exclude (voltage_came_back, temperature_came_back)
+        replace (
+            case
+                when not ({{ has_flag('temperature_spike') }} and temperature_came_back) then "temperature(c)"
+            end as "temperature(c)"
+        )
     from judged
     where not ({{ has_flag('spike') }} and voltage_came_back)
 )

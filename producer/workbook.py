@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum
+from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
@@ -179,10 +179,9 @@ def _channels(name: str, book: CalamineWorkbook) -> Iterator[tuple[str, Sequence
 
     Charts and empty sheets beside them are passed over, unless there is nothing else.
     """
-    worksheets = [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
-    named = [sheet for sheet in worksheets if _CHANNEL.match(sheet)]
+    named = [sheet for sheet in book.sheet_names if _CHANNEL.match(sheet)]
     found = 0
-    for sheet in named or [sheet for sheet in worksheets if not _NO_DATA.match(sheet)]:
+    for sheet in named or [sheet for sheet in book.sheet_names if not _NO_DATA.match(sheet)]:
         cells = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
         header = {str(cell).strip().lower() for cell in cells[0]} if cells else set()
         if {"data_point", "voltage(v)"} <= header if not named else header & _KNOWN:

@@ -245,3 +245,9 @@ def test_coming_back_to_a_log_goes_on_where_it_was_left() -> None:
     assert clean(state, [one], WINDOW_SECONDS) is None
     (back,) = fold([[arrow([reading(3)], offset=8)]], state)
     assert back.landed.column("data_point").to_pylist() == [3]
+
+
+def test_a_cell_that_came_over_two_partitions_remembers_both() -> None:
+    first, second = arrow([reading(1)], offset=5, partition=0), arrow([reading(2)], offset=3, partition=1)
+    state = fold([[first], [second]])[-1].state
+    assert clean(state, [first, second], WINDOW_SECONDS) is None

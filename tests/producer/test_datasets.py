@@ -136,6 +136,7 @@ def test_a_page_in_place_of_a_file_is_not_kept(server: Server, tmp_path: Path) -
     server.content = b"<html>please log in</html>"
     with pytest.raises(DownloadError, match="sent neither a ZIP nor a workbook"):
         download(server.url, tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     server.content = CONTENT
     assert download(server.url, tmp_path).read_bytes() == CONTENT
 

@@ -14,6 +14,7 @@ import xlwt
 from openpyxl.chart import LineChart
 
 from battery.reading import READING
+from producer.bounds import TooLargeError, require_bounded
 from producer.simulate import HEADER, simulate_cell, simulate_tests
 from producer.workbook import BadWorkbookError, cell_id_of, exported_on, read_workbook
 
@@ -286,9 +287,11 @@ def test_what_a_workbook_unpacks_to_is_limited(tmp_path: Path) -> None:
 
 
 def test_the_extent_of_a_sheet_is_found_wherever_it_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producer.bounds._CHUNK", 97)
-    with pytest.raises(BadWorkbookError, match=r"a sheet of 1048576 rows and 702 columns .see cell ZZ7"):
-        read_workbook(stray(stray_row(tmp_path / "A.xlsx"), "ZZ7"))
+    path = stray(stray_row(tmp_path / "A.xlsx"), "ZZ7")
+    for chunk in range(60, 160):
+        monkeypatch.setattr("producer.bounds._CHUNK", chunk)
+        with pytest.raises(TooLargeError, match=r"a sheet of 1048576 rows and 702 columns .see cell ZZ7"):
+            require_bounded(path, 1 << 30)
 
 
 def stray_row(path: Path) -> Path:

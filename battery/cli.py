@@ -49,15 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _reason(error: BaseException) -> str:
     """What a person needs of an error: ours wherever it is in the chain, else the innermost in one line."""
-    innermost, seen = error, error.__cause__ or error.__context__
-    if isinstance(error, BatteryError):
-        return str(error)
+    seen: BaseException | None = error
+    innermost = error
     while seen is not None:
         if isinstance(seen, BatteryError):
             return str(seen)
-        innermost, seen = seen, seen.__cause__ or seen.__context__
+        innermost = seen
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     said = (str(innermost).splitlines() or ["no message"])[0]
-    return f"unexpected {type(innermost).__name__}: {said}; the same command with --debug shows the traceback"
+    return f"unexpected {type(innermost).__name__}: {said}; `battery --debug …` shows the traceback"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -112,10 +112,12 @@ def produce(
     """
     settings = _start(debug)
     from producer.publish import Options, publish
+    from producer.sources import require_sources
     from producer.watch import watch_folder
 
     options = Options(cell_id=cell, encoding=encoding, speed=speed, again=again)
     if not watch:
+        require_sources(sources)
         summary = publish(settings, sources, options)
         _tell(summary)
         return EXIT_INCOMPLETE if summary.failed else 0

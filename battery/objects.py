@@ -87,12 +87,15 @@ class FolderStore:
 
     def put_file(self, key: str, path: Path) -> None:
         """Copy the file beside the place and rename."""
-        with path.open("rb") as source:
-            self._put(key, source)
+        try:
+            with path.open("rb") as source:
+                self._put(key, source)
+        except OSError as error:
+            raise BatteryError(f"cannot read {path}: {error.strerror}") from None
 
     def _put(self, key: str, source: BinaryIO) -> None:
         path = self._root / key
-        partial = path.with_name(f".{path.name}.{uuid4().hex}")
+        partial = path.with_name(f".{uuid4().hex}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:

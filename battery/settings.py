@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -61,7 +60,7 @@ class Settings(BaseSettings):
     @field_validator("minio_endpoint")
     @classmethod
     def _host_and_port(cls, value: str | None) -> str | None:
-        if value and not re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?", value):
+        if value and "://" in value:
             raise ValueError("must be HOST or HOST:PORT; whether it is http or https is MINIO_SECURE")
         return value
 

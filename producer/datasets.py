@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 import structlog
+import urllib3
 
 from battery.errors import BatteryError
 from battery.progress import Progress
@@ -39,6 +40,9 @@ READ_SECONDS: Final = 60.0
 _WORKBOOKS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"\xd0\xcf\x11\xe0")
 """How ZIPs, .xlsx (which are ZIPs) and .xls files begin."""
 
+NAME_CHARS: Final = 100
+"""Most characters of a downloaded file's name."""
+
 _CHUNK: Final = 256 * 1024
 _PARTIAL: Final = 206
 _RANGE_NOT_SATISFIABLE: Final = 416
@@ -62,11 +66,15 @@ def download(url: str, folder: Path) -> Path:
         DownloadError: the server cannot be reached, refuses, breaks off, or sends neither a workbook nor a ZIP; or
             `folder` cannot be written.
     """
-    path = folder / hashlib.sha256(url.encode()).hexdigest()[:12] / _file_name(url)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DownloadError(f"cannot keep downloads in DOWNLOAD_DIR={folder}: {error.strerror}") from None
+        return _downloaded(url, folder)
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+        raise DownloadError(f"cannot download {url} to DOWNLOAD_DIR={folder}: {_reason(error)}") from None
+
+
+def _downloaded(url: str, folder: Path) -> Path:
+    path = folder / hashlib.sha256(url.encode()).hexdigest()[:12] / _file_name(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
     sums = path.with_name(f"{path.name}.sha256")
     if path.exists() and sums.exists():
         if sums.read_text().split()[:1] == [checksum(path)]:
@@ -87,7 +95,10 @@ def download(url: str, folder: Path) -> Path:
 
 def _fetch(url: str, part: Path, memory: Path) -> None:
     """Fetch into `part`, going on where an earlier attempt at the very same version of the file broke off."""
-    known = json.loads(memory.read_text()) if memory.exists() and part.exists() else {}
+    try:
+        known = json.loads(memory.read_text()) if part.exists() else {}
+    except (OSError, ValueError):  # there is none, or it was being written when the machine went down
+        known = {}
     done = part.stat().st_size if known.get("url") == url and known.get("version") else 0
     headers = {"Accept-Encoding": "identity"}
     if done:
@@ -128,7 +139,8 @@ def _fetch(url: str, part: Path, memory: Path) -> None:
 
 def _file_name(url: str) -> str:
     name = PurePosixPath(unquote(urlsplit(url).path)).name
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "download"
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "download"
+    return PurePosixPath(name).stem[:NAME_CHARS] + PurePosixPath(name).suffix[:8]
 
 
 def _reason(error: Exception) -> str:
@@ -137,5 +149,5 @@ def _reason(error: Exception) -> str:
     while cause.args and isinstance(cause.args[0], BaseException):
         cause = cause.args[0]
     cause = getattr(cause, "reason", None) or cause
-    text = str(cause).rsplit(">: ", 1)[-1]
+    text = (cause.strerror if isinstance(cause, OSError) else None) or str(cause).rsplit(">: ", 1)[-1]
     return (text.splitlines() or [type(error).__name__])[0][:160]

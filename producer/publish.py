@@ -22,9 +22,10 @@ from battery.objects import open_store
 from battery.progress import Progress
 from battery.reading import ARROW, JSON
 from battery.topic import MESSAGE_BYTES, open_producer, open_topic
+from producer.bounds import MAX_BYTES
 from producer.datasets import DownloadError
 from producer.raw import Published, checksum, keep
-from producer.sources import BadSourceError, find_files, require_source, workbooks_of
+from producer.sources import BadSourceError, as_text, find_files, workbooks_of
 from producer.workbook import BadWorkbookError, cell_id_of, exported_on, read_workbook
 
 if TYPE_CHECKING:
@@ -93,12 +94,9 @@ def publish(settings: Settings, sources: Sequence[str], options: Options) -> Sum
     """Read all workbooks that the sources name and publish the good ones.
 
     Raises:
-        BatteryError: none of the sources can be one, no broker or object store answers, or the broker refuses a
-            message; what was acknowledged until then stays, and publishing again adds no landed row.
+        BatteryError: no broker or object store answers, or the broker refuses a message; what was acknowledged
+            until then stays, and publishing again adds no landed row.
     """
-    impossible = [problem for source in sources if (problem := _problem(source))]
-    if len(impossible) == len(sources):
-        raise BadSourceError("; ".join(impossible))
     topic = open_topic(settings, create=True)
     store = open_store(settings)
     published = Published(store, topic.topic_id)
@@ -123,14 +121,6 @@ def publish(settings: Settings, sources: Sequence[str], options: Options) -> Sum
     return summary
 
 
-def _problem(source: str) -> str | None:
-    try:
-        require_source(source)
-    except BadSourceError as error:
-        return str(error)
-    return None
-
-
 @dataclass
 class _Batch:
     """The workbooks read so far: their tests wait in `scratch` until all have been judged."""
@@ -153,7 +143,10 @@ class _Batch:
                 self.summary.skipped += 1
                 return
             workbook = read_workbook(
-                found.path, name=found.name, cell_id=self.options.cell_id, max_bytes=self.settings.zip_max_bytes
+                found.path,
+                name=found.name,
+                cell_id=self.options.cell_id,
+                max_bytes=min(MAX_BYTES, self.settings.zip_max_bytes),
             )
         except BadWorkbookError as error:
             self.summary.failed.append(str(error))
@@ -162,7 +155,7 @@ class _Batch:
             self.summary.failed.append(f"{found.origin}: cannot be read: {error.strerror or error}")
             return
         if found.archive is not None and found.archive not in self.archives:
-            keep(self.store, found.archive, found.archive.name, checksum(found.archive))
+            keep(self.store, found.archive, as_text(found.archive.name), checksum(found.archive))
             self.archives.add(found.archive)
         keep(self.store, found.path, found.name, sha256)
         if found.archive is not None:

@@ -109,7 +109,12 @@ def simulate_tests(cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file:
         cycles: how many cycles it lives.
         seed: varies the cell and its noise.
         cycles_per_file: how many cycles an export holds at most.
+
+    Raises:
+        ValueError: there is to be no cycle.
     """
+    if cycles < 1 or cycles_per_file < 1:
+        raise ValueError(f"cannot simulate {cycles} cycles in files of {cycles_per_file}")
     noise = np.random.default_rng([seed, zlib.crc32(cell_id.encode())])
     build, pace = noise.normal(1.0, 0.01), noise.uniform(0.8, 1.2)
     exports: list[Export] = []

@@ -5,38 +5,31 @@ A ZIP from outside is not trusted: all of its members are judged before the firs
 
 from __future__ import annotations
 
-import lzma
 import os
 import re
 import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from battery.errors import BatteryError
+from producer.bounds import UNSOUND
 from producer.datasets import CALCE, dataset_url, download
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 WORKBOOKS: Final = frozenset({".xlsx", ".xls"})
+NAME_BYTES: Final = 200
+"""Most bytes of a workbook's name; file systems end at 255."""
+
 PUBLISHABLE: Final = WORKBOOKS | {".zip"}
 _URL: Final = re.compile(r"^https?://", re.IGNORECASE)
 _ENCRYPTED: Final = 0x1
-_UNSOUND: Final = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    NotImplementedError,
-)
-"""What zipfile raises over a damaged archive."""
 
 
 class BadSourceError(BatteryError):
@@ -83,6 +76,22 @@ def require_source(source: str) -> None:
         raise BadSourceError(f"{source} is neither a workbook (.xlsx, .xls) nor a ZIP nor a folder")
 
 
+def require_sources(sources: Sequence[str]) -> None:
+    """Refuse a command line none of whose sources can be one; a batch with some that can goes on without the others.
+
+    Raises:
+        BadSourceError: says of each what is wrong.
+    """
+    problems = []
+    for source in sources:
+        try:
+            require_source(source)
+        except BadSourceError as error:
+            problems.append(str(error))
+    if len(problems) == len(sources):
+        raise BadSourceError("; ".join(problems))
+
+
 def find_files(source: str, download_dir: Path) -> list[File]:
     """Find the workbooks and ZIPs that a source names.
 
@@ -100,11 +109,11 @@ def find_files(source: str, download_dir: Path) -> list[File]:
     if url is not None:
         path = download(url, download_dir)
     if not path.is_dir():
-        return [File(path, path.name)]
+        return [File(path, as_text(path.name))]
     found = in_folder(path)
     if not found:
         raise BadSourceError(f"the folder {path} holds no workbook (.xlsx, .xls) and no ZIP")
-    return [File(file, str(file.relative_to(path))) for file in found]
+    return [File(file, as_text(str(file.relative_to(path)))) for file in found]
 
 
 def workbooks_of(file: File, scratch: Path, zip_max_bytes: int) -> Iterator[Found]:
@@ -118,8 +127,8 @@ def workbooks_of(file: File, scratch: Path, zip_max_bytes: int) -> Iterator[Foun
     Raises:
         BadSourceError: the ZIP is broken or unsafe, or holds no workbook.
     """
-    if file.path.suffix.lower() in WORKBOOKS:
-        yield Found(file.path, file.path.name, file.origin)
+    if file.path.suffix.lower() in WORKBOOKS or (file.path.suffix.lower() != ".zip" and _is_workbook(file.path)):
+        yield Found(file.path, as_text(file.path.name), file.origin)
     else:
         yield from _in_zip(file, scratch, zip_max_bytes)
 
@@ -135,6 +144,23 @@ def in_folder(folder: Path) -> list[Path]:
     ]
 
 
+def as_text(name: str) -> str:
+    """A file's name as UTF-8 text that a store can hold: some are in other encodings, some very long."""
+    whole = os.fsencode(name).decode("utf-8", "replace")
+    if len(whole.encode()) <= NAME_BYTES:
+        return whole
+    suffix = PurePosixPath(whole).suffix[:8]
+    return whole.encode()[: NAME_BYTES - len(suffix.encode())].decode("utf-8", "ignore") + suffix
+
+
+def _is_workbook(path: Path) -> bool:
+    """What a file without a telling name is: a server may call it anything."""
+    if not zipfile.is_zipfile(path):
+        return True  # an .xls, or something that its reader will name
+    with zipfile.ZipFile(path) as archive:
+        return "[Content_Types].xml" in archive.namelist()
+
+
 def _in_zip(file: File, scratch: Path, zip_max_bytes: int) -> Iterator[Found]:
     path = file.path
     try:
@@ -145,8 +171,8 @@ def _in_zip(file: File, scratch: Path, zip_max_bytes: int) -> Iterator[Found]:
                 unpacked = Path(tempfile.mkdtemp(dir=scratch)) / f"member-{number}{_inside(member).suffix}"
                 with archive.open(member) as packed, unpacked.open("wb") as target:
                     shutil.copyfileobj(packed, target)
-                yield Found(unpacked, name, f"{file.origin}!{member.filename}", path)
-    except _UNSOUND as error:
+                yield Found(unpacked, as_text(name), f"{file.origin}!{member.filename}", path)
+    except UNSOUND as error:
         raise BadSourceError(f"{path} is no sound ZIP ({error}); download or copy it again") from None
     except OSError as error:
         raise BadSourceError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -162,6 +188,8 @@ def _judged(path: Path, archive: zipfile.ZipFile, zip_max_bytes: int) -> list[zi
     workbooks = []
     for member in archive.infolist():
         inside = _inside(member)
+        if not member.orig_filename.isprintable():
+            raise BadSourceError(f"{path} is refused: its member {member.orig_filename!r} has a name that is no text")
         if inside.is_absolute() or ".." in inside.parts or re.match(r"^[A-Za-z]:", str(inside)):
             raise BadSourceError(f"{path} is refused: its member {member.orig_filename!r} points outside the archive")
         if stat.S_ISLNK(member.external_attr >> 16):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -19,7 +18,7 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
-from producer.bounds import TooLargeError, require_bounded
+from producer.bounds import MAX_BYTES, UNSOUND, TooLargeError, require_bounded
 from producer.cells import BadCellError, Cell, column_of
 
 if TYPE_CHECKING:
@@ -39,9 +38,6 @@ NEEDED: Final = (
 the counters that capacities are computed from."""
 
 _KNOWN: Final = frozenset(READING.names) - frozenset(CELL_COLUMNS)
-
-MAX_BYTES: Final = 8 * 1024**3
-"""What an .xlsx may unpack to, unless a caller says otherwise."""
 
 _ZIP: Final = b"PK\x03\x04"
 _OLE: Final = b"\xd0\xcf\x11\xe0"
@@ -144,54 +140,63 @@ def _sound(path: Path, name: str, max_bytes: int) -> Iterator[bytes]:
             raise BadWorkbookError(name, "the file is empty; export or copy it again")
         with path.open("rb") as file:
             start = file.read(8)
-        if start.startswith(_ZIP):
-            require_bounded(path, max_bytes)
+        if not start.startswith(_OLE) and zipfile.is_zipfile(path):
+            try:
+                require_bounded(path, max_bytes)
+            except UNSOUND as error:
+                raise CalamineError(str(error)) from None
         yield start
     except OSError as error:
         raise BadWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
     except TooLargeError as error:
         raise BadWorkbookError(name, str(error)) from None
-    except PasswordError:
-        raise BadWorkbookError(name, "is protected by a password; save it without one") from None
-    except (CalamineError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        if "Cannot find Workbook stream" in str(error):
+    except CalamineError as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, PasswordError) or "Cannot find Workbook stream" in said or "password required" in said:
             raise BadWorkbookError(name, "is protected by a password; save it without one") from None
         what = "is truncated or damaged" if start.startswith((_ZIP, _OLE)) else "is not a workbook"
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadWorkbookError(name, f"{what} ({reason}); export or copy it again") from None
+        raise BadWorkbookError(name, f"{what} ({said}); export or copy it again") from None
 
 
 def _by_name_or_content(path: Path, start: bytes) -> CalamineWorkbook:
     """Labs rename .xlsx to .xls and back; calamine believes the name of a path, but looks into a stream."""
-    try:
-        return CalamineWorkbook.from_path(str(path))
-    except PasswordError:
-        raise
-    except CalamineError:
-        if start.startswith(_ZIP) == (path.suffix.lower() != ".xls"):
+    suffix = path.suffix.lower()
+    if suffix in {".xlsx", ".xls"} and str(path).isprintable():  # it takes a path as text, and some have none
+        try:
+            return CalamineWorkbook.from_path(str(path))
+        except PasswordError:
             raise
-        with path.open("rb") as file:
-            return CalamineWorkbook.from_filelike(file)
+        except CalamineError:
+            if start.startswith(_ZIP) == (suffix == ".xlsx"):
+                raise
+    with path.open("rb") as file:
+        return CalamineWorkbook.from_filelike(file)
 
 
 def _channels(name: str, book: CalamineWorkbook) -> Iterator[tuple[str, Sequence[Sequence[Cell]]]]:
     """The sheets that hold readings, with their cells: by their name, or else by their header.
 
-    Charts and empty sheets beside them are passed over, unless there is nothing else.
+    Charts and empty sheets beside them are passed over, unless there is nothing else. A sheet that is named like a
+    channel and holds numbers without a header is no such thing: half of a test must not be missing.
+
+    Raises:
+        BadWorkbookError: there is no such sheet, or one has no header.
     """
     named = [sheet for sheet in book.sheet_names if _CHANNEL.match(sheet)]
-    found = 0
+    headless, found = [], 0
     for sheet in named or [sheet for sheet in book.sheet_names if not _NO_DATA.match(sheet)]:
         cells = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
         header = {str(cell).strip().lower() for cell in cells[0]} if cells else set()
         if {"data_point", "voltage(v)"} <= header if not named else header & _KNOWN:
             found += 1
             yield sheet, cells
-    if not found and named:
+        elif any(isinstance(cell, float) for row in cells for cell in row):
+            headless.append(sheet)
+    if named and (headless or not found):
         raise BadWorkbookError(
             name,
             f"has none of the columns of a channel in its first row; it needs {NEEDED[0]} and others",
-            sheet=named[0],
+            sheet=(headless or named)[0],
         )
     if not found:
         raise BadWorkbookError(

@@ -49,6 +49,12 @@ def test_a_bad_setting_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, nam
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("endpoint", ["my_minio:9000", "[::1]:9000", "minio"])
+def test_a_minio_endpoint_is_a_host_of_any_name(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("MINIO_ENDPOINT", endpoint)
+    assert load_settings().minio_endpoint == endpoint
+
+
 def test_an_env_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"BATTERY_TOPIC=\xff\xfe")
     with pytest.raises(BatteryError, match=r"\.env is not UTF-8"):

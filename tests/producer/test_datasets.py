@@ -147,6 +147,30 @@ def test_a_download_folder_that_cannot_be_one_is_named(server: Server, tmp_path:
         download(server.url, tmp_path / "file")
 
 
+def test_a_memory_that_was_being_written_when_the_machine_went_down_starts_the_download_over(
+    server: Server, tmp_path: Path
+) -> None:
+    server.break_after = 300_000
+    with pytest.raises(DownloadError):
+        download(server.url, tmp_path)
+    (memory,) = tmp_path.rglob("*.part.json")
+    memory.write_text('{"url": "ht')
+    server.break_after = None
+    assert download(server.url, tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("url", ["http://a..b/x.zip", f"http://{'a' * 64}.example/x.zip"])
+def test_a_host_that_cannot_be_one_is_one_line(tmp_path: Path, url: str) -> None:
+    with pytest.raises(DownloadError, match="cannot download") as caught:
+        download(url, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_of_a_url_is_cut_to_what_a_folder_holds(server: Server, tmp_path: Path) -> None:
+    path = download(server.url.replace("CS2%2035", "x" * 250), tmp_path)
+    assert path.name == "x" * 100 + ".zip"
+
+
 def test_the_data_sets_are_known_by_name_whatever_the_case() -> None:
     assert len(CALCE) == 13
     assert dataset_url("cs2_35") == "https://web.calce.umd.edu/batteries/data/CS2_35.zip"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import threading
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import Pipeline
@@ -16,8 +17,8 @@ from battery.errors import BatteryError
 from battery.message import decode
 from battery.topic import open_topic, read_to_end
 from producer.publish import Options, publish
+from producer.raw import checksum
 from producer.simulate import simulate_cell
-from producer.sources import BadSourceError
 from producer.watch import watch_folder
 
 if TYPE_CHECKING:
@@ -103,24 +104,55 @@ def test_a_bad_workbook_leaves_nothing_and_the_others_go(
     assert len(kept(settings)) == 1
 
 
-def test_a_file_that_cannot_be_read_does_not_stop_the_others(
-    settings: Settings, workbooks: list[Path], tmp_path: Path
+def test_files_that_cannot_be_read_do_not_stop_the_others(
+    settings: Settings, workbooks: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "batch"
-    (folder / "x").mkdir(parents=True)
-    shutil.copy(workbooks[0], folder / "z.xlsx")
-    (folder / "a.xlsx").symlink_to("/proc/self/mem")
-    (folder / "b.zip").symlink_to("/proc/self/mem")
+    folder.mkdir()
+    for name in ("a.xlsx", "z.xlsx"):
+        shutil.copy(workbooks[0], folder / name)
+    (folder / "b.zip").write_bytes(b"PK\x03\x04 no more")
+    (folder / "c.xlsx").write_bytes(locked(workbooks[0]))
+
+    def failing(path: Path) -> str:
+        if path.name == "a.xlsx":
+            raise OSError(5, "Input/output error")
+        return checksum(path)
+
+    monkeypatch.setattr("producer.publish.checksum", failing)
     summary = publish(settings, [str(folder)], Options(cell_id="a/b" * 90))
-    assert (summary.workbooks, len(summary.failed)) == (1, 2)
+    io_error, broken_zip, password = summary.failed
+    assert io_error == "a.xlsx: cannot be read: Input/output error"
+    assert "b.zip is no sound ZIP" in broken_zip
+    assert "is protected by a password" in password
+    assert summary.workbooks == 1
     assert {delivery.cell_id for delivery in log(settings)} == {"a/b" * 90}
 
 
-def test_sources_that_are_none_are_told_of_before_a_broker_is_asked(tmp_path: Path) -> None:
-    from battery.broker import free_port  # noqa: PLC0415
+def locked(path: Path) -> bytes:
+    """An archive whose members say that they are encrypted."""
+    raw = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        at = raw.find(mark)
+        while at >= 0:
+            raw[at + place] |= 1
+            at = raw.find(mark, at + 1)
+    return bytes(raw)
 
-    with pytest.raises(BadSourceError, match="there is no nowhere"):
-        publish(Pipeline(tmp_path, free_port()).settings, ["nowhere"], Options())
+
+@pytest.mark.parametrize("name", [b"caf\xe9_8_17_10.xlsx", b"x" * 240 + b".xlsx", "Zelle ä.xlsx".encode()])
+def test_a_workbook_may_be_called_anything(
+    settings: Settings, workbooks: list[Path], tmp_path: Path, name: bytes
+) -> None:
+    folder = tmp_path / "batch"
+    folder.mkdir()
+    shutil.copy(workbooks[0], os.fsdecode(os.fsencode(folder) + b"/" + name))
+    summary = publish(settings, [str(folder)], Options())
+    assert (summary.failed, summary.workbooks) == ([], 1)
+    (delivery,) = log(settings)
+    assert delivery.source_file is not None
+    assert delivery.source_file.endswith(".xlsx")
+    assert len(kept(settings)) == 1
 
 
 def test_an_empty_inbox_is_watched_without_a_complaint(
@@ -134,6 +166,30 @@ def test_an_empty_inbox_is_watched_without_a_complaint(
     first = next(watch_folder(settings, folder, Options(), stop))
     stop.set()
     assert not any("no workbook" in line for line in first.failed)
+
+
+def test_a_file_that_arrives_while_the_folder_is_first_published_is_not_missed(
+    settings: Settings, workbooks: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    shutil.copy(workbooks[0], folder)
+
+    def slow(*arguments: Any) -> Any:
+        summary = publish(*arguments)
+        if not (folder / workbooks[1].name).exists():
+            shutil.copy(workbooks[1], folder)
+        return summary
+
+    monkeypatch.setattr("producer.watch.publish", slow)
+    stop = threading.Event()
+    watching = watch_folder(settings, folder, Options(), stop)
+    assert [next(watching).workbooks, next(watching).workbooks] == [1, 1]
+    stop.set()
+
+
+def test_a_file_that_is_gone_before_its_turn_is_one_refusal(settings: Settings, tmp_path: Path) -> None:
+    assert len(publish(settings, [str(tmp_path / "gone.xlsx")], Options()).failed) == 1
 
 
 @pytest.mark.parametrize("encoding", ["arrow", "json"])

@@ -84,6 +84,7 @@ UNSAFE: dict[str, tuple[str | zipfile.ZipInfo, str]] = {
     "drive": ("C:/a.xlsx", "points outside"),
     "backslash": ("..\\a.xlsx", "points outside"),
     "link": (linked(), "is a link"),
+    "no text": ("a\n.xlsx", "has a name that is no text"),
 }
 
 

@@ -12,6 +12,7 @@ import openpyxl
 import pytest
 import xlwt
 from openpyxl.chart import LineChart
+from openpyxl.styles import Font
 
 from battery.reading import READING
 from producer.bounds import TooLargeError, require_bounded
@@ -189,9 +190,9 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
-def damaged(path: Path, member: str, change: Callable[[bytes], bytes | None]) -> Path:
+def damaged(path: Path, member: str, change: Callable[[bytes], bytes | None], sound: Path | None = None) -> Path:
     """A sound archive around a damaged part, as a failing disk or export leaves it."""
-    with zipfile.ZipFile(good(path)) as archive:
+    with zipfile.ZipFile(sound or good(path)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     found = change(parts.pop(member))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -224,6 +225,22 @@ BAD = {
         "A.xlsx: is truncated or damaged",
     ),
     "stray cell": (lambda path: stray(path, "XFD1048576"), "16384 columns (see cell XFD1048576)"),
+    "stray cell in small letters": (
+        lambda path: damaged(stray(path, "XFD1048576"), SHEET, lambda xml: xml.replace(b"XFD", b"xfd"), path),
+        "16384 columns (see cell xfd1048576)",
+    ),
+    "a row beyond numbers": (
+        lambda path: damaged(path, SHEET, lambda xml: xml.replace(b'r="A1"', b'r="A' + b"9" * 5000 + b'"')),
+        'A.xlsx: has a cell where no sheet has one (r="A99',
+    ),
+    "a row far down": (
+        lambda path: damaged(path, SHEET, lambda xml: xml.replace(b'<row r="1"', b'<row r="99999999"')),
+        'A.xlsx: has a cell where no sheet has one (r="99999999',
+    ),
+    "a channel that goes on without a header": (
+        lambda path: good(path, **{"Channel_1-008_2": rows(3, first=4)}),
+        "A.xlsx, sheet Channel_1-008_2: has none of the columns of a channel",
+    ),
     "a day beyond calendars": (
         lambda path: changed(path, 2, 2, 1e12),
         "column Date_Time, row 3: 1000000000000.0 is no day",
@@ -282,8 +299,22 @@ def test_what_a_workbook_unpacks_to_is_limited(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())
     assert read_workbook(path, max_bytes=size).row_count == 3
-    with pytest.raises(BadWorkbookError, match=f"unpacks to {size} bytes, more than ZIP_MAX_BYTES={size - 1}"):
+    with pytest.raises(BadWorkbookError, match=f"unpacks to {size} bytes, more than the {size - 1} allowed"):
         read_workbook(path, max_bytes=size - 1)
+
+
+def test_formatted_empty_cells_do_not_count(tmp_path: Path) -> None:
+    book = openpyxl.load_workbook(stray_row(tmp_path / "A.xlsx"))
+    sheet = book["Channel_1-008"]
+    sheet["XFD1"].font = Font(bold=True)
+    sheet["A1048576"] = None
+    sheet["Z1048576"].font = Font(bold=True)
+    book.save(tmp_path / "A.xlsx")
+    assert read_workbook(tmp_path / "A.xlsx").row_count == 3
+
+
+def test_a_workbook_without_a_telling_name_is_known_by_its_content(tmp_path: Path) -> None:
+    assert read_workbook(good(tmp_path / "A.xlsx").rename(tmp_path / "12345")).row_count == 3
 
 
 def test_the_extent_of_a_sheet_is_found_wherever_it_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

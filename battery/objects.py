@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
@@ -128,18 +129,16 @@ class FolderStore:
 
 
 def _sync_folders(folder: Path, root: Path) -> None:
-    """Make new names last over a loss of power, up to the store's root; Windows does so by itself."""
-    if os.name == "nt":
-        return
-    while True:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if folder == root:
-            return
-        folder = folder.parent
+    """Make new names last over a loss of power, up to the store's root, where folders can be synchronised at all."""
+    with suppress(OSError):  # Windows and some network mounts refuse; the object is there
+        for place in (folder, *folder.parents):
+            descriptor = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if place == root:
+                return
 
 
 class S3Store:

@@ -84,6 +84,10 @@ RESET_SHARE: Final = 0.5
 """A counter that was reset starts anew near zero: below this share of what it stood at. One that falls by less has
 been corrected, or has lost digits on its way, and goes on from where it is."""
 
+STEP_RESET_SHARE: Final = 1 - 1e-5
+"""The same where a step has begun since the counter was last measured: that is when cyclers reset, and a test that is
+logged once a step may already be far on again. What counters lose in digits is less than 1e-5 of them."""
+
 GAP_SECONDS: Final = 3_600.0
 """A pause longer than this is a gap; charging at constant voltage logs nothing for up to 20 minutes."""
 
@@ -140,7 +144,7 @@ class Quality(IntFlag):
     GAP = 4
     """Readings are missing before this one: data points skipped, or more than an hour without any."""
     COUNTER_RESET = 8
-    """A capacity or energy counter fell to less than half within the test: the cycler started it anew."""
+    """A capacity or energy counter fell within the test and was started anew; see `RESET_SHARE`."""
     CLOCK_JUMP = 16
     """The wall clock moved more than a minute differently from the test clock since the row before."""
     CYCLE_BACKWARDS = 32

@@ -121,13 +121,16 @@ def open_topic(settings: Settings, *, create: bool = False) -> Topic:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another client was faster
                     raise
         return _describe(admin, name)
-    except KafkaException as error:
+    except (KafkaException, TimeoutError) as error:
+        silent = NoBrokerError(
+            f"no broker answers at KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}; "
+            "start one with `battery broker`, or name yours"
+        )
+        if isinstance(error, TimeoutError):
+            raise silent from None
         fault = error.args[0]
         if fault.code() in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}:  # noqa: SLF001
-            raise NoBrokerError(
-                f"no broker answers at KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}; "
-                "start one with `battery broker`, or name yours"
-            ) from None
+            raise silent from None
         raise BatteryError(f"topic {name} at {settings.kafka_bootstrap_servers}: {fault.str()}") from None
 
 

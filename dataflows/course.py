@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from battery.reading import COUNTER_NOISE, COUNTERS, GAP_SECONDS, RESET_SHARE, Quality, Reason
+from battery.reading import COUNTER_NOISE, COUNTERS, GAP_SECONDS, RESET_SHARE, STEP_RESET_SHARE, Quality, Reason
 from dataflows.spikes import TEMPERATURE, VOLTAGE, spikes
 from dataflows.state import RECENT, Sample, Tail
 from dataflows.validate import ACCEPTED, REASONS
@@ -116,8 +116,9 @@ def follow(tail: Tail | None, run: Run) -> Course:
     gap = (run.test_time - previous_time > GAP_SECONDS) | (
         np.diff(run.data_point, prepend=tail.data_point if tail else 0) > 1
     )
-    gained, counted, reset, fell = _gains(tail, run)
     position = _positions(tail, run)
+    begun = np.cumsum(position == 0)
+    gained, counted, reset, fell = _gains(tail, run, begun)
     peak = np.maximum(np.maximum.accumulate(np.abs(run.current)), tail.peak_current if tail else 0.0)
     voltage_spike, temperature_spike = _spikes(tail, run, position, peak)
     back = np.diff(run.cycle_index, prepend=tail.cycle_index if tail else run.cycle_index[0]) < 0
@@ -134,7 +135,7 @@ def follow(tail: Tail | None, run: Run) -> Course:
     ):
         quality[where] |= flag
     pulsed = np.logical_or.accumulate(run.resistance > 0) | (tail is not None and tail.pulsed)
-    new_tail = _new_tail(tail, run, position, float(peak[-1]), pulsed=bool(pulsed[-1]))
+    new_tail = _new_tail(tail, run, position, begun, float(peak[-1]), pulsed=bool(pulsed[-1]))
     return Course(quality, gained, counted, (run.resistance == 0) & ~pulsed, new_tail)
 
 
@@ -174,8 +175,13 @@ def _spikes(tail: Tail | None, run: Run, position: Integers, peak: Floats) -> tu
     return voltage_spike, spikes(time, temperature, current, peaks, places, TEMPERATURE)[before:]
 
 
-def _gains(tail: Tail | None, run: Run) -> tuple[Integers, Flags, Flags, Flags]:
+def _gains(tail: Tail | None, run: Run, begun: Integers) -> tuple[Integers, Flags, Flags, Flags]:
     """Differences of the counters, never their maxima: they accumulate over a test, and a reset starts from zero.
+
+    Args:
+        tail: what came before.
+        run: the readings.
+        begun: how many steps have begun within the run up to each reading, shape (n,).
 
     Returns:
         The gains and where there are any, as in `Course`; where a counter was reset; where one fell otherwise.
@@ -190,8 +196,10 @@ def _gains(tail: Tail | None, run: Run) -> tuple[Integers, Flags, Flags, Flags]:
             continue
         measured = values[known]
         before = _shifted(measured, _baseline(tail, index, float(measured[0]), float(run.test_time[known[0]])))
+        crossed = np.diff(begun[known], prepend=0) > 0
+        crossed[0] |= tail is not None and tail.crossed[index]
         lower = measured < before - COUNTER_NOISE
-        anew = lower & (np.abs(measured) < RESET_SHARE * before)
+        anew = lower & (np.abs(measured) < np.where(crossed, STEP_RESET_SHARE, RESET_SHARE) * before)
         before[anew] = 0.0
         # Rounded before subtracting: the sum of all gains is then the difference of the ends, to the last bit.
         gained[index, known] = np.rint(measured * PICO).astype(np.int64) - np.rint(before * PICO).astype(np.int64)
@@ -218,7 +226,9 @@ def _clock_jumps(tail: Tail | None, run: Run, previous_time: Floats) -> Flags:
     return jumped
 
 
-def _new_tail(tail: Tail | None, run: Run, position: Integers, peak_current: float, *, pulsed: bool) -> Tail:
+def _new_tail(
+    tail: Tail | None, run: Run, position: Integers, begun: Integers, peak_current: float, *, pulsed: bool
+) -> Tail:
     count = len(run.data_point)
     keep = min(int(position[-1]) + 1, RECENT)
     samples = [
@@ -232,11 +242,13 @@ def _new_tail(tail: Tail | None, run: Run, position: Integers, peak_current: flo
     ]
     if tail is not None and len(samples) < keep:
         samples = [*tail.recent[len(samples) - keep :], *samples]
-    counters = []
+    counters, crossed = [], []
     for index, values in enumerate(run.counters):
         known = np.flatnonzero(~np.isnan(values))
         before = tail.counters[index] if tail else None
         counters.append(float(values[known[-1]]) if len(known) else before)
+        since = begun[-1] - (begun[known[-1]] if len(known) else 0)
+        crossed.append(bool(since > 0 or (len(known) == 0 and tail is not None and tail.crossed[index])))
     clock = int(run.date_time[-1])
     return Tail(
         data_point=int(run.data_point[-1]),
@@ -246,6 +258,7 @@ def _new_tail(tail: Tail | None, run: Run, position: Integers, peak_current: flo
         step_index=int(run.step_index[-1]),
         cycle_index=int(run.cycle_index[-1]),
         counters=(counters[0], counters[1], counters[2], counters[3]),
+        crossed=(crossed[0], crossed[1], crossed[2], crossed[3]),
         peak_current=peak_current,
         pulsed=pulsed,
         recent=tuple(samples),

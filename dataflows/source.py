@@ -7,6 +7,7 @@ where it stands so that ordinary lag tools work.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -64,7 +65,9 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         self._stopping = stopping
         self._find_topic = find_topic
         self._next = start
+        self._landed = landed
         self._due = None if start is not None else landed + 1
+        self._held: list[Message] = []
         self._committable = start
         self._doubtful = False
         self._has_read = False
@@ -81,21 +84,14 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
             BatteryError: messages that never landed are gone, the topic is another log now, or the broker failed
                 for good.
         """
-        if self._stopping() or (self._until_end and self._ended):
+        if self._stopping() or (self._until_end and self._ended and not self._held):
             raise StopIteration
-        messages: list[Message] = []
-        for received in self._consumer.consume(POLL_MESSAGES, timeout=0 if self._idle else BUSY_POLL_SECONDS):
-            fault = received.error()
-            if fault is None:
-                messages.append(message_of(self._topic.topic_id, received))
-                self._ended = False
-            else:
-                self._judge(fault)
-        self._idle = not messages
-        if not messages:
+        if not self._held:
+            self._held = self._poll()
+        self._idle = not (self._held and self._is_same_log())
+        if self._idle:
             return []
-        if self._doubtful:
-            self._require_same_log()
+        messages, self._held = self._held, []
         if self._due is not None:
             self._require_unbroken(messages[0].offset, self._due)
             self._due = None
@@ -105,7 +101,9 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
 
     def next_awake(self) -> datetime | None:
         """Rest a moment when nothing came."""
-        return datetime.now(UTC) + IDLE if self._idle and not (self._until_end and self._ended) else None
+        return (
+            datetime.now(UTC) + IDLE if self._idle and (self._held or not (self._until_end and self._ended)) else None
+        )
 
     def snapshot(self) -> Position:
         """Where to continue; tells the consumer group what the epoch before this one has committed for certain.
@@ -129,6 +127,27 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         if self._next is not None:
             self._report(self._next)
         self._consumer.close()
+
+    def _poll(self) -> list[Message]:
+        messages: list[Message] = []
+        for received in self._consumer.consume(POLL_MESSAGES, timeout=0 if self._idle else BUSY_POLL_SECONDS):
+            fault = received.error()
+            if fault is None:
+                messages.append(message_of(self._topic.topic_id, received))
+                self._ended = False
+            else:
+                self._judge(fault, received.offset())
+        return messages
+
+    def _is_same_log(self) -> bool:
+        """Ask, where there is doubt; without an answer what was polled is held until there is one."""
+        if self._doubtful:
+            try:
+                self._require_same_log()
+            except NoBrokerError as error:
+                _log.warning("holding messages until the broker says what log they are from", error=str(error))
+                return False
+        return True
 
     def _assign(self, offset: int | None) -> None:
         start = OFFSET_BEGINNING if offset is None else offset
@@ -165,17 +184,21 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
             )
         _log.warning("going on without messages that never landed", lost=place)
 
-    def _judge(self, fault: KafkaError) -> None:
+    def _judge(self, fault: KafkaError, offset: int | None) -> None:
         if fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._ended = True
+            if self._due is not None and offset is not None and self._is_same_log():
+                self._require_unbroken(offset, self._due)  # the log may have ended before anything was read
         elif fault.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            self._require_same_log()
-            self._lose(f"offset {self._next} is")
+            # The position is gone. Whether anything is lost depends on what had landed, and on the log being the same.
+            self._doubtful = True
+            self._due = self._landed + 1 if self._next is None else max(self._next, self._landed + 1)
             self._assign(None)
         elif fault.code() in TRANSIENT or fault.retriable():
             _log.warning("the broker does not answer, waiting for it", partition=self._partition, error=fault.str())
         else:
-            self._require_same_log()
+            with suppress(NoBrokerError):
+                self._require_same_log()
             raise BatteryError(f"topic {self._topic.name}, partition {self._partition}: {fault.str()}")
 
     def _report(self, offset: int) -> None:

@@ -30,7 +30,8 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a test stands: its last accepted reading, and the last few of the step that it is in.
 
     `date_time` is in microseconds of the cycler's clock; `counters` are the last measured ones, in the order of
-    `battery.reading.COUNTERS`, in Ah and Wh; `peak_current` is the largest magnitude of the test's current in A;
+    `battery.reading.COUNTERS`, in Ah and Wh; `crossed` tells for each
+    whether a step has begun since; `peak_current` is the largest magnitude of the test's current in A;
     `pulsed` tells that the test has measured a resistance.
     """
 
@@ -41,6 +42,7 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     step_index: int
     cycle_index: int
     counters: tuple[float | None, float | None, float | None, float | None]
+    crossed: tuple[bool, bool, bool, bool]
     peak_current: float
     pulsed: bool
     recent: tuple[Sample, ...]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from battery.reading import COUNTER_NOISE, COUNTERS, GAP_SECONDS, RESET_SHARE
+from battery.reading import COUNTER_NOISE, COUNTERS, GAP_SECONDS, RESET_SHARE, STEP_RESET_SHARE
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,15 +22,35 @@ def _gain(index: int) -> str:
     now, before = f'"{COUNTERS[index]}"', f"before_{index}"
     since = (
         f'case when {before} is null then if("test_time(s)" <= {GAP_SECONDS}, 0, {now}) '
-        f"when {now} < {before} - {COUNTER_NOISE} and abs({now}) < {RESET_SHARE} * {before} then 0 else {before} end"
+        f"when {now} < {before} - {COUNTER_NOISE} and abs({now}) < {before} * "
+        f"if(begun > begun_{index}, {STEP_RESET_SHARE!r}, {RESET_SHARE!r}) then 0 else {before} end"
     )
     return f"{_whole(now, '1e12')} - {_whole(since, '1e12')}"
 
 
 _GAINED: Final = f"""
-    followed as (
-        select *, {", ".join(f'lag("{name}" ignore nulls) over test as before_{n}' for n, name in enumerate(COUNTERS))}
+    stepped as (
+        select *, coalesce(
+            step_index <> lag(step_index) over test or cycle_index <> lag(cycle_index) over test
+            or "step_time(s)" < lag("step_time(s)") over test, false
+        ) as begins
         from battery_ts_cleaned
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    numbered as (
+        select *, count(*) filter (begins) over test as begun
+        from stepped
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    followed as (
+        select *,
+            {", ".join(f'lag("{name}" ignore nulls) over test as before_{n}' for n, name in enumerate(COUNTERS))},
+            {
+    ", ".join(
+        f'lag(if("{name}" is null, null, begun) ignore nulls) over test as begun_{n}' for n, name in enumerate(COUNTERS)
+    )
+}
+        from numbered
         window test as (partition by cell_id, test_id order by data_point)
     ),
     gained as (

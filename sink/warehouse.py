@@ -134,15 +134,16 @@ class MotherDuck:
         with self._attaching:
             if self._connection is None:
                 self._connection = self._attach(purpose, create=not read_only)
-            cursor = self._connection.cursor()
+            connection = self._connection
         try:
-            cursor.execute(f'use "{self._database}"')
-            yield cursor
+            with connection.cursor() as cursor:
+                cursor.execute(f'use "{self._database}"')
+                yield cursor
         except duckdb.Error:
-            self._connection = None
+            with self._attaching:
+                if self._connection is connection:
+                    self._connection = None
             raise
-        finally:
-            cursor.close()
 
     def _attach(self, purpose: str, *, create: bool) -> duckdb.DuckDBPyConnection:
         from duckdb_extensions import import_extension  # noqa: PLC0415  # only those who use MotherDuck pay for it

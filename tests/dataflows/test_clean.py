@@ -169,6 +169,29 @@ def test_a_counter_that_lost_its_last_digit_is_no_reset() -> None:
     assert cycle["charge_capacity_pah"] == 51_500_000_000_000
 
 
+def test_a_counter_that_each_cycle_starts_anew_may_be_far_on_again_when_it_is_next_logged() -> None:
+    charge = [1.1, 1.095, 1.0901]
+    rows = [reading(k + 1, cycle_index=k + 1, **{"charge_capacity(ah)": c}) for k, c in enumerate(charge)]
+    for calls in ([rows], [[row] for row in rows]):
+        state, gained = CellState(), []
+        for offset, call in enumerate(calls):
+            result = cleaned(call, state=state, offset=offset)
+            state = result.state
+            gained += [c["charge_capacity_pah"] for c in result.cycles.to_pylist() if c["reading_count"]]
+        assert gained == [round(c * 1e12) for c in charge]
+
+
+def test_a_counter_that_was_not_logged_when_its_step_began_is_known_to_have_crossed_it() -> None:
+    rows = [
+        reading(1, **{"charge_capacity(ah)": 1.1}),
+        reading(2, step_index=2, **{"charge_capacity(ah)": None}),
+        reading(3, step_index=2, **{"charge_capacity(ah)": 1.0}),
+    ]
+    first = cleaned(rows[:2])
+    (cycle,) = cleaned(rows[2:], state=first.state, offset=1).cycles.to_pylist()
+    assert cycle["charge_capacity_pah"] == 10**12
+
+
 def test_a_counter_that_runs_below_zero_is_no_reset() -> None:
     rows = [reading(k + 1, **{"discharge_capacity(ah)": -0.25 * k}) for k in range(5)]
     result = cleaned(rows)

@@ -34,7 +34,7 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     point, charge, cycle, step = 0, 0.0, 1, 1
     for _ in range(draw(st.integers(1, 40))):
         point += draw(st.sampled_from([1, 1, 1, 1, 1, 1, 0, -2, 3]))
-        charge = draw(st.sampled_from([charge, charge + 0.01, charge + 1 / 3, 0.0]))
+        charge = draw(st.sampled_from([charge, charge + 0.01, charge + 1 / 3, charge * 0.9, 0.0]))
         cycle += draw(st.sampled_from([0, 0, 0, 0, 1, -1]))
         step = draw(st.sampled_from([step, step, step, 2, 7]))
         row = reading(

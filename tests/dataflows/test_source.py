@@ -106,8 +106,24 @@ def offsets(batches: list[Any]) -> list[int]:
 
 
 def test_an_offset_that_expired_behind_the_worker_is_refused_with_the_choices(reader: Any) -> None:
-    with pytest.raises(BatteryError, match=r"partition 0: offset 7 is gone .* --again.*ACCEPT_LOST_OFFSETS=true"):
-        reader(Scripted([[gone()]]), start=7).next_batch()
+    reading = reader(Scripted([[gone()], [Received(100)]]), start=7, landed=6)
+    assert reading.next_batch() == []
+    with pytest.raises(BatteryError, match=r"offsets 7 to 99 are gone .* --again.*ACCEPT_LOST_OFFSETS=true"):
+        reading.next_batch()
+
+
+def test_an_offset_that_expired_after_its_message_had_landed_is_no_loss(reader: Any) -> None:
+    consumer = Scripted([[gone()], [Received(95)]])
+    reading = reader(consumer, start=90, landed=100)
+    assert reading.next_batch() == []
+    assert consumer.assigned == [90, OFFSET_BEGINNING]
+    assert offsets(reading.next_batch()) == [95]
+
+
+def test_a_log_that_expired_to_its_end_is_a_loss_too(reader: Any) -> None:
+    ended = Received(200, KafkaError(KafkaError._PARTITION_EOF))  # noqa: SLF001
+    with pytest.raises(BatteryError, match="offsets 51 to 199 are gone"):
+        reader(Scripted([[ended]]), landed=50).next_batch()
 
 
 def test_messages_that_expired_before_they_landed_are_missed_without_a_recovery_store_too(reader: Any) -> None:
@@ -121,7 +137,7 @@ def test_a_log_that_reaches_back_to_what_landed_is_read(reader: Any) -> None:
 
 def test_a_loss_that_was_accepted_is_passed_over_from_the_oldest_message_on(reader: Any) -> None:
     consumer = Scripted([[gone()], [Received(100)]])
-    reading = reader(consumer, start=7, accept_lost_offsets=True)
+    reading = reader(consumer, start=7, landed=6, accept_lost_offsets=True)
     assert reading.next_batch() == []
     assert consumer.assigned == [7, OFFSET_BEGINNING]
     assert offsets(reading.next_batch()) == [100]
@@ -139,6 +155,23 @@ def test_what_comes_after_the_connection_broke_is_handed_on_only_if_the_log_is_t
     assert offsets(reading.next_batch() + reading.next_batch()) == [0, 1]
     with pytest.raises(BatteryError, match="deleted and created again"):
         reading.next_batch()
+
+
+def test_messages_are_held_while_nobody_can_say_what_log_they_are_from(reader: Any) -> None:
+    answers: list[Topic | None] = [None, LOG]
+
+    def now() -> Topic:
+        answer = answers.pop(0)
+        if answer is None:
+            raise NoBrokerError("no broker answers")
+        return answer
+
+    consumer = Scripted([[Received(0)]], breaks_before={0})
+    reading = reader(consumer, now=now, stream_until_end=True)
+    assert reading.next_batch() == []
+    assert reading.next_awake() is not None
+    assert offsets(reading.next_batch()) == [0]
+    assert consumer.polled == 1
 
 
 def test_an_epoch_read_from_another_log_does_not_close(reader: Any) -> None:

@@ -54,8 +54,8 @@ class Steps:
         )
         found = duckdb.from_arrow(rows).query(
             "rows",
-            f"select suspected and {came_back} from rows window in_step as (partition by step order by row) "  # noqa: S608
-            "order by row",
+            f"select suspected and {came_back} from rows window in_step as (partition by step order by row), "  # noqa: S608
+            "soon as (partition by step order by row rows between 1 following and 3 following) order by row",
         )
         return np.array([dropped for (dropped,) in found.fetchall()])
 

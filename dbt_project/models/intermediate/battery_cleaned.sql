@@ -12,18 +12,44 @@ numeric_readings as (
         and {{ within_instrument_range('voltage(v)') }}
 ),
 
+stepped as (
+    -- A step may be repeated within a cycle: each time it begins anew.
+    select
+        *,
+        coalesce(
+            step_index <> lag(step_index) over in_test
+            or cycle_index <> lag(cycle_index) over in_test
+            or "step_time(s)" < lag("step_time(s)") over in_test,
+            false
+        ) as step_begins
+    from numeric_readings
+    window in_test as (partition by cell_id, test_id order by data_point)
+),
+
+numbered as (
+    select
+        *,
+        count_if(step_begins) over (partition by cell_id, test_id order by data_point) as step_number
+    from stepped
+),
+
 judged as (
     select
         *,
         {{ came_back('voltage(v)') }} as voltage_came_back,
         {{ came_back('temperature(c)') }} as temperature_came_back
-    from numeric_readings
-    window in_step as (partition by cell_id, test_id, cycle_index, step_index order by data_point)
+    from numbered
+    window
+        in_step as (partition by cell_id, test_id, step_number order by data_point),
+        soon as (
+            partition by cell_id, test_id, step_number order by data_point
+            rows between 1 following and 3 following
+        )
 ),
 
 final as (
     select
-        * exclude (voltage_came_back, temperature_came_back)
+        * exclude (step_begins, step_number, voltage_came_back, temperature_came_back)
         replace (
             case
                 when not ({{ has_flag('temperature_spike') }} and temperature_came_back) then "temperature(c)"

@@ -69,6 +69,7 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         self._due = None if start is not None else landed + 1
         self._held: list[Message] = []
         self._committable = start
+        self._expired = False
         self._doubtful = False
         self._has_read = False
         self._idle = False
@@ -84,7 +85,7 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
             BatteryError: messages that never landed are gone, the topic is another log now, or the broker failed
                 for good.
         """
-        if self._stopping() or (self._until_end and self._ended and not self._held):
+        if self._stopping() or self._is_done():
             raise StopIteration
         if not self._held:
             self._held = self._poll()
@@ -101,9 +102,7 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
 
     def next_awake(self) -> datetime | None:
         """Rest a moment when nothing came."""
-        return (
-            datetime.now(UTC) + IDLE if self._idle and (self._held or not (self._until_end and self._ended)) else None
-        )
+        return datetime.now(UTC) + IDLE if self._idle and not self._is_done() else None
 
     def snapshot(self) -> Position:
         """Where to continue; tells the consumer group what the epoch before this one has committed for certain.
@@ -128,15 +127,29 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
             self._report(self._next)
         self._consumer.close()
 
+    def _is_done(self) -> bool:
+        return self._until_end and self._ended and not self._held
+
     def _poll(self) -> list[Message]:
+        if self._expired:
+            # Whether anything is lost depends on what had landed, and on the log being the same.
+            self._expired, self._doubtful = False, True
+            self._due = max(self._next or 0, self._landed + 1)
+            self._assign(None)
         messages: list[Message] = []
+        end = None
         for received in self._consumer.consume(POLL_MESSAGES, timeout=0 if self._idle else BUSY_POLL_SECONDS):
             fault = received.error()
             if fault is None:
                 messages.append(message_of(self._topic.topic_id, received))
                 self._ended = False
+            elif fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                self._ended, end = True, received.offset()
             else:
-                self._judge(fault, received.offset())
+                self._judge(fault)
+        if not messages and end is not None and self._due is not None and self._is_same_log():
+            self._require_unbroken(end, self._due)  # the log ended before anything was read of it
+            self._due = max(end, self._due)
         return messages
 
     def _is_same_log(self) -> bool:
@@ -184,16 +197,9 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
             )
         _log.warning("going on without messages that never landed", lost=place)
 
-    def _judge(self, fault: KafkaError, offset: int | None) -> None:
-        if fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-            self._ended = True
-            if self._due is not None and offset is not None and self._is_same_log():
-                self._require_unbroken(offset, self._due)  # the log may have ended before anything was read
-        elif fault.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            # The position is gone. Whether anything is lost depends on what had landed, and on the log being the same.
-            self._doubtful = True
-            self._due = self._landed + 1 if self._next is None else max(self._next, self._landed + 1)
-            self._assign(None)
+    def _judge(self, fault: KafkaError) -> None:
+        if fault.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+            self._expired = True
         elif fault.code() in TRANSIENT or fault.retriable():
             _log.warning("the broker does not answer, waiting for it", partition=self._partition, error=fault.str())
         else:

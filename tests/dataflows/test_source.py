@@ -106,8 +106,8 @@ def offsets(batches: list[Any]) -> list[int]:
 
 
 def test_an_offset_that_expired_behind_the_worker_is_refused_with_the_choices(reader: Any) -> None:
-    reading = reader(Scripted([[gone()], [Received(100)]]), start=7, landed=6)
-    assert reading.next_batch() == []
+    reading = reader(Scripted([[Received(6), gone()], [Received(100)]]), start=6, landed=5)
+    assert offsets(reading.next_batch()) == [6]
     with pytest.raises(BatteryError, match=r"offsets 7 to 99 are gone .* --again.*ACCEPT_LOST_OFFSETS=true"):
         reading.next_batch()
 
@@ -116,8 +116,14 @@ def test_an_offset_that_expired_after_its_message_had_landed_is_no_loss(reader: 
     consumer = Scripted([[gone()], [Received(95)]])
     reading = reader(consumer, start=90, landed=100)
     assert reading.next_batch() == []
-    assert consumer.assigned == [90, OFFSET_BEGINNING]
     assert offsets(reading.next_batch()) == [95]
+    assert consumer.assigned == [90, OFFSET_BEGINNING]
+
+
+def test_the_end_of_a_log_that_is_read_whole_is_no_loss(reader: Any) -> None:
+    ended = Received(25, KafkaError(KafkaError._PARTITION_EOF))  # noqa: SLF001
+    polled = [[Received(offset) for offset in range(25)] + [ended]]
+    assert len(offsets(reader(Scripted(polled), landed=9).next_batch())) == 25
 
 
 def test_a_log_that_expired_to_its_end_is_a_loss_too(reader: Any) -> None:
@@ -139,8 +145,8 @@ def test_a_loss_that_was_accepted_is_passed_over_from_the_oldest_message_on(read
     consumer = Scripted([[gone()], [Received(100)]])
     reading = reader(consumer, start=7, landed=6, accept_lost_offsets=True)
     assert reading.next_batch() == []
-    assert consumer.assigned == [7, OFFSET_BEGINNING]
     assert offsets(reading.next_batch()) == [100]
+    assert consumer.assigned == [7, OFFSET_BEGINNING]
     assert offsets(reader(Scripted([[Received(100)]]), landed=50, accept_lost_offsets=True).next_batch()) == [100]
 
 

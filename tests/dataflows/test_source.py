@@ -172,12 +172,29 @@ def test_messages_are_held_while_nobody_can_say_what_log_they_are_from(reader: A
             raise NoBrokerError("no broker answers")
         return answer
 
-    consumer = Scripted([[Received(0)]], breaks_before={0})
+    ended = Received(1, KafkaError(KafkaError._PARTITION_EOF))  # noqa: SLF001
+    consumer = Scripted([[Received(0), ended]], breaks_before={0})
     reading = reader(consumer, now=now, stream_until_end=True)
     assert reading.next_batch() == []
     assert reading.next_awake() is not None
     assert offsets(reading.next_batch()) == [0]
     assert consumer.polled == 1
+
+
+def test_an_offset_that_is_gone_since_the_log_is_another_says_so(reader: Any) -> None:
+    reading = reader(
+        Scripted([[gone()], [Received(100)]]), start=7, landed=6, now=lambda: Topic(LOG.name, "another-log", (0,))
+    )
+    assert reading.next_batch() == []
+    with pytest.raises(BatteryError, match="it is another log now"):
+        reading.next_batch()
+
+
+@pytest.mark.parametrize(("topic_id", "said"), [("another-log", "it is another log now"), (TOPIC_ID, "partition 0: ")])
+def test_a_broker_that_refuses_for_good_ends_the_worker_with_the_reason(reader: Any, topic_id: str, said: str) -> None:
+    refused = Received(fault=KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    with pytest.raises(BatteryError, match=said):
+        reader(Scripted([[refused]]), now=lambda: Topic(LOG.name, topic_id, (0,))).next_batch()
 
 
 def test_an_epoch_read_from_another_log_does_not_close(reader: Any) -> None:

@@ -188,6 +188,15 @@ def test_a_file_that_arrives_while_the_folder_is_first_published_is_not_missed(
     stop.set()
 
 
+def test_a_member_of_a_zip_may_have_a_longer_name_than_any_file(
+    settings: Settings, workbooks: list[Path], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(workbooks[0], "x" * 300 + ".xlsx")
+    assert publish(settings, [str(tmp_path / "set.zip")], Options()).failed == []
+    assert {delivery.source_file for delivery in log(settings)} == {"x" * 195 + ".xlsx"}
+
+
 def test_a_file_that_is_gone_before_its_turn_is_one_refusal(settings: Settings, tmp_path: Path) -> None:
     assert len(publish(settings, [str(tmp_path / "gone.xlsx")], Options()).failed) == 1
 

@@ -34,7 +34,8 @@ PAYLOAD_CHARS: Final = 64 * 1024
 class Fault:
     """`row_count` rows from `row` on that could not be taken as readings.
 
-    `payload` is what stood there, as text, as far as it can be shown.
+    `payload` is what stood there, as text, as far as it can be shown; `source_file` is the row's own, where it may
+    differ from the message's.
     """
 
     row: int
@@ -42,6 +43,7 @@ class Fault:
     detail: str
     payload: str | None
     row_count: int = 1
+    source_file: str | None = None
 
 
 class UndecodableError(Exception):

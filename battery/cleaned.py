@@ -89,13 +89,14 @@ class Span:
 class Cleaned(Generic[StateT_co]):
     """What some messages of one cell became.
 
-    `landed` has the columns of `LANDED`, `quarantined` those of `QUARANTINED`, `windows` and `cycles` those of
-    `WINDOW_PART` and `CYCLE_PART`; `state` is the cell's after the last message.
+    `landed` has the columns of `LANDED`, `quarantined` those of `QUARANTINED`, `retried` those of `RETRIED`, `windows`
+    and `cycles` those of `WINDOW_PART` and `CYCLE_PART`; `state` is the cell's after the last message.
     """
 
     cell_id: str
     landed: pa.RecordBatch
     quarantined: pa.RecordBatch
+    retried: pa.RecordBatch
     windows: pa.RecordBatch
     cycles: pa.RecordBatch
     spans: tuple[Span, ...]

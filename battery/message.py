@@ -27,7 +27,7 @@ from battery.body import (
 from battery.reading import ARROW, JSON, SCHEMA_VERSION, Range, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from battery.topic import Message
 
@@ -35,14 +35,47 @@ STAMPS_MS: Final = Range(-1, 7_258_118_400_000)
 """Time stamps that a message may carry, in ms since 1970 UTC: -1 where the broker keeps none, then up to the year
 2200. A gateway that counts in micro- or nanoseconds is far beyond."""
 
+RETRY_OF: Final = "retry-of"
+"""Header of a message that publishes a quarantined row again: the `Place` that it had first."""
+
 _WRITE: Final = pa.ipc.IpcWriteOptions(compression="zstd")
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a row stands in the logs; as text `topic_id:partition:offset:row`."""
+
+    topic_id: str
+    partition: int
+    offset: int
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.topic_id}:{self.partition}:{self.offset}:{self.row}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Place | None:
+        """Read what `str` wrote; None when it is no place."""
+        topic_id, *numbers = text.split(":")
+        if not topic_id or len(numbers) != len(_PLACE_BITS):
+            return None
+        if not all(number.isascii() and number.isdigit() for number in numbers):
+            return None
+        if not all(int(number) < 1 << bits for number, bits in zip(numbers, _PLACE_BITS, strict=True)):
+            return None
+        return cls(topic_id, *map(int, numbers))
+
+
+_PLACE_BITS: Final = (31, 63, 31)
+"""What partition, offset and row may be as large as."""
 
 
 @dataclass(frozen=True)
 class Delivery:
     """One decoded message of one cell; `cell_id` is its key, empty when it had none.
 
-    `timestamp_ms` is the broker's time stamp, in ms since 1970 UTC.
+    `timestamp_ms` is the broker's time stamp, in ms since 1970 UTC; `retry_of` is the place of the quarantined row
+    that it publishes again, if it does.
     """
 
     cell_id: str
@@ -52,13 +85,26 @@ class Delivery:
     timestamp_ms: int
     source_file: str | None
     body: Body
+    retry_of: Place | None = None
 
 
-def headers(content_type: str, source_file: str | None) -> list[tuple[str, str | bytes | None]]:
+def by_cell(deliveries: Iterable[Delivery]) -> Iterable[tuple[str, list[Delivery]]]:
+    """Gather messages by cell, in log order."""
+    cells: dict[str, list[Delivery]] = {}
+    for delivery in deliveries:
+        cells.setdefault(delivery.cell_id, []).append(delivery)
+    return cells.items()
+
+
+def headers(
+    content_type: str, source_file: str | None, retry_of: Place | None = None
+) -> list[tuple[str, str | bytes | None]]:
     """The headers of a message in the given encoding."""
     found: list[tuple[str, str | bytes | None]] = [("content-type", content_type), ("schema-version", SCHEMA_VERSION)]
     if source_file is not None:
         found.append(("source-file", source_file))
+    if retry_of is not None:
+        found.append((RETRY_OF, str(retry_of)))
     return found
 
 
@@ -110,6 +156,7 @@ def decode(message: Message) -> Delivery:
         message.timestamp_ms,
         _text(named.get("source-file")),
         body,
+        Place.from_text(_text(named.get(RETRY_OF)) or ""),
     )
 
 

@@ -5,25 +5,39 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, ParamSpec, Protocol, TypeVar
 from uuid import uuid4
 
+import structlog
+import tenacity
 import urllib3
 from minio import Minio
-from minio.error import MinioException, S3Error
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
 from battery.errors import BatteryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from battery.settings import Settings
 
+_Parameters = ParamSpec("_Parameters")
+_Answer = TypeVar("_Answer")
+
+_log = structlog.get_logger()
+
+OPEN_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
-READ_SECONDS: Final = 60.0
+REQUESTS_IN_TIME: Final = 10
+"""One request may take this part of OBJECT_STORE_TIMEOUT_SECONDS."""
+
+WAIT_NOTICE_SECONDS: Final = 1.0
+"""A wait shorter than this is not worth a log line."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +132,11 @@ class FolderStore:
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Walk the files; those still being written do not count."""
-        for path in sorted((self._root / prefix).parent.rglob("*")):
+        for path in sorted((self._root / prefix.rpartition("/")[0]).rglob("*")):
             key = path.relative_to(self._root).as_posix()
             if key.startswith(prefix) and not path.name.startswith(".") and path.is_file():
-                yield StoredObject(key, path.stat().st_size)
+                with suppress(FileNotFoundError):  # another process has removed it since
+                    yield StoredObject(key, path.stat().st_size)
 
     def delete(self, key: str) -> None:
         """Unlink the file."""
@@ -142,12 +157,18 @@ def _sync_folders(folder: Path, root: Path) -> None:
 
 
 class S3Store:
-    """Objects in a bucket of MinIO or any other S3."""
+    """Objects in a bucket of MinIO or any other S3.
+
+    A store that does not answer, or answers that it cannot now, is waited for: OBJECT_STORE_TIMEOUT_SECONDS long, of
+    which one request may take a tenth. When it is opened, what is wrong is said within seconds.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._bucket, _, prefix = settings.object_store.removeprefix("s3://").strip("/").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self._endpoint = settings.minio_endpoint or ""
+        self._patience = OPEN_SECONDS
+        request_seconds = settings.object_store_timeout_seconds / REQUESTS_IN_TIME
         secret = settings.minio_secret_key.get_secret_value() if settings.minio_secret_key else None
         try:
             self._client = Minio(
@@ -156,58 +177,100 @@ class S3Store:
                 secret_key=secret,
                 secure=settings.minio_secure,
                 http_client=urllib3.PoolManager(
-                    timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-                    retries=urllib3.Retry(total=5, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+                    timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, request_seconds), read=request_seconds),
+                    retries=urllib3.Retry(total=0),
                 ),
             )
-            if not self._client.bucket_exists(self._bucket):
-                self._client.make_bucket(self._bucket)
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise self._failure("open", error) from None
+            if not self._ask("open", self._client.bucket_exists, self._bucket):
+                self._ask("make", self._client.make_bucket, self._bucket)
         except ValueError as error:  # a host or bucket that cannot be one
             raise BatteryError(f"OBJECT_STORE, MINIO_ENDPOINT: {error}") from None
+        self._patience = settings.object_store_timeout_seconds
 
     def put(self, key: str, data: bytes) -> None:
         """One PUT; S3 shows an object only when it is whole."""
-        try:
+
+        def put() -> None:
             self._client.put_object(self._bucket, self._prefix + key, io.BytesIO(data), len(data))
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise self._failure(f"write {key} to", error) from None
+
+        self._ask(f"write {key} to", put)
 
     def put_file(self, key: str, path: Path) -> None:
         """One PUT, or the parts of one for a large file."""
-        try:
-            self._client.fput_object(self._bucket, self._prefix + key, str(path))
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise self._failure(f"write {key} to", error) from None
+        self._ask(f"write {key} to", self._client.fput_object, self._bucket, self._prefix + key, str(path))
 
     def get(self, key: str) -> bytes:
         """One GET."""
-        try:
+
+        def get() -> bytes:
             response = self._client.get_object(self._bucket, self._prefix + key)
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise self._failure(f"read {key} from", error) from None
-        try:
-            return response.read()
-        finally:
-            response.close()
-            response.release_conn()
+            try:
+                return response.read()
+            finally:
+                response.close()
+                response.release_conn()
+
+        return self._ask(f"read {key} from", get)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """List, page by page."""
-        try:
-            for found in self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True):
-                yield StoredObject((found.object_name or "").removeprefix(self._prefix), found.size or 0)
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise self._failure("list", error) from None
+
+        def pages() -> list[StoredObject]:
+            return [
+                StoredObject((found.object_name or "").removeprefix(self._prefix), found.size or 0)
+                for found in self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True)
+            ]
+
+        yield from self._ask("list", pages)
 
     def delete(self, key: str) -> None:
         """One DELETE."""
-        try:
-            self._client.remove_object(self._bucket, self._prefix + key)
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise self._failure(f"delete {key} from", error) from None
+        self._ask(f"delete {key} from", self._client.remove_object, self._bucket, self._prefix + key)
 
-    def _failure(self, verb: str, error: Exception) -> BatteryError:
-        reason = f"{error.code}: {error.message}" if isinstance(error, S3Error) else str(error).splitlines()[0]
-        return BatteryError(f"cannot {verb} bucket {self._bucket} at MINIO_ENDPOINT={self._endpoint}: {reason}")
+    def _ask(
+        self,
+        verb: str,
+        request: Callable[_Parameters, _Answer],
+        *arguments: _Parameters.args,
+        **named: _Parameters.kwargs,
+    ) -> _Answer:
+        """Send a request until it has an answer or the patience ends."""
+        started = time.monotonic()
+        told = False
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            nonlocal told
+            if not told and time.monotonic() - started > WAIT_NOTICE_SECONDS:
+                told = True
+                error = state.outcome.exception() if state.outcome else None
+                _log.warning("the object store does not answer, waiting for it", to=verb, error=_reason(error))
+
+        retry = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_may_pass),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=5),
+            stop=tenacity.stop_after_delay(self._patience),
+            after=tell,
+            reraise=True,
+        )
+        try:
+            return retry(request, *arguments, **named)
+        except (MinioException, urllib3.exceptions.HTTPError) as error:
+            raise BatteryError(
+                f"cannot {verb} bucket {self._bucket} at MINIO_ENDPOINT={self._endpoint}: {_reason(error)}"
+            ) from None
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Tell whether the same request may succeed a little later."""
+    if isinstance(error, S3Error):
+        return error.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    if isinstance(error, ServerError):
+        return error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    # A proxy in between answers in no XML, and the client tells its code only in the message.
+    return isinstance(error, urllib3.exceptions.HTTPError | InvalidResponseError)
+
+
+def _reason(error: BaseException | None) -> str:
+    if isinstance(error, S3Error):
+        return f"{error.code}: {error.message}"
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -120,6 +120,20 @@ QUARANTINED: Final = pa.schema(
 )
 """A row of `battery_quarantine`: `row_count` readings from `row` on that were refused for one `reason`."""
 
+RETRIED: Final = pa.schema(
+    [
+        pa.field("topic_id", pa.string(), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("cell_id", pa.string()),
+        pa.field("origin_topic_id", pa.string(), nullable=False),
+        pa.field("origin_partition", pa.int32(), nullable=False),
+        pa.field("origin_offset", pa.int64(), nullable=False),
+        pa.field("origin_row", pa.int32(), nullable=False),
+    ]
+)
+"""A row of `battery_retries`: a message that published a quarantined row again, and the place that it had first."""
+
 
 class Reason(StrEnum):
     """Why a reading is in `battery_quarantine` and not in `battery_ts_cleaned`."""
@@ -153,6 +167,8 @@ class Quality(IntFlag):
     """An auxiliary channel held no usable number; that value landed as NULL."""
     COUNTER_FELL = 128
     """A capacity or energy counter fell by less than a reset would; its gain here is negative."""
+    RETRIED = 256
+    """The reading was quarantined at first and came again by `battery quarantine retry`; see `battery_retries`."""
 
 
 @dataclass(frozen=True)

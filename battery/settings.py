@@ -32,12 +32,14 @@ class Settings(BaseSettings):
     minio_access_key: str | None = None
     minio_secret_key: SecretStr | None = None
     minio_secure: bool = True
+    object_store_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
 
     warehouse: str = "data/battery.duckdb"
     motherduck_token: SecretStr | None = None
     warehouse_lock_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
 
     recovery_dir: Path = Path("data/recovery")
+    replay_dir: Path = Path("data/replay")
     commit_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
     commit_max_rows: Annotated[int, Field(ge=1)] = 500_000
     lanes: Annotated[int, Field(ge=1, le=64)] = 1
@@ -47,6 +49,7 @@ class Settings(BaseSettings):
     zip_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024**3
     stream_until_end: bool = False
     accept_lost_offsets: bool = False
+    run_id: str | None = None
     log_format: Literal["console", "json"] = "console"
 
     @field_validator("object_store")

@@ -51,6 +51,10 @@ class NoBrokerError(BatteryError):
     """Nothing answers at KAFKA_BOOTSTRAP_SERVERS; says how to start a broker."""
 
 
+class OffsetGoneError(BatteryError):
+    """The log no longer has an offset, or has none that far; says where."""
+
+
 @dataclass(frozen=True)
 class Topic:
     """One log: a name may be deleted and created again, its id never comes back."""
@@ -219,33 +223,28 @@ def message_of(topic_id: str, received: KafkaMessage) -> Message:
     )
 
 
-def read_to_end(
-    settings: Settings, topic: Topic, partition: int, start: int = OFFSET_BEGINNING
+def read_log(
+    settings: Settings, topic: Topic, partition: int, start: int | None = None, last: int | None = None
 ) -> Iterator[list[Message]]:
-    """Read one partition from `start` to where it ends now.
+    """Read one partition from `start` (None: its oldest message) to `last`, or to where it ends now.
 
     Raises:
-        BatteryError: the broker stopped answering, or no longer has `start`.
+        OffsetGoneError: the log no longer has `start`.
+        BatteryError: the broker stopped answering.
     """
     consumer = open_consumer(settings)
     try:
-        consumer.assign([TopicPartition(topic.name, partition, start)])
+        consumer.assign([TopicPartition(topic.name, partition, OFFSET_BEGINNING if start is None else start)])
         deadline = time.monotonic() + REPLY_SECONDS
         while True:
-            ended, messages = False, []
-            for received in consumer.consume(POLL_MESSAGES, timeout=POLL_SECONDS):
-                fault = received.error()
-                if fault is None:
-                    messages.append(message_of(topic.topic_id, received))
-                elif fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    ended = True
-                elif not fault.retriable() and fault.code() not in TRANSIENT:
-                    raise BatteryError(f"topic {topic.name}, partition {partition}, offset {start}: {fault.str()}")
+            messages, ended = _poll(consumer, topic, partition, start)
+            wanted = [message for message in messages if last is None or message.offset <= last]
+            if wanted:
+                yield wanted
+            if ended or len(wanted) < len(messages) or (wanted and wanted[-1].offset == last):
+                return
             if messages:
                 deadline = time.monotonic() + REPLY_SECONDS
-                yield messages
-            if ended:
-                return
             if time.monotonic() > deadline:
                 raise BatteryError(
                     f"topic {topic.name}, partition {partition}: the broker at {settings.kafka_bootstrap_servers} "
@@ -253,6 +252,56 @@ def read_to_end(
                 )
     finally:
         consumer.close()
+
+
+def _poll(consumer: Consumer, topic: Topic, partition: int, start: int | None) -> tuple[list[Message], bool]:
+    """Some messages, and whether the end of the partition was reached."""
+    messages, ended = [], False
+    for received in consumer.consume(POLL_MESSAGES, timeout=POLL_SECONDS):
+        fault = received.error()
+        if fault is None:
+            messages.append(message_of(topic.topic_id, received))
+        elif fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            ended = True
+        elif fault.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+            raise OffsetGoneError(f"topic {topic.name}, partition {partition}: offset {start} is gone")
+        elif not fault.retriable() and fault.code() not in TRANSIENT:
+            raise BatteryError(f"topic {topic.name}, partition {partition}, offset {start}: {fault.str()}")
+    return messages, ended
+
+
+def offset_at(settings: Settings, topic: Topic, partition: int, timestamp_ms: int) -> int | None:
+    """The offset of the first message whose time stamp is not before a moment; None when there is none.
+
+    The broker's index says where to look, and the messages decide: the embedded broker's index always says 0.
+
+    Args:
+        settings: where the broker is.
+        topic: the log.
+        partition: which of its partitions.
+        timestamp_ms: the moment, in ms since 1970 UTC.
+
+    Raises:
+        BatteryError: the broker does not answer.
+    """
+    consumer = open_consumer(settings)
+    try:
+        (found,) = consumer.offsets_for_times(
+            [TopicPartition(topic.name, partition, timestamp_ms)], timeout=REPLY_SECONDS
+        )
+    except KafkaException as error:
+        raise BatteryError(f"topic {topic.name}, partition {partition}: {error.args[0].str()}") from None
+    finally:
+        consumer.close()
+    if found.error is not None:
+        raise BatteryError(f"topic {topic.name}, partition {partition}: {found.error.str()}")
+    if found.offset < 0:  # beyond the end
+        return None
+    for messages in read_log(settings, topic, partition, found.offset or None):
+        for message in messages:
+            if message.timestamp_ms >= timestamp_ms:
+                return message.offset
+    return None
 
 
 TRANSIENT: Final = frozenset(

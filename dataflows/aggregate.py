@@ -19,12 +19,20 @@ from dataflows.course import NO_CLOCK
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from dataflows.holes import Correction
+
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
 
 NANO: Final = 1e9
 """Sums of volts, amperes, degrees and ohms are whole nano-units."""
+
+CAPACITIES: Final = ("charge_capacity_pah", "discharge_capacity_pah", "charge_energy_pwh", "discharge_energy_pwh")
+"""Columns of a cycle's gains, in the order of `battery.reading.COUNTERS`."""
+
+SUMS: Final = ("_nv", "_na", "_nc", "_pah", "_pwh")
+"""Endings of a window's whole-number sums."""
 
 _STAMP: Final = pa.timestamp("us")
 
@@ -47,6 +55,10 @@ class Accepted:
     counted: Flags
     flagged: Flags
     offset: Integers
+
+    def part(self, rows: slice) -> Accepted:
+        """Some of the readings, in the same order."""
+        return Accepted(**{name: values[..., rows] for name, values in vars(self).items()})
 
 
 def window_parts(
@@ -128,12 +140,71 @@ def cycle_parts(
         "is_final": groups.closed(),
         "as_of_offset": groups.as_of(accepted.offset),
     }
-    for index, name in enumerate(
-        ("charge_capacity_pah", "discharge_capacity_pah", "charge_energy_pwh", "discharge_energy_pwh")
-    ):
+    for index, name in enumerate(CAPACITIES):
         measured = groups.sum(accepted.counted[index].astype(np.int64)) > 0
         columns[name] = pa.array(groups.sum(accepted.gained[index]), mask=~measured)
     return _batch(CYCLE_PART, columns)
+
+
+def late_parts(
+    cell_id: str,
+    test_ids: list[str],
+    late: Accepted,
+    correction: Correction,
+    window_us: int,
+    open_window: int | None,
+    open_cycle: tuple[str, int] | None,
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """What a late reading adds, and what the reading behind it gives back to it.
+
+    Args:
+        cell_id: the cell.
+        test_ids: what the codes of `late.test` stand for.
+        late: the reading, one row.
+        correction: what changes of the reading behind it.
+        window_us: width of a window in microseconds.
+        open_window: start of the window that the cell is in, in microseconds.
+        open_cycle: test and cycle index that the cell is in. What a late reading is in beside these has been left.
+
+    Returns:
+        Parts of windows (`WINDOW_PART`) and of cycles (`CYCLE_PART`).
+    """
+    test_id = test_ids[late.test[0]]
+    windows, window = window_parts(cell_id, late, window_us, None)
+    cycles = cycle_parts(cell_id, test_ids, late, None)
+    windows = _final(windows, is_final=window != open_window)
+    cycles = _final(cycles, is_final=(test_id, int(late.cycle_index[0])) != open_cycle)
+    behind, offset = correction.behind, int(late.offset[0])
+    gained = np.where(correction.counted, correction.gained, 0)
+    if correction.discharging == 0 and not gained.any():
+        return windows, cycles
+    common = {"cell_id": cell_id, "reading_count": 0, "is_final": False, "as_of_offset": offset}
+    weight = 0 if behind.resistance is None else correction.discharging
+    cycle = common | {
+        "test_id": test_id,
+        "cycle_index": behind.cycle_index,
+        "resistance_count": weight,
+        "resistance_sum_no": weight * int(_whole(np.array([behind.resistance or 0.0]), NANO)[0]),
+    }
+    for name, gain, counted in zip(CAPACITIES, gained.tolist(), correction.counted.tolist(), strict=True):
+        cycle[name] = gain if counted else None
+    cycles = pa.concat_batches([cycles, pa.RecordBatch.from_pylist([cycle], schema=CYCLE_PART)])
+    if behind.date_time is not None:
+        part: dict[str, object] = dict.fromkeys(
+            (name for name in WINDOW_PART.names if name.endswith((*SUMS, "_count"))), 0
+        )
+        part |= common | {
+            "window_start": behind.date_time // window_us * window_us,
+            "charge_throughput_pah": int(gained[0] + gained[1]),
+            "energy_throughput_pwh": int(gained[2] + gained[3]),
+        }
+        windows = pa.concat_batches([windows, pa.RecordBatch.from_pylist([part], schema=WINDOW_PART)])
+    return windows, cycles
+
+
+def _final(parts: pa.RecordBatch, *, is_final: bool) -> pa.RecordBatch:
+    index = parts.schema.get_field_index("is_final")
+    return parts.set_column(index, parts.schema.field(index), pa.repeat(is_final, parts.num_rows))
 
 
 class _Groups:

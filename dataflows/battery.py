@@ -17,8 +17,9 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 
 from battery.cleaned import Cleaned
+from battery.errors import with_last_words
 from battery.logs import configure_logging
-from battery.message import Delivery, decode
+from battery.message import Delivery, by_cell, decode
 from battery.objects import open_store
 from battery.settings import Settings, load_settings
 from dataflows.clean import clean
@@ -31,9 +32,6 @@ from sink.warehouse import open_warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType
-
-    from battery.topic import Message
-
 
 _log = structlog.get_logger()
 
@@ -50,6 +48,7 @@ class CellLogic(StatefulBatchLogic[list[Delivery], Cleaned[CellState], None]):
         self._window_seconds = window_seconds
         self._state: CellState | None = None
 
+    @with_last_words
     def on_batch(self, values: list[list[Delivery]]) -> tuple[Iterable[Cleaned[CellState]], bool]:
         """Clean what polls brought for this cell."""
         deliveries = [delivery for value in values for delivery in value]
@@ -74,22 +73,15 @@ class CellLogic(StatefulBatchLogic[list[Delivery], Cleaned[CellState], None]):
         """Nothing: see the class."""
 
 
-def by_cell(poll: list[Message]) -> Iterable[tuple[str, list[Delivery]]]:
-    """Decode the messages of a poll and gather them by cell, in log order."""
-    cells: dict[str, list[Delivery]] = {}
-    for message in poll:
-        delivery = decode(message)
-        cells.setdefault(delivery.cell_id, []).append(delivery)
-    return cells.items()
-
-
 def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
     """Join source, logic and sink; nothing is connected before Bytewax builds the parts."""
     taking_over = threading.Lock()
 
     @cache
     def begun() -> tuple[Landing, Standing]:
-        landing = Landing(open_store(settings), open_warehouse(settings), settings.window_seconds)
+        landing = Landing(
+            open_store(settings), open_warehouse(settings), settings.window_seconds, run_id=settings.run_id
+        )
         return landing, landing.begin()
 
     def begin() -> tuple[Landing, Standing]:
@@ -101,7 +93,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
 
     flow = Dataflow("battery")
     polls = op.input("topic", flow, source)
-    deliveries = op.flat_map("decode", polls, by_cell)
+    deliveries = op.flat_map("decode", polls, lambda poll: by_cell(map(decode, poll)))
     cleaned = op.stateful_batch("clean", deliveries, lambda _: CellLogic(lambda: begin()[1], settings.window_seconds))
     op.output("land", cleaned, sink)
     return flow

@@ -6,6 +6,7 @@ clock, touches Bytewax or does I/O; results do not depend on how the log is cut 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -13,13 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from battery.body import python_row, show_row
-from battery.cleaned import CYCLE_PART, WINDOW_PART, Cleaned, Span
-from battery.reading import COUNTERS, LANDED, QUARANTINED, Quality, Reason
-from dataflows.aggregate import Accepted, cycle_parts, window_parts
+from battery.cleaned import CYCLE_PART, WINDOW_PART, Cleaned
+from battery.reading import COUNTERS, Quality, Reason
+from dataflows.aggregate import Accepted, cycle_parts, late_parts, window_parts
 from dataflows.course import NO_CLOCK, Run, admit, follow
+from dataflows.holes import fill, with_holes
+from dataflows.lineage import Lineage, retried, spans_of
 from dataflows.state import CellState
-from dataflows.validate import ACCEPTED, REASONS, Validated, validate
+from dataflows.validate import ACCEPTED, REASONS, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,10 +29,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from battery.message import Delivery
+    from dataflows.course import Course
+    from dataflows.holes import Correction
     from dataflows.state import Tail
 
-_DUPLICATE: Final = REASONS.index(Reason.DUPLICATE)
+    Rows = npt.NDArray[np.int64]
+
 _TIME_BACKWARDS: Final = REASONS.index(Reason.TIME_BACKWARDS)
+_NO_WINDOWS: Final = pa.RecordBatch.from_pylist([], schema=WINDOW_PART)
+_NO_CYCLES: Final = pa.RecordBatch.from_pylist([], schema=CYCLE_PART)
 
 
 def clean(state: CellState, deliveries: Sequence[Delivery], window_seconds: int) -> Cleaned[CellState] | None:
@@ -47,128 +54,182 @@ def clean(state: CellState, deliveries: Sequence[Delivery], window_seconds: int)
     fresh = [delivery for delivery in deliveries if not state.has_folded(delivery)]
     if not fresh:
         return None
-    cell_id = fresh[0].cell_id
-    lineage = _Lineage(fresh)
+    lineage = Lineage(fresh)
     valid = validate(lineage.readings)
     verdict = valid.verdict.copy()
     test_of, test_ids = _tests(valid.readings)
     columns = _columns(valid.readings)
 
     tests = dict(state.tests)
-    kept, courses = [], []
-    for code, rows in _runs(test_of, np.flatnonzero(verdict == ACCEPTED)):
-        test_id = test_ids[code]
-        tail: Tail | None = tests.get(test_id)
-        verdict[rows] = admit(tail, columns.data_point[rows], columns.test_time[rows])
-        rows = rows[verdict[rows] == ACCEPTED]  # noqa: PLW2901
-        if len(rows):
-            course = follow(tail, columns.take(rows))
-            tests[test_id] = course.tail
-            kept.append(rows)
-            courses.append(course)
+    refusals = _Refusals(state.refusals, lineage, verdict)
+    pieces: list[_Piece] = []
+    for run in _runs(np.flatnonzero(verdict == ACCEPTED), test_of, lineage.is_retry):
+        test_id = test_ids[test_of[run[0]]]
+        # A retry may be meant for a hole far back, so its readings are judged one by one.
+        for rows in run[:, np.newaxis] if lineage.is_retry[run[0]] else [run]:
+            piece = _judge(tests.get(test_id), rows, columns, lineage, refusals, verdict)
+            if piece is not None:
+                tests[test_id] = piece.tail
+                pieces.append(piece)
 
-    quarantined = pa.RecordBatch.from_pylist(
-        sorted(
-            [*_faulty(fresh), *_refused(lineage, test_of, valid, verdict)],
-            key=lambda row: (row["partition"], row["offset"], row["row"]),
-        ),
-        schema=QUARANTINED,
-    )
-    spans = _spans(fresh)
-    log = state.offsets.get(lineage.topic_id, {}) | {span.partition: span.last for span in spans}
-    offsets = state.offsets | {lineage.topic_id: log}
-    if not kept:
-        after = CellState(offsets, tests, state.test_id, state.window)
-        nothing = pa.RecordBatch.from_pylist
-        return Cleaned(
-            cell_id,
-            nothing([], schema=LANDED),
-            quarantined,
-            nothing([], schema=WINDOW_PART),
-            nothing([], schema=CYCLE_PART),
-            spans,
-            after,
-        )
-
-    at = np.concatenate(kept)
-    quality = np.concatenate([course.quality for course in courses])
+    at = np.concatenate([np.zeros(0, dtype=np.int64), *(piece.rows for piece in pieces)])
+    unmeasured = _unmeasured(pieces)
+    quality = np.concatenate([np.zeros(0, dtype=np.int32), *(piece.course.quality for piece in pieces)])
     quality[(valid.value_dropped | lineage.value_dropped)[at]] |= Quality.VALUE_DROPPED
-    unmeasured = np.concatenate([course.unmeasured for course in courses])
-    taken = columns.take(at)
-    accepted = Accepted(
-        test=test_of[at],
-        date_time=taken.date_time,
-        cycle_index=taken.cycle_index,
-        current=taken.current,
-        voltage=taken.voltage,
-        resistance=np.where(unmeasured, np.nan, taken.resistance),
-        temperature=taken.temperature,
-        gained=np.concatenate([course.gained for course in courses], axis=1),
-        counted=np.concatenate([course.counted for course in courses], axis=1),
-        flagged=quality != 0,
-        offset=lineage.offset[at],
-    )
-    open_cycle = None if state.test_id is None else (state.test_id, state.tests[state.test_id].cycle_index)
-    windows, window = window_parts(cell_id, accepted, window_seconds * 1_000_000, state.window)
-    after = CellState(offsets, tests, test_ids[int(test_of[at[-1]])], window)
+    for name in COUNTERS:
+        quality[unmeasured[name]] |= Quality.VALUE_DROPPED
+    quality[lineage.is_retry[at]] |= Quality.RETRIED
+    position = _Position(lineage.cell_id, test_ids, window_seconds * 1_000_000, state)
+    if pieces:
+        taken = columns.take(at)
+        accepted = Accepted(
+            test=test_of[at],
+            date_time=taken.date_time,
+            cycle_index=taken.cycle_index,
+            current=taken.current,
+            voltage=taken.voltage,
+            resistance=np.where(unmeasured["internal_resistance(ohm)"], np.nan, taken.resistance),
+            temperature=taken.temperature,
+            gained=np.concatenate([piece.course.gained for piece in pieces], axis=1),
+            counted=np.concatenate([piece.course.counted for piece in pieces], axis=1),
+            flagged=quality != 0,
+            offset=lineage.offset[at],
+        )
+        position.pass_along(accepted, pieces)
+
+    spans = spans_of(fresh)
+    log = state.offsets.get(lineage.topic_id, {}) | {span.partition: span.last for span in spans}
     return Cleaned(
-        cell_id,
-        lineage.landed(valid.readings, at, unmeasured, quality),
-        quarantined,
-        windows,
-        cycle_parts(cell_id, test_ids, accepted, open_cycle),
+        lineage.cell_id,
+        lineage.landed(valid.readings, at, quality, unmeasured),
+        lineage.quarantined(fresh, valid, verdict, test_of),
+        retried(fresh),
+        pa.concat_batches([_NO_WINDOWS, *position.windows]),
+        pa.concat_batches([_NO_CYCLES, *position.cycles]),
         spans,
-        after,
+        CellState(state.offsets | {lineage.topic_id: log}, tests, position.test_id, position.window, refusals.count),
     )
 
 
-class _Lineage:
-    """The readings of several messages as one batch, and where each came from."""
+@dataclass(frozen=True)
+class _Piece:
+    """Accepted readings of one test, one after the other: their rows, what they add, and where the test stands then.
 
-    def __init__(self, deliveries: Sequence[Delivery]) -> None:
-        sizes = [len(delivery.body.rows) for delivery in deliveries]
-        self.topic_id = deliveries[0].topic_id
-        self.readings = pa.concat_batches([_named(delivery) for delivery in deliveries])
-        self.row = np.concatenate([delivery.body.rows for delivery in deliveries])
-        self.value_dropped = np.concatenate([delivery.body.value_dropped for delivery in deliveries])
-        self.partition = np.repeat(np.array([d.partition for d in deliveries], dtype=np.int32), sizes)
-        self.offset = np.repeat(np.array([d.offset for d in deliveries], dtype=np.int64), sizes)
-        # Scaled only where there are readings: a refused message's time stamp may be anything.
-        self._streamed_at = 1000 * np.repeat(np.array([d.timestamp_ms for d in deliveries], dtype=np.int64), sizes)
+    `correction` is what a late reading changes of the one behind it, None for all others; `unplaceable` marks the
+    counters of a late reading that count for nothing.
+    """
 
-    def landed(
-        self,
-        readings: pa.RecordBatch,
-        at: npt.NDArray[np.int64],
-        unmeasured: npt.NDArray[np.bool_],
-        quality: npt.NDArray[np.int32],
-    ) -> pa.RecordBatch:
-        """The accepted readings with quality and lineage, as they land."""
-        if len(at) < readings.num_rows:
-            readings = readings.take(pa.array(at))
-        arrays = dict(zip(readings.schema.names, readings.columns, strict=True))
-        if unmeasured.any():
-            resistance = arrays["internal_resistance(ohm)"]
-            arrays["internal_resistance(ohm)"] = pc.if_else(
-                pa.array(unmeasured), pa.scalar(None, resistance.type), resistance
-            )
-        arrays["quality"] = pa.array(quality)
-        arrays["streamed_at"] = pa.array(self._streamed_at[at]).cast(pa.timestamp("us"))
-        arrays["kafka_partition"] = pa.array(self.partition[at])
-        arrays["kafka_offset"] = pa.array(self.offset[at])
-        arrays["kafka_row"] = pa.array(self.row[at])
-        return pa.RecordBatch.from_arrays([arrays[name] for name in LANDED.names], schema=LANDED)
+    rows: Rows
+    course: Course
+    tail: Tail
+    correction: Correction | None = None
+    unplaceable: npt.NDArray[np.bool_] | None = None
 
 
-def _named(delivery: Delivery) -> pa.RecordBatch:
-    """Readings that do not name their file take it from the message's header."""
-    readings = delivery.body.readings
-    index = readings.schema.get_field_index("source_file")
-    if delivery.source_file is None or readings.column(index).null_count == 0:
-        return readings
-    return readings.set_column(
-        index, readings.schema.field(index), pc.fill_null(readings.column(index), delivery.source_file)
+def _judge(
+    tail: Tail | None,
+    rows: Rows,
+    columns: Run,
+    lineage: Lineage,
+    refusals: _Refusals,
+    verdict: npt.NDArray[np.int8],
+) -> _Piece | None:
+    """Take consecutive readings of one test as its continuation, or the one of a retry as late; note the verdict."""
+    if tail is not None and lineage.is_retry[rows[0]] and columns.data_point[rows[0]] <= tail.data_point:
+        filled = fill(tail, columns.take(rows))
+        if not isinstance(filled, Reason):
+            return _Piece(rows, filled.course, filled.tail, filled.correction, filled.unplaceable)
+        verdict[rows] = REASONS.index(filled)
+    else:
+        verdict[rows] = admit(tail, columns.data_point[rows], columns.test_time[rows])
+    refusals.note(rows[verdict[rows] == _TIME_BACKWARDS])
+    rows = rows[verdict[rows] == ACCEPTED]
+    if len(rows) == 0:
+        return None
+    run = columns.take(rows)
+    course = follow(tail, run)
+    return _Piece(
+        rows, course, with_holes(tail, run, course, refusals.before(rows), is_retry=bool(lineage.is_retry[rows[0]]))
     )
+
+
+class _Refusals:
+    """Counts, along the log, what was refused of a cell for another reason than being known already."""
+
+    def __init__(self, count: int, lineage: Lineage, verdict: npt.NDArray[np.int8]) -> None:
+        self._before = count
+        self._order = lineage.order
+        self._at = np.sort(np.concatenate((lineage.fault_order, lineage.order[verdict != ACCEPTED])))
+
+    def note(self, rows: Rows) -> None:
+        """Add readings that were refused on their way."""
+        if len(rows):
+            self._at = np.sort(np.concatenate((self._at, self._order[rows])))
+
+    def before(self, rows: Rows) -> Rows:
+        """How many there were before each reading, shape (n,)."""
+        found: Rows = self._before + np.searchsorted(self._at, self._order[rows])
+        return found
+
+    @property
+    def count(self) -> int:
+        """How many there are at the end of these messages."""
+        return self._before + len(self._at)
+
+
+class _Position:
+    """Moves a cell along its accepted readings, in the order of the log, and gathers parts of windows and cycles.
+
+    A late reading adds its part and leaves the cell where it is.
+    """
+
+    def __init__(self, cell_id: str, test_ids: list[str], window_us: int, state: CellState) -> None:
+        self._cell_id = cell_id
+        self._test_ids = test_ids
+        self._window_us = window_us
+        self._cycle = None if state.test_id is None else (state.test_id, state.tests[state.test_id].cycle_index)
+        self.test_id = state.test_id
+        self.window = state.window
+        self.windows: list[pa.RecordBatch] = []
+        self.cycles: list[pa.RecordBatch] = []
+
+    def pass_along(self, accepted: Accepted, pieces: Sequence[_Piece]) -> None:
+        """Go along pieces, which together are the accepted readings."""
+        start = 0
+        for correction, group in groupby(pieces, lambda piece: piece.correction):
+            end = start + sum(len(piece.rows) for piece in group)
+            part = accepted.part(slice(start, end))
+            start = end
+            if correction is None:
+                windows, self.window = window_parts(self._cell_id, part, self._window_us, self.window)
+                cycles = cycle_parts(self._cell_id, self._test_ids, part, self._cycle)
+                self.test_id = self._test_ids[part.test[-1]]
+                self._cycle = (self.test_id, int(part.cycle_index[-1]))
+            else:
+                windows, cycles = late_parts(
+                    self._cell_id, self._test_ids, part, correction, self._window_us, self.window, self._cycle
+                )
+            self.windows.append(windows)
+            self.cycles.append(cycles)
+
+
+def _unmeasured(pieces: Sequence[_Piece]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Values of accepted readings that are no measurement: where in each column, over all pieces."""
+    nothing = np.zeros(0, dtype=np.bool_)
+    found = {"internal_resistance(ohm)": np.concatenate([nothing, *(piece.course.unmeasured for piece in pieces)])}
+    for index, name in enumerate(COUNTERS):
+        found[name] = np.concatenate(
+            [
+                nothing,
+                *(
+                    np.zeros(len(piece.rows), dtype=np.bool_)
+                    if piece.unplaceable is None
+                    else piece.unplaceable[index : index + 1]
+                    for piece in pieces
+                ),
+            ]
+        )
+    return found
 
 
 def _tests(readings: pa.RecordBatch) -> tuple[npt.NDArray[np.int64], list[str]]:
@@ -205,83 +266,8 @@ def _columns(readings: pa.RecordBatch) -> Run:
     )
 
 
-def _runs(test_of: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Consecutive rows of one test."""
+def _runs(rows: Rows, test_of: Rows, is_retry: npt.NDArray[np.bool_]) -> Iterator[Rows]:
+    """Consecutive rows of one test, those of retries apart."""
     if len(rows):
-        cuts = np.flatnonzero(np.diff(test_of[rows])) + 1
-        for run in np.split(rows, cuts):
-            yield int(test_of[run[0]]), run
-
-
-def _spans(deliveries: Sequence[Delivery]) -> tuple[Span, ...]:
-    by_partition = groupby(sorted(deliveries, key=lambda d: (d.partition, d.offset)), key=lambda d: d.partition)
-    spans = []
-    for partition, group in by_partition:
-        found = list(group)
-        rows = sum(delivery.body.row_count for delivery in found)
-        spans.append(Span(found[0].topic_id, partition, found[0].offset, found[-1].offset, rows))
-    return tuple(spans)
-
-
-def _faulty(deliveries: Sequence[Delivery]) -> Iterator[dict[str, object]]:
-    """Rows that could not be read at all."""
-    for delivery in deliveries:
-        for fault in delivery.body.faults:
-            yield {
-                "topic_id": delivery.topic_id,
-                "partition": delivery.partition,
-                "offset": delivery.offset,
-                "row": fault.row,
-                "row_count": fault.row_count,
-                "cell_id": delivery.cell_id or None,
-                "source_file": delivery.source_file,
-                "reason": str(fault.reason),
-                "detail": fault.detail,
-                "payload": fault.payload,
-            }
-
-
-def _refused(
-    lineage: _Lineage, test_of: npt.NDArray[np.int64], valid: Validated, verdict: npt.NDArray[np.int8]
-) -> Iterator[dict[str, object]]:
-    """Readings that were refused; neighbouring duplicates of one message share a row, since the log has them twice."""
-    refused = np.flatnonzero(verdict != ACCEPTED)
-    if len(refused) == 0:
-        return
-    duplicate = verdict[refused] == _DUPLICATE
-    joined = (
-        duplicate[1:]
-        & duplicate[:-1]
-        & (np.diff(lineage.offset[refused]) == 0)
-        & (np.diff(lineage.partition[refused]) == 0)
-        & (np.diff(lineage.row[refused]) == 1)
-        & (np.diff(test_of[refused]) == 0)
-    )
-    for group in np.split(refused, np.flatnonzero(~joined) + 1):
-        row = int(group[0])
-        reason = REASONS[verdict[row]]
-        reading = python_row(valid.readings, row)
-        if reason == Reason.DUPLICATE:
-            detail, payload = (
-                f"test {reading['test_id']} is already known beyond data point {reading['data_point']}",
-                None,
-            )
-        elif reason == Reason.TIME_BACKWARDS:
-            detail, payload = (
-                f"test_time(s) is {reading['test_time(s)']}, before the reading accepted last",
-                show_row(reading),
-            )
-        else:
-            detail, payload = valid.detail(row, reading), show_row(reading)
-        yield {
-            "topic_id": lineage.topic_id,
-            "partition": int(lineage.partition[row]),
-            "offset": int(lineage.offset[row]),
-            "row": int(lineage.row[row]),
-            "row_count": len(group),
-            "cell_id": reading["cell_id"],
-            "source_file": reading["source_file"],
-            "reason": str(reason),
-            "detail": detail,
-            "payload": payload,
-        }
+        cuts = np.flatnonzero((np.diff(test_of[rows]) != 0) | (np.diff(is_retry[rows]) != 0)) + 1
+        yield from np.split(rows, cuts)

@@ -16,7 +16,8 @@ import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
-from battery.errors import BatteryError
+from battery.errors import BatteryError, with_last_words
+from battery.faults import Point, fault_point
 from battery.topic import POLL_MESSAGES, TRANSIENT, Message, NoBrokerError, Topic, message_of, open_consumer, open_topic
 
 if TYPE_CHECKING:
@@ -72,11 +73,13 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         self._expired = False
         self._doubtful = False
         self._has_read = False
+        self._epoch_has_closed = False
         self._idle = False
         self._ended = False
         self._consumer = open_consumer(settings, self._doubt)
         self._assign(start)
 
+    @with_last_words
     def next_batch(self) -> list[list[Message]]:
         """One item with all messages that a poll brings, none when there are none.
 
@@ -87,6 +90,9 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         """
         if self._stopping() or self._is_done():
             raise StopIteration
+        if self._epoch_has_closed:
+            self._epoch_has_closed = False
+            fault_point(Point.NEXT_EPOCH)
         if not self._held:
             self._held = self._poll()
         self._idle = not (self._held and self._is_same_log())
@@ -98,12 +104,14 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
             self._due = None
         self._has_read = True
         self._next = messages[-1].offset + 1
+        fault_point(Point.POLLED)
         return [messages]
 
     def next_awake(self) -> datetime | None:
         """Rest a moment when nothing came."""
         return datetime.now(UTC) + IDLE if self._idle and not self._is_done() else None
 
+    @with_last_words
     def snapshot(self) -> Position:
         """Where to continue; tells the consumer group what the epoch before this one has committed for certain.
 
@@ -119,6 +127,7 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         if self._committable is not None:
             self._report(self._committable)
         self._committable = self._next
+        self._epoch_has_closed = True
         return Position(self._topic.topic_id, self._next)
 
     def close(self) -> None:
@@ -230,10 +239,12 @@ class TopicSource(FixedPartitionedSource[list[Message], Position]):
         self._committed = committed
         self._stopping = stopping
 
+    @with_last_words
     def list_parts(self) -> list[str]:
         """One part a partition."""
         return [str(partition) for partition in self._log().partitions]
 
+    @with_last_words
     def build_part(self, step_id: str, for_part: str, resume_state: Position | None) -> PartitionReader:  # noqa: ARG002
         """Continue at the recovered offset of this very log; a log never seen is read from its first message.
 
@@ -250,7 +261,7 @@ class TopicSource(FixedPartitionedSource[list[Message], Position]):
             raise BatteryError(
                 f"topic {topic.name}, partition {partition}: RECOVERY_DIR={self._settings.recovery_dir} continues at "
                 f"offset {start}, but WAREHOUSE={self._settings.warehouse} holds nothing after offset {committed}; "
-                "bring that warehouse back, or remove RECOVERY_DIR to read the log again from its start"
+                "bring that warehouse back, or rebuild it with `battery replay --from-beginning`, then start again"
             )
         _log.info("reading", topic=topic.name, partition=partition, start="beginning" if start is None else start)
         return PartitionReader(

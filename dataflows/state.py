@@ -32,7 +32,8 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `date_time` is in microseconds of the cycler's clock; `counters` are the last measured ones, in the order of
     `battery.reading.COUNTERS`, in Ah and Wh; `crossed` tells for each
     whether a step has begun since; `peak_current` is the largest magnitude of the test's current in A;
-    `pulsed` tells that the test has measured a resistance.
+    `pulsed` tells that the test has measured a resistance; `refusals` is the cell's count of refused readings when
+    this one was accepted; `holes` are places in the test that refused readings may still be meant for.
     """
 
     data_point: int
@@ -46,6 +47,32 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     peak_current: float
     pulsed: bool
     recent: tuple[Sample, ...]
+    refusals: int = 0
+    holes: tuple[Hole, ...] = ()
+
+
+class Edge(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The accepted reading behind a hole: as much of it as changes when the hole is filled; units as in `Tail`."""
+
+    data_point: int
+    test_time: float
+    date_time: int | None
+    step_time: float | None
+    step_index: int
+    cycle_index: int
+    counters: tuple[float | None, float | None, float | None, float | None]
+    resistance: float | None
+
+
+class Hole(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Data points that a test has passed over while readings of its cell were refused.
+
+    `before` is where the test stood, without holes of its own, and None at its beginning; `after` is the reading that
+    came next.
+    """
+
+    before: Tail | None
+    after: Edge
 
 
 class CellState(msgspec.Struct, frozen=True):
@@ -53,13 +80,14 @@ class CellState(msgspec.Struct, frozen=True):
 
     A pipeline may come back to a log that it left for another, so every log is remembered. `test_id` is the test
     that the latest accepted reading belongs to, `window` the start of its window in microseconds of the cycler's
-    clock.
+    clock; `refusals` counts the readings and messages refused so far, duplicates apart.
     """
 
     offsets: dict[str, dict[int, int]] = {}  # msgspec copies the default for each instance
     tests: dict[str, Tail] = {}
     test_id: str | None = None
     window: int | None = None
+    refusals: int = 0
 
     def has_folded(self, delivery: Delivery) -> bool:
         """Tell whether this state already contains a message: replaying the log over a state changes nothing."""

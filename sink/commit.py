@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
+import json
 import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -24,9 +23,12 @@ import tenacity
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART, Span
 from battery.errors import BatteryError
-from battery.reading import LANDED, QUARANTINED
+from battery.faults import LostConnectionError, Point, fault_point
+from battery.reading import LANDED, QUARANTINED, RETRIED
+from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, StoredObject, object_key, stored_objects
 from sink.tables import FILL, REPEATED, create_tables
 from sink.warehouse import transaction
+from sink.writers import Writer, joined_epoch, require_current, take_epoch, window_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,14 +39,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-LANDED_KIND: Final = "battery_ts_cleaned"
-QUARANTINE_KIND: Final = "battery_quarantine"
-_OBJECT_KEY: Final = re.compile(
-    rf"^(?:{LANDED_KIND}|{QUARANTINE_KIND})/lane=(?P<lane>\d+)/(?P<epoch>\d+)-(?P<seq>\d+)\.parquet$"
-)
-
-COMMIT_ATTEMPTS: Final = 5
-"""How often one commit is tried while the warehouse fails."""
+ATTEMPTS: Final = 5
+"""How often a transaction is tried while the warehouse fails."""
 
 _PROGRESS: Final = pa.schema(
     [
@@ -82,10 +78,6 @@ _COMMITS: Final = pa.schema(
 )
 
 
-class SupersededError(BatteryError):
-    """Another run of the pipeline has taken over the warehouse; this one must end."""
-
-
 @dataclass(frozen=True)
 class Standing:
     """What had landed when a run began.
@@ -99,25 +91,28 @@ class Standing:
     next_seq: Mapping[int, int]
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """An object of a commit, by the parts of its key."""
-
-    key: str
-    lane: int
-    epoch: int
-    seq: int
-
-
 class Landing:
-    """The landing tables and objects of one pipeline, as one run of it writes them."""
+    """The landing tables and objects of one pipeline, as one writer of it writes them.
 
-    def __init__(self, store: ObjectStore, warehouse: Warehouse, window_seconds: int) -> None:
+    Processes with the same `run_id` are one run, and so one writer. Epochs exceed `above`.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        warehouse: Warehouse,
+        window_seconds: int,
+        *,
+        run_id: str | None = None,
+        above: int = 0,
+    ) -> None:
         self._store = store
         self._warehouse = warehouse
         self._window_seconds = window_seconds
+        self._run_id = run_id
+        self._above = above
         self._epoch = 0
-        self._orphans: list[str] = []
+        self._leftovers: list[str] = []
         self._one_at_a_time = threading.Lock()
 
     def begin(self) -> Standing:
@@ -128,91 +123,85 @@ class Landing:
         certain that this is the warehouse the store belongs to.
 
         Raises:
-            BatteryError: store or warehouse cannot be used.
+            BatteryError: store or warehouse cannot be used, or the run that this process belongs to has ended.
         """
-        stored = [
-            _Stored(found.key, int(named["lane"]), int(named["epoch"]), int(named["seq"]))
-            for kind in (LANDED_KIND, QUARANTINE_KIND)
-            for found in self._store.list(f"{kind}/")
-            if (named := _OBJECT_KEY.match(found.key))
-        ]
+        stored = list(stored_objects(self._store))
         try:
-            with self._warehouse.connect("begin a run") as connection, transaction(connection):
-                create_tables(connection)
-                ours = {int(epoch) for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
-                self._epoch = max([0, *ours, *(found.epoch for found in stored)]) + 1
-                self._sign(connection)
-                named_keys = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}
-                states = dict(connection.execute("select cell_id, state from _cell_state").fetchall())
-                progress = connection.execute(
-                    'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
-                ).fetchall()
-                seqs = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
+            standing: Standing = _persistent(duckdb.TransactionException, duckdb.ConstraintException)(
+                self._begin, stored
+            )
         except duckdb.Error as error:
             raise BatteryError(f"cannot begin a run: {str(error).splitlines()[0]}; start it again") from error
-        self._orphans = _orphans([found for found in stored if found.key not in named_keys], ours, seqs)
-        _log.info("began a run", writer_epoch=self._epoch, cells=len(states), orphans=len(self._orphans))
+        _log.info("began a run", writer_epoch=self._epoch, cells=len(standing.states), leftovers=len(self._leftovers))
+        return standing
+
+    def _begin(self, stored: Sequence[StoredObject]) -> Standing:
+        with self._warehouse.connect("begin a run") as connection, transaction(connection):
+            create_tables(connection)
+            width = window_width(connection)
+            if width is not None and width != self._window_seconds:
+                raise BatteryError(
+                    f"WINDOW_SECONDS={self._window_seconds}, but the windows in the warehouse are {width} s wide; set "
+                    "it back, or build them anew with `battery replay --from-beginning`"
+                )
+            joined = joined_epoch(connection, self._run_id) if self._run_id else None
+            if joined is None:
+                above = max([self._above, *(found.epoch for found in stored)])
+                self._epoch = take_epoch(connection, Writer.WORKER, above, self._window_seconds, self._run_id)
+            else:
+                self._epoch = joined
+            states = dict(connection.execute("select cell_id, state from _cell_state").fetchall())
+            progress = connection.execute(
+                'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
+            ).fetchall()
+            seqs = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
+            # Only the process that has begun the run clears up: what another one of it has stored is no leftover.
+            self._leftovers = _leftovers(connection, stored, self._epoch, seqs) if joined is None else []
         return Standing(self._epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
-
-    def _sign(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Enter this run among the pipeline's writers and supersede the run before.
-
-        A commit changes the very value that is changed here, so of a commit and a take-over at the same moment the
-        warehouse lets only one happen, also where transactions run side by side.
-        """
-        before = connection.execute(
-            "select pipeline, window_seconds, epoch from _writers order by epoch desc limit 1"
-        ).fetchone()
-        if before is not None and before[1] != self._window_seconds:
-            raise BatteryError(
-                f"WINDOW_SECONDS={self._window_seconds}, but the windows in the warehouse are {before[1]} s wide; "
-                "set it back, or rebuild the tables in a new WAREHOUSE with a new RECOVERY_DIR"
-            )
-        if before is not None:
-            connection.execute(
-                "update _writers set changes = changes + 1, superseded_by = ? where epoch = ?", [self._epoch, before[2]]
-            )
-        connection.execute(
-            "insert into _writers values (?, ?, ?, ?, 0, null)",
-            [before[0] if before else uuid4().hex, self._epoch, self._window_seconds, _now()],
-        )
 
     def commit(self, lane: int, seq: int, results: Sequence[Cleaned[State]]) -> None:
         """Land results of one lane, in log order, exactly once.
 
         Raises:
-            SupersededError: a newer run has begun.
+            SupersededError, ReplayedError: a newer run has begun, or a replay has changed the tables.
             BatteryError: store or warehouse failed; nothing has landed and the run may be started again.
         """
         started = time.monotonic()
-        landed = pa.Table.from_batches([result.landed for result in results], schema=LANDED)
-        quarantined = pa.Table.from_batches([result.quarantined for result in results], schema=QUARANTINED)
+        tables = {
+            LANDED_KIND: pa.Table.from_batches([result.landed for result in results], schema=LANDED),
+            QUARANTINE_KIND: pa.Table.from_batches([result.quarantined for result in results], schema=QUARANTINED),
+            RETRIED_KIND: pa.Table.from_batches([result.retried for result in results], schema=RETRIED),
+        }
         spans = _joined([span for result in results for span in result.spans])
         commit_id = f"{self._epoch:06d}-{lane:02d}-{seq:012d}"
+        filled = {kind: table for kind, table in tables.items() if table.num_rows}
+        described = json.dumps({"commit": commit_id, "kinds": [*filled], "spans": [vars(span) for span in spans]})
         objects = []
-        for kind, table in ((LANDED_KIND, landed), (QUARANTINE_KIND, quarantined)):
-            if table.num_rows:
-                data = _parquet(table, commit_id)
-                key = f"{kind}/lane={lane:02d}/{self._epoch:06d}-{seq:012d}.parquet"
-                self._store.put(key, data)
-                objects.append(
-                    {
-                        "commit": commit_id,
-                        "lane": lane,
-                        "seq": seq,
-                        "writer_epoch": self._epoch,
-                        "object_key": key,
-                        "kind": kind,
-                        "rows": table.num_rows,
-                        "bytes": len(data),
-                        "sha256": hashlib.sha256(data).hexdigest(),
-                        "offsets": [vars(span) for span in spans],
-                        "committed_at": _now(),
-                    }
-                )
+        for kind, table in filled.items():
+            data = _parquet(table, described)
+            key = object_key(kind, lane, self._epoch, seq)
+            fault_point(Point.BEFORE_PUT)
+            self._store.put(key, data)
+            fault_point(Point.AFTER_PUT)
+            objects.append(
+                {
+                    "commit": commit_id,
+                    "lane": lane,
+                    "seq": seq,
+                    "writer_epoch": self._epoch,
+                    "object_key": key,
+                    "kind": kind,
+                    "rows": table.num_rows,
+                    "bytes": len(data),
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                    "offsets": [vars(span) for span in spans],
+                    "committed_at": _now(),
+                }
+            )
         staged = {
-            "staged_landed": landed,
-            "staged_quarantined": quarantined,
+            "staged_landed": tables[LANDED_KIND],
+            "staged_quarantined": tables[QUARANTINE_KIND],
+            "staged_retried": tables[RETRIED_KIND],
             "staged_windows": _parts([result.windows for result in results], WINDOW_PART),
             "staged_cycles": _parts([result.cycles for result in results], CYCLE_PART),
             "staged_progress": _progress(results),
@@ -226,53 +215,49 @@ class Landing:
             "staged_commits": pa.Table.from_pylist(objects, schema=_COMMITS),
         }
         self._land_once(commit_id, staged)
+        landed = tables[LANDED_KIND].num_rows
         _log.info(
             "committed",
             commit=commit_id,
-            rows=landed.num_rows,
-            quarantined=sum(span.rows for span in spans) - landed.num_rows,
+            rows=landed,
+            quarantined=sum(span.rows for span in spans) - landed,
             offsets=" ".join(f"{span.partition}:{span.first}-{span.last}" for span in spans),
             seconds=round(time.monotonic() - started, 3),
         )
 
     def _land_once(self, commit_id: str, staged: Mapping[str, pa.Table]) -> None:
         """Run the transaction until it has happened; what an unfinished commit left behind goes after it."""
-        retry = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(duckdb.Error),
-            wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
-            stop=tenacity.stop_after_attempt(COMMIT_ATTEMPTS),
-            reraise=True,
-        )
+        tried = False
+
+        def attempt() -> None:
+            # A connection may break after the COMMIT was sent: only the warehouse knows how that ended.
+            nonlocal tried
+            if not tried or not self._has_landed(commit_id):
+                tried = True
+                with self._warehouse.connect("commit") as connection:
+                    self._land(connection, staged)
+                    fault_point(Point.AFTER_COMMIT)
+
         try:
             with self._one_at_a_time:
-                for attempt in retry:
-                    with attempt:
-                        # A connection may break after the COMMIT was sent: only the warehouse knows how that ended.
-                        if attempt.retry_state.attempt_number == 1 or not self._has_landed(commit_id):
-                            with self._warehouse.connect("commit") as connection:
-                                self._land(connection, staged)
-                for key in self._orphans:
+                _persistent(duckdb.Error, LostConnectionError)(attempt)
+                for key in self._leftovers:
                     self._store.delete(key)
-                self._orphans = []
-        except duckdb.Error as error:
-            raise BatteryError(
-                f"commit {commit_id} failed {COMMIT_ATTEMPTS} times: {str(error).splitlines()[0]}"
-            ) from error
+                self._leftovers = []
+        except (duckdb.Error, LostConnectionError) as error:
+            raise BatteryError(f"commit {commit_id} failed {ATTEMPTS} times: {str(error).splitlines()[0]}") from error
 
     def _land(self, connection: duckdb.DuckDBPyConnection, staged: Mapping[str, pa.Table]) -> None:
         for name, table in staged.items():
             connection.register(name, table)
         with transaction(connection):
-            # Not with RETURNING: beside a key, DuckDB does not see such updates in conflict.
-            changed = connection.execute(
-                "update _writers set changes = changes + 1 where epoch = ? and superseded_by is null", [self._epoch]
-            ).fetchone()
-            if changed != (1,):
-                newest = connection.execute("select max(epoch) from _writers").fetchone()
-                raise SupersededError(
-                    f"this run (writer epoch {self._epoch}) was superseded by run {newest[0] if newest else None}: "
-                    "only one pipeline may write a warehouse; stop the other one, or this one"
-                )
+            try:
+                require_current(connection, self._epoch)
+            except duckdb.CatalogException:
+                raise BatteryError(
+                    "the WAREHOUSE holds no landing tables any more: it was removed under the running worker; bring it "
+                    "back, or rebuild it with `battery replay --from-beginning`, then start again"
+                ) from None
             repeated = connection.execute(REPEATED).fetchone()
             if repeated is None or repeated[0]:
                 raise BatteryError(
@@ -280,6 +265,8 @@ class Landing:
                 )
             for statement in FILL:
                 connection.execute(statement)
+                fault_point(Point.IN_TRANSACTION)
+            fault_point(Point.BEFORE_COMMIT)
 
     def _has_landed(self, commit_id: str) -> bool:
         with self._warehouse.connect("look up a commit") as connection:
@@ -287,16 +274,39 @@ class Landing:
         return found is not None and found[0] > 0
 
 
-def _orphans(unnamed: Sequence[_Stored], ours: set[int], next_seq: Mapping[int, int]) -> list[str]:
-    """Of the objects that no commit names, those that an unfinished commit of this pipeline left behind.
+def _persistent(*failures: type[Exception]) -> tenacity.Retrying:
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(failures),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        reraise=True,
+    )
+
+
+def _leftovers(
+    connection: duckdb.DuckDBPyConnection, stored: Sequence[StoredObject], epoch: int, next_seq: Mapping[int, int]
+) -> list[str]:
+    """Objects that may go: those of unfinished commits of this pipeline, and those that a replay has replaced.
 
     A lane commits one after the other, so nothing of it can lie beyond its next commit. What does was committed to
-    another warehouse, of which this may be an older copy: then nothing is certain, and nothing an orphan.
+    another warehouse, of which this may be an older copy: then nothing is certain, and nothing a leftover. What a
+    replay has stored is for replays to remove: one may be under way.
     """
+    connection.execute(
+        "delete from _retired where not list_contains(?::varchar[], object_key)", [[found.key for found in stored]]
+    )
+    retired = [key for (key,) in connection.execute("select object_key from _retired order by all").fetchall()]
+    named = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}.union(retired)
+    ours: set[int] = set()
+    replays: set[int] = set()
+    for taken, kind in connection.execute("select epoch, kind from _writers where epoch <> ?", [epoch]).fetchall():
+        (replays if kind == Writer.REPLAY else ours).add(int(taken))
+    unnamed = [found for found in stored if found.key not in named and found.epoch not in replays]
+    newest = max(ours | replays, default=0)
     beyond = [
         found
         for found in unnamed
-        if found.epoch > max(ours, default=0) or (found.epoch in ours and found.seq > next_seq.get(found.lane, 1))
+        if found.epoch > newest or (found.epoch in ours and found.seq > next_seq.get(found.lane, 1))
     ]
     if beyond and ours:
         _log.warning(
@@ -305,13 +315,13 @@ def _orphans(unnamed: Sequence[_Stored], ours: set[int], next_seq: Mapping[int, 
             objects=len(beyond),
             first=beyond[0].key,
         )
-    return [] if beyond else [found.key for found in unnamed if found.epoch in ours]
+    return [] if beyond else [*retired, *(found.key for found in unnamed if found.epoch in ours)]
 
 
-def _parquet(table: pa.Table, commit_id: str) -> bytes:
+def _parquet(table: pa.Table, commit: str) -> bytes:
     buffer = io.BytesIO()
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    table = table.replace_schema_metadata({"battery.commit": commit_id})
+    table = table.replace_schema_metadata({"battery.commit": commit})
     pq.write_table(table, buffer, compression="zstd", use_dictionary=texts)
     return buffer.getvalue()
 

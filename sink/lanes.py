@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from battery.cleaned import Cleaned, State
+from battery.errors import with_last_words
+from battery.faults import Point, fault_point
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +32,7 @@ class Lane(StatefulSinkPartition[Cleaned[State], None]):
         self._buffer: list[Cleaned[State]] = []
         self._rows = 0
 
+    @with_last_words
     def write_batch(self, items: list[Cleaned[State]]) -> None:
         """Buffer, and commit early when COMMIT_MAX_ROWS have gathered."""
         for item in items:
@@ -38,9 +41,11 @@ class Lane(StatefulSinkPartition[Cleaned[State], None]):
             if self._rows >= self._max_rows:
                 self._commit()
 
+    @with_last_words
     def snapshot(self) -> None:
         """Commit the rest; what the lane knows is in the warehouse, so Bytewax keeps nothing."""
         self._commit()
+        fault_point(Point.SNAPSHOT)
 
     def _commit(self) -> None:
         if self._buffer:
@@ -67,6 +72,7 @@ class LandingSink(FixedPartitionedSink[Cleaned[State], None]):
         """The lane of a cell."""
         return zlib.crc32(item_key.encode())
 
+    @with_last_words
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane:  # noqa: ARG002
         """Build a lane; where it continues is the warehouse's to say."""
         lane = int(for_part.removeprefix("lane-"))

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART
 from battery.errors import BatteryError
-from battery.reading import LANDED, QUARANTINED
+from battery.reading import LANDED, QUARANTINED, RETRIED
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,6 +49,7 @@ SUM_UNITS: Final = ("_nv", "_na", "_nc", "_no", "_pah", "_pwh")
 CREATE: Final = (
     f"create table if not exists battery_ts_cleaned ({_columns(LANDED)})",
     f"create table if not exists battery_quarantine ({_columns(QUARANTINED)})",
+    f"create table if not exists battery_retries ({_columns(RETRIED)})",
     f"create table if not exists _windows ({_sums_as_hugeint(WINDOW_PART, keys=2)})",
     f"create table if not exists _cycles ({_sums_as_hugeint(CYCLE_PART, keys=3)})",
     """create table if not exists _progress (
@@ -57,8 +58,10 @@ CREATE: Final = (
     "create table if not exists _cell_state (cell_id varchar not null, state varchar not null)",
     """create table if not exists _writers (
         pipeline varchar not null, epoch bigint primary key, window_seconds integer not null,
-        started_at timestamp not null, changes bigint not null, superseded_by bigint
+        started_at timestamp not null, changes bigint not null, superseded_by bigint,
+        kind varchar not null, run_id varchar
     )""",
+    "create table if not exists _retired (object_key varchar not null)",
     """create table if not exists _commits (
         "commit" varchar not null, lane integer not null, seq bigint not null, writer_epoch bigint not null,
         object_key varchar not null, kind varchar not null, "rows" bigint not null, bytes bigint not null,
@@ -139,6 +142,7 @@ def _merge(table: str, staged: str, schema: pa.Schema, keys: tuple[str, ...]) ->
 FILL: Final = (
     "insert into battery_ts_cleaned select * from staged_landed",
     "insert into battery_quarantine select * from staged_quarantined",
+    "insert into battery_retries select * from staged_retried",
     _merge("_windows", "staged_windows", WINDOW_PART, ("cell_id", "window_start")),
     _merge("_cycles", "staged_cycles", CYCLE_PART, ("cell_id", "test_id", "cycle_index")),
     """merge into _progress as old using staged_progress as new
@@ -163,6 +167,10 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the landing tables where they are missing."""
     for statement in CREATE:
         connection.execute(statement)
+    columns = {name for name, *_ in connection.execute("describe _writers").fetchall()}
+    if "kind" not in columns:  # a warehouse of the time before replays
+        connection.execute("alter table _writers add column kind varchar default 'worker'")
+        connection.execute("alter table _writers add column run_id varchar")
 
 
 def require_tables(connection: duckdb.DuckDBPyConnection) -> None:

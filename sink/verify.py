@@ -6,7 +6,6 @@ and the aggregates from the rows. Nothing is taken from what the worker says abo
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from battery.message import decode
-from battery.topic import open_topic, read_to_end
-from sink.commit import LANDED_KIND, QUARANTINE_KIND
+from battery.topic import open_topic, read_log
+from sink.archive import Archive, DamagedObjectError
+from sink.compare import content_of
+from sink.manifest import KINDS, read_manifest
 from sink.recount import differing_cycles, differing_windows
 from sink.tables import require_tables
 
@@ -46,17 +47,22 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> list
     """
     with warehouse.connect("verify", read_only=True) as connection:
         require_tables(connection)
-        checks = [
-            *_tables(connection),
-            *_objects(connection, store),
-            *_aggregates(connection),
-            *_progress(connection),
-        ]
+        checks = landing_checks(connection, store)
         spans = connection.execute(
             'select s.topic_id, s."partition", max(s."last"), sum(s."rows"), min(s."first") from '
             '(select distinct "commit", unnest(offsets) as s from _commits) group by all'
         ).fetchall()
     return [*_log(settings, spans), *checks]
+
+
+def landing_checks(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> list[Check]:
+    """Reconcile the landing tables with their objects and with each other."""
+    return [
+        *_tables(connection),
+        *_objects(connection, store),
+        *_aggregates(connection),
+        *_progress(connection),
+    ]
 
 
 def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
@@ -75,7 +81,7 @@ def _log(settings: Settings, spans: list[tuple[str, int, int, int, int]]) -> Ite
         last, rows, first = landed_up_to.get(partition, (-1, 0, 0))
         accounted += rows
         oldest: int | None = None
-        for poll in read_to_end(settings, topic, partition):
+        for poll in read_log(settings, topic, partition):
             for message in poll:
                 oldest = message.offset if oldest is None else oldest
                 if message.offset > last:
@@ -132,49 +138,41 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
 
 def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Iterator[Check]:
     """Every committed object, byte for byte, and the rows of all of them against the tables."""
-    commits = connection.execute('select object_key, kind, "rows", bytes, sha256 from _commits').fetchall()
-    epochs = {f"{epoch:06d}" for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
+    committed = [found for commit in read_manifest(connection).commits for found in commit.objects]
+    archive = Archive(store)
     wrong: list[str] = []
-    sums = {LANDED_KIND: [0, 0], QUARANTINE_KIND: [0, 0]}
-    present = {found.key: found.size for kind in sums for found in store.list(f"{kind}/")}
-    for key, kind, rows, size, sha256 in commits:
-        if present.get(key) != size:
-            wrong.append(f"{key} is missing" if key not in present else f"{key} has {present[key]} bytes, not {size}")
+    sums = {kind: [0, 0] for kind in KINDS}
+    for found in committed:
+        try:
+            stored = pq.read_table(io.BytesIO(archive.read(found)))
+        except DamagedObjectError as error:
+            wrong.append(str(error))
             continue
-        data = store.get(key)
-        if hashlib.sha256(data).hexdigest() != sha256:
-            wrong.append(f"{key} has another checksum than when it was committed")
-            continue
-        stored = pq.read_table(io.BytesIO(data))
-        if stored.num_rows != rows:
-            wrong.append(f"{key} holds {stored.num_rows} rows, not {rows}")
+        if stored.num_rows != found.rows:
+            wrong.append(f"{found.key} holds {stored.num_rows} rows, not {found.rows}")
         connection.register("stored", stored)
-        count, content = _content(connection, "stored")
+        count, content = content_of(connection, "stored")
         connection.unregister("stored")
-        sums[kind][0] += count
-        sums[kind][1] += content
-    yield Check("objects", ok=not wrong, detail="; ".join(wrong[:3]) or f"{len(commits)} objects as committed")
+        sums[found.kind][0] += count
+        sums[found.kind][1] += content
+    yield Check("objects", ok=not wrong, detail="; ".join(wrong[:3]) or f"{len(committed)} objects as committed")
     for kind, (count, content) in sums.items():
-        table_count, table_content = _content(connection, kind)
+        table_count, table_content = content_of(connection, kind)
         yield Check(
             f"{kind} = its objects",
             ok=(count, content) == (table_count, table_content),
             detail=f"{table_count} rows in the table, {count} in the objects"
             + ("" if content == table_content else ", and their contents differ"),
         )
-    named = {key for key, *_ in commits}
-    orphans = [key for key in present if key not in named and key.rsplit("/", 1)[1][:6] in epochs]
+    ours = {epoch for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
+    named = {found.key for found in committed}
+    left = [found.key for found in archive.stored if found.key not in named and found.epoch in ours]
     yield Check(
-        "orphans",
+        "leftovers",
         ok=True,
-        detail=f"{len(orphans)} objects of unfinished commits{': the next commit removes them' if orphans else ''}",
+        detail=f"{len(left)} objects of unfinished commits or replaced by a replay"
+        + (": the next commit of a new run, or the next replay, removes them" if left else ""),
     )
-
-
-def _content(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, int]:
-    """Row count and an order-free checksum over every value."""
-    found = connection.execute(f"select count(*), sum(hash(t)::hugeint) from {table} as t").fetchone()  # noqa: S608
-    return (int(found[0]), int(found[1] or 0)) if found else (0, 0)
 
 
 def _aggregates(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:

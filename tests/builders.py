@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from battery.message import Delivery, decode, headers
+from battery.message import Delivery, Place, decode, headers
 from battery.reading import ARROW, JSON, READING_NULLABLE
 from battery.topic import Message
 
@@ -57,12 +57,15 @@ def message(
     encoding: str = ARROW,
     key: bytes | None = CELL.encode(),
     topic_id: str = TOPIC_ID,
+    retry_of: Place | None = None,
     with_headers: list[tuple[str, bytes | None]] | None = None,
 ) -> Message:
     """A message as the broker would deliver it."""
     found = with_headers
     if found is None:
-        found = [(n, v.encode() if isinstance(v, str) else v) for n, v in headers(encoding, "CELL_1_1_1_24.xlsx")]
+        found = [
+            (n, v.encode() if isinstance(v, str) else v) for n, v in headers(encoding, "CELL_1_1_1_24.xlsx", retry_of)
+        ]
     return Message(topic_id, partition, offset, 1_700_000_000_000 + offset, key, tuple(found), value)
 
 

@@ -111,7 +111,7 @@ def test_a_warehouse_behind_its_recovery_store_is_refused_and_says_what_to_remov
     last = output.strip().splitlines()[-1]
     assert "continues at offset 1" in last
     assert "holds nothing after offset -1" in last
-    assert "remove RECOVERY_DIR to read the log again" in last
+    assert "rebuild it with `battery replay --from-beginning`, then start again" in last
 
     shutil.rmtree(pipeline.folder / "recovery")
     pipeline.battery("stream", "--until-end")

@@ -8,7 +8,8 @@
         'clock_jump': 16,
         'cycle_backwards': 32,
         'value_dropped': 64,
-        'counter_fell': 128
+        'counter_fell': 128,
+        'retried': 256
     } -%}
     (quality & {{ bits[name] }}) <> 0
 {%- endmacro %}

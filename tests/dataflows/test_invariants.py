@@ -5,26 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-import pyarrow as pa
 from builders import CELL, STARTED, arrow, arrow_value, message, reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from landed import WINDOW_SECONDS, fold, landed, landed_tables
 
-from battery.cleaned import CYCLE_PART, WINDOW_PART
 from battery.message import decode
-from battery.reading import JSON, LANDED, QUARANTINED
+from battery.reading import JSON, LANDED
 from dataflows.clean import clean
-from dataflows.state import CellState
 from sink.recount import differing_cycles, differing_windows
-from sink.tables import FILL, create_tables
 
 if TYPE_CHECKING:
-    from battery.cleaned import Cleaned
     from battery.message import Delivery
-
-WINDOW_SECONDS = 600
-TABLES = ("battery_ts_cleaned", "battery_quarantine", "_windows", "_cycles")
 
 
 @st.composite
@@ -91,51 +83,6 @@ def cut(draw: st.DrawFn, log: list[Delivery]) -> list[list[Delivery]]:
     return [log[start:end] for start, end in zip([0, *places], ends, strict=True) if start < end]
 
 
-def fold(calls: list[list[Delivery]], state: CellState | None = None) -> list[Cleaned[CellState]]:
-    state = state or CellState()
-    found = []
-    for deliveries in calls:
-        cleaned = clean(state, deliveries, WINDOW_SECONDS)
-        if cleaned is not None:
-            # The state goes through its text, as it does over a restart.
-            state = CellState.from_json(cleaned.state.to_json())
-            found.append(cleaned)
-    return found
-
-
-def landed(commits: list[list[Cleaned[CellState]]]) -> duckdb.DuckDBPyConnection:
-    """Land results, a commit a group, with the statements of the real transaction."""
-    connection = duckdb.connect()
-    create_tables(connection)
-    for commit in commits:
-        for name, schema, column in (
-            ("staged_landed", LANDED, "landed"),
-            ("staged_quarantined", QUARANTINED, "quarantined"),
-            ("staged_windows", WINDOW_PART, "windows"),
-            ("staged_cycles", CYCLE_PART, "cycles"),
-        ):
-            table = pa.Table.from_batches([getattr(result, column) for result in commit], schema=schema)
-            if name in {"staged_windows", "staged_cycles"}:
-                table = table.append_column("part", pa.array(range(table.num_rows), pa.int64()))
-            connection.register(name, table)
-        for statement in FILL[:4]:
-            connection.execute(statement)
-    return connection
-
-
-def landed_tables(commits: list[list[Cleaned[CellState]]]) -> dict[str, list[tuple[Any, ...]]]:
-    """What the landing tables hold after some commits, as texts."""
-    connection = landed(commits)
-    found = {}
-    for table in TABLES:
-        # NaN is not equal to itself; its text is.
-        found[table] = sorted(
-            tuple(repr(value) for value in row) for row in connection.execute(f"from {table}").fetchall()
-        )
-    connection.close()
-    return found
-
-
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_results_do_not_depend_on_how_the_log_is_cut(data: st.DataObject) -> None:
@@ -167,7 +114,7 @@ def test_every_row_in_is_landed_or_quarantined_exactly_once(log: list[Delivery])
 @settings(max_examples=40, deadline=None)
 def test_windows_and_cycles_are_what_sql_makes_of_the_landed_rows(log: list[Delivery]) -> None:
     connection = landed([fold([log])])
-    connection.execute("insert into _writers values ('x', 1, ?, now(), 0, null)", [WINDOW_SECONDS])
+    connection.execute("insert into _writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS])
     assert (differing_windows(connection), differing_cycles(connection)) == (0, 0)
     connection.close()
 

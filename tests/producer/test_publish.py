@@ -15,7 +15,7 @@ from conftest import Pipeline
 
 from battery.errors import BatteryError
 from battery.message import decode
-from battery.topic import open_topic, read_to_end
+from battery.topic import open_topic, read_log
 from producer.publish import Options, publish
 from producer.raw import checksum
 from producer.simulate import simulate_cell
@@ -45,7 +45,7 @@ def settings(broker: int, tmp_path: Path, request: pytest.FixtureRequest) -> Set
 
 def log(settings: Settings) -> list[Delivery]:
     topic = open_topic(settings)
-    return [decode(message) for poll in read_to_end(settings, topic, 0) for message in poll]
+    return [decode(message) for poll in read_log(settings, topic, 0) for message in poll]
 
 
 def kept(settings: Settings, prefix: str = "raw") -> list[str]:

@@ -13,7 +13,8 @@ from battery.errors import BatteryError
 from battery.objects import FolderStore
 from dataflows.clean import clean
 from dataflows.state import CellState
-from sink.commit import Landing, SupersededError
+from sink.commit import Landing
+from sink.writers import SupersededError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

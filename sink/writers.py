@@ -1,0 +1,130 @@
+"""Who may write a warehouse: each run of the worker, and each replay, takes an epoch that ends the ones before it.
+
+All statements here belong to transactions of others. A commit and a take-over change the same value, so of the two
+the warehouse lets only one happen, also where transactions run side by side.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from battery.errors import BatteryError, StartAgainError
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class Writer(StrEnum):
+    """What an epoch was taken for."""
+
+    WORKER = "worker"
+    REPLAY = "replay"
+
+
+class SupersededError(BatteryError):
+    """Another run of the pipeline has taken over the warehouse; this one must end."""
+
+
+class ReplayedError(StartAgainError):
+    """A replay has put other tables in place of those that this run knew; it goes on from them when started again."""
+
+
+def joined_epoch(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
+    """The epoch that another process of the same run has taken, None when this is the first one.
+
+    Raises:
+        SupersededError, ReplayedError: that run has ended.
+    """
+    found = connection.execute(
+        "select epoch from _writers where run_id = ? order by epoch desc limit 1", [run_id]
+    ).fetchone()
+    if found is None:
+        return None
+    epoch = int(found[0])
+    if connection.execute("select superseded_by from _writers where epoch = ?", [epoch]).fetchone() != (None,):
+        raise _ended(connection, epoch)
+    return epoch
+
+
+def take_epoch(
+    connection: duckdb.DuckDBPyConnection, writer: Writer, above: int, window_seconds: int, run_id: str | None = None
+) -> int:
+    """Enter a new writer and end those of its kind before it.
+
+    Args:
+        connection: in a transaction.
+        writer: what for; a replay that begins does not disturb the worker.
+        above: an epoch that the new one must exceed.
+        window_seconds: width of the windows in the warehouse, s.
+        run_id: joins the processes of one run.
+    """
+    before = connection.execute("select pipeline, epoch from _writers order by epoch desc limit 1").fetchone()
+    epoch = max(above, before[1] if before else 0) + 1
+    connection.execute(
+        "update _writers set changes = changes + 1, superseded_by = ? where kind = ? and superseded_by is null",
+        [epoch, writer],
+    )
+    connection.execute(
+        "insert into _writers values (?, ?, ?, ?, 0, null, ?, ?)",
+        [before[0] if before else uuid4().hex, epoch, window_seconds, _now(), writer, run_id],
+    )
+    return epoch
+
+
+def window_width(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """Width of the windows in the warehouse in s, None before there are any."""
+    found = connection.execute("select window_seconds from _writers order by epoch desc limit 1").fetchone()
+    return int(found[0]) if found else None
+
+
+def require_current(connection: duckdb.DuckDBPyConnection, epoch: int) -> None:
+    """Let a transaction go on only if nobody has taken over from its writer.
+
+    Raises:
+        SupersededError, ReplayedError: somebody has.
+    """
+    # Not with RETURNING: beside a key, DuckDB does not see such updates in conflict.
+    changed = connection.execute(
+        "update _writers set changes = changes + 1 where epoch = ? and superseded_by is null", [epoch]
+    ).fetchone()
+    if changed != (1,):
+        raise _ended(connection, epoch)
+
+
+def end_workers(connection: duckdb.DuckDBPyConnection, replay: int, window_seconds: int) -> None:
+    """End every run of the worker in favour of a replay, whose windows may have another width."""
+    connection.execute(
+        "update _writers set changes = changes + 1, superseded_by = ? where kind = ? and superseded_by is null",
+        [replay, Writer.WORKER],
+    )
+    connection.execute("update _writers set window_seconds = ?", [window_seconds])
+
+
+def _ended(connection: duckdb.DuckDBPyConnection, epoch: int) -> BatteryError:
+    found = connection.execute(
+        "select newer.epoch, newer.kind from _writers as w "
+        "left join _writers as newer on newer.epoch = w.superseded_by where w.epoch = ?",
+        [epoch],
+    ).fetchone()
+    by, kind = found or (None, None)
+    if by is None:
+        return SupersededError(
+            f"the WAREHOUSE does not know this run (writer epoch {epoch}): it has been replaced by another or older "
+            "one under the running worker; bring the right one in place and start again"
+        )
+    if kind == Writer.REPLAY:
+        return ReplayedError(
+            f"the tables have been replayed (writer epoch {by}) under this run (writer epoch {epoch}), which goes on "
+            "from them when it is started again"
+        )
+    return SupersededError(
+        f"this run (writer epoch {epoch}) was superseded by run {by}: only one pipeline may write a warehouse; stop "
+        "the other one, or this one"
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

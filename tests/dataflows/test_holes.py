@@ -1,0 +1,206 @@
+"""Retried readings: a mended reading takes the place that it had, and the numbers are what they would have been."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from builders import CELL, arrow, reading
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from landed import fold, landed, rows_of, whole_state
+
+from battery.message import Place
+from battery.reading import Quality, Reason
+from dataflows.clean import clean
+from dataflows.holes import MOST_HOLES
+from dataflows.state import CellState
+from sink.recount import differing_cycles, differing_windows
+
+if TYPE_CHECKING:
+    from battery.message import Delivery
+
+ORIGIN = Place("log-one", 0, 3, 1)
+
+
+def retry(row: dict[str, Any], offset: int, origin: Place = ORIGIN) -> Delivery:
+    return arrow([row], offset=offset, retry_of=origin)
+
+
+def charging(point: int, **changes: Any) -> dict[str, Any]:
+    """A reading of a cycle whose charge counter gains 0.01 Ah a reading."""
+    return reading(point, **{"charge_capacity(ah)": point / 100, "current(a)": 1.2, **changes})
+
+
+BAD = {"voltage(v)": math.nan}
+
+
+def test_a_retried_reading_lands_where_it_was_missing_and_is_flagged() -> None:
+    log = [arrow([charging(1), charging(2, **BAD), charging(3)]), retry(charging(2), 1)]
+    connection = landed([fold([log])])
+    assert rows_of(connection, "select data_point, quality, kafka_offset from battery_ts_cleaned order by all") == [
+        (1, 0, 0),
+        (2, int(Quality.RETRIED), 1),
+        (3, int(Quality.GAP), 0),
+    ]
+    assert rows_of(connection, "from battery_retries") == [("log-one", 0, 1, CELL, *vars(ORIGIN).values())]
+
+
+def test_without_being_a_retry_a_late_reading_is_a_duplicate() -> None:
+    log = [arrow([charging(1), charging(2, **BAD), charging(3)]), arrow([charging(2)], offset=1)]
+    connection = landed([fold([log])])
+    assert rows_of(connection, 'select reason from battery_quarantine where "offset" = 1') == [("duplicate",)]
+
+
+def test_a_retry_lands_once() -> None:
+    log = [arrow([charging(1), charging(2, **BAD), charging(3)]), retry(charging(2), 1), retry(charging(2), 2)]
+    connection = landed([fold([log])])
+    assert rows_of(connection, 'select reason from battery_quarantine where "offset" = 2') == [("duplicate",)]
+
+
+def test_a_retry_of_a_reading_that_never_was_refused_is_a_duplicate() -> None:
+    log = [arrow([charging(1), charging(3)]), retry(charging(2), 1)]
+    connection = landed([fold([log])])
+    assert rows_of(connection, "select reason, detail from battery_quarantine") == [
+        ("duplicate", "test 2024-01-01T08:00:00 is already known beyond data point 2")
+    ]
+
+
+@pytest.mark.parametrize("time", [29.0, 91.0])
+def test_a_retry_whose_time_is_not_between_its_neighbours_is_refused(time: float) -> None:
+    log = [arrow([charging(1), charging(2, **BAD), charging(3)]), retry(charging(2, **{"test_time(s)": time}), 1)]
+    connection = landed([fold([log])])
+    assert rows_of(connection, 'select reason, detail from battery_quarantine where "offset" = 1') == [
+        (Reason.TIME_BACKWARDS, f"test_time(s) is {time}, not between the readings around it")
+    ]
+
+
+def test_a_retry_beyond_the_last_reading_goes_on_with_the_test() -> None:
+    log = [arrow([charging(1), charging(2, **BAD)]), retry(charging(2), 1), arrow([charging(3)], offset=2)]
+    connection = landed([fold([log])])
+    assert rows_of(connection, "select data_point, quality from battery_ts_cleaned order by all") == [
+        (1, 0),
+        (2, int(Quality.RETRIED)),
+        (3, 0),
+    ]
+
+
+def test_a_retried_reading_at_the_end_of_a_cycle_gives_the_cycle_its_charge() -> None:
+    whole = [charging(1), charging(2), charging(3, cycle_index=2)]
+    log = [arrow([whole[0], whole[1] | BAD, whole[2]]), retry(whole[1], 1)]
+    sql = "select cycle_index, charge_capacity_ah from battery_cell_cycles order by all"
+    assert rows_of(landed([fold([log[:1]])]), sql) == [(1, 0.01), (2, 0.02)]
+    assert rows_of(landed([fold([log])]), sql) == [(1, 0.02), (2, 0.01)]
+
+
+def test_a_counter_that_the_next_reading_does_not_have_is_not_counted() -> None:
+    blind = charging(3, **{"charge_capacity(ah)": None})
+    log = [arrow([charging(1), charging(2, **BAD), blind, charging(4)]), retry(charging(2), 1)]
+    connection = landed([fold([log])])
+    assert rows_of(connection, "select charge_capacity_ah from battery_cell_cycles") == [(0.04,)]
+    assert rows_of(
+        connection, 'select "charge_capacity(ah)", quality from battery_ts_cleaned where data_point = 2'
+    ) == [(None, Quality.RETRIED | Quality.VALUE_DROPPED)]
+
+
+def test_of_more_holes_than_a_test_remembers_the_oldest_are_forgotten() -> None:
+    rows = [charging(point, **(BAD if point % 2 == 0 else {})) for point in range(1, 2 * MOST_HOLES + 4)]
+    state = whole_state([arrow(rows)])
+    (tail,) = state.tests.values()
+    assert len(tail.holes) == MOST_HOLES
+    for point, lands in ((2, 0), (4, 1)):
+        cleaned = clean(state, [retry(charging(point), 1)], 600)
+        assert cleaned is not None
+        assert cleaned.landed.num_rows == lands
+
+
+def test_a_cell_without_refused_readings_remembers_no_holes() -> None:
+    state = whole_state([arrow([charging(point) for point in range(1, 100, 10)])])
+    assert [tail.holes for tail in state.tests.values()] == [()]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Good readings of one or two tests, whatever their counters, steps, cycles and clocks do."""
+    found: list[dict[str, Any]] = []
+    for test in draw(st.sampled_from(["A", "AB"])):
+        time, counters = 0.0, [0.0, 0.0]
+        for point in range(1, draw(st.integers(2, 14)) + 1):
+            time += draw(st.sampled_from([30.0, 30.0, 30.0, 900.0, 4000.0]))
+            counters = [
+                draw(st.sampled_from([value, value + 0.1, value + 1 / 3, value * 0.9, 0.0])) for value in counters
+            ]
+            found.append(
+                reading(
+                    point,
+                    test_id=test,
+                    step_index=draw(st.integers(1, 2)),
+                    cycle_index=draw(st.integers(1, 2)),
+                    **{
+                        "test_time(s)": time,
+                        "charge_capacity(ah)": counters[0],
+                        "discharge_capacity(ah)": counters[1],
+                        "internal_resistance(ohm)": draw(st.sampled_from([None, 0.0931, 0.1])),
+                        "temperature(c)": draw(st.sampled_from([None, 25.0])),
+                        "voltage(v)": draw(st.sampled_from([3.7, 3.8, 2.5])),
+                    },
+                )
+            )
+            if draw(st.integers(0, 9)) == 0:
+                found[-1]["date_time"] = None
+    return found
+
+
+def refused_at_first(draw: st.DrawFn, history: list[dict[str, Any]]) -> list[Delivery]:
+    """A log in which some readings were unusable, and came again by retries in any order."""
+    bad = draw(st.sets(st.sampled_from(range(len(history)))))
+    log, start = [], 0
+    while start < len(history):
+        end = draw(st.integers(start + 1, len(history)))
+        log.append(
+            arrow(
+                [row | (BAD if start + at in bad else {}) for at, row in enumerate(history[start:end])], offset=len(log)
+            )
+        )
+        start = end
+    for index in draw(st.permutations(sorted(bad))):
+        log.append(retry(history[index], len(log)))
+    return log
+
+
+@given(st.data())
+@settings(max_examples=120, deadline=None)
+def test_readings_that_come_late_give_the_numbers_that_they_would_have_given_in_time(data: st.DataObject) -> None:
+    history = data.draw(histories())
+    in_time = landed([fold([[arrow(history)]])])
+    late = landed([fold([data.draw(st.composite(refused_at_first)(history))])])
+    for sql in (
+        'select cell_id, test_id, data_point, "voltage(v)", date_time from battery_ts_cleaned order by all',
+        "select * exclude (as_of_offset, is_final) from _cycles order by all",
+        """select cell_id, window_start, reading_count, temperature_count, voltage_sum_nv, current_sum_na,
+        voltage_min_v, voltage_max_v, charge_throughput_pah, energy_throughput_pwh from _windows order by all""",
+    ):
+        assert rows_of(late, sql) == rows_of(in_time, sql)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_late_readings_do_not_make_results_depend_on_how_the_log_is_cut(data: st.DataObject) -> None:
+    log = data.draw(st.composite(refused_at_first)(data.draw(histories())))
+    place = data.draw(st.integers(0, len(log)))
+    pieces = fold([part for part in (log[:place], log[place:]) if part])
+    whole = fold([log])
+    tables = ("battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles")
+    one, two = landed([whole]), landed([[piece] for piece in pieces])
+    for table in tables:
+        assert rows_of(two, f"from {table} order by all") == rows_of(one, f"from {table} order by all")
+    assert pieces[-1].state == whole[-1].state
+    one.execute("insert into _writers values ('x', 1, 600, now(), 0, null, 'worker', null)")
+    assert (differing_windows(one), differing_cycles(one)) == (0, 0)
+
+
+def test_a_state_of_the_time_before_retries_can_be_read() -> None:
+    tail = "[1,30.0,null,null,1,1,[null,null,null,null],[false,false,false,false],0.0,false,[]]"
+    state = CellState.from_json(f'{{"offsets":{{}},"tests":{{"A":{tail}}}}}')
+    assert (state.refusals, state.tests["A"].holes) == (0, ())

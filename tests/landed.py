@@ -1,0 +1,76 @@
+"""Folding logs and landing the results in memory, with the statements of the real transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from battery.cleaned import CYCLE_PART, WINDOW_PART
+from battery.reading import LANDED, QUARANTINED, RETRIED
+from dataflows.clean import clean
+from dataflows.state import CellState
+from sink.tables import FILL, create_tables
+
+if TYPE_CHECKING:
+    from battery.cleaned import Cleaned
+    from battery.message import Delivery
+
+WINDOW_SECONDS = 600
+TABLES = ("battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles")
+
+
+def fold(calls: list[list[Delivery]], state: CellState | None = None) -> list[Cleaned[CellState]]:
+    """Fold messages, some a call."""
+    state = state or CellState()
+    found = []
+    for deliveries in calls:
+        cleaned = clean(state, deliveries, WINDOW_SECONDS)
+        if cleaned is not None:
+            # The state goes through its text, as it does over a restart.
+            state = CellState.from_json(cleaned.state.to_json())
+            found.append(cleaned)
+    return found
+
+
+def whole_state(log: list[Delivery]) -> CellState:
+    """The state that a log leaves."""
+    return fold([log])[-1].state
+
+
+def landed(commits: list[list[Cleaned[CellState]]]) -> duckdb.DuckDBPyConnection:
+    """Land results, a commit a group, with the statements of the real transaction."""
+    connection = duckdb.connect()
+    create_tables(connection)
+    for commit in commits:
+        for name, schema, column in (
+            ("staged_landed", LANDED, "landed"),
+            ("staged_quarantined", QUARANTINED, "quarantined"),
+            ("staged_retried", RETRIED, "retried"),
+            ("staged_windows", WINDOW_PART, "windows"),
+            ("staged_cycles", CYCLE_PART, "cycles"),
+        ):
+            table = pa.Table.from_batches([getattr(result, column) for result in commit], schema=schema)
+            if name in {"staged_windows", "staged_cycles"}:
+                table = table.append_column("part", pa.array(range(table.num_rows), pa.int64()))
+            connection.register(name, table)
+        for statement in FILL[: len(TABLES)]:
+            connection.execute(statement)
+    return connection
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    return connection.execute(sql).fetchall()
+
+
+def landed_tables(commits: list[list[Cleaned[CellState]]]) -> dict[str, list[tuple[Any, ...]]]:
+    """What the landing tables hold after some commits, as texts."""
+    connection = landed(commits)
+    found = {}
+    for table in TABLES:
+        # NaN is not equal to itself; its text is.
+        found[table] = sorted(tuple(repr(value) for value in row) for row in rows_of(connection, f"from {table}"))
+    connection.close()
+    return found

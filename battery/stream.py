@@ -4,27 +4,79 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
+import structlog
 from bytewax.recovery import init_db_dir
 
-from battery.errors import BatteryError
+from battery.errors import LAST_WORDS, BatteryError, StartAgainError, battery_error_in
 from battery.topic import open_topic
 
 if TYPE_CHECKING:
     from battery.settings import Settings
 
+_log = structlog.get_logger()
 
-def stream(settings: Settings, *, until_end: bool) -> None:
+EXIT_START_AGAIN: Final = 75
+"""What a process of a cluster ends with when all of them must start again."""
+
+EXIT_PEER_LOST: Final = 76
+"""What a process of a cluster ends with when another one has died: it has nothing to say itself."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One process of a cluster: its place among the `addresses` (host:port) of all of them."""
+
+    process: int
+    addresses: tuple[str, ...]
+
+
+def stream(settings: Settings, *, until_end: bool, member: Member | None = None) -> None:
     """Run the worker in this process until it is asked to stop, or has reached the end of every partition.
 
-    Creates the recovery store when it is absent. Signals reach the flow itself.
+    Creates the recovery store when it is absent. Signals reach the flow itself. When the tables have been replayed
+    under the worker, it starts again by itself.
 
     Raises:
         BatteryError: no broker answers, or the worker had to give up.
     """
     open_topic(settings, create=True)  # says in one line what is wrong before any machinery starts
+    make_recovery_store(settings)
+    os.environ["STREAM_UNTIL_END"] = str(until_end or settings.stream_until_end).lower()
+    os.environ["RUST_BACKTRACE"] = "0"  # Bytewax panics when a part raises; what a person needs is in the error
+    arguments = ["-r", str(settings.recovery_dir), "-s", str(settings.commit_interval_seconds), "-b", "0"]
+    if member is not None:
+        arguments += ["-i", str(member.process), "-a", ";".join(member.addresses)]
+        _end_with_the_supervisor()
+    sys.argv = ["bytewax.run", "dataflows.battery", *arguments]
+    try:
+        runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
+    except Exception as error:
+        said = battery_error_in(error)
+        if member is not None:
+            _leave_the_cluster(said or error)
+        if isinstance(said, StartAgainError):
+            _log.info("starting again", because=str(said))
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # this very program
+        raise
+    except BaseException as error:
+        # In a cluster an error of a part ends in a panic that tells nothing; a lost peer does too.
+        if member is None or type(error).__name__ != "PanicException":
+            raise
+        _leave_the_cluster(next(iter(LAST_WORDS), None))
+
+
+def make_recovery_store(settings: Settings) -> None:
+    """Create the recovery store where it is absent.
+
+    Raises:
+        BatteryError: RECOVERY_DIR cannot be used.
+    """
     store = settings.recovery_dir
     try:
         store.mkdir(parents=True, exist_ok=True)
@@ -32,8 +84,27 @@ def stream(settings: Settings, *, until_end: bool) -> None:
         raise BatteryError(f"RECOVERY_DIR={store} cannot be used: {error.strerror}") from None
     if not list(store.glob("*.sqlite3")):
         init_db_dir(store, 1)  # type: ignore[no-untyped-call]
-    os.environ["STREAM_UNTIL_END"] = str(until_end or settings.stream_until_end).lower()
-    os.environ["RUST_BACKTRACE"] = "0"  # Bytewax panics when a part raises; what a person needs is in the error
-    seconds = str(settings.commit_interval_seconds)
-    sys.argv = ["bytewax.run", "dataflows.battery", "-r", str(store), "-s", seconds, "-b", "0"]
-    runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
+
+
+def _leave_the_cluster(said: Exception | None) -> None:
+    """End this process with the code that tells the supervisor what to do with all of them.
+
+    Raises:
+        Exception: what a part of this process has raised, unless that is a reason to start again.
+    """
+    if said is None:
+        sys.exit(EXIT_PEER_LOST)
+    if isinstance(said, StartAgainError):
+        _log.info("starting again", because=str(said))
+        sys.exit(EXIT_START_AGAIN)
+    raise said
+
+
+def _end_with_the_supervisor() -> None:
+    """Stop as on SIGTERM when the supervisor, whose pipe is standard input, is gone."""
+
+    def wait() -> None:
+        os.read(sys.stdin.fileno(), 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()

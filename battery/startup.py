@@ -1,0 +1,23 @@
+"""What every command does first: read the settings, and log as they say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from battery.settings import Settings
+
+
+def start(debug: bool) -> Settings:
+    """Read the settings and send log lines to where and how they say.
+
+    Raises:
+        BatteryError: a setting is invalid.
+    """
+    from battery.settings import load_settings
+
+    settings = load_settings()
+    from battery.logs import configure_logging
+
+    configure_logging(settings.log_format, debug=debug)
+    return settings

@@ -1,0 +1,361 @@
+"""Replay: the tables built anew, from the log or the archive, beside the live ones, which then give way in one swap.
+
+The fold is the one of the flow and so is the landing; what differs is only where messages come from and where
+results go. The live tables are compared with, not trusted: what the log says holds.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from battery.errors import BatteryError
+from battery.faults import Point, fault_point
+from battery.message import by_cell
+from battery.objects import open_store
+from battery.progress import Progress
+from battery.topic import offset_at, open_topic
+from dataflows.clean import clean
+from dataflows.feeds import ArchiveFeed, LogFeed
+from dataflows.state import CellState
+from sink.archive import Archive, DamagedObjectError, manifest_of_objects
+from sink.beside import Beside, beside, both, remove_replaced, reserve, swap
+from sink.commit import Landing
+from sink.compare import ahead_of_live, compare, messages_missing
+from sink.lanes import Lane
+from sink.manifest import Manifest, read_manifest
+from sink.verify import landing_checks
+from sink.warehouse import open_warehouse
+from sink.writers import window_width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import duckdb
+
+    from battery.message import Delivery
+    from battery.objects import ObjectStore
+    from battery.settings import Settings
+    from dataflows.feeds import Feed
+    from sink.compare import Comparison
+    from sink.warehouse import Warehouse
+
+_log = structlog.get_logger()
+
+LANES_WAIT_SECONDS: Final = 5.0
+"""How long the lanes of a running worker may lie apart."""
+
+TICK_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True)
+class Start:
+    """From where on a replay reads the log itself; what landed before comes from the archive.
+
+    `beginning` reads it whole; `archive` not at all; `offsets` from an offset of some partitions, `time` from a moment
+    (UTC) of all.
+    """
+
+    beginning: bool = False
+    archive: bool = False
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    time: datetime | None = None
+
+    def at(self, offsets: Sequence[str], moment: str | None) -> Start:
+        """The same with offsets, each as `PARTITION:OFFSET`, and a moment in ISO 8601 (UTC unless it says otherwise).
+
+        Raises:
+            BatteryError: one of them cannot be read.
+        """
+        found: dict[int, int] = {}
+        for text in offsets:
+            partition, separator, offset = text.partition(":")
+            if not separator or not partition.isdecimal() or not offset.isdecimal():
+                raise BatteryError(f"--from-offset {text} is not PARTITION:OFFSET, such as 0:1500")
+            found[int(partition)] = int(offset)
+        if moment is None:
+            return replace(self, offsets=found)
+        try:
+            time = datetime.fromisoformat(moment)
+        except ValueError:
+            raise BatteryError(f"--from-time {moment} is not a time such as 2026-11-25T08:00:00") from None
+        return replace(self, offsets=found, time=time if time.tzinfo else time.replace(tzinfo=UTC))
+
+
+class Outcome(StrEnum):
+    """How a replay ended."""
+
+    IDENTICAL = "identical"
+    DIFFERENT = "different"
+    SWAPPED = "swapped"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a replay found: its own figures, and how the live tables differ.
+
+    `damaged` names objects that are not what was committed.
+    """
+
+    outcome: Outcome
+    messages: int
+    rows: int
+    comparison: Comparison
+    damaged: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """The report for a person."""
+        yield f"replayed {self.rows} rows in {self.messages} messages"
+        for table in self.comparison.tables:
+            yield f"{table.table} differs: {table.live_rows} rows live, {table.replayed_rows} replayed"
+            if table.only_live or table.only_replayed:
+                yield f"  rows: {table.only_live} only live, {table.only_replayed} only replayed"
+            for name, count in table.columns.items():
+                yield f"  {name}: {count} rows differ"
+        for reason, (live, replayed) in self.comparison.reasons.items():
+            yield f"quarantined as {reason}: {live} rows live, {replayed} replayed"
+        if self.comparison.spans:
+            yield "_commits differs: it accounts for other messages or rows"
+        for wrong in self.damaged:
+            yield f"object {wrong}"
+        if self.outcome is Outcome.IDENTICAL:
+            yield "identical: the live tables are what the messages say; nothing was changed"
+        elif self.outcome is Outcome.DIFFERENT:
+            yield "different: nothing was changed, for this was a dry run"
+        else:
+            yield "swapped: the replayed tables are live now; `battery transform` brings the models up to date"
+
+
+def replay(settings: Settings, start: Start, *, dry_run: bool = False) -> Report:
+    """Build the landing tables anew, validate and compare them, and swap them in where the live ones differ.
+
+    The worker may keep running; it goes on from the new tables by itself.
+
+    Args:
+        settings: where everything is.
+        start: from where on to read the log.
+        dry_run: compare, but change nothing.
+
+    Raises:
+        BatteryError: what landed cannot be had again from there, or the result does not add up; the live tables are
+            as they were.
+    """
+    warehouse, store = open_warehouse(settings), open_store(settings)
+    with beside(settings) as place, structlog.contextvars.bound_contextvars(tables="replayed"):
+        epoch, live = reserve(warehouse, store, settings.window_seconds)
+        if start.archive and not live.commits:
+            live = manifest_of_objects(store)
+            _log.warning(
+                "the WAREHOUSE holds no manifest, taking every whole commit in the store", commits=len(live.commits)
+            )
+        build = _Build(settings, place, epoch, _feeds(settings, start, live, store))
+        build.go_on(live)
+        build.validate()
+        fault_point(Point.REPLAY_BUILT)
+        damaged = _damaged(live, store)
+        return _Ending(settings, warehouse, store, place, build, epoch, damaged, dry_run=dry_run).reach()
+
+
+def _feeds(settings: Settings, start: Start, live: Manifest, store: ObjectStore) -> list[Feed]:
+    if start.archive:
+        return [ArchiveFeed(store)]
+    topic = open_topic(settings)
+    if start.beginning:
+        others = sorted({topic_id for topic_id, _ in live.reached} - {topic.topic_id})
+        if others:
+            raise BatteryError(
+                f"the WAREHOUSE holds readings of {len(others)} other logs than topic {topic.name} "
+                f"({topic.topic_id}), such as {others[0]}, which this log cannot give again; `battery replay "
+                "--from-archive` takes all from the objects, --from-offset 0:0 those of the other logs; to forget "
+                "them, use a new WAREHOUSE, OBJECT_STORE and RECOVERY_DIR"
+            )
+        return [LogFeed(settings, topic, dict.fromkeys(topic.partitions))]
+    if start.time is not None:
+        moment = int(start.time.timestamp() * 1000)
+        beyond = {part: live.reached.get((topic.topic_id, part), -1) + 1 for part in topic.partitions}
+        found = {part: offset_at(settings, topic, part, moment) for part in topic.partitions}
+        offsets = {part: beyond[part] if offset is None else offset for part, offset in found.items()}
+    else:
+        offsets = dict(start.offsets)
+    absent = sorted(set(offsets) - set(topic.partitions))
+    if absent:
+        raise BatteryError(f"topic {topic.name} has no partition {absent[0]}; it has {list(topic.partitions)}")
+    _log.info("reading the log", **{f"partition_{part}": f"from {offset}" for part, offset in offsets.items()})
+    return [ArchiveFeed(store, topic, offsets), LogFeed(settings, topic, offsets)]
+
+
+class _Build:
+    """Folds what the feeds bring into tables and objects of its own."""
+
+    def __init__(self, settings: Settings, place: Beside, epoch: int, feeds: Sequence[Feed]) -> None:
+        self._window_seconds = settings.window_seconds
+        self._place = place
+        self._feeds = feeds
+        self._states: dict[str, CellState] = {}
+        self.reached: dict[tuple[str, int], int] = {}
+        self.messages = 0
+        self.rows = 0
+        landing = Landing(place.store, place.warehouse, settings.window_seconds, above=epoch - 1)
+        landing.begin()
+        self._lane = Lane(landing, 0, 1, settings.commit_max_rows)
+
+    def go_on(self, live: Manifest) -> None:
+        """Fold what has landed and has not been folded yet."""
+        total = sum(span.rows for commit in live.commits for span in commit.spans)
+        with Progress("replaying", "rows", total=max(total - self.rows, 0) or None) as progress:
+            for feed in self._feeds:
+                for deliveries in feed.read(live):
+                    before = self.rows
+                    self._fold(deliveries)
+                    progress.advance(self.rows - before)
+        self._lane.snapshot()
+
+    def _fold(self, deliveries: Sequence[Delivery]) -> None:
+        for cell_id, messages in by_cell(deliveries):
+            state = self._states.get(cell_id, CellState())
+            for message in messages:
+                if not state.has_folded(message):
+                    self.messages += 1
+                    self.rows += message.body.row_count
+            cleaned = clean(state, messages, self._window_seconds)
+            if cleaned is not None:
+                self._states[cell_id] = cleaned.state
+                self._lane.write_batch([cleaned])
+        for delivery in deliveries:
+            log = delivery.topic_id, delivery.partition
+            self.reached[log] = max(delivery.offset, self.reached.get(log, -1))
+
+    def validate(self) -> None:
+        """Count everything that was built again from its source.
+
+        Raises:
+            BatteryError: it does not add up.
+        """
+        with self._place.warehouse.connect("validate a replay", read_only=True) as connection:
+            checks = landing_checks(connection, self._place.store)
+            found = connection.execute(
+                'select coalesce(sum(s."rows"), 0) from (select distinct "commit", unnest(offsets) as s from _commits)'
+            ).fetchone()
+        wrong = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
+        if found is None or found[0] != self.rows:
+            wrong.append(f"{self.rows} rows were folded, {found[0] if found else 0} are accounted for")
+        if wrong:
+            raise BatteryError(f"the replay does not add up, the live tables are as they were: {'; '.join(wrong)}")
+
+
+class _Ending:
+    """Brings a replay to where the live tables stand, compares the two, and swaps if they differ."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        warehouse: Warehouse,
+        store: ObjectStore,
+        place: Beside,
+        build: _Build,
+        epoch: int,
+        damaged: tuple[str, ...],
+        *,
+        dry_run: bool,
+    ) -> None:
+        self._settings = settings
+        self._warehouse = warehouse
+        self._store = store
+        self._place = place
+        self._build = build
+        self._epoch = epoch
+        self._damaged = damaged
+        self._dry_run = dry_run
+        self._differs = False
+        self._uploaded: set[str] = set()
+        self._waits_until = time.monotonic() + LANES_WAIT_SECONDS
+
+    def reach(self) -> Report:
+        """Try until it is done: while a worker goes on landing, the live tables move."""
+        try:
+            while True:
+                with both(self._warehouse, self._place) as connection:
+                    live = read_manifest(connection)
+                    is_early = self._is_behind(live) or self._is_ahead(connection, live)
+                    report = None if is_early else self._end(connection, live)
+                if report is not None:
+                    break
+                self._prepare(live)
+        except BatteryError:
+            raise  # store or warehouse may be what failed; the next replay removes what this one has stored
+        except BaseException:
+            for key in self._uploaded:
+                self._store.delete(key)
+            raise
+        if report.outcome is Outcome.SWAPPED:
+            removed = remove_replaced(self._warehouse, self._store)
+            _log.info("swapped", writer_epoch=self._epoch, objects=len(self._uploaded), replaced_objects=removed)
+        return report
+
+    def _is_behind(self, live: Manifest) -> bool:
+        return any(last > self._build.reached.get(log, -1) for log, last in live.reached.items())
+
+    def _is_ahead(self, connection: duckdb.DuckDBPyConnection, live: Manifest) -> bool:
+        """Of the lanes of a running worker, one may have landed what another one is about to; wait for it a little."""
+        if self._settings.lanes == 1 or not live.reached or time.monotonic() > self._waits_until:
+            return False
+        return ahead_of_live(connection) > 0
+
+    def _end(self, connection: duckdb.DuckDBPyConnection, live: Manifest) -> Report | None:
+        """Compare and, when all objects are in the store, swap; None when there is more to do before."""
+        _require_all(connection)
+        found = compare(connection)
+        same_width = window_width(connection) == self._settings.window_seconds
+        outcome = None
+        if found.identical and same_width and not self._damaged:
+            outcome = Outcome.IDENTICAL
+        elif self._dry_run:
+            outcome = Outcome.DIFFERENT
+        elif self._uploaded == {stored.key for stored in self._place.store.list("")}:
+            outcome = Outcome.SWAPPED if swap(connection, self._epoch, live, self._settings.window_seconds) else None
+        self._differs = outcome is None
+        if outcome is None:
+            return None
+        return Report(outcome, self._build.messages, self._build.rows, found, self._damaged)
+
+    def _prepare(self, live: Manifest) -> None:
+        if self._is_behind(live):
+            self._build.go_on(live)
+        elif not self._differs:
+            time.sleep(TICK_SECONDS)
+        if self._differs:
+            for stored in self._place.store.list(""):
+                if stored.key not in self._uploaded:
+                    self._uploaded.add(stored.key)  # before it is there, so that it is removed in any case
+                    self._store.put(stored.key, self._place.store.get(stored.key))
+            fault_point(Point.REPLAY_STORED)
+
+
+def _require_all(connection: duckdb.DuckDBPyConnection) -> None:
+    """A replay may hold more than has landed, or judge it otherwise, but never miss a message.
+
+    Raises:
+        BatteryError: it does.
+    """
+    missing = messages_missing(connection)
+    if missing:
+        partition, offset = missing[0]
+        raise BatteryError(
+            f"the replay misses messages of which the live tables hold rows, such as partition {partition}, offset "
+            f"{offset}; the live tables are as they were. `battery replay --from-archive` goes by the objects"
+        )
+
+
+def _damaged(live: Manifest, store: ObjectStore) -> tuple[str, ...]:
+    archive, wrong = Archive(store), []
+    for found in (found for commit in live.commits for found in commit.objects):
+        try:
+            archive.read(found)
+        except DamagedObjectError as error:
+            wrong.append(str(error))
+    return tuple(wrong)

@@ -1,0 +1,195 @@
+"""The place of a replay: tables and objects of its own beside the live ones, and the swap that puts them in place.
+
+Nothing here touches the live tables before the swap, which is one transaction. One replay at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+import structlog
+
+from battery.errors import BatteryError
+from battery.faults import Point, fault_point
+from battery.objects import FolderStore
+from sink.compare import KEYS
+from sink.manifest import Manifest, read_manifest, stored_objects
+from sink.tables import create_tables
+from sink.warehouse import DuckDBFile, transaction
+from sink.writers import Writer, end_workers, require_current, take_epoch, window_width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from battery.objects import ObjectStore
+    from battery.settings import Settings
+    from sink.warehouse import Warehouse
+
+_log = structlog.get_logger()
+
+SWAPPED: Final = (*KEYS, "_commits")
+"""The tables that a swap puts in place of the live ones."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Where a replay builds: a warehouse and a store of its own, below a folder."""
+
+    folder: Path
+    warehouse: DuckDBFile
+    store: FolderStore
+
+    @property
+    def file(self) -> Path:
+        """The DuckDB file that holds the replayed tables."""
+        return self.folder / "battery.duckdb"
+
+
+@contextmanager
+def beside(settings: Settings) -> Iterator[Beside]:
+    """Make the place in REPLAY_DIR, empty, for one replay at a time; it is gone when the block ends.
+
+    Raises:
+        BatteryError: REPLAY_DIR cannot be used, or another replay does.
+    """
+    root = settings.replay_dir.resolve()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / "lock").open("w")
+    except OSError as error:
+        raise BatteryError(f"REPLAY_DIR={root} cannot be used: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BatteryError(f"another replay is running in REPLAY_DIR={root}; wait for it, or stop it") from None
+        folder = root / "in-progress"
+        shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
+        folder.mkdir()
+        try:
+            yield Beside(
+                folder, DuckDBFile(folder / "battery.duckdb", lock_timeout_seconds=60), FolderStore(folder / "objects")
+            )
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tuple[int, Manifest]:
+    """Take a writer epoch for a replay, which disturbs no worker, and learn what has landed.
+
+    What a killed replay has left in the store is removed.
+
+    Returns:
+        The epoch, and the manifest of the live tables, which are made where they are missing.
+
+    Raises:
+        BatteryError: store or warehouse cannot be used.
+    """
+    stored = list(stored_objects(store))
+    try:
+        with warehouse.connect("begin a replay") as connection, transaction(connection):
+            create_tables(connection)
+            replays = {
+                epoch
+                for (epoch,) in connection.execute(
+                    "select epoch from _writers where kind = ?", [Writer.REPLAY]
+                ).fetchall()
+            }
+            epoch = take_epoch(
+                connection,
+                Writer.REPLAY,
+                max((found.epoch for found in stored), default=0),
+                window_width(connection) or window_seconds,
+            )
+            manifest = read_manifest(connection)
+            retired = _retired(connection)
+    except duckdb.Error as error:
+        raise BatteryError(f"cannot begin a replay: {str(error).splitlines()[0]}") from error
+    named = {found.key for commit in manifest.commits for found in commit.objects}
+    for found in stored:
+        if found.key in retired or (found.epoch in replays and found.key not in named):
+            store.delete(found.key)
+    return epoch, manifest
+
+
+@contextmanager
+def both(warehouse: Warehouse, place: Beside) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the live tables with the replayed ones attached as `replay`, which is read only.
+
+    Raises:
+        BatteryError: the warehouse cannot be opened, or fails.
+    """
+    try:
+        with warehouse.connect("compare and swap a replay") as connection:
+            path = str(place.file).replace("'", "''")
+            connection.execute(f"attach '{path}' as replay (read_only)")
+            try:
+                yield connection
+            finally:
+                connection.execute("detach replay")
+    except duckdb.Error as error:
+        raise BatteryError(
+            f"the warehouse failed: {str(error).splitlines()[0]}; the live tables are as they were"
+        ) from error
+
+
+def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, window_seconds: int) -> bool:
+    """Put the replayed tables in place of the live ones, in one transaction; running workers start again from them.
+
+    Args:
+        connection: as `both` lends it.
+        epoch: what `reserve` has taken.
+        compared: the manifest of the live tables that the replay was compared with.
+        window_seconds: width of the replayed windows, s.
+
+    Returns:
+        Whether it happened: not when the live tables have changed since they were compared.
+
+    Raises:
+        SupersededError: another replay has begun.
+    """
+    connection.begin()
+    try:
+        require_current(connection, epoch)
+        end_workers(connection, epoch, window_seconds)
+        if read_manifest(connection) != compared:
+            connection.rollback()
+            return False
+        connection.execute(
+            "insert into _retired select distinct object_key from _commits "
+            "where object_key not in (select object_key from replay._commits)"
+        )
+        for table in SWAPPED:
+            connection.execute(f"drop table {table}")
+        create_tables(connection)
+        for table in SWAPPED:
+            connection.execute(f"insert into {table} select * from replay.{table}")  # noqa: S608  # our own names
+        fault_point(Point.REPLAY_SWAPPING)
+        connection.commit()
+    except BaseException:
+        with suppress(duckdb.Error):  # a connection that broke has nothing to roll back
+            connection.rollback()
+        raise
+    fault_point(Point.REPLAY_SWAPPED)
+    return True
+
+
+def remove_replaced(warehouse: Warehouse, store: ObjectStore) -> int:
+    """Remove the objects that a swap has replaced; the number of them."""
+    with warehouse.connect("look up replaced objects", read_only=True) as connection:
+        retired = _retired(connection)
+    for key in sorted(retired):
+        store.delete(key)
+    with warehouse.connect("forget replaced objects") as connection:
+        connection.execute("delete from _retired where list_contains(?::varchar[], object_key)", [sorted(retired)])
+    return len(retired)
+
+
+def _retired(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    return {key for (key,) in connection.execute("select object_key from _retired").fetchall()}

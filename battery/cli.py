@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from battery.errors import BatteryError
+from battery.errors import BatteryError, battery_error_in, causes
+from battery.quarantine import quarantine
+from battery.startup import start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from battery.settings import Settings
     from producer.publish import Summary
 
 EXIT_INCOMPLETE = 1
@@ -26,6 +27,9 @@ EXIT_INCOMPLETE = 1
 
 EXIT_ERROR = 2
 """It could not be done at all."""
+
+EXIT_TERMINATED = 143
+"""Ended by SIGTERM, as a shell says it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,13 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _reason(error: BaseException) -> str:
     """What a person needs of an error: ours wherever it is in the chain, else the innermost in one line."""
-    seen: BaseException | None = error
-    innermost = error
-    while seen is not None:
-        if isinstance(seen, BatteryError):
-            return str(seen)
-        innermost = seen
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    ours = battery_error_in(error)
+    if ours is not None:
+        return str(ours)
+    *_, innermost = causes(error)
     said = (str(innermost).splitlines() or ["no message"])[0]
     return f"unexpected {type(innermost).__name__}: {said}; `battery --debug …` shows the traceback"
 
@@ -70,16 +71,6 @@ def cli(context: click.Context, debug: bool) -> None:
     Settings come from the environment and .env; .env.example lists them.
     """
     context.obj = debug
-
-
-def _start(debug: bool) -> Settings:
-    from battery.settings import load_settings
-
-    settings = load_settings()
-    from battery.logs import configure_logging
-
-    configure_logging(settings.log_format, debug=debug)
-    return settings
 
 
 @cli.command()
@@ -110,7 +101,7 @@ def produce(
     SOURCE is an .xlsx or .xls workbook, a .zip, a folder, an http(s) URL, or the name of a CALCE data set such as
     CS2_35. Exits with 1 when a workbook was refused; the others have gone out all the same.
     """
-    settings = _start(debug)
+    settings = start(debug)
     from producer.publish import Options, publish
     from producer.sources import require_sources
     from producer.watch import watch_folder
@@ -139,13 +130,78 @@ def _tell(summary: Summary) -> None:
 
 @cli.command()
 @click.option("--until-end", is_flag=True, help="Stop once the end of every partition has been reached and committed.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="Processes that share the partitions, whose number must be a multiple of it.",
+)  # fmt: skip
+@click.option("--process", type=click.IntRange(0), hidden=True)
+@click.option("--addresses", hidden=True)
 @click.pass_obj
-def stream(debug: bool, until_end: bool) -> None:
+def stream(debug: bool, until_end: bool, workers: int, process: int | None, addresses: str | None) -> None:
     """Run the worker: topic to tables, exactly once, until SIGTERM or Ctrl-C."""
-    settings = _start(debug)
+    settings = start(debug)
+    from battery.stream import Member
     from battery.stream import stream as run
 
-    run(settings, until_end=until_end)
+    if workers > 1:
+        from battery.cluster import run_cluster
+
+        run_cluster(settings, workers, until_end=until_end)
+    else:
+        member = Member(process, tuple(addresses.split(";"))) if process is not None and addresses else None
+        run(settings, until_end=until_end, member=member)
+
+
+@cli.command()
+@click.option("--from-beginning", is_flag=True, help="Read the whole log.")
+@click.option("--from-archive", is_flag=True, help="Read what has landed from the objects, nothing from the log.")
+@click.option(
+    "--from-offset",
+    "offsets",
+    metavar="P:O",
+    multiple=True,
+    help="Read partition P of the log from offset O on, and the rest from the objects; may be repeated.",
+)
+@click.option(
+    "--from-time",
+    "moment",
+    metavar="T",
+    help="Read the log from the messages of time T on (ISO 8601, UTC unless it says otherwise).",
+)
+@click.option("--dry-run", is_flag=True, help="Compare, but change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_obj
+def replay(
+    debug: bool,
+    from_beginning: bool,
+    from_archive: bool,
+    offsets: tuple[str, ...],
+    moment: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build the landing tables anew beside the live ones, validate, compare, and swap them in where they differ.
+
+    The worker may keep running. Needs one of the --from options.
+    """  # fmt: skip
+    settings = start(debug)
+    import signal
+
+    from dataflows.replay import Start
+    from dataflows.replay import replay as run
+
+    if sum((from_beginning, from_archive, bool(offsets), moment is not None)) != 1:
+        raise BatteryError(
+            "say from where to replay, by one of --from-beginning, --from-archive, --from-offset P:O and --from-time T"
+        )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that what was built goes with us
+    where = Start(beginning=from_beginning, archive=from_archive).at(offsets, moment)
+    found = run(settings, where, dry_run=dry_run)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return
+    for line in found.lines():
+        click.echo(line)
 
 
 @cli.command()
@@ -153,7 +209,7 @@ def stream(debug: bool, until_end: bool) -> None:
 @click.pass_obj
 def transform(debug: bool, dbt: tuple[str, ...]) -> None:
     """Build and test the dbt models; DBT replaces the default `build`, such as `-- test --select battery_ts`."""
-    settings = _start(debug)
+    settings = start(debug)
     from battery.transform import run_dbt
     from sink.tables import require_tables
     from sink.warehouse import open_warehouse
@@ -168,7 +224,7 @@ def transform(debug: bool, dbt: tuple[str, ...]) -> None:
 @click.pass_obj
 def verify(debug: bool, as_json: bool) -> int:
     """Reconcile topic, objects and warehouse; exits with 0 only if everything adds up."""
-    settings = _start(debug)
+    settings = start(debug)
     from battery.objects import open_store
     from sink.verify import verify as run
     from sink.warehouse import open_warehouse
@@ -189,7 +245,7 @@ def verify(debug: bool, as_json: bool) -> int:
 @click.pass_obj
 def status(debug: bool, as_json: bool) -> None:
     """Show lag, committed offsets, rows, quarantine by reason, the last commit and freshness."""
-    settings = _start(debug)
+    settings = start(debug)
     from sink.status import status as run
     from sink.warehouse import open_warehouse
 
@@ -230,3 +286,6 @@ def demo(debug: bool, data_dir: Path, cells: int, cycles: int) -> None:
     from battery.demo import demo as run
 
     run(data_dir, cells=cells, cycles=cycles, debug=debug)
+
+
+cli.add_command(quarantine)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-LANDING_TABLES = ("battery_ts_cleaned", "battery_quarantine", "_windows", "_cycles", "_progress", "_cell_state")
+LANDING_TABLES = (
+    "battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles", "_progress", "_cell_state",
+)  # fmt: skip
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Pipeline:
     folder: Path
     port: int
     extra: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -51,7 +54,7 @@ class Pipeline:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A `battery` command in the background."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "battery", *arguments],
             env=self.environment,
             cwd=self.folder,
@@ -59,6 +62,15 @@ class Pipeline:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a failed test has left running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def battery(self, *arguments: str, code: int = 0) -> str:
         """A `battery` command to its end; its output."""
@@ -77,6 +89,22 @@ class Pipeline:
             table: self.query(f"select count(*), sum(hash(t)::hugeint) from {table} as t")[0]  # noqa: S608
             for table in LANDING_TABLES
         }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kills", type=int, default=20, help="How often the fault suite kills a worker at random, five times a seed."
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    kills = config.getoption("--kills")
+    return f"fault suite: {kills} random kills, seeds 1 to {kills // 5} (--kills)"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(1, metafunc.config.getoption("--kills") // 5 + 1))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -102,7 +130,9 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     """A fresh pipeline on a broker of its own, hence on a log of its own."""
     port = free_port()
     with embedded_broker(port):
-        yield Pipeline(tmp_path / "pipeline", port)
+        pipeline = Pipeline(tmp_path / "pipeline", port)
+        yield pipeline
+        pipeline.end()
 
 
 @pytest.fixture(scope="session")

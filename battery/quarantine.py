@@ -1,0 +1,129 @@
+"""`battery quarantine`: the dead letters, to look at and to publish again after a fix."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from battery.errors import BatteryError
+from battery.startup import start
+
+
+@click.group()
+def quarantine() -> None:
+    """Look into the quarantine, and publish refused rows again after a fix."""
+
+
+_reason_option = click.option("--reason", help="Only what was refused for this reason.")
+_cell_option = click.option("--cell", help="Only rows of this cell.")
+
+
+@quarantine.command("list")
+@_reason_option
+@_cell_option
+@click.option("--all", "everything", is_flag=True, help="Also what has landed since, by a retry.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON, a line each, without a limit.")
+@click.pass_obj
+def quarantine_list(
+    debug: bool, reason: str | None, cell: str | None, everything: bool, limit: int, as_json: bool
+) -> None:
+    """List what was refused: its id, how many rows, why, and whether it was retried."""
+    settings = start(debug)
+    from battery.refused import Fate
+    from sink.quarantine import find_refused
+    from sink.warehouse import open_warehouse
+
+    found = [
+        entry
+        for entry in find_refused(open_warehouse(settings), reason, cell)
+        if everything or entry.fate is not Fate.LANDED
+    ]
+    for entry in found if as_json else found[:limit]:
+        if as_json:
+            click.echo(json.dumps({"id": str(entry.place), **asdict(entry)}))
+        else:
+            rows = f"{entry.row_count} rows" if entry.row_count > 1 else "1 row"
+            click.echo(
+                f"{entry.place}  {entry.cell_id or '(no cell)'}  {rows}  {entry.reason}, {entry.fate}: {entry.detail}"
+            )
+    if not as_json:
+        more = f", the first {limit} shown" if len(found) > limit else ""
+        click.echo(f"{sum(entry.row_count for entry in found)} rows in {len(found)} entries{more}")
+
+
+@quarantine.command("show")
+@click.argument("name", metavar="ID")
+@click.pass_obj
+def quarantine_show(debug: bool, name: str) -> None:
+    """Show one entry with its payload, and the places at which it came again.
+
+    ID is as `list` prints it; the part before the first colon may be left out where only one log is meant.
+    """
+    settings = start(debug)
+    from sink.quarantine import by_id, find_refused
+    from sink.warehouse import open_warehouse
+
+    entry = by_id(find_refused(open_warehouse(settings)), name)
+    for label, value in {
+        "id": entry.place,
+        "cell": entry.cell_id,
+        "source file": entry.source_file,
+        "rows": entry.row_count,
+        "reason": entry.reason,
+        "detail": entry.detail,
+        "fate": entry.fate,
+        "retried at": ", ".join(str(place) for place in entry.retries) or None,
+    }.items():
+        click.echo(f"{label:<12} {'' if value is None else value}")
+    click.echo("payload")
+    click.echo(entry.payload or "(none is kept of duplicates: the log has them)")
+
+
+@quarantine.command("retry")
+@click.argument("names", metavar="[ID]...", nargs=-1)
+@_reason_option
+@_cell_option
+@click.option("--set", "columns", metavar="COLUMN=VALUE", multiple=True, help="Mend a column of the readings.")
+@click.option("--header", "named", metavar="NAME=VALUE", multiple=True, help="Mend a header of the message.")
+@click.option("--dry-run", is_flag=True, help="Show what would be published.")
+@click.pass_obj
+def quarantine_retry(
+    debug: bool,
+    names: tuple[str, ...],
+    reason: str | None,
+    cell: str | None,
+    columns: tuple[str, ...],
+    named: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """Publish refused rows again, as they were or mended; the worker judges them anew.
+
+    Give ids, or --reason or --cell for all that is refused so, duplicates and what has landed since apart. A reading
+    that lands takes the place that it had in its test; battery_retries traces it to its origin.
+    """
+    settings = start(debug)
+    from battery.reading import Reason
+    from battery.refused import Fate
+    from producer.retry import Fix, publish_again, retries_of
+    from sink.quarantine import by_id, find_refused
+    from sink.warehouse import open_warehouse
+
+    if bool(names) == bool(reason or cell):
+        raise BatteryError("say what to retry: ids, or --reason or --cell")
+    fix = Fix.read(columns, named)
+    found = find_refused(open_warehouse(settings), reason, cell)
+    chosen = (
+        [by_id(found, name) for name in names]
+        if names
+        else [entry for entry in found if entry.reason != Reason.DUPLICATE and entry.fate is not Fate.LANDED]
+    )
+    retries = retries_of(settings, chosen, fix)
+    if dry_run:
+        for retry in retries:
+            click.echo(f"{retry.origin} as {retry.key.decode()}: {len(retry.value)} bytes, {dict(retry.headers)}")
+        return
+    publish_again(settings, retries)
+    click.echo(f"published {sum(entry.row_count for entry in chosen)} rows again in {len(retries)} messages")

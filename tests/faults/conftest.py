@@ -1,0 +1,32 @@
+"""The log that most fault tests read, and how many seeded kills there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import Pipeline
+from faults.harness import Log, read_undisturbed, send, traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROUNDS = range(16)
+
+
+@pytest.fixture(scope="module")
+def log(broker: int, tmp_path_factory: pytest.TempPathFactory) -> Log:
+    """A log of several cells with all that can be wrong in it, read once by an undisturbed worker."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    settings = Pipeline(folder, broker, {"BATTERY_TOPIC": "faults"}).settings
+    messages = send(settings, traffic(ROUNDS))
+    return read_undisturbed(folder, broker, "faults", messages)
+
+
+@pytest.fixture
+def pipeline(log: Log, tmp_path: Path) -> Iterator[Pipeline]:
+    """A fresh pipeline on that log, to be struck."""
+    pipeline = log.pipeline(tmp_path / "struck")
+    yield pipeline
+    pipeline.end()

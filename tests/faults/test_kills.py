@@ -1,0 +1,80 @@
+"""The worker killed: at every named point of a commit, at random instants, and asked to end."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from faults.harness import Log, finish, require_sound, wait_for
+
+from battery.faults import VARIABLE, Point
+
+if TYPE_CHECKING:
+    from conftest import Pipeline
+
+EACH_MESSAGE = {"COMMIT_MAX_ROWS": "1"}
+"""Lets every result be committed by itself, so that a worker has some hundred commits to make."""
+
+POINTS = [
+    f"{Point.POLLED}@1",
+    f"{Point.BEFORE_PUT}@3",
+    f"{Point.AFTER_PUT}@3",
+    f"{Point.IN_TRANSACTION}@2",
+    f"{Point.IN_TRANSACTION}@11",
+    f"{Point.IN_TRANSACTION}@24",
+    f"{Point.BEFORE_COMMIT}@3",
+    f"{Point.AFTER_COMMIT}@3",
+    f"{Point.SNAPSHOT}@1",
+    f"{Point.NEXT_EPOCH}@1",
+]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_worker_killed_at_a_named_point_ends_in_the_same_tables(pipeline: Pipeline, log: Log, point: str) -> None:
+    # Some four commits in one epoch, of up to three objects and eight statements each.
+    pipeline.extra |= {"COMMIT_MAX_ROWS": "700", VARIABLE: f"{point}:kill"}
+    finish(pipeline.start("stream"), -signal.SIGKILL)
+    del pipeline.extra[VARIABLE]
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, log.tables)
+
+
+def test_a_worker_killed_at_random_instants_ends_in_the_same_tables(pipeline: Pipeline, log: Log, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311  # repeatable on purpose
+    pipeline.extra |= EACH_MESSAGE
+    for kill in range(5):
+        worker = pipeline.start("stream")
+        if kill == seed % 5:
+            time.sleep(chance.uniform(0.0, 1.5))  # anywhere in its start
+        else:
+            wait_for(worker, "reading")
+            time.sleep(chance.uniform(0.0, 0.6))
+        assert worker.poll() is None, "the worker ended by itself"
+        worker.send_signal(signal.SIGKILL)
+        worker.communicate()
+    del pipeline.extra["COMMIT_MAX_ROWS"]
+    ((landed,),) = pipeline.query("select count(*) from battery_ts_cleaned")
+    assert landed < log.tables["battery_ts_cleaned"][0], "the worker had nothing left to do when it was killed"
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, log.tables)
+
+
+def test_a_worker_that_is_asked_to_end_commits_within_its_interval_and_is_taken_up_without_rework(
+    pipeline: Pipeline, log: Log
+) -> None:
+    interval = 2
+    pipeline.extra |= {"COMMIT_INTERVAL_SECONDS": str(interval)}
+    worker = pipeline.start("stream")
+    wait_for(worker, "reading")
+    asked = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    output = finish(worker, 0)
+    assert time.monotonic() - asked < interval + 2
+    rest = pipeline.battery("stream", "--until-end")
+    if "committed" in output:  # all had been read: nothing is read or committed again
+        assert f"start={log.messages} " in rest
+        assert "committed" not in rest
+    require_sound(pipeline, log.tables)

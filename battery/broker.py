@@ -30,8 +30,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def embedded_broker(port: int) -> Iterator[subprocess.Popen[bytes]]:
+def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a broker on 127.0.0.1 until the block ends; it answers when the block begins.
+
+    Args:
+        port: where it listens.
+        advertised: the port that it tells its clients, where something stands between.
 
     Raises:
         BatteryError: the extra is not installed, or the broker does not come up.
@@ -54,7 +58,7 @@ def embedded_broker(port: int) -> Iterator[subprocess.Popen[bytes]]:
             "--listener-url",
             address,
             "--advertised-listener-url",
-            address,
+            f"tcp://127.0.0.1:{advertised or port}",
             "--storage-engine",
             "memory://tansu/",
             "--silent",

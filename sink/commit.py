@@ -279,8 +279,15 @@ def _persistent(*failures: type[Exception]) -> tenacity.Retrying:
         retry=tenacity.retry_if_exception_type(failures),
         wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
+        before_sleep=_tell,
         reraise=True,
     )
+
+
+def _tell(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    _log.warning("the warehouse failed, trying again", attempt=state.attempt_number, error=said)
 
 
 def _leftovers(

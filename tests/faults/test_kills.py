@@ -24,7 +24,6 @@ POINTS = [
     f"{Point.AFTER_PUT}@3",
     f"{Point.IN_TRANSACTION}@2",
     f"{Point.IN_TRANSACTION}@11",
-    f"{Point.IN_TRANSACTION}@24",
     f"{Point.BEFORE_COMMIT}@3",
     f"{Point.AFTER_COMMIT}@3",
     f"{Point.SNAPSHOT}@1",

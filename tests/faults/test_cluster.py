@@ -1,0 +1,117 @@
+"""Several worker processes as one cluster: they live and die together, and how many they are changes nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import Pipeline
+from faults.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
+
+from battery.faults import VARIABLE, Point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FOUR = {"BATTERY_TOPIC": "shared", "BATTERY_TOPIC_PARTITIONS": "4"}
+
+
+@pytest.fixture(scope="module")
+def shared(broker: int, tmp_path_factory: pytest.TempPathFactory) -> Log:
+    """A log of four partitions."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    messages = send(Pipeline(folder, broker, FOUR).settings, traffic(range(10)))
+    log = read_undisturbed(folder, broker, "shared", messages, BATTERY_TOPIC_PARTITIONS="4")
+    ((partitions,),) = Pipeline(folder, broker, FOUR).query("select count(distinct partition) from _progress")
+    assert partitions > 1, "all cells are in one partition"
+    return log
+
+
+@pytest.fixture
+def pipeline(shared: Log, tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = shared.pipeline(tmp_path / "struck", BATTERY_TOPIC_PARTITIONS="4")
+    yield pipeline
+    pipeline.end()
+
+
+def processes(lines: list[str]) -> list[int]:
+    """The processes of a cluster, as its supervisor tells them."""
+    found = re.search(r"processes=\[([\d, ]+)\]", lines[-1])
+    assert found is not None
+    return [int(pid) for pid in found[1].split(",")]
+
+
+def test_a_cluster_ends_in_the_tables_of_a_single_worker(pipeline: Pipeline, shared: Log) -> None:
+    pipeline.battery("stream", "--until-end", "--workers", "4")
+    require_sound(pipeline, shared.tables)
+    assert pipeline.query("select count(*) from _writers") == [(1,)]
+
+
+def test_partitions_that_cannot_be_shared_evenly_are_refused_with_advice(pipeline: Pipeline) -> None:
+    last = pipeline.battery("stream", "--until-end", "--workers", "3", code=2).strip().splitlines()[-1]
+    assert "--workers 3: topic shared has 4 partitions" in last
+    assert "use --workers 1 or 2 or 4, or publish to a new topic made with a multiple of them" in last
+
+
+def test_a_process_that_is_killed_restarts_all_and_the_tables_are_the_same(pipeline: Pipeline, shared: Log) -> None:
+    pipeline.extra |= {"COMMIT_MAX_ROWS": "200"}
+    cluster = pipeline.start("stream", "--workers", "2")
+    pids = processes(wait_for(cluster, "started a cluster"))
+    wait_for(cluster, "committed")
+    os.kill(pids[1], signal.SIGKILL)
+    wait_for(cluster, "a process of the cluster has ended, starting all again")
+    again = processes(wait_for(cluster, "started a cluster"))
+    assert not set(again) & set(pids)
+    wait_for(cluster, "began a run")
+    wait_for(cluster, "began a run")
+    cluster.send_signal(signal.SIGTERM)
+    finish(cluster, 0)
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, shared.tables)
+
+
+def test_a_process_that_dies_within_a_commit_restarts_all_until_the_cluster_gives_up(
+    pipeline: Pipeline, shared: Log
+) -> None:
+    pipeline.extra |= {"COMMIT_MAX_ROWS": "200", VARIABLE: f"{Point.BEFORE_COMMIT}@2:kill"}
+    output = finish(pipeline.start("stream", "--until-end", "--workers", "2"), 2)
+    assert "died 5 times in a row within 60 s of its start" in output.splitlines()[-1]
+    del pipeline.extra[VARIABLE]
+    pipeline.battery("stream", "--until-end", "--workers", "2")
+    require_sound(pipeline, shared.tables)
+
+
+def test_an_error_of_one_process_ends_the_cluster_and_is_said(pipeline: Pipeline, shared: Log) -> None:
+    pipeline.battery("stream", "--until-end")
+    (pipeline.folder / "battery.duckdb").unlink()
+    output = pipeline.battery("stream", "--until-end", "--workers", "2", code=2)
+    assert "battery: topic shared, partition" in output
+    assert "rebuild it with `battery replay --from-beginning`" in output
+    assert "the cluster has ended" in output.splitlines()[-1]
+    pipeline.battery("replay", "--from-beginning")
+    pipeline.battery("stream", "--until-end", "--workers", "2")
+    require_sound(pipeline, shared.tables)
+
+
+def test_processes_whose_supervisor_is_killed_end_too(pipeline: Pipeline, shared: Log) -> None:
+    cluster = pipeline.start("stream", "--workers", "2")
+    wait_for(cluster, "reading")
+    cluster.send_signal(signal.SIGKILL)
+    finish(cluster, -signal.SIGKILL)  # its output ends only when the processes that share it have ended
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, shared.tables)
+
+
+def test_going_from_one_worker_to_two_to_four_and_back_loses_nothing(broker: int, tmp_path: Path) -> None:
+    extra = {"BATTERY_TOPIC": "growing", "BATTERY_TOPIC_PARTITIONS": "4"}
+    pipeline = Pipeline(tmp_path / "struck", broker, extra)
+    messages = 0
+    for turn, workers in enumerate((1, 2, 4, 1)):
+        messages += send(pipeline.settings, traffic(range(4 * turn, 4 * turn + 4)))
+        pipeline.battery("stream", "--until-end", "--workers", str(workers))
+    undisturbed = read_undisturbed(tmp_path / "undisturbed", broker, "growing", messages, BATTERY_TOPIC_PARTITIONS="4")
+    require_sound(pipeline, undisturbed.tables)

@@ -1,0 +1,85 @@
+"""The places lost, old or contradictory: the recovery store, the warehouse, and two workers on one of them."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from typing import TYPE_CHECKING
+
+from conftest import Pipeline
+from faults.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
+
+from battery.broker import embedded_broker, free_port
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+
+def kill(worker: subprocess.Popen[str]) -> None:
+    worker.send_signal(signal.SIGKILL)
+    finish(worker, -signal.SIGKILL)
+
+
+def test_a_recovery_store_lost_after_a_crash_costs_a_second_reading_and_nothing_else(
+    pipeline: Pipeline, log: Log
+) -> None:
+    pipeline.extra |= {"COMMIT_MAX_ROWS": "700"}
+    worker = pipeline.start("stream")
+    wait_for(worker, "committed")
+    kill(worker)
+    shutil.rmtree(pipeline.folder / "recovery")
+    output = pipeline.battery("stream", "--until-end")
+    assert "start=beginning" in output
+    require_sound(pipeline, log.tables)
+
+
+def test_an_old_copy_of_the_recovery_store_costs_a_second_reading_and_nothing_else(tmp_path: Path) -> None:
+    port = free_port()
+    with embedded_broker(port):
+        pipeline = Pipeline(tmp_path / "struck", port)
+        send(pipeline.settings, traffic(range(5)))
+        pipeline.battery("stream", "--until-end")
+        shutil.copytree(pipeline.folder / "recovery", tmp_path / "old")
+        messages = send(pipeline.settings, traffic(range(5, 10)))
+        pipeline.battery("stream", "--until-end")
+        send(pipeline.settings, traffic(range(10, 12)))
+        shutil.rmtree(pipeline.folder / "recovery")
+        shutil.copytree(tmp_path / "old", pipeline.folder / "recovery")
+        output = pipeline.battery("stream", "--until-end")
+        assert f"start={messages} " not in output, "the old copy was not used"
+        undisturbed = read_undisturbed(tmp_path / "undisturbed", port, "battery_topic", messages)
+        require_sound(pipeline, undisturbed.tables)
+
+
+def test_a_lost_warehouse_is_refused_with_the_command_that_rebuilds_it_which_does(pipeline: Pipeline, log: Log) -> None:
+    pipeline.battery("stream", "--until-end")
+    (pipeline.folder / "battery.duckdb").unlink()
+    last = pipeline.battery("stream", "--until-end", code=2).strip().splitlines()[-1]
+    assert f"continues at offset {log.messages}, but WAREHOUSE=" in last
+    assert "rebuild it with `battery replay --from-beginning`, then start again" in last
+    pipeline.battery("replay", "--from-beginning")
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, log.tables)
+
+
+def test_of_two_workers_on_one_warehouse_exactly_one_survives_and_the_other_says_why(tmp_path: Path) -> None:
+    port = free_port()
+    with embedded_broker(port):
+        pipeline = Pipeline(tmp_path / "struck", port)
+        send(pipeline.settings, traffic(range(4)))
+        older = pipeline.start("stream")
+        wait_for(older, "committed")
+        pipeline.extra |= {"RECOVERY_DIR": str(tmp_path / "another-recovery")}
+        newer = pipeline.start("stream")
+        wait_for(newer, "reading")
+        messages = send(pipeline.settings, traffic(range(4, 10)))
+        last = finish(older, 2).strip().splitlines()[-1]
+        assert "this run (writer epoch 1) was superseded by run 2: only one pipeline may write a warehouse" in last
+        wait_for(newer, "committed")
+        assert newer.poll() is None
+        newer.send_signal(signal.SIGTERM)
+        finish(newer, 0)
+        pipeline.battery("stream", "--until-end")
+        undisturbed = read_undisturbed(tmp_path / "undisturbed", port, "battery_topic", messages)
+        require_sound(pipeline, undisturbed.tables)

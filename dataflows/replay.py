@@ -197,6 +197,7 @@ class _Build:
         self._place = place
         self._feeds = feeds
         self._states: dict[str, CellState] = {}
+        self._topic_id: str | None = None
         self.reached: dict[tuple[str, int], int] = {}
         self.messages = 0
         self.rows = 0
@@ -216,6 +217,9 @@ class _Build:
         self._lane.snapshot()
 
     def _fold(self, deliveries: Sequence[Delivery]) -> None:
+        for topic_id in {delivery.topic_id for delivery in deliveries} - {self._topic_id}:
+            self._lane.snapshot()  # a commit is of one log
+            self._topic_id = topic_id
         for cell_id, messages in by_cell(deliveries):
             state = self._states.get(cell_id, CellState())
             for message in messages:

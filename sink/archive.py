@@ -16,18 +16,30 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import structlog
 
 from battery.body import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault
 from battery.cleaned import Span
 from battery.errors import BatteryError
 from battery.message import Delivery, Place
 from battery.reading import LANDED, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
-from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, Commit, CommittedObject, Manifest, stored_objects
+from sink.manifest import (
+    LANDED_KIND,
+    QUARANTINE_KIND,
+    RETRIED_KIND,
+    Commit,
+    CommittedObject,
+    Manifest,
+    reached_by,
+    stored_objects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from battery.objects import ObjectStore
+
+_log = structlog.get_logger()
 
 _SCHEMAS: Final = {LANDED_KIND: LANDED, QUARANTINE_KIND: QUARANTINED, RETRIED_KIND: RETRIED}
 
@@ -112,33 +124,40 @@ def manifest_of_objects(store: ObjectStore) -> Manifest:
 
     It may hold commits that never happened: objects whose transaction failed. Their rows are right all the same, and
     came again in a later commit; folding a message for the second time changes nothing.
+
+    Raises:
+        DamagedObjectError: a commit in the middle of a run is missing or incomplete. The last one of a run may be:
+            that is how a run dies.
     """
     commits: dict[str, Commit] = {}
     kinds: dict[str, list[str]] = {}
     for stored in sorted(stored_objects(store), key=lambda found: (found.epoch, found.seq, found.lane, found.kind)):
         data = store.get(stored.key)
-        metadata = pq.read_schema(io.BytesIO(data)).metadata or {}
+        file = pq.ParquetFile(io.BytesIO(data))
+        metadata = file.schema_arrow.metadata or {}
         if b"battery.commit" not in metadata:
-            continue
+            raise DamagedObjectError(f"{stored.key} does not say what commit it is of")
         described = json.loads(metadata[b"battery.commit"])
         name = described["commit"]
-        found = CommittedObject(
-            stored.key,
-            stored.kind,
-            pq.read_metadata(io.BytesIO(data)).num_rows,
-            len(data),
-            hashlib.sha256(data).hexdigest(),
-        )
+        rows = file.metadata.num_rows
+        found = CommittedObject(stored.key, stored.kind, rows, len(data), hashlib.sha256(data).hexdigest())
         before = commits[name].objects if name in commits else ()
         spans = tuple(Span(**span) for span in described["spans"])
         commits[name] = Commit(name, stored.epoch, stored.lane, stored.seq, spans, (*before, found))
-        kinds[name] = described["kinds"]
-    whole = [commit for name, commit in commits.items() if sorted(kinds[name]) == [o.kind for o in commit.objects]]
-    reached: dict[tuple[str, int], int] = {}
-    for span in (span for commit in whole for span in commit.spans):
-        place = span.topic_id, span.partition
-        reached[place] = max(span.last, reached.get(place, span.last))
-    return Manifest(tuple(whole), reached)
+        kinds[name] = sorted(described["kinds"])
+    whole: list[Commit] = []
+    lanes: dict[tuple[int, int], Commit | None] = {}
+    for name, commit in commits.items():
+        before_it = lanes.get((commit.epoch, commit.lane), commit)
+        if before_it is None or (before_it is not commit and commit.seq != before_it.seq + 1):
+            raise DamagedObjectError(f"objects of the commit before {name} are missing")
+        is_whole = kinds[name] == [found.kind for found in commit.objects]
+        lanes[commit.epoch, commit.lane] = commit if is_whole else None
+        if is_whole:
+            whole.append(commit)
+        else:
+            _log.warning("passing over a commit that was never finished", commit=name)
+    return Manifest(tuple(whole), reached_by(whole))
 
 
 def _landed_messages(

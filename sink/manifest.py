@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from battery.cleaned import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import duckdb
 
@@ -117,12 +117,18 @@ def read_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
             tuple(Span(**span) for span in spans),
             (*before, CommittedObject(key, kind, count, size, sha256)),
         )
-    reached: dict[tuple[str, int], int] = {}
-    for span in (span for commit in commits.values() for span in commit.spans):
-        place = span.topic_id, span.partition
-        reached[place] = max(span.last, reached.get(place, span.last))
+    reached = reached_by(commits.values())
     for topic_id, partition, last in connection.execute(
         'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
     ).fetchall():
         reached[topic_id, partition] = max(last, reached.get((topic_id, partition), last))
     return Manifest(tuple(commits.values()), reached)
+
+
+def reached_by(commits: Iterable[Commit]) -> dict[tuple[str, int], int]:
+    """The last offset that commits cover, of each (topic id, partition)."""
+    reached: dict[tuple[str, int], int] = {}
+    for span in (span for commit in commits for span in commit.spans):
+        place = span.topic_id, span.partition
+        reached[place] = max(span.last, reached.get(place, span.last))
+    return reached

@@ -105,11 +105,15 @@ def end_workers(connection: duckdb.DuckDBPyConnection, replay: int, window_secon
 
 def _ended(connection: duckdb.DuckDBPyConnection, epoch: int) -> BatteryError:
     found = connection.execute(
-        "select newer.epoch, newer.kind from _writers as w "
+        "select w.kind, newer.epoch, newer.kind from _writers as w "
         "left join _writers as newer on newer.epoch = w.superseded_by where w.epoch = ?",
         [epoch],
     ).fetchone()
-    by, kind = found or (None, None)
+    ours, by, kind = found or (None, None, None)
+    if by is not None and ours == Writer.REPLAY:
+        return SupersededError(
+            f"another replay (writer epoch {by}) has begun since this one, which has changed nothing"
+        )
     if by is None:
         return SupersededError(
             f"the WAREHOUSE does not know this run (writer epoch {epoch}): it has been replaced by another or older "

@@ -44,6 +44,7 @@ class Pipeline:
             "OBJECT_STORE": f"file://{self.folder / 'objects'}",
             "WAREHOUSE": str(self.folder / "battery.duckdb"),
             "RECOVERY_DIR": str(self.folder / "recovery"),
+            "REPLAY_DIR": str(self.folder / "replay"),
             "DOWNLOAD_DIR": str(self.folder / "downloads"),
             "COMMIT_INTERVAL_SECONDS": "1",
             **self.extra,

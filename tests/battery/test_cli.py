@@ -11,7 +11,7 @@ import pytest
 from battery.broker import free_port
 from battery.cli import main
 
-COMMANDS = ("produce", "stream", "transform", "verify", "status", "broker", "demo")
+COMMANDS = ("produce", "stream", "replay", "quarantine", "transform", "verify", "status", "broker", "demo")
 README = Path(__file__).parents[2] / "README.md"
 
 

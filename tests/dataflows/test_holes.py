@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from builders import CELL, arrow, reading
+from generated import BAD, ORIGIN, histories, refused_at_first, retry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from landed import fold, landed, rows_of, whole_state
 
-from battery.message import Place
 from battery.reading import Quality, Reason
 from dataflows.clean import clean
 from dataflows.holes import MOST_HOLES
 from dataflows.state import CellState
 from sink.recount import differing_cycles, differing_windows
 
-if TYPE_CHECKING:
-    from battery.message import Delivery
-
-ORIGIN = Place("log-one", 0, 3, 1)
-
-
-def retry(row: dict[str, Any], offset: int, origin: Place = ORIGIN) -> Delivery:
-    return arrow([row], offset=offset, retry_of=origin)
-
 
 def charging(point: int, **changes: Any) -> dict[str, Any]:
     """A reading of a cycle whose charge counter gains 0.01 Ah a reading."""
     return reading(point, **{"charge_capacity(ah)": point / 100, "current(a)": 1.2, **changes})
-
-
-BAD = {"voltage(v)": math.nan}
 
 
 def test_a_retried_reading_lands_where_it_was_missing_and_is_flagged() -> None:
@@ -120,61 +107,12 @@ def test_a_cell_without_refused_readings_remembers_no_holes() -> None:
     assert [tail.holes for tail in state.tests.values()] == [()]
 
 
-@st.composite
-def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Good readings of one or two tests, whatever their counters, steps, cycles and clocks do."""
-    found: list[dict[str, Any]] = []
-    for test in draw(st.sampled_from(["A", "AB"])):
-        time, counters = 0.0, [0.0, 0.0]
-        for point in range(1, draw(st.integers(2, 14)) + 1):
-            time += draw(st.sampled_from([30.0, 30.0, 30.0, 900.0, 4000.0]))
-            counters = [
-                draw(st.sampled_from([value, value + 0.1, value + 1 / 3, value * 0.9, 0.0])) for value in counters
-            ]
-            found.append(
-                reading(
-                    point,
-                    test_id=test,
-                    step_index=draw(st.integers(1, 2)),
-                    cycle_index=draw(st.integers(1, 2)),
-                    **{
-                        "test_time(s)": time,
-                        "charge_capacity(ah)": counters[0],
-                        "discharge_capacity(ah)": counters[1],
-                        "internal_resistance(ohm)": draw(st.sampled_from([None, 0.0931, 0.1])),
-                        "temperature(c)": draw(st.sampled_from([None, 25.0])),
-                        "voltage(v)": draw(st.sampled_from([3.7, 3.8, 2.5])),
-                    },
-                )
-            )
-            if draw(st.integers(0, 9)) == 0:
-                found[-1]["date_time"] = None
-    return found
-
-
-def refused_at_first(draw: st.DrawFn, history: list[dict[str, Any]]) -> list[Delivery]:
-    """A log in which some readings were unusable, and came again by retries in any order."""
-    bad = draw(st.sets(st.sampled_from(range(len(history)))))
-    log, start = [], 0
-    while start < len(history):
-        end = draw(st.integers(start + 1, len(history)))
-        log.append(
-            arrow(
-                [row | (BAD if start + at in bad else {}) for at, row in enumerate(history[start:end])], offset=len(log)
-            )
-        )
-        start = end
-    for index in draw(st.permutations(sorted(bad))):
-        log.append(retry(history[index], len(log)))
-    return log
-
-
 @given(st.data())
 @settings(max_examples=120, deadline=None)
 def test_readings_that_come_late_give_the_numbers_that_they_would_have_given_in_time(data: st.DataObject) -> None:
     history = data.draw(histories())
     in_time = landed([fold([[arrow(history)]])])
-    late = landed([fold([data.draw(st.composite(refused_at_first)(history))])])
+    late = landed([fold([data.draw(refused_at_first(history))])])
     for sql in (
         'select cell_id, test_id, data_point, "voltage(v)", date_time from battery_ts_cleaned order by all',
         "select * exclude (as_of_offset, is_final) from _cycles order by all",
@@ -187,7 +125,7 @@ def test_readings_that_come_late_give_the_numbers_that_they_would_have_given_in_
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_late_readings_do_not_make_results_depend_on_how_the_log_is_cut(data: st.DataObject) -> None:
-    log = data.draw(st.composite(refused_at_first)(data.draw(histories())))
+    log = data.draw(refused_at_first(data.draw(histories())))
     place = data.draw(st.integers(0, len(log)))
     pieces = fold([part for part in (log[:place], log[place:]) if part])
     whole = fold([log])

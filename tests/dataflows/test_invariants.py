@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from builders import CELL, STARTED, arrow, arrow_value, message, reading
+from builders import CELL, arrow, message, reading
+from generated import cut, logs, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from landed import WINDOW_SECONDS, fold, landed, landed_tables
@@ -19,77 +19,13 @@ if TYPE_CHECKING:
     from battery.message import Delivery
 
 
-@st.composite
-def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Rows of one cell: mostly a test that goes on, now and then whatever can go wrong."""
-    found: list[dict[str, Any]] = []
-    point, charge, cycle, step = 0, 0.0, 1, 1
-    for _ in range(draw(st.integers(1, 40))):
-        point += draw(st.sampled_from([1, 1, 1, 1, 1, 1, 0, -2, 3]))
-        charge = draw(st.sampled_from([charge, charge + 0.01, charge + 1 / 3, charge * 0.9, 0.0]))
-        cycle += draw(st.sampled_from([0, 0, 0, 0, 1, -1]))
-        step = draw(st.sampled_from([step, step, step, 2, 7]))
-        row = reading(
-            max(point, 0),
-            cycle_index=max(cycle, 0),
-            step_index=step,
-            test_id=draw(st.sampled_from(["A", "A", "A", "A", "B"])),
-            **{
-                "test_time(s)": 30.0 * point + draw(st.sampled_from([0, 0, 0, 0, -100, 7200])),
-                "voltage(v)": draw(st.sampled_from([3.7, 3.7, 3.7, 3.7012, 3.8, 4.3, 2.5])),
-                "current(a)": draw(st.sampled_from([0.0, 0.55, -1.1, 0.1 + 0.2])),
-                "charge_capacity(ah)": draw(st.sampled_from([charge, charge, charge, None])),
-                "internal_resistance(ohm)": draw(st.sampled_from([0.0, 0.0, 0.0931, None])),
-                "temperature(c)": draw(st.sampled_from([None, 25.0, 25.1, 40.0, math.nan])),
-            },
-        )
-        fault = draw(st.sampled_from([None] * 12 + ["null", "nan", "range", "clock", "stranger"]))
-        if fault == "null":
-            row["voltage(v)"] = None
-        elif fault == "nan":
-            row["current(a)"] = math.nan
-        elif fault == "range":
-            row["voltage(v)"] = 99.0
-        elif fault == "clock":
-            row["date_time"] = draw(st.sampled_from([None, STARTED]))
-        elif fault == "stranger":
-            row["cell_id"] = "ANOTHER"
-        found.append(row)
-    return found
-
-
-@st.composite
-def logs(draw: st.DrawFn) -> list[Delivery]:
-    """Messages of one cell: rows in messages of any size, with garbage and wrong versions between them."""
-    left, found, offset = draw(rows()), [], 0
-    while left:
-        kind = draw(st.sampled_from(["rows"] * 8 + ["garbage", "version"]))
-        if kind == "garbage":
-            found.append(decode(message(b"\x00garbage", offset=offset)))
-        elif kind == "version":
-            value = arrow_value(left[:1])
-            found.append(decode(message(value, offset=offset, with_headers=[("schema-version", b"2")])))
-        else:
-            size = draw(st.integers(1, len(left)))
-            found.append(arrow(left[:size], offset=offset))
-            left = left[size:]
-        offset += draw(st.sampled_from([1, 1, 1, 5]))
-    return found
-
-
-def cut(draw: st.DrawFn, log: list[Delivery]) -> list[list[Delivery]]:
-    places = sorted(draw(st.sets(st.integers(0, len(log)))))
-    ends = [*places, len(log)]
-    return [log[start:end] for start, end in zip([0, *places], ends, strict=True) if start < end]
-
-
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_results_do_not_depend_on_how_the_log_is_cut(data: st.DataObject) -> None:
     log = data.draw(logs())
     whole = fold([log])
-    pieces = fold(data.draw(st.composite(cut)(log)))
-    commits = data.draw(st.composite(cut)(pieces))
+    pieces = fold(data.draw(cut(log)))
+    commits = data.draw(cut(pieces))
     assert landed_tables(commits) == landed_tables([whole])
     assert pieces[-1].state == whole[-1].state
 

@@ -77,7 +77,7 @@ class S3Proxy:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 if self.command == "PUT" and proxy.fault is not Fault.NONE and not proxy.let_through(self):
                     return
-                connection = http.client.HTTPConnection("127.0.0.1", proxy._server_port, timeout=30)  # noqa: SLF001
+                connection = http.client.HTTPConnection("127.0.0.1", proxy._server_port, timeout=30)
                 connection.request(self.command, self.path, body, dict(self.headers.items()))
                 answer = connection.getresponse()
                 data = answer.read()

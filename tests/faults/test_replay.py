@@ -1,0 +1,162 @@
+"""Replays beside a running worker, killed at any point, and under the eyes of readers."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+from conftest import LANDING_TABLES, Pipeline
+from faults.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
+
+from battery.faults import VARIABLE, Point
+from battery.objects import open_store
+from sink.manifest import stored_objects
+from sink.warehouse import open_warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DAMAGE = 'update battery_ts_cleaned set "voltage(v)" = 1 where data_point = 3'
+
+
+@pytest.fixture(scope="module")
+def landed(log: Log, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A pipeline in which the log has landed."""
+    pipeline = log.pipeline(tmp_path_factory.mktemp("landed") / "pipeline", COMMIT_MAX_ROWS="700")
+    pipeline.battery("stream", "--until-end")
+    return pipeline
+
+
+@pytest.fixture
+def damaged(landed: Pipeline, log: Log, tmp_path: Path) -> Iterator[Pipeline]:
+    """A copy of it whose table was damaged, so that a replay has something to swap."""
+    shutil.copytree(landed.folder, tmp_path / "struck")
+    pipeline = log.pipeline(tmp_path / "struck", COMMIT_MAX_ROWS="700")
+    damage(pipeline)
+    yield pipeline
+    pipeline.end()
+
+
+def damage(pipeline: Pipeline) -> None:
+    with open_warehouse(pipeline.settings).connect("damage it") as connection:
+        connection.execute(DAMAGE)
+
+
+@pytest.mark.parametrize("point", [Point.REPLAY_BUILT, Point.REPLAY_STORED, Point.REPLAY_SWAPPING])
+def test_a_replay_killed_before_its_swap_leaves_the_live_tables_alone(
+    damaged: Pipeline, log: Log, point: Point
+) -> None:
+    before = damaged.checksums()
+    damaged.extra[VARIABLE] = f"{point}:kill"
+    finish(damaged.start("replay", "--from-beginning"), -signal.SIGKILL)
+    assert damaged.checksums() == before
+    del damaged.extra[VARIABLE]
+    damaged.battery("stream", "--until-end")  # a new run of the worker begins over what the replay has left
+    assert damaged.checksums() == before
+    assert "swapped: " in damaged.battery("replay", "--from-beginning")
+    require_sound(damaged, log.tables)
+    require_no_leftovers(damaged)
+
+
+def test_a_replay_killed_after_its_swap_has_swapped_and_the_next_run_clears_up(damaged: Pipeline, log: Log) -> None:
+    damaged.extra[VARIABLE] = f"{Point.REPLAY_SWAPPED}:kill"
+    finish(damaged.start("replay", "--from-archive"), -signal.SIGKILL)
+    del damaged.extra[VARIABLE]
+    require_sound(damaged, log.tables)
+    assert "identical: " in damaged.battery("replay", "--from-beginning")
+    require_no_leftovers(damaged)
+
+
+def require_no_leftovers(pipeline: Pipeline) -> None:
+    stored = sorted(found.key for found in stored_objects(open_store(pipeline.settings)))
+    assert stored == [key for (key,) in pipeline.query("select object_key from _commits order by all")]
+    assert list((pipeline.folder / "replay").iterdir()) == [pipeline.folder / "replay" / "lock"]
+
+
+def test_a_replay_that_is_asked_to_end_clears_up_and_changes_nothing(damaged: Pipeline) -> None:
+    before = damaged.checksums()
+    holder = duckdb.connect(str(damaged.folder / "battery.duckdb"), read_only=True)
+    replay = damaged.start("replay", "--from-beginning")
+    wait_for(replay, "waiting for the warehouse")
+    replay.send_signal(signal.SIGTERM)
+    finish(replay, 128 + signal.SIGTERM)
+    holder.close()
+    assert damaged.checksums() == before
+    require_no_leftovers(damaged)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_worker_runs_on_under_a_replay_and_starts_again_by_itself_from_tables_that_were_swapped(
+    broker: int, tmp_path: Path, workers: str
+) -> None:
+    topic = {"BATTERY_TOPIC": f"under-{workers}", "BATTERY_TOPIC_PARTITIONS": "2"}
+    pipeline = Pipeline(tmp_path / "struck", broker, topic)
+    send(pipeline.settings, traffic(range(4)))
+    worker = pipeline.start("stream", "--workers", workers)
+    wait_for(worker, "committed")
+    assert "identical: " in pipeline.battery("replay", "--from-beginning")
+    send(pipeline.settings, traffic(range(4, 7)))
+    wait_for(worker, "committed")
+    with open_warehouse(pipeline.settings).connect("look", read_only=True) as connection:
+        runs = connection.execute("select count(*) from _writers where kind = 'worker'").fetchall()
+    assert runs == [(1,)], "the worker had to begin anew although nothing was swapped"
+    damage(pipeline)
+    assert "swapped: " in pipeline.battery("replay", "--from-beginning")
+    send(pipeline.settings, traffic(range(7, 10)))
+    wait_for(worker, "the tables have been replayed")
+    wait_for(worker, "committed")
+    worker.send_signal(signal.SIGTERM)
+    finish(worker, 0)
+    pipeline.battery("stream", "--until-end")
+    undisturbed = read_undisturbed(
+        tmp_path / "undisturbed", broker, topic["BATTERY_TOPIC"], 0, BATTERY_TOPIC_PARTITIONS="2"
+    )
+    require_sound(pipeline, undisturbed.tables)
+    pipeline.end()
+
+
+READ = """
+import duckdb, sys, time
+print("reading", flush=True)
+for line in iter(lambda: open(sys.argv[2]).read(), "stop"):
+    try:
+        connection = duckdb.connect(sys.argv[1], read_only=True)
+    except duckdb.Error:
+        continue
+    with connection:
+        print(connection.execute(sys.argv[3]).fetchall(), flush=True)
+"""
+
+
+def test_readers_see_the_tables_before_or_after_a_swap_and_never_half_of_it(
+    damaged: Pipeline, log: Log, tmp_path: Path
+) -> None:
+    sql = " union all ".join(
+        f"select '{table}', count(*), sum(hash(t)::hugeint) from {table} as t"  # noqa: S608
+        for table in (*LANDING_TABLES, "_commits")
+    )
+    before = str(damaged.query(sql))
+    (tmp_path / "go").write_text("on")
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READ, str(damaged.folder / "battery.duckdb"), str(tmp_path / "go"), sql],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "reading\n"
+    damaged.battery("replay", "--from-beginning")
+    after = str(damaged.query(sql))
+    seen = []
+    while after not in seen:
+        seen.append(reader.stdout.readline().strip())
+    (tmp_path / "go").write_text("stop")
+    rest, _ = reader.communicate(timeout=30)
+    assert after != before
+    assert {*seen, *rest.split("\n")} == {before, after, ""}
+    require_sound(damaged, log.tables)

@@ -1,0 +1,138 @@
+"""Generated logs of one cell: whatever a lab and a gateway may send, and good histories of which some came late."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from builders import STARTED, arrow, arrow_value, message, reading
+from hypothesis import strategies as st
+
+from battery.message import Place, decode
+
+if TYPE_CHECKING:
+    from battery.message import Delivery
+
+BAD = {"voltage(v)": math.nan}
+"""What makes a good reading be refused."""
+
+ORIGIN = Place("log-one", 0, 3, 1)
+
+
+def retry(row: dict[str, Any], offset: int, origin: Place = ORIGIN) -> Delivery:
+    return arrow([row], offset=offset, retry_of=origin)
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Rows of one cell: mostly a test that goes on, now and then whatever can go wrong."""
+    found: list[dict[str, Any]] = []
+    point, charge, cycle, step = 0, 0.0, 1, 1
+    for _ in range(draw(st.integers(1, 40))):
+        point += draw(st.sampled_from([1, 1, 1, 1, 1, 1, 0, -2, 3]))
+        charge = draw(st.sampled_from([charge, charge + 0.01, charge + 1 / 3, charge * 0.9, 0.0]))
+        cycle += draw(st.sampled_from([0, 0, 0, 0, 1, -1]))
+        step = draw(st.sampled_from([step, step, step, 2, 7]))
+        row = reading(
+            max(point, 0),
+            cycle_index=max(cycle, 0),
+            step_index=step,
+            test_id=draw(st.sampled_from(["A", "A", "A", "A", "B"])),
+            **{
+                "test_time(s)": 30.0 * point + draw(st.sampled_from([0, 0, 0, 0, -100, 7200])),
+                "voltage(v)": draw(st.sampled_from([3.7, 3.7, 3.7, 3.7012, 3.8, 4.3, 2.5])),
+                "current(a)": draw(st.sampled_from([0.0, 0.55, -1.1, 0.1 + 0.2])),
+                "charge_capacity(ah)": draw(st.sampled_from([charge, charge, charge, None])),
+                "internal_resistance(ohm)": draw(st.sampled_from([0.0, 0.0, 0.0931, None])),
+                "temperature(c)": draw(st.sampled_from([None, 25.0, 25.1, 40.0, math.nan])),
+            },
+        )
+        fault = draw(st.sampled_from([None] * 12 + ["null", "nan", "range", "clock", "stranger"]))
+        if fault == "null":
+            row["voltage(v)"] = None
+        elif fault == "nan":
+            row["current(a)"] = math.nan
+        elif fault == "range":
+            row["voltage(v)"] = 99.0
+        elif fault == "clock":
+            row["date_time"] = draw(st.sampled_from([None, STARTED]))
+        elif fault == "stranger":
+            row["cell_id"] = "ANOTHER"
+        found.append(row)
+    return found
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Delivery]:
+    """Messages of one cell: rows in messages of any size, with garbage and wrong versions between them."""
+    left, found, offset = draw(rows()), [], 0
+    while left:
+        kind = draw(st.sampled_from(["rows"] * 8 + ["garbage", "version"]))
+        if kind == "garbage":
+            found.append(decode(message(b"\x00garbage", offset=offset)))
+        elif kind == "version":
+            value = arrow_value(left[:1])
+            found.append(decode(message(value, offset=offset, with_headers=[("schema-version", b"2")])))
+        else:
+            size = draw(st.integers(1, len(left)))
+            found.append(arrow(left[:size], offset=offset))
+            left = left[size:]
+        offset += draw(st.sampled_from([1, 1, 1, 5]))
+    return found
+
+
+@st.composite
+def cut(draw: st.DrawFn, log: list[Delivery]) -> list[list[Delivery]]:
+    places = sorted(draw(st.sets(st.integers(0, len(log)))))
+    ends = [*places, len(log)]
+    return [log[start:end] for start, end in zip([0, *places], ends, strict=True) if start < end]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Good readings of one or two tests, whatever their counters, steps, cycles and clocks do."""
+    found: list[dict[str, Any]] = []
+    for test in draw(st.sampled_from(["A", "AB"])):
+        time, counters = 0.0, [0.0, 0.0]
+        for point in range(1, draw(st.integers(2, 14)) + 1):
+            time += draw(st.sampled_from([30.0, 30.0, 30.0, 900.0, 4000.0]))
+            counters = [
+                draw(st.sampled_from([value, value + 0.1, value + 1 / 3, value * 0.9, 0.0])) for value in counters
+            ]
+            found.append(
+                reading(
+                    point,
+                    test_id=test,
+                    step_index=draw(st.integers(1, 2)),
+                    cycle_index=draw(st.integers(1, 2)),
+                    **{
+                        "test_time(s)": time,
+                        "charge_capacity(ah)": counters[0],
+                        "discharge_capacity(ah)": counters[1],
+                        "internal_resistance(ohm)": draw(st.sampled_from([None, 0.0931, 0.1])),
+                        "temperature(c)": draw(st.sampled_from([None, 25.0])),
+                        "voltage(v)": draw(st.sampled_from([3.7, 3.8, 2.5])),
+                    },
+                )
+            )
+            if draw(st.integers(0, 9)) == 0:
+                found[-1]["date_time"] = None
+    return found
+
+
+@st.composite
+def refused_at_first(draw: st.DrawFn, history: list[dict[str, Any]]) -> list[Delivery]:
+    """A log in which some readings were unusable, and came again by retries in any order."""
+    bad = draw(st.sets(st.sampled_from(range(len(history)))))
+    log, start = [], 0
+    while start < len(history):
+        end = draw(st.integers(start + 1, len(history)))
+        log.append(
+            arrow(
+                [row | (BAD if start + at in bad else {}) for at, row in enumerate(history[start:end])], offset=len(log)
+            )
+        )
+        start = end
+    for index in draw(st.permutations(sorted(bad))):
+        log.append(retry(history[index], len(log)))
+    return log

@@ -1,0 +1,105 @@
+"""The archive gives back, from the objects, the messages as the fold saw them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from builders import arrow, reading
+from generated import cut, histories, logs, refused_at_first
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from landed import WINDOW_SECONDS, fold, landed_tables
+
+from battery.objects import FolderStore
+from sink.archive import Archive, DamagedObjectError, archived, manifest_of_objects
+from sink.commit import Landing
+from sink.manifest import read_manifest
+from sink.warehouse import DuckDBFile
+
+if TYPE_CHECKING:
+    from battery.cleaned import Cleaned
+    from battery.message import Delivery
+    from dataflows.state import CellState
+    from sink.manifest import Manifest
+
+
+def land(folder: Path, commits: list[list[Cleaned[CellState]]]) -> tuple[FolderStore, Manifest]:
+    """Commit results for real; the store, and the manifest as the warehouse has it."""
+    store, warehouse = FolderStore(folder / "objects"), DuckDBFile(folder / "battery.duckdb", 30)
+    landing = Landing(store, warehouse, WINDOW_SECONDS)
+    landing.begin()
+    for seq, results in enumerate(commits, 1):
+        landing.commit(0, seq, results)
+    with warehouse.connect("read the manifest", read_only=True) as connection:
+        return store, read_manifest(connection)
+
+
+def messages_of(manifest: Manifest, store: FolderStore) -> list[Delivery]:
+    archive = Archive(store)
+    return [delivery for commit in manifest.commits for delivery in archived(commit, archive)]
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_folding_the_archive_gives_the_tables_and_the_state_that_the_log_gave(data: st.DataObject) -> None:
+    log = data.draw(st.one_of(logs(), histories().flatmap(refused_at_first)))
+    results = fold(data.draw(cut(log)))
+    with tempfile.TemporaryDirectory() as folder:
+        store, manifest = land(Path(folder), data.draw(cut(results)))
+        again = fold([messages_of(manifest, store)])
+    assert landed_tables([again]) == landed_tables([results])
+    assert again[-1].state == results[-1].state
+    assert sum(span.rows for result in again for span in result.spans) == sum(d.body.row_count for d in log)
+
+
+@given(st.data())
+@settings(max_examples=10, deadline=None)
+def test_the_objects_alone_describe_the_manifest(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store, manifest = land(Path(folder), data.draw(cut(fold([[message] for message in data.draw(logs())]))))
+        assert manifest_of_objects(store) == manifest
+
+
+@pytest.fixture
+def four_commits(tmp_path: Path) -> tuple[FolderStore, Manifest]:
+    """Each with a landed and a quarantined row."""
+    log = [arrow([reading(2 * n + 1), reading(2 * n + 2, **{"voltage(v)": 99.0})], offset=n) for n in range(4)]
+    return land(tmp_path, [[result] for result in fold([[message] for message in log])])
+
+
+def test_a_commit_that_was_never_finished_is_passed_over(four_commits: tuple[FolderStore, Manifest]) -> None:
+    store, manifest = four_commits
+    store.delete(manifest.commits[-1].objects[0].key)
+    assert manifest_of_objects(store).commits == manifest.commits[:-1]
+
+
+@pytest.mark.parametrize("objects", [[0], [0, 1]])
+def test_a_commit_missing_in_the_middle_of_a_run_is_damage(
+    four_commits: tuple[FolderStore, Manifest], objects: list[int]
+) -> None:
+    store, manifest = four_commits
+    for index in objects:
+        store.delete(manifest.commits[1].objects[index].key)
+    with pytest.raises(DamagedObjectError, match="objects of the commit before 000001-00-000000000003 are missing"):
+        manifest_of_objects(store)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda store, key: store.delete(key), "is missing"),
+        (lambda store, key: store.put(key, store.get(key)[:-1]), "bytes, not"),
+        (lambda store, key: store.put(key, store.get(key)[::-1]), "has another checksum"),
+    ],
+)
+def test_an_object_that_is_not_what_was_committed_is_named(
+    four_commits: tuple[FolderStore, Manifest], damage: object, said: str
+) -> None:
+    store, manifest = four_commits
+    key = manifest.commits[2].objects[0].key
+    damage(store, key)  # type: ignore[operator]
+    with pytest.raises(DamagedObjectError, match=f"{key} {said}|{key} has .* {said}"):
+        messages_of(manifest, store)

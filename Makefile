@@ -1,6 +1,6 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test faults lint format clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV := .tools/bin/uv
@@ -24,8 +24,12 @@ setup: .venv/.complete ## create .venv with every extra and group, from the lock
 demo: setup ## the main job on simulated cells and embedded parts, about a minute
 	$(RUN)/battery demo
 
-test: setup ## the whole test suite
-	$(RUN)/pytest
+test: setup ## the whole test suite, on all cores
+	$(RUN)/pytest -n auto --dist loadfile
+
+KILLS ?= 200
+faults: setup ## the fault suite in its nightly form: 200 random kills (KILLS=…) on top of all named faults
+	$(RUN)/pytest tests/faults --kills $(KILLS)
 
 lint: setup ## ruff, mypy --strict, sqlfluff
 	$(RUN)/ruff format --check .

@@ -107,8 +107,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(1, metafunc.config.getoption("--kills") // 5 + 1))
+    if "kill_seed" in metafunc.fixturenames:
+        metafunc.parametrize("kill_seed", range(1, metafunc.config.getoption("--kills") // 5 + 1))
 
 
 @pytest.fixture(scope="session", autouse=True)

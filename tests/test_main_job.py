@@ -5,20 +5,14 @@ from __future__ import annotations
 import csv
 import shutil
 import signal
-import time
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from builders import arrow_value, reading
-from confluent_kafka import Producer
 from conftest import Pipeline
 
 from battery.broker import embedded_broker, free_port
-from battery.message import headers
-from battery.reading import ARROW
-from battery.topic import open_topic
 from producer.simulate import Export, simulate_cell, simulate_tests
 
 if TYPE_CHECKING:
@@ -171,45 +165,6 @@ def test_publishing_the_same_again_lands_nothing_new_and_loses_nothing(job: Job,
     )
     assert after == before
     assert job.pipeline.query("select sum(row_count) from battery_quarantine where reason <> 'duplicate'") == [(None,)]
-
-
-def test_a_worker_killed_three_times_ends_in_the_same_tables(pipeline: Pipeline) -> None:
-    # Forty cells, each committed by itself: a worker has forty commits to make, and dies among the first of them.
-    pipeline.extra |= {"COMMIT_MAX_ROWS": "1"}
-    settings = pipeline.settings
-    open_topic(settings, create=True)
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    for part in range(3):
-        for cell in (f"KILL_{number}" for number in range(40)):
-            rows = [
-                reading(100 * part + point, cell_id=cell, **{"voltage(v)": 3.5 + point / 1000})
-                for point in range(1, 101)
-            ]
-            producer.produce(settings.battery_topic, arrow_value(rows), cell.encode(), headers=headers(ARROW, "kill"))
-    assert producer.flush(30) == 0
-
-    def objects() -> int:
-        return len(list((pipeline.folder / "objects" / "battery_ts_cleaned").rglob("[!.]*.parquet")))
-
-    # An object appears just before its transaction: the delays strike in the middle of it, at its end and after it.
-    for delay in (0.015, 0.03, 0.06):
-        before = objects()
-        worker = pipeline.start("stream")
-        while objects() < before + 3 and worker.poll() is None:
-            pass
-        time.sleep(delay)
-        assert worker.poll() is None, "the worker ended by itself"
-        worker.send_signal(signal.SIGKILL)
-        worker.communicate()
-    ((landed,),) = pipeline.query("select count(*) from battery_ts_cleaned")
-    assert 0 < landed < 12_000, "the workers did not die while they were landing rows"
-    pipeline.battery("stream", "--until-end")
-    assert "everything adds up" in pipeline.battery("verify")
-    assert pipeline.query("select count(*) from battery_ts_cleaned") == [(12_000,)]
-
-    undisturbed = Pipeline(pipeline.folder / "undisturbed", pipeline.port)
-    undisturbed.battery("stream", "--until-end")
-    assert pipeline.checksums() == undisturbed.checksums()
 
 
 def test_a_worker_that_is_asked_to_stop_commits_what_it_has_read_and_ends_well(pipeline: Pipeline) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,32 +99,6 @@ def test_the_consumer_group_of_the_worker_shows_its_lag_to_foreign_tools(pipelin
     (place,) = foreign.committed([TopicPartition(settings.battery_topic, 0)], timeout=20)
     foreign.close()
     assert place.offset == 7
-
-
-def test_a_warehouse_behind_its_recovery_store_is_refused_and_says_what_to_remove(pipeline: Pipeline) -> None:
-    send(pipeline.settings, [(as_json(reading(1)), JSON, CELL.encode())])
-    pipeline.battery("stream", "--until-end")
-    pipeline.battery("stream", "--until-end")  # stores the offset that the first run has committed
-    (pipeline.folder / "battery.duckdb").unlink()
-    output = pipeline.battery("stream", "--until-end", code=2)
-    last = output.strip().splitlines()[-1]
-    assert "continues at offset 1" in last
-    assert "holds nothing after offset -1" in last
-    assert "rebuild it with `battery replay --from-beginning`, then start again" in last
-
-    shutil.rmtree(pipeline.folder / "recovery")
-    pipeline.battery("stream", "--until-end")
-    assert pipeline.query("select count(*) from battery_ts_cleaned") == [(1,)]
-    assert "everything adds up" in pipeline.battery("verify")
-
-
-def test_a_lost_recovery_store_costs_a_second_reading_and_nothing_else(pipeline: Pipeline) -> None:
-    send(pipeline.settings, [(as_json(reading(point)), JSON, CELL.encode()) for point in range(1, 6)])
-    pipeline.battery("stream", "--until-end")
-    before = pipeline.checksums()
-    shutil.rmtree(pipeline.folder / "recovery")
-    pipeline.battery("stream", "--until-end")
-    assert pipeline.checksums() == before
 
 
 def test_several_partitions_and_lanes_land_every_cell_once(pipeline: Pipeline) -> None:

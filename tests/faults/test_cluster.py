@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from conftest import Pipeline
 from faults.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
 
+from battery.broker import free_port
 from battery.faults import VARIABLE, Point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 FOUR = {"BATTERY_TOPIC": "shared", "BATTERY_TOPIC_PARTITIONS": "4"}
 
 
@@ -115,3 +119,25 @@ def test_going_from_one_worker_to_two_to_four_and_back_loses_nothing(broker: int
         pipeline.battery("stream", "--until-end", "--workers", str(workers))
     undisturbed = read_undisturbed(tmp_path / "undisturbed", broker, "growing", messages, BATTERY_TOPIC_PARTITIONS="4")
     require_sound(pipeline, undisturbed.tables)
+
+
+def test_processes_started_by_hand_with_one_run_id_are_one_run(pipeline: Pipeline, shared: Log) -> None:
+    pipeline.extra |= {"RUN_ID": "by hand", "STREAM_UNTIL_END": "true", "PYTHONPATH": str(ROOT)}
+    addresses = ";".join(f"127.0.0.1:{free_port()}" for _ in range(2))
+    pipeline.folder.mkdir()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bytewax.run", "dataflows.battery", "-i", str(number), "-a", addresses],
+            env=pipeline.environment,
+            cwd=pipeline.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    pipeline.started += processes
+    for process in processes:
+        finish(process, 0)
+    assert pipeline.query("select count(*), min(run_id) from _writers") == [(1, "by hand")]
+    require_sound(pipeline, shared.tables)

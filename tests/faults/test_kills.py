@@ -41,12 +41,14 @@ def test_a_worker_killed_at_a_named_point_ends_in_the_same_tables(pipeline: Pipe
     require_sound(pipeline, log.tables)
 
 
-def test_a_worker_killed_at_random_instants_ends_in_the_same_tables(pipeline: Pipeline, log: Log, seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311  # repeatable on purpose
+def test_a_worker_killed_at_random_instants_ends_in_the_same_tables(
+    pipeline: Pipeline, log: Log, kill_seed: int
+) -> None:
+    chance = random.Random(kill_seed)  # noqa: S311  # repeatable on purpose
     pipeline.extra |= EACH_MESSAGE
     for kill in range(5):
         worker = pipeline.start("stream")
-        if kill == seed % 5:
+        if kill == kill_seed % 5:
             time.sleep(chance.uniform(0.0, 1.5))  # anywhere in its start
         else:
             wait_for(worker, "reading")

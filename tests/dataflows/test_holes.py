@@ -36,7 +36,7 @@ def test_a_retried_reading_lands_where_it_was_missing_and_is_flagged() -> None:
 
 def test_without_being_a_retry_a_late_reading_is_a_duplicate() -> None:
     log = [arrow([charging(1), charging(2, **BAD), charging(3)]), arrow([charging(2)], offset=1)]
-    connection = landed([fold([log])])
+    connection = landed([fold([[message] for message in log])])
     assert rows_of(connection, 'select reason from battery_quarantine where "offset" = 1') == [("duplicate",)]
 
 

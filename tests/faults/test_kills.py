@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -67,15 +68,15 @@ def test_a_worker_that_is_asked_to_end_commits_within_its_interval_and_is_taken_
     pipeline: Pipeline, log: Log
 ) -> None:
     interval = 2
-    pipeline.extra |= {"COMMIT_INTERVAL_SECONDS": str(interval)}
+    # The first rows are committed early, and the rest of what was read waits for the epoch to close.
+    pipeline.extra |= {"COMMIT_INTERVAL_SECONDS": str(interval), "COMMIT_MAX_ROWS": "700"}
     worker = pipeline.start("stream")
-    wait_for(worker, "reading")
+    said = wait_for(worker, "committed")
     asked = time.monotonic()
     worker.send_signal(signal.SIGTERM)
-    output = finish(worker, 0)
+    output = "".join(said) + finish(worker, 0)
     assert time.monotonic() - asked < interval + 2
+    last_landed = max(int(last) for last in re.findall(r"offsets=0:\d+-(\d+)", output))
     rest = pipeline.battery("stream", "--until-end")
-    if "committed" in output:  # all had been read: nothing is read or committed again
-        assert f"start={log.messages} " in rest
-        assert "committed" not in rest
+    assert f"start={last_landed + 1} " in rest
     require_sound(pipeline, log.tables)

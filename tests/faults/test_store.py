@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,21 +59,6 @@ def test_a_store_that_stays_away_ends_the_worker_with_nothing_lost(
     last = finish(worker, 2).strip().splitlines()[-1]
     assert last.startswith("battery: cannot write battery_")
     assert "hush" not in last
-    proxy.heal()
-    pipeline.battery("stream", "--until-end")
-    require_sound(pipeline, log.tables)
-
-
-def test_a_worker_killed_while_it_waits_for_the_store_loses_nothing(
-    pipeline: Pipeline, log: Log, proxy: S3Proxy
-) -> None:
-    pipeline.extra |= store_behind(proxy, "killed-waiting", seconds=15)
-    worker = pipeline.start("stream", "--until-end")
-    wait_for(worker, "began a run")
-    proxy.strike(Fault.TIMEOUT)
-    wait_for(worker, "the object store does not answer, waiting for it")
-    worker.send_signal(signal.SIGKILL)
-    finish(worker, -signal.SIGKILL)
     proxy.heal()
     pipeline.battery("stream", "--until-end")
     require_sound(pipeline, log.tables)

@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("battery: interrupted", err=True)
         sys.exit(130)
     except Exception as error:
+        asked = next((cause for cause in causes(error) if isinstance(cause, SystemExit)), None)
+        if asked is not None:  # a signal came while another library was at work
+            sys.exit(asked.code)
         if debug:
             raise
         click.echo(f"battery: {_reason(error)}", err=True)
@@ -134,10 +137,9 @@ def _tell(summary: Summary) -> None:
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
     help="Processes that share the partitions, whose number must be a multiple of it.",
 )  # fmt: skip
-@click.option("--process", type=click.IntRange(0), hidden=True)
-@click.option("--addresses", hidden=True)
+@click.option("--member", hidden=True)
 @click.pass_obj
-def stream(debug: bool, until_end: bool, workers: int, process: int | None, addresses: str | None) -> None:
+def stream(debug: bool, until_end: bool, workers: int, member: str | None) -> None:
     """Run the worker: topic to tables, exactly once, until SIGTERM or Ctrl-C."""
     settings = start(debug)
     from battery.stream import Member
@@ -148,8 +150,7 @@ def stream(debug: bool, until_end: bool, workers: int, process: int | None, addr
 
         run_cluster(settings, workers, until_end=until_end)
     else:
-        member = Member(process, tuple(addresses.split(";"))) if process is not None and addresses else None
-        run(settings, until_end=until_end, member=member)
+        run(settings, until_end=until_end, member=Member.from_text(member) if member else None)
 
 
 @cli.command()

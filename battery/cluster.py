@@ -19,12 +19,12 @@ import structlog
 
 from battery.broker import free_port
 from battery.errors import BatteryError
-from battery.stream import EXIT_PEER_LOST, EXIT_START_AGAIN, make_recovery_store
+from battery.stopping import STOP, stop_on_signals
+from battery.stream import EXIT_PEER_LOST, EXIT_START_AGAIN, Member, make_recovery_store
 from battery.topic import open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
     from battery.settings import Settings
 
@@ -55,24 +55,11 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
             "topic made with a multiple of them (BATTERY_TOPIC_PARTITIONS)"
         )
     make_recovery_store(settings)
-    stopping = False
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
-        for process in processes:
-            with suppress(ProcessLookupError):
-                process.terminate()
-
-    processes: list[subprocess.Popen[bytes]] = []
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    stop_on_signals()
     short_lives = 0
-    while True:
+    while not STOP.is_set():
         started = time.monotonic()
-        processes[:] = _start(workers, until_end=until_end)
-        if stopping:  # asked in between
-            stop(signal.SIGTERM, None)
+        processes = _start(workers, until_end=until_end)
         try:
             codes = _wait(processes)
         finally:
@@ -80,9 +67,9 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
         if not any(codes):
             return
         _judge(codes)
-        if stopping:
+        if STOP.is_set():
             raise BatteryError(
-                f"the cluster was stopped while a process of it had died (exit codes {codes}); start again"
+                f"a process of the cluster died while it was to end (exit codes {codes}); start it again"
             )
         short_lives = short_lives + 1 if time.monotonic() - started < SHORT_LIFE_SECONDS else 0
         if short_lives >= MOST_SHORT_LIVES and EXIT_START_AGAIN not in codes:
@@ -95,16 +82,16 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
 
 def _start(workers: int, *, until_end: bool) -> list[subprocess.Popen[bytes]]:
     """Start all processes as one new run."""
-    addresses = ";".join(f"127.0.0.1:{port}" for port in _free_ports(workers))
+    addresses = tuple(f"127.0.0.1:{port}" for port in _free_ports(workers))
     run_id = uuid4().hex
     processes = []
     for number in range(workers):
-        arguments = ["stream", "--process", str(number), "--addresses", addresses]
+        arguments = ["stream", "--member", str(Member(number, addresses, os.getpid()))]
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-m", "battery", *arguments, *(["--until-end"] if until_end else [])],
                 env=os.environ | {"RUN_ID": run_id},
-                stdin=subprocess.PIPE,  # never written to: a process whose supervisor is gone sees its end
+                stdin=subprocess.PIPE,  # never written to: its end asks a process to end, and so does our own
                 start_new_session=True,  # Ctrl-C is for the supervisor
             )
         )
@@ -120,10 +107,15 @@ def _free_ports(count: int) -> set[int]:
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-    """Wait until all have ended, or one has died and the others had time for their last words; the exit codes."""
+    """Wait until all have ended, or one has died and the others had time for their last words; the exit codes.
+
+    When this process is asked to end, so are they.
+    """
     deadline = None
     while any(process.poll() is None for process in processes):
         codes = [process.poll() for process in processes]
+        if STOP.is_set():
+            _close(processes)
         if deadline is None and any(codes):
             deadline = time.monotonic() + LAST_WORDS_SECONDS
         if deadline is not None and (_dies_alone(codes) or time.monotonic() > deadline):
@@ -143,6 +135,12 @@ def _kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
             process.kill()
     for process in processes:
         process.wait()
+    _close(processes)
+
+
+def _close(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Close what tells a process to run on."""
+    for process in processes:
         if process.stdin is not None:
             process.stdin.close()
 

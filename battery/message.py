@@ -59,7 +59,7 @@ class Place:
         topic_id, *numbers = text.split(":")
         if not topic_id or len(numbers) != len(_PLACE_BITS):
             return None
-        if not all(number.isascii() and number.isdigit() for number in numbers):
+        if not all(number.isascii() and number.isdigit() and len(number) <= _PLACE_DIGITS for number in numbers):
             return None
         if not all(int(number) < 1 << bits for number, bits in zip(numbers, _PLACE_BITS, strict=True)):
             return None
@@ -68,6 +68,8 @@ class Place:
 
 _PLACE_BITS: Final = (31, 63, 31)
 """What partition, offset and row may be as large as."""
+
+_PLACE_DIGITS: Final = 19
 
 
 @dataclass(frozen=True)

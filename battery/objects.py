@@ -168,24 +168,26 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._endpoint = settings.minio_endpoint or ""
         self._patience = OPEN_SECONDS
-        request_seconds = settings.object_store_timeout_seconds / REQUESTS_IN_TIME
-        secret = settings.minio_secret_key.get_secret_value() if settings.minio_secret_key else None
         try:
-            self._client = Minio(
-                self._endpoint,
-                access_key=settings.minio_access_key,
-                secret_key=secret,
-                secure=settings.minio_secure,
-                http_client=urllib3.PoolManager(
-                    timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, request_seconds), read=request_seconds),
-                    retries=urllib3.Retry(total=0),
-                ),
-            )
+            self._client = self._connect(settings, OPEN_SECONDS)
             if not self._ask("open", self._client.bucket_exists, self._bucket):
                 self._ask("make", self._client.make_bucket, self._bucket)
         except ValueError as error:  # a host or bucket that cannot be one
             raise BatteryError(f"OBJECT_STORE, MINIO_ENDPOINT: {error}") from None
         self._patience = settings.object_store_timeout_seconds
+        self._client = self._connect(settings, self._patience / REQUESTS_IN_TIME)
+
+    def _connect(self, settings: Settings, request_seconds: float) -> Minio:
+        return Minio(
+            self._endpoint,
+            access_key=settings.minio_access_key,
+            secret_key=settings.minio_secret_key.get_secret_value() if settings.minio_secret_key else None,
+            secure=settings.minio_secure,
+            http_client=urllib3.PoolManager(
+                timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, request_seconds), read=request_seconds),
+                retries=urllib3.Retry(total=0),
+            ),
+        )
 
     def put(self, key: str, data: bytes) -> None:
         """One PUT; S3 shows an object only when it is whole."""

@@ -25,7 +25,7 @@ class Fate(StrEnum):
 class Refused:
     """A row of `battery_quarantine`: `row_count` rows from `place` on that were refused for one reason.
 
-    `is_whole` tells that the message holds nothing else; `retries` are the places at which it came again.
+    `retries` are the places at which it came again.
     """
 
     place: Place
@@ -35,6 +35,5 @@ class Refused:
     reason: str
     detail: str
     payload: str | None
-    is_whole: bool
     fate: Fate
     retries: tuple[Place, ...]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import runpy
-import signal
 import sys
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import structlog
 from bytewax.recovery import init_db_dir
 
 from battery.errors import LAST_WORDS, BatteryError, StartAgainError, battery_error_in
+from battery.stopping import stop_on_signals, stop_with
 from battery.topic import open_topic
 
 if TYPE_CHECKING:
@@ -30,10 +30,20 @@ EXIT_PEER_LOST: Final = 76
 
 @dataclass(frozen=True)
 class Member:
-    """One process of a cluster: its place among the `addresses` (host:port) of all of them."""
+    """One process of a cluster: its place among the `addresses` (host:port) of all, and its supervisor's process id."""
 
     process: int
     addresses: tuple[str, ...]
+    supervisor: int
+
+    def __str__(self) -> str:
+        return f"{self.process} {';'.join(self.addresses)} {self.supervisor}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Member:
+        """Read what `str` wrote."""
+        process, addresses, supervisor = text.split()
+        return cls(int(process), tuple(addresses.split(";")), int(supervisor))
 
 
 def stream(settings: Settings, *, until_end: bool, member: Member | None = None) -> None:
@@ -45,14 +55,18 @@ def stream(settings: Settings, *, until_end: bool, member: Member | None = None)
     Raises:
         BatteryError: no broker answers, or the worker had to give up.
     """
+    stop_on_signals()
+    if member is not None:
+        stop_with(member.supervisor)
     open_topic(settings, create=True)  # says in one line what is wrong before any machinery starts
     make_recovery_store(settings)
     os.environ["STREAM_UNTIL_END"] = str(until_end or settings.stream_until_end).lower()
+    if member is None:
+        os.environ["RUN_ID"] = uuid4().hex  # a start of this command is a run of its own
     os.environ["RUST_BACKTRACE"] = "0"  # Bytewax panics when a part raises; what a person needs is in the error
     arguments = ["-r", str(settings.recovery_dir), "-s", str(settings.commit_interval_seconds), "-b", "0"]
     if member is not None:
         arguments += ["-i", str(member.process), "-a", ";".join(member.addresses)]
-        _end_with_the_supervisor()
     sys.argv = ["bytewax.run", "dataflows.battery", *arguments]
     try:
         runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
@@ -98,13 +112,3 @@ def _leave_the_cluster(said: Exception | None) -> None:
         _log.info("starting again", because=str(said))
         sys.exit(EXIT_START_AGAIN)
     raise said
-
-
-def _end_with_the_supervisor() -> None:
-    """Stop as on SIGTERM when the supervisor, whose pipe is standard input, is gone."""
-
-    def wait() -> None:
-        os.read(sys.stdin.fileno(), 1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART
 from dataflows.course import NO_CLOCK
@@ -155,56 +156,69 @@ def late_parts(
     open_window: int | None,
     open_cycle: tuple[str, int] | None,
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """What a late reading adds, and what the reading behind it gives back to it.
+    """What late readings of one hole add, and what the reading behind them gives back.
 
     Args:
         cell_id: the cell.
         test_ids: what the codes of `late.test` stand for.
-        late: the reading, one row.
-        correction: what changes of the reading behind it.
+        late: the readings.
+        correction: what changes of the reading behind them.
         window_us: width of a window in microseconds.
         open_window: start of the window that the cell is in, in microseconds.
-        open_cycle: test and cycle index that the cell is in. What a late reading is in beside these has been left.
+        open_cycle: test and cycle index that the cell is in. What late readings are in beside these has been left.
 
     Returns:
         Parts of windows (`WINDOW_PART`) and of cycles (`CYCLE_PART`).
     """
-    test_id = test_ids[late.test[0]]
-    windows, window = window_parts(cell_id, late, window_us, None)
+    behind, test_id = correction.behind, test_ids[late.test[0]]
+    at = np.flatnonzero(late.date_time != NO_CLOCK)
+    window = late.date_time[at] // window_us * window_us
+    windows, _ = window_parts(cell_id, late, window_us, None)
+    if len(at):
+        start = _starts(window)
+        windows = _with(windows, "is_final", window[start] != (NO_CLOCK if open_window is None else open_window))
+        windows = _with(windows, "as_of_offset", late.offset[at[np.append(start[1:], len(at)) - 1]])
+        # The reading behind them is later: where it is in the same window, that one's last value is not theirs.
+        window_behind = None if behind.date_time is None else behind.date_time // window_us * window_us
+        is_last = window[start] != (NO_CLOCK if window_behind is None else window_behind)
+        for name in (
+            "voltage_last_v",
+            "current_last_a",
+            *(["temperature_last_c"] if behind.temperature is not None else []),
+        ):
+            windows = _with(windows, name, pc.if_else(pa.array(is_last), windows.column(name), None))
+    start = _starts(late.test, late.cycle_index)
     cycles = cycle_parts(cell_id, test_ids, late, None)
-    windows = _final(windows, is_final=window != open_window)
-    cycles = _final(cycles, is_final=(test_id, int(late.cycle_index[0])) != open_cycle)
-    behind, offset = correction.behind, int(late.offset[0])
-    gained = np.where(correction.counted, correction.gained, 0)
-    if correction.discharging == 0 and not gained.any():
-        return windows, cycles
-    common = {"cell_id": cell_id, "reading_count": 0, "is_final": False, "as_of_offset": offset}
+    cycle = late.cycle_index[start]
+    cycles = _with(cycles, "is_final", np.array([(test_id, index) != open_cycle for index in cycle.tolist()]))
+    cycles = _with(cycles, "as_of_offset", late.offset[np.append(start[1:], len(late.test)) - 1])
+
+    gained = np.where(correction.counted, correction.gained, 0).tolist()
+    common = {"cell_id": cell_id, "reading_count": 0, "is_final": False, "as_of_offset": int(late.offset[-1])}
     weight = 0 if behind.resistance is None else correction.discharging
-    cycle = common | {
+    part: dict[str, object] = common | {
         "test_id": test_id,
         "cycle_index": behind.cycle_index,
         "resistance_count": weight,
         "resistance_sum_no": weight * int(_whole(np.array([behind.resistance or 0.0]), NANO)[0]),
     }
-    for name, gain, counted in zip(CAPACITIES, gained.tolist(), correction.counted.tolist(), strict=True):
-        cycle[name] = gain if counted else None
-    cycles = pa.concat_batches([cycles, pa.RecordBatch.from_pylist([cycle], schema=CYCLE_PART)])
+    for name, gain, counted in zip(CAPACITIES, gained, correction.counted.tolist(), strict=True):
+        part[name] = gain if counted else None
+    cycles = pa.concat_batches([cycles, pa.RecordBatch.from_pylist([part], schema=CYCLE_PART)])
     if behind.date_time is not None:
-        part: dict[str, object] = dict.fromkeys(
-            (name for name in WINDOW_PART.names if name.endswith((*SUMS, "_count"))), 0
-        )
+        part = dict.fromkeys((name for name in WINDOW_PART.names if name.endswith((*SUMS, "_count"))), 0)
         part |= common | {
             "window_start": behind.date_time // window_us * window_us,
-            "charge_throughput_pah": int(gained[0] + gained[1]),
-            "energy_throughput_pwh": int(gained[2] + gained[3]),
+            "charge_throughput_pah": gained[0] + gained[1],
+            "energy_throughput_pwh": gained[2] + gained[3],
         }
         windows = pa.concat_batches([windows, pa.RecordBatch.from_pylist([part], schema=WINDOW_PART)])
     return windows, cycles
 
 
-def _final(parts: pa.RecordBatch, *, is_final: bool) -> pa.RecordBatch:
-    index = parts.schema.get_field_index("is_final")
-    return parts.set_column(index, parts.schema.field(index), pa.repeat(is_final, parts.num_rows))
+def _with(parts: pa.RecordBatch, name: str, values: npt.NDArray[np.generic] | pa.Array) -> pa.RecordBatch:
+    index = parts.schema.get_field_index(name)
+    return parts.set_column(index, parts.schema.field(index), pa.array(values))
 
 
 class _Groups:

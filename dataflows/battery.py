@@ -6,7 +6,6 @@ keeps a recovery store. Step ids are schema: Bytewax finds recovered state by th
 
 from __future__ import annotations
 
-import signal
 import threading
 from functools import cache
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from battery.logs import configure_logging
 from battery.message import Delivery, by_cell, decode
 from battery.objects import open_store
 from battery.settings import Settings, load_settings
+from battery.stopping import STOP, stop_on_signals
 from dataflows.clean import clean
 from dataflows.source import TopicSource
 from dataflows.state import CellState
@@ -31,7 +31,8 @@ from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import FrameType
+
+    from battery.topic import Message
 
 _log = structlog.get_logger()
 
@@ -60,7 +61,7 @@ class CellLogic(StatefulBatchLogic[list[Delivery], Cleaned[CellState], None]):
             return [], StatefulBatchLogic.RETAIN
         topic_id = cleaned.spans[0].topic_id
         known, seen = self._state.offsets.get(topic_id, {}), cleaned.state.offsets[topic_id]
-        if len(seen) > max(len(known), 1):
+        if cleaned.cell_id and len(seen) > max(len(known), 1):
             _log.warning(
                 "a cell came over more than one partition: its readings have no order there, and a replay may differ",
                 cell=cleaned.cell_id,
@@ -71,6 +72,12 @@ class CellLogic(StatefulBatchLogic[list[Delivery], Cleaned[CellState], None]):
 
     def snapshot(self) -> None:
         """Nothing: see the class."""
+
+
+@with_last_words
+def decoded_by_cell(poll: list[Message]) -> Iterable[tuple[str, list[Delivery]]]:
+    """Decode the messages of a poll and gather them by cell, in log order."""
+    return by_cell(map(decode, poll))
 
 
 def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
@@ -93,25 +100,13 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
 
     flow = Dataflow("battery")
     polls = op.input("topic", flow, source)
-    deliveries = op.flat_map("decode", polls, lambda poll: by_cell(map(decode, poll)))
+    deliveries = op.flat_map("decode", polls, decoded_by_cell)
     cleaned = op.stateful_batch("clean", deliveries, lambda _: CellLogic(lambda: begin()[1], settings.window_seconds))
     op.output("land", cleaned, sink)
     return flow
 
 
-def stop_on_signals() -> Callable[[], bool]:
-    """Make SIGTERM and SIGINT end the stream cleanly: sources stop, the epoch closes and commits, exit 0."""
-    stop = threading.Event()
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, ask)
-        signal.signal(signal.SIGINT, ask)
-    return stop.is_set
-
-
 _settings = load_settings()
 configure_logging(_settings.log_format)
-flow = build_flow(_settings, stop_on_signals())
+stop_on_signals()
+flow = build_flow(_settings, STOP.is_set)

@@ -65,19 +65,14 @@ def clean(state: CellState, deliveries: Sequence[Delivery], window_seconds: int)
     pieces: list[_Piece] = []
     for run in _runs(np.flatnonzero(verdict == ACCEPTED), test_of, lineage.is_retry):
         test_id = test_ids[test_of[run[0]]]
-        # A retry may be meant for a hole far back, so its readings are judged one by one.
-        for rows in run[:, np.newaxis] if lineage.is_retry[run[0]] else [run]:
-            piece = _judge(tests.get(test_id), rows, columns, lineage, refusals, verdict)
-            if piece is not None:
-                tests[test_id] = piece.tail
-                pieces.append(piece)
+        for piece in _judge(tests.get(test_id), run, columns, lineage, refusals, verdict):
+            tests[test_id] = piece.tail
+            pieces.append(piece)
 
     at = np.concatenate([np.zeros(0, dtype=np.int64), *(piece.rows for piece in pieces)])
-    unmeasured = _unmeasured(pieces)
+    unmeasured = np.concatenate([np.zeros(0, dtype=np.bool_), *(piece.course.unmeasured for piece in pieces)])
     quality = np.concatenate([np.zeros(0, dtype=np.int32), *(piece.course.quality for piece in pieces)])
     quality[(valid.value_dropped | lineage.value_dropped)[at]] |= Quality.VALUE_DROPPED
-    for name in COUNTERS:
-        quality[unmeasured[name]] |= Quality.VALUE_DROPPED
     quality[lineage.is_retry[at]] |= Quality.RETRIED
     position = _Position(lineage.cell_id, test_ids, window_seconds * 1_000_000, state)
     if pieces:
@@ -88,7 +83,7 @@ def clean(state: CellState, deliveries: Sequence[Delivery], window_seconds: int)
             cycle_index=taken.cycle_index,
             current=taken.current,
             voltage=taken.voltage,
-            resistance=np.where(unmeasured["internal_resistance(ohm)"], np.nan, taken.resistance),
+            resistance=np.where(unmeasured, np.nan, taken.resistance),
             temperature=taken.temperature,
             gained=np.concatenate([piece.course.gained for piece in pieces], axis=1),
             counted=np.concatenate([piece.course.counted for piece in pieces], axis=1),
@@ -115,15 +110,13 @@ def clean(state: CellState, deliveries: Sequence[Delivery], window_seconds: int)
 class _Piece:
     """Accepted readings of one test, one after the other: their rows, what they add, and where the test stands then.
 
-    `correction` is what a late reading changes of the one behind it, None for all others; `unplaceable` marks the
-    counters of a late reading that count for nothing.
+    `correction` is what late readings change of the one behind them, None for all others.
     """
 
     rows: Rows
     course: Course
     tail: Tail
     correction: Correction | None = None
-    unplaceable: npt.NDArray[np.bool_] | None = None
 
 
 def _judge(
@@ -133,24 +126,43 @@ def _judge(
     lineage: Lineage,
     refusals: _Refusals,
     verdict: npt.NDArray[np.int8],
-) -> _Piece | None:
-    """Take consecutive readings of one test as its continuation, or the one of a retry as late; note the verdict."""
-    if tail is not None and lineage.is_retry[rows[0]] and columns.data_point[rows[0]] <= tail.data_point:
-        filled = fill(tail, columns.take(rows))
-        if not isinstance(filled, Reason):
-            return _Piece(rows, filled.course, filled.tail, filled.correction, filled.unplaceable)
-        verdict[rows] = REASONS.index(filled)
-    else:
-        verdict[rows] = admit(tail, columns.data_point[rows], columns.test_time[rows])
-    refusals.note(rows[verdict[rows] == _TIME_BACKWARDS])
-    rows = rows[verdict[rows] == ACCEPTED]
-    if len(rows) == 0:
-        return None
-    run = columns.take(rows)
-    course = follow(tail, run)
-    return _Piece(
-        rows, course, with_holes(tail, run, course, refusals.before(rows), is_retry=bool(lineage.is_retry[rows[0]]))
-    )
+) -> Iterator[_Piece]:
+    """Take consecutive readings of one test as its continuation, and those of a retry as late as well.
+
+    Notes the verdict on each.
+    """
+    is_retry = bool(lineage.is_retry[rows[0]])
+    while len(rows):
+        some, piece = rows, None
+        if is_retry and tail is not None and columns.data_point[rows[0]] <= tail.data_point:
+            filled = fill(tail, columns, rows)
+            if isinstance(filled, Reason):
+                some = rows[:1]
+                verdict[some] = REASONS.index(filled)
+                refusals.note(some if filled is not Reason.DUPLICATE else some[:0])
+            else:
+                some = rows[: filled.count]
+                piece = _Piece(some, filled.course, filled.tail, filled.correction)
+        else:
+            some = rows[: _rising(columns.data_point[rows])] if is_retry else rows
+            verdict[some] = admit(tail, columns.data_point[some], columns.test_time[some])
+            refusals.note(some[verdict[some] == _TIME_BACKWARDS])
+            taken = some[verdict[some] == ACCEPTED]
+            if len(taken):
+                run = columns.take(taken)
+                course = follow(tail, run)
+                after = with_holes(tail, run, course, refusals.before(taken), is_retry=is_retry)
+                piece = _Piece(taken, course, after)
+        if piece is not None:
+            tail = piece.tail
+            yield piece
+        rows = rows[len(some) :]
+
+
+def _rising(data_point: Rows) -> int:
+    """How many readings there are up to the first whose data point does not rise."""
+    falls = np.flatnonzero(np.diff(data_point) <= 0)
+    return int(falls[0]) + 1 if len(falls) else len(data_point)
 
 
 class _Refusals:
@@ -160,21 +172,28 @@ class _Refusals:
         self._before = count
         self._order = lineage.order
         self._at = np.sort(np.concatenate((lineage.fault_order, lineage.order[verdict != ACCEPTED])))
+        self._noted: list[Rows] = []
 
     def note(self, rows: Rows) -> None:
         """Add readings that were refused on their way."""
         if len(rows):
-            self._at = np.sort(np.concatenate((self._at, self._order[rows])))
+            self._noted.append(self._order[rows])
 
     def before(self, rows: Rows) -> Rows:
         """How many there were before each reading, shape (n,)."""
-        found: Rows = self._before + np.searchsorted(self._at, self._order[rows])
+        found: Rows = self._before + np.searchsorted(self._all(), self._order[rows])
         return found
 
     @property
     def count(self) -> int:
         """How many there are at the end of these messages."""
-        return self._before + len(self._at)
+        return self._before + len(self._all())
+
+    def _all(self) -> Rows:
+        if self._noted:
+            self._at = np.sort(np.concatenate((self._at, *self._noted)))
+            self._noted = []
+        return self._at
 
 
 class _Position:
@@ -211,25 +230,6 @@ class _Position:
                 )
             self.windows.append(windows)
             self.cycles.append(cycles)
-
-
-def _unmeasured(pieces: Sequence[_Piece]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Values of accepted readings that are no measurement: where in each column, over all pieces."""
-    nothing = np.zeros(0, dtype=np.bool_)
-    found = {"internal_resistance(ohm)": np.concatenate([nothing, *(piece.course.unmeasured for piece in pieces)])}
-    for index, name in enumerate(COUNTERS):
-        found[name] = np.concatenate(
-            [
-                nothing,
-                *(
-                    np.zeros(len(piece.rows), dtype=np.bool_)
-                    if piece.unplaceable is None
-                    else piece.unplaceable[index : index + 1]
-                    for piece in pieces
-                ),
-            ]
-        )
-    return found
 
 
 def _tests(readings: pa.RecordBatch) -> tuple[npt.NDArray[np.int64], list[str]]:

@@ -111,16 +111,12 @@ class ArchiveFeed:
         archive = Archive(self.store)
         for commit in wanted:
             try:
-                found = archived(commit, archive)
+                for found in archived(commit, archive):
+                    yield [d for d in found if self._is_before(d.topic_id, d.partition, d.offset)]
             except DamagedObjectError as error:
                 raise BatteryError(
                     f"the archive is damaged: {error}; `battery replay --from-beginning` reads the log instead"
                 ) from None
-            yield [
-                delivery
-                for delivery in found
-                if self._is_before(delivery.topic_id, delivery.partition, delivery.offset)
-            ]
 
     def _is_before(self, topic_id: str, partition: int, offset: int) -> bool:
         if self.topic is None or topic_id != self.topic.topic_id or partition not in self.ends:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from battery.reading import Reason
+from battery.reading import COUNTERS, Reason
 from dataflows.course import NO_CLOCK, Run, follow
 from dataflows.state import Edge, Hole
 
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 MOST_HOLES: Final = 256
 """Holes that a test remembers; of more, the oldest are forgotten, and what was refused there stays refused."""
+
+LOOK_AHEAD: Final = 4_096
+"""Late readings that are put into a hole at a time."""
+
+BEFORE_START: Final = -1
+"""Stands for the data point before a test's first one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +53,15 @@ class Correction:
 
 @dataclass(frozen=True)
 class Filled:
-    """A late reading in its place.
+    """Late readings in their place.
 
-    `course` is what it adds itself; `unplaceable` marks, shape (4,), counters that it measured and the reading behind
-    it did not, so that nothing can tell whose gain it was; `tail` is where the test stands, as before but for the hole.
+    `count` tells how many were taken; `course` is what they add themselves; `tail` is where the test stands, as before
+    but for the hole.
     """
 
+    count: int
     course: Course
     correction: Correction
-    unplaceable: npt.NDArray[np.bool_]
     tail: Tail
 
 
@@ -69,60 +75,86 @@ def with_holes(tail: Tail | None, run: Run, course: Course, refusals: Integers, 
         refusals: the cell's count of refused readings before each of them, shape (n,).
         is_retry: whether they come by a retry: then what they pass over may have been refused long ago.
     """
-    before = np.concatenate(([tail.refusals if tail and not is_retry else 0], refusals[:-1]))
-    skipped = np.diff(run.data_point, prepend=tail.data_point if tail else 0) > 1
-    holes, at, stood = list(tail.holes) if tail else [], 0, _bare(tail)
-    for row in np.flatnonzero(skipped & (refusals > before))[-MOST_HOLES:].tolist():
-        if row > at:
-            stood = follow(stood, run.take(slice(at, row))).tail
-        at = row
-        holes.append(Hole(stood, _edge(run, row, unmeasured=bool(course.unmeasured[row]))))
-    return msgspec.structs.replace(course.tail, refusals=int(refusals[-1]), holes=tuple(holes[-MOST_HOLES:]))
+    before = np.concatenate(([tail.refusals if tail else 0], refusals[:-1]))
+    skipped = np.diff(run.data_point, prepend=tail.data_point if tail else BEFORE_START) > 1
+    opened = _holes(tail, run, course, skipped & (refusals > (0 if is_retry else before)))
+    holes = (*(tail.holes if tail else ()), *opened)[-MOST_HOLES:]
+    return msgspec.structs.replace(course.tail, refusals=int(refusals[-1]), holes=holes)
 
 
-def fill(tail: Tail, late: Run) -> Filled | Reason:
-    """Put a late reading where it belongs.
+def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
+    """Put late readings where they belong: the first one, and as many of those that follow as belong beside it.
 
     Args:
-        tail: where its test stands.
-        late: the reading, a run of one.
+        tail: where their test stands.
+        columns: readings.
+        rows: which of them are of this test, at least one.
 
     Returns:
-        What it changes, or why it cannot be taken.
+        What they change, or why the first one cannot be taken.
     """
-    point, time = int(late.data_point[0]), float(late.test_time[0])
-    found = [
-        index
-        for index, hole in enumerate(tail.holes)
-        if (hole.before.data_point if hole.before else -1) < point < hole.after.data_point
+    point, time = int(columns.data_point[rows[0]]), float(columns.test_time[rows[0]])
+    places = [
+        place
+        for place, hole in enumerate(tail.holes)
+        if (hole.before.data_point if hole.before else BEFORE_START) < point < hole.after.data_point
     ]
-    if not found:
+    if not places:
         return Reason.DUPLICATE
-    hole = tail.holes[found[0]]
+    hole = tail.holes[places[0]]
     if time > hole.after.test_time or (hole.before is not None and time < hole.before.test_time):
         return Reason.TIME_BACKWARDS
-    measured = ~np.isnan(late.counters[:, 0])
-    unplaceable = measured & np.array([value is None for value in hole.after.counters])
-    if unplaceable.any():
-        late = _without(late, unplaceable)
+    late = columns.take(rows[:LOOK_AHEAD])
+    fits = ~_blocked(hole, late) & (late.data_point < hole.after.data_point) & (late.test_time <= hole.after.test_time)
+    fits[1:] &= (np.diff(late.data_point) > 0) & (np.diff(late.test_time) >= 0)
+    count = len(fits) if fits.all() else int(np.argmin(fits))
+    if count == 0:
+        return Reason.MISSING_VALUE
+    late = late.take(slice(0, count))
 
     course = follow(hole.before, late)
     both = follow(hole.before, _joined(late, hole.after))
     alone = follow(hole.before, _run_of(hole.after))
-    change = both.gained[:, 1] - alone.gained[:, 0]
-    discharging = int(both.gained[1, 1] > 0) - int(alone.gained[1, 0] > 0)
-    left = []
-    if point - (hole.before.data_point if hole.before else 0) > 1:
-        left.append(Hole(hole.before, _edge(late, 0, unmeasured=bool(course.unmeasured[0]))))
-    if hole.after.data_point - point > 1:
-        left.append(Hole(course.tail, hole.after))
-    holes = (*tail.holes[: found[0]], *left, *tail.holes[found[0] + 1 :])[-MOST_HOLES:]
-    return Filled(
-        course,
-        Correction(hole.after, change, both.counted[:, 1], discharging),
-        unplaceable,
-        msgspec.structs.replace(tail, holes=holes),
+    correction = Correction(
+        hole.after,
+        both.gained[:, -1] - alone.gained[:, 0],
+        both.counted[:, -1],
+        int(both.gained[1, -1] > 0) - int(alone.gained[1, 0] > 0),
     )
+    first = hole.before.data_point if hole.before else BEFORE_START
+    left = _holes(hole.before, late, course, np.diff(late.data_point, prepend=first) > 1)
+    if hole.after.data_point - int(late.data_point[-1]) > 1:
+        left.append(Hole(course.tail, hole.after))
+    holes = (*tail.holes[: places[0]], *left, *tail.holes[places[0] + 1 :])[-MOST_HOLES:]
+    return Filled(count, course, correction, msgspec.structs.replace(tail, holes=holes))
+
+
+def _blocked(hole: Hole, late: Run) -> npt.NDArray[np.bool_]:
+    """Where readings cannot be put into a hole: the reading behind it lacks a counter that they or those before have.
+
+    What that counter gained was given to a reading further on, of which the hole knows nothing.
+    """
+    lacking = np.array([value is None for value in hole.after.counters])
+    known = np.array([hole.before is not None and value is not None for value in _counters(hole.before)])
+    blocked: npt.NDArray[np.bool_] = np.any(
+        lacking[:, np.newaxis] & (known[:, np.newaxis] | ~np.isnan(late.counters)), axis=0, keepdims=False
+    )
+    return blocked
+
+
+def _counters(tail: Tail | None) -> tuple[float | None, ...]:
+    return tail.counters if tail is not None else (None,) * len(COUNTERS)
+
+
+def _holes(tail: Tail | None, run: Run, course: Course, opens: npt.NDArray[np.bool_]) -> list[Hole]:
+    """The newest holes before those readings of a run at which one opens."""
+    holes, at, stood = [], 0, _bare(tail)
+    for row in np.flatnonzero(opens)[-MOST_HOLES:].tolist():
+        if row > at:
+            stood = follow(stood, run.take(slice(at, row))).tail
+        at = row
+        holes.append(Hole(stood, _edge(run, row, unmeasured=bool(course.unmeasured[row]))))
+    return holes
 
 
 def _bare(tail: Tail | None) -> Tail | None:
@@ -144,6 +176,7 @@ def _edge(run: Run, row: int, *, unmeasured: bool) -> Edge:
         cycle_index=int(run.cycle_index[row]),
         counters=(counters[0], counters[1], counters[2], counters[3]),
         resistance=None if unmeasured else known(run.resistance[row]),
+        temperature=known(run.temperature[row]),
     )
 
 
@@ -164,7 +197,7 @@ def _run_of(edge: Edge) -> Run:
         voltage=np.zeros(1),
         counters=np.array([one(value) for value in edge.counters]),
         resistance=one(edge.resistance),
-        temperature=one(None),
+        temperature=one(edge.temperature),
     )
 
 
@@ -176,9 +209,3 @@ def _joined(late: Run, edge: Edge) -> Run:
             for name in Run.__dataclass_fields__
         }
     )
-
-
-def _without(late: Run, unplaceable: npt.NDArray[np.bool_]) -> Run:
-    counters = late.counters.copy()
-    counters[unplaceable, 0] = np.nan
-    return Run(**{**vars(late), "counters": counters})

@@ -63,7 +63,7 @@ class Lineage:
         readings: pa.RecordBatch,
         at: npt.NDArray[np.int64],
         quality: npt.NDArray[np.int32],
-        unmeasured: Mapping[str, npt.NDArray[np.bool_]],
+        unmeasured: npt.NDArray[np.bool_],
     ) -> pa.RecordBatch:
         """The accepted readings with quality and lineage, as they land.
 
@@ -71,14 +71,16 @@ class Lineage:
             readings: all readings, validated.
             at: which of them were accepted, in the order in which they land.
             quality: their flags.
-            unmeasured: for some columns, where the value is no measurement and lands as NULL.
+            unmeasured: where the resistance is no measurement and lands as NULL.
         """
         if len(at) < readings.num_rows or np.any(np.diff(at) < 0):
             readings = readings.take(pa.array(at))
         arrays = dict(zip(readings.schema.names, readings.columns, strict=True))
-        for name, where in unmeasured.items():
-            if where.any():
-                arrays[name] = pc.if_else(pa.array(where), pa.scalar(None, arrays[name].type), arrays[name])
+        if unmeasured.any():
+            resistance = arrays["internal_resistance(ohm)"]
+            arrays["internal_resistance(ohm)"] = pc.if_else(
+                pa.array(unmeasured), pa.scalar(None, resistance.type), resistance
+            )
         arrays["quality"] = pa.array(quality)
         arrays["streamed_at"] = pa.array(self._streamed_at[at]).cast(pa.timestamp("us"))
         arrays["kafka_partition"] = pa.array(self.partition[at])
@@ -144,6 +146,8 @@ class Lineage:
         if reason == Reason.TIME_BACKWARDS:
             where = "not between the readings around it" if self.is_retry[row] else "before the reading accepted last"
             return f"test_time(s) is {reading['test_time(s)']}, {where}"
+        if reason == Reason.MISSING_VALUE and valid.verdict[row] == ACCEPTED:
+            return "the reading behind it lacks a counter, so nothing tells what was gained up to it"
         return valid.detail(row, reading)
 
 

@@ -23,7 +23,7 @@ from battery.topic import offset_at, open_topic
 from dataflows.clean import clean
 from dataflows.feeds import ArchiveFeed, LogFeed
 from dataflows.state import CellState
-from sink.archive import Archive, DamagedObjectError, manifest_of_objects
+from sink.archive import Archive, DamagedObjectError
 from sink.beside import Beside, beside, both, remove_replaced, reserve, swap
 from sink.commit import Landing
 from sink.compare import ahead_of_live, compare, messages_missing
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 LANES_WAIT_SECONDS: Final = 5.0
-"""How long the lanes of a running worker may lie apart."""
+"""How long, on top of a commit interval, the lanes of a running worker may lie apart."""
 
 TICK_SECONDS: Final = 0.1
 
@@ -149,9 +149,9 @@ def replay(settings: Settings, start: Start, *, dry_run: bool = False) -> Report
     with beside(settings) as place, structlog.contextvars.bound_contextvars(tables="replayed"):
         epoch, live = reserve(warehouse, store, settings.window_seconds)
         if start.archive and not live.commits:
-            live = manifest_of_objects(store)
-            _log.warning(
-                "the WAREHOUSE holds no manifest, taking every whole commit in the store", commits=len(live.commits)
+            raise BatteryError(
+                "the WAREHOUSE holds no manifest, so nothing says which objects are whole and in what order; bring a "
+                "copy of it back, or use `battery replay --from-beginning`"
             )
         build = _Build(settings, place, epoch, _feeds(settings, start, live, store))
         build.go_on(live)
@@ -164,6 +164,11 @@ def replay(settings: Settings, start: Start, *, dry_run: bool = False) -> Report
 def _feeds(settings: Settings, start: Start, live: Manifest, store: ObjectStore) -> list[Feed]:
     if start.archive:
         return [ArchiveFeed(store)]
+    if live.spread:
+        raise BatteryError(
+            f"cell {live.spread[0]} came over more than one partition of a log, so its messages have no order there; "
+            "`battery replay --from-archive` takes all in the order in which they landed"
+        )
     topic = open_topic(settings)
     if start.beginning:
         others = sorted({topic_id for topic_id, _ in live.reached} - {topic.topic_id})
@@ -276,8 +281,9 @@ class _Ending:
         self._damaged = damaged
         self._dry_run = dry_run
         self._differs = False
+        self._has_tried = False
         self._uploaded: set[str] = set()
-        self._waits_until = time.monotonic() + LANES_WAIT_SECONDS
+        self._waits_until = time.monotonic() + settings.commit_interval_seconds + LANES_WAIT_SECONDS
 
     def reach(self) -> Report:
         """Try until it is done: while a worker goes on landing, the live tables move."""
@@ -290,15 +296,17 @@ class _Ending:
                 if report is not None:
                     break
                 self._prepare(live)
-        except BatteryError:
-            raise  # store or warehouse may be what failed; the next replay removes what this one has stored
-        except BaseException:
-            for key in self._uploaded:
+        except (KeyboardInterrupt, SystemExit):
+            # Not once a swap was tried: only the warehouse knows how that ended. The next replay clears up then.
+            for key in () if self._has_tried else self._uploaded:
                 self._store.delete(key)
             raise
         if report.outcome is Outcome.SWAPPED:
-            removed = remove_replaced(self._warehouse, self._store)
-            _log.info("swapped", writer_epoch=self._epoch, objects=len(self._uploaded), replaced_objects=removed)
+            _log.info("swapped", writer_epoch=self._epoch, objects=len(self._uploaded))
+            try:
+                remove_replaced(self._warehouse, self._store)
+            except BatteryError as error:
+                _log.warning("replaced objects stay until the next run of the worker", error=str(error))
         return report
 
     def _is_behind(self, live: Manifest) -> bool:
@@ -321,6 +329,7 @@ class _Ending:
         elif self._dry_run:
             outcome = Outcome.DIFFERENT
         elif self._uploaded == {stored.key for stored in self._place.store.list("")}:
+            self._has_tried = True
             outcome = Outcome.SWAPPED if swap(connection, self._epoch, live, self._settings.window_seconds) else None
         self._differs = outcome is None
         if outcome is None:
@@ -329,7 +338,13 @@ class _Ending:
 
     def _prepare(self, live: Manifest) -> None:
         if self._is_behind(live):
+            before = dict(self._build.reached)
             self._build.go_on(live)
+            if self._build.reached == before:
+                raise BatteryError(
+                    "the live tables have progressed beyond what their manifest accounts for, and are as they were; "
+                    "`battery replay --from-beginning` goes by the log"
+                )
         elif not self._differs:
             time.sleep(TICK_SECONDS)
         if self._differs:
@@ -351,7 +366,8 @@ def _require_all(connection: duckdb.DuckDBPyConnection) -> None:
         partition, offset = missing[0]
         raise BatteryError(
             f"the replay misses messages of which the live tables hold rows, such as partition {partition}, offset "
-            f"{offset}; the live tables are as they were. `battery replay --from-archive` goes by the objects"
+            f"{offset}; the live tables are as they were. `battery replay --from-beginning` goes by the log, "
+            "--from-archive by the objects of the manifest"
         )
 
 

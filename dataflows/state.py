@@ -62,6 +62,7 @@ class Edge(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cycle_index: int
     counters: tuple[float | None, float | None, float | None, float | None]
     resistance: float | None
+    temperature: float | None
 
 
 class Hole(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -94,8 +95,10 @@ class CellState(msgspec.Struct, frozen=True):
         return delivery.offset <= self.offsets.get(delivery.topic_id, {}).get(delivery.partition, -1)
 
     def to_json(self) -> str:
-        """This state as text; numbers keep every bit."""
-        return msgspec.json.encode(self).decode()
+        """This state as text; numbers keep every bit, and the same state has the same text."""
+        offsets = {topic_id: dict(sorted(found.items())) for topic_id, found in sorted(self.offsets.items())}
+        ordered = msgspec.structs.replace(self, offsets=offsets, tests=dict(sorted(self.tests.items())))
+        return msgspec.json.encode(ordered).decode()
 
     @classmethod
     def from_json(cls, text: str) -> CellState:

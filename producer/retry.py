@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+import pyarrow as pa
 
-from battery.body import PAYLOAD_CHARS
+from battery.body import PAYLOAD_CHARS, show_bytes
 from battery.errors import BatteryError
 from battery.message import RETRY_OF, headers
 from battery.reading import JSON, READING, Reason
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from battery.settings import Settings
     from battery.topic import Message, Topic
 
-FLUSH_SECONDS = 60.0
+FLUSH_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Fix:
 
     @classmethod
     def read(cls, columns: Sequence[str], named: Sequence[str]) -> Fix:
-        """Read `NAME=VALUE` texts; a column's value is JSON where it can be, else text.
+        """Read `NAME=VALUE` texts; the value of a column that holds no text is JSON where it can be.
 
         Raises:
             BatteryError: one is not of that form, or names no column.
@@ -46,10 +48,10 @@ class Fix:
             name, separator, value = text.partition("=")
             if not separator or name not in READING.names:
                 raise BatteryError(f"--set {text} is not COLUMN=VALUE with one of {', '.join(READING.names)}")
-            try:
-                found[name] = msgspec.json.decode(value)
-            except msgspec.DecodeError:
-                found[name] = value
+            found[name] = value
+            if not pa.types.is_string(READING.field(name).type):
+                with suppress(msgspec.DecodeError):
+                    found[name] = msgspec.json.decode(value)
         for text in named:
             if not text.partition("=")[1] or not text.partition("=")[0]:
                 raise BatteryError(f"--header {text} is not NAME=VALUE")
@@ -92,13 +94,18 @@ def publish_again(settings: Settings, retries: Sequence[Retry]) -> None:
             refusals.append(error.str())
 
     for retry in retries:
-        producer.produce(
-            settings.battery_topic,
-            value=retry.value,
-            key=retry.key,
-            headers=list(retry.headers),
-            on_delivery=acknowledged,
-        )
+        while True:
+            try:
+                producer.produce(
+                    settings.battery_topic,
+                    value=retry.value,
+                    key=retry.key,
+                    headers=list(retry.headers),
+                    on_delivery=acknowledged,
+                )
+                break
+            except BufferError:  # librdkafka's queue is full: wait for the broker
+                producer.poll(0.1)
         producer.poll(0)
     if producer.flush(FLUSH_SECONDS):
         refusals.append(f"no acknowledgement within {FLUSH_SECONDS:.0f} s")
@@ -109,40 +116,42 @@ def publish_again(settings: Settings, retries: Sequence[Retry]) -> None:
 def _retry(settings: Settings, topic: Topic, entry: Refused, fix: Fix) -> Retry:
     if entry.reason == Reason.DUPLICATE:
         raise BatteryError(f"{entry.place} is a duplicate: there is nothing to retry, its readings had landed")
-    if entry.is_whole and not set(fix.columns) - {"cell_id"}:
+    readings = _readings(entry)
+    if not fix.columns or (readings is None and set(fix.columns) == {"cell_id"}):
         original = _original(settings, topic, entry.place)
-        if original is not None:
-            key = str(fix.columns["cell_id"]).encode() if "cell_id" in fix.columns else original.key
+        # What was refused whole is shown as it was; a single reading of a message is not all of it.
+        if original is not None and (readings is None or show_bytes(original.value) == entry.payload):
+            key = str(fix.columns["cell_id"]).encode() if fix.columns else original.key
             return Retry(
                 entry.place, key or b"", original.value or b"", _headers(dict(original.headers), entry.place, fix)
             )
-    found = _readings(entry)
-    for reading in found:
+    if readings is None:
+        raise BatteryError(
+            f"{entry.place} cannot be published again: what the quarantine shows of it is no reading, and it is not a "
+            "message that the topic still has; publish its source again"
+        )
+    for reading in readings:
         reading.update(fix.columns)
-    cell_id = str(found[0].get("cell_id") or entry.cell_id or "")
+    cell_id = str(readings[0].get("cell_id") or entry.cell_id or "")
     if not cell_id:
         raise BatteryError(f"{entry.place} names no cell; name it with --set cell_id=…")
     ours = {
         name: value.encode() if isinstance(value, str) else value for name, value in headers(JSON, entry.source_file)
     }
-    body = msgspec.json.encode(found[0] if len(found) == 1 else found)
+    body = msgspec.json.encode(readings[0] if len(readings) == 1 else readings)
     return Retry(entry.place, cell_id.encode(), body, _headers(ours, entry.place, fix))
 
 
-def _readings(entry: Refused) -> list[dict[str, object]]:
-    """The refused rows as the quarantine shows them."""
-    whole = entry.payload is not None and len(entry.payload) < PAYLOAD_CHARS
+def _readings(entry: Refused) -> list[dict[str, object]] | None:
+    """The refused rows as the quarantine shows them, None where it shows no readings."""
+    if entry.payload is None or len(entry.payload) >= PAYLOAD_CHARS:
+        return None
     try:
-        found = msgspec.json.decode(entry.payload or "") if whole else None
+        found = msgspec.json.decode(entry.payload)
     except msgspec.DecodeError:
-        found = None
+        return None
     rows = found if isinstance(found, list) else [found]
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        raise BatteryError(
-            f"{entry.place} cannot be published again: what the quarantine shows of it is no reading, and it is not a "
-            "message that the topic still has; publish its source again"
-        )
-    return rows
+    return rows if rows and all(isinstance(row, dict) for row in rows) else None
 
 
 def _original(settings: Settings, topic: Topic, place: Place) -> Message | None:

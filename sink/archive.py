@@ -8,43 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from bisect import bisect_left
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import structlog
 
 from battery.body import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault
-from battery.cleaned import Span
 from battery.errors import BatteryError
 from battery.message import Delivery, Place
 from battery.reading import LANDED, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
-from sink.manifest import (
-    LANDED_KIND,
-    QUARANTINE_KIND,
-    RETRIED_KIND,
-    Commit,
-    CommittedObject,
-    Manifest,
-    reached_by,
-    stored_objects,
-)
+from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, stored_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
 
     from battery.objects import ObjectStore
-
-_log = structlog.get_logger()
+    from sink.manifest import Commit, CommittedObject
 
 _SCHEMAS: Final = {LANDED_KIND: LANDED, QUARANTINE_KIND: QUARANTINED, RETRIED_KIND: RETRIED}
 
 _Message = tuple[str, int, int]
 """Cell, partition and offset."""
+
+SLICE: Final = 2_000
+"""Messages that are put together at a time."""
 
 
 class DamagedObjectError(BatteryError):
@@ -77,8 +68,8 @@ class Archive:
         return data
 
 
-def archived(commit: Commit, archive: Archive) -> list[Delivery]:
-    """The messages of one commit, those of each cell in the order in which they were folded.
+def archived(commit: Commit, archive: Archive) -> Iterator[list[Delivery]]:
+    """The messages of one commit, some at a time, those of each cell in the order in which they were folded.
 
     Raises:
         DamagedObjectError: an object is not what was committed.
@@ -91,13 +82,8 @@ def archived(commit: Commit, archive: Archive) -> list[Delivery]:
     tables = {kind: schema.empty_table() for kind, schema in _SCHEMAS.items()}
     for committed in commit.objects:
         tables[committed.kind] = pq.read_table(io.BytesIO(archive.read(committed))).cast(_SCHEMAS[committed.kind])
-
-    faults: dict[_Message, list[Fault]] = {}
-    for row in tables[QUARANTINE_KIND].to_pylist():
-        fault = Fault(
-            row["row"], Reason(row["reason"]), row["detail"], row["payload"], row["row_count"], row["source_file"]
-        )
-        faults.setdefault((row["cell_id"] or "", row["partition"], row["offset"]), []).append(fault)
+    landed = _Landed(tables[LANDED_KIND])
+    faults = _faults(tables[QUARANTINE_KIND])
     origins = {
         (row["cell_id"] or "", row["partition"], row["offset"]): Place(
             row["origin_topic_id"], row["origin_partition"], row["origin_offset"], row["origin_row"]
@@ -105,100 +91,79 @@ def archived(commit: Commit, archive: Archive) -> list[Delivery]:
         for row in tables[RETRIED_KIND].to_pylist()
     }
 
-    def delivery(message: _Message, timestamp_ms: int, body: Body) -> Delivery:
+    def delivery(message: _Message) -> Delivery:
         cell_id, partition, offset = message
+        timestamp_ms, readings, rows, dropped = landed.rows_of(message)
+        body = Body(readings, rows, dropped, faults.get(message, ()))
         return Delivery(cell_id, topic_id, partition, offset, timestamp_ms, None, body, origins.get(message))
 
-    found = [
-        delivery(message, timestamp_ms, Body(readings, rows, dropped, tuple(faults.pop(message, ()))))
-        for message, timestamp_ms, readings, rows, dropped in _landed_messages(tables[LANDED_KIND])
-    ]
-    refused = [
-        delivery(message, 0, Body(NO_READINGS, NO_ROWS, NO_FLAGS, tuple(rows))) for message, rows in faults.items()
-    ]
-    return _in_order(found, refused)
+    messages = _in_order(landed.messages, [message for message in faults if message not in landed.places])
+    for start in range(0, len(messages), SLICE):
+        yield [delivery(message) for message in messages[start : start + SLICE]]
 
 
-def manifest_of_objects(store: ObjectStore) -> Manifest:
-    """The manifest that the objects themselves describe, for when the warehouse is lost.
+class _Landed:
+    """Landed rows, cut into their messages; the rows of a message stand together."""
 
-    It may hold commits that never happened: objects whose transaction failed. Their rows are right all the same, and
-    came again in a later commit; folding a message for the second time changes nothing.
+    def __init__(self, landed: pa.Table) -> None:
+        batches = landed.combine_chunks().to_batches()
+        self._batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=LANDED)
+        columns = {
+            name: self._batch.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset", "kafka_row")
+        }
+        cells = self._batch.column("cell_id").dictionary_encode()
+        cell = cells.indices.to_numpy()
+        partition, offset, self._row = columns.values()
+        self._stamp = self._batch.column("streamed_at").cast(pa.int64()).to_numpy() // 1000
+        self._dropped = (self._batch.column("quality").to_numpy() & int(Quality.VALUE_DROPPED)) != 0
+        self._readings = self._batch.select(READING_NULLABLE.names).cast(READING_NULLABLE)
+        changes = np.logical_or.reduce([np.diff(values) != 0 for values in (cell, partition, offset)])
+        starts = np.concatenate((np.zeros(min(self._batch.num_rows, 1), np.int64), np.flatnonzero(changes) + 1))
+        names = cells.dictionary.to_pylist()
+        self.messages: list[_Message] = [
+            (names[code], part, at)
+            for code, part, at in zip(
+                cell[starts].tolist(), partition[starts].tolist(), offset[starts].tolist(), strict=True
+            )
+        ]
+        ends = np.append(starts, self._batch.num_rows)[1:]
+        self.places = dict(zip(self.messages, zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
 
-    Raises:
-        DamagedObjectError: a commit in the middle of a run is missing or incomplete. The last one of a run may be:
-            that is how a run dies.
-    """
-    commits: dict[str, Commit] = {}
-    kinds: dict[str, list[str]] = {}
-    for stored in sorted(stored_objects(store), key=lambda found: (found.epoch, found.seq, found.lane, found.kind)):
-        data = store.get(stored.key)
-        file = pq.ParquetFile(io.BytesIO(data))
-        metadata = file.schema_arrow.metadata or {}
-        if b"battery.commit" not in metadata:
-            raise DamagedObjectError(f"{stored.key} does not say what commit it is of")
-        described = json.loads(metadata[b"battery.commit"])
-        name = described["commit"]
-        rows = file.metadata.num_rows
-        found = CommittedObject(stored.key, stored.kind, rows, len(data), hashlib.sha256(data).hexdigest())
-        before = commits[name].objects if name in commits else ()
-        spans = tuple(Span(**span) for span in described["spans"])
-        commits[name] = Commit(name, stored.epoch, stored.lane, stored.seq, spans, (*before, found))
-        kinds[name] = sorted(described["kinds"])
-    whole: list[Commit] = []
-    lanes: dict[tuple[int, int], Commit | None] = {}
-    for name, commit in commits.items():
-        before_it = lanes.get((commit.epoch, commit.lane), commit)
-        if before_it is None or (before_it is not commit and commit.seq != before_it.seq + 1):
-            raise DamagedObjectError(f"objects of the commit before {name} are missing")
-        is_whole = kinds[name] == [found.kind for found in commit.objects]
-        lanes[commit.epoch, commit.lane] = commit if is_whole else None
-        if is_whole:
-            whole.append(commit)
-        else:
-            _log.warning("passing over a commit that was never finished", commit=name)
-    return Manifest(tuple(whole), reached_by(whole))
+    def rows_of(self, message: _Message) -> tuple[int, pa.RecordBatch, npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+        """Time stamp in ms, readings, their rows in the message, and where a value was dropped."""
+        if message not in self.places:
+            return 0, NO_READINGS, NO_ROWS, NO_FLAGS
+        start, end = self.places[message]
+        readings = self._readings.slice(start, end - start)
+        return int(self._stamp[start]), readings, self._row[start:end], self._dropped[start:end]
 
 
-def _landed_messages(
-    landed: pa.Table,
-) -> Iterator[tuple[_Message, int, pa.RecordBatch, np.ndarray[tuple[int], np.dtype[np.int32]], np.ndarray]]:
-    """Cut landed rows into their messages; the rows of a message stand together."""
-    if landed.num_rows == 0:
-        return
-    batch = landed.combine_chunks().to_batches()[0]
-    cells = batch.column("cell_id").dictionary_encode()
-    cell = cells.indices.to_numpy()
-    partition, offset, row = (
-        batch.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset", "kafka_row")
-    )
-    stamp = batch.column("streamed_at").cast(pa.int64()).to_numpy() // 1000
-    dropped = (batch.column("quality").to_numpy() & int(Quality.VALUE_DROPPED)) != 0
-    readings = pa.RecordBatch.from_arrays(
-        [batch.column(name) for name in READING_NULLABLE.names], schema=READING_NULLABLE
-    )
-    changes = np.logical_or.reduce([np.diff(values) != 0 for values in (cell, partition, offset)])
-    starts = np.concatenate(([0], np.flatnonzero(changes) + 1, [batch.num_rows])).tolist()
-    for start, end in pairwise(starts):
-        message = cells.dictionary[int(cell[start])].as_py(), int(partition[start]), int(offset[start])
-        yield message, int(stamp[start]), readings.slice(start, end - start), row[start:end], dropped[start:end]
+def _faults(quarantined: pa.Table) -> dict[_Message, tuple[Fault, ...]]:
+    """What was refused, by message."""
+    found: dict[_Message, list[Fault]] = {}
+    for row in quarantined.to_pylist():
+        fault = Fault(
+            row["row"], Reason(row["reason"]), row["detail"], row["payload"], row["row_count"], row["source_file"]
+        )
+        found.setdefault((row["cell_id"] or "", row["partition"], row["offset"]), []).append(fault)
+    return {message: tuple(faults) for message, faults in found.items()}
 
 
-def _in_order(landed: list[Delivery], refused: list[Delivery]) -> list[Delivery]:
-    """Put messages without a landed row before the next one of their partition that has some."""
+def _in_order(landed: Sequence[_Message], refused: Sequence[_Message]) -> list[_Message]:
+    """Put messages without a landed row before the next one of their cell and partition that has some."""
     if not refused:
-        return landed
+        return list(landed)
     offsets: dict[tuple[str, int], list[int]] = {}
     places: dict[tuple[str, int], list[int]] = {}
-    for place, delivery in enumerate(landed):
-        offsets.setdefault((delivery.cell_id, delivery.partition), []).append(delivery.offset)
-        places.setdefault((delivery.cell_id, delivery.partition), []).append(place)
+    for place, (cell_id, partition, offset) in enumerate(landed):
+        offsets.setdefault((cell_id, partition), []).append(offset)
+        places.setdefault((cell_id, partition), []).append(place)
 
-    def next_place(delivery: Delivery) -> float:
-        key = delivery.cell_id, delivery.partition
-        at = bisect_left(offsets.get(key, []), delivery.offset)
+    def next_place(message: _Message) -> float:
+        key = message[:2]
+        at = bisect_left(offsets.get(key, []), message[2])
         return places[key][at] - 0.5 if key in places and at < len(places[key]) else len(landed)
 
-    keyed = [(float(place), 0, 0, delivery) for place, delivery in enumerate(landed)]
-    keyed += [(next_place(delivery), delivery.partition, delivery.offset, delivery) for delivery in refused]
-    return [delivery for *_, delivery in sorted(keyed, key=lambda item: item[:3])]
+    keyed = [(float(place), "", 0, 0, message) for place, message in enumerate(landed)]
+    keyed += [(next_place(message), *message, message) for message in refused]
+    return [message for *_, message in sorted(keyed)]

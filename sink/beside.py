@@ -95,6 +95,7 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
     try:
         with warehouse.connect("begin a replay") as connection, transaction(connection):
             create_tables(connection)
+            newest = connection.execute("select coalesce(max(epoch), 0) from _writers").fetchone()
             replays = {
                 epoch
                 for (epoch,) in connection.execute(
@@ -112,7 +113,10 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
     except duckdb.Error as error:
         raise BatteryError(f"cannot begin a replay: {str(error).splitlines()[0]}") from error
     named = {found.key for commit in manifest.commits for found in commit.objects}
-    for found in stored:
+    # An older copy of the warehouse names objects that are gone, or does not know who wrote some: nothing is sure then.
+    known = newest[0] if newest else 0
+    is_ours = named <= {found.key for found in stored} and all(found.epoch <= known for found in stored)
+    for found in stored if is_ours else ():
         if found.key in retired or (found.epoch in replays and found.key not in named):
             store.delete(found.key)
     return epoch, manifest
@@ -120,7 +124,7 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
 
 @contextmanager
 def both(warehouse: Warehouse, place: Beside) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the live tables with the replayed ones attached as `replay`, which is read only.
+    """A connection to the live tables with the replayed ones attached as `replayed__`, which is read only.
 
     Raises:
         BatteryError: the warehouse cannot be opened, or fails.
@@ -128,11 +132,11 @@ def both(warehouse: Warehouse, place: Beside) -> Iterator[duckdb.DuckDBPyConnect
     try:
         with warehouse.connect("compare and swap a replay") as connection:
             path = str(place.file).replace("'", "''")
-            connection.execute(f"attach '{path}' as replay (read_only)")
+            connection.execute(f"attach '{path}' as replayed__ (read_only)")
             try:
                 yield connection
             finally:
-                connection.execute("detach replay")
+                connection.execute("detach replayed__")
     except duckdb.Error as error:
         raise BatteryError(
             f"the warehouse failed: {str(error).splitlines()[0]}; the live tables are as they were"
@@ -163,13 +167,13 @@ def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, 
             return False
         connection.execute(
             "insert into _retired select distinct object_key from _commits "
-            "where object_key not in (select object_key from replay._commits)"
+            "where object_key not in (select object_key from replayed__._commits)"
         )
         for table in SWAPPED:
             connection.execute(f"drop table {table}")
         create_tables(connection)
         for table in SWAPPED:
-            connection.execute(f"insert into {table} select * from replay.{table}")  # noqa: S608  # our own names
+            connection.execute(f"insert into {table} select * from replayed__.{table}")  # noqa: S608  # our own names
         fault_point(Point.REPLAY_SWAPPING)
         connection.commit()
     except BaseException:

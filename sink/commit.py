@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import threading
 import time
 from dataclasses import dataclass
@@ -175,10 +174,9 @@ class Landing:
         spans = _joined([span for result in results for span in result.spans])
         commit_id = f"{self._epoch:06d}-{lane:02d}-{seq:012d}"
         filled = {kind: table for kind, table in tables.items() if table.num_rows}
-        described = json.dumps({"commit": commit_id, "kinds": [*filled], "spans": [vars(span) for span in spans]})
         objects = []
         for kind, table in filled.items():
-            data = _parquet(table, described)
+            data = _parquet(table, commit_id)
             key = object_key(kind, lane, self._epoch, seq)
             fault_point(Point.BEFORE_PUT)
             self._store.put(key, data)
@@ -306,14 +304,21 @@ def _leftovers(
     named = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}.union(retired)
     ours: set[int] = set()
     replays: set[int] = set()
-    for taken, kind in connection.execute("select epoch, kind from _writers where epoch <> ?", [epoch]).fetchall():
+    ended_by: dict[int, int | None] = {}
+    for taken, kind, ended in connection.execute(
+        "select epoch, kind, superseded_by from _writers where epoch <> ?", [epoch]
+    ).fetchall():
         (replays if kind == Writer.REPLAY else ours).add(int(taken))
+        ended_by[int(taken)] = ended
+    # The sequences began anew with the last swap, so those of the runs before it say nothing.
+    swapped = max((taken for taken in ours if ended_by[taken] in replays), default=0)
     unnamed = [found for found in stored if found.key not in named and found.epoch not in replays]
     newest = max(ours | replays, default=0)
     beyond = [
         found
         for found in unnamed
-        if found.epoch > newest or (found.epoch in ours and found.seq > next_seq.get(found.lane, 1))
+        if found.epoch > newest
+        or (found.epoch in ours and found.epoch > swapped and found.seq > next_seq.get(found.lane, 1))
     ]
     if beyond and ours:
         _log.warning(
@@ -325,10 +330,10 @@ def _leftovers(
     return [] if beyond else [*retired, *(found.key for found in unnamed if found.epoch in ours)]
 
 
-def _parquet(table: pa.Table, commit: str) -> bytes:
+def _parquet(table: pa.Table, commit_id: str) -> bytes:
     buffer = io.BytesIO()
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    table = table.replace_schema_metadata({"battery.commit": commit})
+    table = table.replace_schema_metadata({"battery.commit": commit_id})
     pq.write_table(table, buffer, compression="zstd", use_dictionary=texts)
     return buffer.getvalue()
 

@@ -1,4 +1,4 @@
-"""What differs between the live landing tables and those of a replay, which are attached as the database `replay`."""
+"""What differs between the live landing tables and those of a replay, attached as the database `replayed__`."""
 
 from __future__ import annotations
 
@@ -56,15 +56,17 @@ def compare(connection: duckdb.DuckDBPyConnection) -> Comparison:
     tables = tuple(
         _difference(connection, table, keys)
         for table, keys in KEYS.items()
-        if content_of(connection, table) != content_of(connection, f"replay.{table}")
+        if content_of(connection, table) != content_of(connection, f"replayed__.{table}")
     )
-    live, replayed = _reasons(connection, "battery_quarantine"), _reasons(connection, "replay.battery_quarantine")
+    live, replayed = _reasons(connection, "battery_quarantine"), _reasons(connection, "replayed__.battery_quarantine")
     reasons = {
         reason: (live.get(reason, 0), replayed.get(reason, 0))
         for reason in sorted({*live, *replayed})
         if live.get(reason, 0) != replayed.get(reason, 0)
     }
-    return Comparison(tables, reasons, spans=_spans(connection, "_commits") != _spans(connection, "replay._commits"))
+    return Comparison(
+        tables, reasons, spans=_spans(connection, "_commits") != _spans(connection, "replayed__._commits")
+    )
 
 
 def content_of(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, int]:
@@ -80,7 +82,7 @@ def messages_missing(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, i
         'union select "partition", "offset" from {0}battery_quarantine'
     )
     return connection.execute(
-        f"from ({sql.format('')}) except from ({sql.format('replay.')}) order by all limit 5"
+        f"from ({sql.format('')}) except from ({sql.format('replayed__.')}) order by all limit 5"
     ).fetchall()
 
 
@@ -88,7 +90,7 @@ def ahead_of_live(connection: duckdb.DuckDBPyConnection) -> int:
     """For how many cells the replay holds messages that have not landed yet: another lane has, theirs will."""
     found = connection.execute(
         """
-        select count(*) from replay._progress as new left join _progress as old
+        select count(*) from replayed__._progress as new left join _progress as old
         on old.cell_id = new.cell_id and old.topic_id = new.topic_id and old."partition" = new."partition"
         where old."offset" is null or old."offset" < new."offset"
         """
@@ -107,13 +109,13 @@ def _difference(connection: duckdb.DuckDBPyConnection, table: str, keys: tuple[s
     matches = " and ".join(f"live.{quoted(key)} = anew.{quoted(key)}" for key in keys)
     found = connection.execute(
         f"select {', '.join(counts)} from (select *, true as here from {table}) as live "  # noqa: S608  # our own names
-        f"full join (select *, true as here from replay.{table}) as anew on {matches}"
+        f"full join (select *, true as here from replayed__.{table}) as anew on {matches}"
     ).fetchone()
     only_live, only_replayed, *differing = found or ()
     return TableDifference(
         table,
         content_of(connection, table)[0],
-        content_of(connection, f"replay.{table}")[0],
+        content_of(connection, f"replayed__.{table}")[0],
         only_live,
         only_replayed,
         {name: count for name, count in zip(columns, differing, strict=True) if count},

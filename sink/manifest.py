@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from battery.cleaned import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     import duckdb
 
@@ -80,10 +80,14 @@ class Commit:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What has landed: all commits in the order of the log, and the last offset of each (topic id, partition)."""
+    """What has landed: all commits in the order of the log, and the last offset of each (topic id, partition).
+
+    `spread` are cells that came over more than one partition of a log, so that their messages have no order there.
+    """
 
     commits: tuple[Commit, ...]
     reached: Mapping[tuple[str, int], int]
+    spread: tuple[str, ...]
 
     @property
     def first(self) -> Mapping[tuple[str, int], int]:
@@ -93,6 +97,12 @@ class Manifest:
             place = span.topic_id, span.partition
             found[place] = min(span.first, found.get(place, span.first))
         return found
+
+
+SPREAD: Final = """
+select distinct cell_id from _progress where cell_id <> '' group by cell_id, topic_id having count(*) > 1 order by all
+"""
+"""Cells that came over more than one partition of a log; messages without a key belong to none."""
 
 
 def read_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
@@ -117,18 +127,13 @@ def read_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
             tuple(Span(**span) for span in spans),
             (*before, CommittedObject(key, kind, count, size, sha256)),
         )
-    reached = reached_by(commits.values())
+    reached: dict[tuple[str, int], int] = {}
+    for span in (span for commit in commits.values() for span in commit.spans):
+        place = span.topic_id, span.partition
+        reached[place] = max(span.last, reached.get(place, span.last))
     for topic_id, partition, last in connection.execute(
         'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
     ).fetchall():
         reached[topic_id, partition] = max(last, reached.get((topic_id, partition), last))
-    return Manifest(tuple(commits.values()), reached)
-
-
-def reached_by(commits: Iterable[Commit]) -> dict[tuple[str, int], int]:
-    """The last offset that commits cover, of each (topic id, partition)."""
-    reached: dict[tuple[str, int], int] = {}
-    for span in (span for commit in commits for span in commit.spans):
-        place = span.topic_id, span.partition
-        reached[place] = max(span.last, reached.get(place, span.last))
-    return reached
+    spread = connection.execute(SPREAD).fetchall()
+    return Manifest(tuple(commits.values()), reached, tuple(cell for (cell,) in spread))

@@ -15,36 +15,24 @@ if TYPE_CHECKING:
 
     from sink.warehouse import Warehouse
 
-_FIND: Final = f"""
-    with refused as (
-        select *, count(*) over (partition by topic_id, "partition", "offset") as entries from battery_quarantine
-    ),
-    landed as (
-        select cell_id, kafka_partition, kafka_offset, count(*) as readings from battery_ts_cleaned
+_FIND: Final = """
+    select topic_id, "partition", "offset", "row", row_count, cell_id, source_file, reason, detail, payload
+    from battery_quarantine
+    where ($reason is null or reason = $reason) and ($cell is null or cell_id = $cell)
+    order by topic_id, "partition", "offset", "row"
+"""
+
+_RETRIES: Final = f"""
+    with landed as (
+        select cell_id, kafka_partition, kafka_offset from battery_ts_cleaned
         where quality & {int(Quality.RETRIED)} <> 0 group by all
-    ),
-    again as (
-        select
-            r.origin_topic_id, r.origin_partition, r.origin_offset, r.origin_row,
-            list([r.topic_id, r."partition"::varchar, r."offset"::varchar] order by r."offset") as at,
-            coalesce(sum(l.readings), 0) as readings
-        from battery_retries as r left join landed as l
-            on l.cell_id = r.cell_id and l.kafka_partition = r."partition" and l.kafka_offset = r."offset"
-        group by all
     )
     select
-        q.topic_id, q."partition", q."offset", q."row", q.row_count, q.cell_id, q.source_file, q.reason, q.detail,
-        q.payload,
-        q.entries = 1 and q."row" = 0 and not exists (
-            from battery_ts_cleaned as t
-            where t.cell_id = q.cell_id and t.kafka_partition = q."partition" and t.kafka_offset = q."offset"
-        ) as is_whole,
-        again.at, again.readings
-    from refused as q left join again
-        on again.origin_topic_id = q.topic_id and again.origin_partition = q."partition"
-        and again.origin_offset = q."offset" and again.origin_row = q."row"
-    where ($reason is null or q.reason = $reason) and ($cell is null or q.cell_id = $cell)
-    order by q.topic_id, q."partition", q."offset", q."row"
+        r.origin_topic_id, r.origin_partition, r.origin_offset, r.origin_row,
+        r.topic_id, r."partition", r."offset", l.cell_id is not null as has_landed
+    from battery_retries as r left join landed as l
+        on l.cell_id = r.cell_id and l.kafka_partition = r."partition" and l.kafka_offset = r."offset"
+    order by r.topic_id, r."partition", r."offset"
 """  # noqa: S608  # names come from this module alone
 
 
@@ -64,13 +52,49 @@ def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str |
     with warehouse.connect("look into the quarantine", read_only=True) as connection:
         require_tables(connection)
         rows = connection.execute(_FIND, {"reason": reason, "cell": cell_id}).fetchall()
+        retries = _Retries(connection.execute(_RETRIES).fetchall())
     found = []
-    for topic_id, partition, offset, row, count, cell, file, why, detail, payload, is_whole, retries, readings in rows:
-        again = tuple(Place(log, int(part), int(at), 0) for log, part, at in retries or ())
-        fate = Fate.REFUSED if not again else Fate.LANDED if readings else Fate.RETRIED
+    for topic_id, partition, offset, row, *shown in rows:
         place = Place(topic_id, partition, offset, row)
-        found.append(Refused(place, count, cell, file, why, detail, payload, is_whole, fate, again))
+        count, cell, file, why, detail, payload = shown
+        found.append(
+            Refused(place, count, cell, file, why, detail, payload, retries.fate_of(place), tuple(retries.of(place)))
+        )
     return found
+
+
+class _Retries:
+    """Which messages published which rows again; one that was refused again may itself be the origin of another."""
+
+    def __init__(self, rows: Sequence[tuple[str, int, int, int, str, int, int, bool]]) -> None:
+        self._of: dict[Place, list[Place]] = {}
+        self._from: dict[tuple[str, int, int], list[Place]] = {}
+        self._landed: set[Place] = set()
+        for topic_id, partition, offset, row, log, part, at, has_landed in rows:
+            origin, again = Place(topic_id, partition, offset, row), Place(log, part, at, 0)
+            self._of.setdefault(origin, []).append(again)
+            self._from.setdefault((topic_id, partition, offset), []).append(origin)
+            if has_landed:
+                self._landed.add(again)
+
+    def of(self, place: Place) -> list[Place]:
+        """The messages that published a row again."""
+        return self._of.get(place, [])
+
+    def fate_of(self, place: Place) -> Fate:
+        """What became of a row, along all retries of its retries."""
+        due, seen = list(self.of(place)), {place}
+        if not due:
+            return Fate.REFUSED
+        while due:
+            again = due.pop()
+            if again in self._landed:
+                return Fate.LANDED
+            for origin in self._from.get((again.topic_id, again.partition, again.offset), []):
+                if origin not in seen:
+                    seen.add(origin)
+                    due += self.of(origin)
+        return Fate.RETRIED
 
 
 def by_id(found: Sequence[Refused], name: str) -> Refused:

@@ -38,7 +38,7 @@ _GAINED: Final = f"""
         window test as (partition by cell_id, test_id order by data_point)
     ),
     numbered as (
-        select *, count(*) filter (begins) over test as begun
+        select *, count(case when begins then 1 end) over test as begun
         from stepped
         window test as (partition by cell_id, test_id order by data_point)
     ),

@@ -177,11 +177,18 @@ def require_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Refuse a warehouse that no worker has written to.
 
     Raises:
-        BatteryError: it holds no landing tables.
+        BatteryError: it holds no landing tables, or not all of them.
     """
-    found = connection.execute(
-        "select count(*) from information_schema.tables where table_catalog = current_database() "
-        "and table_schema = 'main' and table_name = '_writers'"
-    ).fetchone()
-    if found == (0,):
+    found = {
+        name
+        for (name,) in connection.execute(
+            "select table_name from information_schema.tables where table_catalog = current_database() "
+            "and table_schema = 'main'"
+        ).fetchall()
+    }
+    if "_writers" not in found:
         raise BatteryError("the WAREHOUSE holds no landing tables yet; run `battery stream` first")
+    if not {"battery_retries", "_retired"} <= found:
+        raise BatteryError(
+            "the WAREHOUSE was made by an earlier version; `battery stream --until-end` adds what it lacks, run it once"
+        )

@@ -16,7 +16,7 @@ from battery.message import decode
 from battery.topic import open_topic, read_log
 from sink.archive import Archive, DamagedObjectError
 from sink.compare import content_of
-from sink.manifest import KINDS, read_manifest
+from sink.manifest import KINDS, SPREAD, read_manifest
 from sink.recount import differing_cycles, differing_windows
 from sink.tables import require_tables
 
@@ -126,7 +126,7 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
 
     spread = _number(
         connection,
-        "select count(*) from (select 1 from _progress group by cell_id, topic_id having count(*) > 1)",
+        f"select count(*) from ({SPREAD})",  # noqa: S608  # our own query
     )
     yield Check(
         "order",

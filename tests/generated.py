@@ -107,9 +107,10 @@ def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
                     cycle_index=draw(st.integers(1, 2)),
                     **{
                         "test_time(s)": time,
-                        "charge_capacity(ah)": counters[0],
+                        "charge_capacity(ah)": draw(st.sampled_from([counters[0]] * 9 + [None])),
                         "discharge_capacity(ah)": counters[1],
                         "internal_resistance(ohm)": draw(st.sampled_from([None, 0.0931, 0.1])),
+                        "current(a)": draw(st.sampled_from([0.0, 1.1])),
                         "temperature(c)": draw(st.sampled_from([None, 25.0])),
                         "voltage(v)": draw(st.sampled_from([3.7, 3.8, 2.5])),
                     },
@@ -133,6 +134,9 @@ def refused_at_first(draw: st.DrawFn, history: list[dict[str, Any]]) -> list[Del
             )
         )
         start = end
-    for index in draw(st.permutations(sorted(bad))):
-        log.append(retry(history[index], len(log)))
+    again = draw(st.permutations(sorted(bad)))
+    while again:
+        size = draw(st.integers(1, len(again)))
+        rows, again = [history[index] for index in again[:size]], again[size:]
+        log.append(arrow(rows, offset=len(log), retry_of=ORIGIN))
     return log

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import Pipeline
+from faults.harness import finish
 
 from battery.broker import embedded_broker, free_port
 from producer.simulate import Export, simulate_cell, simulate_tests
@@ -179,6 +180,5 @@ def test_a_worker_that_is_asked_to_stop_commits_what_it_has_read_and_ends_well(p
     assert worker.stdout is not None
     assert any("committed" in line for line in worker.stdout)
     worker.send_signal(signal.SIGTERM)
-    output, _ = worker.communicate(timeout=30)
-    assert worker.returncode == 0, output
+    finish(worker, 0)
     assert "everything adds up" in pipeline.battery("verify")

@@ -15,9 +15,9 @@ from battery.errors import BatteryError
 from battery.message import Place, headers
 from battery.reading import ARROW, JSON
 from battery.refused import Fate, Refused
-from battery.topic import open_topic
+from battery.topic import open_topic, read_log
 from dataflows.replay import Outcome, Start, replay
-from producer.retry import Fix, publish_again, retries_of
+from producer.retry import Fix, Retry, publish_again, retries_of
 from sink.quarantine import by_id, find_refused
 from sink.warehouse import open_warehouse
 
@@ -153,6 +153,43 @@ def test_a_retry_that_is_refused_again_stays_in_the_list(refused: Pipeline) -> N
     assert entry(refused, "0:9:0").fate is Fate.LANDED
 
 
+def test_what_became_of_a_row_is_followed_along_the_retries_of_its_retries(refused: Pipeline) -> None:
+    retry(refused, "0:1:0")
+    retry(refused, "0:9:0", columns=("voltage(v)=3.7",))
+    assert (entry(refused, "0:1:0").fate, entry(refused, "0:9:0").fate) == (Fate.LANDED, Fate.LANDED)
+
+
+def test_texts_are_mended_by_texts_and_numbers_by_numbers() -> None:
+    fix = Fix.read(["cell_id=1E2", "test_id=1.10", "voltage(v)=3.70", "date_time=2024-01-01 08:00:00"], [])
+    assert fix.columns == {
+        "cell_id": "1E2",
+        "test_id": "1.10",
+        "voltage(v)": 3.7,
+        "date_time": "2024-01-01 08:00:00",
+    }
+
+
+def test_a_reading_of_the_wrong_cell_is_mended_in_its_body_and_its_key(refused: Pipeline) -> None:
+    settings = refused.settings
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    producer.produce(
+        settings.battery_topic, as_json(charged(2, cell_id="STRANGER")), b"CELL_2", headers=headers(JSON, "a")
+    )
+    assert producer.flush(30) == 0
+    refused.battery("stream", "--until-end")
+    retry(refused, "0:9:0", columns=("cell_id=CELL_2",))
+    assert refused.query("select cell_id, data_point from battery_ts_cleaned where cell_id <> 'CELL_1'") == [
+        ("CELL_2", 2)
+    ]
+
+
+def test_more_retries_than_the_client_holds_at_a_time_go_out(refused: Pipeline) -> None:
+    settings = refused.settings
+    (one,) = retries_of(settings, [entry(refused, "0:5:0")], Fix.read([], []))
+    publish_again(settings, [Retry(one.origin, one.key, b"x" * 900_000, one.headers)] * 150)
+    assert sum(len(poll) for poll in read_log(settings, open_topic(settings), 0)) == len(MESSAGES) + 150
+
+
 def test_a_message_without_a_key_goes_out_whole_under_the_key_it_is_given(refused: Pipeline) -> None:
     retry(refused, "0:3:0", columns=("cell_id=CELL_1",))
     assert refused.query("select data_point from battery_ts_cleaned where quality & 256 <> 0 order by all") == [
@@ -210,9 +247,7 @@ def test_a_replay_takes_retries_as_they_were(refused: Pipeline) -> None:
 
 
 def test_an_id_that_several_logs_have_must_name_its_log() -> None:
-    found = [
-        Refused(Place(log, 0, 1, 0), 1, CELL, None, "not_finite", "", None, False, Fate.REFUSED, ()) for log in "AB"
-    ]
+    found = [Refused(Place(log, 0, 1, 0), 1, CELL, None, "not_finite", "", None, Fate.REFUSED, ()) for log in "AB"]
     assert by_id(found, "B:0:1:0").place.topic_id == "B"
     with pytest.raises(BatteryError, match="0:1:0 is in 2 logs: say which, A:0:1:0 or B:0:1:0"):
         by_id(found, "0:1:0")

@@ -49,6 +49,12 @@ def test_help_names_every_command_and_the_readme_does_too(tmp_path: Path) -> Non
         (["transform"], {"WAREHOUSE": "mine.txt"}, "not a valid DuckDB database file"),
         (["stream"], {"WINDOW_SECONDS": "ten"}, "WINDOW_SECONDS"),
         (["produce", "--watch", "a.xlsx"], {}, "--watch needs one folder"),
+        (["replay"], {}, "say from where to replay, by one of --from-beginning"),
+        (["replay", "--from-archive", "--from-beginning"], {}, "say from where to replay, by one of"),
+        (["replay", "--from-offset", "1500"], {}, "--from-offset 1500 is not PARTITION:OFFSET"),
+        (["replay", "--from-time", "yesterday"], {}, "--from-time yesterday is not a time such as"),
+        (["replay", "--from-beginning"], {"REPLAY_DIR": "mine.txt"}, "REPLAY_DIR="),
+        (["quarantine", "list"], {"WAREHOUSE": "other.duckdb"}, "holds no landing tables yet"),
         (["demo", "--data-dir", "."], {}, "holds something that is no demo"),
         (["demo", "--data-dir", "mine.txt"], {}, "mine.txt is no folder"),
         (["produce", "nowhere.xlsx"], {}, "there is no nowhere.xlsx"),
@@ -84,6 +90,18 @@ def test_an_error_that_nobody_foresaw_is_one_line_too_and_a_traceback_with_debug
     assert len(said.splitlines()) == 1
     with pytest.raises(RuntimeError, match="wrapped"):
         main(["--debug", "broker"])
+
+
+def test_a_signal_that_came_while_another_library_was_at_work_ends_with_its_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_port: int) -> None:
+        raise RuntimeError("Query interrupted") from SystemExit(143)
+
+    monkeypatch.setattr("battery.broker.serve", fail)
+    with pytest.raises(SystemExit) as left:
+        main(["broker"])
+    assert left.value.code == 143
 
 
 def test_a_missing_motherduck_token_fails_in_under_a_second(tmp_path: Path) -> None:

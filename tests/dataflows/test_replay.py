@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 from builders import arrow, reading
+from confluent_kafka import Producer
 from conftest import Pipeline
-from faults.harness import Log, read_undisturbed, require_sound, send, traffic
+from faults.harness import Log, as_json, read_undisturbed, require_sound, send, traffic
 
 import dataflows.course
 import dataflows.feeds
@@ -21,8 +22,10 @@ import dataflows.validate
 from battery.broker import embedded_broker, free_port
 from battery.errors import BatteryError
 from battery.faults import Point
+from battery.message import headers
 from battery.objects import open_store
-from battery.reading import INSTRUMENT_RANGE, Range
+from battery.reading import INSTRUMENT_RANGE, JSON, Range
+from battery.topic import open_topic
 from dataflows.clean import clean
 from dataflows.replay import Outcome, Start, replay
 from dataflows.state import CellState
@@ -31,6 +34,7 @@ from sink.commit import Landing
 from sink.manifest import stored_objects
 from sink.verify import verify
 from sink.warehouse import open_warehouse
+from sink.writers import ReplayedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -230,11 +234,59 @@ def changed_settings(pipeline: Pipeline, **changes: Any) -> Any:
     return pipeline.settings.model_copy(update=changes)
 
 
-def test_a_lost_warehouse_comes_back_from_the_objects_alone(live: Pipeline, log: Log) -> None:
+def test_without_a_manifest_the_archive_is_refused_and_the_log_rebuilds_all(live: Pipeline, log: Log) -> None:
     (live.folder / "battery.duckdb").unlink()
-    assert replay(live.settings, Start(archive=True)).outcome is Outcome.SWAPPED
+    with pytest.raises(BatteryError, match=r"the WAREHOUSE holds no manifest, .*--from-beginning"):
+        replay(live.settings, Start(archive=True))
+    assert replay(live.settings, Start(beginning=True)).outcome is Outcome.SWAPPED
     require_sound(live, log.tables)
     assert f"start={log.messages} " in live.battery("stream", "--until-end")
+    require_sound(live, log.tables)
+
+
+def test_live_tables_that_are_ahead_of_their_manifest_are_not_replayed_from_it(live: Pipeline) -> None:
+    last = 'list_max(list_transform(offsets, o -> o."last"))'
+    execute(live, f'delete from _commits where {last} = (select max("offset") from _progress)')  # noqa: S608
+    with pytest.raises(BatteryError, match="beyond what their manifest accounts for"):
+        replay(live.settings, Start(archive=True))
+
+
+def test_a_cell_of_several_partitions_is_replayed_only_in_the_order_in_which_it_landed(
+    broker: int, tmp_path: Path
+) -> None:
+    pipeline = Pipeline(tmp_path, broker, {"BATTERY_TOPIC": "spread", "BATTERY_TOPIC_PARTITIONS": "2"})
+    settings = pipeline.settings
+    open_topic(settings, create=True)
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for point, partition in ((1, 1), (2, 0), (3, 1)):
+        said = headers(JSON, "live")
+        producer.produce(settings.battery_topic, as_json(reading(point)), b"CELL_1", partition=partition, headers=said)
+        producer.produce(settings.battery_topic, b"no key", partition=partition, headers=said)
+        assert producer.flush(30) == 0
+        pipeline.battery("stream", "--until-end")
+    with pytest.raises(BatteryError, match=r"cell CELL_1 came over more than one partition .*--from-archive"):
+        replay(settings, Start(beginning=True))
+    assert replay(settings, Start(archive=True)).outcome is Outcome.IDENTICAL
+
+
+def test_messages_without_a_key_have_no_order_and_need_none(broker: int, tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, broker, {"BATTERY_TOPIC": "keyless", "BATTERY_TOPIC_PARTITIONS": "2"})
+    settings = pipeline.settings
+    open_topic(settings, create=True)
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for partition in (1, 0):
+        producer.produce(settings.battery_topic, b"no key", partition=partition, headers=headers(JSON, "live"))
+        assert producer.flush(30) == 0
+        assert "more than one partition" not in pipeline.battery("stream", "--until-end")
+    assert replay(settings, Start(beginning=True)).outcome is Outcome.IDENTICAL
+
+
+def test_a_warehouse_may_have_any_name(live: Pipeline, log: Log) -> None:
+    execute(live, DAMAGE)
+    (live.folder / "battery.duckdb").rename(live.folder / "replay.duckdb")
+    other = changed_settings(live, warehouse=str(live.folder / "replay.duckdb"))
+    assert replay(other, Start(beginning=True)).outcome is Outcome.SWAPPED
+    (live.folder / "replay.duckdb").rename(live.folder / "battery.duckdb")
     require_sound(live, log.tables)
 
 
@@ -347,8 +399,59 @@ def test_an_interrupted_replay_leaves_tables_and_store_as_they_were(
     at_point(monkeypatch, point, interrupt)
     with pytest.raises(KeyboardInterrupt):
         replay(live.settings, Start(beginning=True))
-    assert (live.checksums(), object_keys(live)) == before
+    assert live.checksums() == before[0]
+    if point is Point.REPLAY_SWAPPING:  # only the warehouse could say how the swap has ended: the next replay clears up
+        replay(live.settings, Start(beginning=True), dry_run=True)
+    assert object_keys(live) == before[1]
     assert not (live.folder / "replay" / "in-progress").exists()
+
+
+def test_a_replay_interrupted_just_after_its_swap_removes_nothing_that_is_live(
+    live: Pipeline, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    execute(live, DAMAGE)
+    at_point(monkeypatch, Point.REPLAY_SWAPPED, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        replay(live.settings, Start(beginning=True))
+    require_sound(live, log.tables)
+
+
+def test_an_older_copy_of_the_warehouse_that_knows_of_a_replay_removes_nothing(
+    live: Pipeline, log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    execute(live, DAMAGE)
+    file = live.folder / "battery.duckdb"
+    at_point(monkeypatch, Point.REPLAY_STORED, lambda: shutil.copy(file, tmp_path / "older.duckdb") and None)
+    assert replay(live.settings, Start(beginning=True)).outcome is Outcome.SWAPPED
+    swapped, stored = file.read_bytes(), object_keys(live)
+    shutil.copy(tmp_path / "older.duckdb", file)
+    with pytest.raises(BatteryError, match="the archive is damaged"):
+        replay(live.settings, Start(archive=True))
+    assert object_keys(live) == stored
+    file.write_bytes(swapped)
+    require_sound(live, log.tables)
+
+
+def test_what_a_worker_stored_when_a_replay_ended_it_is_removed_by_the_next_run(live: Pipeline, log: Log) -> None:
+    execute(live, DAMAGE)
+    settings = live.settings
+    worker = Landing(open_store(settings), open_warehouse(settings), settings.window_seconds)
+    standing = worker.begin()
+    assert replay(settings, Start(beginning=True)).outcome is Outcome.SWAPPED
+    ((topic_id, _),) = standing.committed
+    state = CellState.from_json(standing.states["CELL_1"])
+    late = clean(state, [arrow([reading(5_000)], offset=log.messages, topic_id=topic_id)], settings.window_seconds)
+    assert late is not None
+    with pytest.raises(ReplayedError):
+        worker.commit(0, standing.next_seq[0], [late])
+    assert len(object_keys(live)) == len(manifest_keys(live)) + 1
+    again = Landing(open_store(settings), open_warehouse(settings), settings.window_seconds)
+    again.begin()
+    again.commit(0, 100, [late])
+    assert object_keys(live) == manifest_keys(live)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from battery.settings import Settings
 
+END_SECONDS = 60
 CELLS = [f"CELL_{number}" for number in range(1, 9)]
 Sent = tuple[bytes, str, str, Place | None]
 """Value, encoding, cell, and the place that it publishes again."""
@@ -127,6 +129,11 @@ def wait_for(worker: subprocess.Popen[str], *texts: str) -> list[str]:
 
 def finish(worker: subprocess.Popen[str], code: int) -> str:
     """Wait for a worker to end with a code; what it had left to say."""
-    output, _ = worker.communicate(timeout=60)
-    assert worker.returncode == code, output
+    assert worker.stdout is not None
+    impatience = threading.Timer(END_SECONDS, worker.kill)
+    impatience.start()
+    output = worker.stdout.read()  # not communicate(), which passes over what has been buffered while reading lines
+    ended_with = worker.wait()
+    impatience.cancel()
+    assert ended_with == code, output
     return output

@@ -101,6 +101,23 @@ def test_an_error_of_one_process_ends_the_cluster_and_is_said(pipeline: Pipeline
     require_sound(pipeline, shared.tables)
 
 
+def test_one_process_that_is_asked_to_end_ends_the_cluster(pipeline: Pipeline, shared: Log) -> None:
+    cluster = pipeline.start("stream", "--workers", "2")
+    pids = processes(wait_for(cluster, "started a cluster"))
+    wait_for(cluster, "committed")
+    os.kill(pids[1], signal.SIGTERM)
+    finish(cluster, 0)
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, shared.tables)
+
+
+def test_a_cluster_that_is_asked_to_end_while_it_starts_ends_well(pipeline: Pipeline) -> None:
+    cluster = pipeline.start("stream", "--workers", "2")
+    wait_for(cluster, "started a cluster")
+    cluster.send_signal(signal.SIGTERM)
+    finish(cluster, 0)
+
+
 def test_processes_whose_supervisor_is_killed_end_too(pipeline: Pipeline, shared: Log) -> None:
     cluster = pipeline.start("stream", "--workers", "2")
     wait_for(cluster, "reading")

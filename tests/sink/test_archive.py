@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from builders import arrow, reading
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from landed import WINDOW_SECONDS, fold, landed_tables
 
 from battery.objects import FolderStore
-from sink.archive import Archive, DamagedObjectError, archived, manifest_of_objects
+from sink.archive import Archive, DamagedObjectError, archived
 from sink.commit import Landing
 from sink.manifest import read_manifest
 from sink.warehouse import DuckDBFile
@@ -39,7 +39,7 @@ def land(folder: Path, commits: list[list[Cleaned[CellState]]]) -> tuple[FolderS
 
 def messages_of(manifest: Manifest, store: FolderStore) -> list[Delivery]:
     archive = Archive(store)
-    return [delivery for commit in manifest.commits for delivery in archived(commit, archive)]
+    return [delivery for commit in manifest.commits for some in archived(commit, archive) for delivery in some]
 
 
 @given(st.data())
@@ -55,14 +55,6 @@ def test_folding_the_archive_gives_the_tables_and_the_state_that_the_log_gave(da
     assert sum(span.rows for result in again for span in result.spans) == sum(d.body.row_count for d in log)
 
 
-@given(st.data())
-@settings(max_examples=10, deadline=None)
-def test_the_objects_alone_describe_the_manifest(data: st.DataObject) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        store, manifest = land(Path(folder), data.draw(cut(fold([[message] for message in data.draw(logs())]))))
-        assert manifest_of_objects(store) == manifest
-
-
 @pytest.fixture
 def four_commits(tmp_path: Path) -> tuple[FolderStore, Manifest]:
     """Each with a landed and a quarantined row."""
@@ -70,21 +62,11 @@ def four_commits(tmp_path: Path) -> tuple[FolderStore, Manifest]:
     return land(tmp_path, [[result] for result in fold([[message] for message in log])])
 
 
-def test_a_commit_that_was_never_finished_is_passed_over(four_commits: tuple[FolderStore, Manifest]) -> None:
+def test_a_commit_is_put_together_in_slices(four_commits: tuple[FolderStore, Manifest], monkeypatch: Any) -> None:
     store, manifest = four_commits
-    store.delete(manifest.commits[-1].objects[0].key)
-    assert manifest_of_objects(store).commits == manifest.commits[:-1]
-
-
-@pytest.mark.parametrize("objects", [[0], [0, 1]])
-def test_a_commit_missing_in_the_middle_of_a_run_is_damage(
-    four_commits: tuple[FolderStore, Manifest], objects: list[int]
-) -> None:
-    store, manifest = four_commits
-    for index in objects:
-        store.delete(manifest.commits[1].objects[index].key)
-    with pytest.raises(DamagedObjectError, match="objects of the commit before 000001-00-000000000003 are missing"):
-        manifest_of_objects(store)
+    monkeypatch.setattr("sink.archive.SLICE", 1)
+    slices = [some for commit in manifest.commits for some in archived(commit, Archive(store))]
+    assert [[message.offset for message in some] for some in slices] == [[0], [1], [2], [3]]
 
 
 @pytest.mark.parametrize(

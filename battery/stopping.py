@@ -1,0 +1,46 @@
+"""Ending a worker cleanly: sources stop, the epoch closes and commits, the process exits with 0.
+
+SIGTERM and SIGINT ask for it. The processes of a cluster stop together or not at all, so one of them passes a signal
+on to its supervisor, which asks all by closing their standard input; and when the supervisor is gone, that closes too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+STOP: Final = threading.Event()
+"""Set when this process is to end."""
+
+_SUPERVISORS: Final[set[int]] = set()
+
+
+def stop_on_signals() -> None:
+    """From now on, a signal sets `STOP`, or is passed on to the supervisor where there is one."""
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if os.getppid() in _SUPERVISORS:
+            os.kill(os.getppid(), number)
+        else:
+            STOP.set()
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ask)
+        signal.signal(signal.SIGINT, ask)
+
+
+def stop_with(supervisor: int) -> None:
+    """From now on, this process belongs to another one, which holds its standard input open as long as it is to run."""
+    _SUPERVISORS.add(supervisor)
+
+    def wait() -> None:
+        os.read(sys.stdin.fileno(), 1)
+        STOP.set()
+
+    threading.Thread(target=wait, daemon=True).start()

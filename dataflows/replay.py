@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-LANES_WAIT_SECONDS: Final = 5.0
-"""How long, on top of a commit interval, the lanes of a running worker may lie apart."""
+EPOCH_WAIT_SECONDS: Final = 5.0
+"""How long, on top of a commit interval, a running worker may take to close its epoch."""
 
 TICK_SECONDS: Final = 0.1
 
@@ -99,18 +99,22 @@ class Outcome(StrEnum):
 class Report:
     """What a replay found: its own figures, and how the live tables differ.
 
-    `damaged` names objects that are not what was committed.
+    `ahead` counts cells of which it has messages that had not landed yet; `damaged` names objects that are not what was
+    committed.
     """
 
     outcome: Outcome
     messages: int
     rows: int
+    ahead: int
     comparison: Comparison
     damaged: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
         """The report for a person."""
         yield f"replayed {self.rows} rows in {self.messages} messages"
+        if self.ahead:
+            yield f"of {self.ahead} cells it has messages that had not landed yet: a worker ended within an epoch"
         for table in self.comparison.tables:
             yield f"{table.table} differs: {table.live_rows} rows live, {table.replayed_rows} replayed"
             if table.only_live or table.only_replayed:
@@ -283,7 +287,7 @@ class _Ending:
         self._differs = False
         self._has_tried = False
         self._uploaded: set[str] = set()
-        self._waits_until = time.monotonic() + settings.commit_interval_seconds + LANES_WAIT_SECONDS
+        self._waits_until = time.monotonic() + settings.commit_interval_seconds + EPOCH_WAIT_SECONDS
 
     def reach(self) -> Report:
         """Try until it is done: while a worker goes on landing, the live tables move."""
@@ -313,15 +317,13 @@ class _Ending:
         return any(last > self._build.reached.get(log, -1) for log, last in live.reached.items())
 
     def _is_ahead(self, connection: duckdb.DuckDBPyConnection, live: Manifest) -> bool:
-        """Of the lanes of a running worker, one may have landed what another one is about to; wait for it a little."""
-        if self._settings.lanes == 1 or not live.reached or time.monotonic() > self._waits_until:
-            return False
-        return ahead_of_live(connection) > 0
+        """In the middle of an epoch some cells have landed and others are about to; wait for a running worker."""
+        return bool(live.reached) and time.monotonic() < self._waits_until and ahead_of_live(connection) > 0
 
     def _end(self, connection: duckdb.DuckDBPyConnection, live: Manifest) -> Report | None:
         """Compare and, when all objects are in the store, swap; None when there is more to do before."""
         _require_all(connection)
-        found = compare(connection)
+        ahead, found = ahead_of_live(connection) if live.reached else 0, compare(connection)
         same_width = window_width(connection) == self._settings.window_seconds
         outcome = None
         if found.identical and same_width and not self._damaged:
@@ -334,7 +336,7 @@ class _Ending:
         self._differs = outcome is None
         if outcome is None:
             return None
-        return Report(outcome, self._build.messages, self._build.rows, found, self._damaged)
+        return Report(outcome, self._build.messages, self._build.rows, ahead, found, self._damaged)
 
     def _prepare(self, live: Manifest) -> None:
         if self._is_behind(live):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from contextlib import contextmanager
 from dataclasses import replace as changed
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ import pytest
 from builders import arrow, reading
 from confluent_kafka import Producer
 from conftest import Pipeline
-from faults.harness import Log, as_json, read_undisturbed, require_sound, send, traffic
+from faults.harness import Log, as_json, finish, read_undisturbed, require_sound, send, traffic
 
 import dataflows.course
 import dataflows.feeds
@@ -475,6 +476,17 @@ def test_a_worker_that_lands_more_meanwhile_is_caught_up_with(
     assert replay(pipeline.settings, start).outcome is Outcome.SWAPPED
     require_sound(pipeline, read_undisturbed(tmp_path / "undisturbed", broker, topic["BATTERY_TOPIC"], 0).tables)
     assert object_keys(pipeline) == manifest_keys(pipeline)
+
+
+def test_a_worker_that_ended_within_an_epoch_is_overtaken_and_that_is_said(log: Log, tmp_path: Path) -> None:
+    pipeline = log.pipeline(tmp_path / "live", COMMIT_MAX_ROWS="300", BATTERY_FAULT=f"{Point.BEFORE_COMMIT}@2:kill")
+    finish(pipeline.start("stream"), -signal.SIGKILL)
+    report = replay(pipeline.settings, Start(beginning=True))
+    assert report.outcome is Outcome.SWAPPED
+    assert f"of {report.ahead} cells it has messages that had not landed yet" in "\n".join(report.lines())
+    del pipeline.extra["BATTERY_FAULT"]
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, log.tables)
 
 
 def test_a_second_replay_at_the_same_time_is_refused(live: Pipeline) -> None:

@@ -75,6 +75,8 @@ def with_holes(tail: Tail | None, run: Run, course: Course, refusals: Integers, 
         refusals: the cell's count of refused readings before each of them, shape (n,).
         is_retry: whether they come by a retry: then what they pass over may have been refused long ago.
     """
+    if refusals[-1] == 0:  # as with nearly all cells
+        return course.tail
     before = np.concatenate(([tail.refusals if tail else 0], refusals[:-1]))
     skipped = np.diff(run.data_point, prepend=tail.data_point if tail else BEFORE_START) > 1
     opened = _holes(tail, run, course, skipped & (refusals > (0 if is_retry else before)))

@@ -46,11 +46,12 @@ def test_a_retry_lands_once() -> None:
     assert rows_of(connection, 'select reason from battery_quarantine where "offset" = 2') == [("duplicate",)]
 
 
-def test_a_retry_of_a_reading_that_never_was_refused_is_a_duplicate() -> None:
-    log = [arrow([charging(1), charging(3)]), retry(charging(2), 1)]
+@pytest.mark.parametrize("elsewhere", [[], [charging(2, **BAD)]])
+def test_a_retry_of_a_reading_that_never_was_refused_is_a_duplicate(elsewhere: list[dict[str, Any]]) -> None:
+    log = [arrow([charging(1), *elsewhere, charging(3), charging(5)]), retry(charging(4), 1)]
     connection = landed([fold([log])])
-    assert rows_of(connection, "select reason, detail from battery_quarantine") == [
-        ("duplicate", "test 2024-01-01T08:00:00 is already known beyond data point 2")
+    assert rows_of(connection, 'select reason, detail from battery_quarantine where "offset" = 1') == [
+        ("duplicate", "test 2024-01-01T08:00:00 is already known beyond data point 4")
     ]
 
 

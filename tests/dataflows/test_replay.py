@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 from contextlib import contextmanager
 from dataclasses import replace as changed
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -487,6 +489,16 @@ def test_a_worker_that_ended_within_an_epoch_is_overtaken_and_that_is_said(log: 
     del pipeline.extra["BATTERY_FAULT"]
     pipeline.battery("stream", "--until-end")
     require_sound(pipeline, log.tables)
+
+
+def test_a_worker_within_an_epoch_is_waited_for(log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = log.pipeline(tmp_path / "live", COMMIT_MAX_ROWS="300", BATTERY_FAULT=f"{Point.BEFORE_COMMIT}@2:kill")
+    finish(pipeline.start("stream"), -signal.SIGKILL)
+    del pipeline.extra["BATTERY_FAULT"]
+    wait = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: pipeline.battery("stream", "--until-end"))
+    monkeypatch.setattr(dataflows.replay, "time", wait)
+    report = replay(pipeline.settings, Start(beginning=True))
+    assert (report.outcome, report.ahead) == (Outcome.IDENTICAL, 0)
 
 
 def test_a_second_replay_at_the_same_time_is_refused(live: Pipeline) -> None:

@@ -32,8 +32,9 @@ from battery.topic import open_topic
 from dataflows.clean import clean
 from dataflows.replay import Outcome, Start, replay
 from dataflows.state import CellState
-from sink.beside import beside, reserve
+from sink.beside import SWAPPED, beside, reserve
 from sink.commit import Landing
+from sink.compare import content_of
 from sink.manifest import stored_objects
 from sink.verify import verify
 from sink.warehouse import open_warehouse
@@ -435,6 +436,26 @@ def test_an_older_copy_of_the_warehouse_that_knows_of_a_replay_removes_nothing(
         replay(live.settings, Start(archive=True))
     assert object_keys(live) == stored
     file.write_bytes(swapped)
+    require_sound(live, log.tables)
+
+
+def test_who_reads_while_a_swap_is_under_way_sees_the_tables_before_it(
+    live: Pipeline, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(live, DAMAGE)
+    seen: list[dict[str, tuple[int, int]]] = []
+
+    def look() -> None:
+        """Read in the same process: there a DuckDB file is read and written at once, as on MotherDuck."""
+        with duckdb.connect(str(live.folder / "battery.duckdb")) as reader:
+            seen.append({table: content_of(reader, table) for table in SWAPPED})
+
+    look()
+    at_point(monkeypatch, Point.REPLAY_SWAPPING, look)
+    assert replay(live.settings, Start(beginning=True)).outcome is Outcome.SWAPPED
+    look()
+    before, during, after = seen
+    assert during == before != after
     require_sound(live, log.tables)
 
 

@@ -70,6 +70,7 @@ _PLACE_BITS: Final = (31, 63, 31)
 """What partition, offset and row may be as large as."""
 
 _PLACE_DIGITS: Final = 19
+"""What the largest of them has; Python refuses to read a number of thousands."""
 
 
 @dataclass(frozen=True)

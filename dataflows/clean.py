@@ -73,8 +73,7 @@ def clean(state: CellState, deliveries: Sequence[Delivery], window_seconds: int)
     unmeasured = np.concatenate([np.zeros(0, dtype=np.bool_), *(piece.course.unmeasured for piece in pieces)])
     quality = np.concatenate([np.zeros(0, dtype=np.int32), *(piece.course.quality for piece in pieces)])
     quality[(valid.value_dropped | lineage.value_dropped)[at]] |= Quality.VALUE_DROPPED
-    if lineage.is_retry.any():
-        quality[lineage.is_retry[at]] |= Quality.RETRIED
+    quality[lineage.is_retry[at]] |= Quality.RETRIED
     position = _Position(lineage.cell_id, test_ids, window_seconds * 1_000_000, state)
     if pieces:
         taken = columns.take(at)
@@ -182,10 +181,7 @@ class _Refusals:
 
     def before(self, rows: Rows) -> Rows:
         """How many there were before each reading, shape (n,)."""
-        at = self._all()
-        if len(at) == 0:
-            return np.broadcast_to(np.int64(self._before), len(rows))
-        found: Rows = self._before + np.searchsorted(at, self._order[rows])
+        found: Rows = self._before + np.searchsorted(self._all(), self._order[rows])
         return found
 
     @property

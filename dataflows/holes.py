@@ -36,6 +36,9 @@ LOOK_AHEAD: Final = 4_096
 BEFORE_START: Final = -1
 """Stands for the data point before a test's first one."""
 
+NO_COUNTERS: Final = (None,) * len(COUNTERS)
+"""Stands for the counters before a test's first reading."""
+
 
 @dataclass(frozen=True, eq=False)
 class Correction:
@@ -137,15 +140,11 @@ def _blocked(hole: Hole, late: Run) -> npt.NDArray[np.bool_]:
     What that counter gained was given to a reading further on, of which the hole knows nothing.
     """
     lacking = np.array([value is None for value in hole.after.counters])
-    known = np.array([hole.before is not None and value is not None for value in _counters(hole.before)])
+    known = np.array([value is not None for value in (hole.before.counters if hole.before else NO_COUNTERS)])
     blocked: npt.NDArray[np.bool_] = np.any(
-        lacking[:, np.newaxis] & (known[:, np.newaxis] | ~np.isnan(late.counters)), axis=0, keepdims=False
+        lacking[:, np.newaxis] & (known[:, np.newaxis] | ~np.isnan(late.counters)), axis=0
     )
     return blocked
-
-
-def _counters(tail: Tail | None) -> tuple[float | None, ...]:
-    return tail.counters if tail is not None else (None,) * len(COUNTERS)
 
 
 def _holes(tail: Tail | None, run: Run, course: Course, opens: npt.NDArray[np.bool_]) -> list[Hole]:

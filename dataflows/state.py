@@ -96,6 +96,7 @@ class CellState(msgspec.Struct, frozen=True):
 
     def to_json(self) -> str:
         """This state as text; numbers keep every bit, and the same state has the same text."""
+        # msgspec itself orders only what has texts as keys.
         offsets = {topic_id: dict(sorted(found.items())) for topic_id, found in sorted(self.offsets.items())}
         ordered = msgspec.structs.replace(self, offsets=offsets, tests=dict(sorted(self.tests.items())))
         return msgspec.json.encode(ordered).decode()

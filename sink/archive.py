@@ -108,12 +108,11 @@ class _Landed:
     def __init__(self, landed: pa.Table) -> None:
         batches = landed.combine_chunks().to_batches()
         self._batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=LANDED)
-        columns = {
-            name: self._batch.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset", "kafka_row")
-        }
         cells = self._batch.column("cell_id").dictionary_encode()
         cell = cells.indices.to_numpy()
-        partition, offset, self._row = columns.values()
+        partition, offset, self._row = (
+            self._batch.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset", "kafka_row")
+        )
         self._stamp = self._batch.column("streamed_at").cast(pa.int64()).to_numpy() // 1000
         self._dropped = (self._batch.column("quality").to_numpy() & int(Quality.VALUE_DROPPED)) != 0
         self._readings = self._batch.select(READING_NULLABLE.names).cast(READING_NULLABLE)

@@ -302,16 +302,11 @@ def _leftovers(
     )
     retired = [key for (key,) in connection.execute("select object_key from _retired order by all").fetchall()]
     named = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}.union(retired)
-    ours: set[int] = set()
-    replays: set[int] = set()
-    ended_by: dict[int, int | None] = {}
-    for taken, kind, ended in connection.execute(
-        "select epoch, kind, superseded_by from _writers where epoch <> ?", [epoch]
-    ).fetchall():
-        (replays if kind == Writer.REPLAY else ours).add(int(taken))
-        ended_by[int(taken)] = ended
+    writers = connection.execute("select epoch, kind, superseded_by from _writers where epoch <> ?", [epoch]).fetchall()
+    replays = {taken for taken, kind, _ in writers if kind == Writer.REPLAY}
+    ours = {taken for taken, kind, _ in writers if kind == Writer.WORKER}
     # The sequences began anew with the last swap, so those of the runs before it say nothing.
-    swapped = max((taken for taken in ours if ended_by[taken] in replays), default=0)
+    swapped = max((taken for taken, _, ended_by in writers if taken in ours and ended_by in replays), default=0)
     unnamed = [found for found in stored if found.key not in named and found.epoch not in replays]
     newest = max(ours | replays, default=0)
     beyond = [

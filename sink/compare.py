@@ -87,7 +87,7 @@ def messages_missing(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, i
 
 
 def ahead_of_live(connection: duckdb.DuckDBPyConnection) -> int:
-    """For how many cells the replay holds messages that have not landed yet: another lane has, theirs will."""
+    """For how many cells the replay holds messages that have not landed yet, though some behind them have."""
     found = connection.execute(
         """
         select count(*) from replayed__._progress as new left join _progress as old

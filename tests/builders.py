@@ -49,6 +49,11 @@ def arrow_value(rows: list[dict[str, Any]], schema: pa.Schema = READING_NULLABLE
     return sink.getvalue().to_pybytes()
 
 
+def as_json(body: object) -> bytes:
+    """A reading, or a list of some, as JSON."""
+    return json.dumps(body, default=str).encode()
+
+
 def message(
     value: bytes | None,
     *,
@@ -76,4 +81,4 @@ def arrow(rows: list[dict[str, Any]], **of: Any) -> Delivery:
 
 def json_message(body: object, **of: Any) -> Delivery:
     """A body as a decoded JSON message."""
-    return decode(message(json.dumps(body, default=str).encode(), encoding=JSON, **of))
+    return decode(message(as_json(body), encoding=JSON, **of))

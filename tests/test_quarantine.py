@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from builders import CELL, TEST, arrow_value, reading
+from builders import CELL, TEST, arrow_value, as_json, reading
 from confluent_kafka import Producer
 from conftest import Pipeline
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = CELL.encode()
-
-
-def as_json(row: Any) -> bytes:
-    return json.dumps(row, default=str).encode()
 
 
 def charged(point: int, **changes: Any) -> dict[str, Any]:
@@ -66,8 +62,8 @@ def read(folder: Path, broker: int, topic: str) -> Pipeline:
 
 
 @pytest.fixture
-def refused(broker: int, tmp_path: Path, request: pytest.FixtureRequest) -> Pipeline:
-    return read(tmp_path, broker, f"refused-{abs(hash(request.node.name))}")
+def refused(broker: int, tmp_path: Path) -> Pipeline:
+    return read(tmp_path, broker, tmp_path.name)
 
 
 @pytest.fixture(scope="module")

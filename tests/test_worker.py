@@ -7,11 +7,11 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
-from builders import CELL, arrow_value, reading
+from builders import CELL, arrow_value, as_json, reading
 from confluent_kafka import Consumer, Producer, TopicPartition
 from conftest import Pipeline
 from faults.harness import finish
@@ -38,10 +38,6 @@ def send(settings: Settings, values: list[tuple[bytes | None, str, bytes | None]
     for value, encoding, key in values:
         producer.produce(settings.battery_topic, value=value, key=key, headers=headers(encoding, "live"))
     assert producer.flush(30) == 0
-
-
-def as_json(row: Any) -> bytes:
-    return json.dumps(row, default=str).encode()
 
 
 def test_bad_messages_are_quarantined_with_their_reason_and_the_worker_goes_on(pipeline: Pipeline) -> None:

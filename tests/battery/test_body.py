@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from builders import arrow_value, message, reading
+from builders import arrow_value, as_json, message, reading
 
 from battery.message import decode
 from battery.reading import JSON, READING_NULLABLE
@@ -67,7 +66,7 @@ def accounted_for(of: Message) -> None:
 @pytest.mark.parametrize("column", READING_NULLABLE.names)
 def test_an_odd_value_in_json_is_accounted_for(column: str) -> None:
     for value in ODD_VALUES:
-        body = json.dumps([reading(1, **{column: value}), reading(2)], default=str).encode()
+        body = as_json([reading(1, **{column: value}), reading(2)])
         accounted_for(message(body, encoding=JSON))
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from builders import CELL, arrow, message, reading
+from builders import CELL, arrow, json_message, reading
 from generated import cut, logs, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from landed import WINDOW_SECONDS, fold, landed, landed_tables
 
-from battery.message import decode
-from battery.reading import JSON, LANDED
+from battery.reading import LANDED
 from dataflows.clean import clean
 from sink.recount import differing_cycles, differing_windows
 
@@ -76,13 +75,11 @@ def test_a_restart_that_reads_from_an_older_offset_ends_the_same(data: st.DataOb
 @given(rows())
 @settings(max_examples=40, deadline=None)
 def test_quality_and_aggregates_do_not_depend_on_the_encoding_or_size_of_messages(found: list[dict[str, Any]]) -> None:
-    import json  # noqa: PLC0415
-
     whole = fold([[arrow(found)]])
     single = []
     for offset, row in enumerate(found):
         body = {name: value for name, value in row.items() if value is not None}
-        single.append(decode(message(json.dumps(body, default=str).encode(), offset=offset, encoding=JSON)))
+        single.append(json_message(body, offset=offset))
     pieces = fold([single])
     ours = [name for name in LANDED.names if not name.startswith("kafka_") and name != "streamed_at"]
     assert repr(whole[0].landed.select(ours).to_pylist()) == repr(pieces[0].landed.select(ours).to_pylist())

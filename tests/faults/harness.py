@@ -6,13 +6,12 @@ tables are compared with the undisturbed ones, checksum for checksum.
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from builders import arrow_value, reading
+from builders import arrow_value, as_json, reading
 from confluent_kafka import Producer
 from conftest import Pipeline
 
@@ -34,10 +33,6 @@ END_SECONDS = 60
 CELLS = [f"CELL_{number}" for number in range(1, 9)]
 Sent = tuple[bytes, str, str, Place | None]
 """Value, encoding, cell, and the place that it publishes again."""
-
-
-def as_json(row: dict[str, Any]) -> bytes:
-    return json.dumps(row, default=str).encode()
 
 
 def traffic(rounds: range) -> Iterator[Sent]:

@@ -12,17 +12,14 @@ import duckdb
 import pytest
 from conftest import LANDING_TABLES, Pipeline
 from faults.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
+from replayed import DAMAGE, execute, manifest_keys, object_keys
 
 from battery.faults import VARIABLE, Point
-from battery.objects import open_store
-from sink.manifest import stored_objects
 from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-DAMAGE = 'update battery_ts_cleaned set "voltage(v)" = 1 where data_point = 3'
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +35,9 @@ def damaged(landed: Pipeline, log: Log, tmp_path: Path) -> Iterator[Pipeline]:
     """A copy of it whose table was damaged, so that a replay has something to swap."""
     shutil.copytree(landed.folder, tmp_path / "struck")
     pipeline = log.pipeline(tmp_path / "struck", COMMIT_MAX_ROWS="700")
-    damage(pipeline)
+    execute(pipeline, DAMAGE)
     yield pipeline
     pipeline.end()
-
-
-def damage(pipeline: Pipeline) -> None:
-    with open_warehouse(pipeline.settings).connect("damage it") as connection:
-        connection.execute(DAMAGE)
 
 
 @pytest.mark.parametrize("point", [Point.REPLAY_BUILT, Point.REPLAY_STORED, Point.REPLAY_SWAPPING])
@@ -74,8 +66,7 @@ def test_a_replay_killed_after_its_swap_has_swapped_and_the_next_run_clears_up(d
 
 
 def require_no_leftovers(pipeline: Pipeline) -> None:
-    stored = sorted(found.key for found in stored_objects(open_store(pipeline.settings)))
-    assert stored == [key for (key,) in pipeline.query("select object_key from _commits order by all")]
+    assert object_keys(pipeline) == manifest_keys(pipeline)
     assert list((pipeline.folder / "replay").iterdir()) == [pipeline.folder / "replay" / "lock"]
 
 
@@ -106,7 +97,7 @@ def test_a_worker_runs_on_under_a_replay_and_starts_again_by_itself_from_tables_
     with open_warehouse(pipeline.settings).connect("look", read_only=True) as connection:
         runs = connection.execute("select count(*) from _writers where kind = 'worker'").fetchall()
     assert runs == [(1,)], "the worker had to begin anew although nothing was swapped"
-    damage(pipeline)
+    execute(pipeline, DAMAGE)
     assert "swapped: " in pipeline.battery("replay", "--from-beginning")
     send(pipeline.settings, traffic(range(7, 10)))
     wait_for(worker, "the tables have been replayed")

@@ -287,3 +287,11 @@ def test_the_state_remembers_every_test_of_the_cell() -> None:
     assert state.test_id == "later"
     assert CellState.from_json(state.to_json()) == state
     assert CELL not in state.to_json()  # the key says it
+
+
+def test_the_same_state_has_the_same_text_whatever_came_first() -> None:
+    (one,) = cleaned([reading()]).state.tests.values()
+    there = CellState({"log-one": {0: 1, 1: 2}, "log-two": {0: 3}}, {"A": one, "B": one})
+    back = CellState({"log-two": {0: 3}, "log-one": {1: 2, 0: 1}}, {"B": one, "A": one})
+    assert there == back
+    assert there.to_json() == back.to_json()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,6 +46,14 @@ def test_a_moment_in_the_log_begins_with_its_first_message_of_that_time(
     # A refused message in between has no reading that could tell its time.
     assert read[0] is not None
     assert expected - 3 <= read[0] <= expected
+
+
+def test_of_a_log_that_ended_before_a_moment_nothing_is_read(live: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwanted(*_: Any) -> None:
+        raise AssertionError("the log was read")
+
+    monkeypatch.setattr(dataflows.feeds, "read_log", unwanted)
+    assert replay(live.settings, Start(time=datetime(2120, 1, 1, tzinfo=UTC))).outcome is Outcome.IDENTICAL
 
 
 def test_a_replay_from_the_archive_needs_no_broker(live: Pipeline, log: Log) -> None:

@@ -48,11 +48,11 @@ def test_a_retry_lands_once() -> None:
 
 @pytest.mark.parametrize("elsewhere", [[], [charging(2, **BAD)]])
 def test_a_retry_of_a_reading_that_never_was_refused_is_a_duplicate(elsewhere: list[dict[str, Any]]) -> None:
-    log = [arrow([charging(1), *elsewhere, charging(3), charging(5)]), retry(charging(4), 1)]
-    connection = landed([fold([log])])
-    assert rows_of(connection, 'select reason, detail from battery_quarantine where "offset" = 1') == [
-        ("duplicate", "test 2024-01-01T08:00:00 is already known beyond data point 4")
-    ]
+    log = [arrow([charging(1), *elsewhere, charging(3)]), arrow([charging(5)], offset=1), retry(charging(4), 2)]
+    for connection in (landed([fold([log])]), landed([fold([[message] for message in log])])):
+        assert rows_of(connection, 'select reason, detail from battery_quarantine where "offset" = 2') == [
+            ("duplicate", "test 2024-01-01T08:00:00 is already known beyond data point 4")
+        ]
 
 
 @pytest.mark.parametrize("time", [29.0, 91.0])
@@ -130,11 +130,13 @@ def test_a_message_of_many_late_readings_is_put_in_place_at_once(monkeypatch: py
 
 def test_of_more_holes_than_a_test_remembers_the_oldest_are_forgotten() -> None:
     rows = [charging(point, **(BAD if point % 2 == 0 else {})) for point in range(1, 2 * MOST_HOLES + 4)]
-    state = whole_state([arrow(rows)])
+    cuts = arrow(rows[:300]), arrow(rows[300:], offset=1)
+    state = fold([[cut] for cut in cuts])[-1].state
+    assert state == whole_state([*cuts])
     (tail,) = state.tests.values()
     assert len(tail.holes) == MOST_HOLES
     for point, lands in ((2, 0), (4, 1)):
-        cleaned = clean(state, [retry(charging(point), 1)], 600)
+        cleaned = clean(state, [retry(charging(point), 2)], 600)
         assert cleaned is not None
         assert cleaned.landed.num_rows == lands
 

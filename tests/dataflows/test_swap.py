@@ -146,10 +146,12 @@ def test_who_reads_while_a_swap_is_under_way_sees_the_tables_before_it(
 
 def test_what_a_worker_stored_when_a_replay_ended_it_is_removed_by_the_next_run(live: Pipeline, log: Log) -> None:
     execute(live, DAMAGE)
+    live.extra["COMMIT_MAX_ROWS"] = "1000000"  # so that the replay's sequence ends before the one of the worker
     settings = live.settings
     worker = Landing(open_store(settings), open_warehouse(settings), settings.window_seconds)
     standing = worker.begin()
     assert replay(settings, Start(beginning=True)).outcome is Outcome.SWAPPED
+    assert live.query("select max(seq) + 1 from _commits") < [(standing.next_seq[0],)]
     ((topic_id, _),) = standing.committed
     state = CellState.from_json(standing.states["CELL_1"])
     late = clean(state, [arrow([reading(5_000)], offset=log.messages, topic_id=topic_id)], settings.window_seconds)

@@ -55,18 +55,23 @@ def test_folding_the_archive_gives_the_tables_and_the_state_that_the_log_gave(da
     assert sum(span.rows for result in again for span in result.spans) == sum(d.body.row_count for d in log)
 
 
-@pytest.fixture
-def four_commits(tmp_path: Path) -> tuple[FolderStore, Manifest]:
+def four_messages() -> list[Cleaned[CellState]]:
     """Each with a landed and a quarantined row."""
     log = [arrow([reading(2 * n + 1), reading(2 * n + 2, **{"voltage(v)": 99.0})], offset=n) for n in range(4)]
-    return land(tmp_path, [[result] for result in fold([[message] for message in log])])
+    return fold([[message] for message in log])
 
 
-def test_a_commit_is_put_together_in_slices(four_commits: tuple[FolderStore, Manifest], monkeypatch: Any) -> None:
-    store, manifest = four_commits
-    monkeypatch.setattr("sink.archive.SLICE", 1)
-    slices = [some for commit in manifest.commits for some in archived(commit, Archive(store))]
-    assert [[message.offset for message in some] for some in slices] == [[0], [1], [2], [3]]
+@pytest.fixture
+def four_commits(tmp_path: Path) -> tuple[FolderStore, Manifest]:
+    return land(tmp_path, [[result] for result in four_messages()])
+
+
+def test_a_commit_is_put_together_in_slices(tmp_path: Path, monkeypatch: Any) -> None:
+    store, manifest = land(tmp_path, [four_messages()])
+    (commit,) = manifest.commits
+    monkeypatch.setattr("sink.archive.SLICE", 3)
+    slices = archived(commit, Archive(store))
+    assert [[message.offset for message in some] for some in slices] == [[0, 1, 2], [3]]
 
 
 @pytest.mark.parametrize(

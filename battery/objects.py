@@ -168,6 +168,8 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._endpoint = settings.minio_endpoint or ""
         self._patience = OPEN_SECONDS
+        if settings.minio_ca_location and not settings.minio_ca_location.is_file():
+            raise BatteryError(f"MINIO_CA_LOCATION={settings.minio_ca_location} is no file")
         try:
             self._client = self._connect(settings, OPEN_SECONDS)
             if not self._ask("open", self._client.bucket_exists, self._bucket):
@@ -186,6 +188,7 @@ class S3Store:
             http_client=urllib3.PoolManager(
                 timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, request_seconds), read=request_seconds),
                 retries=urllib3.Retry(total=0),
+                ca_certs=str(settings.minio_ca_location) if settings.minio_ca_location else None,
             ),
         )
 

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     minio_access_key: str | None = None
     minio_secret_key: SecretStr | None = None
     minio_secure: bool = True
+    minio_ca_location: Path | None = None
     object_store_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
 
     warehouse: str = "data/battery.duckdb"

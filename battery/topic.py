@@ -20,7 +20,12 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # two are missing from its __all__
+    AdminClient,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from battery.errors import BatteryError
@@ -33,8 +38,14 @@ if TYPE_CHECKING:
     from battery.settings import Settings
 
 MESSAGE_BYTES: Final = 1_000_000
-"""Most bytes of one message's value. A broker's usual limit, 1 MiB, is on the batch around it: the value, its key and
-headers, and some."""
+"""Most bytes of the value of a message that the pipeline makes."""
+
+USUAL_LIMIT: Final = 1_048_588
+"""A topic's `max.message.bytes` where its broker does not tell: Kafka's and Redpanda's own."""
+
+AROUND_BYTES: Final = 4_096
+"""What a message takes besides its value: the batch around it, its key and its headers. The broker's limit is on all
+of that."""
 
 _LOG: Final = logging.getLogger("battery.librdkafka")
 """librdkafka tells of every refused connection; what matters reaches the caller as an error."""
@@ -42,6 +53,7 @@ _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
 
 CONNECT_SECONDS: Final = 5.0
+ATTEMPT_SECONDS: Final = 5.0
 REPLY_SECONDS: Final = 30.0
 POLL_MESSAGES: Final = 10_000
 POLL_SECONDS: Final = 0.05
@@ -68,7 +80,8 @@ class Topic:
 class Message:
     """One message as the broker keeps it.
 
-    `timestamp_ms` is the message's Kafka time stamp, in ms since 1970 UTC.
+    `timestamp_ms` is the message's Kafka time stamp, in ms since 1970 UTC; `leader_epoch` says under which leader of
+    the partition it was written, where the broker tells.
     """
 
     topic_id: str
@@ -78,6 +91,7 @@ class Message:
     key: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
     value: bytes | None
+    leader_epoch: int | None = None
 
 
 def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
@@ -118,13 +132,8 @@ def open_topic(settings: Settings, *, create: bool = False) -> Topic:
                 f"the broker at {settings.kafka_bootstrap_servers} has no topic {name}; `battery produce` makes it"
             )
         if name not in metadata.topics:
-            created = admin.create_topics([NewTopic(name, num_partitions=settings.battery_topic_partitions)])[name]
-            try:
-                created.result(timeout=REPLY_SECONDS)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another client was faster
-                    raise
-        return _describe(admin, name)
+            _create(settings, name)
+        return _describe(settings, name)
     except (KafkaException, TimeoutError) as error:
         silent = NoBrokerError(
             f"no broker answers at KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}; "
@@ -138,15 +147,45 @@ def open_topic(settings: Settings, *, create: bool = False) -> Topic:
         raise BatteryError(f"topic {name} at {settings.kafka_bootstrap_servers}: {fault.str()}") from None
 
 
-def _describe(admin: AdminClient, name: str) -> Topic:
-    """Ask for the topic's id until the broker that has just created it knows it."""
+def _create(settings: Settings, name: str) -> None:
+    def create(admin: AdminClient) -> None:
+        new = NewTopic(name, num_partitions=settings.battery_topic_partitions)
+        try:
+            admin.create_topics([new], request_timeout=ATTEMPT_SECONDS)[name].result(REPLY_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another client was faster
+                raise
+
+    _administer(settings, create)
+
+
+def _describe(settings: Settings, name: str) -> Topic:
+    def describe(admin: AdminClient) -> Topic:
+        described = admin.describe_topics(TopicCollection([name]), request_timeout=ATTEMPT_SECONDS)
+        found = described[name].result(REPLY_SECONDS)
+        return Topic(name, str(found.topic_id), tuple(sorted(part.id for part in found.partitions)))
+
+    return _administer(settings, describe)
+
+
+_AnswerT = TypeVar("_AnswerT")
+
+
+def _administer(settings: Settings, ask: Callable[[AdminClient], _AnswerT]) -> _AnswerT:
+    """Ask something of the brokers until one answers, each time as a client that knows nothing yet.
+
+    A client that has learned the address of a broker which went down since waits for that one; and a broker that has
+    just made a topic may not know it yet.
+    """
     deadline = time.monotonic() + REPLY_SECONDS
     while True:
+        admin = _client(AdminClient, client_config(settings))
         try:
-            found = admin.describe_topics(TopicCollection([name]))[name].result(timeout=REPLY_SECONDS)
-            return Topic(name, str(found.topic_id), tuple(sorted(part.id for part in found.partitions)))
+            return ask(admin)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
+            code = error.args[0].code()
+            may_pass = code in TRANSIENT or code in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.NOT_CONTROLLER}
+            if not may_pass or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
 
@@ -162,15 +201,46 @@ def _client(kind: type[_ClientT], config: dict[str, Any]) -> _ClientT:
         raise BatteryError(f"KAFKA_ settings: {error.args[0].str()}") from None
 
 
-def open_producer(settings: Settings) -> Producer:
-    """An idempotent producer whose partitioner agrees with the Java clients, so that a cell keeps its partition."""
+def message_limit(settings: Settings) -> int:
+    """How large, in bytes, the broker lets a message of the topic be, with all that is around its value.
+
+    Raises:
+        BatteryError: the broker does not answer.
+    """
+    resource = ConfigResource(ResourceType.TOPIC, settings.battery_topic)
+
+    def describe(admin: AdminClient) -> dict[str, ConfigEntry]:
+        told = admin.describe_configs([resource], request_timeout=ATTEMPT_SECONDS)[resource]
+        found: dict[str, ConfigEntry] = told.result(REPLY_SECONDS)
+        return found
+
+    try:
+        told = _administer(settings, describe)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:  # it may be written to all the same
+            return USUAL_LIMIT
+        raise BatteryError(f"topic {settings.battery_topic}: {error.args[0].str()}") from None
+    except TimeoutError:
+        raise BatteryError(f"topic {settings.battery_topic}: the broker does not tell its max.message.bytes") from None
+    limit = told.get("max.message.bytes")
+    return int(limit.value) if limit and limit.value else USUAL_LIMIT
+
+
+def open_producer(settings: Settings, limit: int) -> Producer:
+    """An idempotent producer whose partitioner agrees with the Java clients, so that a cell keeps its partition.
+
+    Args:
+        settings: where the broker is.
+        limit: the topic's `message_limit`; a batch of messages keeps to it as well.
+    """
     return _client(
         Producer,
         client_config(settings)
         | {
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
-            "message.max.bytes": 2 * MESSAGE_BYTES,
+            "message.max.bytes": limit,
+            "batch.size": min(MESSAGE_BYTES, limit),
             "queue.buffering.max.kbytes": 64 * 1024,
             "linger.ms": 20,
         },
@@ -220,6 +290,7 @@ def message_of(topic_id: str, received: KafkaMessage) -> Message:
         key.encode() if isinstance(key, str) else key,
         headers,
         value.encode() if isinstance(value, str) else value,
+        received.leader_epoch(),
     )
 
 

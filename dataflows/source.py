@@ -7,6 +7,7 @@ where it stands so that ordinary lag tools work.
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,20 +31,28 @@ _log = structlog.get_logger()
 IDLE: Final = timedelta(milliseconds=20)
 """Pause after an empty poll."""
 
+CLOSE_SECONDS: Final = 1.5
+"""How long the end of a run may wait for the consumer group to take the last position."""
+
 BUSY_POLL_SECONDS: Final = 0.05
 """How long a poll may gather messages."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a partition continues: the next offset to read of the log `topic_id`, None for its first message."""
+    """Where a partition continues: the next offset to read of the log `topic_id`, None for its first message.
+
+    `leader_epoch` is that of the message before it, where the broker tells: what was read under a leader that no longer
+    counts may be another message by now.
+    """
 
     topic_id: str
     next_offset: int | None
+    leader_epoch: int | None = None
 
 
 class PartitionReader(StatefulSourcePartition[list[Message], Position]):
-    """Reads one partition of a log from `start` (None: its first message) on; `landed` is the last offset that landed.
+    """Reads one partition of a log from `start` on; `landed` is the last offset that landed.
 
     A topic may be deleted and created again under a running reader, and nothing in a message tells its log. So the
     log's id is asked for again whenever the connection broke, and before an epoch with messages closes.
@@ -54,7 +63,7 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         settings: Settings,
         topic: Topic,
         partition: int,
-        start: int | None,
+        start: Position,
         landed: int,
         stopping: Callable[[], bool],
         find_topic: Callable[[], Topic],
@@ -65,11 +74,12 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         self._accept_loss = settings.accept_lost_offsets
         self._stopping = stopping
         self._find_topic = find_topic
-        self._next = start
+        self._next = start.next_offset
+        self._leader_epoch = start.leader_epoch
         self._landed = landed
-        self._due = None if start is not None else landed + 1
+        self._due = None if self._next is not None else landed + 1
         self._held: list[Message] = []
-        self._committable = start
+        self._committable = self._next
         self._expired = False
         self._doubtful = False
         self._has_read = False
@@ -77,7 +87,7 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         self._idle = False
         self._ended = False
         self._consumer = open_consumer(settings, self._doubt)
-        self._assign(start)
+        self._assign(self._next)
 
     @with_last_words
     def next_batch(self) -> list[list[Message]]:
@@ -99,11 +109,12 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         if self._idle:
             return []
         messages, self._held = self._held, []
+        self._require_no_other(messages[0].offset)
         if self._due is not None:
             self._require_unbroken(messages[0].offset, self._due)
             self._due = None
         self._has_read = True
-        self._next = messages[-1].offset + 1
+        self._next, self._leader_epoch = messages[-1].offset + 1, messages[-1].leader_epoch
         fault_point(Point.POLLED)
         return [messages]
 
@@ -128,13 +139,18 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
             self._report(self._committable)
         self._committable = self._next
         self._epoch_has_closed = True
-        return Position(self._topic.topic_id, self._next)
+        return Position(self._topic.topic_id, self._next, self._leader_epoch)
 
     def close(self) -> None:
-        """Tell the group the last position too: nothing starts from there, it is for lag tools."""
+        """Tell the group the last position too: nothing starts from there, it is for lag tools.
+
+        A group that has no coordinator at the moment, as when its broker is down, is not waited for.
+        """
         if self._next is not None:
             self._report(self._next)
-        self._consumer.close()
+        closing = threading.Thread(target=self._consumer.close, daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
 
     def _is_done(self) -> bool:
         return self._until_end and self._ended and not self._held
@@ -172,8 +188,12 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         return True
 
     def _assign(self, offset: int | None) -> None:
-        start = OFFSET_BEGINNING if offset is None else offset
-        self._consumer.assign([TopicPartition(self._topic.name, self._partition, start)])
+        place = TopicPartition(self._topic.name, self._partition, OFFSET_BEGINNING)
+        if offset is not None:
+            # With the epoch the broker is asked where that leader's log ended, and is read on from there if before.
+            epoch = -1 if self._leader_epoch is None else self._leader_epoch
+            place = TopicPartition(self._topic.name, self._partition, offset, leader_epoch=epoch)
+        self._consumer.assign([place])
 
     def _doubt(self, fault: KafkaError) -> None:
         self._doubtful = True
@@ -195,6 +215,16 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
             _log.warning("the log no longer holds its first messages", partition=self._partition, oldest=first)
         else:
             self._lose(f"offsets {due} to {first - 1} are")
+
+    def _require_no_other(self, first: int) -> None:
+        """A log that goes on before where it was left has lost what had been read, and holds other messages there."""
+        if self._next is not None and first < self._next:
+            raise BatteryError(
+                f"topic {self._topic.name}, partition {self._partition}: offsets {first} to {self._next - 1} had been "
+                "read and hold other messages now (a broker that did not have them became the partition's leader?); "
+                "build the tables from what the log holds with `battery replay --from-beginning`, remove "
+                "RECOVERY_DIR, and start again"
+            )
 
     def _lose(self, what: str) -> None:
         """Messages that never landed are gone: that is for a person to decide."""
@@ -255,7 +285,8 @@ class TopicSource(FixedPartitionedSource[list[Message], Position]):
         if resume_state is not None and resume_state.topic_id != topic.topic_id:
             _log.info("the topic is a new log, reading it from the start", topic=topic.name, topic_id=topic.topic_id)
             resume_state = None
-        start = None if resume_state is None else resume_state.next_offset
+        position = resume_state or Position(topic.topic_id, None)
+        start = position.next_offset
         committed = self._committed().get((topic.topic_id, partition), -1)
         if start is not None and start > committed + 1:
             raise BatteryError(
@@ -265,7 +296,7 @@ class TopicSource(FixedPartitionedSource[list[Message], Position]):
             )
         _log.info("reading", topic=topic.name, partition=partition, start="beginning" if start is None else start)
         return PartitionReader(
-            self._settings, topic, partition, start, committed, self._stopping, lambda: open_topic(self._settings)
+            self._settings, topic, partition, position, committed, self._stopping, lambda: open_topic(self._settings)
         )
 
     def _log(self) -> Topic:

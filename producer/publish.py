@@ -21,7 +21,7 @@ from battery.message import encode_arrow, encode_json, headers
 from battery.objects import open_store
 from battery.progress import Progress
 from battery.reading import ARROW, JSON
-from battery.topic import MESSAGE_BYTES, open_producer, open_topic
+from battery.topic import AROUND_BYTES, MESSAGE_BYTES, message_limit, open_producer, open_topic
 from producer.bounds import MAX_BYTES
 from producer.datasets import DownloadError
 from producer.raw import Published, checksum, keep
@@ -182,7 +182,8 @@ class _Batch:
 def _send(
     settings: Settings, tests: Sequence[_Spooled], published: Published, options: Options, summary: Summary
 ) -> None:
-    producer = open_producer(settings)
+    limit = message_limit(settings)
+    producer = open_producer(settings, limit)
     refusals: list[str] = []
 
     def acknowledged(error: KafkaError | None, _message: KafkaMessage) -> None:
@@ -194,7 +195,7 @@ def _send(
             raise BatteryError(f"topic {settings.battery_topic}: the broker did not take a message: {refusals[0]}")
 
     with Progress("publishing", "rows", total=sum(test.rows for test in tests)) as progress:
-        for test, part, value in _messages(tests, options):
+        for test, part, value in _messages(tests, options, settings.battery_topic, limit):
             while True:
                 try:
                     producer.produce(
@@ -219,16 +220,31 @@ def _send(
         published.remember(cell_id, sha256, name)
 
 
-def _messages(tests: Sequence[_Spooled], options: Options) -> Iterator[tuple[_Spooled, int, bytes]]:
-    """The values to send in order, each with its test and its number of rows."""
+def _messages(
+    tests: Sequence[_Spooled], options: Options, topic: str, limit: int
+) -> Iterator[tuple[_Spooled, int, bytes]]:
+    """The values to send in order, each with its test and its number of rows; messages keep to the topic's limit.
+
+    Their size is settled before they are sent. One that the broker refuses later would leave a hole in its test, since
+    those behind it have been taken by then.
+
+    Raises:
+        BatteryError: the limit is too small for a single reading.
+    """
+    max_bytes = min(MESSAGE_BYTES, limit - AROUND_BYTES)
     parts = _at_once(tests) if options.speed is None else _paced(tests, options.speed)
     for test, readings in parts:
         if options.encoding == "json":
             for value in encode_json(readings):
                 yield test, 1, value
         else:
-            for rows, value in encode_arrow(readings, MESSAGE_BYTES):
-                yield test, rows, value
+            try:
+                for rows, value in encode_arrow(readings, max_bytes):
+                    yield test, rows, value
+            except ValueError as error:
+                raise BatteryError(
+                    f"topic {topic} takes {limit} bytes a message (max.message.bytes), too few: {error}; raise it"
+                ) from None
 
 
 def _at_once(tests: Sequence[_Spooled]) -> Iterator[tuple[_Spooled, pa.Table]]:

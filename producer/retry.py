@@ -13,7 +13,7 @@ from battery.body import PAYLOAD_CHARS, show_bytes
 from battery.errors import BatteryError
 from battery.message import RETRY_OF, headers
 from battery.reading import JSON, READING, Reason
-from battery.topic import OffsetGoneError, open_producer, open_topic, read_log
+from battery.topic import OffsetGoneError, message_limit, open_producer, open_topic, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +86,7 @@ def publish_again(settings: Settings, retries: Sequence[Retry]) -> None:
     Raises:
         BatteryError: the broker did not take one; those before it are out.
     """
-    producer = open_producer(settings)
+    producer = open_producer(settings, message_limit(settings))
     refusals: list[str] = []
 
     def acknowledged(error: KafkaError | None, _message: KafkaMessage) -> None:

@@ -51,6 +51,10 @@ class Pipeline:
         }
 
     @property
+    def topic(self) -> str:
+        return self.settings.battery_topic
+
+    @property
     def settings(self) -> Settings:
         given = {name.lower(): value for name, value in self.environment.items()}
         return Settings(**{name: given[name] for name in Settings.model_fields if name in given})  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import signal
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from conftest import Pipeline
@@ -47,9 +48,14 @@ def counter_differences(export: Export) -> Iterator[tuple[str, int, float, float
 
 @pytest.fixture(scope="module", params=["simulated", "CS2_35"])
 def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, broker: int) -> Job:
-    folder = tmp_path_factory.mktemp(request.param)
-    pipeline = Pipeline(folder / "pipeline", broker, {"BATTERY_TOPIC": f"job_{request.param}"})
-    if request.param == "simulated":
+    return run_job(request, request.param, tmp_path_factory.mktemp(request.param), f"127.0.0.1:{broker}")
+
+
+def run_job(request: pytest.FixtureRequest, what: str, folder: Path, broker: str, **parts: str) -> Job:
+    """Run the main job on a simulated cell or on the real CS2_35."""
+    settings = {"KAFKA_BOOTSTRAP_SERVERS": broker, "BATTERY_TOPIC": f"job_{what}_{uuid4().hex[:8]}"}
+    pipeline = Pipeline(folder / "pipeline", 0, settings | parts)
+    if what == "simulated":
         source = folder / "SIM_35"
         source.mkdir()
         simulate_cell(source, "SIM_35", cycles=60, seed=35, cycles_per_file=20)
@@ -151,7 +157,9 @@ def test_publishing_the_same_again_lands_nothing_new_and_loses_nothing(job: Job,
 
     port = free_port()
     with embedded_broker(port):
-        fresh = Pipeline(job.pipeline.folder, port, job.pipeline.extra)
+        fresh = Pipeline(
+            job.pipeline.folder, port, job.pipeline.extra | {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"}
+        )
         fresh.battery("produce", str(job.source))
         fresh.battery("stream", "--until-end")
         fresh.battery("verify")

@@ -13,7 +13,7 @@ import dataflows.source
 from battery.errors import BatteryError
 from battery.settings import Settings
 from battery.topic import NoBrokerError, Topic
-from dataflows.source import PartitionReader
+from dataflows.source import PartitionReader, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,9 @@ class Received:
 
     def value(self) -> bytes:
         return b"{}"
+
+    def leader_epoch(self) -> int | None:
+        return None
 
 
 @dataclass
@@ -92,7 +95,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
 
         monkeypatch.setattr(dataflows.source, "open_consumer", opened)
         chosen = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
-        return PartitionReader(chosen, LOG, 0, start, landed, lambda: False, now)
+        return PartitionReader(chosen, LOG, 0, Position(TOPIC_ID, start), landed, lambda: False, now)
 
     return make
 

@@ -269,6 +269,22 @@ def status(debug: bool, as_json: bool) -> None:
 
 
 @cli.command()
+@click.pass_obj
+def health(debug: bool) -> int:
+    """Tell whether the worker is well, by the epochs that it closes; exits with 1 where it is not."""
+    settings = start(debug)
+    from battery.pulse import Pulse
+
+    try:
+        age = Pulse(settings).age()
+    except BatteryError as error:
+        click.echo(f"battery: {error}", err=True)
+        return EXIT_INCOMPLETE
+    click.echo(f"the worker closed an epoch {age:.0f} s ago")
+    return 0
+
+
+@cli.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=9092, show_default=True, help="Port on 127.0.0.1.")
 def broker(port: int) -> None:
     """Run an embedded Kafka-protocol broker in the foreground; its log ends with it."""

@@ -262,6 +262,7 @@ class S3Store:
         except (MinioException, urllib3.exceptions.HTTPError) as error:
             raise BatteryError(
                 f"cannot {verb} bucket {self._bucket} at MINIO_ENDPOINT={self._endpoint}: {_reason(error)}"
+                f"{_hint(error)}"
             ) from None
 
 
@@ -273,6 +274,12 @@ def _may_pass(error: BaseException) -> bool:
         return error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
     # A proxy in between answers in no XML, and the client tells its code only in the message.
     return isinstance(error, urllib3.exceptions.HTTPError | InvalidResponseError)
+
+
+def _hint(error: BaseException) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "; name the authority of its certificate with MINIO_CA_LOCATION"
+    return ""
 
 
 def _reason(error: BaseException | None) -> str:

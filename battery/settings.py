@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -72,8 +73,8 @@ class Settings(BaseSettings):
     @classmethod
     def _known_warehouse(cls, value: str) -> str:
         if value.startswith("md:"):
-            if not value.removeprefix("md:"):
-                raise ValueError("must name a database, such as md:battery_db")
+            if not re.fullmatch(r"md:\w+", value, re.ASCII):
+                raise ValueError("must name a database of letters, digits and _, such as md:battery_db")
         elif not value or value == ":memory:":
             raise ValueError(
                 "must be the path of a DuckDB file or md:DATABASE; tables in memory would not outlive a commit"

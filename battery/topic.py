@@ -31,7 +31,7 @@ from confluent_kafka.cimpl import NewTopic
 from battery.errors import BatteryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from confluent_kafka import Message as KafkaMessage
 
@@ -123,7 +123,8 @@ def open_topic(settings: Settings, *, create: bool = False) -> Topic:
         NoBrokerError: no broker answers.
         BatteryError: it has no such topic, or refuses, or a setting of the connection is no good.
     """
-    admin = _client(AdminClient, client_config(settings))
+    refusals: list[KafkaError] = []
+    admin = _client(AdminClient, client_config(settings) | {"error_cb": refusals.append})
     name = settings.battery_topic
     try:
         metadata = admin.list_topics(timeout=CONNECT_SECONDS)
@@ -135,16 +136,30 @@ def open_topic(settings: Settings, *, create: bool = False) -> Topic:
             _create(settings, name)
         return _describe(settings, name)
     except (KafkaException, TimeoutError) as error:
-        silent = NoBrokerError(
-            f"no broker answers at KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}; "
-            "start one with `battery broker`, or name yours"
-        )
+        admin.poll(0)  # delivers what the connections failed of
+        silent = _no_broker(settings, refusals)
         if isinstance(error, TimeoutError):
             raise silent from None
         fault = error.args[0]
         if fault.code() in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}:  # noqa: SLF001
             raise silent from None
         raise BatteryError(f"topic {name} at {settings.kafka_bootstrap_servers}: {fault.str()}") from None
+
+
+def _no_broker(settings: Settings, refusals: Sequence[KafkaError]) -> NoBrokerError:
+    """What to say when no broker answers: one that does not let us in says why."""
+    where = f"KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
+    for code, remedy in _REMEDIES.items():
+        for refusal in refusals:
+            if refusal.code() == code:
+                return NoBrokerError(f"no broker lets us in at {where}: {refusal.str()}; check {remedy}")
+    return NoBrokerError(f"no broker answers at {where}; start one with `battery broker`, or name yours")
+
+
+_REMEDIES: Final = {
+    KafkaError._AUTHENTICATION: "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",  # noqa: SLF001
+    KafkaError._SSL: "KAFKA_SECURITY_PROTOCOL and KAFKA_SSL_CA_LOCATION",  # noqa: SLF001
+}
 
 
 def _create(settings: Settings, name: str) -> None:

@@ -20,6 +20,7 @@ from battery.errors import with_last_words
 from battery.logs import configure_logging
 from battery.message import Delivery, by_cell, decode
 from battery.objects import open_store
+from battery.pulse import Pulse
 from battery.settings import Settings, load_settings
 from battery.stopping import STOP, stop_on_signals
 from dataflows.clean import clean
@@ -96,7 +97,9 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
             return begun()
 
     source = TopicSource(settings, lambda: begin()[1].committed, stopping)
-    sink = LandingSink(lambda: (begin()[0], begin()[1].next_seq), settings.lanes, settings.commit_max_rows)
+    sink = LandingSink(
+        lambda: (begin()[0], begin()[1].next_seq), settings.lanes, settings.commit_max_rows, Pulse(settings)
+    )
 
     flow = Dataflow("battery")
     polls = op.input("topic", flow, source)

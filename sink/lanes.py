@@ -18,14 +18,16 @@ from battery.faults import Point, fault_point
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from battery.pulse import Pulse
     from sink.commit import Landing
 
 
 class Lane(StatefulSinkPartition[Cleaned[State], None]):
     """One writer of commits, with its own sequence; the cells of a lane never change during a run."""
 
-    def __init__(self, landing: Landing, lane: int, next_seq: int, max_rows: int) -> None:
+    def __init__(self, landing: Landing, lane: int, next_seq: int, max_rows: int, pulse: Pulse | None = None) -> None:
         self._landing = landing
+        self._pulse = pulse
         self._lane = lane
         self._seq = next_seq
         self._max_rows = max_rows
@@ -45,6 +47,8 @@ class Lane(StatefulSinkPartition[Cleaned[State], None]):
     def snapshot(self) -> None:
         """Commit the rest; what the lane knows is in the warehouse, so Bytewax keeps nothing."""
         self._commit()
+        if self._pulse is not None:
+            self._pulse.beat(self._lane)
         fault_point(Point.SNAPSHOT)
 
     def _commit(self) -> None:
@@ -58,9 +62,10 @@ class LandingSink(FixedPartitionedSink[Cleaned[State], None]):
     """Lands cleaned results through a fixed number of lanes, chosen by cell."""
 
     def __init__(
-        self, open_landing: Callable[[], tuple[Landing, Mapping[int, int]]], lanes: int, max_rows: int
+        self, open_landing: Callable[[], tuple[Landing, Mapping[int, int]]], lanes: int, max_rows: int, pulse: Pulse
     ) -> None:
         self._open_landing = open_landing
+        self._pulse = pulse
         self._lanes = lanes
         self._max_rows = max_rows
 
@@ -77,4 +82,4 @@ class LandingSink(FixedPartitionedSink[Cleaned[State], None]):
         """Build a lane; where it continues is the warehouse's to say."""
         lane = int(for_part.removeprefix("lane-"))
         landing, next_seq = self._open_landing()
-        return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows)
+        return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._pulse)

@@ -6,9 +6,14 @@ dashboard each hold it for as long as their own work takes and wait for the othe
 
 from __future__ import annotations
 
+import base64
+import json
+import os
+import socket
 import threading
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -28,6 +33,9 @@ _log = structlog.get_logger()
 
 WAIT_NOTICE_SECONDS: Final = 1.0
 """A wait shorter than this is not worth a log line."""
+
+MOTHERDUCK_HOST: Final = "api.motherduck.com"
+NETWORK_SECONDS: Final = 5.0
 
 
 class Warehouse(Protocol):
@@ -146,10 +154,12 @@ class MotherDuck:
             raise
 
     def _attach(self, purpose: str, *, create: bool) -> duckdb.DuckDBPyConnection:
+        token = self._token.get_secret_value() if self._token else ""
+        _require_token(token)
+        _require_network(purpose)
         from duckdb_extensions import import_extension  # noqa: PLC0415  # only those who use MotherDuck pay for it
 
         connection = duckdb.connect()
-        token = self._token.get_secret_value() if self._token else ""
         try:
             import_extension("motherduck", con=connection)
             connection.load_extension("motherduck")
@@ -161,3 +171,44 @@ class MotherDuck:
             reason = str(error).splitlines()[0].replace(token, "***") if token else str(error).splitlines()[0]
             raise BatteryError(f"cannot reach MotherDuck to {purpose}: {reason}") from None
         return connection
+
+
+def _require_token(token: str) -> None:
+    """See what is wrong with a token without asking anybody; MotherDuck itself judges the rest.
+
+    Raises:
+        BatteryError: it holds what no token holds, or was valid until some time ago.
+    """
+    if not token.isascii() or any(letter.isspace() or letter in "'\"" for letter in token):
+        raise BatteryError("MOTHERDUCK_TOKEN holds quotes, spaces or letters that are in no token; copy it anew")
+    expires = _expiry(token)
+    if expires is not None and expires < time.time():
+        when = datetime.fromtimestamp(expires, UTC).date()
+        raise BatteryError(f"MOTHERDUCK_TOKEN expired on {when}; make a new one in the MotherDuck settings")
+
+
+def _expiry(token: str) -> float | None:
+    """When a token ends, in s since 1970 UTC; None where it does not say. It is a JSON Web Token (RFC 7519)."""
+    try:
+        _, body, _ = token.split(".")
+        told = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["exp"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return float(told) if isinstance(told, int | float) else None
+
+
+def _require_network(purpose: str) -> None:
+    """Knock at MotherDuck's door: DuckDB's extension takes half a minute to say that there is none.
+
+    Raises:
+        BatteryError: nothing answers there.
+    """
+    if any(name.lower() in {"https_proxy", "all_proxy"} for name in os.environ):
+        return  # the way leads through a proxy, which is not ours to try
+    try:
+        socket.create_connection((MOTHERDUCK_HOST, 443), timeout=NETWORK_SECONDS).close()
+    except OSError as error:
+        raise BatteryError(
+            f"cannot reach MotherDuck to {purpose}: {MOTHERDUCK_HOST} does not answer ({error.strerror or error}); "
+            "is this machine online?"
+        ) from None

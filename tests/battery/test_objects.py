@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from store_contract import (  # noqa: F401
+    test_a_deleted_object_is_gone_and_deleting_it_again_is_no_error,
+    test_a_listing_holds_all_keys_below_a_prefix_and_no_others,
+    test_a_second_put_replaces_the_first,
+    test_an_absent_object_is_one_line_that_names_it,
+    test_an_object_comes_back_as_it_went,
+)
 
 from battery.broker import free_port
 from battery.errors import BatteryError
@@ -32,38 +39,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     port = request.getfixturevalue("s3_port")
     name = f"test-{abs(hash(request.node.name)) % 10**8}"
     return open_store(s3(port, f"s3://{name}" + ("/some/where" if "prefix" in request.param else "")))
-
-
-def test_an_object_comes_back_as_it_went(store: ObjectStore) -> None:
-    store.put("raw/sha256=ab/CS2 35 ü.xlsx", b"\x00content")
-    assert store.get("raw/sha256=ab/CS2 35 ü.xlsx") == b"\x00content"
-
-
-def test_a_second_put_replaces_the_first(store: ObjectStore) -> None:
-    store.put("a/b", b"one")
-    store.put("a/b", b"three")
-    assert store.get("a/b") == b"three"
-    assert [found.size for found in store.list("a/")] == [5]
-
-
-def test_a_listing_holds_all_keys_below_a_prefix_and_no_others(store: ObjectStore) -> None:
-    for key in ("a/1", "a/b/2", "ab/3", "c"):
-        store.put(key, key.encode())
-    assert sorted(found.key for found in store.list("a/")) == ["a/1", "a/b/2"]
-    assert sorted(found.key for found in store.list("")) == ["a/1", "a/b/2", "ab/3", "c"]
-
-
-def test_a_deleted_object_is_gone_and_deleting_it_again_is_no_error(store: ObjectStore) -> None:
-    store.put("a", b"x")
-    store.delete("a")
-    store.delete("a")
-    assert list(store.list("")) == []
-
-
-def test_an_absent_object_is_one_line_that_names_it(store: ObjectStore) -> None:
-    with pytest.raises(BatteryError, match="absent/key") as caught:
-        store.get("absent/key")
-    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_bucket_is_made(s3_port: int) -> None:

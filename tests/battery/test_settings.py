@@ -9,6 +9,7 @@ from battery.errors import BatteryError
 from battery.settings import Settings, load_settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 
 
 @pytest.fixture(autouse=True)
@@ -16,9 +17,10 @@ def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_example_lists_every_setting_and_no_other() -> None:
+def test_the_example_lists_every_setting_and_what_compose_asks_for_and_no_other() -> None:
     listed = re.findall(r"^#?([A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE)
-    assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)
+    asked_for = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", COMPOSE.read_text())) | {"COMPOSE_PROFILES"}
+    assert sorted(listed) == sorted({name.upper() for name in Settings.model_fields} | asked_for)
 
 
 def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
@@ -37,6 +39,8 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
         ("OBJECT_STORE", "s3://bucket", "needs MINIO_ENDPOINT, MINIO_ACCESS_KEY, MINIO_SECRET_KEY"),
         ("MINIO_ENDPOINT", "http://127.0.0.1:9000", "MINIO_ENDPOINT: must be HOST or HOST:PORT"),
         ("WAREHOUSE", ":memory:", "WAREHOUSE: must be the path"),
+        ("WAREHOUSE", "md:", "must name a database of letters"),
+        ("WAREHOUSE", 'md:a"; drop database b', "must name a database of letters"),
         ("WAREHOUSE", "md:battery_db", "needs MOTHERDUCK_TOKEN"),
         ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "needs KAFKA_SASL_MECHANISM"),
         ("BATTERY_TOPIC", "no spaces", "BATTERY_TOPIC"),

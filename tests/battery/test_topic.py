@@ -16,7 +16,7 @@ def test_a_broker_that_stalls_half_way_is_one_that_does_not_answer(monkeypatch: 
     def stalled(*_: Any) -> None:
         raise TimeoutError
 
-    known = SimpleNamespace(list_topics=lambda **_: SimpleNamespace(topics={"battery_topic"}))
+    known = SimpleNamespace(list_topics=lambda **_: SimpleNamespace(topics={"battery_topic"}), poll=lambda _: 0)
     monkeypatch.setattr(battery.topic, "_client", lambda *_: known)
     monkeypatch.setattr(battery.topic, "_describe", stalled)
     with pytest.raises(NoBrokerError, match="no broker answers at KAFKA_BOOTSTRAP_SERVERS="):

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs the pipeline from its lock into a virtual environment of its own: install.sh TARGET [EXTRA…]
+# In a folder that holds pyproject.toml and uv.lock alone, it installs what the pipeline depends on: a layer of an image
+# that changes only with the lock.
+set -eu
+target=$1
+shift
+
+project=""
+[ -d battery ] || project=--no-install-project
+extras=""
+for extra in "$@"; do extras="$extras --extra $extra"; done
+
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+python3 -m venv "$tools"
+"$tools/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check 'uv>=0.9,<1'
+# shellcheck disable=SC2086  # these are lists of words
+UV_PROJECT_ENVIRONMENT=$target "$tools/bin/uv" sync --quiet --locked --no-default-groups --no-editable --no-cache \
+    --link-mode copy --compile-bytecode --python "$(command -v python3)" $project $extras
+
+# What is there to build and test Arrow with is no use to those who run it.
+rm -rf "$target"/lib/python3.*/site-packages/pyarrow/include "$target"/lib/python3.*/site-packages/pyarrow/tests

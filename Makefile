@@ -1,6 +1,6 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults lint format clean
+.PHONY: help setup demo test services servers faults lint format env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV := .tools/bin/uv
@@ -24,23 +24,33 @@ setup: .venv/.complete ## create .venv with every extra and group, from the lock
 demo: setup ## the main job on simulated cells and embedded parts, about a minute
 	$(RUN)/battery demo
 
-test: setup ## the whole test suite, on all cores
+test: setup servers ## the whole test suite, on all cores, on real servers where they can be made
 	$(RUN)/pytest -n auto --dist loadfile
+
+services: setup servers ## the tests on a real Kafka, MinIO, PostgreSQL and Airflow alone
+	$(RUN)/pytest tests/services -n auto --dist loadfile
+
+servers: setup ## make those servers: Kafka by Maven, MinIO by Go (some minutes, once), outside this folder
+	$(RUN)/python tests/services/servers.py
 
 KILLS ?= 200
 faults: setup ## the fault suite in its nightly form: 200 random kills (KILLS=…) on top of all named faults
 	$(RUN)/pytest tests/faults --kills $(KILLS)
 
-lint: setup ## ruff, mypy --strict, sqlfluff
+lint: setup ## ruff, mypy --strict, sqlfluff, the schema of docker-compose.yml
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/sqlfluff lint dbt_project
+	$(RUN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 format: setup ## bring code and SQL into the project's format
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 	$(RUN)/sqlfluff fix dbt_project
+
+env: ## write a .env with fresh secrets for docker compose
+	@$(PYTHON) docker/make_env.py .env
 
 clean: ## remove the environment and caches; data stays
 	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -294,6 +294,23 @@ def broker(port: int) -> None:
 
 
 @cli.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen at; whoever reaches it sees the dashboard.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port to listen at.")
+@click.pass_obj
+def dashboard(debug: bool, host: str, port: int) -> None:
+    """Serve a page on how the cells age, until SIGTERM or Ctrl-C."""
+    start(debug)
+    from battery.dashboard import serve
+
+    serve(host, port)
+
+
+@cli.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), default=Path("data/demo"), show_default=True)
 @click.option("--cells", type=click.IntRange(1, 100), default=3, show_default=True, help="How many cells to simulate.")
 @click.option("--cycles", type=click.IntRange(2, 2000), default=40, show_default=True, help="Cycles of each cell.")

@@ -16,7 +16,8 @@ trap 'rm -rf "$tools"' EXIT
 python3 -m venv "$tools"
 "$tools/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check 'uv>=0.9,<1'
 # shellcheck disable=SC2086  # these are lists of words
-UV_PROJECT_ENVIRONMENT=$target "$tools/bin/uv" sync --quiet --locked --no-default-groups --no-editable --no-cache \
+UV_NO_CACHE=${UV_NO_CACHE:-true} UV_PROJECT_ENVIRONMENT=$target \
+    "$tools/bin/uv" sync --quiet --locked --no-default-groups --no-editable \
     --link-mode copy --compile-bytecode --python "$(command -v python3)" $project $extras
 
 # What is there to build and test Arrow with is no use to those who run it.

@@ -11,7 +11,19 @@ import pytest
 from battery.broker import free_port
 from battery.cli import main
 
-COMMANDS = ("produce", "stream", "replay", "quarantine", "transform", "verify", "status", "broker", "demo")
+COMMANDS = (
+    "produce",
+    "stream",
+    "replay",
+    "quarantine",
+    "transform",
+    "verify",
+    "status",
+    "health",
+    "dashboard",
+    "broker",
+    "demo",
+)
 README = Path(__file__).parents[2] / "README.md"
 
 

@@ -49,7 +49,7 @@ JVM = (
 
 
 class ToolMissingError(Exception):
-    """A tool that a server is made with, or runs on, is not on this machine."""
+    """A server cannot be had: what it is made with, or runs on, is not on this machine or does not do."""
 
 
 def tool(name: str, purpose: str) -> str:
@@ -113,7 +113,7 @@ def _run(command: Sequence[str], **environment: str) -> None:
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
-        raise RuntimeError(f"{' '.join(command)} failed: {last}")
+        raise ToolMissingError(f"{' '.join(command)} failed: {last}")
 
 
 @dataclass
@@ -285,17 +285,17 @@ class MinIO(Process):
         return True
 
 
-def make_ready() -> int:
-    """Make all servers before the tests run; how many could not be made."""
-    missing = 0
+def make_ready() -> bool:
+    """Make all servers before the tests run, and say which cannot be made here."""
+    complete = True
     for make in (kafka_jars, minio_binary, mc_binary):
         try:
-            print(f"ready: {make()}")  # noqa: T201  # the command's result
+            print(f"ready: {make()}", flush=True)  # noqa: T201  # the command's result
         except ToolMissingError as error:
-            missing += 1
-            print(f"the tests on real servers will be skipped: {error}", file=sys.stderr)  # noqa: T201
-    return missing
+            complete = False
+            print(f"tests on real servers will be skipped: {error}", file=sys.stderr)  # noqa: T201
+    return complete
 
 
 if __name__ == "__main__":
-    sys.exit(make_ready() if os.environ.get("CI") == "true" else make_ready() * 0)
+    sys.exit(0 if make_ready() or os.environ.get("CI") != "true" else 1)

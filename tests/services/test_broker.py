@@ -179,8 +179,13 @@ def cluster(kafka_files: Path, tmp_path: Path) -> Iterator[tuple[Kafka, Kafka]]:
             node.stop(signal.SIGKILL)
 
 
-def on_cluster(brokers: tuple[Kafka, Kafka], folder: Path, **extra: str) -> Pipeline:
-    return Pipeline(folder, 0, {"KAFKA_BOOTSTRAP_SERVERS": ",".join(broker.address for broker in brokers), **extra})
+@pytest.fixture
+def struck(cluster: tuple[Kafka, Kafka], tmp_path: Path) -> Iterator[Pipeline]:
+    """A pipeline that knows both brokers."""
+    servers = ",".join(broker.address for broker in cluster)
+    pipeline = Pipeline(tmp_path / "struck", 0, {"KAFKA_BOOTSTRAP_SERVERS": servers})
+    yield pipeline
+    pipeline.end()
 
 
 def make_topic(brokers: tuple[Kafka, Kafka], leader: Kafka, **config: str) -> None:
@@ -191,9 +196,11 @@ def make_topic(brokers: tuple[Kafka, Kafka], leader: Kafka, **config: str) -> No
     admin.create_topics([topic])["battery_topic"].result()
 
 
-def test_a_partition_that_changes_its_leader_is_read_on(cluster: tuple[Kafka, Kafka], tmp_path: Path) -> None:
+def test_a_partition_that_changes_its_leader_is_read_on(
+    cluster: tuple[Kafka, Kafka], struck: Pipeline, tmp_path: Path
+) -> None:
     leader, follower = cluster
-    struck = on_cluster(cluster, tmp_path / "struck", **EARLY)
+    struck.extra |= EARLY
     make_topic(cluster, leader)
     send(struck.settings, traffic(FIRST))
     worker = struck.start("stream")
@@ -213,15 +220,13 @@ def test_a_partition_that_changes_its_leader_is_read_on(cluster: tuple[Kafka, Ka
     struck.battery("stream", "--until-end")
     undisturbed = read_undisturbed(tmp_path / "undisturbed", leader.port, "battery_topic", messages)
     require_sound(struck, undisturbed.tables)
-    struck.end()
 
 
 def test_a_log_that_lost_messages_with_its_leader_is_not_read_on_as_if_nothing_had_happened(
-    cluster: tuple[Kafka, Kafka], tmp_path: Path
+    cluster: tuple[Kafka, Kafka], struck: Pipeline, tmp_path: Path
 ) -> None:
     """What an unclean election does: other messages stand at offsets that had been read."""
     leader, follower = cluster
-    struck = on_cluster(cluster, tmp_path / "struck")
     make_topic(cluster, leader, **{"unclean.leader.election.enable": "true", "min.insync.replicas": "1"})
     send(struck.settings, traffic(FIRST))
     follower.stop()

@@ -1,0 +1,67 @@
+"""Serving the dashboard: Streamlit, in this process, until a signal ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Final
+
+import dashboard
+from battery.errors import BatteryError
+
+PAGE: Final = Path(dashboard.__file__).with_name("app.py")
+
+
+def serve(host: str, port: int) -> None:
+    """Serve the dashboard until SIGTERM or Ctrl-C; Streamlit prints its address when it answers.
+
+    Args:
+        host: address to listen at.
+        port: where it listens.
+
+    Raises:
+        BatteryError: the extra is not installed, or the address cannot be listened at.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Until Streamlit is up and stops at it by itself; an exception would end its server's start in a traceback.
+        signal.signal(number, lambda *_: os._exit(0))
+    try:
+        import plotly  # noqa: F401, PLC0415  # the page needs it
+        from streamlit.web import cli  # noqa: PLC0415  # an extra
+    except ImportError:
+        raise BatteryError("the dashboard is an extra: pip install 'battery-pipeline[dashboard]'") from None
+    _require_free(host, port)
+    options = {
+        "server.address": host,
+        "server.port": port,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.serverAddress": host,  # else Streamlit asks a web service for this machine's address
+        "browser.gatherUsageStats": "false",
+        "global.developmentMode": "false",
+    }
+    cli.main(
+        ["run", str(PAGE), *(f"--{name}={value}" for name, value in options.items())],
+        prog_name="streamlit",
+        standalone_mode=False,
+    )
+
+
+def _require_free(host: str, port: int) -> None:
+    """Take the address for a moment: what Streamlit says when it cannot is no one line.
+
+    Raises:
+        BatteryError: the port is taken, or the host is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise BatteryError(
+            f"cannot serve the dashboard at {host}:{port}: {error.strerror or error}; "
+            "choose another address with --host and --port"
+        ) from None

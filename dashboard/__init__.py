@@ -1,0 +1,1 @@
+"""The dashboard: one page that looks at the warehouse and changes nothing."""

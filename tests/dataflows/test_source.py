@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ class Received:
 
     place: int | None = None
     fault: KafkaError | None = None
+    epoch: int | None = None
 
     def error(self) -> KafkaError | None:
         return self.fault
@@ -50,7 +52,7 @@ class Received:
         return b"{}"
 
     def leader_epoch(self) -> int | None:
-        return None
+        return self.epoch
 
 
 @dataclass
@@ -60,11 +62,14 @@ class Scripted:
     polls: list[list[Received]]
     breaks_before: set[int] = field(default_factory=set)
     assigned: list[int] = field(default_factory=list)
+    epochs: list[int | None] = field(default_factory=list)
+    may_close: threading.Event | None = None
     on_disturbance: Callable[[KafkaError], None] | None = None
     polled: int = 0
 
     def assign(self, places: list[Any]) -> None:
         self.assigned.append(places[0].offset)
+        self.epochs.append(places[0].leader_epoch)
 
     def consume(self, _count: int, timeout: float) -> list[Received]:  # noqa: ARG002
         if self.polled in self.breaks_before and self.on_disturbance:
@@ -76,7 +81,8 @@ class Scripted:
         pass
 
     def close(self) -> None:
-        pass
+        if self.may_close is not None:
+            self.may_close.wait()
 
 
 @pytest.fixture
@@ -85,6 +91,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
         consumer: Scripted,
         *,
         start: int | None = None,
+        epoch: int | None = None,
         landed: int = -1,
         now: Callable[[], Topic] = lambda: LOG,
         **settings: Any,
@@ -95,7 +102,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
 
         monkeypatch.setattr(dataflows.source, "open_consumer", opened)
         chosen = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
-        return PartitionReader(chosen, LOG, 0, Position(TOPIC_ID, start), landed, lambda: False, now)
+        return PartitionReader(chosen, LOG, 0, Position(TOPIC_ID, start, epoch), landed, lambda: False, now)
 
     return make
 
@@ -229,3 +236,25 @@ def test_an_idle_partition_rests_between_polls(reader: Any) -> None:
     for _ in range(2):
         assert reading.next_batch() == []
         assert reading.next_awake() is not None
+
+
+def test_a_log_that_goes_on_before_where_it_was_left_holds_other_messages(reader: Any) -> None:
+    reading = reader(Scripted([[Received(6)], [Received(3)]]), start=6, landed=5)
+    assert offsets(reading.next_batch()) == [6]
+    with pytest.raises(BatteryError, match=r"offsets 3 to 6 had been read and hold other messages now .*RECOVERY_DIR"):
+        reading.next_batch()
+
+
+def test_the_broker_is_told_under_which_leader_was_read_and_the_recovery_store_remembers(reader: Any) -> None:
+    consumer = Scripted([[Received(6, epoch=4), Received(7, epoch=5)]])
+    reading = reader(consumer, start=6, epoch=4, landed=5)
+    assert (consumer.assigned, consumer.epochs) == ([6], [4])
+    reading.next_batch()
+    assert reading.snapshot() == Position(TOPIC_ID, 8, 5)
+
+
+def test_a_group_without_a_coordinator_is_not_waited_for_at_the_end(reader: Any) -> None:
+    consumer = Scripted([[]], may_close=threading.Event())
+    reader(consumer, start=6).close()  # comes back, though the consumer's own does not
+    assert not consumer.may_close.is_set()
+    consumer.may_close.set()

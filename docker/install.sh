@@ -14,7 +14,7 @@ for extra in "$@"; do extras="$extras --extra $extra"; done
 tools=$(mktemp -d)
 trap 'rm -rf "$tools"' EXIT
 python3 -m venv "$tools"
-"$tools/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check 'uv>=0.9,<1'
+PIP_USER=0 "$tools/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check 'uv>=0.9,<1'
 # shellcheck disable=SC2086  # these are lists of words
 UV_NO_CACHE=${UV_NO_CACHE:-true} UV_PROJECT_ENVIRONMENT=$target \
     "$tools/bin/uv" sync --quiet --locked --no-default-groups --no-editable \

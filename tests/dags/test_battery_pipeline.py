@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +81,11 @@ def test_a_run_builds_and_tests_the_tables(
     assert "state: success" in done.stdout, done.stdout + done.stderr
     ((landed,),) = pipeline.query("select count(*) from battery_ts")
     assert landed > 100
-    assert pipeline.query("select count(*) from battery_features")[0][0] >= 0.99 * landed
+    for table in ("battery_cleaned", "battery_features"):
+        assert pipeline.query(f"select count(*) from {table}")[0][0] >= 0.99 * landed  # noqa: S608
+    built = re.findall(r"Finished running (.*?) in ", done.stdout + done.stderr)
+    assert ["table model" in what for what in built] == [True, True, False], built
+    assert ["data tests" in what for what in built] == [True, False, True], built
 
 
 def test_a_step_that_fails_fails_the_run_and_says_why(
@@ -88,4 +93,17 @@ def test_a_step_that_fails_fails_the_run_and_says_why(
 ) -> None:
     done = in_airflow(RUN, WAREHOUSE="nowhere.duckdb", BATTERY_WORK_DIR=str(tmp_path))
     assert "state: failed" in done.stdout, done.stdout + done.stderr
-    assert "nowhere.duckdb does not exist yet; `battery stream` makes it" in done.stdout + done.stderr
+    log = done.stdout + done.stderr
+    assert "nowhere.duckdb does not exist yet; `battery stream` makes it" in log
+    assert "returned a non-zero exit code 2" in log
+    assert log.count("Running command") == 1, log
+
+
+def test_no_exit_code_passes_for_a_skipped_step(
+    in_airflow: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    command = tmp_path / "battery"
+    command.write_text("#!/bin/sh\nexit 99\n")
+    command.chmod(0o755)
+    done = in_airflow(RUN, BATTERY_COMMAND=str(command))
+    assert "state: failed" in done.stdout, done.stdout + done.stderr

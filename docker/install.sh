@@ -20,5 +20,12 @@ UV_NO_CACHE=${UV_NO_CACHE:-true} UV_PROJECT_ENVIRONMENT=$target \
     "$tools/bin/uv" sync --quiet --locked --no-default-groups --no-editable \
     --link-mode copy --compile-bytecode --python "$(command -v python3)" $project $extras
 
-# What is there to build and test Arrow with is no use to those who run it.
-rm -rf "$target"/lib/python3.*/site-packages/pyarrow/include "$target"/lib/python3.*/site-packages/pyarrow/tests
+# What is there to build and test the largest packages is no use to those who run them.
+for package in networkx numpy pandas pyarrow; do
+    for place in "$target"/lib/python3.*/site-packages/$package; do
+        if [ -d "$place" ]; then
+            rm -rf "$place/include"
+            find "$place" -type d -name tests -prune -exec rm -rf {} +
+        fi
+    done
+done

@@ -253,6 +253,7 @@ def test_the_broker_is_told_under_which_leader_was_read_and_the_recovery_store_r
     assert reading.snapshot() == Position(TOPIC_ID, 8, 5)
 
 
+@pytest.mark.timeout(30)
 def test_a_group_without_a_coordinator_is_not_waited_for_at_the_end(reader: Any) -> None:
     consumer = Scripted([[]], may_close=threading.Event())
     reader(consumer, start=6).close()  # comes back, though the consumer's own does not

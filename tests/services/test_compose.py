@@ -139,8 +139,11 @@ def landed(values: dict[str, str], places: dict[str, str], tmp_path_factory: pyt
     assert "0 rows of 0 workbooks" in run([battery, produce, str(workbooks)], given, folder)
     run(health_command("worker", places), given, folder, code=1)  # nothing is well that has not begun
     worker = start([battery, *SERVICES["worker"]["command"]], given, folder)
-    wait_until_well("worker", worker, given, places)
-    assert end(worker) == 0
+    try:
+        wait_until_well("worker", worker, given, places)
+    finally:
+        code = end(worker)
+    assert code == 0
     return given
 
 

@@ -29,7 +29,7 @@ from battery.reading import ARROW, JSON, SCHEMA_VERSION, Range, Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from battery.topic import Message
+    from battery.partition import Message
 
 STAMPS_MS: Final = Range(-1, 7_258_118_400_000)
 """Time stamps that a message may carry, in ms since 1970 UTC: -1 where the broker keeps none, then up to the year

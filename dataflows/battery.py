@@ -33,7 +33,7 @@ from sink.warehouse import open_warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from battery.topic import Message
+    from battery.partition import Message
 
 _log = structlog.get_logger()
 

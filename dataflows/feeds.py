@@ -9,7 +9,8 @@ import structlog
 
 from battery.errors import BatteryError
 from battery.message import decode
-from battery.topic import OffsetGoneError, open_topic, read_log
+from battery.partition import OffsetGoneError, read_log
+from battery.topic import open_topic
 from sink.archive import Archive, DamagedObjectError, archived
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from battery.message import Delivery
     from battery.objects import ObjectStore
+    from battery.partition import Message
     from battery.settings import Settings
-    from battery.topic import Message, Topic
+    from battery.topic import Topic
     from sink.manifest import Commit, Manifest
 
 _log = structlog.get_logger()

@@ -18,8 +18,9 @@ from battery.errors import BatteryError
 from battery.faults import Point, fault_point
 from battery.message import by_cell
 from battery.objects import open_store
+from battery.partition import offset_at
 from battery.progress import Progress
-from battery.topic import offset_at, open_topic
+from battery.topic import open_topic
 from dataflows.clean import clean
 from dataflows.feeds import ArchiveFeed, LogFeed
 from dataflows.state import CellState

@@ -19,7 +19,8 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from battery.errors import BatteryError, with_last_words
 from battery.faults import Point, fault_point
-from battery.topic import POLL_MESSAGES, TRANSIENT, Message, NoBrokerError, Topic, message_of, open_consumer, open_topic
+from battery.partition import POLL_MESSAGES, Message, message_of, open_consumer
+from battery.topic import TRANSIENT, NoBrokerError, Topic, open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

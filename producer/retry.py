@@ -12,8 +12,9 @@ import pyarrow as pa
 from battery.body import PAYLOAD_CHARS, show_bytes
 from battery.errors import BatteryError
 from battery.message import RETRY_OF, headers
+from battery.partition import OffsetGoneError, read_log
 from battery.reading import JSON, READING, Reason
-from battery.topic import OffsetGoneError, message_limit, open_producer, open_topic, read_log
+from battery.topic import message_limit, open_producer, open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from confluent_kafka import Message as KafkaMessage
 
     from battery.message import Place
+    from battery.partition import Message
     from battery.refused import Refused
     from battery.settings import Settings
-    from battery.topic import Message, Topic
+    from battery.topic import Topic
 
 FLUSH_SECONDS: Final = 60.0
 

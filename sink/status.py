@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from battery.errors import BatteryError
-from battery.topic import end_offset, open_topic
+from battery.partition import end_offset
+from battery.topic import open_topic
 from sink.tables import require_tables
 
 if TYPE_CHECKING:

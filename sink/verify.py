@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from battery.message import decode
-from battery.topic import open_topic, read_log
+from battery.partition import read_log
+from battery.topic import open_topic
 from sink.archive import Archive, DamagedObjectError
 from sink.compare import content_of
 from sink.manifest import KINDS, SPREAD, read_manifest

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from battery.message import Delivery, Place, decode, headers
+from battery.partition import Message
 from battery.reading import ARROW, JSON, READING_NULLABLE
-from battery.topic import Message
 
 CELL = "CELL_1"
 TEST = "2024-01-01T08:00:00"

@@ -13,9 +13,10 @@ from conftest import Pipeline
 
 from battery.errors import BatteryError
 from battery.message import Place, headers
+from battery.partition import read_log
 from battery.reading import ARROW, JSON
 from battery.refused import Fate, Refused
-from battery.topic import open_topic, read_log
+from battery.topic import open_topic
 from dataflows.replay import Outcome, Start, replay
 from producer.retry import Fix, Retry, publish_again, retries_of
 from sink.quarantine import by_id, find_refused

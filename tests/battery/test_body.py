@@ -18,7 +18,7 @@ from dataflows.clean import clean
 from dataflows.state import CellState
 
 if TYPE_CHECKING:
-    from battery.topic import Message
+    from battery.partition import Message
 
 ODD_VALUES: list[Any] = [
     None, True, -1, 2**31, 2**63, 10**40, 1.5, 1e308, "", "x", "NaN", "-inf", "1_0", [], {"a": 1}, "2024-01-01T00:00Z",

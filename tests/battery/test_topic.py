@@ -19,7 +19,7 @@ def test_a_broker_that_stalls_half_way_is_one_that_does_not_answer(monkeypatch: 
         raise TimeoutError
 
     known = SimpleNamespace(list_topics=lambda **_: SimpleNamespace(topics={"battery_topic"}), poll=lambda _: 0)
-    monkeypatch.setattr(battery.topic, "_client", lambda *_: known)
+    monkeypatch.setattr(battery.topic, "client", lambda *_: known)
     monkeypatch.setattr(battery.topic, "_describe", stalled)
     with pytest.raises(NoBrokerError, match="no broker answers at KAFKA_BOOTSTRAP_SERVERS="):
         open_topic(Settings())
@@ -43,6 +43,6 @@ def test_a_client_that_waits_for_a_broker_which_has_died_is_given_up_for_a_new_o
         known = SimpleNamespace(topics={"battery_topic"})
         return SimpleNamespace(list_topics=lambda **_: known, describe_topics=describe, poll=lambda _: 0)
 
-    monkeypatch.setattr(battery.topic, "_client", client)
+    monkeypatch.setattr(battery.topic, "client", client)
     assert open_topic(Settings()).topic_id == "log-one"
     assert len(asked) == 2

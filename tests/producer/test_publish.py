@@ -15,7 +15,8 @@ from conftest import Pipeline
 
 from battery.errors import BatteryError
 from battery.message import decode
-from battery.topic import open_topic, read_log
+from battery.partition import read_log
+from battery.topic import open_topic
 from producer.publish import Options, publish
 from producer.raw import checksum
 from producer.simulate import simulate_cell

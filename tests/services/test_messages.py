@@ -12,8 +12,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from battery.message import headers
+from battery.partition import read_log
 from battery.reading import JSON
-from battery.topic import open_topic, read_log
+from battery.topic import open_topic
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:

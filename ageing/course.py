@@ -1,0 +1,60 @@
+"""The course of a cell's capacity over its life, as the knee and the projection read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+MEDIAN_CYCLES: Final = 11
+"""Width of the running median: a recovery after a pause, or a cycle cut short, rarely lasts more than five cycles."""
+
+
+def course(cycle: Floats, capacity: Floats) -> tuple[Floats, Floats]:
+    """What is usable of a capacity record: finite, ascending, one value per cycle number.
+
+    Args:
+        cycle: cycle numbers, shape (n,).
+        capacity: discharge capacity in Ah, shape (n,).
+
+    Returns:
+        Cycle numbers, strictly ascending, and capacities, both of shape (m,) with m <= n. Rows with a value that is
+        not finite are left out; of a cycle number that occurs twice the median is taken.
+
+    Raises:
+        ValueError: the two are not one-dimensional arrays of the same length.
+    """
+    x, q = np.asarray(cycle, dtype=np.float64), np.asarray(capacity, dtype=np.float64)
+    if x.ndim != 1 or x.shape != q.shape:
+        raise ValueError(f"cycle and capacity must both be of shape (n,): they are {x.shape} and {q.shape}")
+    usable = np.isfinite(x) & np.isfinite(q)
+    order = np.lexsort((q[usable], x[usable]))
+    x, q = x[usable][order], q[usable][order]
+    number, first, count = np.unique(x, return_index=True, return_counts=True)
+    # Rows of one cycle number are sorted by capacity: the middle two lie at known places. Halved before they are
+    # added, because the sum of two finite values need not be finite.
+    return number, q[first + (count - 1) // 2] / 2 + q[first + count // 2] / 2
+
+
+def running_median(cycle: Floats, capacity: Floats) -> tuple[Floats, Floats]:
+    """The centred running median over `MEDIAN_CYCLES` cycles.
+
+    Args:
+        cycle: cycle numbers, ascending, shape (n,).
+        capacity: finite values, shape (n,).
+
+    Returns:
+        The cycles at the centres of whole windows and their medians, shape (n - `MEDIAN_CYCLES` + 1,), empty where n is
+        less. The ends are left out, because a median over half a window lags behind a fade and would flatten it there;
+        a monotone course comes out unchanged.
+    """
+    reach = MEDIAN_CYCLES // 2
+    if len(capacity) < MEDIAN_CYCLES:
+        return cycle[:0], capacity[:0]
+    windows = np.lib.stride_tricks.sliding_window_view(capacity, MEDIAN_CYCLES)
+    return cycle[reach:-reach], np.asarray(np.median(windows, axis=1))

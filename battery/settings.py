@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     warehouse: str = "data/battery.duckdb"
     motherduck_token: SecretStr | None = None
     warehouse_lock_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
+    battery_cells: Path | None = None
 
     recovery_dir: Path = Path("data/recovery")
     replay_dir: Path = Path("data/replay")

@@ -38,14 +38,16 @@ def run_dbt(settings: Settings, command: Sequence[str] = ("build",)) -> None:
         command: dbt's subcommand and its options, such as `("build", "--select", "battery_ts+")`.
 
     Raises:
-        BatteryError: the dbt project is not installed beside the package, or dbt failed; names the models and tests
-            that did.
+        BatteryError: the dbt project is not installed beside the package, BATTERY_CELLS cannot be used, or dbt failed;
+            names the models and tests that did.
     """
     project = Path(battery.__file__).resolve().parent.parent / "dbt_project"
     if not (project / "dbt_project.yml").is_file():
         raise BatteryError(
             f"no dbt project at {project}: run from a checkout, where it lies beside the battery package"
         )
+    if settings.battery_cells is not None:
+        _require_cells(settings.battery_cells, project / "seeds" / "cells.csv")
 
     work = _work_folder(settings.warehouse)
     results = work / "target" / "run_results.json"
@@ -60,6 +62,22 @@ def run_dbt(settings: Settings, command: Sequence[str] = ("build",)) -> None:
     if finished.returncode != 0:
         log = work / "logs" / "dbt.log"
         raise BatteryError(f"dbt {' '.join(command)} failed: {_failures(results)}; see {log}")
+
+
+def _require_cells(path: Path, seed: Path) -> None:
+    """Look at the lab's own file about its cells before dbt does, whose message would name neither file nor column.
+
+    Raises:
+        BatteryError: it cannot be read, or its header is not that of the seed.
+    """
+    try:
+        header = path.read_text().partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BatteryError(f"BATTERY_CELLS={path} cannot be read: {reason}") from None
+    wanted = seed.read_text().partition("\n")[0].strip()
+    if header.split(",") != wanted.split(","):
+        raise BatteryError(f"BATTERY_CELLS={path} must begin with the line {wanted}; it begins with {header[:200]}")
 
 
 def _is_motherduck(warehouse: str) -> bool:
@@ -80,6 +98,7 @@ def _environment(settings: Settings) -> Mapping[str, str]:
         environment["WAREHOUSE"] = settings.warehouse
     else:
         environment["WAREHOUSE"] = str(Path(settings.warehouse).resolve())  # dbt changes into its project folder
+    environment["BATTERY_CELLS"] = str(settings.battery_cells.resolve()) if settings.battery_cells else ""
     if settings.motherduck_token:
         environment["MOTHERDUCK_TOKEN"] = settings.motherduck_token.get_secret_value()
     return environment

@@ -37,6 +37,8 @@ with DAG(
     tags=["battery"],
 ):
     clean = step("clean_battery_data", "transform -- build --select +battery_cleaned")
-    features = step("build_features", "transform -- run --select battery_features")
+    features = step(
+        "build_features", "transform -- build --exclude +battery_cleaned --exclude-resource-types test unit_test"
+    )
     test = step("test_models", "transform -- test")
     clean >> features >> test

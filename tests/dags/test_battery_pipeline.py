@@ -83,8 +83,9 @@ def test_a_run_builds_and_tests_the_tables(
     assert landed > 100
     for table in ("battery_cleaned", "battery_features"):
         assert pipeline.query(f"select count(*) from {table}")[0][0] >= 0.99 * landed  # noqa: S608
+    assert pipeline.query("select cell_id, cycle_count from battery_cells") == [("HOURLY", 2)]
     built = re.findall(r"Finished running (.*?) in ", done.stdout + done.stderr)
-    assert ["table model" in what for what in built] == [True, True, False], built
+    assert ["incremental model" in what for what in built] == [True, True, False], built
     assert ["data tests" in what for what in built] == [True, False, True], built
 
 

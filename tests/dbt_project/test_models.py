@@ -10,30 +10,24 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import jinja2
 import pyarrow as pa
 import pytest
+from modelled import Row, Warehouse, create_landing
 
 import battery
 from battery.errors import BatteryError
-from battery.reading import INSTRUMENT_RANGE, LANDED, QUARANTINED, Quality
+from battery.reading import INSTRUMENT_RANGE, LANDED, Quality
 from battery.settings import Settings
 from battery.transform import run_dbt
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 MACROS = Path(battery.__file__).parents[1] / "dbt_project" / "macros"
-KEY = "cell_id, test_id, data_point"
 MODELS = ("battery_ts", "battery_cleaned", "battery_features")
-
-Row = dict[str, Any]
 
 
 def landed_readings() -> list[Row]:
@@ -80,47 +74,6 @@ def landed_readings() -> list[Row]:
     ):
         rows[at] |= {"quality": int(quality), **changed}
     return rows
-
-
-def create_landing(path: Path, rows: list[Row]) -> None:
-    with duckdb.connect(path) as connection:
-        for name, schema in (("battery_ts_cleaned", LANDED), ("battery_quarantine", QUARANTINED)):
-            empty = schema.empty_table()
-            connection.register("empty", empty)
-            connection.execute(f"create table {name} as from empty")
-            for field in schema:
-                if not field.nullable:
-                    connection.execute(f'alter table {name} alter column "{field.name}" set not null')
-        connection.register("rows", pa.Table.from_pylist(rows, schema=LANDED))
-        connection.execute("insert into battery_ts_cleaned from rows")
-
-
-@dataclass(frozen=True)
-class Warehouse:
-    """A warehouse file and what its relations hold."""
-
-    path: Path
-
-    @property
-    def settings(self) -> Settings:
-        return Settings(warehouse=str(self.path))
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(self.path, read_only=True) as connection:
-            return connection.execute(sql).fetchall()
-
-    def rows(self, relation: str) -> list[Row]:
-        with duckdb.connect(self.path, read_only=True) as connection:
-            return connection.table(relation).order(KEY).to_arrow_table().to_pylist()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _only_our_dbt() -> Iterator[None]:
-    """The environment of whoever runs the suite must not change what dbt does."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("DBT_")]:
-            patch.delenv(name)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +218,7 @@ def test_a_duplicate_reading_fails_the_build_by_name_and_leaves_the_tables(copie
     with pytest.raises(BatteryError) as failure:
         run_dbt(copied.settings)
     message = str(failure.value)
-    assert "dbt build failed: test unique_combination_battery_ts_cell_id__test_id__data_point" in message
+    assert "dbt build failed: test no_reading_landed_twice" in message
     assert "Got 1 result" in message
     assert "\n" not in message
     assert len(copied.rows("battery_features")) == 358
@@ -277,6 +230,8 @@ def test_empty_landing_tables_build_into_empty_models(tmp_path: Path, built: War
     create_landing(empty.path, [])
     run_dbt(empty.settings)
     assert [empty.rows(model) for model in MODELS] == [[], [], []]
+    for model in ("battery_steps", "battery_tests", "battery_cycles", "battery_cells", "battery_ica", "bdf_timeseries"):
+        assert empty.rows(model, "all") == [], model
 
 
 def test_motherduck_is_a_target_whose_token_travels_in_the_environment(
@@ -378,3 +333,20 @@ def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monk
             holder.kill()
     assert let_go.is_set()
     assert len(copied.rows("battery_features")) == 358
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("cell,capacity\nA,1\n", "must begin with the line cell_pattern,chemistry,.*; it begins with cell,capacity"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_of_cells_that_cannot_be_used_is_refused_by_name(
+    tmp_path: Path, text: str | None, complaint: str
+) -> None:
+    cells = tmp_path / "cells.csv"
+    if text is not None:
+        cells.write_text(text)
+    with pytest.raises(BatteryError, match=rf"^BATTERY_CELLS={cells} {complaint}"):
+        run_dbt(Settings(warehouse=str(tmp_path / "battery.duckdb"), battery_cells=cells))

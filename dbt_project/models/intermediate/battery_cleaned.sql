@@ -1,5 +1,7 @@
+{{ refreshed_from('battery_test_versions') }}
+
 with readings as (
-    select * from {{ ref('battery_ts') }}
+    select * from {{ ref('battery_ts') }} {{ only_touched() }}
 ),
 
 numeric_readings as (
@@ -13,15 +15,9 @@ numeric_readings as (
 ),
 
 stepped as (
-    -- A step may be repeated within a cycle: each time it begins anew.
     select
         *,
-        coalesce(
-            step_index <> lag(step_index) over in_test
-            or cycle_index <> lag(cycle_index) over in_test
-            or "step_time(s)" < lag("step_time(s)") over in_test,
-            false
-        ) as step_begins
+        {{ step_begins() }} as step_begins
     from numeric_readings
     window in_test as (partition by cell_id, test_id order by data_point)
 ),

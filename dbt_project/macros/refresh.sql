@@ -1,0 +1,93 @@
+{# What an hourly refresh has to build anew.
+
+   Every reading belongs to a test, and a test is the unit of refresh: battery_test_versions holds a checksum of all
+   readings of each test. An incremental model says in `meta.built_from` what it follows, and keeps in the table
+   _refreshed which version of each test (or cell) it was built from, in the transaction that built it. Before it runs,
+   it compares the two: new tests, tests with late readings, tests that a replay changed and tests that are gone
+   differ, nothing else does. A run that broke off is thus made good by the next, model by model, and a model that is
+   run alone takes the version of what it was built from, not a newer one. #}
+
+{% macro create_refreshed() -%}
+    create table if not exists {{ target.schema }}._refreshed (
+        model varchar not null, cell_id varchar not null, test_id varchar not null, version varchar not null
+    )
+{%- endmacro %}
+
+{# The versions that a model was built from; of cells, the test_id is empty. #}
+{% macro versions_of(model_name) -%}
+    {%- if model_name == 'battery_test_versions' -%}
+        select cell_id, test_id, version from {{ ref('battery_test_versions') }}
+    {%- elif model_name == 'battery_cell_versions' -%}
+        select cell_id, '' as test_id, version from {{ ref('battery_cell_versions') }}
+    {%- else -%}
+        select cell_id, test_id, version from {{ target.schema }}._refreshed where model = '{{ model_name }}'
+    {%- endif -%}
+{%- endmacro %}
+
+{# Before a model: the tests (or cells) whose version differs from the one that it was built from. #}
+{% macro find_touched() -%}
+    create or replace temp table touched as
+    select cell_id, test_id
+    from ({{ versions_of(model.config.meta.built_from) }}) as upstream
+    full join ({{ versions_of(this.identifier) }}) as here using (cell_id, test_id)
+    where upstream.version is distinct from here.version
+{%- endmacro %}
+
+{# After a model: it now stands at the versions of what it was built from. #}
+{% macro keep_versions() -%}
+    delete from {{ target.schema }}._refreshed where model = '{{ this.identifier }}';
+    insert into {{ target.schema }}._refreshed
+    select '{{ this.identifier }}', cell_id, test_id, version
+    from ({{ versions_of(model.config.meta.built_from) }}) as upstream
+{%- endmacro %}
+
+{# The rows of a relation that a refresh has to read. #}
+{% macro only_touched() -%}
+    {%- if is_incremental() -%} where (cell_id, test_id) in (select t.cell_id, t.test_id from touched as t) {%- endif -%}
+{%- endmacro %}
+
+{# The same for a model of whole cells. #}
+{% macro only_touched_cells() -%}
+    {%- if is_incremental() -%} where cell_id in (select t.cell_id from touched as t) {%- endif -%}
+{%- endmacro %}
+
+{# The incremental strategy `touched`: rows of what has changed go, and come anew. #}
+{% macro get_incremental_touched_sql(arg_dict) -%}
+    {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
+    {%- set key = 'cell_id' if model.config.meta.get('grain') == 'cell' else '(cell_id, test_id)' -%}
+    delete from {{ arg_dict['target_relation'] }}
+    where {{ key }} in (select {{ 't.cell_id' if key == 'cell_id' else 't.cell_id, t.test_id' }} from touched as t);
+    insert into {{ arg_dict['target_relation'] }} ({{ columns }})
+    select {{ columns }} from {{ arg_dict['temp_relation'] }}
+{%- endmacro %}
+
+{# A checksum of all rows of a group, whatever their order. #}
+{% macro checksum(relation) -%} sum(hash({{ relation }})::hugeint)::varchar {%- endmacro %}
+
+{# Before battery_test_versions: the tests whose readings are not those that it has seen. The one look at everything
+   that a refresh takes, and a fast one: it reads, and neither sorts nor writes. #}
+{% macro find_changed_tests() -%}
+    {%- if is_incremental() -%}
+        create or replace temp table touched as
+        select cell_id, test_id
+        from (
+            select cell_id, test_id, {{ checksum('readings') }} as version
+            from {{ ref('battery_ts') }} as readings
+            group by cell_id, test_id
+        ) as landed
+        full join {{ this }} as here using (cell_id, test_id)
+        where landed.version is distinct from here.version
+    {%- endif -%}
+{%- endmacro %}
+
+{# The configuration of an incremental model that follows `upstream`, test by test or cell by cell. #}
+{% macro refreshed_from(upstream, grain='test') -%}
+    {%- do ref(upstream) -%}
+    {{ config(
+        materialized='incremental',
+        incremental_strategy='touched',
+        meta={'built_from': upstream, 'grain': grain},
+        pre_hook="{{ find_touched() }}",
+        post_hook="{{ keep_versions() }}",
+    ) }}
+{%- endmacro %}

@@ -1,0 +1,249 @@
+{{ refreshed_from('battery_cleaned') }}
+
+with readings as (
+    select * from {{ ref('battery_cleaned') }} {{ only_touched() }}
+),
+
+stepped as (
+    select
+        *,
+        {{ step_begins() }} as step_begins
+    from readings
+    window in_test as (partition by cell_id, test_id order by data_point)
+),
+
+numbered as (
+    select
+        *,
+        1 + count(*) filter (where step_begins) over (partition by cell_id, test_id order by data_point) as step_number
+    from stepped
+),
+
+followed as (
+    select
+        *,
+        {{ counter_before('charge_capacity(ah)', 'charge_capacity') }},
+        {{ counter_before('discharge_capacity(ah)', 'discharge_capacity') }},
+        {{ counter_before('charge_energy(wh)', 'charge_energy') }},
+        {{ counter_before('discharge_energy(wh)', 'discharge_energy') }},
+        lag("internal_resistance(ohm)" ignore nulls) over in_test as resistance_before,
+        -- Below this a current is none: the offset of an instrument, not a cell at work.
+        greatest(0.005 * max(abs("current(a)")) over (partition by cell_id, test_id), 1e-4) as rest_a
+    from numbered
+    window in_test as (partition by cell_id, test_id order by data_point)
+),
+
+gained as (
+    select
+        *,
+        {{ counter_gain('charge_capacity(ah)', 'charge_capacity') }} as charge_pah,
+        {{ counter_gain('discharge_capacity(ah)', 'discharge_capacity') }} as discharge_pah,
+        {{ counter_gain('charge_energy(wh)', 'charge_energy') }} as charge_pwh,
+        {{ counter_gain('discharge_energy(wh)', 'discharge_energy') }} as discharge_pwh,
+        coalesce(
+            {{ counter_is_reset('charge_capacity(ah)', 'charge_capacity') }}
+            or {{ counter_is_reset('discharge_capacity(ah)', 'discharge_capacity') }},
+            false
+        ) as is_reset
+    from followed
+),
+
+steps as (
+    select
+        cell_id,
+        test_id,
+        cycle_index,
+        step_number,
+        min(step_index) as step_index,
+        min(data_point) as first_data_point,
+        max(data_point) as last_data_point,
+        min(date_time) as started_at,
+        max(date_time) as ended_at,
+        min("test_time(s)") as test_time_start_s,
+        max("test_time(s)") - min("test_time(s)") as duration_s,
+        coalesce(max("step_time(s)"), max("test_time(s)") - min("test_time(s)")) as lasted_s,
+        arg_min("step_time(s)", data_point) as first_after_s,
+        count(*) as row_count,
+        sum(charge_pah) / 1e12 as charge_capacity_ah,
+        sum(discharge_pah) / 1e12 as discharge_capacity_ah,
+        sum(charge_pwh) / 1e12 as charge_energy_wh,
+        sum(discharge_pwh) / 1e12 as discharge_energy_wh,
+        min("current(a)") as current_min_a,
+        quantile_cont("current(a)", 0.5) as current_median_a,
+        max("current(a)") as current_max_a,
+        quantile_cont("current(a)", 0.1) as current_low_a,
+        quantile_cont("current(a)", 0.9) as current_high_a,
+        arg_min("current(a)", data_point) as current_start_a,
+        arg_max("current(a)", data_point) as current_end_a,
+        min("voltage(v)") as voltage_min_v,
+        max("voltage(v)") as voltage_max_v,
+        quantile_cont("voltage(v)", 0.1) as voltage_low_v,
+        quantile_cont("voltage(v)", 0.9) as voltage_high_v,
+        arg_min("voltage(v)", data_point) as voltage_start_v,
+        arg_max("voltage(v)", data_point) as voltage_end_v,
+        -- Means are sums of whole numbers, so that they are the same in any order.
+        sum(round("internal_resistance(ohm)" * 1e15)::hugeint) / 1e15
+        / nullif(count("internal_resistance(ohm)"), 0) as internal_resistance_ohm,
+        count("internal_resistance(ohm)") as internal_resistance_count,
+        bool_or(
+            "internal_resistance(ohm)" is not null and "internal_resistance(ohm)" is distinct from resistance_before
+        ) as is_resistance_measured,
+        sum(round("temperature(c)" * 1e12)::hugeint) / 1e12 / nullif(count("temperature(c)"), 0) as temperature_mean_c,
+        max("temperature(c)") as temperature_max_c,
+        count("temperature(c)") as temperature_count,
+        count(*) filter (where is_reset) as counter_reset_count,
+        arg_min(is_reset, data_point) as is_reset_at_start,
+        count(*) filter (where abs("current(a)") > rest_a) as moving_count,
+        max(rest_a) as rest_a
+    from gained
+    group by cell_id, test_id, cycle_index, step_number
+),
+
+directed as (
+    select
+        *,
+        case
+            when 2 * moving_count < row_count then 'none'
+            when current_low_a < -rest_a and current_high_a > rest_a then 'both'
+            when current_median_a > 0 then 'charge'
+            else 'discharge'
+        end as direction,
+        current_high_a - current_low_a <= 0.02 * abs(current_median_a) as is_current_steady,
+        voltage_high_v - voltage_low_v <= 0.002 * voltage_max_v as is_voltage_steady
+    from steps
+),
+
+placed as (
+    select
+        *,
+        lag(direction) over in_test as direction_before,
+        lead(direction) over in_test as direction_after,
+        lag(voltage_end_v) over in_test as voltage_before_v,
+        lag(current_end_a) over in_test as current_before_a,
+        coalesce(first_after_s, test_time_start_s - lag(test_time_start_s + duration_s) over in_test) as jump_s
+    from directed
+    window in_test as (partition by cell_id, test_id order by step_number)
+),
+
+-- One step may first charge at constant current and then hold the voltage: where the current leaves its plateau, and
+-- the voltage stays at its highest from then on, the second part begins.
+undecided as (
+    select * from placed
+    where direction = 'charge' and not is_current_steady and not is_voltage_steady
+),
+
+plateaus as (
+    select
+        numbered.cell_id,
+        numbered.test_id,
+        numbered.step_number,
+        quantile_cont(numbered."current(a)", 0.5) as plateau_a
+    from numbered
+    inner join undecided using (cell_id, test_id, step_number)
+    where numbered."voltage(v)" < 0.995 * undecided.voltage_max_v
+    group by numbered.cell_id, numbered.test_id, numbered.step_number
+),
+
+switches as (
+    select
+        numbered.cell_id,
+        numbered.test_id,
+        numbered.step_number,
+        max(numbered."test_time(s)") filter (where numbered."current(a)" >= 0.98 * plateaus.plateau_a) as switch_time_s
+    from numbered
+    inner join plateaus using (cell_id, test_id, step_number)
+    group by numbered.cell_id, numbered.test_id, numbered.step_number
+),
+
+holds as (
+    select
+        numbered.cell_id,
+        numbered.test_id,
+        numbered.step_number,
+        switches.switch_time_s
+    from numbered
+    inner join switches using (cell_id, test_id, step_number)
+    inner join undecided using (cell_id, test_id, step_number)
+    where numbered."test_time(s)" > switches.switch_time_s
+    group by numbered.cell_id, numbered.test_id, numbered.step_number, switches.switch_time_s
+    having min(numbered."voltage(v)" >= 0.995 * undecided.voltage_max_v)
+),
+
+told as (
+    select
+        placed.*,
+        holds.switch_time_s,
+        case
+            when
+                placed.lasted_s <= 60 and placed.is_resistance_measured
+                and abs(placed.current_median_a) <= 10 * placed.rest_a
+                then 'pulse'
+            when
+                placed.lasted_s <= 60 and placed.row_count >= 3 and placed.is_current_steady
+                and placed.direction in ('charge', 'discharge')
+                and placed.direction_before = 'none' and placed.direction_after = 'none'
+                then 'pulse'
+            when placed.direction = 'none' then 'rest'
+            when placed.direction = 'both' then 'dynamic'
+            when placed.is_current_steady then 'cc_' || placed.direction
+            when placed.is_voltage_steady then 'cv_' || placed.direction
+            when holds.switch_time_s is not null then 'cccv_charge'
+            else 'dynamic'
+        end as kind
+    from placed
+    left join holds using (cell_id, test_id, step_number)
+),
+
+final as (
+    select
+        cell_id,
+        test_id,
+        cycle_index,
+        step_number,
+        step_index,
+        kind,
+        first_data_point,
+        last_data_point,
+        started_at,
+        ended_at,
+        test_time_start_s,
+        duration_s,
+        row_count,
+        charge_capacity_ah,
+        discharge_capacity_ah,
+        charge_energy_wh,
+        discharge_energy_wh,
+        current_min_a,
+        current_median_a,
+        current_max_a,
+        voltage_min_v,
+        voltage_max_v,
+        voltage_start_v,
+        voltage_end_v,
+        case
+            when kind = 'cc_charge' then duration_s
+            when kind = 'cccv_charge' then switch_time_s - test_time_start_s
+        end as cc_time_s,
+        case
+            when kind = 'cv_charge' then duration_s
+            when kind = 'cccv_charge' then test_time_start_s + duration_s - switch_time_s
+        end as cv_time_s,
+        internal_resistance_ohm,
+        internal_resistance_count,
+        temperature_mean_c,
+        temperature_max_c,
+        temperature_count,
+        case
+            when
+                direction_before = 'none' and direction in ('charge', 'discharge') and jump_s <= 60
+                and abs(current_start_a - current_before_a) > rest_a
+                and (voltage_start_v - voltage_before_v) / (current_start_a - current_before_a) > 0
+                then (voltage_start_v - voltage_before_v) / (current_start_a - current_before_a)
+        end as pulse_resistance_ohm,
+        case when pulse_resistance_ohm is not null then jump_s end as pulse_time_s,
+        counter_reset_count,
+        is_reset_at_start
+    from told
+)
+
+select * from final

@@ -1,6 +1,6 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services servers faults lint format env clean
+.PHONY: help setup demo test services servers faults lint format docs env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV := .tools/bin/uv
@@ -48,6 +48,9 @@ format: setup ## bring code and SQL into the project's format
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 	$(RUN)/sqlfluff fix dbt_project
+
+docs: setup ## write docs/data-dictionary.md from the dbt project's YAML
+	$(RUN)/python docs/make_dictionary.py
 
 env: ## write a .env with fresh secrets for docker compose
 	@$(PYTHON) docker/make_env.py .env

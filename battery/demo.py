@@ -23,22 +23,13 @@ EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 MARK: Final = ".battery-demo"
 """Marks a folder that an earlier demo made and the next may remove."""
 
-FULL: Final = "c.discharge_capacity_ah > 0.3 and c.voltage_min_v <= 2.8"
-"""What makes a cycle a full one: neither broken off nor cut short."""
-
-AGEING: Final = f"""
+CELLS: Final = """
     select
-        c.cell_id,
-        count(distinct c.test_id) as tests,
-        count(*) filter ({FULL}) as full_cycles,
-        arg_min(c.discharge_capacity_ah, c.started_at) filter ({FULL}) as first_ah,
-        arg_max(c.discharge_capacity_ah, c.started_at) filter ({FULL}) as last_ah,
-        sum(c.reading_count) as rows,
-        (select coalesce(sum(q.row_count), 0) from battery_quarantine as q where q.cell_id = c.cell_id) as quarantined
-    from battery_cell_cycles as c
-    group by c.cell_id
-    order by c.cell_id
-"""  # noqa: S608  # names come from this module alone
+        cell_id, complete_cycle_count, initial_capacity_ah, latest_capacity_ah, latest_soh, fade_ah_per_100_cycles,
+        reading_count, quarantined_count
+    from battery_cells
+    order by cell_id
+"""
 
 
 def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> None:
@@ -107,18 +98,25 @@ def _summarise(data_dir: Path) -> None:
     from rich.table import Table
 
     with duckdb.connect(str(data_dir / "battery.duckdb"), read_only=True) as connection:
-        rows = connection.execute(AGEING).fetchall()
+        rows = connection.execute(CELLS).fetchall()
         per_file = connection.execute("SELECT source_file, COUNT(*) FROM battery_ts GROUP BY source_file").fetchall()
     table = Table(title="how the simulated cells age")
-    for name in ("cell", "tests", "full cycles", "first Ah", "last Ah", "landed", "quarantined"):
+    for name in ("cell", "cycles", "first Ah", "last Ah", "SOH %", "Ah/100", "landed", "quarantined"):
         table.add_column(name, justify="left" if name == "cell" else "right")
-    for cell, tests, full, first, last, landed, quarantined in rows:
-        table.add_row(cell, str(tests), str(full), f"{first:.4f}", f"{last:.4f}", str(landed), str(quarantined))
+    for cell, complete, initial, latest, soh, fade, landed, quarantined in rows:
+        figures = (_figure(initial, 4), _figure(latest, 4), _figure(soh and 100 * soh, 1), _figure(fade, 4))
+        table.add_row(cell, str(complete), *figures, str(landed), str(quarantined))
     console = Console(soft_wrap=True)
     console.print()
     console.print(table)
+    console.print("Cycles are complete ones; SOH is the last one's share of 1.1 Ah; Ah/100 is what 100 cycles cost.")
     console.print(f"{len(per_file)} workbooks landed. Quarantined rows are a second export of a file that had landed.")
     console.print("Where to look next:")
-    console.print(f"  tables   {data_dir / 'battery.duckdb'}  (battery_ts, battery_cleaned, battery_features, …)")
+    console.print(f"  tables   {data_dir / 'battery.duckdb'}  (battery_cells, battery_cycles, battery_ts, …)")
     console.print(f"  objects  {data_dir / 'objects'}  (raw workbooks, one Parquet object a commit)")
     console.print("  README   the published queries, your own workbooks, and real parts")
+
+
+def _figure(value: float | None, digits: int) -> str:
+    """A number for the table; what is not known is a dash."""
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import plotly.graph_objects as go
 import streamlit as st
 
-from battery.demo import AGEING
 from battery.errors import BatteryError
 from battery.settings import Settings, load_settings
 from sink.tables import require_tables
@@ -24,6 +23,22 @@ if TYPE_CHECKING:
     import duckdb
 
 FRESH_SECONDS: Final = 10
+
+FULL: Final = "c.discharge_capacity_ah > 0.3 and c.voltage_min_v <= 2.8"
+"""What makes a cycle a full one: neither broken off nor cut short."""
+
+AGEING: Final = f"""
+    select
+        c.cell_id,
+        count(*) filter ({FULL}) as full_cycles,
+        arg_min(c.discharge_capacity_ah, c.started_at) filter ({FULL}) as first_ah,
+        arg_max(c.discharge_capacity_ah, c.started_at) filter ({FULL}) as last_ah,
+        sum(c.reading_count) as rows,
+        (select coalesce(sum(q.row_count), 0) from battery_quarantine as q where q.cell_id = c.cell_id) as quarantined
+    from battery_cell_cycles as c
+    group by c.cell_id
+    order by c.cell_id
+"""  # noqa: S608  # names come from this module alone
 
 CHOSEN: Final = "cell"
 """The query parameter that holds the chosen cells, one value each; a single empty one means none."""
@@ -91,7 +106,7 @@ def find_cells(connection: duckdb.DuckDBPyConnection) -> list[Cell]:
             landed=landed,
             quarantined=quarantined,
         )
-        for cell, _, full, first, last, landed, quarantined in connection.execute(AGEING).fetchall()
+        for cell, full, first, last, landed, quarantined in connection.execute(AGEING).fetchall()
     ]
 
 

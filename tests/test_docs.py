@@ -193,3 +193,16 @@ def test_every_link_between_the_documents_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_model_is_described_and_every_one_in_sql_has_an_enforced_contract() -> None:
+    described = {
+        model["name"]: model.get("config", {}).get("contract", {}).get("enforced", True)
+        for path in MODELS.rglob("*.yml")
+        for model in (yaml.safe_load(path.read_text()) or {}).get("models", [])
+    }
+    written = {path.stem: path.suffix for path in MODELS.rglob("*") if path.suffix in {".sql", ".py"}}
+    assert described == {name: suffix == ".sql" for name, suffix in written.items()}
+    assert yaml.safe_load((ROOT / "dbt_project" / "dbt_project.yml").read_text())["models"]["battery"]["+contract"] == {
+        "enforced": True
+    }

@@ -1,6 +1,6 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services servers faults lint format docs env clean
+.PHONY: help setup demo test services servers faults bench lint format docs env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV := .tools/bin/uv
@@ -36,6 +36,9 @@ servers: setup ## make those servers: Kafka by Maven, MinIO by Go (some minutes,
 KILLS ?= 200
 faults: setup ## the fault suite in its nightly form: 200 random kills (KILLS=…) on top of all named faults
 	$(RUN)/pytest tests/faults --kills $(KILLS)
+
+bench: setup ## measure what is claimed of speed, each against a reference (some minutes)
+	@$(RUN)/python -m bench
 
 lint: setup ## ruff, mypy --strict, sqlfluff, the schema of docker-compose.yml
 	$(RUN)/ruff format --check .

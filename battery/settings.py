@@ -63,6 +63,11 @@ class Settings(BaseSettings):
             raise ValueError("must be file://FOLDER or s3://BUCKET")
         return value
 
+    @field_validator("battery_cells", mode="before")
+    @classmethod
+    def _none_where_empty(cls, value: object) -> object:
+        return value or None  # compose passes an empty one
+
     @field_validator("minio_endpoint")
     @classmethod
     def _host_and_port(cls, value: str | None) -> str | None:

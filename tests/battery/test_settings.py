@@ -73,3 +73,8 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
     monkeypatch.delenv("WINDOW_SECONDS")
     assert "hush" not in str(caught.value) + repr(load_settings()) + load_settings().model_dump_json()
+
+
+def test_an_empty_file_of_cells_as_compose_passes_it_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATTERY_CELLS", "")
+    assert load_settings().battery_cells is None

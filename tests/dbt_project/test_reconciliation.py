@@ -1,0 +1,108 @@
+"""Cycles made from rows against cycles that were streamed, for every way in which cyclers count."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from builders import arrow
+from landed import fold, landed
+from modelled import Row, Warehouse, cycling
+
+from battery.errors import BatteryError
+from battery.reading import COUNTERS
+from battery.transform import run_dbt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+START: Final = datetime(2024, 1, 1)  # noqa: DTZ001  # a cycler's wall clock has no zone
+CAPACITIES: Final = (1.1, 1.0, 1.05)
+
+
+def counted_from(rows: list[Row], key: Callable[[Row], object]) -> list[Row]:
+    """The same course with counters that start anew wherever `key` changes."""
+    base, before, last = dict.fromkeys(COUNTERS, 0.0), dict.fromkeys(COUNTERS, 0.0), None
+    found = []
+    for row in rows:
+        if key(row) != last:
+            base, last = before, key(row)
+        before = {name: row[name] for name in COUNTERS}
+        found.append(row | {name: row[name] - base[name] for name in COUNTERS})
+    return found
+
+
+def lifted(rows: list[Row]) -> list[Row]:
+    """A test that is entered long after its start, with what the counters stood at by then."""
+    return [row | {"test_time(s)": row["test_time(s)"] + 90_000, **{n: row[n] + 7.5 for n in COUNTERS}} for row in rows]
+
+
+def fell_once(rows: list[Row]) -> list[Row]:
+    """A counter that was corrected downwards in the middle of a discharge."""
+    return [
+        row | {"discharge_capacity(ah)": row["discharge_capacity(ah)"] - (0.01 if row["data_point"] > 40 else 0)}
+        for row in rows
+    ]
+
+
+CELLS: Final = {
+    "PER_TEST": lambda rows: rows,
+    "PER_CYCLE": lambda rows: counted_from(rows, lambda row: row["cycle_index"]),
+    "PER_STEP": lambda rows: counted_from(rows, lambda row: (row["cycle_index"], row["step_index"])),
+    "LATE": lifted,
+    "FELL": fell_once,
+    "HOLES": lambda rows: [row | {COUNTERS[row["data_point"] % 4]: None} for row in rows],
+    "NONE": lambda rows: [row | dict.fromkeys(COUNTERS) for row in rows],
+    "MID_CYCLE": lambda rows: rows[30:],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """One cell a way of counting, folded by the real dataflow and landed by the real transaction."""
+    warehouse = Warehouse(tmp_path_factory.mktemp("reconciled") / "battery.duckdb")
+    commits = []
+    for cell, change in CELLS.items():
+        rows = change(cycling(cell, START, CAPACITIES))
+        commits.append(fold([[arrow(rows, key=cell.encode())]]))
+    connection = landed(commits)
+    connection.execute(f"attach '{warehouse.path}' as file; copy from database memory to file; detach file")
+    connection.close()
+    run_dbt(warehouse.settings)
+    return warehouse
+
+
+def test_cycles_from_rows_agree_with_streamed_ones_whatever_the_counters_count_from(warehouse: Warehouse) -> None:
+    compared = warehouse.query(
+        "select count(*), max(abs(s.charge_capacity_ah - c.charge_capacity_ah)), "
+        "max(abs(s.discharge_energy_wh - c.discharge_energy_wh)), count(*) filter (c.charge_capacity_ah is null) "
+        "from battery_cell_cycles as s full join battery_cycles as c using (cell_id, test_id, cycle_index)"
+    )
+    assert compared == [(3 * len(CELLS), 0, 0, 3)]
+
+
+def test_the_same_course_has_the_same_capacities_whatever_the_counters_count_from(warehouse: Warehouse) -> None:
+    found = warehouse.query(
+        "select cell_id, list(round(discharge_capacity_ah, 9) order by cycle_number) from battery_cycles "
+        "where cell_id in ('PER_TEST', 'PER_CYCLE', 'PER_STEP', 'LATE') group by cell_id"
+    )
+    assert dict(found) == {cell: list(CAPACITIES) for cell in ("PER_TEST", "PER_CYCLE", "PER_STEP", "LATE")}
+
+
+def test_how_a_tests_counters_behave_is_recorded(warehouse: Warehouse) -> None:
+    found = dict(warehouse.query("select cell_id, counter_behaviour from battery_tests"))
+    assert {cell: found[cell] for cell in ("PER_TEST", "PER_CYCLE", "PER_STEP", "NONE", "LATE", "MID_CYCLE")} == {
+        "PER_TEST": "per_test",
+        "PER_CYCLE": "per_cycle",
+        "PER_STEP": "per_step",
+        "NONE": "none",
+        "LATE": "per_test",
+        "MID_CYCLE": "per_test",
+    }
+
+
+def test_a_disagreement_fails_the_refresh_by_name(warehouse: Warehouse) -> None:
+    warehouse.execute("update _cycles set charge_capacity_pah = charge_capacity_pah + 2000 where cell_id = 'LATE'")
+    with pytest.raises(BatteryError, match="test streamed_cycles_agree_with_those_from_rows \\(Got 3 results"):
+        run_dbt(warehouse.settings, ("test", "--select", "streamed_cycles_agree_with_those_from_rows"))

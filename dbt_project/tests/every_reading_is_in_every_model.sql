@@ -27,7 +27,7 @@ final as (
     from counts
     where
         not is_plausible
-        or landed is distinct from versions
+        or landed < versions -- more may have landed while the models were built
         or landed is distinct from in_cells
         or coalesce(cleaned, 0) <> in_cleaned
         or in_cleaned <> in_features

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from builders import arrow
-from landed import fold, landed
+from landed import TABLES, fold, landed
 from modelled import Row, Warehouse, cycling
 
 from battery.errors import BatteryError
@@ -16,6 +16,7 @@ from battery.transform import run_dbt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 START: Final = datetime(2024, 1, 1)  # noqa: DTZ001  # a cycler's wall clock has no zone
 CAPACITIES: Final = (1.1, 1.0, 1.05)
@@ -58,17 +59,24 @@ CELLS: Final = {
 }  # fmt: skip
 
 
+def put(path: Path, cells: dict[str, list[Row]]) -> None:
+    """Fold some readings by the real dataflow and land them by the real transaction, in place of what has landed."""
+    commits = [fold([[arrow(rows, key=cell.encode())]]) for cell, rows in cells.items()]
+    with landed(commits) as connection:
+        connection.execute(f"attach '{path}' as file")
+        known = connection.execute("select count(*) from duckdb_tables() where database_name = 'file'").fetchone()
+        if known == (0,):
+            connection.execute("copy from database memory to file")
+        for table in TABLES:
+            connection.execute(f"delete from file.{table}; insert into file.{table} from memory.{table}")  # noqa: S608
+        connection.execute("detach file")
+
+
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """One cell a way of counting, folded by the real dataflow and landed by the real transaction."""
+    """One cell a way of counting."""
     warehouse = Warehouse(tmp_path_factory.mktemp("reconciled") / "battery.duckdb")
-    commits = []
-    for cell, change in CELLS.items():
-        rows = change(cycling(cell, START, CAPACITIES))
-        commits.append(fold([[arrow(rows, key=cell.encode())]]))
-    connection = landed(commits)
-    connection.execute(f"attach '{warehouse.path}' as file; copy from database memory to file; detach file")
-    connection.close()
+    put(warehouse.path, {cell: change(cycling(cell, START, CAPACITIES)) for cell, change in CELLS.items()})
     run_dbt(warehouse.settings)
     return warehouse
 
@@ -106,3 +114,14 @@ def test_a_disagreement_fails_the_refresh_by_name(warehouse: Warehouse) -> None:
     warehouse.execute("update _cycles set charge_capacity_pah = charge_capacity_pah + 2000 where cell_id = 'LATE'")
     with pytest.raises(BatteryError, match="test streamed_cycles_agree_with_those_from_rows \\(Got 3 results"):
         run_dbt(warehouse.settings, ("test", "--select", "streamed_cycles_agree_with_those_from_rows"))
+
+
+def test_a_worker_that_lands_more_between_two_steps_of_a_refresh_fails_none_of_them(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "battery.duckdb")
+    rows = cycling("LIVE", START, CAPACITIES)
+    put(warehouse.path, {"LIVE": rows[:100]})
+    run_dbt(warehouse.settings, ("build", "--select", "+battery_cleaned", "--exclude-resource-type", "unit_test"))
+    put(warehouse.path, {"LIVE": rows})
+    run_dbt(warehouse.settings, ("build", "--exclude", "+battery_cleaned", "--exclude-resource-type", "unit_test"))
+    counts = "select sum(row_count), (select reading_count from battery_tests) from battery_cycles"
+    assert warehouse.query(counts) == [(100, 100)]

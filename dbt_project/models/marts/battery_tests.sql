@@ -23,7 +23,6 @@ landed as (
         -- When a test began orders it among the tests of its cell, so something must say it.
         coalesce(min(date_time), min(try_cast(test_id as timestamp)), min(streamed_at)) as ordered_at,
         max("test_time(s)") - min("test_time(s)") as duration_s,
-        count(*) as reading_count,
         count(distinct cycle_index) as cycle_count,
         count(*) filter (where quality <> 0) as flagged_count,
         count(*) filter (where {{ has_flag('spike') }}) as spike_count,
@@ -65,7 +64,8 @@ final as (
         landed.ended_at,
         landed.ordered_at,
         landed.duration_s,
-        landed.reading_count,
+        -- The worker may land more while the models are built. What counts is what they have seen.
+        greatest(versions.reading_count, counted.cleaned_count) as reading_count,
         coalesce(counted.cleaned_count, 0) as cleaned_count,
         landed.cycle_count,
         coalesce(counted.step_count, 0) as step_count,
@@ -91,6 +91,7 @@ final as (
         landed.retried_count,
         landed.temperature_count
     from landed
+    inner join {{ ref('battery_test_versions') }} as versions using (cell_id, test_id)
     left join counted using (cell_id, test_id)
 )
 

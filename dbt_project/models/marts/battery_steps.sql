@@ -126,10 +126,14 @@ placed as (
 ),
 
 -- One step may first charge at constant current and then hold the voltage: where the current leaves its plateau, and
--- the voltage stays at its highest from then on, the second part begins.
+-- the voltage stays at its highest from then on, the second part begins. Either part may be logged so sparsely that
+-- nine readings in ten belong to the other.
 undecided as (
     select * from placed
-    where direction = 'charge' and not is_current_steady and not is_voltage_steady
+    where
+        direction = 'charge'
+        and voltage_min_v < 0.995 * voltage_max_v
+        and current_end_a < 0.98 * current_high_a
 ),
 
 plateaus as (
@@ -166,7 +170,9 @@ holds as (
     inner join undecided using (cell_id, test_id, step_number)
     where numbered."test_time(s)" > switches.switch_time_s
     group by numbered.cell_id, numbered.test_id, numbered.step_number, switches.switch_time_s
-    having min(numbered."voltage(v)" >= 0.995 * undecided.voltage_max_v)
+    having
+        min(numbered."voltage(v)" >= 0.995 * undecided.voltage_max_v)
+        and count(*) >= 2 -- a single one is the current being switched off
 ),
 
 told as (
@@ -185,9 +191,9 @@ told as (
                 then 'pulse'
             when placed.direction = 'none' then 'rest'
             when placed.direction = 'both' then 'dynamic'
+            when holds.switch_time_s is not null then 'cccv_charge'
             when placed.is_current_steady then 'cc_' || placed.direction
             when placed.is_voltage_steady then 'cv_' || placed.direction
-            when holds.switch_time_s is not null then 'cccv_charge'
             else 'dynamic'
         end as kind
     from placed

@@ -187,8 +187,9 @@ def _slope(x: Floats, q: Floats) -> _Slope | None:
     """The slope of the given cycles, shape (n,), with an interval widened for noise that lasts; None if not finite."""
     size = -(-len(x) // _MOST_POINTS)
     if size > 1:
-        parts = np.array_split(np.arange(len(x)), _MOST_POINTS)
-        x, q = (np.array([np.median(values[part]) for part in parts]) for values in (x, q))
+        # Of the oldest cycles a few remain, less than a block.
+        blocks = len(x) // size
+        x, q = (np.median(values[-blocks * size :].reshape(blocks, size), axis=1) for values in (x, q))
     found = theilslopes(q, x, alpha=_CONFIDENCE)
     middle, steep, flat = float(found.slope), float(found.low_slope), float(found.high_slope)
     if not np.isfinite([middle, steep, flat]).all():

@@ -19,6 +19,8 @@
         select cell_id, test_id, version from {{ ref('battery_test_versions') }}
     {%- elif model_name == 'battery_cell_versions' -%}
         select cell_id, '' as test_id, version from {{ ref('battery_cell_versions') }}
+    {%- elif model_name == 'battery_chosen_versions' -%}
+        select cell_id, test_id, version from {{ ref('battery_chosen_versions') }}
     {%- else -%}
         select cell_id, test_id, version from {{ target.schema }}._refreshed where model = '{{ model_name }}'
     {%- endif -%}

@@ -1,0 +1,328 @@
+"""The hourly refresh: what new readings cost beside a long history, and beside a short one.
+
+The claim: adding 1 % of new readings to a history of 20 million refreshes in at most 1.5 times the time that it takes
+on a history of 1 million. A refresh is all that `battery transform` does, dbt's own start and all data tests included.
+
+A life of a cell is simulated and folded once, as the worker folds it; every cell of a history has lived that life
+under its own name, so many days later than the cell before it. Tests land as they would: the first of every cell, then
+the second. `_cycles` is copied with the readings, so the data test that reconciles it with them has its full work;
+windows, commits and states of cells stay empty, since no model reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import duckdb
+import pyarrow as pa
+
+from battery.message import decode, encode_arrow, headers
+from battery.partition import Message
+from battery.reading import ARROW
+from battery.settings import Settings
+from battery.topic import MESSAGE_BYTES
+from battery.transform import run_dbt
+from bench.figures import Figure, figures_alone, tell
+from dataflows.clean import clean
+from dataflows.state import CellState
+from producer.simulate import simulate_tests
+from sink.tables import create_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from battery.message import Delivery
+    from bench.figures import Show
+
+LIMIT: Final = 1.5
+"""How many times the refresh of the short history that of the long one may take."""
+
+SHARE: Final = 100
+"""One new reading for so many old ones."""
+
+CELL: Final = "BENCH"
+SEED: Final = 3
+"""Of the simulated cell: with this one, `CYCLES` cycles are 256,000 readings."""
+
+CYCLES: Final = 850
+"""Cycles that a cell lives, fewer only where the short history holds less than one such cell."""
+
+CYCLE_READINGS: Final = 300
+"""About how many readings a cycle has."""
+
+TESTS: Final = 20
+"""Tests of a cell, each an export."""
+
+NEW_TEST_READINGS: Final = 10_000
+"""New readings come in tests of about so many, each of another cell."""
+
+SLOWEST: Final = 15
+"""Nodes of dbt's graph that are shown."""
+
+_COPY: Final = """
+    insert into {table}
+    select * exclude (number, cell, later) replace (
+        printf('%s_%03d', cell_id, cell) as cell_id,
+        strftime(test_id::timestamp + to_days(cell + later), '%Y-%m-%dT%H:%M:%S') as test_id,
+        {replaced}
+    )
+    from (
+        select life.*, copies.number, ($first + copies.number) % $cells as cell, $later as later
+        from {life} as life cross join range($copies) as copies (number)
+        where life.test_id = $test_id and life.cycle_index <= $last_cycle
+    ) as copied
+    order by number, {order}
+"""
+"""Lands a test of the life as `$copies` tests of as many cells, `$later` days after the place that it has in the life.
+Messages of all cells alternate in the log, as those of cells on test side by side do."""
+
+_COPY_READINGS: Final = _COPY.format(
+    table="battery_ts_cleaned",
+    life="readings",
+    replaced="""
+        replace(source_file, '.xlsx', printf('_%03d_%d.xlsx', cell, later)) as source_file,
+        date_time + to_days(cell + later) as date_time,
+        streamed_at + to_days(later) as streamed_at,
+        (later * $messages + kafka_offset) * $cells + cell as kafka_offset
+    """,
+    order="data_point",
+)
+
+_COPY_CYCLES: Final = _COPY.format(
+    table="_cycles",
+    life="cycles",
+    replaced="""
+        started_at + to_days(cell + later) as started_at,
+        ended_at + to_days(cell + later) as ended_at,
+        (later * $messages + as_of_offset) * $cells + cell as as_of_offset
+    """,
+    order="cycle_index",
+)
+
+_TESTS: Final = "select test_id, max(cycle_index) from cycles group by test_id order by test_id"
+
+_WHOLE_CYCLES: Final = """
+    select cycle_index, sum(reading_count) over (order by cycle_index)::bigint as so_far
+    from cycles where test_id = $test_id
+    qualify so_far - reading_count < $readings
+    order by cycle_index desc limit 1
+"""
+
+
+@dataclass(frozen=True)
+class Life:
+    """What a simulated cell left in the landing: its readings, its cycles, and the number of its messages."""
+
+    readings: pa.Table
+    cycles: pa.Table
+    messages: int
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """What a run of dbt took, in s, and each node of its graph in it."""
+
+    seconds: float
+    nodes: Mapping[str, float]
+
+
+def live(cycles: int) -> Life:
+    """Simulate a cell and fold its messages, as producer and worker would.
+
+    Args:
+        cycles: how many it lives, in `TESTS` tests; at least as many as tests.
+    """
+    deliveries: list[Delivery] = []
+    exports = simulate_tests(CELL, cycles=cycles, seed=SEED, cycles_per_file=-(-cycles // TESTS))
+    for export in exports[:-1]:  # the last is an export of what had been exported before
+        marks = tuple((name, str(value).encode()) for name, value in headers(ARROW, export.name))
+        for _, value in encode_arrow(export.test.readings, MESSAGE_BYTES):
+            offset = len(deliveries)
+            stamp_ms = 1_700_000_000_000 + 1000 * offset
+            deliveries.append(decode(Message("bench", 0, offset, stamp_ms, CELL.encode(), marks, value)))
+    cleaned = clean(CellState(), deliveries, Settings().window_seconds)
+    if cleaned is None:
+        raise ValueError(f"{cycles} cycles left no readings")
+    return Life(
+        pa.Table.from_batches([cleaned.landed]), pa.Table.from_batches([cleaned.cycles]), messages=len(deliveries)
+    )
+
+
+class History:
+    """A warehouse of cells that have all lived the same life, each under its own name and some days later."""
+
+    def __init__(self, folder: Path, life: Life, readings: int) -> None:
+        folder.mkdir(parents=True)
+        self._path = folder / "battery.duckdb"
+        self._life = life
+        self._cells = max(1, round(readings / life.readings.num_rows))
+        self._appended = 0
+        self._first = 0
+        self.rows = 0
+        with duckdb.connect(self._path) as connection:
+            create_tables(connection)
+        for test_id, last_cycle in self._ask(_TESTS):
+            self._land(test_id, last_cycle, self._cells, later=0)
+
+    def append(self, readings: int) -> int:
+        """Land new tests of some of the cells: whole cycles of at least so many readings in all.
+
+        Returns:
+            How many readings landed.
+        """
+        tests = self._ask(_TESTS)
+        test_id, _ = tests[len(tests) // 2]
+        copies = max(1, round(readings / NEW_TEST_READINGS))
+        [(last_cycle, each)] = self._ask(_WHOLE_CYCLES, {"test_id": test_id, "readings": -(-readings // copies)})
+        if copies > self._cells or each * copies < readings:
+            raise ValueError(f"{self._cells} cells have no room for {readings} new readings at a time")
+        # The middle of a life, put behind its end; batches of the same cell follow each other.
+        self._land(test_id, last_cycle, copies, later=120 + 15 * self._appended)
+        self._appended += 1
+        self._first += copies
+        return int(each * copies)
+
+    def refresh(self, *options: str) -> Refresh:
+        """Run `battery transform`, with further options of `dbt build` where there are any."""
+        started = time.perf_counter()
+        run_dbt(Settings(warehouse=str(self._path)), ("build", *options))
+        seconds = time.perf_counter() - started
+        results = json.loads((self._path.parent / "dbt" / "target" / "run_results.json").read_text())["results"]
+        return Refresh(seconds, {result["unique_id"]: result["execution_time"] for result in results})
+
+    @property
+    def bytes(self) -> int:
+        """Size of the warehouse file."""
+        return self._path.stat().st_size
+
+    def _ask(self, sql: str, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        with duckdb.connect() as connection:
+            connection.register("cycles", self._life.cycles)
+            return connection.execute(sql, values).fetchall()
+
+    def _land(self, test_id: str, last_cycle: int, copies: int, *, later: int) -> None:
+        values = {
+            "test_id": test_id,
+            "last_cycle": last_cycle,
+            "copies": copies,
+            "first": self._first,
+            "cells": self._cells,
+            "later": later,
+            "messages": self._life.messages,
+        }
+        with duckdb.connect(self._path) as connection:
+            connection.register("readings", self._life.readings)
+            connection.register("cycles", self._life.cycles)
+            landed = connection.execute(_COPY_READINGS, values).fetchone()
+            connection.execute(_COPY_CYCLES, values)
+        self.rows += landed[0] if landed else 0
+
+
+@click.command
+@click.option("--history", type=click.IntRange(min=1), default=20_000_000, show_default=True, help="Old readings.")
+@click.option("--base", type=click.IntRange(min=5000), default=1_000_000, show_default=True, help="Of the reference.")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Of which the median counts.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to; removed at the end unless it is named here.")
+@click.pass_context
+def main(context: click.Context, history: int, base: int, rounds: int, folder: Path | None) -> None:
+    """Measure what a refresh costs beside a long history, against a short one."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary, figures_alone() as show:
+        ratio = measure(show, folder or Path(temporary), history=history, base=base, rounds=rounds)
+    if ratio > LIMIT:
+        tell(f"the claim does not hold: {ratio:.2f} times the refresh of the short history is more than {LIMIT}")
+        context.exit(1)
+
+
+def measure(show: Show, folder: Path, *, history: int, base: int, rounds: int) -> float:
+    """Make both histories, refresh them by turns, and show the figures.
+
+    Args:
+        show: prints a figure.
+        folder: where the warehouses are made, each in a folder of its own that does not exist yet.
+        history: readings of the long history.
+        base: readings of the short one.
+        rounds: how often each refresh is timed.
+
+    Returns:
+        The ratio that the claim is about.
+    """
+    life = live(min(CYCLES, max(TESTS, base // CYCLE_READINGS)))
+    short = _begin("short", folder, life, base)
+    long = _begin("long", folder, life, history)
+
+    few: list[Refresh] = []
+    share: list[Refresh] = []
+    same: list[Refresh] = []
+    short_idle: list[Refresh] = []
+    long_idle: list[Refresh] = []
+    for _ in range(rounds):  # by turns, so that a machine that slows down slows both
+        few.append(_refresh("short, 1 % new", short, base // SHARE))
+        share.append(_refresh("long, 1 % new", long, history // SHARE))
+        same.append(_refresh("long, as many new as for the short", long, base // SHARE))
+        short_idle.append(_refresh("short, nothing new", short))
+        long_idle.append(_refresh("long, nothing new", long))
+
+    name = _in_short(history)
+    claim = Figure(f"refresh_{name}_1_percent", _seconds(share), "s", reference=_seconds(few))
+    show(claim)
+    show(Figure(f"refresh_{name}_same_rows", _seconds(same), "s", reference=_seconds(few)))
+    show(Figure(f"refresh_{name}_nothing_new", _seconds(long_idle), "s", reference=_seconds(short_idle)))
+    _tell_nodes("1 % new", few[-1], share[-1])
+    _tell_nodes("nothing new", short_idle[-1], long_idle[-1])
+    anew = _refresh("long, --full-refresh", long, 0, "--full-refresh")
+    show(Figure(f"full_refresh_{name}", anew.seconds, "s", reference=_seconds(share)))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # Linux counts KiB
+    tell(f"dbt took at most {peak / 1e9:.1f} GB of memory; the long warehouse is {long.bytes / 1e9:.1f} GB")
+    return claim.ratio
+
+
+def _begin(name: str, folder: Path, life: Life, readings: int) -> History:
+    """A history, refreshed for the first time: what was there before is not what a refresh is about."""
+    started = time.perf_counter()
+    history = History(folder / name, life, readings)
+    landed = time.perf_counter() - started
+    tell(f"{name}: {history.rows:,} readings, {history.bytes / 1e9:.2f} GB, landed in {landed:.1f} s")
+    first = history.refresh()
+    tell(f"{name}: first build {first.seconds:.1f} s, {history.rows / first.seconds:,.0f} rows/s")
+    return history
+
+
+def _refresh(what: str, history: History, new: int = 0, *options: str) -> Refresh:
+    landed = history.append(new) if new else 0
+    found = history.refresh(*options)
+    tell(f"{what} ({landed:,} readings): {found.seconds:.1f} s")
+    return found
+
+
+def _seconds(refreshes: list[Refresh]) -> float:
+    return median(refresh.seconds for refresh in refreshes)
+
+
+def _in_short(rows: int) -> str:
+    """A number of rows as the names of figures have it, such as 20m."""
+    if rows % 1_000_000 == 0:
+        return f"{rows // 1_000_000}m"
+    return f"{rows // 1000}k" if rows % 1000 == 0 else str(rows)
+
+
+def _tell_nodes(what: str, short: Refresh, long: Refresh) -> None:
+    """Say which nodes took longest on the long history, beside the short one: what still grows with it."""
+    tell(f"{what}: s on the short history, s on the long one, node")
+    slowest = sorted(long.nodes, key=lambda node: -long.nodes[node])[:SLOWEST]
+    rows = [(short.nodes.get(node, 0.0), long.nodes[node], node) for node in slowest]
+    rows += [(sum(short.nodes.values()), sum(long.nodes.values()), f"all {len(long.nodes)} nodes")]
+    rows += [(short.seconds, long.seconds, "with dbt's own start and end")]
+    for before, after, node in rows:
+        tell(f"{before:9.2f} {after:9.2f}  {node}")
+
+
+if __name__ == "__main__":
+    main()

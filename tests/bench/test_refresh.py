@@ -1,0 +1,107 @@
+"""The benchmark of the refresh on tiny histories: what it prints and what it lands, not how long that takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from bench import refresh
+from bench.__main__ import main as run_all
+from bench.refresh import TESTS, History, Life, live
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from battery.settings import Settings
+
+TINY = ("--history", "20000", "--base", "5000", "--rounds", "1")
+
+
+@pytest.fixture(scope="module")
+def life() -> Life:
+    return live(TESTS)
+
+
+def talkative(settings: Settings, command: Sequence[str]) -> None:
+    """A dbt that does nothing but talk, as the real one does on its stdout."""
+    subprocess.run(["/bin/echo", *command], check=True)
+    results = Path(settings.warehouse).parent / "dbt" / "target" / "run_results.json"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps({"results": [{"unique_id": "model.battery.some", "execution_time": 0.1}]}))
+
+
+def test_stdout_has_one_json_line_a_figure_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(refresh, "run_dbt", talkative)
+    refresh.main.main(args=TINY, standalone_mode=False)
+    printed = capfd.readouterr()
+    figures = [json.loads(line) for line in printed.out.splitlines()]
+    assert [figure["name"] for figure in figures] == [
+        "refresh_20k_1_percent",
+        "refresh_20k_same_rows",
+        "refresh_20k_nothing_new",
+        "full_refresh_20k",
+    ]
+    for figure in figures:
+        assert list(figure) == ["name", "value", "unit", "reference", "ratio"]
+        assert figure["unit"] == "s"
+        assert figure["ratio"] > 0
+    assert printed.err.splitlines().count("build") == 2 + 5
+    assert printed.err.splitlines().count("build --full-refresh") == 1
+    assert "model.battery.some" in printed.err
+
+
+@pytest.mark.parametrize(("ratio", "code"), [(1.5, 0), (1.51, 1)])
+def test_a_claim_that_does_not_hold_is_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], ratio: float, code: int
+) -> None:
+    monkeypatch.setattr(refresh, "measure", lambda *_, **__: ratio)
+    assert run_all() == code
+    assert ("the claim does not hold" in capfd.readouterr().err) == bool(code)
+
+
+def test_the_tests_of_all_cells_land_by_turns_and_new_ones_behind_them(life: Life, tmp_path: Path) -> None:
+    history = History(tmp_path / "three", life, 3 * life.readings.num_rows)
+    before = history.rows
+    landed = history.append(300)
+    with duckdb.connect(tmp_path / "three" / "battery.duckdb") as connection:
+        tests = connection.execute(
+            "select cell_id, count(distinct test_id), min(test_id) = strftime(min(date_time), '%Y-%m-%dT%H:%M:%S'), "
+            "arg_max(test_id, rowid) = max(test_id) from battery_ts_cleaned group by cell_id order by cell_id"
+        ).fetchall()
+        [(rows, messages)] = connection.execute(
+            "select count(*), count(distinct (kafka_offset, kafka_row)) from battery_ts_cleaned"
+        ).fetchall()
+    assert tests == [
+        ("BENCH_000", TESTS + 1, True, True),
+        ("BENCH_001", TESTS, True, True),
+        ("BENCH_002", TESTS, True, True),
+    ]
+    assert landed >= 300
+    assert before == 3 * life.readings.num_rows
+    assert rows == messages == history.rows == before + landed
+
+
+def test_histories_pass_all_data_tests_and_so_do_their_streamed_cycles(
+    life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("DBT_")]:
+        monkeypatch.delenv(name)
+    history = History(tmp_path / "one", life, 1)
+    history.append(300)
+    nodes = history.refresh("--exclude-resource-type", "unit_test").nodes
+    assert "test.battery.streamed_cycles_agree_with_those_from_rows" in nodes
+    with duckdb.connect(tmp_path / "one" / "battery.duckdb") as connection:
+        [(reconciled, cycles)] = connection.execute(
+            "select count(*) filter (streamed.reading_count = cycles.row_count), count(*) "
+            "from battery_cycles as cycles "
+            "left join battery_cell_cycles as streamed using (cell_id, test_id, cycle_index)"
+        ).fetchall()
+    assert reconciled == cycles == TESTS + 1

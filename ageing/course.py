@@ -58,3 +58,22 @@ def running_median(cycle: Floats, capacity: Floats) -> tuple[Floats, Floats]:
         return cycle[:0], capacity[:0]
     windows = np.lib.stride_tricks.sliding_window_view(capacity, MEDIAN_CYCLES)
     return cycle[reach:-reach], np.asarray(np.median(windows, axis=1))
+
+
+def alike(off: Floats) -> float:
+    """Of how many cycles the departures from a course are alike: what n has to be divided by to count independent ones.
+
+    Twice the summed autocorrelation, up to the first lag where it is not positive, less one: 1 for independent noise.
+
+    Args:
+        off: departures from a course, centred, shape (n,).
+
+    Returns:
+        A number of cycles; 1 where nothing departs.
+    """
+    lags = np.correlate(off, off, "full")[len(off) - 1 :]
+    if not (np.isfinite(lags).all() and lags[0] > 0):
+        return 1.0
+    positive = lags > 0
+    summed = float((lags[: len(lags) if positive.all() else int(np.argmin(positive))] / lags[0]).sum())
+    return 2 * summed - 1

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import t as student
 
-from ageing.course import MEDIAN_CYCLES, course, running_median
+from ageing.course import MEDIAN_CYCLES, alike, course, running_median
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -256,12 +256,6 @@ def _widening(residuals: Floats) -> float:
     quantile of Student's t in place of the normal one.
     """
     n = len(residuals)
-    off = residuals - residuals.mean()
-    lags = np.correlate(off, off, "full")[n - 1 :]
-    if lags[0] <= 0:
-        return 1.0
-    positive = lags / lags[0] > 0
-    alike = lags[: n if positive.all() else int(np.argmin(positive))] / lags[0]
-    independent = n / (2 * float(alike.sum()) - 1)
+    independent = n / alike(residuals - residuals.mean())
     free = max(independent - _PARAMETERS, 3.0)
     return float(CAUTION * np.sqrt(max(independent / free, 1)) * student.ppf(0.975, free) / _NORMAL)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.stats import theilslopes
 
-from ageing.course import MEDIAN_CYCLES, course, running_median
+from ageing.course import MEDIAN_CYCLES, alike, course, running_median
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -117,7 +117,7 @@ def project(cycle: Floats, capacity: Floats, threshold_ah: float) -> Projection 
         ValueError: the arrays are not one-dimensional and of the same length.
     """
     x, q = course(cycle, capacity)
-    if len(x) < LEAST_FOR_PROJECTION or not np.isfinite(threshold_ah):
+    if len(x) < LEAST_FOR_PROJECTION:
         return None
     if np.any(running_median(x, q)[1] <= threshold_ah):
         return None
@@ -202,15 +202,10 @@ def _slope(x: Floats, q: Floats) -> _Slope | None:
 def _widening(residuals: Floats) -> float:
     """How much wider an interval for independent noise has to be for residuals of shape (n,).
 
-    The root of the summed autocorrelation up to the first lag where it is not positive, of residuals clipped at three
-    robust standard deviations lest one cut-off cycle hide how alike the others are.
+    The root of how many cycles are alike, of residuals clipped at three robust standard deviations lest one cut-off
+    cycle hide how alike the others are.
     """
     off = residuals - np.median(residuals)
     spread = 3 * 1.4826 * float(np.median(np.abs(off)))
     off = np.clip(off, -spread, spread)
-    lags = np.correlate(off, off, "full")[len(off) - 1 :]
-    if not (np.isfinite(lags).all() and lags[0] > 0):
-        return 1.0
-    positive = lags > 0
-    alike = lags[: len(lags) if positive.all() else int(np.argmin(positive))] / lags[0]
-    return float(np.sqrt(max(2 * float(alike.sum()) - 1, 1.0)))
+    return float(np.sqrt(alike(off)))

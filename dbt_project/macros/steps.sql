@@ -1,11 +1,26 @@
-{# True where a reading begins a step: another step or cycle than the reading before, or a step time that fell, since a
-   step may be repeated within a cycle. To be used with the window `in_test`, ordered. #}
-{% macro step_begins() -%}
-    coalesce(
-        step_index <> lag(step_index) over in_test
-        or cycle_index <> lag(cycle_index) over in_test
-        or "step_time(s)" < lag("step_time(s)") over in_test,
-        false
+{# The two CTEs that number the steps of each test from 1, as `step_number`. A reading begins a step where step or cycle
+   is another than that of the reading before, or the step time fell, since a step may be repeated within a cycle. #}
+{% macro number_steps(readings) -%}
+    stepped as (
+        select
+            *,
+            coalesce(
+                step_index <> lag(step_index) over in_test
+                or cycle_index <> lag(cycle_index) over in_test
+                or "step_time(s)" < lag("step_time(s)") over in_test,
+                false
+            ) as step_begins
+        from {{ readings }}
+        window in_test as (partition by cell_id, test_id order by data_point)
+    ),
+
+    numbered as (
+        select
+            * exclude (step_begins),
+            1 + count(*) filter (where step_begins) over (
+                partition by cell_id, test_id order by data_point
+            ) as step_number
+        from stepped
     )
 {%- endmacro %}
 

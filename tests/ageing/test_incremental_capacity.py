@@ -80,6 +80,31 @@ def test_the_height_of_a_peak_is_that_of_the_curve_within_two_percent() -> None:
     assert max(peak.height for peak in curve.peaks) == pytest.approx(curve.dq_dv.max(), rel=0.02)
 
 
+def test_a_peak_between_two_points_of_the_grid_is_higher_than_either() -> None:
+    v, q = charge()
+    curve = known(incremental_capacity(v - 0.005, q))
+    highest = max(curve.peaks, key=lambda peak: peak.height)
+    assert highest.voltage == pytest.approx(3.925, abs=0.002)
+    assert highest.height > curve.dq_dv.max() * 1.001
+
+
+def test_a_steady_uptake_of_charge_has_the_same_derivative_from_end_to_end() -> None:
+    v = np.linspace(3.5, 4.2, 200)
+    np.testing.assert_allclose(known(incremental_capacity(v, 2 * (v - 3.5))).dq_dv, 2, rtol=1e-9)
+
+
+def test_noise_puts_no_charge_where_none_was_taken_up() -> None:
+    curve = known(incremental_capacity(*charge(1000, noise_v=0.01)))
+    true = moved(curve.voltage) - moved(np.array([3.5]))
+    assert np.max(np.abs(curve.capacity - true)) < 0.02
+
+
+def test_a_counter_that_is_corrected_downwards_never_makes_the_capacity_fall() -> None:
+    v, q = charge()
+    q[100:] -= 0.05
+    assert np.diff(known(incremental_capacity(v, q)).capacity).min() >= 0
+
+
 def test_a_bump_of_less_than_a_twentieth_of_the_largest_value_is_no_peak() -> None:
     v, q = charge()
     bump = 0.002 / (1 + np.exp((4.1 - v) / 0.012))  # 0.04 Ah/V on a curve that rises to 4
@@ -157,8 +182,9 @@ def test_readings_that_are_not_finite_are_left_out() -> None:
     v, q = charge()
     missing = np.zeros(len(v), dtype=np.bool_)
     missing[4::7] = True
-    spoilt = known(incremental_capacity(np.where(missing, np.nan, v), q))
-    np.testing.assert_array_equal(spoilt.dq_dv, known(incremental_capacity(v[~missing], q[~missing])).dq_dv)
+    sound = known(incremental_capacity(v[~missing], q[~missing]))
+    for spoilt in ((np.where(missing, np.nan, v), q), (v, np.where(missing, np.nan, q))):
+        np.testing.assert_array_equal(known(incremental_capacity(*spoilt)).dq_dv, sound.dq_dv)
 
 
 def test_readings_of_which_none_is_a_number_give_no_curve() -> None:

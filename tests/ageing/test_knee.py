@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import astuple
+from functools import partial
 from typing import TYPE_CHECKING
 
+import fading
 import numpy as np
 import pytest
+from fading import cs2_35, cycles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -25,17 +27,7 @@ NOISE_AH = 0.004
 """Standard deviation of a simulated capacity: what the CALCE cells scatter by from cycle to cycle."""
 
 
-def cycles(n: int) -> Floats:
-    return np.arange(1, n + 1, dtype=np.float64)
-
-
-def noise(n: int, seed: int, *, alike: float = 0.5) -> Floats:
-    """Noise of which each value keeps a share of the one before."""
-    fresh = np.random.default_rng(seed).normal(0, NOISE_AH * np.sqrt(1 - alike**2), n)
-    values = np.zeros(n)
-    for i in range(n):
-        values[i] = fresh[i] + (alike * values[i - 1] if i else 0)
-    return values
+noise = partial(fading.noise, size_ah=NOISE_AH, alike=0.5)
 
 
 def bent(n: int, knee: float, *, before: float = -2e-4, after: float = -1.6e-3) -> Floats:
@@ -247,18 +239,6 @@ def test_no_input_raises_or_gives_nonsense(data: st.DataObject) -> None:
         assert 0 <= found.confidence <= 1
         assert found.slope_after < 0
         assert -found.slope_after >= 2 * abs(found.slope_before) * (1 - 1e-9)
-
-
-def cs2_35(shared_data: Path) -> tuple[Floats, Floats]:
-    """The complete cycles of a real cell: cycle numbers and capacities in Ah."""
-    with (shared_data / "reference" / "CS2_35_percycle.csv").open(newline="") as file:
-        rows = [
-            (float(row["global_cycle"]), float(row["discharge_ah_counter"]))
-            for row in csv.DictReader(file)
-            if row["v_min_step7"] and float(row["v_min_step7"]) <= 2.8 and float(row["discharge_ah_counter"]) > 0.3
-        ]
-    x, q = np.array(rows).T
-    return x, q
 
 
 def test_the_real_cell_cs2_35_has_its_knee_near_cycle_625(shared_data: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import csv
+from functools import partial
 from typing import TYPE_CHECKING
 
+import fading
 import numpy as np
 import pytest
+from fading import cs2_35, cycles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -27,17 +29,7 @@ THRESHOLD_AH = 0.88
 NOISE_AH = 0.003
 
 
-def cycles(n: int) -> Floats:
-    return np.arange(1, n + 1, dtype=np.float64)
-
-
-def noise(n: int, seed: int, *, alike: float = 0.6) -> Floats:
-    """Noise of which each value keeps a share of the one before."""
-    fresh = np.random.default_rng(seed).normal(0, NOISE_AH * np.sqrt(1 - alike**2), n)
-    values = np.zeros(n)
-    for i in range(n):
-        values[i] = fresh[i] + (alike * values[i - 1] if i else 0)
-    return values
+noise = partial(fading.noise, size_ah=NOISE_AH, alike=0.6)
 
 
 def fade(kind: str, life: int, observed: int, seed: int) -> Floats:
@@ -121,6 +113,16 @@ def test_recoveries_and_cycles_cut_short_move_a_projection_by_less_than_two_perc
     assert moved.cycle == pytest.approx(plain.cycle, rel=0.02)
 
 
+def test_the_level_that_a_projection_starts_from_is_not_moved_by_three_cycles_cut_short_at_the_end() -> None:
+    q = fade("linear", 500, 300, 6)
+    spoilt = q.copy()
+    spoilt[-3:] = 0.31
+    plain, moved = (project(cycles(300), values, THRESHOLD_AH) for values in (q, spoilt))
+    assert plain is not None
+    assert moved is not None
+    assert moved.cycle == pytest.approx(plain.cycle, rel=0.02)
+
+
 def test_too_few_cycles_give_no_projection() -> None:
     n = LEAST_FOR_PROJECTION - 1
     assert project(cycles(n), fade("linear", 80, n, 7), THRESHOLD_AH) is None
@@ -192,6 +194,12 @@ def test_the_fade_of_a_long_record_is_its_slope_within_two_percent() -> None:
     assert fade_per_cycle(x, 1.1 - 1e-4 * x + noise(3000, 12)) == pytest.approx(-1e-4, rel=0.02)
 
 
+def test_the_fade_of_a_long_record_is_that_of_its_whole_life() -> None:
+    x = cycles(3000)
+    # The slope between two cycles of a parabola is that of the middle between them, half the life in the median.
+    assert fade_per_cycle(x, 1.1 - 1e-8 * x**2) == pytest.approx(-2e-8 * 1500, rel=0.02)
+
+
 def test_a_fifth_of_cycles_cut_short_moves_the_fade_by_less_than_five_percent() -> None:
     q = 1.1 - 5e-4 * cycles(200)
     q[::5] = 0.4
@@ -222,18 +230,6 @@ def test_no_input_raises_or_gives_nonsense(data: st.DataObject) -> None:
         assert last <= projection.low <= projection.cycle
         assert np.isfinite(projection.cycle)
         assert projection.high is None or projection.cycle <= projection.high < np.inf
-
-
-def cs2_35(shared_data: Path, age: int) -> tuple[Floats, Floats]:
-    """The complete cycles of a real cell up to an age: cycle numbers and capacities in Ah."""
-    with (shared_data / "reference" / "CS2_35_percycle.csv").open(newline="") as file:
-        rows = [
-            (float(row["global_cycle"]), float(row["discharge_ah_counter"]))
-            for row in csv.DictReader(file)
-            if row["v_min_step7"] and float(row["v_min_step7"]) <= 2.8 and float(row["discharge_ah_counter"]) > 0.3
-        ]
-    x, q = np.array([row for row in rows if row[0] <= age]).T
-    return x, q
 
 
 @pytest.mark.parametrize("age", [200, 300, 400, 500, 580])

@@ -22,7 +22,15 @@ from modelled import Row, Warehouse, create_landing
 
 import battery
 from battery.errors import BatteryError
-from battery.reading import INSTRUMENT_RANGE, LANDED, Quality
+from battery.reading import (
+    COUNTER_NOISE,
+    GAP_SECONDS,
+    INSTRUMENT_RANGE,
+    LANDED,
+    RESET_SHARE,
+    STEP_RESET_SHARE,
+    Quality,
+)
 from battery.settings import Settings
 from battery.transform import run_dbt
 
@@ -204,6 +212,27 @@ def test_the_limits_in_sql_are_those_of_the_reading_contract(column: str) -> Non
     values = [low, high, low - 1e-6, high + 1e-6, float("nan"), float("inf"), None]
     answers = duckdb.from_arrow(pa.table({column: values})).project(within(column)).fetchall()
     assert [answer for (answer,) in answers] == [True, True, False, False, False, False, None]
+
+
+def test_counters_start_anew_in_sql_where_they_do_in_the_stream() -> None:
+    macros = jinja2.Template((MACROS / "steps.sql").read_text()).module
+    is_reset = macros.counter_is_reset("counter", "c")
+    for step_before, share in ((1, RESET_SHARE), (0, STEP_RESET_SHARE)):
+        values = [share - 1e-7, share + 1e-7, 1 - COUNTER_NOISE / 2, 1.0]
+        rows = {"counter": values, "c_before": [1.0] * 4, "c_step_before": [step_before] * 4, "step_number": [1] * 4}
+        answers = duckdb.from_arrow(pa.table(rows)).project(is_reset).fetchall()
+        assert [answer for (answer,) in answers] == [True, False, False, False], share
+    # A counter that has hardly begun loses what is noise, more than the share of it that counts elsewhere.
+    little = 500 * COUNTER_NOISE
+    rows = {"counter": [little - COUNTER_NOISE / 2, little - 2 * COUNTER_NOISE], "c_before": [little] * 2}
+    rows |= {"c_step_before": [0] * 2, "step_number": [1] * 2}
+    assert duckdb.from_arrow(pa.table(rows)).project(is_reset).fetchall() == [(False,), (True,)]
+    times = [GAP_SECONDS, GAP_SECONDS + 1]
+    first = {"counter": [7.0] * 2, "c_before": [None] * 2, "c_step_before": [None] * 2, "step_number": [1] * 2}
+    rows = pa.table(first | {"test_time(s)": times})
+    rows = rows.cast(pa.schema([(name, pa.float64()) for name in rows.column_names]))
+    gains = duckdb.from_arrow(rows).project(macros.counter_gain("counter", "c")).fetchall()
+    assert gains == [(7 * 10**12,), (0,)]
 
 
 def test_a_second_build_gives_the_same_tables(copied: Warehouse) -> None:

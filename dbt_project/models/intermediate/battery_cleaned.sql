@@ -14,20 +14,7 @@ numeric_readings as (
         and {{ within_instrument_range('voltage(v)') }}
 ),
 
-stepped as (
-    select
-        *,
-        {{ step_begins() }} as step_begins
-    from numeric_readings
-    window in_test as (partition by cell_id, test_id order by data_point)
-),
-
-numbered as (
-    select
-        *,
-        count_if(step_begins) over (partition by cell_id, test_id order by data_point) as step_number
-    from stepped
-),
+{{ number_steps('numeric_readings') }},
 
 judged as (
     select
@@ -45,7 +32,7 @@ judged as (
 
 final as (
     select
-        * exclude (step_begins, step_number, voltage_came_back, temperature_came_back)
+        * exclude (step_number, voltage_came_back, temperature_came_back)
         replace (
             case
                 when not ({{ has_flag('temperature_spike') }} and temperature_came_back) then "temperature(c)"

@@ -4,20 +4,7 @@ with readings as (
     select * from {{ ref('battery_cleaned') }} {{ only_touched() }}
 ),
 
-stepped as (
-    select
-        *,
-        {{ step_begins() }} as step_begins
-    from readings
-    window in_test as (partition by cell_id, test_id order by data_point)
-),
-
-numbered as (
-    select
-        *,
-        1 + count(*) filter (where step_begins) over (partition by cell_id, test_id order by data_point) as step_number
-    from stepped
-),
+{{ number_steps('readings') }},
 
 followed as (
     select

@@ -1,19 +1,6 @@
 {{ config(materialized='view') }}
 
-with stepped as (
-    select
-        *,
-        {{ step_begins() }} as step_begins
-    from {{ ref('battery_features') }}
-    window in_test as (partition by cell_id, test_id order by data_point)
-),
-
-numbered as (
-    select
-        *,
-        1 + count(*) filter (where step_begins) over (partition by cell_id, test_id order by data_point) as step_number
-    from stepped
-),
+with {{ number_steps(ref('battery_features')) }},
 
 followed as (
     select

@@ -1,6 +1,6 @@
 -- The worker adds up each cycle as its readings pass; battery_cycles is made from the rows that landed, by other code.
--- Both count in whole pico-Ah, so they agree to the last digit. Left out are tests of which more has landed since the
--- refresh began, and all of them where a warehouse holds readings alone.
+-- Both count in whole pico-Ah, so they agree to the last digit. Left out are tests of which more has landed than the
+-- models have seen, and all of them where a warehouse holds readings alone.
 {% set streamed = source('landing', 'battery_cell_cycles') %}
 {% if is_missing(streamed) | trim %}
 
@@ -20,11 +20,6 @@
             tests.test_id,
             tests.reading_count - tests.cleaned_count as dropped
         from {{ ref('battery_tests') }} as tests
-        inner join {{ ref('battery_test_versions') }} as versions
-            on
-                tests.cell_id = versions.cell_id
-                and tests.test_id = versions.test_id
-                and tests.reading_count = versions.reading_count
         inner join streamed on tests.cell_id = streamed.cell_id and tests.test_id = streamed.test_id
         group by tests.cell_id, tests.test_id, tests.reading_count, tests.cleaned_count
         having sum(streamed.reading_count) = tests.reading_count

@@ -18,7 +18,7 @@ VARIABLE: Final = "BATTERY_FAULT"
 
 
 class Point(StrEnum):
-    """An instant at which something may die, in the order in which a commit passes them."""
+    """An instant at which something may die, in the order in which a commit, a replay and a compaction pass them."""
 
     POLLED = "polled"
     """Messages have been read, nothing of them has been cleaned."""
@@ -44,6 +44,12 @@ class Point(StrEnum):
     """All statements of the swap have been executed, COMMIT has not."""
     REPLAY_SWAPPED = "replay-swapped"
     """The tables have been swapped, the replaced objects are still there."""
+    COMPACTION_STORED = "compaction-stored"
+    """The merged objects of a group of commits are in the store, the manifest does not name them."""
+    COMPACTION_SWAPPING = "compaction-swapping"
+    """All statements that put the merged commit in place have been executed, COMMIT has not."""
+    COMPACTION_SWAPPED = "compaction-swapped"
+    """The manifest names the merged objects, the replaced ones are still there."""
 
 
 class LostConnectionError(Exception):

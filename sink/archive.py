@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from battery.objects import ObjectStore
     from sink.manifest import Commit, CommittedObject
 
-_SCHEMAS: Final = {LANDED_KIND: LANDED, QUARANTINE_KIND: QUARANTINED, RETRIED_KIND: RETRIED}
+SCHEMAS: Final = {LANDED_KIND: LANDED, QUARANTINE_KIND: QUARANTINED, RETRIED_KIND: RETRIED}
+"""The columns of the objects of each kind."""
 
 _Message = tuple[str, int, int]
 """Cell, partition and offset."""
@@ -79,9 +80,9 @@ def archived(commit: Commit, archive: Archive) -> Iterator[list[Delivery]]:
     if len(topics) != 1:
         raise BatteryError(f"commit {commit.commit} is of {len(topics)} logs; its messages cannot be told apart")
     (topic_id,) = topics
-    tables = {kind: schema.empty_table() for kind, schema in _SCHEMAS.items()}
+    tables = {kind: schema.empty_table() for kind, schema in SCHEMAS.items()}
     for committed in commit.objects:
-        tables[committed.kind] = pq.read_table(io.BytesIO(archive.read(committed))).cast(_SCHEMAS[committed.kind])
+        tables[committed.kind] = pq.read_table(io.BytesIO(archive.read(committed))).cast(SCHEMAS[committed.kind])
     landed = _Landed(tables[LANDED_KIND])
     faults = _faults(tables[QUARANTINE_KIND])
     origins = {

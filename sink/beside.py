@@ -18,6 +18,7 @@ from battery.errors import BatteryError
 from battery.faults import Point, fault_point
 from battery.objects import FolderStore
 from sink.compare import KEYS
+from sink.leftovers import find_leftovers, remove_retired, retired_keys
 from sink.manifest import Manifest, read_manifest, stored_objects
 from sink.tables import create_tables
 from sink.warehouse import DuckDBFile, transaction
@@ -52,23 +53,46 @@ class Beside:
 
 
 @contextmanager
-def beside(settings: Settings) -> Iterator[Beside]:
-    """Make the place in REPLAY_DIR, empty, for one replay at a time; it is gone when the block ends.
+def alone(settings: Settings, what: str) -> Iterator[Path]:
+    """Keep others out of REPLAY_DIR, which is lent: a replay reads objects that a compaction or a sweep would remove.
+
+    Args:
+        settings: where REPLAY_DIR is.
+        what: what is running, for those who are refused meanwhile.
 
     Raises:
-        BatteryError: REPLAY_DIR cannot be used, or another replay does.
+        BatteryError: REPLAY_DIR cannot be used, or something is running there.
     """
     root = settings.replay_dir.resolve()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        lock = (root / "lock").open("w")
+        lock = (root / "lock").open("a+")
     except OSError as error:
         raise BatteryError(f"REPLAY_DIR={root} cannot be used: {error.strerror}") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise BatteryError(f"another replay is running in REPLAY_DIR={root}; wait for it, or stop it") from None
+            lock.seek(0)
+            running = lock.read() or "replay"
+            raise BatteryError(
+                f"{'another' if running == what else 'a'} {running} is running in REPLAY_DIR={root}; wait for it, or "
+                "stop it"
+            ) from None
+        lock.truncate(0)  # it tells of one that was killed
+        lock.write(what)
+        lock.flush()
+        yield root
+
+
+@contextmanager
+def beside(settings: Settings) -> Iterator[Beside]:
+    """Make the place in REPLAY_DIR, empty, for one replay at a time; it is gone when the block ends.
+
+    Raises:
+        BatteryError: REPLAY_DIR cannot be used, or another replay, a compaction or a sweep is running there.
+    """
+    with alone(settings, "replay") as root:
         folder = root / "in-progress"
         shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
         folder.mkdir()
@@ -95,13 +119,6 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
     try:
         with warehouse.connect("begin a replay") as connection, transaction(connection):
             create_tables(connection)
-            newest = connection.execute("select coalesce(max(epoch), 0) from _writers").fetchone()
-            replays = {
-                epoch
-                for (epoch,) in connection.execute(
-                    "select epoch from _writers where kind = ?", [Writer.REPLAY]
-                ).fetchall()
-            }
             epoch = take_epoch(
                 connection,
                 Writer.REPLAY,
@@ -109,16 +126,14 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
                 window_width(connection) or window_seconds,
             )
             manifest = read_manifest(connection)
-            retired = _retired(connection)
+            left = find_leftovers(connection, stored, epoch)
     except duckdb.Error as error:
         raise BatteryError(f"cannot begin a replay: {str(error).splitlines()[0]}") from error
     named = {found.key for commit in manifest.commits for found in commit.objects}
     # An older copy of the warehouse names objects that are gone, or does not know who wrote some: nothing is sure then.
-    known = newest[0] if newest else 0
-    is_ours = named <= {found.key for found in stored} and all(found.epoch <= known for found in stored)
-    for found in stored if is_ours else ():
-        if found.key in retired or (found.epoch in replays and found.key not in named):
-            store.delete(found.key)
+    is_ours = named <= {found.key for found in stored} and not left.unknown
+    for found in (*left.retired, *left.unfinished[Writer.REPLAY]) if is_ours else ():
+        store.delete(found.key)
     return epoch, manifest
 
 
@@ -187,13 +202,6 @@ def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, 
 def remove_replaced(warehouse: Warehouse, store: ObjectStore) -> int:
     """Remove the objects that a swap has replaced; the number of them."""
     with warehouse.connect("look up replaced objects", read_only=True) as connection:
-        retired = _retired(connection)
-    for key in sorted(retired):
-        store.delete(key)
-    with warehouse.connect("forget replaced objects") as connection:
-        connection.execute("delete from _retired where list_contains(?::varchar[], object_key)", [sorted(retired)])
+        retired = retired_keys(connection)
+    remove_retired(warehouse, store, retired)
     return len(retired)
-
-
-def _retired(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    return {key for (key,) in connection.execute("select object_key from _retired").fetchall()}

@@ -10,7 +10,7 @@ import hashlib
 import io
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -24,16 +24,27 @@ from battery.cleaned import CYCLE_PART, WINDOW_PART, Span
 from battery.errors import BatteryError
 from battery.faults import LostConnectionError, Point, fault_point
 from battery.reading import LANDED, QUARANTINED, RETRIED
-from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, StoredObject, object_key, stored_objects
+from sink.leftovers import find_leftovers
+from sink.manifest import (
+    LANDED_KIND,
+    QUARANTINE_KIND,
+    RETRIED_KIND,
+    Commit,
+    CommittedObject,
+    object_key,
+    stored_objects,
+)
 from sink.tables import FILL, REPEATED, create_tables
 from sink.warehouse import transaction
 from sink.writers import Writer, joined_epoch, require_current, take_epoch, window_width
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from battery.cleaned import Cleaned, State
     from battery.objects import ObjectStore
+    from sink.leftovers import Leftovers
+    from sink.manifest import StoredObject
     from sink.warehouse import Warehouse
 
 _log = structlog.get_logger()
@@ -155,7 +166,7 @@ class Landing:
             ).fetchall()
             seqs = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
             # Only the process that has begun the run clears up: what another one of it has stored is no leftover.
-            self._leftovers = _leftovers(connection, stored, self._epoch, seqs) if joined is None else []
+            self._leftovers = _removable(find_leftovers(connection, stored, self._epoch)) if joined is None else []
         return Standing(self._epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
 
     def commit(self, lane: int, seq: int, results: Sequence[Cleaned[State]]) -> None:
@@ -171,31 +182,19 @@ class Landing:
             QUARANTINE_KIND: pa.Table.from_batches([result.quarantined for result in results], schema=QUARANTINED),
             RETRIED_KIND: pa.Table.from_batches([result.retried for result in results], schema=RETRIED),
         }
-        spans = _joined([span for result in results for span in result.spans])
-        commit_id = f"{self._epoch:06d}-{lane:02d}-{seq:012d}"
-        filled = {kind: table for kind, table in tables.items() if table.num_rows}
-        objects = []
-        for kind, table in filled.items():
-            data = _parquet(table, commit_id)
-            key = object_key(kind, lane, self._epoch, seq)
-            fault_point(Point.BEFORE_PUT)
-            self._store.put(key, data)
-            fault_point(Point.AFTER_PUT)
-            objects.append(
-                {
-                    "commit": commit_id,
-                    "lane": lane,
-                    "seq": seq,
-                    "writer_epoch": self._epoch,
-                    "object_key": key,
-                    "kind": kind,
-                    "rows": table.num_rows,
-                    "bytes": len(data),
-                    "sha256": hashlib.sha256(data).hexdigest(),
-                    "offsets": [vars(span) for span in spans],
-                    "committed_at": _now(),
-                }
-            )
+        commit = Commit(
+            commit_id(self._epoch, lane, seq),
+            self._epoch,
+            lane,
+            seq,
+            joined([span for result in results for span in result.spans]),
+            (),
+        )
+        objects = tuple(
+            put_object(self._store, commit.commit, object_key(kind, lane, self._epoch, seq), kind, table)
+            for kind, table in tables.items()
+            if table.num_rows
+        )
         staged = {
             "staged_landed": tables[LANDED_KIND],
             "staged_quarantined": tables[QUARANTINE_KIND],
@@ -210,27 +209,27 @@ class Landing:
                 ],
                 schema=_STATES,
             ),
-            "staged_commits": pa.Table.from_pylist(objects, schema=_COMMITS),
+            "staged_commits": manifest_rows(replace(commit, objects=objects), _now()),
         }
-        self._land_once(commit_id, staged)
+        self._land_once(commit.commit, staged)
         landed = tables[LANDED_KIND].num_rows
         _log.info(
             "committed",
-            commit=commit_id,
+            commit=commit.commit,
             rows=landed,
-            quarantined=sum(span.rows for span in spans) - landed,
-            offsets=" ".join(f"{span.partition}:{span.first}-{span.last}" for span in spans),
+            quarantined=sum(span.rows for span in commit.spans) - landed,
+            offsets=" ".join(f"{span.partition}:{span.first}-{span.last}" for span in commit.spans),
             seconds=round(time.monotonic() - started, 3),
         )
 
-    def _land_once(self, commit_id: str, staged: Mapping[str, pa.Table]) -> None:
+    def _land_once(self, commit: str, staged: Mapping[str, pa.Table]) -> None:
         """Run the transaction until it has happened; what an unfinished commit left behind goes after it."""
         tried = False
 
         def attempt() -> None:
             # A connection may break after the COMMIT was sent: only the warehouse knows how that ended.
             nonlocal tried
-            if not tried or not self._has_landed(commit_id):
+            if not tried or not self._has_landed(commit):
                 tried = True
                 with self._warehouse.connect("commit") as connection:
                     self._land(connection, staged)
@@ -243,7 +242,7 @@ class Landing:
                     self._store.delete(key)
                 self._leftovers = []
         except (duckdb.Error, LostConnectionError) as error:
-            raise BatteryError(f"commit {commit_id} failed {ATTEMPTS} times: {str(error).splitlines()[0]}") from error
+            raise BatteryError(f"commit {commit} failed {ATTEMPTS} times: {str(error).splitlines()[0]}") from error
 
     def _land(self, connection: duckdb.DuckDBPyConnection, staged: Mapping[str, pa.Table]) -> None:
         for name, table in staged.items():
@@ -266,9 +265,9 @@ class Landing:
                 fault_point(Point.IN_TRANSACTION)
             fault_point(Point.BEFORE_COMMIT)
 
-    def _has_landed(self, commit_id: str) -> bool:
+    def _has_landed(self, commit: str) -> bool:
         with self._warehouse.connect("look up a commit") as connection:
-            found = connection.execute('select count(*) from _commits where "commit" = ?', [commit_id]).fetchone()
+            found = connection.execute('select count(*) from _commits where "commit" = ?', [commit]).fetchone()
         return found is not None and found[0] > 0
 
 
@@ -288,49 +287,54 @@ def _tell(state: tenacity.RetryCallState) -> None:
     _log.warning("the warehouse failed, trying again", attempt=state.attempt_number, error=said)
 
 
-def _leftovers(
-    connection: duckdb.DuckDBPyConnection, stored: Sequence[StoredObject], epoch: int, next_seq: Mapping[int, int]
-) -> list[str]:
-    """Objects that may go: those of unfinished commits of this pipeline, and those that a replay has replaced.
+def _removable(found: Leftovers) -> list[str]:
+    """What a run may remove once it has committed: replays and compactions clear up after themselves."""
+    return [] if found.unknown else [left.key for left in (*found.retired, *found.unfinished[Writer.WORKER])]
 
-    A lane commits one after the other, so nothing of it can lie beyond its next commit. What does was committed to
-    another warehouse, of which this may be an older copy: then nothing is certain, and nothing a leftover. What a
-    replay has stored is for replays to remove: one may be under way.
+
+def commit_id(epoch: int, lane: int, seq: int) -> str:
+    """The id of a commit: the epoch of whoever wrote its objects, its lane and its number there."""
+    return f"{epoch:06d}-{lane:02d}-{seq:012d}"
+
+
+def put_object(store: ObjectStore, commit: str, key: str, kind: str, table: pa.Table) -> CommittedObject:
+    """Store the rows of one kind as an object of a commit, in Parquet.
+
+    Raises:
+        BatteryError: the store does not answer or refuses.
     """
-    connection.execute(
-        "delete from _retired where not list_contains(?::varchar[], object_key)", [[found.key for found in stored]]
-    )
-    retired = [key for (key,) in connection.execute("select object_key from _retired order by all").fetchall()]
-    named = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}.union(retired)
-    writers = connection.execute("select epoch, kind, superseded_by from _writers where epoch <> ?", [epoch]).fetchall()
-    replays = {taken for taken, kind, _ in writers if kind == Writer.REPLAY}
-    ours = {taken for taken, kind, _ in writers if kind == Writer.WORKER}
-    # The sequences began anew with the last swap, so those of the runs before it say nothing.
-    swapped = max((taken for taken, _, ended_by in writers if taken in ours and ended_by in replays), default=0)
-    unnamed = [found for found in stored if found.key not in named and found.epoch not in replays]
-    newest = max(ours | replays, default=0)
-    beyond = [
-        found
-        for found in unnamed
-        if found.epoch > newest
-        or (found.epoch in ours and found.epoch > swapped and found.seq > next_seq.get(found.lane, 1))
-    ]
-    if beyond and ours:
-        _log.warning(
-            "the store holds objects of commits that the warehouse does not know, is it an older copy? Nothing is "
-            "removed",
-            objects=len(beyond),
-            first=beyond[0].key,
-        )
-    return [] if beyond else [*retired, *(found.key for found in unnamed if found.epoch in ours)]
-
-
-def _parquet(table: pa.Table, commit_id: str) -> bytes:
     buffer = io.BytesIO()
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    table = table.replace_schema_metadata({"battery.commit": commit_id})
+    table = table.replace_schema_metadata({"battery.commit": commit})
     pq.write_table(table, buffer, compression="zstd", use_dictionary=texts)
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    fault_point(Point.BEFORE_PUT)
+    store.put(key, data)
+    fault_point(Point.AFTER_PUT)
+    return CommittedObject(key, kind, table.num_rows, len(data), hashlib.sha256(data).hexdigest())
+
+
+def manifest_rows(commit: Commit, committed_at: datetime) -> pa.Table:
+    """The rows of `_commits` that name a commit, one an object; `committed_at` is UTC without a zone."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "commit": commit.commit,
+                "lane": commit.lane,
+                "seq": commit.seq,
+                "writer_epoch": commit.epoch,
+                "object_key": found.key,
+                "kind": found.kind,
+                "rows": found.rows,
+                "bytes": found.size,
+                "sha256": found.sha256,
+                "offsets": [vars(span) for span in commit.spans],
+                "committed_at": committed_at,
+            }
+            for found in commit.objects
+        ],
+        schema=_COMMITS,
+    )
 
 
 def _parts(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
@@ -353,15 +357,15 @@ def _progress(results: Sequence[Cleaned[State]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_PROGRESS)
 
 
-def _joined(spans: Sequence[Span]) -> list[Span]:
-    """One span a partition."""
+def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """One span a partition of a log: from the first offset to the last, with the rows of all."""
     found: dict[tuple[str, int], Span] = {}
     for span in spans:
         key = (span.topic_id, span.partition)
         so_far = found.get(key, span)
         rows = span.rows + (so_far.rows if key in found else 0)
         found[key] = Span(*key, min(so_far.first, span.first), max(so_far.last, span.last), rows)
-    return [found[key] for key in sorted(found)]
+    return tuple(found[key] for key in sorted(found))
 
 
 def _now() -> datetime:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from battery.cleaned import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import duckdb
 
@@ -68,7 +68,7 @@ class CommittedObject:
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit: what it covers of which log, and its objects."""
+    """One commit: what it covers of which log, and its objects; `commit` is its id, `epoch` that of its writer."""
 
     commit: str
     epoch: int
@@ -111,9 +111,27 @@ def read_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
     A cell keeps to one lane within a run, so runs in order, and the sequence of each lane, are the order of every
     cell's messages.
     """
+    commits = read_commits(connection)
+    reached: dict[tuple[str, int], int] = {}
+    for span in (span for commit in commits for span in commit.spans):
+        place = span.topic_id, span.partition
+        reached[place] = max(span.last, reached.get(place, span.last))
+    for topic_id, partition, last in connection.execute(
+        'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
+    ).fetchall():
+        reached[topic_id, partition] = max(last, reached.get((topic_id, partition), last))
+    spread = connection.execute(SPREAD).fetchall()
+    return Manifest(commits, reached, tuple(cell for (cell,) in spread))
+
+
+def read_commits(connection: duckdb.DuckDBPyConnection, only: Sequence[str] | None = None) -> tuple[Commit, ...]:
+    """The commits in the order of the log: all, or those of the given ids that there are."""
+    ids = None if only is None else list(only)
     rows = connection.execute(
         'select "commit", writer_epoch, lane, seq, object_key, kind, "rows", bytes, sha256, offsets from _commits '
-        "order by writer_epoch, seq, lane, kind"
+        'where ?::varchar[] is null or "commit" in (select unnest(?::varchar[])) '
+        "order by writer_epoch, seq, lane, kind",
+        [ids, ids],
     ).fetchall()
     commits: dict[str, Commit] = {}
     for commit, epoch, lane, seq, key, kind, count, size, sha256, spans in rows:
@@ -127,13 +145,4 @@ def read_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
             tuple(Span(**span) for span in spans),
             (*before, CommittedObject(key, kind, count, size, sha256)),
         )
-    reached: dict[tuple[str, int], int] = {}
-    for span in (span for commit in commits.values() for span in commit.spans):
-        place = span.topic_id, span.partition
-        reached[place] = max(span.last, reached.get(place, span.last))
-    for topic_id, partition, last in connection.execute(
-        'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
-    ).fetchall():
-        reached[topic_id, partition] = max(last, reached.get((topic_id, partition), last))
-    spread = connection.execute(SPREAD).fetchall()
-    return Manifest(tuple(commits.values()), reached, tuple(cell for (cell,) in spread))
+    return tuple(commits.values())

@@ -20,9 +20,10 @@ from sink.compare import content_of
 from sink.manifest import KINDS, SPREAD, read_manifest
 from sink.recount import differing_cycles, differing_windows
 from sink.tables import require_tables
+from sink.warehouse import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import duckdb
 
@@ -40,20 +41,29 @@ class Check:
     detail: str
 
 
-def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> list[Check]:
+def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse, *, live: bool = False) -> list[Check]:
     """Reconcile the topic with the objects and the tables.
+
+    Args:
+        settings: where the topic is.
+        store: where the objects are.
+        warehouse: where the tables are.
+        live: whether producers and the worker go on meanwhile, so that messages which have not landed yet are no
+            fault; a message of a cell has landed then if the cell's progress says so, since others are in between.
 
     Raises:
         BatteryError: broker, object store or warehouse cannot be read at all.
     """
-    with warehouse.connect("verify", read_only=True) as connection:
+    with warehouse.connect("verify", read_only=True) as connection, transaction(connection):
         require_tables(connection)
         checks = landing_checks(connection, store)
         spans = connection.execute(
             'select s.topic_id, s."partition", max(s."last"), sum(s."rows"), min(s."first") from '
             '(select distinct "commit", unnest(offsets) as s from _commits) group by all'
         ).fetchall()
-    return [*_log(settings, spans), *checks]
+        progress = connection.execute('select cell_id, topic_id, "partition", "offset" from _progress').fetchall()
+    reached = {(cell, topic_id, part): last for cell, topic_id, part, last in progress} if live else None
+    return [*_log(settings, spans, reached), *checks]
 
 
 def landing_checks(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> list[Check]:
@@ -71,8 +81,18 @@ def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(found[0] or 0) if found else 0
 
 
-def _log(settings: Settings, spans: list[tuple[str, int, int, int, int]]) -> Iterator[Check]:
-    """Rows in, counted in the messages themselves, against the rows that the commits account for."""
+def _log(
+    settings: Settings,
+    spans: list[tuple[str, int, int, int, int]],
+    reached: Mapping[tuple[str, str, int], int] | None,
+) -> Iterator[Check]:
+    """Rows in, counted in the messages themselves, against the rows that the commits account for.
+
+    Args:
+        settings: where the topic is.
+        spans: of each topic id and partition the last offset, the rows and the first offset that commits account for.
+        reached: the last offset that landed of each cell, topic id and partition, while a worker lands more; else None.
+    """
     topic = open_topic(settings)
     landed_up_to = {
         part: (last, rows, first) for topic_id, part, last, rows, first in spans if topic_id == topic.topic_id
@@ -88,8 +108,14 @@ def _log(settings: Settings, spans: list[tuple[str, int, int, int, int]]) -> Ite
                 if message.offset > last:
                     waiting += 1
                     continue
+                delivery = decode(message)
+                if reached is not None:
+                    place = delivery.cell_id, topic.topic_id, partition
+                    if message.offset > reached.get(place, -1):
+                        waiting += 1
+                        continue
                 messages += 1
-                rows_in += decode(message).body.row_count
+                rows_in += delivery.body.row_count
         expired += last >= 0 and (oldest is None or oldest > first)
     if expired:
         yield Check(
@@ -103,8 +129,8 @@ def _log(settings: Settings, spans: list[tuple[str, int, int, int, int]]) -> Ite
         )
     yield Check(
         "lag",
-        ok=waiting == 0,
-        detail=f"{waiting} messages not landed yet{': run `battery stream`' if waiting else ''}",
+        ok=waiting == 0 or reached is not None,
+        detail=f"{waiting} messages not landed yet{': run `battery stream`' if waiting and reached is None else ''}",
     )
 
 
@@ -171,8 +197,8 @@ def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Itera
     yield Check(
         "leftovers",
         ok=True,
-        detail=f"{len(left)} objects of unfinished commits or replaced by a replay"
-        + (": the next commit of a new run, or the next replay, removes them" if left else ""),
+        detail=f"{len(left)} objects of unfinished commits, or replaced by a replay or a compaction"
+        + (": `battery sweep` removes them" if left else ""),
     )
 
 

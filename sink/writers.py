@@ -1,4 +1,4 @@
-"""Who may write a warehouse: each run of the worker, and each replay, takes an epoch that ends the ones before it.
+"""Who may write a warehouse: each run of the worker, replay and compaction takes an epoch that ends those before it.
 
 All statements here belong to transactions of others. A commit and a take-over change the same value, so of the two
 the warehouse lets only one happen, also where transactions run side by side.
@@ -14,6 +14,8 @@ from uuid import uuid4
 from battery.errors import BatteryError, StartAgainError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import duckdb
 
 
@@ -22,6 +24,8 @@ class Writer(StrEnum):
 
     WORKER = "worker"
     REPLAY = "replay"
+    COMPACTION = "compaction"
+    """A compaction, or a sweep: both remove what no commit names."""
 
 
 class SupersededError(BatteryError):
@@ -56,7 +60,7 @@ def take_epoch(
 
     Args:
         connection: in a transaction.
-        writer: what for; a replay that begins does not disturb the worker.
+        writer: what for; a replay or a compaction that begins does not disturb the worker.
         above: an epoch that the new one must exceed.
         window_seconds: width of the windows in the warehouse, s.
         run_id: joins the processes of one run.
@@ -95,12 +99,21 @@ def require_current(connection: duckdb.DuckDBPyConnection, epoch: int) -> None:
 
 
 def end_workers(connection: duckdb.DuckDBPyConnection, replay: int, window_seconds: int) -> None:
-    """End every run of the worker in favour of a replay, whose windows may have another width."""
+    """End every run of the worker, and a compaction, in favour of a replay, whose windows may have another width."""
     connection.execute(
-        "update _writers set changes = changes + 1, superseded_by = ? where kind = ? and superseded_by is null",
-        [replay, Writer.WORKER],
+        "update _writers set changes = changes + 1, superseded_by = ? where kind in (?, ?) and superseded_by is null",
+        [replay, Writer.WORKER, Writer.COMPACTION],
     )
     connection.execute("update _writers set window_seconds = ?", [window_seconds])
+
+
+def end_replays(connection: duckdb.DuckDBPyConnection, epochs: Collection[int], sweep: int) -> None:
+    """End the replays among some epochs, of which a sweep is about to remove objects: they cannot swap any more."""
+    connection.execute(
+        "update _writers set changes = changes + 1, superseded_by = ? where kind = ? and superseded_by is null "
+        "and epoch in (select unnest(?::bigint[]))",
+        [sweep, Writer.REPLAY, sorted(epochs)],
+    )
 
 
 def _ended(connection: duckdb.DuckDBPyConnection, epoch: int) -> BatteryError:
@@ -110,6 +123,17 @@ def _ended(connection: duckdb.DuckDBPyConnection, epoch: int) -> BatteryError:
         [epoch],
     ).fetchone()
     ours, by, kind = found or (None, None, None)
+    if by is not None and ours == Writer.COMPACTION:
+        other = "a replay has swapped the tables" if kind == Writer.REPLAY else "another compaction or sweep has begun"
+        return SupersededError(
+            f"{other} (writer epoch {by}) since this compaction began; what it had merged by then was whole: let the "
+            "other one finish, then run `battery compact` again"
+        )
+    if by is not None and ours == Writer.REPLAY and kind == Writer.COMPACTION:
+        return SupersededError(
+            f"a sweep or compaction (writer epoch {by}) has removed what this replay had stored, which has changed "
+            "nothing; start it again"
+        )
     if by is not None and ours == Writer.REPLAY:
         return SupersededError(
             f"another replay (writer epoch {by}) has begun since this one, which has changed nothing"

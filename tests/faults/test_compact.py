@@ -1,0 +1,71 @@
+"""Compaction and sweep beside a running worker, and killed for real."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from conftest import Pipeline
+from faults.harness import finish, require_sound, send, traffic, wait_for
+from replayed import manifest_keys, object_keys
+
+from battery.faults import VARIABLE, Point
+from battery.objects import open_store
+from dataflows.replay import Outcome, Start, replay
+from sink.verify import verify
+from sink.warehouse import open_warehouse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def faults(pipeline: Pipeline, *, live: bool) -> list[str]:
+    settings = pipeline.settings
+    checks = verify(settings, open_store(settings), open_warehouse(settings), live=live)
+    return [check.name for check in checks if not check.ok]
+
+
+def test_compactions_and_sweeps_beside_a_running_worker_change_no_table(broker: int, tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": "compact"})
+    worker = pipeline.start("stream")
+    for turn in range(4):
+        send(pipeline.settings, traffic(range(turn, turn + 1)))
+        wait_for(worker, "committed")
+    pipeline.extra[VARIABLE] = f"{Point.COMPACTION_STORED}:kill"
+    finish(pipeline.start("compact"), -signal.SIGKILL)
+    del pipeline.extra[VARIABLE]
+    assert "merged " in pipeline.battery("compact")
+    for turn in range(4, 7):
+        send(pipeline.settings, traffic(range(turn, turn + 1)))
+        wait_for(worker, "committed")
+    worker.send_signal(signal.SIGTERM)
+    finish(worker, 0)
+    pipeline.battery("stream", "--until-end")
+    tables = pipeline.checksums()
+    assert '"ok": true' in pipeline.battery("compact", "--json")
+    assert '"doubt": null' in pipeline.battery("sweep", "--json")
+    assert object_keys(pipeline) == manifest_keys(pipeline)
+    require_sound(pipeline, tables)
+    for start in (Start(archive=True), Start(beginning=True)):
+        assert replay(pipeline.settings, start, dry_run=True).outcome is Outcome.IDENTICAL
+
+
+def test_messages_that_have_not_landed_are_no_fault_of_a_live_pipeline_and_others_are(
+    broker: int, tmp_path: Path
+) -> None:
+    """The worker is killed within an epoch: of some cells messages have landed, of others older ones have not."""
+    extra = {"BATTERY_TOPIC": "live", "COMMIT_MAX_ROWS": "300", VARIABLE: f"{Point.BEFORE_COMMIT}@2:kill"}
+    pipeline = Pipeline(tmp_path / "pipeline", broker, extra)
+    send(pipeline.settings, traffic(range(6)))
+    finish(pipeline.start("stream"), -signal.SIGKILL)
+    del pipeline.extra[VARIABLE]
+    assert faults(pipeline, live=False) == ["log"]
+    said = pipeline.battery("verify", "--live")
+    assert "ok    lag: " in said
+    assert "ok    lag: 0 messages" not in said
+    with open_warehouse(pipeline.settings).connect("damage") as connection:
+        connection.execute(
+            """update _commits set offsets = [{'topic_id': o.topic_id, 'partition': o."partition",
+            'first': o."first", 'last': o."last", 'rows': o."rows" - 1} for o in offsets]"""
+        )
+    assert faults(pipeline, live=True) == ["log", "conservation"]

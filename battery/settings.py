@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     zip_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024**3
     stream_until_end: bool = False
     accept_lost_offsets: bool = False
+    max_lag_messages: Annotated[int, Field(ge=0)] = 1_000
+    max_commit_age_seconds: Annotated[float, Field(gt=0)] = 3600.0
     run_id: str | None = None
     log_format: Literal["console", "json"] = "console"
 

@@ -12,6 +12,8 @@ from battery.topic import open_topic
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from battery.settings import Settings
     from sink.warehouse import Warehouse
 
@@ -53,6 +55,29 @@ class Status:
     def lag(self) -> int | None:
         """Messages that have not landed yet, over all partitions; None while no broker answers."""
         return None if self.broker else sum(part.lag for part in self.partitions)
+
+    def complaints(self, max_lag: int, max_commit_age: float) -> Iterator[str]:
+        """What is wrong with the stream, each in one line with its figures; nothing when it is well.
+
+        A commit may be of any age while nothing waits to be landed: a lab that pauses is no fault.
+
+        Args:
+            max_lag: messages that may wait.
+            max_commit_age: s that the last commit may be old while any message waits.
+        """
+        if self.lag is None:
+            yield f"{self.broker}"
+            return
+        if self.lag > max_lag:
+            yield (
+                f"{self.lag} messages of {self.topic} have not landed, more than MAX_LAG_MESSAGES={max_lag}; is the "
+                "worker running, and does it keep up?"
+            )
+        if self.lag > 0 and self.last_commit_age is not None and self.last_commit_age > max_commit_age:
+            yield (
+                f"{self.lag} messages of {self.topic} wait and the last commit was {self.last_commit_age:.0f} s ago, "
+                f"longer than MAX_COMMIT_AGE_SECONDS={max_commit_age:.0f}; is the worker running?"
+            )
 
 
 def status(settings: Settings, warehouse: Warehouse) -> Status:

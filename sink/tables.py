@@ -69,6 +69,18 @@ CREATE: Final = (
         offsets struct(topic_id varchar, "partition" integer, "first" bigint, "last" bigint, "rows" bigint)[] not null,
         committed_at timestamp not null
     )""",
+    """create or replace view _watermark as
+    select
+        coalesce((select max(committed_at)::varchar from _commits), 'nothing') || ', ' || coalesce((
+            select sum(s."rows") from (select distinct "commit", unnest(offsets) as s from _commits)
+        ), 0)::varchar || ' rows' as watermark""",
+    """create table if not exists _dbt_runs (
+        started_at timestamp not null, seconds double not null, command varchar not null, failure varchar,
+        built boolean not null, audited boolean not null,
+        results struct(
+            node varchar, kind varchar, status varchar, seconds double, failures bigint, message varchar
+        )[] not null
+    )""",
     """create or replace view battery_cell_windows as
     select
         cell_id, window_start, reading_count,
@@ -91,8 +103,10 @@ CREATE: Final = (
         started_at, ended_at, reading_count, is_final, as_of_offset
     from _cycles""",
 )
-"""Statements that make the landing tables where they are missing. Parts are merged in `_windows` and `_cycles`,
-whose sums are whole numbers and therefore exact; the two views derive means and efficiencies from them."""
+"""Statements that make the landing tables, and the record of dbt's runs, where they are missing. Parts are merged in
+`_windows` and `_cycles`, whose sums are whole numbers and therefore exact; two views derive means and efficiencies from
+them. `_watermark` says in one value what has landed: it changes with every commit, and with every replay that has
+changed something, and not when objects are merged."""
 
 _LATEST: Final = ("voltage_last_v", "current_last_a", "temperature_last_c")
 _NEWEST: Final = ("as_of_offset",)

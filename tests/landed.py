@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+from builders import arrow
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART
 from battery.reading import LANDED, QUARANTINED, RETRIED
@@ -14,6 +15,8 @@ from dataflows.state import CellState
 from sink.tables import FILL, create_tables
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from battery.cleaned import Cleaned
     from battery.message import Delivery
 
@@ -58,6 +61,19 @@ def landed(commits: list[list[Cleaned[CellState]]]) -> duckdb.DuckDBPyConnection
         for statement in FILL[: len(TABLES)]:
             connection.execute(statement)
     return connection
+
+
+def put(path: Path, cells: dict[str, list[dict[str, Any]]]) -> None:
+    """Fold some readings by the real dataflow and land them by the real transaction, in place of what has landed."""
+    commits = [fold([[arrow(rows, key=cell.encode())]]) for cell, rows in cells.items()]
+    with landed(commits) as connection:
+        connection.execute(f"attach '{path}' as file")
+        known = connection.execute("select count(*) from duckdb_tables() where database_name = 'file'").fetchone()
+        if known == (0,):
+            connection.execute("copy from database memory to file")
+        for table in TABLES:
+            connection.execute(f"delete from file.{table}; insert into file.{table} from memory.{table}")  # noqa: S608
+        connection.execute("detach file")
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:

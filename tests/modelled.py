@@ -22,6 +22,23 @@ STREAMED = datetime(2026, 1, 1)  # noqa: DTZ001  # a TIMESTAMP without zone
 
 Row = dict[str, Any]
 
+ORDER = {
+    "battery_test_versions": "all",
+    "battery_cleaned": "cell_id, test_id, data_point",
+    "battery_features": "cell_id, test_id, data_point",
+    "battery_steps": "cell_id, test_id, step_number",
+    "battery_tests": "cell_id, test_id",
+    "battery_cell_metadata": "cell_id",
+    "battery_cell_versions": "cell_id",
+    "battery_cycles": "cell_id, cycle_number",
+    "battery_gaps": "cell_id, test_id",
+    "battery_ica": "cell_id, cycle_number, direction, voltage_v",
+    "battery_fade": "cell_id",
+    "battery_cells": "cell_id",
+    "bdf_timeseries": "cell_id, test_id, record_index",
+}
+"""The models, each with an order of its rows."""
+
 
 def create_landing(path: Path, rows: list[Row]) -> None:
     """Make the tables of readings and quarantine as the worker makes them, with some readings in."""
@@ -63,7 +80,12 @@ class Warehouse:
 
     def rows(self, relation: str, order: str = KEY) -> list[Row]:
         with duckdb.connect(self.path, read_only=True) as connection:
-            return connection.table(relation).order(order).to_arrow_table().to_pylist()
+            return connection.sql(f"from {relation} order by {order}").to_arrow_table().to_pylist()
+
+
+def differences(one: Warehouse, other: Warehouse) -> list[str]:
+    """Models whose rows differ between two warehouses."""
+    return [name for name, order in ORDER.items() if one.rows(name, order) != other.rows(name, order)]
 
 
 def cycling(

@@ -5,12 +5,17 @@
    _refreshed which version of each test (or cell) it was built from, in the transaction that built it. Before it runs,
    it compares the two: new tests, tests with late readings, tests that a replay changed and tests that are gone
    differ, nothing else does. A run that broke off is thus made good by the next, model by model, and a model that is
-   run alone takes the version of what it was built from, not a newer one. #}
+   run alone takes the version of what it was built from, not a newer one.
+
+   It also keeps by which dbt run each test (or cell) was built, so that who shows the models to readers need not compare
+   rows (sink/publish.py). #}
 
 {% macro create_refreshed() -%}
+    create schema if not exists {{ target.schema }};
     create table if not exists {{ target.schema }}._refreshed (
         model varchar not null, cell_id varchar not null, test_id varchar not null, version varchar not null
-    )
+    );
+    alter table {{ target.schema }}._refreshed add column if not exists built_by varchar
 {%- endmacro %}
 
 {# The versions that a model was built from; of cells, the test_id is empty. #}
@@ -26,21 +31,37 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Before a model: the tests (or cells) whose version differs from the one that it was built from. #}
+{# Before a model: the tests (or cells) whose version differs from the one that it was built from; all of them where it
+   is built from nothing. #}
 {% macro find_touched() -%}
     create or replace temp table touched as
     select cell_id, test_id
     from ({{ versions_of(model.config.meta.built_from) }}) as upstream
     full join ({{ versions_of(this.identifier) }}) as here using (cell_id, test_id)
-    where upstream.version is distinct from here.version
+    {%- if execute and load_relation(this) is not none and not should_full_refresh() %}
+        where upstream.version is distinct from here.version
+    {%- endif %}
 {%- endmacro %}
 
 {# After a model: it now stands at the versions of what it was built from. #}
 {% macro keep_versions() -%}
-    delete from {{ target.schema }}._refreshed where model = '{{ this.identifier }}';
-    insert into {{ target.schema }}._refreshed
-    select '{{ this.identifier }}', cell_id, test_id, version
+    delete from {{ target.schema }}._refreshed
+    where model = '{{ this.identifier }}' and (cell_id, test_id) in (select t.cell_id, t.test_id from touched as t);
+    insert into {{ target.schema }}._refreshed (model, cell_id, test_id, version, built_by)
+    select '{{ this.identifier }}', cell_id, test_id, version, '{{ invocation_id }}'
     from ({{ versions_of(model.config.meta.built_from) }}) as upstream
+    where (cell_id, test_id) in (select t.cell_id, t.test_id from touched as t)
+{%- endmacro %}
+
+{# With the scan that begins a refresh: what it stands at, as sink/news.py compares it with what has landed since. #}
+{% macro keep_watermark() -%}
+    delete from {{ target.schema }}._refreshed where model in ('_watermark', '_inputs');
+    {%- if execute and adapter.get_relation(target.database, 'main', '_watermark') %}
+        insert into {{ target.schema }}._refreshed (model, cell_id, test_id, version, built_by)
+        select '_watermark', '', '', watermark, '{{ invocation_id }}' from main._watermark
+        union all
+        select '_inputs', '', '', '{{ env_var('BATTERY_INPUTS', '') }}', '{{ invocation_id }}';
+    {%- endif %}
 {%- endmacro %}
 
 {# The rows of a relation that a refresh has to read. #}
@@ -53,14 +74,16 @@
     {%- if is_incremental() -%} where cell_id in (select t.cell_id from touched as t) {%- endif -%}
 {%- endmacro %}
 
-{# The incremental strategy `touched`: rows of what has changed go, and come anew. #}
+{# The incremental strategy `touched`: rows of what has changed go, and come anew. What dbt has put them into goes too:
+   of a model in Python it is no temporary table, and would stay among those that readers see. #}
 {% macro get_incremental_touched_sql(arg_dict) -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     {%- set key = 'cell_id' if model.config.meta.get('grain') == 'cell' else '(cell_id, test_id)' -%}
     delete from {{ arg_dict['target_relation'] }}
     where {{ key }} in (select {{ 't.cell_id' if key == 'cell_id' else 't.cell_id, t.test_id' }} from touched as t);
     insert into {{ arg_dict['target_relation'] }} ({{ columns }})
-    select {{ columns }} from {{ arg_dict['temp_relation'] }}
+    select {{ columns }} from {{ arg_dict['temp_relation'] }};
+    drop table {{ arg_dict['temp_relation'] }}
 {%- endmacro %}
 
 {# A checksum of all rows of a group, whatever their order. #}

@@ -28,7 +28,7 @@ def life() -> Life:
     return live(TESTS)
 
 
-def talkative(settings: Settings, command: Sequence[str]) -> None:
+def talkative(settings: Settings, _warehouse: object, command: Sequence[str]) -> None:
     """A dbt that does nothing but talk, as the real one does on its stdout."""
     subprocess.run(["/bin/echo", *command], check=True)
     results = Path(settings.warehouse).parent / "dbt" / "target" / "run_results.json"
@@ -39,7 +39,8 @@ def talkative(settings: Settings, command: Sequence[str]) -> None:
 def test_stdout_has_one_json_line_a_figure_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(refresh, "run_dbt", talkative)
+    monkeypatch.setattr(refresh, "stage_models", talkative)
+    monkeypatch.setattr(refresh, "publish", lambda *_: None)
     refresh.main.main(args=TINY, standalone_mode=False)
     printed = capfd.readouterr()
     figures = [json.loads(line) for line in printed.out.splitlines()]
@@ -96,7 +97,7 @@ def test_histories_pass_all_data_tests_and_so_do_their_streamed_cycles(
         monkeypatch.delenv(name)
     history = History(tmp_path / "one", life, 1)
     history.append(300)
-    nodes = history.refresh("--exclude-resource-type", "unit_test").nodes
+    nodes = history.refresh().nodes
     assert "test.battery.streamed_cycles_agree_with_those_from_rows" in nodes
     with duckdb.connect(tmp_path / "one" / "battery.duckdb") as connection:
         [(reconciled, cycles)] = connection.execute(

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from builders import arrow
-from landed import TABLES, fold, landed
+from landed import put
 from modelled import Row, Warehouse, cycling
 
 from battery.errors import BatteryError
@@ -57,19 +56,6 @@ CELLS: Final = {
     "NONE": lambda rows: [row | dict.fromkeys(COUNTERS) for row in rows],
     "MID_CYCLE": lambda rows: rows[30:],
 }  # fmt: skip
-
-
-def put(path: Path, cells: dict[str, list[Row]]) -> None:
-    """Fold some readings by the real dataflow and land them by the real transaction, in place of what has landed."""
-    commits = [fold([[arrow(rows, key=cell.encode())]]) for cell, rows in cells.items()]
-    with landed(commits) as connection:
-        connection.execute(f"attach '{path}' as file")
-        known = connection.execute("select count(*) from duckdb_tables() where database_name = 'file'").fetchone()
-        if known == (0,):
-            connection.execute("copy from database memory to file")
-        for table in TABLES:
-            connection.execute(f"delete from file.{table}; insert into file.{table} from memory.{table}")  # noqa: S608
-        connection.execute("detach file")
 
 
 @pytest.fixture(scope="module")

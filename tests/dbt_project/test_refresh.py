@@ -7,28 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from modelled import CYCLE_READINGS, Warehouse, create_landing, cycling, land
+from modelled import CYCLE_READINGS, Warehouse, create_landing, cycling, differences, land
 
 from battery.transform import run_dbt
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-ORDER: Final = {
-    "battery_test_versions": "all",
-    "battery_cleaned": "cell_id, test_id, data_point",
-    "battery_features": "cell_id, test_id, data_point",
-    "battery_steps": "cell_id, test_id, step_number",
-    "battery_tests": "cell_id, test_id",
-    "battery_cell_metadata": "cell_id",
-    "battery_cell_versions": "cell_id",
-    "battery_cycles": "cell_id, cycle_number",
-    "battery_gaps": "cell_id, test_id",
-    "battery_ica": "cell_id, cycle_number, direction, voltage_v",
-    "battery_fade": "cell_id",
-    "battery_cells": "cell_id",
-    "bdf_timeseries": "cell_id, test_id, record_index",
-}
 
 MARKED: Final = 1_000_000
 """Added to what a model has built, so that it is seen whether it was built again."""
@@ -73,10 +57,6 @@ def built_from_nothing(warehouse: Warehouse, folder: Path) -> Warehouse:
     anew = Warehouse(folder / warehouse.path.name)
     run_dbt(anew.settings, ("build", "--resource-type", "model", "seed", "--full-refresh"))
     return anew
-
-
-def differences(one: Warehouse, other: Warehouse) -> list[str]:
-    return [name for name, order in ORDER.items() if one.rows(name, order) != other.rows(name, order)]
 
 
 def test_a_refresh_ends_where_a_build_from_nothing_ends_whatever_the_hour_has_brought(

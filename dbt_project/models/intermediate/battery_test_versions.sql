@@ -1,6 +1,7 @@
 {{ config(
     materialized='incremental', incremental_strategy='touched',
     pre_hook="{{ find_changed_tests() }}",
+    post_hook="{{ keep_watermark() }}",
 ) }}
 
 with readings as (

@@ -1,0 +1,55 @@
+"""News: has anything landed, or changed in what models depend on, since the models that readers see were built?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from battery.transform import PUBLISHED, inputs_of
+from sink.tables import require_tables
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from battery.settings import Settings
+    from sink.warehouse import Warehouse
+
+
+def news(settings: Settings, warehouse: Warehouse) -> str | None:
+    """What is new, in one line for a person; None when the published models stand where the landing stands.
+
+    Commits are compared as of the scan of the readings that began the published build, so what landed while it ran is
+    news. So are another version of the models, and another BATTERY_CELLS.
+
+    Raises:
+        BatteryError: there is no warehouse yet, or it cannot be opened.
+    """
+    with warehouse.connect("look for news", read_only=True) as connection:
+        require_tables(connection)
+        stands = _marks(connection)
+        found = connection.execute("select count(*) from duckdb_views() where view_name = '_watermark'").fetchone()
+        if found == (0,):
+            return "a warehouse of an earlier version, which keeps no watermark: run `battery stream` once"
+        landed = connection.execute("select watermark from _watermark").fetchone()
+    if "_watermark" not in stands:
+        return "no models have been published yet"
+    if landed is None or landed[0] != stands["_watermark"]:
+        return f"landed: {landed and landed[0]}; published: {stands['_watermark']}"
+    if inputs_of(settings) != stands["_inputs"]:
+        return "the models, or what BATTERY_CELLS says of the cells, have changed"
+    return None
+
+
+def _marks(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """What the published models were built from."""
+    found = connection.execute(
+        "select count(*) from duckdb_tables() where database_name = current_database() and schema_name = ? "
+        "and table_name = '_refreshed'",
+        [PUBLISHED],
+    ).fetchone()
+    if found == (0,):
+        return {}
+    return dict(
+        connection.execute(
+            f"select model, version from {PUBLISHED}._refreshed where model in ('_watermark', '_inputs')"  # noqa: S608
+        ).fetchall()
+    )

@@ -28,6 +28,9 @@ EXIT_INCOMPLETE = 1
 EXIT_ERROR = 2
 """It could not be done at all."""
 
+EXIT_NOTHING_NEW = 3
+"""There is nothing to do."""
+
 EXIT_TERMINATED = 143
 """Ended by SIGTERM, as a shell says it."""
 
@@ -206,31 +209,110 @@ def replay(
 
 
 @cli.command()
+@click.option("--stage", is_flag=True, help="Leave what readers see as it is; `battery publish` shows them the rest.")
 @click.argument("dbt", nargs=-1)
 @click.pass_obj
-def transform(debug: bool, dbt: tuple[str, ...]) -> None:
-    """Build and test the dbt models; DBT replaces the default `build`, such as `-- test --select battery_ts`."""
+def transform(debug: bool, stage: bool, dbt: tuple[str, ...]) -> None:
+    """Build and test the dbt models beside those that readers see, which give way once all tests have passed.
+
+    DBT replaces the default `build`, such as `-- build --full-refresh` or `-- test --select battery_ts`.
+    """
     settings = start(debug)
-    from battery.transform import run_dbt
-    from sink.tables import require_tables
+    from battery.objects import open_store
+    from sink.publish import introduce
+    from sink.publish import publish as run
+    from sink.stage import stage_models
     from sink.warehouse import open_warehouse
 
-    with open_warehouse(settings).connect("look for the landing tables", read_only=True) as connection:
-        require_tables(connection)  # dbt would make an empty file and fail at length
-    run_dbt(settings, dbt or ("build",))
+    warehouse = open_warehouse(settings)
+    done = stage_models(settings, warehouse, dbt or ("build",))
+    if done.audited and not stage:
+        click.echo(run(warehouse, open_store(settings)))
+    elif done.built and not stage:
+        click.echo("readers see the models as they were until all tests have passed; `battery transform` runs them all")
+    for name in introduce(warehouse, done.tested_models):
+        click.echo(f"shown to readers for the first time: {name}")
 
 
 @cli.command()
+@click.pass_obj
+def publish(debug: bool) -> None:
+    """Show readers the models that were built and have passed all tests, and export the marts to the object store."""
+    settings = start(debug)
+    from battery.objects import open_store
+    from sink.publish import publish as run
+    from sink.warehouse import open_warehouse
+
+    click.echo(run(open_warehouse(settings), open_store(settings)))
+
+
+@cli.command()
+@click.pass_obj
+def news(debug: bool) -> int:
+    """Tell whether anything has landed since the models were published; exits with 3 when there is nothing new.
+
+    Says also how fresh the landing is, by dbt's source freshness.
+    """
+    settings = start(debug)
+    from sink.news import news as run
+    from sink.stage import stage_models
+    from sink.warehouse import open_warehouse
+
+    warehouse = open_warehouse(settings)
+    stage_models(settings, warehouse, ("source", "freshness"))
+    found = run(settings, warehouse)
+    click.echo(found or "nothing new since the models were published")
+    return 0 if found else EXIT_NOTHING_NEW
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.pass_obj
+def compact(debug: bool, as_json: bool) -> int:
+    """Merge the small objects of many commits into large ones; sweeps first. The worker may keep running.
+
+    Exits with 1 when something had to be left alone, such as a damaged object; the rest is merged all the same.
+    """
+    settings = start(debug)
+    from battery.objects import open_store
+    from sink.compact import compact as run
+    from sink.warehouse import open_warehouse
+
+    found = run(settings, open_store(settings), open_warehouse(settings))
+    click.echo(json.dumps({"ok": found.ok, **asdict(found)}) if as_json else "\n".join(found.lines()))
+    return 0 if found.ok else EXIT_INCOMPLETE
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.pass_obj
+def sweep(debug: bool, as_json: bool) -> int:
+    """Remove objects that were replaced or never committed. The worker may keep running.
+
+    Exits with 1 when nothing could be removed, since the warehouse may be an older copy.
+    """
+    settings = start(debug)
+    from battery.objects import open_store
+    from sink.sweep import sweep as run
+    from sink.warehouse import open_warehouse
+
+    found = run(settings, open_store(settings), open_warehouse(settings))
+    click.echo(json.dumps(asdict(found)) if as_json else "\n".join(found.lines()))
+    return EXIT_INCOMPLETE if found.doubt else 0
+
+
+@cli.command()
+@click.option("--live", is_flag=True, help="Messages that have not landed yet are no fault: producers are running.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @click.pass_obj
-def verify(debug: bool, as_json: bool) -> int:
+def verify(debug: bool, live: bool, as_json: bool) -> int:
     """Reconcile topic, objects and warehouse; exits with 0 only if everything adds up."""
     settings = start(debug)
     from battery.objects import open_store
     from sink.verify import verify as run
     from sink.warehouse import open_warehouse
 
-    checks = run(settings, open_store(settings), open_warehouse(settings))
+    checks = run(settings, open_store(settings), open_warehouse(settings), live=live)
     ok = all(check.ok for check in checks)
     if as_json:
         click.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
@@ -243,17 +325,24 @@ def verify(debug: bool, as_json: bool) -> int:
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit with 1 when no broker answers, or lag or the age of the last commit exceed their limits.",
+)
 @click.pass_obj
-def status(debug: bool, as_json: bool) -> None:
+def status(debug: bool, as_json: bool, check: bool) -> int:
     """Show lag, committed offsets, rows, quarantine by reason, the last commit and freshness."""
     settings = start(debug)
     from sink.status import status as run
     from sink.warehouse import open_warehouse
 
     found = run(settings, open_warehouse(settings))
+    limits = settings.max_lag_messages, settings.max_commit_age_seconds
+    complaints = list(found.complaints(*limits)) if check else []
     if as_json:
-        click.echo(json.dumps({**asdict(found), "lag": found.lag}, default=str))
-        return
+        click.echo(json.dumps({**asdict(found), "lag": found.lag, "complaints": complaints}, default=str))
+        return EXIT_INCOMPLETE if complaints else 0
     click.echo(f"topic        {found.topic}" + (f" ({found.topic_id})" if found.topic_id else ""))
     for part in found.partitions:
         click.echo(f"  partition {part.partition}: next offset to land {part.committed} of {part.end}, lag {part.lag}")
@@ -266,6 +355,9 @@ def status(debug: bool, as_json: bool) -> None:
     click.echo(f"commits      {found.commits}, last {found.last_commit or 'never'} UTC")
     if found.freshness is not None:
         click.echo(f"freshness    the newest landed reading was published {found.freshness:.0f} s ago")
+    if complaints:
+        click.echo(f"battery: {'; '.join(complaints)}", err=True)
+    return EXIT_INCOMPLETE if complaints else 0
 
 
 @cli.command()
@@ -308,6 +400,17 @@ def dashboard(debug: bool, host: str, port: int) -> None:
     from battery.dashboard import serve
 
     serve(host, port)
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port on 127.0.0.1.")
+@click.pass_obj
+def airflow(debug: bool, port: int) -> int:
+    """Run Airflow with the hourly refresh on this machine, until SIGTERM or Ctrl-C."""
+    start(debug)
+    from battery.airflow import serve
+
+    return serve(port)
 
 
 @cli.command()

@@ -1,44 +1,103 @@
-"""The hourly refresh: what the worker has landed since becomes tables that are built anew and tested.
+"""The hourly refresh: what the worker has landed since becomes tables that are built, tested, and shown to readers.
 
-The worker lands rows by itself and needs no Airflow. Each task runs the pipeline's own command, which waits while the
-worker holds the warehouse, so Airflow may live in another environment than the pipeline: BATTERY_COMMAND names the
-command where it is not on the PATH, BATTERY_WORK_DIR the folder that relative settings are relative to.
+The worker lands rows by itself and needs no Airflow. dbt builds beside the tables that readers see, which give way in
+one transaction after all tests have passed. Each task runs the pipeline's own command, which waits while the worker
+holds the warehouse.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset, DeadlineAlert, DeadlineReference, SyncCallback, chain
 
-BATTERY = 'cd "${BATTERY_WORK_DIR:-.}" && exec "${BATTERY_COMMAND:-battery}"'
+if str(Path(__file__).parent) not in sys.path:  # Airflow adds the folder of DAGs itself, a plain DagBag does not
+    sys.path.append(str(Path(__file__).parent))
 
+from battery_airflow import WAREHOUSE_POOL
+from battery_airflow.alerts import Alert, notify
+from battery_airflow.command import BatteryOperator
 
-def step(task_id: str, arguments: str) -> BashOperator:
-    """A task that runs the pipeline's command; its output is the task's log, its exit code the task's fate."""
-    return BashOperator(
-        task_id=task_id,
-        bash_command=f"{BATTERY} {arguments}",
-        append_env=True,
-        cwd=".",
-        skip_on_exit_code=None,  # the operator's own 99 would skip all steps and end the run as a success
-    )
+NOTHING_NEW = 3
+"""The exit code of `battery news` when there is nothing to do."""
 
+DEADLINE_MINUTES = float(os.environ.get("BATTERY_DEADLINE_MINUTES") or 50)
+
+DEADLINE = DeadlineAlert(
+    reference=DeadlineReference.DAGRUN_QUEUED_AT,
+    interval=timedelta(minutes=DEADLINE_MINUTES),
+    callback=SyncCallback(
+        Alert,
+        kwargs={
+            "event": "late",
+            "subject": "battery_pipeline is late",
+            "text": f"a run has not ended {DEADLINE_MINUTES:g} minutes after it was queued; see Airflow",
+        },
+    ),
+)
+"""Who is told when a run takes so long that the next one waits for it."""
+
+IS_SCHEDULED = "_AIRFLOW_PROCESS_CONTEXT" in os.environ
+"""Whether Airflow's own processes read this file: `dag.test()` crashes on a deadline (apache/airflow#73428)."""
+
+MARTS = Asset("battery_marts")
+"""The published marts; a DAG that is scheduled on it runs after each publication."""
 
 with DAG(
     dag_id="battery_pipeline",
     description="Landed rows to tested tables",
+    doc_md=__doc__,
     schedule="@hourly",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": True},
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(minutes=1),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=10),
+        "execution_timeout": timedelta(minutes=45),
+    },
+    deadline=DEADLINE if IS_SCHEDULED else None,
     tags=["battery"],
 ):
-    clean = step("clean_battery_data", "transform -- build --select +battery_cleaned")
-    features = step(
-        "build_features", "transform -- build --exclude +battery_cleaned --exclude-resource-types test unit_test"
+    check_stream = BatteryOperator(task_id="check_stream", arguments=["status", "--check"])
+    check_new_data = BatteryOperator(
+        task_id="check_new_data", arguments=["news"], skip_on_exit_code=NOTHING_NEW, pool=WAREHOUSE_POOL
     )
-    test = step("test_models", "transform -- test")
-    clean >> features >> test
+    clean_battery_data = BatteryOperator(
+        task_id="clean_battery_data",
+        arguments=["transform", "--stage", "--", "build", "--select", "+battery_cleaned"],
+        pool=WAREHOUSE_POOL,
+    )
+    build_features = BatteryOperator(
+        task_id="build_features",
+        arguments=["transform", "--stage", "--", "run", "--select", "battery_features"],
+        pool=WAREHOUSE_POOL,
+    )
+    build_marts = BatteryOperator(
+        task_id="build_marts",
+        arguments=[
+            *("transform", "--stage", "--", "build", "--exclude", "+battery_features"),
+            *("--exclude-resource-types", "test", "unit_test"),
+        ],
+        pool=WAREHOUSE_POOL,
+    )
+    test_models = BatteryOperator(
+        task_id="test_models", arguments=["transform", "--stage", "--", "test"], pool=WAREHOUSE_POOL
+    )
+    publish = BatteryOperator(task_id="publish", arguments=["publish"], outlets=[MARTS], pool=WAREHOUSE_POOL)
+
+    chain(
+        check_stream,
+        check_new_data,
+        clean_battery_data,
+        build_features,
+        build_marts,
+        test_models,
+        publish,
+        notify(),
+    )

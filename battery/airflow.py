@@ -1,0 +1,67 @@
+"""Running Airflow on this machine: scheduler, DAG processor and web page in one, for the DAGs of this checkout."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import battery
+from battery.errors import BatteryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOME: Final = Path("data/airflow")
+"""Where Airflow keeps its database and logs unless AIRFLOW_HOME says otherwise."""
+
+
+def serve(port: int) -> int:
+    """Run Airflow until SIGTERM or Ctrl-C; it prints where its page is and the password of its user `admin`.
+
+    Args:
+        port: where the page is, on 127.0.0.1.
+
+    Returns:
+        Airflow's exit code.
+
+    Raises:
+        BatteryError: the extra is not installed, or the DAGs do not lie beside the package.
+    """
+    if find_spec("airflow") is None:
+        raise BatteryError("Airflow is an extra: pip install 'battery-pipeline[airflow]'")
+    dags = Path(battery.__file__).resolve().parent.parent / "dags"
+    if not dags.is_dir():
+        raise BatteryError(f"no DAGs at {dags}: run from a checkout, where they lie beside the battery package")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that starts us in the background has it ignored
+    process = subprocess.Popen([sys.executable, "-m", "airflow", "standalone"], env=_environment(dags, port))
+    # Airflow ends its parts at SIGINT alone. A terminal sends it that by itself.
+    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return process.wait()
+
+
+def _environment(dags: Path, port: int) -> Mapping[str, str]:
+    """This environment, with what Airflow needs to know; what it says of that already wins."""
+    programs = Path(sys.executable).parent
+    address = f"http://127.0.0.1:{port}"
+    return {
+        "AIRFLOW_HOME": str(HOME.resolve()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "false",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__WORKERS": "1",
+        "BATTERY_COMMAND": str(programs / "battery"),
+        "BATTERY_WORK_DIR": str(Path.cwd()),
+        **os.environ,
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    }

@@ -1,0 +1,126 @@
+"""The operator that runs the pipeline's own command as a task.
+
+The command may live in another environment than Airflow: BATTERY_COMMAND names it where it is not on the PATH,
+BATTERY_WORK_DIR the folder that relative settings are relative to. Everything else it takes from the environment of
+the task, as anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from airflow.sdk import Context
+
+FAILURE: Final = "failure"
+"""The key under which a task that failed leaves the line that says why, for alerts."""
+
+_LEVELS: Final = {"debug": "debug", "info": "info", "warn": "warning", "warning": "warning"}
+_COMPLAINT: Final = "battery: "
+
+
+class BatteryOperator(BaseOperator):
+    """Run `battery` with arguments; its output is the task's log, line by line, its exit code the task's fate.
+
+    What it says in JSON, and what dbt says through it, keeps its level and its fields in the log. The last line of its
+    own is the task's result.
+
+    Args:
+        arguments: what follows `battery`, or what makes that of the task's context.
+        skip_on_exit_code: the exit code that skips this task, and so those behind it; by default none does.
+        named: further arguments of any operator.
+    """
+
+    def __init__(
+        self,
+        *,
+        arguments: Sequence[str] | Callable[[Context], Sequence[str]],
+        skip_on_exit_code: int | None = None,
+        **named: Any,  # noqa: ANN401  # whatever an operator takes
+    ) -> None:
+        super().__init__(**named)
+        self.arguments = arguments
+        self.skip_on_exit_code = skip_on_exit_code
+        self._process: subprocess.Popen[str] | None = None
+
+    def execute(self, context: Context) -> str:
+        """Run the command to its end.
+
+        Returns:
+            The last line that it printed, other than its log.
+
+        Raises:
+            AirflowSkipException: it exited with `skip_on_exit_code`.
+            AirflowException: it exited with another code than 0; says what it complained of.
+        """
+        arguments = self.arguments(context) if callable(self.arguments) else self.arguments
+        command = [os.environ.get("BATTERY_COMMAND") or "battery", *arguments]
+        self.log.info("running", command=" ".join(command))
+        self._process = subprocess.Popen(  # an argument list, without a shell
+            command,
+            cwd=os.environ.get("BATTERY_WORK_DIR") or ".",
+            env=os.environ | {"LOG_FORMAT": "json"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="backslashreplace",
+            start_new_session=True,
+        )
+        last, complaint = "", ""
+        for line in self._process.stdout or ():
+            text = line.rstrip()
+            if self._tell(text):
+                continue
+            last = text or last
+            if text.startswith(_COMPLAINT):
+                complaint = text.removeprefix(_COMPLAINT)
+        code = self._process.wait()
+        if code == 0:
+            return last
+        if code == self.skip_on_exit_code:
+            raise AirflowSkipException(last)
+        reason = complaint or last or "it said nothing"
+        context["ti"].xcom_push(key=FAILURE, value=reason)
+        raise AirflowException(f"battery {' '.join(arguments)} exited with {code}: {reason}")
+
+    def on_kill(self) -> None:
+        """End the command as an operator would: it finishes or undoes what it is at."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+
+    def _tell(self, text: str) -> bool:
+        """Put a line of output into the task's log; whether it was a line of the command's log."""
+        level, event, fields = parse_line(text)
+        if event:
+            getattr(self.log, level)(event, **fields)
+        return event != text
+
+
+def parse_line(text: str) -> tuple[str, str, Mapping[str, Any]]:
+    """Level, message and fields of a line: of the pipeline's log, of dbt's, or plain text."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        return ("error" if text.startswith(_COMPLAINT) else "info"), text, {}
+    if isinstance(told.get("info"), dict) and isinstance(told.get("data"), dict):  # dbt
+        node = told["data"].get("node_info") or {}
+        fields = {"node": node["unique_id"]} if node.get("unique_id") else {}
+        return _LEVELS.get(told["info"].get("level"), "error"), str(told["info"].get("msg", "")).strip(), fields
+    if "event" not in told:  # what a command prints with --json
+        return "info", text, {}
+    level = _LEVELS.get(told.pop("level", "info"), "error")
+    event = str(told.pop("event"))
+    told.pop("timestamp", None)
+    return level, event, {str(name): value for name, value in told.items()}

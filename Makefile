@@ -1,6 +1,6 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services servers faults bench lint format docs env clean
+.PHONY: help setup demo test services servers faults bench lint format docs requirements env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV := .tools/bin/uv
@@ -54,6 +54,13 @@ format: setup ## bring code and SQL into the project's format
 
 docs: setup ## write docs/data-dictionary.md from the dbt project's YAML
 	$(RUN)/python docs/make_dictionary.py
+
+REQUIREMENTS ?= requirements.txt
+# Airflow itself is left out, as Astro's image has its own. What it shares with the pipeline comes as locked for both.
+requirements: $(UV) ## write requirements.txt, which Astro's image installs, from the lock
+	@echo '# What Astro installs beside its Airflow. Made from uv.lock by `make requirements`.' > $(REQUIREMENTS)
+	@$(UV) export --quiet --locked --no-default-groups --extra airflow --prune apache-airflow \
+		--no-emit-project --no-hashes --no-header --no-annotate >> $(REQUIREMENTS)
 
 env: ## write a .env with fresh secrets for docker compose
 	@$(PYTHON) docker/make_env.py .env

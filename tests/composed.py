@@ -1,8 +1,12 @@
-"""docker-compose.yml as the tests read it: with its variables filled in, and its hosts where the tests have them."""
+"""docker-compose.yml as the tests read it: with its variables filled in, and its hosts where the tests have them.
+
+Also what images are built from, be they its own or Astro's.
+"""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,3 +53,26 @@ def health_command(service: str, places: Mapping[str, str]) -> list[str]:
     for theirs, ours in places.items():
         command = [word.replace(theirs, ours) for word in command]
     return command
+
+
+def locked(package: str) -> str:
+    """The version of a package in uv.lock."""
+    found = re.search(rf'name = "{package}"\nversion = "(.+)"', (ROOT / "uv.lock").read_text())
+    assert found
+    return found[1]
+
+
+def context(folder: Path) -> Path:
+    """What a build would be sent, by .dockerignore: everything is left out but what it names."""
+    wanted = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *wanted],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    return folder

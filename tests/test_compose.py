@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile, as far as they can be judged without an engine."""
+"""docker-compose.yml and docker/Dockerfile, as far as they can be judged without an engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from composed import AIRFLOW, COMPOSE, PIPELINE, ROOT, SERVICES, filled
+from composed import AIRFLOW, COMPOSE, PIPELINE, ROOT, SERVICES, context, filled, locked
 
 from battery.cli import cli
 from battery.settings import Settings
@@ -18,7 +18,7 @@ from battery.settings import Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
+DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
 KNOWN = {
     "minio": {"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"},
     "bucket": {"MC_HOST_local"},
@@ -58,10 +58,11 @@ def test_airflow_knows_its_variables_and_commands(tmp_path: Path) -> None:
     asked = {
         "names": [name for name in given if name.startswith("AIRFLOW__")],
         "commands": [SERVICES[service]["command"] for service in AIRFLOW if "command" in SERVICES[service]]
-        + [["jobs", "check", "--job-type", "DagProcessorJob", "--local"], ["db", "migrate"]],
+        + [["jobs", "check", "--job-type", "DagProcessorJob", "--local"], ["db", "migrate"]]
+        + [["pools", "set", "battery_warehouse", "1", "The warehouse, which one task uses at a time"]],
     }
     assert len(asked["names"]) > 10
-    assert len(asked["commands"]) == 5
+    assert len(asked["commands"]) == 6
     done = subprocess.run(
         [sys.executable, "-c", IN_AIRFLOW],
         input=json.dumps(asked),
@@ -75,7 +76,8 @@ def test_airflow_knows_its_variables_and_commands(tmp_path: Path) -> None:
     own = {name for name in given if not name.startswith("AIRFLOW__")} - {
         name.upper() for name in Settings.model_fields
     }
-    read = (ROOT / "dags" / "battery_pipeline.py").read_text() + (ROOT / "docker" / "airflow-init.sh").read_text()
+    read = "".join(path.read_text() for path in (ROOT / "dags").rglob("*.py"))
+    read += (ROOT / "docker" / "airflow-init.sh").read_text()
     assert [name for name in own if name not in read] == []
 
 
@@ -164,31 +166,15 @@ def test_the_images_are_made_by_one_script_from_pinned_bases_and_run_as_nobody_s
     stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
     for stage in stages[1:]:
         assert re.findall(r"^USER (.+)$", stage, re.MULTILINE)[-1] == "50000:0"
-    assert {SERVICES[name]["build"]["target"] for name in (*PIPELINE, *AIRFLOW)} == set(
-        re.findall(r" AS (\w+)$", DOCKERFILE, re.MULTILINE)[1:]
-    )
-
-
-def locked(package: str) -> str:
-    found = re.search(rf'name = "{package}"\nversion = "(.+)"', (ROOT / "uv.lock").read_text())
-    assert found
-    return found[1]
-
-
-def context(folder: Path, ignore: str) -> Path:
-    """What a build would be sent, by .dockerignore: everything is left out but what it names."""
-    wanted = re.findall(r"^!(.+)$", ignore, re.MULTILINE)
-    tracked = subprocess.run(["git", "ls-files", *wanted], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in tracked.splitlines():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes((ROOT / name).read_bytes())
-    return folder
+    builds = [SERVICES[name]["build"] for name in (*PIPELINE, *AIRFLOW)]
+    assert {build["dockerfile"] for build in builds} == {"docker/Dockerfile"}
+    assert {build["target"] for build in builds} == set(re.findall(r" AS (\w+)$", DOCKERFILE, re.MULTILINE)[1:])
 
 
 def test_the_build_steps_make_a_pipeline_that_runs_for_a_user_without_rights(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    sources = context(tmp_path_factory.mktemp("context"), (ROOT / ".dockerignore").read_text())
+    sources = context(tmp_path_factory.mktemp("context"))
     for step in instructions("COPY"):
         *copied, _ = [word for word in step.split() if not word.startswith("--")]
         if "--from" not in step:

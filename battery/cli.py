@@ -209,7 +209,10 @@ def replay(
 
 
 @cli.command()
-@click.option("--stage", is_flag=True, help="Leave what readers see as it is; `battery publish` shows them the rest.")
+@click.option(
+    "--stage", is_flag=True,
+    help="Leave the models that readers have as they are; `battery publish` shows them the rest.",
+)  # fmt: skip
 @click.argument("dbt", nargs=-1)
 @click.pass_obj
 def transform(debug: bool, stage: bool, dbt: tuple[str, ...]) -> None:
@@ -218,17 +221,21 @@ def transform(debug: bool, stage: bool, dbt: tuple[str, ...]) -> None:
     DBT replaces the default `build`, such as `-- build --full-refresh` or `-- test --select battery_ts`.
     """
     settings = start(debug)
+    import signal
+
     from battery.objects import open_store
     from sink.publish import introduce
     from sink.publish import publish as run
     from sink.stage import stage_models
     from sink.warehouse import open_warehouse
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us
     warehouse = open_warehouse(settings)
     done = stage_models(settings, warehouse, dbt or ("build",))
     if done.audited and not stage:
         click.echo(run(warehouse, open_store(settings)))
-    elif done.built and not stage:
+        return
+    if done.built and not stage:
         click.echo("readers see the models as they were until all tests have passed; `battery transform` runs them all")
     for name in introduce(warehouse, done.tested_models):
         click.echo(f"shown to readers for the first time: {name}")

@@ -87,6 +87,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "must be the path of a DuckDB file or md:DATABASE; tables in memory would not outlive a commit"
             )
+        if Path(value.removeprefix("md:")).stem.lower() in {"main", "building"}:
+            raise ValueError("must not be named main or building, as the schemas in it are; choose another name")
         return value
 
     @model_validator(mode="after")

@@ -6,29 +6,39 @@ state and the project can be run by hand just the same. What the models mean is 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import structlog
 
 import battery
 from battery.errors import BatteryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from battery.settings import Settings
+
+_log = structlog.get_logger()
 
 _DBT: Final = "from dbt.cli.main import cli; cli(prog_name='dbt')"
 _FAILED: Final = frozenset({"error", "fail", "runtime error", "partial success"})
 _PASSED: Final = frozenset({"success", "pass", "warn"})
 _NAMED_FAILURES: Final = 5
+
+BUILT: Final = frozenset({"model", "seed", "snapshot"})
+"""The kinds of nodes that are relations."""
+
+_ONLY_LOOKS: Final = frozenset({"test", "source", "ls", "list", "parse", "compile", "show", "debug", "docs", "deps"})
 
 PUBLISHED: Final = "main"
 """The schema that readers look at."""
@@ -63,38 +73,32 @@ class DbtRun:
     """One dbt command and how it ended.
 
     `failure` says in one line what failed, None when nothing did; `audited` tells that every test of the project was
-    run and none failed. Times are UTC.
+    run and none failed; `models` are the names of all models and seeds that the project has.
     """
 
-    command: str
-    started_at: datetime
+    command: tuple[str, ...]
     seconds: float
     results: tuple[NodeResult, ...]
     failure: str | None
     audited: bool
+    models: tuple[str, ...]
 
     @property
     def built(self) -> bool:
-        """Whether it may have changed a model."""
-        return any(result.kind in {"model", "seed", "snapshot"} for result in self.results)
+        """Whether it may have changed a model; where dbt says nothing of its nodes, it was ended in the middle."""
+        return may_build(self.command) if not self.results else any(result.kind in BUILT for result in self.results)
 
     @property
     def tested_models(self) -> frozenset[str]:
         """Names of the models and seeds that it built along with their tests; none where it ran no tests."""
         if self.failure or not any(result.kind == "test" for result in self.results):
             return frozenset()
-        return frozenset(result.node.rpartition(".")[2] for result in self.results if result.kind in {"model", "seed"})
+        return frozenset(result.node.rpartition(".")[2] for result in self.results if result.kind in BUILT)
 
 
-def run_dbt(settings: Settings, command: Sequence[str] = ("build",)) -> None:
-    """Run a dbt command on the models that readers see, as by hand.
-
-    Raises:
-        BatteryError: as `dbt`, or dbt failed; names the models and tests that did.
-    """
-    run = dbt(settings, command, PUBLISHED)
-    if run.failure:
-        raise BatteryError(run.failure)
+def may_build(command: Sequence[str]) -> bool:
+    """Whether a dbt command can change a model."""
+    return command[0] not in _ONLY_LOOKS
 
 
 def dbt(settings: Settings, command: Sequence[str], schema: str) -> DbtRun:
@@ -117,6 +121,24 @@ def dbt(settings: Settings, command: Sequence[str], schema: str) -> DbtRun:
         _require_cells(settings.battery_cells, project / "seeds" / "cells.csv")
 
     work = _work_folder(settings.warehouse)
+    with _one_at_a_time(work):
+        return _dbt(settings, command, schema, project, work)
+
+
+@contextmanager
+def _one_at_a_time(work: Path) -> Iterator[None]:
+    """Wait for another run of dbt that works in the same folder: it would write the same files."""
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            _log.info("waiting for another run of dbt", folder=str(work))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _dbt(settings: Settings, command: Sequence[str], schema: str, project: Path, work: Path) -> DbtRun:
     target = work / "target"
     found = target / ("sources.json" if command[0] == "source" else "run_results.json")
     found.unlink(missing_ok=True)  # those of an earlier run would name the wrong failures
@@ -129,27 +151,33 @@ def dbt(settings: Settings, command: Sequence[str], schema: str) -> DbtRun:
     arguments += ["--target", "motherduck" if _is_motherduck(settings.warehouse) else "local"]
     arguments += ["--target-path", str(target), "--log-path", str(work / "logs")]
     sys.stdout.flush()  # what was printed before dbt's output stays before it
-    started_at = datetime.now(UTC).replace(tzinfo=None)
     started = time.monotonic()
     finished = subprocess.run(arguments, env=_environment(settings, schema), check=False)
     results = _results(found)
     failure = None
     if finished.returncode != 0:
         failure = f"dbt {' '.join(command)} failed: {_failures(results)}; see {work / 'logs' / 'dbt.log'}"
-    tests = _tests(target / "manifest.json")
+    tests, models = _project_nodes(target / "manifest.json")
     passed = {result.node for result in results if result.status in _PASSED}
     return DbtRun(
-        command=" ".join(command),
-        started_at=started_at,
+        command=tuple(command),
         seconds=round(time.monotonic() - started, 3),
         results=results,
         failure=failure,
         audited=failure is None and bool(tests) and tests <= passed,
+        models=tuple(sorted(models)),
     )
 
 
+def code_of(project: Path) -> str:
+    """A checksum of what makes rows of readings: the models, their macros and settings, and the package ageing."""
+    paths = [path for folder in ("models", "macros") for path in (project / folder).rglob("*")]
+    paths += [project / "dbt_project.yml", *(project.parent / "ageing").glob("*.py")]
+    return _checksum(path for path in sorted(paths) if path.suffix in _SOURCES)
+
+
 def inputs_of(settings: Settings) -> str:
-    """A checksum of what models depend on beside the landing: the dbt project, and what is known of the cells.
+    """A checksum of all that a refresh depends on beside the landing: code, seeds, tests, what is known of the cells.
 
     Raises:
         BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be read.
@@ -157,17 +185,19 @@ def inputs_of(settings: Settings) -> str:
     project = _project()
     if settings.battery_cells is not None:
         _require_cells(settings.battery_cells, project / "seeds" / "cells.csv")
-    folders = ("models", "macros", "seeds", "tests")
-    paths = sorted(path for folder in folders for path in (project / folder).rglob("*") if path.suffix in _SOURCES)
-    paths += sorted((project.parent / "ageing").glob("*.py"))
-    paths += [] if settings.battery_cells is None else [settings.battery_cells]
+    paths = [path for folder in ("seeds", "tests") for path in (project / folder).rglob("*") if path.suffix in _SOURCES]
+    cells = [] if settings.battery_cells is None else [settings.battery_cells]
+    return hashlib.sha256(f"{code_of(project)} {_checksum([*sorted(paths), *cells])}".encode()).hexdigest()
+
+
+_SOURCES: Final = frozenset({".sql", ".py", ".yml", ".csv"})
+
+
+def _checksum(paths: Iterable[Path]) -> str:
     content = hashlib.sha256()
     for path in paths:
         content.update(hashlib.sha256(path.read_bytes()).digest())
     return content.hexdigest()
-
-
-_SOURCES: Final = frozenset({".sql", ".py", ".yml", ".csv"})
 
 
 def _project() -> Path:
@@ -207,7 +237,11 @@ def _work_folder(warehouse: str) -> Path:
 def _environment(settings: Settings, schema: str) -> Mapping[str, str]:
     """The environment for dbt: this one, with the settings that a profile cannot know."""
     environment = dict(
-        os.environ, DBT_SEND_ANONYMOUS_USAGE_STATS="false", BATTERY_SCHEMA=schema, BATTERY_INPUTS=inputs_of(settings)
+        os.environ,
+        DBT_SEND_ANONYMOUS_USAGE_STATS="false",
+        BATTERY_SCHEMA=schema,
+        BATTERY_CODE=code_of(_project()),
+        BATTERY_INPUTS=inputs_of(settings),
     )
     if not sys.stdout.isatty():
         environment["DBT_USE_COLORS"] = "false"
@@ -237,12 +271,13 @@ def _results(path: Path) -> tuple[NodeResult, ...]:
     )
 
 
-def _tests(manifest: Path) -> set[str]:
-    """All tests of the project, unit tests included, by dbt's names."""
+def _project_nodes(manifest: Path) -> tuple[set[str], set[str]]:
+    """All tests of the project, unit tests included, by dbt's names; and the names of its models and seeds."""
     if not manifest.is_file():
-        return set()
+        return set(), set()
     found = json.loads(manifest.read_text())
-    return {node for node in found["nodes"] if node.startswith("test.")}.union(found["unit_tests"])
+    tests = {node for node in found["nodes"] if node.startswith("test.")}.union(found["unit_tests"])
+    return tests, {node["name"] for node in found["nodes"].values() if node["resource_type"] in BUILT}
 
 
 def _failures(results: Sequence[NodeResult]) -> str:

@@ -64,7 +64,7 @@ with DAG(
     deadline=DEADLINE if IS_SCHEDULED else None,
     tags=["battery"],
 ):
-    check_stream = BatteryOperator(task_id="check_stream", arguments=["status", "--check"])
+    check_stream = BatteryOperator(task_id="check_stream", arguments=["status", "--check"], pool=WAREHOUSE_POOL)
     check_new_data = BatteryOperator(
         task_id="check_new_data", arguments=["news"], skip_on_exit_code=NOTHING_NEW, pool=WAREHOUSE_POOL
     )

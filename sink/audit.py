@@ -1,18 +1,22 @@
-"""The audit: every dbt run is on record, and what is built is shown to readers only after all of its tests passed."""
+"""The audit: every dbt run is on record, and readers get what was built only after all of its tests have passed."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
-import pyarrow as pa
+import duckdb
 
 from battery.errors import BatteryError
+from battery.transform import BUILT, may_build
 from sink.tables import create_tables
 from sink.warehouse import transaction
 
 if TYPE_CHECKING:
-    import duckdb
+    from collections.abc import Iterator, Sequence
 
     from battery.transform import DbtRun
     from sink.warehouse import Warehouse
@@ -20,72 +24,100 @@ if TYPE_CHECKING:
 KEPT_DAYS: Final = 90
 """How long a run stays on record."""
 
-_RUNS: Final = pa.schema(
-    [
-        ("started_at", pa.timestamp("us")),
-        ("seconds", pa.float64()),
-        ("command", pa.string()),
-        ("failure", pa.string()),
-        ("built", pa.bool_()),
-        ("audited", pa.bool_()),
-        (
-            "results",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("node", pa.string()),
-                        ("kind", pa.string()),
-                        ("status", pa.string()),
-                        ("seconds", pa.float64()),
-                        ("failures", pa.int64()),
-                        ("message", pa.string()),
-                    ]
-                )
-            ),
-        ),
-    ]
-)
+SCAN: Final = "battery_test_versions"
+"""The model with which a refresh begins: it scans the readings, and all others follow it."""
 
 
-def record(warehouse: Warehouse, run: DbtRun) -> None:
-    """Put a dbt run on record in `_dbt_runs`, and forget those of more than KEPT_DAYS ago.
+def announce(warehouse: Warehouse, command: Sequence[str]) -> str:
+    """Put a dbt run on record in `_dbt_runs` before it begins, so that one that is killed is known of.
+
+    Runs of more than KEPT_DAYS ago are forgotten.
+
+    Returns:
+        The run's id.
 
     Raises:
-        BatteryError: the warehouse cannot be opened.
+        BatteryError: the warehouse cannot be used.
     """
-    results = [asdict(result) | {"kind": result.kind} for result in run.results]
-    row = {
-        "started_at": run.started_at,
-        "seconds": run.seconds,
-        "command": run.command,
-        "failure": run.failure,
-        "built": run.built,
-        "audited": run.audited,
-        "results": results,
-    }
-    with warehouse.connect("record a dbt run") as connection, transaction(connection):
+    run, now = uuid4().hex, datetime.now(UTC).replace(tzinfo=None)
+    with _recorded(warehouse) as connection:
         create_tables(connection)
-        connection.register("run", pa.Table.from_pylist([row], schema=_RUNS))
-        connection.execute("insert into _dbt_runs select * from run")
+        connection.execute(
+            "insert into _dbt_runs values (?, ?, null, ?, 'it was ended in the middle', ?, false, [], [])",
+            [run, now, " ".join(command), may_build(command)],
+        )
         connection.execute(
             f"delete from _dbt_runs where started_at < ?::timestamp - interval {KEPT_DAYS} days",  # noqa: S608
-            [run.started_at],
+            [now],
+        )
+    return run
+
+
+def record(warehouse: Warehouse, run: str, done: DbtRun) -> None:
+    """Put on record how an announced run has ended.
+
+    Raises:
+        BatteryError: the warehouse cannot be used; the run stays on record as one that was ended in the middle.
+    """
+    results = [asdict(result) | {"kind": result.kind} for result in done.results]
+    with _recorded(warehouse) as connection:
+        connection.execute(
+            "update _dbt_runs set seconds = ?, failure = ?, built = ?, audited = ?, models = ?, results = ? "
+            "where run = ?",
+            [done.seconds, done.failure, done.built, done.audited, list(done.models), results, run],
         )
 
 
-def require_audited(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse models that have not passed all tests since they were last built.
+@contextmanager
+def _recorded(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
+    try:
+        with warehouse.connect("record a dbt run") as connection, transaction(connection):
+            yield connection
+    except duckdb.Error as error:
+        raise BatteryError(f"a dbt run could not be put on record: {str(error).splitlines()[0]}") from error
+
+
+def audited_models(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    """Names of the models and seeds that may be published.
 
     Raises:
-        BatteryError: they have failed some, or were not tested whole; says what the last run said.
+        BatteryError: they have failed a test, were not tested whole since they were built, or were not all built since
+            the readings were last scanned; says what is to be done.
     """
-    found = connection.execute(
-        "select audited, command, failure from _dbt_runs where built or audited or failure is not null "
-        "order by started_at desc limit 1"
-    ).fetchone()
-    if found is None:
+    runs = connection.execute(
+        "select command, failure, built, audited, models, results from _dbt_runs order by started_at"
+    ).fetchall()
+    audit = max((place for place, (_, _, _, audited, _, _) in enumerate(runs) if audited), default=None)
+    for command, failure, built, _, _, results in runs[0 if audit is None else audit + 1 :][::-1]:
+        if built or _has_failed_test(results):
+            why = failure or f"not all tests have passed since `dbt {command}`; run `battery transform -- test`"
+            raise BatteryError(f"the models are not published, readers keep those before: {why}")
+    if audit is None:
         raise BatteryError("no models have been built for publication yet; run `battery transform`")
-    audited, command, failure = found
-    if not audited:
-        why = failure or f"not all tests have passed since `dbt {command}`; run `battery transform -- test`"
-        raise BatteryError(f"the models are not published, readers keep those before: {why}")
+    models: list[str] = runs[audit][4]
+    missing = sorted(set(models) - _built_since_the_scan([results for *_, results in runs[: audit + 1]]))
+    if missing:
+        raise BatteryError(
+            f"the models are not published, readers keep those before: {missing[0]} was not built since the readings "
+            "were last scanned; run `battery transform`"
+        )
+    return tuple(models)
+
+
+def _has_failed_test(results: Sequence[dict[str, Any]]) -> bool:
+    return any("test" in result["kind"] and result["status"] in {"fail", "error"} for result in results)
+
+
+def _built_since_the_scan(runs: Sequence[Sequence[dict[str, Any]]]) -> set[str]:
+    """Names of the models that were built by the newest run that scanned the readings, and by those after it."""
+    found: set[str] = set()
+    for results in reversed(runs):
+        built = {
+            result["node"].rpartition(".")[2]
+            for result in results
+            if result["kind"] in BUILT and result["status"] == "success"
+        }
+        found |= built
+        if SCAN in built:
+            break
+    return found

@@ -23,7 +23,7 @@ from battery.faults import Point, fault_point
 from sink.archive import SCHEMAS, Archive, DamagedObjectError
 from sink.beside import alone
 from sink.commit import commit_id, joined, manifest_rows, put_object
-from sink.manifest import KINDS, Commit, object_key, read_commits
+from sink.manifest import KINDS, QUARANTINE_KIND, Commit, object_key, read_commits
 from sink.sweep import clear
 from sink.warehouse import transaction
 from sink.writers import require_current
@@ -39,10 +39,13 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 TARGET_BYTES: Final = 64 * 1024**2
-"""Commits are merged while their objects, as they landed, hold no more than this."""
+"""Commits are merged while their objects hold no more than this."""
 
 MAX_ROWS: Final = 1_000_000
 """Commits are merged while they hold no more rows than this, which a compaction, and later a replay, has in memory."""
+
+MAX_REFUSED: Final = 10_000
+"""The same for quarantined rows, whose payloads may be long and alike: their objects say little of them."""
 
 
 @dataclass(frozen=True)
@@ -179,17 +182,21 @@ def mergeable(commits: Sequence[Commit], left: Collection[str] = ()) -> list[lis
     return [group for group in found if len(group) > 1]
 
 
+def _refused(commit: Commit) -> int:
+    return sum(found.rows for found in commit.objects if found.kind == QUARANTINE_KIND)
+
+
 def _cut(commits: Sequence[Commit], left: Collection[str]) -> list[list[Commit]]:
     found: list[list[Commit]] = [[]]
-    size = rows = 0
+    size = rows = refused = 0
     for commit in commits:
-        size, rows = size + _bytes(commit), rows + _rows(commit)
-        if size > TARGET_BYTES or rows > MAX_ROWS:
+        size, rows, refused = size + _bytes(commit), rows + _rows(commit), refused + _refused(commit)
+        if size > TARGET_BYTES or rows > MAX_ROWS or refused > MAX_REFUSED:
             found.append([])
-            size, rows = _bytes(commit), _rows(commit)
+            size, rows, refused = _bytes(commit), _rows(commit), _refused(commit)
         if commit.commit in left:
             found.append([])
-            size = rows = 0
+            size = rows = refused = 0
         else:
             found[-1].append(commit)
     return found

@@ -55,10 +55,10 @@ def export_marts(warehouse: Warehouse, store: ObjectStore) -> int:
         store.put(key, data)
         listed[name] = {"key": key, "rows": table.num_rows, "sha256": hashlib.sha256(data).hexdigest()}
     stored = [found.key for found in store.list("marts/")]
-    before = json.loads(store.get(MANIFEST))["tables"] if MANIFEST in stored else {}
-    store.put(MANIFEST, json.dumps({"published_at": at.isoformat(), "tables": listed}, indent=2).encode())
-    kept = {MANIFEST, *(table["key"] for table in (*before.values(), *listed.values()))}
+    before = json.loads(store.get(MANIFEST))["folder"] if MANIFEST in stored else folder
+    manifest = {"published_at": at.isoformat(), "folder": folder, "tables": listed}
+    store.put(MANIFEST, json.dumps(manifest, indent=2).encode())
     for key in stored:
-        if key not in kept:
+        if key != MANIFEST and key.rpartition("/")[0] < before:  # what is newer may be another's that is under way
             store.delete(key)
     return sum(table.num_rows for table in tables.values())

@@ -18,7 +18,7 @@ def news(settings: Settings, warehouse: Warehouse) -> str | None:
     """What is new, in one line for a person; None when the published models stand where the landing stands.
 
     Commits are compared as of the scan of the readings that began the published build, so what landed while it ran is
-    news. So are another version of the models, and another BATTERY_CELLS.
+    news. So are another version of the models, another BATTERY_CELLS, and marts that were not exported.
 
     Raises:
         BatteryError: there is no warehouse yet, or it cannot be opened.
@@ -26,7 +26,11 @@ def news(settings: Settings, warehouse: Warehouse) -> str | None:
     with warehouse.connect("look for news", read_only=True) as connection:
         require_tables(connection)
         stands = _marks(connection)
-        found = connection.execute("select count(*) from duckdb_views() where view_name = '_watermark'").fetchone()
+        found = connection.execute(
+            "select count(*) from duckdb_views() where database_name = current_database() and schema_name = ? "
+            "and view_name = '_watermark'",
+            [PUBLISHED],
+        ).fetchone()
         if found == (0,):
             return "a warehouse of an earlier version, which keeps no watermark: run `battery stream` once"
         landed = connection.execute("select watermark from _watermark").fetchone()
@@ -36,6 +40,8 @@ def news(settings: Settings, warehouse: Warehouse) -> str | None:
         return f"landed: {landed and landed[0]}; published: {stands['_watermark']}"
     if inputs_of(settings) != stands["_inputs"]:
         return "the models, or what BATTERY_CELLS says of the cells, have changed"
+    if stands.get("_exported") != stands["_watermark"]:
+        return "the published marts have not been exported"
     return None
 
 
@@ -50,6 +56,6 @@ def _marks(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         return {}
     return dict(
         connection.execute(
-            f"select model, version from {PUBLISHED}._refreshed where model in ('_watermark', '_inputs')"  # noqa: S608
+            f"select model, version from {PUBLISHED}._refreshed where model in ('_watermark', '_inputs', '_exported')"  # noqa: S608
         ).fetchall()
     )

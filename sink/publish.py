@@ -17,19 +17,25 @@ import duckdb
 
 from battery.errors import BatteryError
 from battery.transform import BUILDING, PUBLISHED
-from sink.audit import require_audited
+from sink.audit import audited_models
 from sink.marts import export_marts
-from sink.tables import create_tables, quoted
+from sink.tables import create_tables, quoted, require_tables
 from sink.warehouse import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from battery.objects import ObjectStore
     from sink.warehouse import Warehouse
 
 MARKS: Final = "_refreshed"
 """Which version of each test (or cell) a model was built from, and by which dbt run: see macros/refresh.sql."""
+
+EXPORTED: Final = "_exported"
+"""The mark that says of which watermark the exported marts are."""
+
+_SCHEMA: Final = re.compile(rf'(?<![\w"]){BUILDING}\.(?!{BUILDING}\.)')
+"""The building schema in a statement; a database may have that name too, or one that ends in it."""
 
 _CHANGED: Final = f"""
     create or replace temp table changed as
@@ -69,15 +75,23 @@ def publish(warehouse: Warehouse, store: ObjectStore) -> Publication:
     Raises:
         BatteryError: what was built has not passed all its tests, or warehouse or store cannot be used.
     """
+    with warehouse.connect("look for the landing tables", read_only=True) as connection:
+        require_tables(connection)
     with _connected(warehouse) as connection:
         create_tables(connection)  # an earlier version kept no record of dbt's runs
-        require_audited(connection)
+        models = audited_models(connection)
         with transaction(connection):
-            built = _built(connection)
+            built = {name: sql for name, sql in _built(connection).items() if name in models}
             changed = _show(connection, built)
             connection.execute(f"delete from {PUBLISHED}.{MARKS}")  # noqa: S608
             connection.execute(f"insert into {PUBLISHED}.{MARKS} from {BUILDING}.{MARKS}")
     exported = export_marts(warehouse, store)
+    with _connected(warehouse) as connection, transaction(connection):
+        connection.execute(f"delete from {PUBLISHED}.{MARKS} where model = '{EXPORTED}'")  # noqa: S608
+        connection.execute(
+            f"insert into {PUBLISHED}.{MARKS} (model, cell_id, test_id, version) "  # noqa: S608
+            f"select '{EXPORTED}', '', '', version from {PUBLISHED}.{MARKS} where model = '_watermark'"
+        )
     return Publication(
         models=len(built),
         tests=len({key for key in changed if key[1]}),
@@ -89,18 +103,26 @@ def publish(warehouse: Warehouse, store: ObjectStore) -> Publication:
 def introduce(warehouse: Warehouse, models: Collection[str]) -> list[str]:
     """Show readers those of some models that they have had no version of; nothing that they have gives way.
 
+    A view on models that readers have not waits for those.
+
     Returns:
         The names of those models.
 
     Raises:
-        BatteryError: the warehouse cannot be used, or a view looks at a model that readers have not.
+        BatteryError: the warehouse cannot be used.
     """
+    if not models:
+        return []
     with _connected(warehouse) as connection, transaction(connection):
         there = _definitions(connection, PUBLISHED)
-        found = {
-            name: definition for name, definition in _built(connection).items() if name in models and name not in there
-        }
-        _show(connection, found)
+        built = _built(connection)
+        new = {name: built[name] for name in _in_order(built) if name in models and name not in there}
+        found: dict[str, str] = {}
+        for name, definition in new.items():
+            if _looked_at(definition, built) <= {name, *there, *found}:
+                found[name] = definition
+        if found:
+            _show(connection, found)
         for name in found:
             connection.execute(f"delete from {PUBLISHED}.{MARKS} where model = ?", [name])  # noqa: S608
             connection.execute(
@@ -137,13 +159,17 @@ def _show(connection: duckdb.DuckDBPyConnection, built: Mapping[str, str]) -> se
         model
         for (model,) in connection.execute(f"select distinct model from {BUILDING}.{MARKS}").fetchall()  # noqa: S608
     }
+    known = {
+        model
+        for (model,) in connection.execute(f"select distinct model from {PUBLISHED}.{MARKS}").fetchall()  # noqa: S608
+    }
     changed: set[tuple[str, str]] = set()
     for name in _in_order(built):
         definition = built[name]
         if name in marked:
             connection.execute(_CHANGED, {"model": name})
             changed.update(connection.execute("select cell_id, test_id from changed").fetchall())
-        if there.get(name) == definition and name in marked:
+        if name in marked and name in known and there.get(name) == definition:
             _copy_changed(connection, name)
         elif there.get(name) != definition or not _is_view(definition):
             if name in there:
@@ -180,7 +206,7 @@ def _definitions(connection: duckdb.DuckDBPyConnection, schema: str) -> dict[str
     # DuckDB leaves out the name of the schema that it is in.
     prefix = f"{PUBLISHED}." if schema == PUBLISHED else ""
     return {
-        name: re.sub(r"^CREATE (TABLE|VIEW) ", rf"CREATE \1 {prefix}", sql).replace(f"{BUILDING}.", f"{PUBLISHED}.")
+        name: _SCHEMA.sub(f"{PUBLISHED}.", re.sub(r"^CREATE (TABLE|VIEW) ", rf"CREATE \1 {prefix}", sql))
         for name, sql in found
         if "__dbt_" not in name  # what a broken-off dbt run has left
     }
@@ -190,10 +216,12 @@ def _is_view(definition: str) -> bool:
     return definition.startswith("CREATE VIEW ")
 
 
+def _looked_at(definition: str, built: Iterable[str]) -> set[str]:
+    """Those of the models that a definition names, itself included."""
+    return {name for name in built if re.search(rf"\b{PUBLISHED}\.{name}\b", definition)}
+
+
 def _in_order(built: Mapping[str, str]) -> list[str]:
     """Names of the models, each after those that it looks at."""
-    looks_at = {
-        name: {other for other in built if other != name and re.search(rf"\b{PUBLISHED}\.{other}\b", definition)}
-        for name, definition in built.items()
-    }
+    looks_at = {name: _looked_at(definition, built) - {name} for name, definition in built.items()}
     return list(TopologicalSorter(looks_at).static_order())

@@ -8,7 +8,7 @@ import structlog
 
 from battery.errors import BatteryError
 from battery.transform import BUILDING, dbt
-from sink.audit import record
+from sink.audit import announce, record
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
@@ -25,17 +25,21 @@ def stage_models(settings: Settings, warehouse: Warehouse, command: Sequence[str
     """Run a dbt command where the pipeline builds, and put it on record.
 
     Raises:
-        BatteryError: there are no landing tables yet, or dbt failed; names the models and tests that did.
+        BatteryError: there are no landing tables yet, the command would build models of only a part of the readings, or
+            dbt failed; names the models and tests that did.
     """
+    if part := next((word for word in command if word.partition("=")[0] in {"--empty", "--sample"}), None):
+        raise BatteryError(f"{part} would build models of only a part of the readings, which may be published")
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection)  # dbt would make an empty file and fail at length
-    run = dbt(settings, command, BUILDING)
+    run = announce(warehouse, command)
+    done = dbt(settings, command, BUILDING)
     try:
-        record(warehouse, run)
+        record(warehouse, run, done)
     except BatteryError as error:
-        if run.failure is None:
+        if done.failure is None:
             raise
-        _log.warning("the failed dbt run is not on record", error=str(error))
-    if run.failure:
-        raise BatteryError(run.failure)
-    return run
+        _log.warning("how the failed dbt run ended is not on record", error=str(error))
+    if done.failure:
+        raise BatteryError(done.failure)
+    return done

@@ -75,8 +75,8 @@ CREATE: Final = (
             select sum(s."rows") from (select distinct "commit", unnest(offsets) as s from _commits)
         ), 0)::varchar || ' rows' as watermark""",
     """create table if not exists _dbt_runs (
-        started_at timestamp not null, seconds double not null, command varchar not null, failure varchar,
-        built boolean not null, audited boolean not null,
+        run varchar not null, started_at timestamp not null, seconds double, command varchar not null,
+        failure varchar, built boolean not null, audited boolean not null, models varchar[] not null,
         results struct(
             node varchar, kind varchar, status varchar, seconds double, failures bigint, message varchar
         )[] not null

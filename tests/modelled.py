@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
+from battery.errors import BatteryError
 from battery.reading import LANDED, QUARANTINED
 from battery.settings import Settings
+from battery.transform import PUBLISHED, dbt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +40,13 @@ ORDER = {
     "bdf_timeseries": "cell_id, test_id, record_index",
 }
 """The models, each with an order of its rows."""
+
+
+def run_dbt(settings: Settings, command: Sequence[str] = ("build",)) -> None:
+    """Run a dbt command on the models where readers look, as by hand."""
+    done = dbt(settings, command, PUBLISHED)
+    if done.failure:
+        raise BatteryError(done.failure)
 
 
 def create_landing(path: Path, rows: list[Row]) -> None:

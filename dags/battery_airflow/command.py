@@ -1,8 +1,8 @@
 """The operator that runs the pipeline's own command as a task.
 
-The command may live in another environment than Airflow: BATTERY_COMMAND names it where it is not on the PATH,
-BATTERY_WORK_DIR the folder that relative settings are relative to. Everything else it takes from the environment of
-the task, as anywhere.
+The command may live in another environment than Airflow: BATTERY_COMMAND names it where it is neither beside Airflow's
+Python nor on the PATH, BATTERY_WORK_DIR the folder that relative settings are relative to. Everything else it takes
+from the environment of the task, as anywhere.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseOperator
@@ -27,6 +29,9 @@ FAILURE: Final = "failure"
 _LEVELS: Final = {"debug": "debug", "info": "info", "warn": "warning", "warning": "warning"}
 _COMPLAINT: Final = "battery: "
 
+_OWN: Final = frozenset({"event", "level", "timestamp", "self", "logger"})
+"""Fields that a log line of Airflow's has itself, or cannot have."""
+
 
 class BatteryOperator(BaseOperator):
     """Run `battery` with arguments; its output is the task's log, line by line, its exit code the task's fate.
@@ -37,7 +42,7 @@ class BatteryOperator(BaseOperator):
     Args:
         arguments: what follows `battery`, or what makes that of the task's context.
         skip_on_exit_code: the exit code that skips this task, and so those behind it; by default none does.
-        named: further arguments of any operator.
+        options: those of any operator.
     """
 
     def __init__(
@@ -45,9 +50,9 @@ class BatteryOperator(BaseOperator):
         *,
         arguments: Sequence[str] | Callable[[Context], Sequence[str]],
         skip_on_exit_code: int | None = None,
-        **named: Any,  # noqa: ANN401  # whatever an operator takes
+        **options: Any,  # noqa: ANN401  # whatever an operator takes
     ) -> None:
-        super().__init__(**named)
+        super().__init__(**options)
         self.arguments = arguments
         self.skip_on_exit_code = skip_on_exit_code
         self._process: subprocess.Popen[str] | None = None
@@ -60,30 +65,41 @@ class BatteryOperator(BaseOperator):
 
         Raises:
             AirflowSkipException: it exited with `skip_on_exit_code`.
-            AirflowException: it exited with another code than 0; says what it complained of.
+            AirflowException: it cannot be run, or exited with another code than 0; says what it complained of.
         """
         arguments = self.arguments(context) if callable(self.arguments) else self.arguments
-        command = [os.environ.get("BATTERY_COMMAND") or "battery", *arguments]
-        self.log.info("running", command=" ".join(command))
-        self._process = subprocess.Popen(  # an argument list, without a shell
-            command,
-            cwd=os.environ.get("BATTERY_WORK_DIR") or ".",
-            env=os.environ | {"LOG_FORMAT": "json"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="backslashreplace",
-            start_new_session=True,
-        )
+        command = [battery_command(), *arguments]
+        folder = os.environ.get("BATTERY_WORK_DIR") or "."
+        self.log.info("running", command=" ".join(command), folder=folder)
+        try:
+            self._process = subprocess.Popen(  # an argument list, without a shell
+                command,
+                cwd=folder,
+                env=os.environ | {"LOG_FORMAT": "json"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="backslashreplace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AirflowException(
+                f"cannot run {command[0]} in {folder}: {error.strerror}; BATTERY_COMMAND names the pipeline's command, "
+                "BATTERY_WORK_DIR its folder"
+            ) from error
         last, complaint = "", ""
-        for line in self._process.stdout or ():
-            text = line.rstrip()
-            if self._tell(text):
-                continue
-            last = text or last
-            if text.startswith(_COMPLAINT):
-                complaint = text.removeprefix(_COMPLAINT)
+        try:
+            for line in self._process.stdout or ():
+                text = line.rstrip()
+                if self._tell(text):
+                    continue
+                last = text or last
+                if text.startswith(_COMPLAINT):
+                    complaint = text.removeprefix(_COMPLAINT)
+        except BaseException:
+            self.on_kill()  # a command that nobody listens to must not run on beside the next try
+            raise
         code = self._process.wait()
         if code == 0:
             return last
@@ -106,6 +122,12 @@ class BatteryOperator(BaseOperator):
         return event != text
 
 
+def battery_command() -> str:
+    """The pipeline's command: the one that is named, the one of Airflow's own environment, or any on the PATH."""
+    beside = Path(sys.executable).with_name("battery")
+    return os.environ.get("BATTERY_COMMAND") or (str(beside) if beside.exists() else "battery")
+
+
 def parse_line(text: str) -> tuple[str, str, Mapping[str, Any]]:
     """Level, message and fields of a line: of the pipeline's log, of dbt's, or plain text."""
     try:
@@ -115,12 +137,10 @@ def parse_line(text: str) -> tuple[str, str, Mapping[str, Any]]:
     if not isinstance(told, dict):
         return ("error" if text.startswith(_COMPLAINT) else "info"), text, {}
     if isinstance(told.get("info"), dict) and isinstance(told.get("data"), dict):  # dbt
-        node = told["data"].get("node_info") or {}
-        fields = {"node": node["unique_id"]} if node.get("unique_id") else {}
-        return _LEVELS.get(told["info"].get("level"), "error"), str(told["info"].get("msg", "")).strip(), fields
+        node = told["data"].get("node_info")
+        fields = {"node": node["unique_id"]} if isinstance(node, dict) and node.get("unique_id") else {}
+        return _LEVELS.get(str(told["info"].get("level")), "error"), str(told["info"].get("msg", "")).strip(), fields
     if "event" not in told:  # what a command prints with --json
         return "info", text, {}
-    level = _LEVELS.get(told.pop("level", "info"), "error")
-    event = str(told.pop("event"))
-    told.pop("timestamp", None)
-    return level, event, {str(name): value for name, value in told.items()}
+    level = _LEVELS.get(str(told.get("level", "info")), "error")
+    return level, str(told["event"]), {name: value for name, value in told.items() if name not in _OWN}

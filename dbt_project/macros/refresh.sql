@@ -15,6 +15,7 @@
     create table if not exists {{ target.schema }}._refreshed (
         model varchar not null, cell_id varchar not null, test_id varchar not null, version varchar not null
     );
+    alter table {{ target.schema }}._refreshed add column if not exists code varchar;
     alter table {{ target.schema }}._refreshed add column if not exists built_by varchar
 {%- endmacro %}
 
@@ -31,15 +32,22 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Before a model: the tests (or cells) whose version differs from the one that it was built from; all of them where it
-   is built from nothing. #}
+{# Before a model: the tests (or cells) whose version differs from the one that it was built from, or that were built by
+   other code; all of them where it is built from nothing. #}
 {% macro find_touched() -%}
     create or replace temp table touched as
     select cell_id, test_id
     from ({{ versions_of(model.config.meta.built_from) }}) as upstream
     full join ({{ versions_of(this.identifier) }}) as here using (cell_id, test_id)
     {%- if execute and load_relation(this) is not none and not should_full_refresh() %}
-        where upstream.version is distinct from here.version
+        where
+            upstream.version is distinct from here.version
+            {%- if env_var('BATTERY_CODE', '') %}
+                or (cell_id, test_id) in (
+                    select old.cell_id, old.test_id from {{ target.schema }}._refreshed as old
+                    where old.model = '{{ this.identifier }}' and old.code is distinct from '{{ env_var('BATTERY_CODE') }}'
+                )
+            {%- endif %}
     {%- endif %}
 {%- endmacro %}
 
@@ -47,8 +55,9 @@
 {% macro keep_versions() -%}
     delete from {{ target.schema }}._refreshed
     where model = '{{ this.identifier }}' and (cell_id, test_id) in (select t.cell_id, t.test_id from touched as t);
-    insert into {{ target.schema }}._refreshed (model, cell_id, test_id, version, built_by)
-    select '{{ this.identifier }}', cell_id, test_id, version, '{{ invocation_id }}'
+    insert into {{ target.schema }}._refreshed (model, cell_id, test_id, version, code, built_by)
+    select
+        '{{ this.identifier }}', cell_id, test_id, version, '{{ env_var('BATTERY_CODE', '') }}', '{{ invocation_id }}'
     from ({{ versions_of(model.config.meta.built_from) }}) as upstream
     where (cell_id, test_id) in (select t.cell_id, t.test_id from touched as t)
 {%- endmacro %}

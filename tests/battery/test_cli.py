@@ -62,6 +62,8 @@ def test_help_names_every_command_and_the_readme_does_too(tmp_path: Path) -> Non
         (["stream"], {"WAREHOUSE": "md:battery_db"}, "needs MOTHERDUCK_TOKEN"),
         (["status"], {}, "does not exist yet; `battery stream` makes it"),
         (["transform"], {}, "does not exist yet; `battery stream` makes it"),
+        (["transform", "--", "build", "--sample=1 day"], {}, "--sample=1 day would build models of only a part"),
+        (["publish"], {}, "does not exist yet; `battery stream` makes it"),
         (["transform"], {"WAREHOUSE": "other.duckdb"}, "run `battery stream` first"),
         (["transform"], {"WAREHOUSE": "mine.txt"}, "not a valid DuckDB database file"),
         (["stream"], {"WINDOW_SECONDS": "ten"}, "WINDOW_SECONDS"),

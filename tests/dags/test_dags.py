@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from composed import ROOT
+from dags.conftest import BIN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ def test_tasks_their_order_and_the_one_slot_pool_of_those_that_use_the_warehouse
         "catchup": False,
         "active": 1,
         "tasks": [
-            ["check_stream", ["check_new_data"], "default_pool"],
+            ["check_stream", ["check_new_data"], pool],
             ["check_new_data", ["clean_battery_data"], pool],
             ["clean_battery_data", ["build_features"], pool],
             ["build_features", ["build_marts"], pool],
@@ -116,7 +117,8 @@ LINES: dict[str, list[object]] = {
         "FAIL 1 a_test",
         {"node": "test.a"},
     ],
-    '{"info": {"level": "warn", "msg": "old"}, "data": {}}': ["warning", "old", {}],
+    '{"info": {"level": "warn", "msg": "old"}, "data": {"node_info": "x"}}': ["warning", "old", {}],
+    '{"event": 7, "level": ["odd"], "self": 1, "to": 2}': ["error", "7", {"to": 2}],
     '{"ok": true}': ["info", '{"ok": true}', {}],
     "[1]": ["info", "[1]", {}],
 }
@@ -128,6 +130,25 @@ def test_a_line_of_output_keeps_its_level_and_its_fields_in_the_task_log(airflow
         f"print(json.dumps([parse_line(line) for line in {list(LINES)!r}]))"
     )
     assert json.loads(done.stdout.splitlines()[-1]) == list(LINES.values())
+
+
+COMMAND = """
+import os
+from battery_airflow.command import BatteryOperator, battery_command
+print(battery_command())
+os.environ["BATTERY_COMMAND"] = "/nowhere/battery"
+try:
+    BatteryOperator(task_id="a", arguments=["status"]).execute({})
+except Exception as error:
+    print(error)
+"""
+
+
+def test_the_command_is_that_of_airflows_own_environment_unless_it_is_named(airflow: Airflow) -> None:
+    said = airflow.python(COMMAND, BATTERY_COMMAND="").stdout.splitlines()
+    refused = said[-1]
+    assert str(BIN / "battery") in said
+    assert refused.startswith("cannot run /nowhere/battery in .: No such file or directory; BATTERY_COMMAND names")
 
 
 RUN_TWICE = """

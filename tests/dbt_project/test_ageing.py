@@ -7,9 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from modelled import Row, Warehouse, create_landing, cycling
-
-from battery.transform import run_dbt
+from modelled import Row, Warehouse, create_landing, cycling, run_dbt
 
 KNEE: Final = 400
 KNEE_END_OF_LIFE: Final = 560

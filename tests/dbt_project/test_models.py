@@ -18,7 +18,7 @@ import duckdb
 import jinja2
 import pyarrow as pa
 import pytest
-from modelled import Row, Warehouse, create_landing
+from modelled import Row, Warehouse, create_landing, run_dbt
 
 import battery
 from battery.errors import BatteryError
@@ -32,7 +32,6 @@ from battery.reading import (
     Quality,
 )
 from battery.settings import Settings
-from battery.transform import run_dbt
 
 MACROS = Path(battery.__file__).parents[1] / "dbt_project" / "macros"
 MODELS = ("battery_ts", "battery_cleaned", "battery_features")

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from landed import put
-from modelled import CYCLE_READINGS, ORDER, Row, Warehouse, cycling
+from modelled import CYCLE_READINGS, ORDER, Row, Warehouse, cycling, run_dbt
 
 from battery.errors import BatteryError
 from battery.objects import FolderStore
-from battery.transform import run_dbt
 from sink.publish import publish
 from sink.stage import stage_models
 from sink.warehouse import open_warehouse

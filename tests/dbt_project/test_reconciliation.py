@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from landed import put
-from modelled import Row, Warehouse, cycling
+from modelled import Row, Warehouse, cycling, run_dbt
 
 from battery.errors import BatteryError
 from battery.reading import COUNTERS
-from battery.transform import run_dbt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from modelled import CYCLE_READINGS, Warehouse, create_landing, cycling, differences, land
+from modelled import CYCLE_READINGS, Warehouse, create_landing, cycling, differences, land, run_dbt
 
-from battery.transform import run_dbt
+from battery import transform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,6 +122,13 @@ def test_a_refresh_leaves_alone_what_the_hour_has_not_touched(hour: Warehouse) -
         assert kept(table) == [("SIM_SAME",)], table
     # Of the cell that has changed, the first cycle is the first one still; the last one has another number.
     assert kept("battery_ica_curves") == [untouched[0], *untouched[-2:]]
+
+
+def test_other_code_builds_everything_anew(hour: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    hour.execute(f"update battery_features set step_index = step_index + {MARKED}")  # noqa: S608  # our own names
+    monkeypatch.setattr(transform, "code_of", lambda _: "of another version")
+    run_dbt(hour.settings, ("run", "--select", "battery_features"))
+    assert hour.query(f"select count(*) from battery_features where step_index >= {MARKED}") == [(0,)]  # noqa: S608
 
 
 def test_what_a_lab_says_of_its_cells_holds_from_the_next_refresh_on(hour: Warehouse, tmp_path: Path) -> None:

@@ -370,11 +370,18 @@ def test_a_landing_with_a_cell_over_several_partitions_is_left_alone(landed: Lan
 
 
 def commit(
-    seq: int, *, epoch: int = 1, lane: int = 0, topics: tuple[str, ...] = ("log",), size: int = 10, left: bool = False
+    seq: int,
+    *,
+    epoch: int = 1,
+    lane: int = 0,
+    topics: tuple[str, ...] = ("log",),
+    size: int = 10,
+    left: bool = False,
+    kind: str = KINDS[0],
 ) -> Commit:
     name = commit_id(epoch, lane, seq) + " left" * left
     spans = tuple(Span(topic, 0, seq, seq, 1) for topic in topics)
-    return Commit(name, epoch, lane, seq, spans, (CommittedObject(f"key-{name}", KINDS[0], 1, size, ""),))
+    return Commit(name, epoch, lane, seq, spans, (CommittedObject(f"key-{name}", kind, 1, size, ""),))
 
 
 @pytest.mark.parametrize(
@@ -391,6 +398,7 @@ def commit(
         ([commit(1, size=200), commit(2), commit(3), commit(4)], [[2, 3]]),
         ([commit(1), commit(2), commit(3, left=True), commit(4), commit(5), commit(6)], [[1, 2], [4, 5]]),
         ([commit(n) for n in range(1, 8)], [[1, 2, 3, 4], [5, 6]]),
+        ([commit(n, kind="battery_quarantine") for n in range(1, 6)], [[1, 2], [3, 4]]),
     ],
     ids=[
         "all but the newest",
@@ -404,10 +412,12 @@ def commit(
         "large",
         "left alone",
         "rows",
+        "refused rows",
     ],
 )
 def test_what_is_merged(commits: list[Commit], groups: list[list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sink.compact, "TARGET_BYTES", 100)
     monkeypatch.setattr(sink.compact, "MAX_ROWS", 4)
+    monkeypatch.setattr(sink.compact, "MAX_REFUSED", 2)
     found = mergeable(commits, {commit.commit for commit in commits if "left" in commit.commit})
     assert [[commit.seq for commit in group] for group in found] == groups

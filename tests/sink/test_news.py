@@ -21,11 +21,13 @@ CELLS = "cell_pattern,chemistry,nominal_capacity_ah,charge_limit_v,discharge_lim
 
 
 def commit(warehouse: DuckDBFile, name: str, at: str, rows: int) -> None:
+    """A commit of two objects, which account for its rows together."""
     with warehouse.connect("test") as connection:
-        connection.execute(
-            f"""insert into _commits values ('{name}', 0, 1, 1, '{name}', 'battery_ts_cleaned', {rows}, 1, '',
-            [{{'topic_id': 't', 'partition': 0, 'first': 0, 'last': 9, 'rows': {rows}}}], '{at}')"""  # noqa: S608
-        )
+        for kind in ("battery_ts_cleaned", "battery_quarantine"):
+            connection.execute(
+                f"""insert into _commits values ('{name}', 0, 1, 1, '{kind}/{name}', '{kind}', 1, 1, '',
+                [{{'topic_id': 't', 'partition': 0, 'first': 0, 'last': 9, 'rows': {rows}}}], '{at}')"""  # noqa: S608
+            )
 
 
 def settings(**given: object) -> Settings:
@@ -46,6 +48,7 @@ def publish(warehouse: DuckDBFile) -> None:
     with warehouse.connect("test") as connection:
         connection.execute("create or replace table _refreshed (model varchar, version varchar)")
         connection.execute("insert into _refreshed select '_watermark', watermark from _watermark")
+        connection.execute("insert into _refreshed select '_exported', watermark from _watermark")
         connection.execute("insert into _refreshed values ('_inputs', ?)", [inputs_of(settings())])
 
 

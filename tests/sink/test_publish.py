@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -13,18 +12,22 @@ import pyarrow.parquet as pq
 import pytest
 
 from battery.errors import BatteryError
-from battery.transform import DbtRun, NodeResult
-from sink.audit import record
+from battery.settings import Settings
+from battery.transform import DbtRun, NodeResult, inputs_of
+from sink.audit import announce, record
 from sink.marts import MANIFEST, MARTS
+from sink.news import news
 from sink.publish import introduce, publish
+from sink.tables import create_tables
+from sink.warehouse import DuckDBFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from battery.objects import FolderStore
-    from sink.warehouse import DuckDBFile
 
-NOW: Final = datetime(2026, 11, 26, 12)  # noqa: DTZ001  # a TIMESTAMP without zone
+MODELS: Final = (*MARTS, "battery_test_versions", "battery_cleaned", "battery_ica_curves", "battery_ica_readings")
 REFRESHED: Final = (
     "_refreshed (model varchar not null, cell_id varchar not null, test_id varchar not null, "
     "version varchar not null, built_by varchar)"
@@ -32,12 +35,27 @@ REFRESHED: Final = (
 
 
 def dbt_run(
-    command: str = "build", *, built: bool = True, audited: bool = True, failure: str | None = None, minute: int = 0
-) -> DbtRun:
-    node = "model.battery.battery_cells" if built else "test.battery.a_test"
-    return DbtRun(
-        command, NOW + timedelta(minutes=minute), 1.0, (NodeResult(node, "success", 0.5, None, None),), failure, audited
-    )
+    warehouse: DuckDBFile,
+    *command: str,
+    models: Sequence[str] = (),
+    audited: bool = False,
+    failed_test: str | None = None,
+    failure: str | None = None,
+) -> None:
+    """A dbt run on record that has built some models, or run tests."""
+    nodes = [*(f"seed.battery.{name}" if name == "cells" else f"model.battery.{name}" for name in models)]
+    results = [NodeResult(node, "success", 0.5, None, None) for node in nodes]
+    if audited:
+        results.append(NodeResult("test.battery.a_test", "pass", 0.1, 0, None))
+    if failed_test:
+        results.append(NodeResult(f"test.battery.{failed_test}", "fail", 0.1, 1, "Got 1 result"))
+    run = announce(warehouse, command)
+    record(warehouse, run, DbtRun(command, 1.0, tuple(results), failure, audited, MODELS if audited else ()))
+
+
+def rebuilt(warehouse: DuckDBFile) -> None:
+    """A dbt run that has built all models and passed all tests."""
+    dbt_run(warehouse, "build", models=MODELS, audited=True)
 
 
 def execute(warehouse: DuckDBFile, *statements: str) -> None:
@@ -57,8 +75,16 @@ def mark(model: str, run: str, keys: Sequence[tuple[str, str]]) -> str:
     return f"insert into building._refreshed values {rows}"  # noqa: S608
 
 
+def database_of(warehouse: DuckDBFile) -> list[tuple[Any, ...]]:
+    """The name of the database, which is made along with the landing tables."""
+    with warehouse.connect("test") as connection:
+        create_tables(connection)
+        return connection.execute("select current_database()").fetchall()
+
+
 def build(warehouse: DuckDBFile) -> None:
     """What a first dbt run leaves: a table test by test, one cell by cell, small ones, and views on them."""
+    [(name,)] = database_of(warehouse)
     execute(
         warehouse,
         "create schema building",
@@ -74,12 +100,13 @@ def build(warehouse: DuckDBFile) -> None:
             for name in MARTS
             if name not in {"battery_cycles", "battery_ica"}
         ),
+        "create table building.battery_test_versions as select 'A' as cell_id",
         # The name of one view is the beginning of the other's, and the one that is looked at comes later.
         "create table building.battery_ica_curves as select 'A' as cell_id",
-        "create view building.battery_ica as select * from battery.building.battery_ica_curves",
+        f'create view building.battery_ica as select * from "{name}".building.battery_ica_curves',  # noqa: S608
         "create view building.battery_ica_readings as select * from building.battery_ica",
     )
-    record(warehouse, dbt_run())
+    rebuilt(warehouse)
 
 
 def test_readers_get_the_models_and_their_views_look_at_what_is_published(
@@ -88,7 +115,7 @@ def test_readers_get_the_models_and_their_views_look_at_what_is_published(
     build(warehouse)
     execute(warehouse, "create table building.battery_cells__dbt_tmp as select 1 as a")
     published = publish(warehouse, store)
-    assert (published.models, published.tests, published.cells) == (9, 3, 2)
+    assert (published.models, published.tests, published.cells) == (10, 3, 2)
     assert query(warehouse, "select x from main.battery_cleaned order by x") == [(1,), (2,), (3,)]
     execute(warehouse, "drop schema building cascade")
     assert query(warehouse, "from battery_ica_readings") == [("A",)]
@@ -151,37 +178,100 @@ def test_a_table_that_has_become_a_view_takes_its_place(warehouse: DuckDBFile, s
 
 
 @pytest.mark.parametrize(
-    ("later", "said"),
+    ("command", "later", "said"),
     [
-        (dbt_run(audited=False, failure="dbt build failed: test a_test (Got 1 result)", minute=1), "Got 1 result"),
-        (dbt_run("run", audited=False, minute=1), "not all tests have passed since `dbt run`"),
+        (
+            "build",
+            {"models": ["battery_cells"], "failure": "dbt build failed: model battery_ica (no)"},
+            "model battery_ica",
+        ),
+        ("run", {"models": ["battery_cells"]}, "not all tests have passed since `dbt run`"),
+        ("test", {"failed_test": "a_test", "failure": "dbt test failed: test a_test (Got 1 result)"}, "Got 1 result"),
+        ("build", {"failure": "dbt build failed: it ended before it ran anything"}, "it ended before it ran anything"),
+        ("build", None, "it was ended in the middle"),
     ],
 )
-def test_models_that_have_not_passed_all_tests_are_not_published(
-    warehouse: DuckDBFile, store: FolderStore, later: DbtRun, said: str
+def test_models_that_have_not_passed_all_tests_since_are_not_published(
+    warehouse: DuckDBFile, store: FolderStore, command: str, later: dict[str, Any] | None, said: str
 ) -> None:
     build(warehouse)
     publish(warehouse, store)
     execute(warehouse, "update building.battery_cells set x = 8")
-    record(warehouse, later)
+    if later is None:
+        announce(warehouse, [command])  # and it was killed
+    else:
+        dbt_run(warehouse, command, **later)
     with pytest.raises(BatteryError, match=said):
         publish(warehouse, store)
     assert query(warehouse, "select x from battery_cells") == [(7,)]
     assert pq.read_table(io.BytesIO(store.get(exported(store)["battery_cells"]["key"])))["x"].to_pylist() == [7]
-    record(warehouse, dbt_run("test", built=False, minute=2))
+    dbt_run(warehouse, "test", audited=True)
     publish(warehouse, store)
     assert query(warehouse, "select x from battery_cells") == [(8,)]
 
 
-def test_a_test_of_some_models_says_nothing_of_the_others(warehouse: DuckDBFile, store: FolderStore) -> None:
+@pytest.mark.parametrize(
+    ("command", "later"),
+    [
+        ("test", {}),  # of some models
+        ("source", {"failure": "dbt source freshness failed: source landing"}),
+    ],
+)
+def test_a_command_that_neither_builds_nor_finds_a_failure_changes_nothing_about_the_audit(
+    warehouse: DuckDBFile, store: FolderStore, command: str, later: dict[str, Any]
+) -> None:
     build(warehouse)
-    record(warehouse, dbt_run("run", audited=False, minute=1))
-    record(warehouse, dbt_run("test --select a", built=False, audited=False, minute=2))
-    with pytest.raises(BatteryError, match="since `dbt run`"):
+    dbt_run(warehouse, command, **later)
+    assert publish(warehouse, store).models == len(MODELS)
+
+
+def test_models_that_were_not_all_built_since_the_readings_were_scanned_are_not_published(
+    warehouse: DuckDBFile, store: FolderStore
+) -> None:
+    build(warehouse)
+    dbt_run(warehouse, "run", models=["battery_test_versions", "battery_cleaned"])
+    dbt_run(warehouse, "test", audited=True)
+    with pytest.raises(BatteryError, match="battery_cells was not built since the readings were last scanned"):
         publish(warehouse, store)
+    rest = [name for name in MODELS if name not in {"battery_test_versions", "battery_cleaned"}]
+    dbt_run(warehouse, "run", models=rest)
+    dbt_run(warehouse, "test", audited=True)
+    publish(warehouse, store)
+
+
+def test_what_the_project_has_no_more_is_not_published(warehouse: DuckDBFile, store: FolderStore) -> None:
+    build(warehouse)
+    execute(warehouse, "create table building.battery_old as select 1 as x")
+    publish(warehouse, store)
+    assert query(warehouse, "select count(*) from duckdb_tables() where table_name = 'battery_old'") == [(1,)]
+
+
+def test_over_the_models_of_an_earlier_version_all_is_published_whole(
+    warehouse: DuckDBFile, store: FolderStore
+) -> None:
+    build(warehouse)
+    execute(
+        warehouse,
+        "create table main._refreshed (model varchar not null, cell_id varchar not null)",
+        "create table main.battery_cleaned (cell_id varchar not null, test_id varchar not null, x integer)",
+        "insert into main.battery_cleaned values ('GONE', '1', 1), ('A', '1', 5)",
+    )
+    assert introduce(warehouse, {"battery_test_versions"}) == ["battery_test_versions"]
+    publish(warehouse, store)
+    assert query(warehouse, "from battery_cleaned order by all") == [("A", "1", 1), ("A", "2", 2), ("B", "1", 3)]
+
+
+def test_a_warehouse_may_have_a_name_that_ends_like_the_schema(tmp_path: Path, store: FolderStore) -> None:
+    warehouse = DuckDBFile(tmp_path / "lab_building.duckdb", lock_timeout_seconds=30)
+    build(warehouse)
+    publish(warehouse, store)
+    execute(warehouse, "drop schema building cascade")
+    assert query(warehouse, "from battery_ica_readings") == [("A",)]
 
 
 def test_without_any_dbt_run_there_is_nothing_to_publish(warehouse: DuckDBFile, store: FolderStore) -> None:
+    with warehouse.connect("test") as connection:
+        create_tables(connection)
     with pytest.raises(BatteryError, match="run `battery transform`"):
         publish(warehouse, store)
 
@@ -194,7 +284,7 @@ def test_a_publication_that_fails_leaves_what_readers_saw(warehouse: DuckDBFile,
         "update building.battery_cells set x = 8",
         "create schema elsewhere",
         "create table elsewhere.t (x integer)",
-        "create view building.battery_odd as from elsewhere.t",
+        "create or replace view building.battery_ica as from elsewhere.t",
         "drop table elsewhere.t",
     )
     with pytest.raises(BatteryError, match=r"could not be published, readers keep those before: .* t does not exist"):
@@ -239,30 +329,68 @@ def test_models_that_readers_never_had_are_shown_once_their_own_tests_have_passe
         query(warehouse, "from main.battery_cycles")
     execute(warehouse, "update building.battery_cleaned set x = 0", "update building._refreshed set built_by = 'other'")
     assert introduce(warehouse, {"battery_cleaned"}) == []
+    assert introduce(warehouse, {"battery_ica"}) == []  # a view on what readers have not
+    assert introduce(warehouse, {"battery_ica", "battery_ica_curves"}) == ["battery_ica", "battery_ica_curves"]
     assert query(warehouse, "select max(x) from main.battery_cleaned") == [(3,)]
-    assert publish(warehouse, store).models == 9
+    assert publish(warehouse, store).models == 10
     assert query(warehouse, "select max(x) from main.battery_cleaned") == [(0,)]
 
 
-def test_runs_stay_on_record_for_ninety_days(warehouse: DuckDBFile) -> None:
-    record(warehouse, dbt_run())
-    record(warehouse, dbt_run(minute=89 * 24 * 60))
-    assert query(warehouse, "select count(*) from _dbt_runs") == [(2,)]
-    record(warehouse, dbt_run(failure="dbt build failed", audited=False, minute=91 * 24 * 60))
-    assert query(warehouse, "select failure, built, results from _dbt_runs order by started_at desc limit 1") == [
-        (
-            "dbt build failed",
-            True,
-            [
-                {
-                    "node": "model.battery.battery_cells",
-                    "kind": "model",
-                    "status": "success",
-                    "seconds": 0.5,
-                    "failures": None,
-                    "message": None,
-                }
-            ],
-        )
+def test_runs_stay_on_record_for_ninety_days_with_what_became_of_each_node(warehouse: DuckDBFile) -> None:
+    with warehouse.connect("test") as connection:
+        create_tables(connection)
+    dbt_run(warehouse, "build")
+    execute(warehouse, "update _dbt_runs set started_at = started_at - interval 89 days")
+    dbt_run(warehouse, "run", "--select", "a", models=["battery_cells"], failure="dbt run failed")
+    assert query(warehouse, "select command, failure, built, audited, seconds from _dbt_runs order by started_at") == [
+        ("build", None, True, False, 1.0),
+        ("run --select a", "dbt run failed", True, False, 1.0),
     ]
-    assert query(warehouse, "select count(*) from _dbt_runs") == [(2,)]
+    node = {"node": "model.battery.battery_cells", "kind": "model", "status": "success", "seconds": 0.5}
+    assert query(warehouse, "select results from _dbt_runs order by started_at desc limit 1") == [
+        ([node | {"failures": None, "message": None}],)
+    ]
+    execute(warehouse, "update _dbt_runs set started_at = started_at - interval 2 days")
+    dbt_run(warehouse, "test")
+    assert query(warehouse, "select command from _dbt_runs order by started_at") == [("run --select a",), ("test",)]
+
+
+def test_marts_that_could_not_be_exported_are_news_until_they_are(warehouse: DuckDBFile, store: FolderStore) -> None:
+    build(warehouse)
+    execute(
+        warehouse,
+        "insert into building._refreshed select '_watermark', '', '', watermark, null from _watermark",
+        f"insert into building._refreshed values ('_inputs', '', '', '{inputs_of(Settings())}', null)",  # noqa: S608
+    )
+
+    class Away:
+        def __getattr__(self, _: str) -> Any:
+            raise BatteryError("the store does not answer")
+
+    with pytest.raises(BatteryError, match="does not answer"):
+        publish(warehouse, Away())
+    assert news(Settings(), warehouse) == "the published marts have not been exported"
+    publish(warehouse, store)
+    assert news(Settings(), warehouse) is None
+
+
+def test_an_export_that_is_overtaken_by_another_finds_its_objects_when_it_ends(
+    warehouse: DuckDBFile, store: FolderStore
+) -> None:
+    build(warehouse)
+    publish(warehouse, store)
+
+    class Slow:
+        """A store in which somebody else exports before the manifest is written."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def put(self, key: str, data: bytes) -> None:
+            if key == MANIFEST:
+                publish(warehouse, store)
+            store.put(key, data)
+
+    publish(warehouse, Slow())
+    stored = {found.key for found in store.list("marts/")}
+    assert {table["key"] for table in exported(store).values()} <= stored

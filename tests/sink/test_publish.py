@@ -39,7 +39,7 @@ def dbt_run(
     *command: str,
     models: Sequence[str] = (),
     audited: bool = False,
-    failed_test: str | None = None,
+    failed: str | None = None,
     failure: str | None = None,
 ) -> None:
     """A dbt run on record that has built some models, or run tests."""
@@ -47,8 +47,8 @@ def dbt_run(
     results = [NodeResult(node, "success", 0.5, None, None) for node in nodes]
     if audited:
         results.append(NodeResult("test.battery.a_test", "pass", 0.1, 0, None))
-    if failed_test:
-        results.append(NodeResult(f"test.battery.{failed_test}", "fail", 0.1, 1, "Got 1 result"))
+    if failed:
+        results.append(NodeResult(failed, "fail" if failed.startswith("test.") else "error", 0.1, 1, "no"))
     run = announce(warehouse, command)
     record(warehouse, run, DbtRun(command, 1.0, tuple(results), failure, audited, MODELS if audited else ()))
 
@@ -186,7 +186,11 @@ def test_a_table_that_has_become_a_view_takes_its_place(warehouse: DuckDBFile, s
             "model battery_ica",
         ),
         ("run", {"models": ["battery_cells"]}, "not all tests have passed since `dbt run`"),
-        ("test", {"failed_test": "a_test", "failure": "dbt test failed: test a_test (Got 1 result)"}, "Got 1 result"),
+        (
+            "test",
+            {"failed": "test.battery.a_test", "failure": "dbt test failed: test a_test (Got 1 result)"},
+            "Got 1 result",
+        ),
         ("build", {"failure": "dbt build failed: it ended before it ran anything"}, "it ended before it ran anything"),
         ("build", None, "it was ended in the middle"),
     ],
@@ -214,7 +218,7 @@ def test_models_that_have_not_passed_all_tests_since_are_not_published(
     ("command", "later"),
     [
         ("test", {}),  # of some models
-        ("source", {"failure": "dbt source freshness failed: source landing"}),
+        ("source", {"failed": "source.battery.landing._commits", "failure": "dbt source freshness failed"}),
     ],
 )
 def test_a_command_that_neither_builds_nor_finds_a_failure_changes_nothing_about_the_audit(
@@ -264,6 +268,11 @@ def test_over_the_models_of_an_earlier_version_all_is_published_whole(
 def test_a_warehouse_may_have_a_name_that_ends_like_the_schema(tmp_path: Path, store: FolderStore) -> None:
     warehouse = DuckDBFile(tmp_path / "lab_building.duckdb", lock_timeout_seconds=30)
     build(warehouse)
+    execute(
+        warehouse,
+        "create or replace view building.battery_ica_readings as "
+        "select i.* from building.battery_ica as i, lab_building.main._watermark",
+    )
     publish(warehouse, store)
     execute(warehouse, "drop schema building cascade")
     assert query(warehouse, "from battery_ica_readings") == [("A",)]

@@ -40,15 +40,18 @@
     from ({{ versions_of(model.config.meta.built_from) }}) as upstream
     full join ({{ versions_of(this.identifier) }}) as here using (cell_id, test_id)
     {%- if execute and load_relation(this) is not none and not should_full_refresh() %}
-        where
-            upstream.version is distinct from here.version
-            {%- if env_var('BATTERY_CODE', '') %}
-                or (cell_id, test_id) in (
-                    select old.cell_id, old.test_id from {{ target.schema }}._refreshed as old
-                    where old.model = '{{ this.identifier }}' and old.code is distinct from '{{ env_var('BATTERY_CODE') }}'
-                )
-            {%- endif %}
+        where upstream.version is distinct from here.version {{ or_of_other_code() }}
     {%- endif %}
+{%- endmacro %}
+
+{# Or built by other code, where the environment says which this is. #}
+{% macro or_of_other_code() -%}
+    {%- if env_var('BATTERY_CODE', '') -%}
+        or (cell_id, test_id) in (
+            select old.cell_id, old.test_id from {{ target.schema }}._refreshed as old
+            where old.model = '{{ this.identifier }}' and old.code is distinct from '{{ env_var('BATTERY_CODE') }}'
+        )
+    {%- endif -%}
 {%- endmacro %}
 
 {# After a model: it now stands at the versions of what it was built from. #}

@@ -166,11 +166,14 @@ def _show(connection: duckdb.DuckDBPyConnection, built: Mapping[str, str]) -> se
     changed: set[tuple[str, str]] = set()
     for name in _in_order(built):
         definition = built[name]
+        touched: list[tuple[str, str]] = []
         if name in marked:
             connection.execute(_CHANGED, {"model": name})
-            changed.update(connection.execute("select cell_id, test_id from changed").fetchall())
+            touched = connection.execute("select cell_id, test_id from changed").fetchall()
+            changed.update(touched)
         if name in marked and name in known and there.get(name) == definition:
-            _copy_changed(connection, name)
+            if touched:
+                _copy_changed(connection, name)
         elif there.get(name) != definition or not _is_view(definition):
             if name in there:
                 kind = "view" if _is_view(there[name]) else "table"
@@ -187,10 +190,13 @@ def _copy_changed(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         f"select bool_and(test_id = '') from {BUILDING}.{MARKS} where model = ?",  # noqa: S608
         [name],
     ).fetchone()
-    key = "cell_id" if of_cells == (True,) else "(cell_id, test_id)"
-    touched = f"where {key} in (select {key} from changed)"  # noqa: S608
-    connection.execute(f"delete from {PUBLISHED}.{quoted(name)} {touched}")  # noqa: S608
-    connection.execute(f"insert into {PUBLISHED}.{quoted(name)} from {BUILDING}.{quoted(name)} {touched}")
+    keys = ("cell_id",) if of_cells == (True,) else ("cell_id", "test_id")
+    matches = " and ".join(f"rows.{key} = changed.{key}" for key in keys)
+    connection.execute(f"delete from {PUBLISHED}.{quoted(name)} as rows using changed where {matches}")  # noqa: S608
+    connection.execute(
+        f"insert into {PUBLISHED}.{quoted(name)} "  # noqa: S608
+        f"select rows.* from {BUILDING}.{quoted(name)} as rows semi join changed on {matches}"
+    )
 
 
 def _definitions(connection: duckdb.DuckDBPyConnection, schema: str) -> dict[str, str]:

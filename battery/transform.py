@@ -34,6 +34,7 @@ _DBT: Final = "from dbt.cli.main import cli; cli(prog_name='dbt')"
 _FAILED: Final = frozenset({"error", "fail", "runtime error", "partial success"})
 _PASSED: Final = frozenset({"success", "pass", "warn"})
 _NAMED_FAILURES: Final = 5
+_SOURCES: Final = frozenset({".sql", ".py", ".yml", ".csv"})
 
 BUILT: Final = frozenset({"model", "seed", "snapshot"})
 """The kinds of nodes that are relations."""
@@ -188,9 +189,6 @@ def inputs_of(settings: Settings) -> str:
     paths = [path for folder in ("seeds", "tests") for path in (project / folder).rglob("*") if path.suffix in _SOURCES]
     cells = [] if settings.battery_cells is None else [settings.battery_cells]
     return hashlib.sha256(f"{code_of(project)} {_checksum([*sorted(paths), *cells])}".encode()).hexdigest()
-
-
-_SOURCES: Final = frozenset({".sql", ".py", ".yml", ".csv"})
 
 
 def _checksum(paths: Iterable[Path]) -> str:

@@ -26,12 +26,7 @@ def news(settings: Settings, warehouse: Warehouse) -> str | None:
     with warehouse.connect("look for news", read_only=True) as connection:
         require_tables(connection)
         stands = _marks(connection)
-        found = connection.execute(
-            "select count(*) from duckdb_views() where database_name = current_database() and schema_name = ? "
-            "and view_name = '_watermark'",
-            [PUBLISHED],
-        ).fetchone()
-        if found == (0,):
+        if not _has(connection, "_watermark"):
             return "a warehouse of an earlier version, which keeps no watermark: run `battery stream` once"
         landed = connection.execute("select watermark from _watermark").fetchone()
     if "_watermark" not in stands:
@@ -47,15 +42,20 @@ def news(settings: Settings, warehouse: Warehouse) -> str | None:
 
 def _marks(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """What the published models were built from."""
-    found = connection.execute(
-        "select count(*) from duckdb_tables() where database_name = current_database() and schema_name = ? "
-        "and table_name = '_refreshed'",
-        [PUBLISHED],
-    ).fetchone()
-    if found == (0,):
+    if not _has(connection, "_refreshed"):
         return {}
     return dict(
         connection.execute(
             f"select model, version from {PUBLISHED}._refreshed where model in ('_watermark', '_inputs', '_exported')"  # noqa: S608
         ).fetchall()
     )
+
+
+def _has(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
+    """Whether readers have a table or view of that name."""
+    found = connection.execute(
+        "select count(*) from information_schema.tables where table_catalog = current_database() and table_schema = ? "
+        "and table_name = ?",
+        [PUBLISHED, relation],
+    ).fetchone()
+    return found != (0,)

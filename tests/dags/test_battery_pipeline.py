@@ -225,7 +225,7 @@ def test_a_failure_is_told_with_the_test_that_failed(fourth: Ran) -> None:
     assert "test_models: dbt test failed: test streamed_cycles_agree_with_those_from_rows (Got " in alert["text"]
 
 
-def test_the_published_command_cleans_and_exits_with_what_it_came_to(lab: Lab, fourth: Ran) -> None:
+def test_the_published_command_builds_and_tests_the_cleaned_readings(lab: Lab, fourth: Ran) -> None:
     assert fourth.state == "failed"
     done = lab.airflow("tasks", "test", "battery_pipeline", "clean_battery_data", "2026-11-26T08:00:00")
     assert done.returncode == 0, done.stderr

@@ -10,14 +10,16 @@ import json
 import math
 import re
 import reprlib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec.structs import astuple
 
 from battery.reading import OPTIONAL, READING_NULLABLE, Reason
 
@@ -118,7 +120,8 @@ def read_arrow(value: bytes) -> Body:
     def column(field: pa.Field) -> pa.Array:
         if field.name not in names:
             return pa.nulls(table.num_rows, field.type)
-        found = table.column(names.index(field.name)).combine_chunks()
+        chunks = table.column(names.index(field.name))
+        found = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
         if pa.types.is_dictionary(found.type):
             found = found.dictionary_decode()
         if found.type == field.type:
@@ -184,6 +187,87 @@ def read_json(value: bytes) -> Body:
     return Body(
         body.readings.filter(pa.array(keep)), body.rows[keep], body.value_dropped[keep], (*body.faults, *faults)
     )
+
+
+_KINDS: Final[dict[pa.DataType, Any]] = {
+    pa.string(): str | None,
+    pa.float64(): float | None,
+    pa.int64(): Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None,
+    pa.int32(): Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)] | None,
+    pa.timestamp("us"): str | None,
+}
+_SINGLE: Final = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "_Single",
+        [(f"column_{index}", _KINDS[field.type], None) for index, field in enumerate(READING_NULLABLE)],
+        rename={f"column_{index}": field.name for index, field in enumerate(READING_NULLABLE)},
+        gc=False,
+    )
+)
+_ZONED: Final = r"^([12]\d{3}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$"
+"""A clock with a zone, whose wall time counts."""
+
+
+def read_single(values: Sequence[bytes | None]) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+    """Read in one pass those JSON messages that hold one reading whose values are all of their columns' types.
+
+    Args:
+        values: what the messages hold, n of them.
+
+    Returns:
+        Their readings in order, and which of the messages those are, shape (n,). `read_json` would read them alike, and
+        is who says what the others hold.
+    """
+    parts = [_read_some(values[start : start + _CACHED]) for start in range(0, len(values), _CACHED)]
+    return (
+        pa.concat_batches([NO_READINGS, *(readings for readings, _ in parts)]),
+        np.concatenate([NO_FLAGS, *(usable for _, usable in parts)]),
+    )
+
+
+_CACHED: Final = 1_000
+"""Messages that are read at a time: as many as a processor's cache holds, with all that becomes of them."""
+
+
+def _read_some(values: Sequence[bytes | None]) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+    read = _SINGLE.decode
+    usable = np.ones(len(values), dtype=np.bool_)
+    rows = []
+    for index, value in enumerate(values):
+        try:
+            rows.append(astuple(read(value)))  # type: ignore[arg-type]  # None is refused as any other value
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+            usable[index] = False
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(READING_NULLABLE)
+    arrays, readable = [], np.ones(len(rows), dtype=np.bool_)
+    for field, column in zip(READING_NULLABLE, columns, strict=True):
+        if pa.types.is_timestamp(field.type):
+            array, readable = _clocks(pa.array(column, pa.string()))
+        else:
+            array = pa.array(column, field.type)
+        arrays.append(array)
+    readings = pa.RecordBatch.from_arrays(arrays, schema=READING_NULLABLE)
+    if not readable.all():
+        readings = readings.filter(pa.array(readable))
+        usable[np.flatnonzero(usable)[~readable]] = False
+    return readings, usable
+
+
+def _clocks(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """Read time stamps, and tell which could be read as they are; the others are null."""
+    kind = pa.timestamp("us")
+    readable = np.ones(len(texts), dtype=np.bool_)
+    with suppress(pa.ArrowInvalid):
+        return texts.cast(kind), readable
+    texts = pc.replace_substring_regex(texts, _ZONED, r"\1")
+    with suppress(pa.ArrowInvalid):
+        return texts.cast(kind), readable
+    for index, text in enumerate(texts):
+        try:
+            text.cast(kind)
+        except pa.ArrowInvalid:
+            readable[index] = False
+    return pc.if_else(pa.array(readable), texts, None).cast(kind), readable
 
 
 def _body(

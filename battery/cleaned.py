@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _STAMP: Final = pa.timestamp("us")
 _BIG: Final = pa.int64()
@@ -66,8 +69,8 @@ CYCLE_PART: Final = pa.schema(
 class State(Protocol):
     """The fold of a cell; the landing only keeps its text."""
 
-    def to_json(self) -> str:
-        """The state as JSON, complete to the last bit."""
+    def to_json(self) -> bytes:
+        """The state as JSON in UTF-8, complete to the last bit."""
         ...
 
 
@@ -85,19 +88,35 @@ class Span:
     rows: int
 
 
+PROGRESS: Final = pa.schema(
+    [
+        ("cell_id", pa.string()),
+        ("topic_id", pa.string()),
+        ("partition", pa.int32()),
+        ("first", _BIG),
+        ("last", _BIG),
+    ]
+)
+"""Which messages of a cell a result covers: offsets `first` to `last` of a partition."""
+
+
 @dataclass(frozen=True)
 class Cleaned(Generic[StateT_co]):
-    """What some messages of one cell became.
+    """What some messages of one log became.
 
     `landed` has the columns of `LANDED`, `quarantined` those of `QUARANTINED`, `retried` those of `RETRIED`, `windows`
-    and `cycles` those of `WINDOW_PART` and `CYCLE_PART`; `state` is the cell's after the last message.
+    and `cycles` those of `WINDOW_PART` and `CYCLE_PART`, `progress` those of `PROGRESS`; `spans` cover `messages`
+    messages of all cells; `states` are those of the cells that had some, after their last; `spread` names those that
+    came over another partition of the log before.
     """
 
-    cell_id: str
     landed: pa.RecordBatch
     quarantined: pa.RecordBatch
     retried: pa.RecordBatch
     windows: pa.RecordBatch
     cycles: pa.RecordBatch
+    progress: pa.RecordBatch
     spans: tuple[Span, ...]
-    state: StateT_co
+    messages: int
+    states: Mapping[str, StateT_co]
+    spread: Sequence[str]

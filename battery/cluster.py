@@ -39,6 +39,10 @@ MOST_SHORT_LIVES: Final = 5
 
 TICK_SECONDS: Final = 0.05
 
+GROUPS_PER_WORKER: Final = 8
+"""Groups of cells for each process and lane, where CELL_GROUPS does not say: chance decides which process takes which,
+and the more there are, the more evenly they fall."""
+
 
 def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
     """Run `workers` processes as one pipeline until they are asked to stop, or have reached the end of the log.
@@ -56,10 +60,11 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
         )
     make_recovery_store(settings)
     stop_on_signals()
+    groups = settings.cell_groups or settings.lanes * GROUPS_PER_WORKER * workers
     short_lives = 0
     while not STOP.is_set():
         started = time.monotonic()
-        processes = _start(workers, until_end=until_end)
+        processes = _start(workers, groups, until_end=until_end)
         try:
             codes = _wait(processes)
         finally:
@@ -80,7 +85,7 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
         _log.warning("a process of the cluster has ended, starting all again", exit_codes=codes)
 
 
-def _start(workers: int, *, until_end: bool) -> list[subprocess.Popen[bytes]]:
+def _start(workers: int, cell_groups: int, *, until_end: bool) -> list[subprocess.Popen[bytes]]:
     """Start all processes as one new run."""
     addresses = tuple(f"127.0.0.1:{port}" for port in _free_ports(workers))
     run_id = uuid4().hex
@@ -90,7 +95,7 @@ def _start(workers: int, *, until_end: bool) -> list[subprocess.Popen[bytes]]:
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-m", "battery", *arguments, *(["--until-end"] if until_end else [])],
-                env=os.environ | {"RUN_ID": run_id},
+                env=os.environ | {"RUN_ID": run_id, "CELL_GROUPS": str(cell_groups)},
                 stdin=subprocess.PIPE,  # never written to: its end asks a process to end, and so does our own
                 start_new_session=True,  # Ctrl-C is for the supervisor
             )

@@ -7,9 +7,14 @@ answers the first offset of the last batch there.
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, cast, overload
 
+import msgspec
+import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from battery.errors import BatteryError
@@ -23,7 +28,12 @@ if TYPE_CHECKING:
     from battery.settings import Settings
     from battery.topic import Topic
 
-POLL_MESSAGES: Final = 10_000
+POLL_MESSAGES: Final = 50_000
+"""Most messages of a poll: with one reading each, what a poll costs for every cell in it is shared by so many."""
+
+POLL_ROWS: Final = 100_000
+"""About how many rows a poll holds at most, where messages hold many: they are in memory twice for a moment."""
+
 POLL_SECONDS: Final = 0.05
 
 
@@ -31,8 +41,7 @@ class OffsetGoneError(BatteryError):
     """The log no longer has an offset, or has none that far; says where."""
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One message as the broker keeps it.
 
     `timestamp_ms` is the message's Kafka time stamp, in ms since 1970 UTC; `leader_epoch` says under which leader of
@@ -47,6 +56,92 @@ class Message:
     headers: tuple[tuple[str, bytes | None], ...]
     value: bytes | None
     leader_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Poll(Sequence[Message]):
+    """Messages of one partition of a log in the order of their offsets, a column a list: there may be one a reading.
+
+    Columns are as in `Message`; `leader_epoch` is that of the last one.
+    """
+
+    topic_id: str
+    partition: int
+    offsets: list[int]
+    timestamps_ms: list[int]
+    keys: list[bytes | None]
+    headers: list[tuple[tuple[str, bytes | None], ...]]
+    values: list[bytes | None]
+    leader_epoch: int | None = None
+
+    @classmethod
+    def of(cls, messages: Sequence[Message]) -> Poll:
+        """Put messages of one partition together, at least one."""
+        return cls(
+            messages[0].topic_id,
+            messages[0].partition,
+            [message.offset for message in messages],
+            [message.timestamp_ms for message in messages],
+            [message.key for message in messages],
+            [message.headers for message in messages],
+            [message.value for message in messages],
+            messages[-1].leader_epoch,
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @overload
+    def __getitem__(self, place: int) -> Message: ...
+    @overload
+    def __getitem__(self, place: slice) -> Poll: ...
+    def __getitem__(self, place: int | slice) -> Message | Poll:
+        if isinstance(place, slice):
+            return self.take(range(len(self))[place])
+        return Message(
+            self.topic_id,
+            self.partition,
+            self.offsets[place],
+            self.timestamps_ms[place],
+            self.keys[place],
+            self.headers[place],
+            self.values[place],
+            self.leader_epoch,
+        )
+
+    def take(self, places: Sequence[int]) -> Poll:
+        """Some of the messages."""
+        return Poll(
+            self.topic_id,
+            self.partition,
+            [self.offsets[place] for place in places],
+            [self.timestamps_ms[place] for place in places],
+            [self.keys[place] for place in places],
+            [self.headers[place] for place in places],
+            [self.values[place] for place in places],
+            self.leader_epoch,
+        )
+
+    @property
+    def rows_about(self) -> int:
+        """About how many readings it holds."""
+        return sum(map(_rows_in, self.values))
+
+    def pieces(self, most_rows: int) -> list[Poll]:
+        """Cut it where it comes to hold more than about so many rows: a message may be a reading, or many thousands."""
+        rows = np.array([_rows_in(value) for value in self.values], dtype=np.int64)
+        piece = (np.cumsum(rows) - rows) // most_rows
+        cuts = np.flatnonzero(np.diff(piece)) + 1
+        if len(cuts) == 0:
+            return [self]
+        return [self[start:end] for start, end in pairwise([0, *cuts.tolist(), len(self)])]
+
+
+def _rows_in(value: bytes | None) -> int:
+    """About how many readings a message holds: one is some 40 bytes in Arrow, compressed, and some 600 in JSON."""
+    if not value:
+        return 1
+    return 1 + len(value) // (600 if value[:1] in b"{[ \n" else 40)
 
 
 def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], None] | None = None) -> Consumer:
@@ -66,39 +161,37 @@ def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], Non
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 100,
-            "queued.max.messages.kbytes": 64 * 1024,
+            "queued.max.messages.kbytes": 24 * 1024,
         }
         | ({"error_cb": on_disturbance} if on_disturbance else {}),
     )
 
 
-def message_of(topic_id: str, received: KafkaMessage) -> Message:
-    """Take what the pipeline needs out of a client's message."""
-    partition, offset = received.partition(), received.offset()
-    if partition is None or offset is None:
-        raise BatteryError(f"topic {received.topic()}: the broker delivered a message without partition or offset")
-    _kind, timestamp_ms = received.timestamp()
-    pairs = received.headers() or []
-    headers = tuple(
-        (name, value.encode() if isinstance(value, str) else value)
-        for name, value in (pairs.items() if isinstance(pairs, dict) else pairs)
-    )
-    key, value = received.key(), received.value()
-    return Message(
+def poll_of(topic_id: str, partition: int, received: Sequence[KafkaMessage]) -> Poll:
+    """Take what the pipeline needs out of a client's messages of one partition, which may be none.
+
+    Raises:
+        BatteryError: one of them has no place in the log.
+    """
+    offsets = [found.offset() for found in received]
+    if None in offsets:
+        raise BatteryError(f"topic {received[0].topic()}: the broker delivered a message without an offset")
+    return Poll(
         topic_id,
         partition,
-        offset,
-        timestamp_ms,
-        key.encode() if isinstance(key, str) else key,
-        headers,
-        value.encode() if isinstance(value, str) else value,
-        received.leader_epoch(),
+        cast("list[int]", offsets),
+        [found.timestamp()[1] for found in received],
+        # What a consumer is handed is bytes; the client's types know of producers too.
+        cast("list[bytes | None]", [found.key() for found in received]),
+        [tuple(cast("list[tuple[str, bytes | None]]", found.headers() or [])) for found in received],
+        cast("list[bytes | None]", [found.value() for found in received]),
+        received[-1].leader_epoch() if received else None,
     )
 
 
 def read_log(
     settings: Settings, topic: Topic, partition: int, start: int | None = None, last: int | None = None
-) -> Iterator[list[Message]]:
+) -> Iterator[Poll]:
     """Read one partition from `start` (None: its oldest message) to `last`, or to where it ends now.
 
     Raises:
@@ -110,13 +203,13 @@ def read_log(
         consumer.assign([TopicPartition(topic.name, partition, OFFSET_BEGINNING if start is None else start)])
         deadline = time.monotonic() + REPLY_SECONDS
         while True:
-            messages, ended = _poll(consumer, topic, partition, start)
-            wanted = [message for message in messages if last is None or message.offset <= last]
+            poll, ended = _poll(consumer, topic, partition, start)
+            wanted = poll if last is None else poll[: bisect_right(poll.offsets, last)]
             if wanted:
                 yield wanted
-            if ended or len(wanted) < len(messages) or (wanted and wanted[-1].offset == last):
+            if ended or len(wanted) < len(poll) or (wanted and wanted.offsets[-1] == last):
                 return
-            if messages:
+            if poll:
                 deadline = time.monotonic() + REPLY_SECONDS
             if time.monotonic() > deadline:
                 raise BatteryError(
@@ -127,20 +220,20 @@ def read_log(
         consumer.close()
 
 
-def _poll(consumer: Consumer, topic: Topic, partition: int, start: int | None) -> tuple[list[Message], bool]:
+def _poll(consumer: Consumer, topic: Topic, partition: int, start: int | None) -> tuple[Poll, bool]:
     """Some messages, and whether the end of the partition was reached."""
-    messages, ended = [], False
-    for received in consumer.consume(POLL_MESSAGES, timeout=POLL_SECONDS):
-        fault = received.error()
+    received, ended = [], False
+    for found in consumer.consume(POLL_MESSAGES, timeout=POLL_SECONDS):
+        fault = found.error()
         if fault is None:
-            messages.append(message_of(topic.topic_id, received))
+            received.append(found)
         elif fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             ended = True
         elif fault.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             raise OffsetGoneError(f"topic {topic.name}, partition {partition}: offset {start} is gone")
         elif not fault.retriable() and fault.code() not in TRANSIENT:
             raise BatteryError(f"topic {topic.name}, partition {partition}, offset {start}: {fault.str()}")
-    return messages, ended
+    return poll_of(topic.topic_id, partition, received), ended
 
 
 def offset_at(settings: Settings, topic: Topic, partition: int, timestamp_ms: int) -> int | None:
@@ -170,10 +263,10 @@ def offset_at(settings: Settings, topic: Topic, partition: int, timestamp_ms: in
         raise BatteryError(f"topic {topic.name}, partition {partition}: {found.error.str()}")
     if found.offset < 0:  # beyond the end
         return None
-    for messages in read_log(settings, topic, partition, found.offset or None):
-        for message in messages:
-            if message.timestamp_ms >= timestamp_ms:
-                return message.offset
+    for poll in read_log(settings, topic, partition, found.offset or None):
+        for offset, stamp_ms in zip(poll.offsets, poll.timestamps_ms, strict=True):
+            if stamp_ms >= timestamp_ms:
+                return offset
     return None
 
 

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     commit_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
     commit_max_rows: Annotated[int, Field(ge=1)] = 500_000
     lanes: Annotated[int, Field(ge=1, le=64)] = 1
+    cell_groups: Annotated[int, Field(ge=0, le=4096)] = 0
     window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
 
     download_dir: Path = Path("data/downloads")
@@ -56,6 +57,11 @@ class Settings(BaseSettings):
     max_commit_age_seconds: Annotated[float, Field(gt=0)] = 3600.0
     run_id: str | None = None
     log_format: Literal["console", "json"] = "console"
+
+    @property
+    def groups(self) -> int:
+        """How many groups of cells the workers share: CELL_GROUPS, or as many as there are lanes where that is 0."""
+        return self.cell_groups or self.lanes
 
     @field_validator("object_store")
     @classmethod
@@ -102,6 +108,10 @@ class Settings(BaseSettings):
             absent = [name for name, value in needed.items() if not value]
             if absent:
                 raise ValueError(f"OBJECT_STORE={self.object_store} needs {', '.join(absent)}")
+        if self.cell_groups % self.lanes:
+            raise ValueError(
+                f"CELL_GROUPS={self.cell_groups} is no multiple of LANES={self.lanes}; a lane takes whole groups"
+            )
         if self.warehouse.startswith("md:") and not self.motherduck_token:
             raise ValueError(
                 f"WAREHOUSE={self.warehouse} needs MOTHERDUCK_TOKEN; make one in the MotherDuck settings, "

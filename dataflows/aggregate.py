@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART
-from dataflows.course import NO_CLOCK
+from dataflows.tails import NO_CLOCK, latest
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,11 +40,13 @@ _STAMP: Final = pa.timestamp("us")
 
 @dataclass(frozen=True)
 class Accepted:
-    """The accepted readings of one cell in log order, a column an array of shape (n,).
+    """Accepted readings, those of a cell together and in log order, a column an array of shape (n,).
 
-    `test` are codes into the list of test ids; `gained` and `counted` are those of `dataflows.course.Course`.
+    `cell` and `test` are codes into lists of cell and test ids; `gained` and `counted` are those of
+    `dataflows.course.Course`.
     """
 
+    cell: Integers
     test: Integers
     date_time: Integers
     cycle_index: Integers
@@ -63,120 +65,145 @@ class Accepted:
 
 
 def window_parts(
-    cell_id: str, accepted: Accepted, window_us: int, open_window: int | None
-) -> tuple[pa.RecordBatch, int | None]:
+    cell_ids: pa.Array, accepted: Accepted, window_us: int, open_window: Integers
+) -> tuple[pa.RecordBatch, Integers]:
     """Cut readings into tumbling windows of event time; those without a clock are in no window.
 
     Args:
-        cell_id: the cell.
-        accepted: its readings.
+        cell_ids: what the codes of `accepted.cell` stand for.
+        accepted: the readings.
         window_us: width of a window in microseconds.
-        open_window: start of the window that the cell was in before, in microseconds.
+        open_window: start of the window that each cell was in before, in microseconds, `NO_CLOCK` for none; shape (c,).
 
     Returns:
-        The parts (`WINDOW_PART`) and the window that the cell is in now. The window it left is final.
+        The parts (`WINDOW_PART`) and the windows that the cells are in now. The windows they left are final.
     """
-    at = np.flatnonzero(accepted.date_time != NO_CLOCK)
-    if len(at) == 0:
-        return _batch(WINDOW_PART, {}), open_window
+    timed = accepted.date_time != NO_CLOCK
+    at: slice | Integers = slice(None) if timed.all() else np.flatnonzero(timed)
     window = accepted.date_time[at] // window_us * window_us
-    start = _starts(window)
-    closed = None if open_window is None or open_window == window[0] else open_window
-    groups = _Groups(start, len(at), extra=closed is not None)
+    if len(window) == 0:
+        return _batch(WINDOW_PART, {}), open_window
+    cell = accepted.cell[at]
+    start = _starts(cell, window)
+    left = open_window[cell[start]]
+    enters = _first(cell[start])
+    closed = start[enters & (left != NO_CLOCK) & (left != window[start])]
+    groups = _Groups(start, cell, closed)
     gained = np.where(accepted.counted, accepted.gained, 0)[:, at]
+    temperature = accepted.temperature[at]
     columns: dict[str, object] = {
-        "cell_id": [cell_id] * groups.count,
-        "window_start": groups.with_first(window[start], closed or 0),
+        "cell_id": cell_ids.take(pa.array(groups.cells())),
+        "window_start": groups.with_closed(window[start], open_window[cell[closed]]),
         "reading_count": groups.sizes(),
-        "flagged_count": groups.sum(accepted.flagged[at].astype(np.int64)),
+        "flagged_count": groups.sum(accepted.flagged[at]),
         "charge_throughput_pah": groups.sum(gained[0] + gained[1]),
         "energy_throughput_pwh": groups.sum(gained[2] + gained[3]),
-        "is_final": groups.closed(),
+        "is_final": groups.left(),
         "as_of_offset": groups.as_of(accepted.offset[at]),
     }
     for name, unit, sum_unit, values in (
         ("voltage", "v", "nv", accepted.voltage[at]),
         ("current", "a", "na", accepted.current[at]),
-        ("temperature", "c", "nc", accepted.temperature[at]),
+        ("temperature", "c", "nc", temperature),
     ):
         columns[f"{name}_sum_{sum_unit}"] = groups.sum(_whole(values, NANO))
         columns[f"{name}_min_{unit}"] = groups.extreme(np.fmin, values)
         columns[f"{name}_max_{unit}"] = groups.extreme(np.fmax, values)
         columns[f"{name}_last_{unit}"] = groups.last_measured(values)
-    columns["temperature_count"] = groups.sum((~np.isnan(accepted.temperature[at])).astype(np.int64))
-    return _batch(WINDOW_PART, columns), int(window[-1])
+    columns["temperature_count"] = groups.sum(~np.isnan(temperature))
+    last = groups.end - 1
+    leaves = last[np.append(enters[1:], True)]
+    now = open_window.copy()
+    now[cell[leaves]] = window[leaves]
+    return _batch(WINDOW_PART, columns), now
 
 
-def cycle_parts(
-    cell_id: str, test_ids: list[str], accepted: Accepted, open_cycle: tuple[str, int] | None
-) -> pa.RecordBatch:
+@dataclass(frozen=True)
+class OpenCycles:
+    """The cycle that each of c cells is in: its test as a text and its index; None and anything where there is none."""
+
+    test_id: list[str | None]
+    cycle_index: Integers
+
+
+def cycle_parts(cell_ids: pa.Array, test_ids: pa.Array, accepted: Accepted, open_cycle: OpenCycles) -> pa.RecordBatch:
     """Cut readings into cycles; the internal resistance of a cycle is that of its discharging readings.
 
     Args:
-        cell_id: the cell.
+        cell_ids: what the codes of `accepted.cell` stand for.
         test_ids: what the codes of `accepted.test` stand for.
-        accepted: its readings, at least one.
-        open_cycle: test and cycle index that the cell was in before; leaving it makes it final.
+        accepted: the readings, at least one.
+        open_cycle: where the cells were before; leaving a cycle makes it final.
     """
-    start = _starts(accepted.test, accepted.cycle_index)
-    first = (test_ids[accepted.test[0]], int(accepted.cycle_index[0]))
-    closed = None if open_cycle is None or open_cycle == first else open_cycle
-    groups = _Groups(start, len(accepted.test), extra=closed is not None)
-    tests = [test_ids[code] for code in accepted.test[start].tolist()]
+    start = _starts(accepted.cell, accepted.test, accepted.cycle_index)
+    tests = test_ids.take(pa.array(accepted.test[start]))
+    cell = accepted.cell[start]
+    enters = np.flatnonzero(_first(cell))
+    came = cell[enters]
+    was = pa.array([open_cycle.test_id[code] for code in came.tolist()], pa.string())
+    other = pc.not_equal(was, tests.take(pa.array(enters)))
+    leaves = pc.fill_null(other, fill_value=False).to_numpy(zero_copy_only=False)
+    leaves |= was.is_valid().to_numpy(zero_copy_only=False) & (
+        open_cycle.cycle_index[came] != accepted.cycle_index[start[enters]]
+    )
+    closed = start[enters[leaves]]
+    groups = _Groups(start, accepted.cell, closed)
     discharging = (accepted.gained[1] > 0) & ~np.isnan(accepted.resistance)
     clock = np.where(accepted.date_time == NO_CLOCK, np.nan, accepted.date_time.astype(np.float64))
     columns: dict[str, object] = {
-        "cell_id": [cell_id] * groups.count,
-        "test_id": tests if closed is None else [closed[0], *tests],
-        "cycle_index": groups.with_first(accepted.cycle_index[start], closed[1] if closed else 0),
+        "cell_id": cell_ids.take(pa.array(groups.cells())),
+        "test_id": pa.concat_arrays([was.filter(pa.array(leaves)), tests]),
+        "cycle_index": groups.with_closed(accepted.cycle_index[start], open_cycle.cycle_index[came[leaves]]),
         "reading_count": groups.sizes(),
         "voltage_min_v": groups.extreme(np.fmin, accepted.voltage),
         "voltage_max_v": groups.extreme(np.fmax, accepted.voltage),
         "temperature_min_c": groups.extreme(np.fmin, accepted.temperature),
         "temperature_max_c": groups.extreme(np.fmax, accepted.temperature),
-        "resistance_count": groups.sum(discharging.astype(np.int64)),
+        "resistance_count": groups.sum(discharging),
         "resistance_sum_no": groups.sum(np.where(discharging, _whole(accepted.resistance, NANO), 0)),
         "started_at": groups.extreme(np.fmin, clock),
         "ended_at": groups.extreme(np.fmax, clock),
-        "is_final": groups.closed(),
+        "is_final": groups.left(),
         "as_of_offset": groups.as_of(accepted.offset),
     }
     for index, name in enumerate(CAPACITIES):
-        measured = groups.sum(accepted.counted[index].astype(np.int64)) > 0
+        measured = groups.sum(accepted.counted[index]) > 0
         columns[name] = pa.array(groups.sum(accepted.gained[index]), mask=~measured)
     return _batch(CYCLE_PART, columns)
 
 
 def late_parts(
-    cell_id: str,
-    test_ids: list[str],
+    cell_ids: pa.Array,
+    test_ids: pa.Array,
     late: Accepted,
     correction: Correction,
     window_us: int,
-    open_window: int | None,
+    open_window: int,
     open_cycle: tuple[str, int] | None,
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """What late readings of one hole add, and what the reading behind them gives back.
 
     Args:
-        cell_id: the cell.
+        cell_ids: what the codes of `late.cell` stand for.
         test_ids: what the codes of `late.test` stand for.
-        late: the readings.
+        late: the readings, of one cell.
         correction: what changes of the reading behind them.
         window_us: width of a window in microseconds.
-        open_window: start of the window that the cell is in, in microseconds.
+        open_window: start of the window that the cell is in, in microseconds, `NO_CLOCK` for none.
         open_cycle: test and cycle index that the cell is in. What late readings are in beside these has been left.
 
     Returns:
         Parts of windows (`WINDOW_PART`) and of cycles (`CYCLE_PART`).
     """
-    behind, test_id = correction.behind, test_ids[late.test[0]]
+    behind, test_id = correction.behind, test_ids[int(late.test[0])].as_py()
+    cell_id = cell_ids[int(late.cell[0])].as_py()
+    nowhere = OpenCycles([None] * len(cell_ids), np.zeros(len(cell_ids), dtype=np.int64))
     at = np.flatnonzero(late.date_time != NO_CLOCK)
     window = late.date_time[at] // window_us * window_us
-    windows, _ = window_parts(cell_id, late, window_us, None)
+    windows, _ = window_parts(cell_ids, late, window_us, np.full(len(cell_ids), NO_CLOCK))
     if len(at):
         start = _starts(window)
-        windows = _with(windows, "is_final", window[start] != (NO_CLOCK if open_window is None else open_window))
+        windows = _with(windows, "is_final", window[start] != open_window)
         windows = _with(windows, "as_of_offset", late.offset[at[np.append(start[1:], len(at)) - 1]])
         # The reading behind them is later: where it is in the same window, that one's last value is not theirs.
         window_behind = None if behind.date_time is None else behind.date_time // window_us * window_us
@@ -188,7 +215,7 @@ def late_parts(
         ):
             windows = _with(windows, name, pc.if_else(pa.array(is_last), windows.column(name), None))
     start = _starts(late.test, late.cycle_index)
-    cycles = cycle_parts(cell_id, test_ids, late, None)
+    cycles = cycle_parts(cell_ids, test_ids, late, nowhere)
     cycle = late.cycle_index[start]
     cycles = _with(cycles, "is_final", np.array([(test_id, index) != open_cycle for index in cycle.tolist()]))
     cycles = _with(cycles, "as_of_offset", late.offset[np.append(start[1:], len(late.test)) - 1])
@@ -222,53 +249,72 @@ def _with(parts: pa.RecordBatch, name: str, values: npt.NDArray[np.generic] | pa
 
 
 class _Groups:
-    """Consecutive groups of rows, and before them, when `extra`, an empty one for what the cell has just left."""
+    """Consecutive groups of rows, and before them an empty one for each that a cell has just left.
 
-    def __init__(self, start: Integers, rows: int, *, extra: bool) -> None:
+    Args:
+        start: the first row of each group.
+        cell: the cell of each row.
+        closed: the rows with which cells have left what they were in before.
+    """
+
+    def __init__(self, start: Integers, cell: Integers, closed: Integers) -> None:
         self._start = start
-        self._end = np.append(start[1:], rows)
-        self._extra = extra
-        self.count = len(start) + extra
+        self._cell = cell
+        self._closed = closed
+        self.end = np.append(start[1:], len(cell))
 
-    def with_first(self, values: Integers, first: int) -> Integers:
-        return np.concatenate(([first], values)).astype(np.int64) if self._extra else values
+    def with_closed(self, values: Integers, closed: Integers) -> Integers:
+        return np.concatenate((closed, values)) if len(self._closed) else values
+
+    def cells(self) -> Integers:
+        return self.with_closed(self._cell[self._start], self._cell[self._closed])
 
     def sizes(self) -> Integers:
-        return self.with_first(self._end - self._start, 0)
+        return self.with_closed(self.end - self._start, np.zeros(len(self._closed), dtype=np.int64))
 
-    def sum(self, values: Integers) -> Integers:
-        found: Integers = np.add.reduceat(values, self._start)
-        return self.with_first(found, 0)
+    def sum(self, values: Integers | Flags) -> Integers:
+        found: Integers = np.add.reduceat(values, self._start, dtype=np.int64)
+        return self.with_closed(found, np.zeros(len(self._closed), dtype=np.int64))
 
     def as_of(self, offset: Integers) -> Integers:
         """The offset of the last reading that had a say: for a group that was left, the one that left it."""
-        found = np.append(offset[self._start[1:]], offset[-1])
-        return self.with_first(found, int(offset[0]))
+        found = offset[np.where(self.left_within(), np.append(self._start[1:], 0), self.end - 1)]
+        return self.with_closed(found, offset[self._closed])
 
     def extreme(self, function: np.ufunc, values: Floats) -> Floats:
-        found = function.reduceat(values, self._start)
-        return np.concatenate(([np.nan], found)) if self._extra else found
+        return self._with_nan(function.reduceat(values, self._start))
 
     def last_measured(self, values: Floats) -> Floats:
-        place = np.where(np.isnan(values), -1, np.arange(len(values)))
-        place = np.maximum.reduceat(place, self._start)
-        found = np.where(place >= 0, values[place], np.nan)
-        return np.concatenate(([np.nan], found)) if self._extra else found
+        missing = np.isnan(values)
+        if not missing[self.end - 1].any():
+            return self._with_nan(values[self.end - 1])
+        place = latest(~missing)[self.end - 1]
+        return self._with_nan(np.where(place >= self._start, values[place], np.nan))
 
-    def closed(self) -> Flags:
-        """Every group but the last has been left."""
-        flags = np.ones(self.count, dtype=np.bool_)
-        flags[-1] = False
-        return flags
+    def left_within(self) -> Flags:
+        """Every group but the last of its cell has been left."""
+        cell = self._cell[self._start]
+        return np.append(cell[1:] == cell[:-1], False)
+
+    def left(self) -> Flags:
+        return np.concatenate((np.ones(len(self._closed), dtype=np.bool_), self.left_within()))
+
+    def _with_nan(self, found: Floats) -> Floats:
+        return np.concatenate((np.full(len(self._closed), np.nan), found)) if len(self._closed) else found
 
 
 def _starts(*keys: Integers) -> Integers:
-    changes: Flags = np.logical_or.reduce([np.diff(key) != 0 for key in keys])
+    changes: Flags = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
     return np.concatenate(([0], np.flatnonzero(changes) + 1))
 
 
+def _first(cell: Integers) -> Flags:
+    """Where another cell begins."""
+    return np.concatenate(([True], cell[1:] != cell[:-1]))
+
+
 def _whole(values: Floats, unit: float) -> Integers:
-    return np.rint(np.where(np.isnan(values), 0.0, values) * unit).astype(np.int64)
+    return np.rint(np.nan_to_num(values) * unit).astype(np.int64)
 
 
 def _batch(schema: pa.Schema, columns: dict[str, object]) -> pa.RecordBatch:
@@ -288,4 +334,4 @@ def _batch(schema: pa.Schema, columns: dict[str, object]) -> pa.RecordBatch:
 
 def _stamps(values: Floats | Integers) -> pa.Array:
     missing = np.isnan(values)
-    return pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing).cast(_STAMP)
+    return pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing).view(_STAMP)

@@ -1,4 +1,4 @@
-"""The dataflow, in the order data moves: topic → decode → clean and aggregate per cell → commit.
+"""The dataflow, in the order data moves: topic → group cells → decode, clean and aggregate per cell → commit.
 
 Start it as any Bytewax user does, `python -m bytewax.run dataflows.battery`, or with `battery stream`, which also
 keeps a recovery store. Step ids are schema: Bytewax finds recovered state by them.
@@ -6,11 +6,14 @@ keeps a recovery store. Step ids are schema: Bytewax finds recovered state by th
 
 from __future__ import annotations
 
+import gc
 import threading
-from functools import cache
+import zlib
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import bytewax.operators as op
+import pyarrow as pa
 import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
@@ -18,8 +21,9 @@ from bytewax.operators import StatefulBatchLogic
 from battery.cleaned import Cleaned
 from battery.errors import with_last_words
 from battery.logs import configure_logging
-from battery.message import Delivery, by_cell, decode
+from battery.message import MOST_ROWS, decode_poll
 from battery.objects import open_store
+from battery.partition import Poll
 from battery.pulse import Pulse
 from battery.settings import Settings, load_settings
 from battery.stopping import STOP, stop_on_signals
@@ -31,54 +35,60 @@ from sink.lanes import LandingSink
 from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from battery.partition import Message
+    from collections.abc import Callable, Iterable, Iterator
 
 _log = structlog.get_logger()
 
 
-class CellLogic(StatefulBatchLogic[list[Delivery], Cleaned[CellState], None]):
-    """The fold of one cell.
+class GroupLogic(StatefulBatchLogic[Poll, Cleaned[CellState], None]):
+    """The fold of a group of cells.
 
-    Its state is committed with the rows that it explains, so it is taken up from there and not from Bytewax: one
+    A cell's state is committed with the rows that it explains, so it is taken up from there and not from Bytewax: one
     truth, which a lost or outdated recovery store cannot contradict.
     """
 
-    def __init__(self, standing: Callable[[], Standing], window_seconds: int) -> None:
+    def __init__(self, standing: Callable[[], Standing], window_seconds: int, most_rows: int) -> None:
         self._standing = standing
         self._window_seconds = window_seconds
-        self._state: CellState | None = None
+        self._most_rows = most_rows
+        self._states: dict[str, CellState] = {}
 
     @with_last_words
-    def on_batch(self, values: list[list[Delivery]]) -> tuple[Iterable[Cleaned[CellState]], bool]:
-        """Clean what polls brought for this cell."""
-        deliveries = [delivery for value in values for delivery in value]
-        if self._state is None:
-            saved = self._standing().states.get(deliveries[0].cell_id)
-            self._state = CellState.from_json(saved) if saved else CellState()
-        cleaned = clean(self._state, deliveries, self._window_seconds)
-        if cleaned is None:
-            return [], StatefulBatchLogic.RETAIN
-        topic_id = cleaned.spans[0].topic_id
-        known, seen = self._state.offsets.get(topic_id, {}), cleaned.state.offsets[topic_id]
-        if cleaned.cell_id and len(seen) > max(len(known), 1):
-            _log.warning(
-                "a cell came over more than one partition: its readings have no order there, and a replay may differ",
-                cell=cleaned.cell_id,
-                partitions=sorted(seen),
-            )
-        self._state = cleaned.state
-        return [cleaned], StatefulBatchLogic.RETAIN
+    def on_batch(self, values: list[Poll]) -> tuple[Iterable[Cleaned[CellState]], bool]:
+        """Decode and clean what polls brought for these cells."""
+        return list(self._cleaned(values)), StatefulBatchLogic.RETAIN
+
+    def _cleaned(self, polls: list[Poll]) -> Iterator[Cleaned[CellState]]:
+        saved = self._standing().states
+        for deliveries in (part for poll in polls for part in decode_poll(poll, self._most_rows)):
+            for cell_id in deliveries.cell_ids:
+                if cell_id not in self._states and cell_id in saved:
+                    self._states[cell_id] = CellState.from_json(saved[cell_id])
+            cleaned = clean(self._states, deliveries, self._window_seconds)
+            if cleaned is not None:
+                for cell_id in cleaned.spread:
+                    _log.warning(
+                        "a cell came over more than one partition: its readings have no order there, and a replay may "
+                        "differ",
+                        cell=cell_id,
+                        partitions=sorted(cleaned.states[cell_id].offsets[deliveries.topic_id]),
+                    )
+                self._states.update(cleaned.states)
+                yield cleaned
 
     def snapshot(self) -> None:
         """Nothing: see the class."""
 
 
-@with_last_words
-def decoded_by_cell(poll: list[Message]) -> Iterable[tuple[str, list[Delivery]]]:
-    """Decode the messages of a poll and gather them by cell, in log order."""
-    return by_cell(map(decode, poll))
+def by_group(poll: Poll, groups: int) -> Iterable[tuple[str, Poll]]:
+    """Share the messages of a poll among groups of cells; a cell is always of the same one."""
+    if groups == 1:
+        return [("0", poll)]
+    group_of = {key: zlib.crc32(key or b"") % groups for key in set(poll.keys)}
+    found: dict[int, list[int]] = {}
+    for place, key in enumerate(poll.keys):
+        found.setdefault(group_of[key], []).append(place)
+    return [(str(group), poll.take(places)) for group, places in found.items()]
 
 
 def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
@@ -88,7 +98,10 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
     @cache
     def begun() -> tuple[Landing, Standing]:
         landing = Landing(
-            open_store(settings), open_warehouse(settings), settings.window_seconds, run_id=settings.run_id
+            open_store(settings),
+            open_warehouse(settings, sparing=True),
+            settings.window_seconds,
+            run_id=settings.run_id,
         )
         return landing, landing.begin()
 
@@ -101,10 +114,13 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
         lambda: (begin()[0], begin()[1].next_seq), settings.lanes, settings.commit_max_rows, Pulse(settings)
     )
 
+    most_rows = min(settings.commit_max_rows, MOST_ROWS)
     flow = Dataflow("battery")
     polls = op.input("topic", flow, source)
-    deliveries = op.flat_map("decode", polls, decoded_by_cell)
-    cleaned = op.stateful_batch("clean", deliveries, lambda _: CellLogic(lambda: begin()[1], settings.window_seconds))
+    grouped = op.flat_map("group", polls, partial(by_group, groups=settings.groups))
+    cleaned = op.stateful_batch(
+        "clean", grouped, lambda _: GroupLogic(lambda: begin()[1], settings.window_seconds, most_rows)
+    )
     op.output("land", cleaned, sink)
     return flow
 
@@ -112,4 +128,9 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
 _settings = load_settings()
 configure_logging(_settings.log_format)
 stop_on_signals()
+# A poll may be tens of thousands of messages, none of them in a cycle: collecting amid it costs more than reading it.
+gc.set_threshold(500_000, 20, 20)
+gc.freeze()
+# Arrow's own allocator keeps what it once had, a hundred megabytes more than it needs.
+pa.set_memory_pool(pa.system_memory_pool())
 flow = build_flow(_settings, STOP.is_set)

@@ -1,7 +1,10 @@
-"""Pre-cleaning of one cell: a pure fold over its messages.
+"""Pre-cleaning: a pure fold over messages, each cell with a state of its own, all cells in one go.
 
 Every row of every message comes out exactly once, landed or quarantined with its reason. Nothing here reads a
 clock, touches Bytewax or does I/O; results do not depend on how the log is cut into calls.
+
+Cells whose readings all go on where their tests stood, which is nearly all of them nearly always, are folded side by
+side, as columns. A cell of which something is refused, or comes late, is folded by itself, test by test.
 """
 
 from __future__ import annotations
@@ -16,147 +19,329 @@ import pyarrow.compute as pc
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART, Cleaned
 from battery.reading import COUNTERS, Quality, Reason
-from dataflows.aggregate import Accepted, cycle_parts, late_parts, window_parts
-from dataflows.course import NO_CLOCK, Run, admit, follow
+from dataflows.aggregate import Accepted, OpenCycles, cycle_parts, late_parts, window_parts
+from dataflows.course import DUPLICATE, Course, Run, admit, continues, follow, follow_one
 from dataflows.holes import fill, with_holes
-from dataflows.lineage import Lineage, retried, spans_of
+from dataflows.lineage import Lineage, progress_of, retried, spans_of
 from dataflows.state import CellState
+from dataflows.tails import NO_CLOCK, Tails
 from dataflows.validate import ACCEPTED, REASONS, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from battery.message import Delivery
-    from dataflows.course import Course
+    from battery.message import Deliveries
     from dataflows.holes import Correction
     from dataflows.state import Tail
 
     Rows = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
 
 _TIME_BACKWARDS: Final = REASONS.index(Reason.TIME_BACKWARDS)
+_NEW: Final = CellState()
+_NOTHING: Final = Course(
+    np.zeros(0, dtype=np.int32),
+    np.zeros((len(COUNTERS), 0), dtype=np.int64),
+    np.zeros((len(COUNTERS), 0), dtype=np.bool_),
+    np.zeros(0, dtype=np.bool_),
+    [],
+)
 _NO_WINDOWS: Final = pa.RecordBatch.from_pylist([], schema=WINDOW_PART)
 _NO_CYCLES: Final = pa.RecordBatch.from_pylist([], schema=CYCLE_PART)
 
 
-def clean(state: CellState, deliveries: Sequence[Delivery], window_seconds: int) -> Cleaned[CellState] | None:
-    """Fold messages of one cell, in log order, into its state.
+def clean(states: Mapping[str, CellState], deliveries: Deliveries, window_seconds: int) -> Cleaned[CellState] | None:
+    """Fold messages into the states of their cells.
 
     Args:
-        state: what the messages before have left.
-        deliveries: messages of one cell and one log; those that `state` has already folded are passed over.
+        states: what the messages before have left, by cell; a cell without one is new.
+        deliveries: messages of one log; those that a state has already folded are passed over.
         window_seconds: width of the aggregates' event-time windows, s.
 
     Returns:
         What the messages became, or None when there was nothing new.
     """
-    fresh = [delivery for delivery in deliveries if not state.has_folded(delivery)]
-    if not fresh:
+    fresh = _fresh(states, deliveries)
+    if fresh is None:
         return None
     lineage = Lineage(fresh)
-    valid = validate(lineage.readings)
-    verdict = valid.verdict.copy()
+    valid = validate(fresh.readings)
     test_of, test_ids = _tests(valid.readings)
-    columns = _columns(valid.readings)
+    fold = _Fold(
+        [states.get(cell_id, _NEW) for cell_id in fresh.cell_ids],
+        _columns(valid.readings),
+        lineage,
+        valid.verdict.copy(),
+        test_of,
+        test_ids.to_pylist(),
+    )
+    fold.run()
 
-    tests = dict(state.tests)
-    refusals = _Refusals(state.refusals, lineage, verdict)
-    pieces: list[_Piece] = []
-    for run in _runs(np.flatnonzero(verdict == ACCEPTED), test_of, lineage.is_retry):
-        test_id = test_ids[test_of[run[0]]]
-        for piece in _judge(tests.get(test_id), run, columns, lineage, refusals, verdict):
-            tests[test_id] = piece.tail
-            pieces.append(piece)
+    at, course = fold.accepted()
+    quality = course.quality
+    quality[np.flatnonzero(fresh.value_dropped[at] | valid.value_dropped[at])] |= Quality.VALUE_DROPPED
+    quality[np.flatnonzero(lineage.is_retry[at])] |= Quality.RETRIED
+    run = fold.columns.take(at)
+    accepted = Accepted(
+        cell=lineage.cell[at],
+        test=test_of[at],
+        date_time=run.date_time,
+        cycle_index=run.cycle_index,
+        current=run.current,
+        voltage=run.voltage,
+        resistance=np.where(course.unmeasured, np.nan, run.resistance),
+        temperature=run.temperature,
+        gained=course.gained,
+        counted=course.counted,
+        flagged=quality != 0,
+        offset=lineage.offset[at],
+    )
+    position = _Position(pa.array(fresh.cell_ids, pa.string()), test_ids, window_seconds * 1_000_000, fold.before)
+    start = 0
+    for correction, group in groupby(fold.pieces, lambda piece: piece.correction):
+        end = start + sum(len(piece.course.quality) for piece in group)
+        position.pass_along(accepted.part(slice(start, end)), correction)
+        start = end
 
-    at = np.concatenate([np.zeros(0, dtype=np.int64), *(piece.rows for piece in pieces)])
-    unmeasured = np.concatenate([np.zeros(0, dtype=np.bool_), *(piece.course.unmeasured for piece in pieces)])
-    quality = np.concatenate([np.zeros(0, dtype=np.int32), *(piece.course.quality for piece in pieces)])
-    quality[(valid.value_dropped | lineage.value_dropped)[at]] |= Quality.VALUE_DROPPED
-    quality[lineage.is_retry[at]] |= Quality.RETRIED
-    position = _Position(lineage.cell_id, test_ids, window_seconds * 1_000_000, state)
-    if pieces:
-        taken = columns.take(at)
-        accepted = Accepted(
-            test=test_of[at],
-            date_time=taken.date_time,
-            cycle_index=taken.cycle_index,
-            current=taken.current,
-            voltage=taken.voltage,
-            resistance=np.where(unmeasured, np.nan, taken.resistance),
-            temperature=taken.temperature,
-            gained=np.concatenate([piece.course.gained for piece in pieces], axis=1),
-            counted=np.concatenate([piece.course.counted for piece in pieces], axis=1),
-            flagged=quality != 0,
-            offset=lineage.offset[at],
-        )
-        position.pass_along(accepted, pieces)
-
-    spans = spans_of(fresh)
-    log = state.offsets.get(lineage.topic_id, {}) | {span.partition: span.last for span in spans}
     return Cleaned(
-        lineage.cell_id,
-        lineage.landed(valid.readings, at, quality, unmeasured),
-        lineage.quarantined(fresh, valid, verdict, test_of),
+        lineage.landed(valid.readings, at, quality, course.unmeasured),
+        lineage.quarantined(valid, fold.verdict, test_of),
         retried(fresh),
         pa.concat_batches([_NO_WINDOWS, *position.windows]),
         pa.concat_batches([_NO_CYCLES, *position.cycles]),
-        spans,
-        CellState(state.offsets | {lineage.topic_id: log}, tests, position.test_id, position.window, refusals.count),
+        progress_of(fresh),
+        spans_of(fresh),
+        len(fresh.offset),
+        _states_after(fresh, fold, position),
+        _spread(fresh, fold.before),
     )
+
+
+def _fresh(states: Mapping[str, CellState], deliveries: Deliveries) -> Deliveries | None:
+    """The messages that no state has folded yet."""
+    folded = np.full(len(deliveries.offset), -1)
+    before = [states.get(cell_id, _NEW) for cell_id in deliveries.cell_ids]
+    for partition in np.unique(deliveries.partition).tolist():
+        last = np.array([state.folded(deliveries.topic_id, partition) for state in before])
+        mine = deliveries.partition == partition
+        folded[mine] = last[deliveries.cell[mine]]
+    keep = deliveries.offset > folded
+    return deliveries.take(keep) if keep.any() else None
+
+
+def _states_after(deliveries: Deliveries, fold: _Fold, position: _Position) -> dict[str, CellState]:
+    progress: list[dict[int, int]] = [{} for _ in deliveries.cell_ids]
+    places = zip(deliveries.cell.tolist(), deliveries.partition.tolist(), deliveries.offset.tolist(), strict=True)
+    for cell, partition, offset in places:  # a cell's messages stand in the order of their offsets
+        progress[cell][partition] = offset
+    topic_id = deliveries.topic_id
+    return {
+        cell_id: CellState(
+            {**state.offsets, topic_id: {**state.offsets.get(topic_id, {}), **last}},
+            {**state.tests, **tails},
+            test_id,
+            None if window == NO_CLOCK else window,
+            refusals,
+        )
+        for cell_id, state, last, tails, test_id, window, refusals in zip(
+            deliveries.cell_ids,
+            fold.before,
+            progress,
+            fold.tails,
+            position.test_id,
+            position.window.tolist(),
+            fold.refusals,
+            strict=True,
+        )
+    }
+
+
+def _spread(deliveries: Deliveries, before: Sequence[CellState]) -> list[str]:
+    """Cells of which a partition brings something for the first time that another one has brought something of."""
+    found = []
+    for partition in np.unique(deliveries.partition).tolist():
+        for code in np.unique(deliveries.cell[deliveries.partition == partition]).tolist():
+            known = before[code].offsets.get(deliveries.topic_id, {})
+            if known and partition not in known and deliveries.cell_ids[code]:
+                found.append(deliveries.cell_ids[code])
+    return found
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Accepted readings of one test, one after the other: their rows, what they add, and where the test stands then.
+    """Accepted readings: their rows, those of a cell in the order in which they land, and what they add.
 
-    `correction` is what late readings change of the one behind them, None for all others.
+    `correction` is what late readings, all of one hole, change of the one behind them, None for all others.
     """
 
     rows: Rows
     course: Course
-    tail: Tail
     correction: Correction | None = None
 
 
-def _judge(
-    tail: Tail | None,
-    rows: Rows,
-    columns: Run,
-    lineage: Lineage,
-    refusals: _Refusals,
-    verdict: npt.NDArray[np.int8],
-) -> Iterator[_Piece]:
-    """Take consecutive readings of one test as its continuation, and those of a retry as late as well.
+class _Fold:
+    """Goes along readings and notes the verdict on each, what the accepted ones add, and where their tests stand then.
 
-    Notes the verdict on each.
+    Of each cell, `before` is the state before, `tails` are those of the tests that went on, and `refusals` counts.
     """
-    is_retry = bool(lineage.is_retry[rows[0]])
-    while len(rows):
-        some, piece = rows, None
-        if is_retry and tail is not None and columns.data_point[rows[0]] <= tail.data_point:
-            filled = fill(tail, columns, rows)
-            if isinstance(filled, Reason):
-                some = rows[:1]
-                verdict[some] = REASONS.index(filled)
-                refusals.note(some if filled is not Reason.DUPLICATE else some[:0])
+
+    def __init__(
+        self,
+        before: list[CellState],
+        columns: Run,
+        lineage: Lineage,
+        verdict: npt.NDArray[np.int8],
+        test_of: Rows,
+        test_ids: list[str],
+    ) -> None:
+        self.before = before
+        self.columns = columns
+        self.verdict = verdict
+        self.tails: list[dict[str, Tail]] = [{} for _ in before]
+        self.refusals = [state.refusals for state in before]
+        self.pieces: list[_Piece] = []
+        self.lineage = lineage
+        self.test_of = test_of
+        self.test_ids = test_ids
+
+    def run(self) -> None:
+        """Judge every reading."""
+        cell = self.lineage.cell
+        apart = np.array([state.refusals > 0 for state in self.before])
+        apart[self.lineage.fault_cell] = True
+        apart[cell[np.flatnonzero((self.verdict != ACCEPTED) | self.lineage.is_retry)]] = True
+        self._side_by_side(apart)
+        alone = np.flatnonzero(apart)
+        starts, ends = np.searchsorted(cell, alone), np.searchsorted(cell, alone, side="right")
+        for code, start, end in zip(alone.tolist(), starts.tolist(), ends.tolist(), strict=True):
+            self._alone(code, np.arange(start, end))
+
+    def accepted(self) -> tuple[Rows | slice, Course]:
+        """The rows of all accepted readings in the order in which they land, a slice if these are all; what they add.
+
+        The tails of the course are in `tails`.
+        """
+        courses = [piece.course for piece in self.pieces]
+        if len(courses) == 1 and len(courses[0].quality) == len(self.verdict):
+            return slice(None), courses[0]
+        return (
+            np.concatenate([np.zeros(0, dtype=np.int64), *(piece.rows for piece in self.pieces)]),
+            Course(
+                np.concatenate([_NOTHING.quality, *(course.quality for course in courses)]),
+                np.concatenate([_NOTHING.gained, *(course.gained for course in courses)], axis=1),
+                np.concatenate([_NOTHING.counted, *(course.counted for course in courses)], axis=1),
+                np.concatenate([_NOTHING.unmeasured, *(course.unmeasured for course in courses)]),
+                [],
+            ),
+        )
+
+    def _side_by_side(self, apart: Flags) -> None:
+        """Fold all cells but those that are `apart`; those in which a test does not go on join these."""
+        rows = np.flatnonzero(~apart[self.lineage.cell])
+        tests = _Tests(self, rows)
+        if len(rows) and not tests.go_on().all():
+            known = tests.known_already()
+            again, tests = tests.rows[known], _Tests(self, np.sort(tests.rows[~known]))
+            goes_on = tests.go_on()
+            if not goes_on.all():
+                apart[tests.cells[~goes_on]] = True
+                self._side_by_side(apart)
+                return
+            self.verdict[again] = DUPLICATE
+        if len(tests.rows) == 0:
+            return
+        course = follow(tests.tails, tests.run, tests.starts)
+        for cell, test_id, tail in zip(tests.cells.tolist(), tests.ids, course.tails, strict=True):
+            self.tails[cell][test_id] = tail
+        self.pieces.append(_Piece(*tests.in_order(course)))
+
+    def _alone(self, cell: int, rows: Rows) -> None:
+        """Fold one cell, given all of its rows."""
+        of_cell = self.lineage.fault_order[self.lineage.fault_cell == cell]
+        refusals = _Refusals(self.refusals[cell], self.lineage.order, of_cell, rows, self.verdict)
+        accepted = rows[self.verdict[rows] == ACCEPTED]
+        for run in _runs(accepted, self.test_of, self.lineage.is_retry):
+            test_id = self.test_ids[self.test_of[run[0]]]
+            tail = self.tails[cell].get(test_id) or self.before[cell].tests.get(test_id)
+            for piece, after in self._judge(tail, run, refusals):
+                self.tails[cell][test_id] = after
+                self.pieces.append(piece)
+        self.refusals[cell] = refusals.count
+
+    def _judge(self, tail: Tail | None, rows: Rows, refusals: _Refusals) -> Iterator[tuple[_Piece, Tail]]:
+        """Take consecutive readings of one test as its continuation, and those of a retry as late as well.
+
+        Gives pieces, each with where the test stands after it.
+        """
+        is_retry = bool(self.lineage.is_retry[rows[0]])
+        columns, verdict = self.columns, self.verdict
+        while len(rows):
+            some, piece = rows, None
+            if is_retry and tail is not None and columns.data_point[rows[0]] <= tail.data_point:
+                filled = fill(tail, columns, rows)
+                if isinstance(filled, Reason):
+                    some = rows[:1]
+                    verdict[some] = REASONS.index(filled)
+                    refusals.note(some if filled is not Reason.DUPLICATE else some[:0])
+                else:
+                    some = rows[: filled.count]
+                    tail, piece = filled.tail, _Piece(some, filled.course, filled.correction)
             else:
-                some = rows[: filled.count]
-                piece = _Piece(some, filled.course, filled.tail, filled.correction)
-        else:
-            some = rows[: _rising(columns.data_point[rows])] if is_retry else rows
-            verdict[some] = admit(tail, columns.data_point[some], columns.test_time[some])
-            refusals.note(some[verdict[some] == _TIME_BACKWARDS])
-            taken = some[verdict[some] == ACCEPTED]
-            if len(taken):
-                run = columns.take(taken)
-                course = follow(tail, run)
-                after = with_holes(tail, run, course, refusals.before(taken), is_retry=is_retry)
-                piece = _Piece(taken, course, after)
-        if piece is not None:
-            tail = piece.tail
-            yield piece
-        rows = rows[len(some) :]
+                some = rows[: _rising(columns.data_point[rows])] if is_retry else rows
+                verdict[some] = admit(tail, columns.data_point[some], columns.test_time[some])
+                refusals.note(some[verdict[some] == _TIME_BACKWARDS])
+                taken = some[verdict[some] == ACCEPTED]
+                if len(taken):
+                    run = columns.take(taken)
+                    course = follow_one(tail, run)
+                    tail = with_holes(tail, run, course, refusals.before(taken), is_retry=is_retry)
+                    piece = _Piece(taken, course)
+            if piece is not None and tail is not None:
+                yield piece, tail
+            rows = rows[len(some) :]
+
+
+class _Tests:
+    """Some rows in the order of their cells and tests, and where these tests stood: of each its cell and its id."""
+
+    def __init__(self, fold: _Fold, rows: Rows) -> None:
+        cell, test = fold.lineage.cell[rows], fold.test_of[rows]
+        key = cell * len(fold.test_ids) + test
+        self._order = np.argsort(key, kind="stable") if np.any(key[1:] < key[:-1]) else None
+        if self._order is not None:
+            rows, key = rows[self._order], key[self._order]
+        self.rows = rows
+        self.starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))[: len(rows)])
+        self.run = fold.columns.take(slice(None) if len(rows) == len(fold.verdict) and self._order is None else rows)
+        self.cells = fold.lineage.cell[rows[self.starts]]
+        self.ids = [fold.test_ids[code] for code in fold.test_of[rows[self.starts]].tolist()]
+        stood = [fold.before[cell].tests.get(test) for cell, test in zip(self.cells.tolist(), self.ids, strict=True)]
+        self.tails = Tails.of(stood)
+
+    def go_on(self) -> Flags:
+        """Which tests go on with every one of the rows."""
+        return continues(self.tails, self.run, self.starts)
+
+    def known_already(self) -> Flags:
+        """Which rows are at or below the last reading of their test."""
+        last = np.where(self.tails.is_known, self.tails.data_point, -1)
+        known: Flags = self.run.data_point <= np.repeat(last, np.diff(self.starts, append=len(self.rows)))
+        return known
+
+    def in_order(self, course: Course) -> tuple[Rows, Course]:
+        """The rows in the order of the log, and what they add in that order."""
+        if self._order is None:
+            return self.rows, course
+        back = np.argsort(self._order)
+        return self.rows[back], Course(
+            course.quality[back],
+            course.gained[:, back],
+            course.counted[:, back],
+            course.unmeasured[back],
+            course.tails,
+        )
 
 
 def _rising(data_point: Rows) -> int:
@@ -166,12 +351,20 @@ def _rising(data_point: Rows) -> int:
 
 
 class _Refusals:
-    """Counts, along the log, what was refused of a cell for another reason than being known already."""
+    """Counts, along the log, what was refused of a cell for another reason than being known already.
 
-    def __init__(self, count: int, lineage: Lineage, verdict: npt.NDArray[np.int8]) -> None:
+    Args:
+        count: how many there were before.
+        order: of all readings, as in `Lineage`.
+        faults: the same of the cell's rows that are no readings.
+        rows: the cell's readings.
+        verdict: on all readings, as far as each can be judged by itself.
+    """
+
+    def __init__(self, count: int, order: Rows, faults: Rows, rows: Rows, verdict: npt.NDArray[np.int8]) -> None:
         self._before = count
-        self._order = lineage.order
-        self._at = np.sort(np.concatenate((lineage.fault_order, lineage.order[verdict != ACCEPTED])))
+        self._order = order
+        self._at = np.sort(np.concatenate((faults, order[rows[verdict[rows] != ACCEPTED]])))
         self._noted: list[Rows] = []
 
     def note(self, rows: Rows) -> None:
@@ -197,45 +390,55 @@ class _Refusals:
 
 
 class _Position:
-    """Moves a cell along its accepted readings, in the order of the log, and gathers parts of windows and cycles.
+    """Moves cells along their accepted readings, in the order of the log, and gathers parts of windows and cycles.
 
-    A late reading adds its part and leaves the cell where it is.
+    A late reading adds its part and leaves its cell where it is. `test_id` and `window` are where each cell is.
     """
 
-    def __init__(self, cell_id: str, test_ids: list[str], window_us: int, state: CellState) -> None:
-        self._cell_id = cell_id
+    def __init__(self, cell_ids: pa.Array, test_ids: pa.Array, window_us: int, states: Sequence[CellState]) -> None:
+        self._cell_ids = cell_ids
         self._test_ids = test_ids
         self._window_us = window_us
-        self._cycle = None if state.test_id is None else (state.test_id, state.tests[state.test_id].cycle_index)
-        self.test_id = state.test_id
-        self.window = state.window
+        self._cycle = np.array(
+            [0 if state.test_id is None else state.tests[state.test_id].cycle_index for state in states]
+        )
+        self.test_id = [state.test_id for state in states]
+        self.window = np.array([NO_CLOCK if state.window is None else state.window for state in states])
         self.windows: list[pa.RecordBatch] = []
         self.cycles: list[pa.RecordBatch] = []
 
-    def pass_along(self, accepted: Accepted, pieces: Sequence[_Piece]) -> None:
-        """Go along pieces, which together are the accepted readings."""
-        start = 0
-        for correction, group in groupby(pieces, lambda piece: piece.correction):
-            end = start + sum(len(piece.rows) for piece in group)
-            part = accepted.part(slice(start, end))
-            start = end
-            if correction is None:
-                windows, self.window = window_parts(self._cell_id, part, self._window_us, self.window)
-                cycles = cycle_parts(self._cell_id, self._test_ids, part, self._cycle)
-                self.test_id = self._test_ids[part.test[-1]]
-                self._cycle = (self.test_id, int(part.cycle_index[-1]))
-            else:
-                windows, cycles = late_parts(
-                    self._cell_id, self._test_ids, part, correction, self._window_us, self.window, self._cycle
-                )
-            self.windows.append(windows)
-            self.cycles.append(cycles)
+    def pass_along(self, accepted: Accepted, correction: Correction | None) -> None:
+        """Go along accepted readings, which are late where there is a `correction`."""
+        if correction is None:
+            windows, self.window = window_parts(self._cell_ids, accepted, self._window_us, self.window)
+            cycles = cycle_parts(self._cell_ids, self._test_ids, accepted, OpenCycles(self.test_id, self._cycle))
+            last = np.flatnonzero(np.append(accepted.cell[1:] != accepted.cell[:-1], True))
+            cell = accepted.cell[last]
+            self._cycle[cell] = accepted.cycle_index[last]
+            tests = self._test_ids.take(pa.array(accepted.test[last])).to_pylist()
+            for code, test_id in zip(cell.tolist(), tests, strict=True):
+                self.test_id[code] = test_id
+        else:
+            code = int(accepted.cell[0])
+            test_id = self.test_id[code]
+            windows, cycles = late_parts(
+                self._cell_ids,
+                self._test_ids,
+                accepted,
+                correction,
+                self._window_us,
+                int(self.window[code]),
+                None if test_id is None else (test_id, int(self._cycle[code])),
+            )
+        self.windows.append(windows)
+        self.cycles.append(cycles)
 
 
-def _tests(readings: pa.RecordBatch) -> tuple[npt.NDArray[np.int64], list[str]]:
+def _tests(readings: pa.RecordBatch) -> tuple[Rows, pa.Array]:
+    """The test of each reading as a code, -1 where it has none, and what the codes stand for."""
     encoded = readings.column("test_id").dictionary_encode()
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, encoded.dictionary.to_pylist()
+    return codes, encoded.dictionary
 
 
 def _columns(readings: pa.RecordBatch) -> Run:

@@ -1,12 +1,13 @@
-"""The course of one test: which readings continue it, what they are flagged for, what the counters gained.
+"""The course of tests: which readings continue them, what they are flagged for, what the counters gained.
 
-Pure and columnar: a run of readings of one test and the tail of what came before go in, arrays of the same
-length and the new tail come out. Cutting a run anywhere and passing the tail along changes nothing.
+Pure and columnar: runs of readings of many tests, one after the other, and the tails of what came before go in, arrays
+of the same length and the new tails come out. Cutting a run anywhere and passing its tail along changes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,9 +15,12 @@ import numpy as np
 from battery.reading import COUNTER_NOISE, COUNTERS, GAP_SECONDS, RESET_SHARE, STEP_RESET_SHARE, Quality, Reason
 from dataflows.spikes import TEMPERATURE, VOLTAGE, spikes
 from dataflows.state import RECENT, Sample, Tail
+from dataflows.tails import NO_CLOCK, Tails, ends_of, latest, running_peaks, shifted
 from dataflows.validate import ACCEPTED, REASONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
@@ -29,16 +33,17 @@ CLOCK_JUMP_US: Final = 60_000_000
 PICO: Final = 1e12
 """Counter gains are whole pico-ampere-hours (pico-watt-hours), so that adding them is exact in any order."""
 
-NO_CLOCK: Final = np.iinfo(np.int64).min
-"""Stands for a missing `date_time`."""
+DUPLICATE: Final = REASONS.index(Reason.DUPLICATE)
+"""The code of a reading that is known already."""
 
-_DUPLICATE: Final = REASONS.index(Reason.DUPLICATE)
 _TIME_BACKWARDS: Final = REASONS.index(Reason.TIME_BACKWARDS)
 
 
 @dataclass(frozen=True)
 class Run:
-    """Consecutive readings of one test, a column an array of shape (n,); NaN (`NO_CLOCK`) where not measured.
+    """Readings of a test, or of several one after the other, a column an array of shape (n,).
+
+    NaN, or `NO_CLOCK`, stands where nothing was measured.
 
     Units as in the contract: s, microseconds, A, V, ohm, degC; `counters` has shape (4, n), in Ah and Wh.
     """
@@ -74,34 +79,40 @@ class Run:
 
 @dataclass(frozen=True)
 class Course:
-    """What a run adds to its test.
+    """What runs add to their tests.
 
     `gained` are the counters' gains over each reading in pico-Ah and pico-Wh, shape (4, n), `counted` where a
-    counter was measured at all; `unmeasured` marks resistances that are no measurement.
+    counter was measured at all; `unmeasured` marks resistances that are no measurement; `tails` are where the tests
+    stand now, one a run.
     """
 
     quality: npt.NDArray[np.int32]
     gained: Integers
     counted: Flags
     unmeasured: Flags
-    tail: Tail
+    tails: list[Tail]
+
+    @property
+    def tail(self) -> Tail:
+        """Where the test of a single run stands."""
+        return self.tails[0]
 
 
 def admit(tail: Tail | None, data_point: Integers, test_time: Floats) -> npt.NDArray[np.int8]:
-    """Decide which readings continue a test: data points rise, time never falls.
+    """Decide which readings of one run continue its test: data points rise, time never falls.
 
     Returns:
         `ACCEPTED`, or the code of `duplicate` or `time_backwards`, shape (n,).
     """
     last_point, last_time = (tail.data_point, tail.test_time) if tail else (-1, -np.inf)
-    verdict = np.where(data_point <= last_point, np.int8(_DUPLICATE), np.int8(ACCEPTED))
+    verdict = np.where(data_point <= last_point, np.int8(DUPLICATE), np.int8(ACCEPTED))
     rest = np.flatnonzero(verdict == ACCEPTED)
     points, times = data_point[rest], test_time[rest]
     if len(rest) == 0 or (times[0] >= last_time and np.all(np.diff(points) > 0) and np.all(np.diff(times) >= 0)):
         return verdict
     for row, point, time in zip(rest.tolist(), points.tolist(), times.tolist(), strict=True):
         if point <= last_point:
-            verdict[row] = _DUPLICATE
+            verdict[row] = DUPLICATE
         elif time < last_time:
             verdict[row] = _TIME_BACKWARDS
         else:
@@ -109,19 +120,40 @@ def admit(tail: Tail | None, data_point: Integers, test_time: Floats) -> npt.NDA
     return verdict
 
 
-def follow(tail: Tail | None, run: Run) -> Course:
-    """Follow a test along accepted readings, at least one."""
+def continues(tails: Tails, run: Run, starts: Integers) -> Flags:
+    """Tell which runs continue their tests with every reading, shape (s,): `admit` would accept them all."""
+    before_point = shifted(run.data_point, starts, np.where(tails.is_known, tails.data_point, -1))
+    before_time = shifted(run.test_time, starts, np.where(tails.is_known, tails.test_time, -np.inf))
+    fits = (run.data_point > before_point) & (run.test_time >= before_time)
+    found: Flags = np.logical_and.reduceat(fits, starts)
+    return found
+
+
+def follow_one(tail: Tail | None, run: Run) -> Course:
+    """Follow one test along accepted readings, at least one."""
+    return follow(Tails.of([tail]), run, np.zeros(1, dtype=np.int64))
+
+
+def follow(tails: Tails, run: Run, starts: Integers) -> Course:
+    """Follow tests along accepted readings.
+
+    Args:
+        tails: where the tests stand.
+        run: their readings, those of each test together and at least one.
+        starts: the rows at which each test's begin, shape (s,), the first of them 0.
+    """
     count = len(run.data_point)
-    previous_time = _shifted(run.test_time, tail.test_time if tail else 0.0)
+    previous_time = shifted(run.test_time, starts, tails.test_time)
     gap = (run.test_time - previous_time > GAP_SECONDS) | (
-        np.diff(run.data_point, prepend=tail.data_point if tail else 0) > 1
+        run.data_point - shifted(run.data_point, starts, tails.data_point) > 1
     )
-    position = _positions(tail, run)
+    position = _positions(tails, run, starts)
     begun = np.cumsum(position == 0)
-    gained, counted, reset, fell = _gains(tail, run, begun)
-    peak = np.maximum(np.maximum.accumulate(np.abs(run.current)), tail.peak_current if tail else 0.0)
-    voltage_spike, temperature_spike = _spikes(tail, run, position, peak)
-    back = np.diff(run.cycle_index, prepend=tail.cycle_index if tail else run.cycle_index[0]) < 0
+    gained, counted, reset, fell = _gains(tails, run, starts, begun)
+    peak = running_peaks(np.abs(run.current), starts, tails.peak_current)
+    voltage_spike, temperature_spike = _spikes(tails, run, starts, position, peak)
+    before_cycle = np.where(tails.is_known, tails.cycle_index, run.cycle_index[starts])
+    back = run.cycle_index < shifted(run.cycle_index, starts, before_cycle)
 
     quality = np.zeros(count, dtype=np.int32)
     for flag, where in (
@@ -130,58 +162,57 @@ def follow(tail: Tail | None, run: Run) -> Course:
         (Quality.GAP, gap),
         (Quality.COUNTER_RESET, reset),
         (Quality.COUNTER_FELL, fell),
-        (Quality.CLOCK_JUMP, _clock_jumps(tail, run, previous_time)),
+        (Quality.CLOCK_JUMP, _clock_jumps(tails, run, starts, previous_time)),
         (Quality.CYCLE_BACKWARDS, back),
     ):
-        quality[where] |= flag
-    pulsed = np.logical_or.accumulate(run.resistance > 0) | (tail is not None and tail.pulsed)
-    new_tail = _new_tail(tail, run, position, begun, float(peak[-1]), pulsed=bool(pulsed[-1]))
-    return Course(quality, gained, counted, (run.resistance == 0) & ~pulsed, new_tail)
+        quality[np.flatnonzero(where)] |= flag
+    # A resistance of this run, or one before it, has been measured.
+    pulsed = latest(run.resistance > 0) >= np.repeat(starts, np.diff(starts, append=count))
+    pulsed |= np.repeat(tails.pulsed, np.diff(starts, append=count))
+    new_tails = _new_tails(tails, run, starts, position, begun, peak, pulsed)
+    return Course(quality, gained, counted, (run.resistance == 0) & ~pulsed, new_tails)
 
 
-def _shifted(values: Floats, first: float) -> Floats:
-    return np.concatenate(([first], values[:-1]))
-
-
-def _positions(tail: Tail | None, run: Run) -> Integers:
+def _positions(tails: Tails, run: Run, starts: Integers) -> Integers:
     """How many readings of the same step precede each, `RECENT` at most where the step began before the run."""
-    count = len(run.data_point)
-    starts = np.zeros(count, dtype=np.bool_)
-    starts[1:] = (np.diff(run.step_index) != 0) | (np.diff(run.cycle_index) != 0) | (np.diff(run.step_time) < 0)
-    carried = 0
-    if tail is not None:
-        same = tail.step_index == run.step_index[0] and tail.cycle_index == run.cycle_index[0]
-        again = tail.step_time is not None and run.step_time[0] < tail.step_time
-        carried = len(tail.recent) if same and not again else 0
-    rows = np.arange(count)
-    start = np.maximum.accumulate(np.where(starts, rows, -carried))
-    return rows - start
+    begins = np.empty(len(run.data_point), dtype=np.bool_)
+    begins[1:] = (np.diff(run.step_index) != 0) | (np.diff(run.cycle_index) != 0) | (np.diff(run.step_time) < 0)
+    begins[starts] = True
+    same = (tails.step_index == run.step_index[starts]) & (tails.cycle_index == run.cycle_index[starts])
+    carried = np.where(same & ~(run.step_time[starts] < tails.step_time), tails.recent_count, 0)
+    first = latest(begins)
+    position = np.arange(len(first)) - first
+    if carried.any():
+        at_start = np.zeros(len(first), dtype=np.int64)
+        at_start[starts] = carried
+        position += at_start[first]
+    return position
 
 
-def _spikes(tail: Tail | None, run: Run, position: Integers, peak: Floats) -> tuple[Flags, Flags]:
-    recent = tail.recent if tail else ()
-    before = len(recent)
+def _spikes(tails: Tails, run: Run, starts: Integers, position: Integers, peak: Floats) -> tuple[Flags, Flags]:
     # The first readings of a step are never judged, so what stands before them in the arrays does not matter.
-    time = np.concatenate(([sample.test_time for sample in recent], run.test_time))
-    current = np.concatenate(([sample.current for sample in recent], run.current))
-    voltage = np.concatenate(([sample.voltage for sample in recent], run.voltage))
-    places = np.concatenate((np.zeros(before, dtype=np.int64), position))
-    peaks = np.concatenate((np.zeros(before), peak))
-    voltage_spike = spikes(time, voltage, current, peaks, places, VOLTAGE)[before:]
+    where = np.repeat(starts, tails.recent_count)
+    own = np.insert(np.ones(len(position), dtype=np.bool_), where, values=False)
+    time, voltage, current = (
+        np.insert(values, where, tails.recent[:, column])
+        for column, values in enumerate((run.test_time, run.voltage, run.current))
+    )
+    places, peaks = np.insert(position, where, 0), np.insert(peak, where, 0.0)
+    voltage_spike = spikes(time, voltage, current, peaks, places, VOLTAGE)[own]
     if np.isnan(run.temperature).all():
         return voltage_spike, np.zeros(len(position), dtype=np.bool_)
-    warmth = [np.nan if sample.temperature is None else sample.temperature for sample in recent]
-    temperature = np.concatenate((warmth, run.temperature))
-    return voltage_spike, spikes(time, temperature, current, peaks, places, TEMPERATURE)[before:]
+    temperature = np.insert(run.temperature, where, tails.recent[:, 3])
+    return voltage_spike, spikes(time, temperature, current, peaks, places, TEMPERATURE)[own]
 
 
-def _gains(tail: Tail | None, run: Run, begun: Integers) -> tuple[Integers, Flags, Flags, Flags]:
+def _gains(tails: Tails, run: Run, starts: Integers, begun: Integers) -> tuple[Integers, Flags, Flags, Flags]:
     """Differences of the counters, never their maxima: they accumulate over a test, and a reset starts from zero.
 
     Args:
-        tail: what came before.
+        tails: what came before.
         run: the readings.
-        begun: how many steps have begun within the run up to each reading, shape (n,).
+        starts: where those of each test begin.
+        begun: how many steps have begun up to each reading, shape (n,).
 
     Returns:
         The gains and where there are any, as in `Course`; where a counter was reset; where one fell otherwise.
@@ -190,35 +221,41 @@ def _gains(tail: Tail | None, run: Run, begun: Integers) -> tuple[Integers, Flag
     gained = np.zeros((len(COUNTERS), count), dtype=np.int64)
     counted = ~np.isnan(run.counters)
     reset, fell = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+    begun_before = np.concatenate(([0], begun[starts[1:] - 1]))
     for index, values in enumerate(run.counters):
-        known = np.flatnonzero(counted[index])
-        if len(known) == 0:
-            continue
+        known: slice | Integers = slice(None)
+        tests: slice | Integers = slice(None)
+        first = starts
+        if not counted[index].all():
+            known = at = np.flatnonzero(counted[index])
+            if len(at) == 0:
+                continue
+            test_of = np.searchsorted(starts, at, side="right") - 1
+            first = np.concatenate(([0], np.flatnonzero(np.diff(test_of)) + 1))
+            tests = test_of[first]
         measured = values[known]
-        before = _shifted(measured, _baseline(tail, index, float(measured[0]), float(run.test_time[known[0]])))
-        crossed = np.diff(begun[known], prepend=0) > 0
-        crossed[0] |= tail is not None and tail.crossed[index]
+        # As last measured; else zero at a test's start, and later as it comes.
+        at_first = measured[first]
+        stood = tails.counters[index][tests]
+        unknown = np.where(run.test_time[known][first] <= GAP_SECONDS, 0.0, at_first)
+        before = shifted(measured, first, np.where(np.isnan(stood), unknown, stood))
         lower = measured < before - COUNTER_NOISE
-        anew = lower & (np.abs(measured) < np.where(crossed, STEP_RESET_SHARE, RESET_SHARE) * before)
-        before[anew] = 0.0
+        if lower.any():
+            steps = begun[known]
+            crossed = steps > shifted(steps, first, begun_before[tests])
+            crossed[first] |= tails.crossed[index][tests]
+            anew = lower & (np.abs(measured) < np.where(crossed, STEP_RESET_SHARE, RESET_SHARE) * before)
+            before[anew] = 0.0
+            rows = np.arange(count)[known]
+            reset[rows[anew]] = True
+            fell[rows[lower & ~anew]] = True
         # Rounded before subtracting: the sum of all gains is then the difference of the ends, to the last bit.
         gained[index, known] = np.rint(measured * PICO).astype(np.int64) - np.rint(before * PICO).astype(np.int64)
-        reset[known[anew]] = True
-        fell[known[lower & ~anew]] = True
     return gained, counted, reset, fell
 
 
-def _baseline(tail: Tail | None, index: int, first: float, test_time: float) -> float:
-    """What a counter stood at before: as last measured; else zero at a test's start, and later as it comes."""
-    known = tail.counters[index] if tail is not None else None
-    if known is not None:
-        return known
-    return 0.0 if test_time <= GAP_SECONDS else first
-
-
-def _clock_jumps(tail: Tail | None, run: Run, previous_time: Floats) -> Flags:
-    first = tail.date_time if tail is not None and tail.date_time is not None else NO_CLOCK
-    previous = np.concatenate(([first], run.date_time[:-1]))
+def _clock_jumps(tails: Tails, run: Run, starts: Integers, previous_time: Floats) -> Flags:
+    previous = shifted(run.date_time, starts, tails.date_time)
     known = (previous != NO_CLOCK) & (run.date_time != NO_CLOCK)
     wall = np.where(known, run.date_time - np.where(known, previous, 0), 0)
     elapsed = (run.test_time - previous_time) * 1e6
@@ -226,44 +263,95 @@ def _clock_jumps(tail: Tail | None, run: Run, previous_time: Floats) -> Flags:
     return jumped
 
 
-def _new_tail(
-    tail: Tail | None, run: Run, position: Integers, begun: Integers, peak_current: float, *, pulsed: bool
-) -> Tail:
-    count = len(run.data_point)
-    keep = min(int(position[-1]) + 1, RECENT)
-    samples = [
-        Sample(
-            float(run.test_time[row]),
-            float(run.voltage[row]),
-            float(run.current[row]),
-            _measured(run.temperature[row]),
-        )
-        for row in range(max(count - keep, 0), count)
-    ]
-    if tail is not None and len(samples) < keep:
-        samples = [*tail.recent[len(samples) - keep :], *samples]
+def _new_tails(
+    tails: Tails, run: Run, starts: Integers, position: Integers, begun: Integers, peak: Floats, pulsed: Flags
+) -> list[Tail]:
+    last = ends_of(starts, len(run.data_point)) - 1
+    begun_before = np.concatenate(([0], begun[starts[1:] - 1]))
     counters, crossed = [], []
-    for index, values in enumerate(run.counters):
-        known = np.flatnonzero(~np.isnan(values))
-        before = tail.counters[index] if tail else None
-        counters.append(float(values[known[-1]]) if len(known) else before)
-        since = begun[-1] - (begun[known[-1]] if len(known) else 0)
-        crossed.append(bool(since > 0 or (len(known) == 0 and tail is not None and tail.crossed[index])))
-    clock = int(run.date_time[-1])
-    return Tail(
-        data_point=int(run.data_point[-1]),
-        test_time=float(run.test_time[-1]),
-        date_time=None if clock == NO_CLOCK else clock,
-        step_time=_measured(run.step_time[-1]),
-        step_index=int(run.step_index[-1]),
-        cycle_index=int(run.cycle_index[-1]),
-        counters=(counters[0], counters[1], counters[2], counters[3]),
-        crossed=(crossed[0], crossed[1], crossed[2], crossed[3]),
-        peak_current=peak_current,
-        pulsed=pulsed,
-        recent=tuple(samples),
-    )
+    for values, stood, was_crossed in zip(run.counters, tails.counters, tails.crossed, strict=True):
+        at = last if not np.isnan(values[last]).any() else latest(~np.isnan(values))[last]
+        within = at >= starts
+        counters.append(np.where(within, values[at], stood))
+        since = begun[last] - np.where(within, begun[at], begun_before)
+        crossed.append((since > 0) | (~within & was_crossed))
+    return [
+        Tail(
+            data_point,
+            test_time,
+            None if date_time == NO_CLOCK else date_time,
+            _measured(step_time),
+            step_index,
+            cycle_index,
+            (_measured(one), _measured(two), _measured(three), _measured(four)),
+            (crossed_one, crossed_two, crossed_three, crossed_four),
+            peak_current,
+            has_pulsed,
+            recent,
+        )
+        for (
+            data_point,
+            test_time,
+            date_time,
+            step_time,
+            step_index,
+            cycle_index,
+            one,
+            two,
+            three,
+            four,
+            crossed_one,
+            crossed_two,
+            crossed_three,
+            crossed_four,
+            peak_current,
+            has_pulsed,
+            recent,
+        ) in zip(
+            *(
+                column[last].tolist()
+                for column in (
+                    run.data_point,
+                    run.test_time,
+                    run.date_time,
+                    run.step_time,
+                    run.step_index,
+                    run.cycle_index,
+                )
+            ),
+            *(column.tolist() for column in (*counters, *crossed)),
+            peak[last].tolist(),
+            pulsed[last].tolist(),
+            _recent(tails, run, starts, last, position),
+            strict=True,
+        )
+    ]
 
 
-def _measured(value: np.float64) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _recent(
+    tails: Tails, run: Run, starts: Integers, last: Integers, position: Integers
+) -> Iterator[tuple[Sample, ...]]:
+    """The last readings of the step that each test is in, `RECENT` at most."""
+    # Those of the runs, and before them as many of those that the tails had as are still wanted.
+    kept = np.minimum(position[last] + 1, RECENT)
+    new = np.minimum(last - starts + 1, kept)
+    rows = np.repeat(last + 1, new) - _countdown(new)
+    table = np.column_stack((run.test_time[rows], run.voltage[rows], run.current[rows], run.temperature[rows]))
+    old = kept - new
+    before = np.repeat(np.cumsum(tails.recent_count), old) - _countdown(old)
+    samples = [
+        Sample(time, voltage, current, _measured(temperature))
+        for time, voltage, current, temperature in np.concatenate((tails.recent[before], table)).tolist()
+    ]
+    olds, news = iter(samples[: len(before)]), iter(samples[len(before) :])
+    for old_count, new_count in zip(old.tolist(), new.tolist(), strict=True):
+        yield (*islice(olds, old_count), *islice(news, new_count))
+
+
+def _countdown(sizes: Integers) -> Integers:
+    """For each group k, k - 1, … 1: how far from its end each of its members is."""
+    return np.repeat(np.cumsum(sizes), sizes) - np.arange(sizes.sum())
+
+
+def _measured(value: float) -> float | None:
+    return None if value != value else value  # noqa: PLR0124  # NaN, and nothing else

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from battery.errors import BatteryError
-from battery.message import decode
+from battery.message import MOST_ROWS, decode_poll, together
 from battery.partition import OffsetGoneError, read_log
 from battery.topic import open_topic
 from sink.archive import Archive, DamagedObjectError, archived
@@ -16,9 +16,8 @@ from sink.archive import Archive, DamagedObjectError, archived
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from battery.message import Delivery
+    from battery.message import Deliveries
     from battery.objects import ObjectStore
-    from battery.partition import Message
     from battery.settings import Settings
     from battery.topic import Topic
     from sink.manifest import Commit, Manifest
@@ -29,7 +28,7 @@ _log = structlog.get_logger()
 class Feed(Protocol):
     """Messages that have landed, in the order of the log; goes on where it stopped when more has landed."""
 
-    def read(self, landed: Manifest) -> Iterator[list[Delivery]]:
+    def read(self, landed: Manifest) -> Iterator[Deliveries]:
         """What has landed by now and has not been read yet, some messages at a time.
 
         Raises:
@@ -50,7 +49,7 @@ class LogFeed:
     starts: Mapping[int, int | None]
     _next: dict[int, int] = field(default_factory=dict)
 
-    def read(self, landed: Manifest) -> Iterator[list[Delivery]]:
+    def read(self, landed: Manifest) -> Iterator[Deliveries]:
         """One poll of one partition at a time."""
         for partition, start in self.starts.items():
             last = landed.reached.get((self.topic.topic_id, partition))
@@ -60,9 +59,9 @@ class LogFeed:
             try:
                 for poll in read_log(self.settings, self.topic, partition, due, last):
                     if partition not in self._next:
-                        self._require_unbroken(landed, partition, poll[0])
-                    self._next[partition] = poll[-1].offset + 1
-                    yield [decode(message) for message in poll]
+                        self._require_unbroken(landed, partition, poll.offsets[0])
+                    self._next[partition] = poll.offsets[-1] + 1
+                    yield from decode_poll(poll, MOST_ROWS)
             except OffsetGoneError:
                 self._refuse(partition, f"offset {due} is")
             if last is not None and self._next.get(partition, 0) <= last:
@@ -74,17 +73,17 @@ class LogFeed:
                 f"topic {self.topic.name} has been deleted and created again under the replay; start over"
             )
 
-    def _require_unbroken(self, landed: Manifest, partition: int, oldest: Message) -> None:
+    def _require_unbroken(self, landed: Manifest, partition: int, oldest: int) -> None:
         first = landed.first.get((self.topic.topic_id, partition))
         start = self.starts[partition]
         due = first if start is None else start
-        if due is not None and oldest.offset > due:
-            self._refuse(partition, f"offsets {due} to {oldest.offset - 1} are", oldest.offset)
-        if due is None and oldest.offset > 0:
+        if due is not None and oldest > due:
+            self._refuse(partition, f"offsets {due} to {oldest - 1} are", oldest)
+        if due is None and oldest > 0:
             _log.warning(
                 "the log no longer holds its first messages, and no table or manifest does",
                 partition=partition,
-                oldest=oldest.offset,
+                oldest=oldest,
             )
 
     def _refuse(self, partition: int, what: str, oldest: int | None = None) -> None:
@@ -104,7 +103,7 @@ class ArchiveFeed:
     ends: Mapping[int, int] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)
 
-    def read(self, landed: Manifest) -> Iterator[list[Delivery]]:
+    def read(self, landed: Manifest) -> Iterator[Deliveries]:
         """One commit at a time."""
         left = [commit for commit in landed.commits if commit.commit not in self._read]
         self._read.update(commit.commit for commit in left)
@@ -114,7 +113,9 @@ class ArchiveFeed:
         for commit in wanted:
             try:
                 for found in archived(commit, archive):
-                    yield [d for d in found if self._is_before(d.topic_id, d.partition, d.offset)]
+                    before = [d for d in found if self._is_before(d.topic_id, d.partition, d.offset)]
+                    if before:
+                        yield together(before)
             except DamagedObjectError as error:
                 raise BatteryError(
                     f"the archive is damaged: {error}; `battery replay --from-beginning` reads the log instead"

@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 
 from battery.reading import COUNTERS, Reason
-from dataflows.course import NO_CLOCK, Run, follow
+from dataflows.course import Run, follow_one
 from dataflows.state import Edge, Hole
+from dataflows.tails import NO_CLOCK
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -74,7 +75,7 @@ def with_holes(tail: Tail | None, run: Run, course: Course, refusals: Integers, 
     Args:
         tail: what came before.
         run: the readings.
-        course: what `follow` made of them.
+        course: what `follow_one` made of them.
         refusals: the cell's count of refused readings before each of them, shape (n,).
         is_retry: whether they come by a retry: then what they pass over may have been refused long ago.
     """
@@ -117,9 +118,9 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
         return Reason.MISSING_VALUE
     late = late.take(slice(0, count))
 
-    course = follow(hole.before, late)
-    both = follow(hole.before, _joined(late, hole.after))
-    alone = follow(hole.before, _run_of(hole.after))
+    course = follow_one(hole.before, late)
+    both = follow_one(hole.before, _joined(late, hole.after))
+    alone = follow_one(hole.before, _run_of(hole.after))
     correction = Correction(
         hole.after,
         both.gained[:, -1] - alone.gained[:, 0],
@@ -152,7 +153,7 @@ def _holes(tail: Tail | None, run: Run, course: Course, opens: npt.NDArray[np.bo
     holes, at, stood = [], 0, _bare(tail)
     for row in np.flatnonzero(opens)[-MOST_HOLES:].tolist():
         if row > at:
-            stood = follow(stood, run.take(slice(at, row))).tail
+            stood = follow_one(stood, run.take(slice(at, row))).tail
         at = row
         holes.append(Hole(stood, _edge(run, row, unmeasured=bool(course.unmeasured[row]))))
     return holes

@@ -5,7 +5,6 @@ Every row of every message comes out of here exactly once; which way is the fold
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,55 +12,47 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from battery.body import python_row, show_row
-from battery.cleaned import Span
+from battery.cleaned import PROGRESS, Span
 from battery.reading import LANDED, QUARANTINED, RETRIED, Reason
 from dataflows.validate import ACCEPTED, REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
-    from battery.message import Delivery
+    from battery.message import Deliveries
     from dataflows.validate import Validated
 
 _DUPLICATE: Final = REASONS.index(Reason.DUPLICATE)
 
 
 class Lineage:
-    """The readings of several messages of one cell as one batch, and where each came from.
+    """The readings of messages, and where each came from: arrays of shape (n,).
 
-    Arrays of shape (n,): `row`, `partition` and `offset` in the log, `is_retry` where the message publishes a
-    quarantined row again, `value_dropped`, and `order`, which rises from row to row and from message to message.
+    `cell` is the place of a reading's cell in `Deliveries.cell_ids`, `is_retry` tells whether its message publishes a
+    quarantined row again, and `order` rises from row to row and from message to message. `fault_order` is that of the
+    rows that are no readings, duplicates apart, shape (f,), and `fault_cell` their cells.
     """
 
-    def __init__(self, deliveries: Sequence[Delivery]) -> None:
-        sizes = [len(delivery.body.rows) for delivery in deliveries]
-        self.cell_id = deliveries[0].cell_id
-        self.topic_id = deliveries[0].topic_id
-        self.readings = pa.concat_batches([_named(delivery) for delivery in deliveries])
-        self.row = np.concatenate([delivery.body.rows for delivery in deliveries])
-        self.value_dropped = np.concatenate([delivery.body.value_dropped for delivery in deliveries])
-        self.partition = np.repeat(np.array([d.partition for d in deliveries], dtype=np.int32), sizes)
-        self.offset = np.repeat(np.array([d.offset for d in deliveries], dtype=np.int64), sizes)
-        self.is_retry = np.repeat(np.array([d.retry_of is not None for d in deliveries]), sizes)
-        self.order = np.repeat(np.arange(len(deliveries), dtype=np.int64) << _ROW_BITS, sizes) + self.row
-        self.fault_order = np.array(
-            [
-                (index << _ROW_BITS) + fault.row
-                for index, delivery in enumerate(deliveries)
-                for fault in delivery.body.faults
-                if fault.reason != Reason.DUPLICATE
-            ],
-            dtype=np.int64,
-        )
-        # Scaled only where there are readings: a refused message's time stamp may be anything.
-        self._streamed_at = 1000 * np.repeat(np.array([d.timestamp_ms for d in deliveries], dtype=np.int64), sizes)
+    def __init__(self, deliveries: Deliveries) -> None:
+        self._deliveries = deliveries
+        message = deliveries.message
+        self.cell = deliveries.cell[message]
+        retries = np.zeros(len(deliveries.offset), dtype=np.bool_)
+        retries[list(deliveries.retry_of)] = True
+        self.is_retry = retries[message]
+        self.order = (message << _ROW_BITS) + deliveries.row
+        faulty = [(place, fault.row) for place, fault in deliveries.faults if fault.reason != Reason.DUPLICATE]
+        self.fault_order = np.array([(place << _ROW_BITS) + row for place, row in faulty], dtype=np.int64)
+        self.fault_cell = deliveries.cell[np.array([place for place, _ in faulty], dtype=np.int64)]
+        self.partition = deliveries.partition[message]
+        self.offset = deliveries.offset[message]
 
     def landed(
         self,
         readings: pa.RecordBatch,
-        at: npt.NDArray[np.int64],
+        at: npt.NDArray[np.int64] | slice,
         quality: npt.NDArray[np.int32],
         unmeasured: npt.NDArray[np.bool_],
     ) -> pa.RecordBatch:
@@ -69,11 +60,11 @@ class Lineage:
 
         Args:
             readings: all readings, validated.
-            at: which of them were accepted, in the order in which they land.
+            at: which of them were accepted, in the order in which they land; a slice where all were.
             quality: their flags.
             unmeasured: where the resistance is no measurement and lands as NULL.
         """
-        if len(at) < readings.num_rows or np.any(np.diff(at) < 0):
+        if not isinstance(at, slice):
             readings = readings.take(pa.array(at))
         arrays = dict(zip(readings.schema.names, readings.columns, strict=True))
         if unmeasured.any():
@@ -82,15 +73,16 @@ class Lineage:
                 pa.array(unmeasured), pa.scalar(None, resistance.type), resistance
             )
         arrays["quality"] = pa.array(quality)
-        arrays["streamed_at"] = pa.array(self._streamed_at[at]).cast(pa.timestamp("us"))
+        # Scaled only where there are readings: a refused message's time stamp may be anything.
+        streamed_at = self._deliveries.timestamp_ms[self._deliveries.message[at]] * 1000
+        arrays["streamed_at"] = pa.array(streamed_at).view(pa.timestamp("us"))
         arrays["kafka_partition"] = pa.array(self.partition[at])
         arrays["kafka_offset"] = pa.array(self.offset[at])
-        arrays["kafka_row"] = pa.array(self.row[at])
+        arrays["kafka_row"] = pa.array(self._deliveries.row[at])
         return pa.RecordBatch.from_arrays([arrays[name] for name in LANDED.names], schema=LANDED)
 
     def quarantined(
         self,
-        deliveries: Sequence[Delivery],
         valid: Validated,
         verdict: npt.NDArray[np.int8],
         test_of: npt.NDArray[np.int64],
@@ -98,12 +90,13 @@ class Lineage:
         """The rows that were refused, in the order of the log.
 
         Args:
-            deliveries: the messages that this batch was made of.
             valid: the readings, validated.
             verdict: `ACCEPTED` or the code of the reason, shape (n,).
             test_of: numbers that tell the tests apart, shape (n,).
         """
-        rows = [*_faulty(deliveries), *self._refused(valid, verdict, test_of)]
+        rows = [*_faulty(self._deliveries), *self._refused(valid, verdict, test_of)]
+        if not rows:
+            return _NONE_QUARANTINED
         rows.sort(key=lambda row: (row["partition"], row["offset"], row["row"]))
         return pa.RecordBatch.from_pylist(rows, schema=QUARANTINED)
 
@@ -120,20 +113,22 @@ class Lineage:
             & duplicate[:-1]
             & (np.diff(self.offset[refused]) == 0)
             & (np.diff(self.partition[refused]) == 0)
-            & (np.diff(self.row[refused]) == 1)
+            & (np.diff(self._deliveries.row[refused]) == 1)
             & (np.diff(test_of[refused]) == 0)
+            & (np.diff(self.cell[refused]) == 0)
         )
         for group in np.split(refused, np.flatnonzero(~joined) + 1):
             row = int(group[0])
             reading = python_row(valid.readings, row)
             reason = REASONS[verdict[row]]
+            cell_id = self._deliveries.cell_ids[self.cell[row]]
             yield {
-                "topic_id": self.topic_id,
+                "topic_id": self._deliveries.topic_id,
                 "partition": int(self.partition[row]),
                 "offset": int(self.offset[row]),
-                "row": int(self.row[row]),
+                "row": int(self._deliveries.row[row]),
                 "row_count": len(group),
-                "cell_id": reading["cell_id"] or self.cell_id or None,
+                "cell_id": reading["cell_id"] or cell_id or None,
                 "source_file": reading["source_file"],
                 "reason": str(reason),
                 "detail": self._detail(valid, row, reason, reading),
@@ -151,64 +146,72 @@ class Lineage:
         return valid.detail(row, reading)
 
 
-_ROW_BITS: Final = 32
-"""A row's number in its message has no more."""
+_NONE_QUARANTINED: Final = pa.RecordBatch.from_pylist([], schema=QUARANTINED)
+_NONE_RETRIED: Final = pa.RecordBatch.from_pylist([], schema=RETRIED)
 
 
-def retried(deliveries: Sequence[Delivery]) -> pa.RecordBatch:
+def retried(deliveries: Deliveries) -> pa.RecordBatch:
     """The messages that publish a quarantined row again, each with the place that the row had first."""
+    if not deliveries.retry_of:
+        return _NONE_RETRIED
     rows = [
         {
-            "topic_id": delivery.topic_id,
-            "partition": delivery.partition,
-            "offset": delivery.offset,
-            "cell_id": delivery.cell_id or None,
-            "origin_topic_id": delivery.retry_of.topic_id,
-            "origin_partition": delivery.retry_of.partition,
-            "origin_offset": delivery.retry_of.offset,
-            "origin_row": delivery.retry_of.row,
+            "topic_id": deliveries.topic_id,
+            "partition": int(deliveries.partition[place]),
+            "offset": int(deliveries.offset[place]),
+            "cell_id": deliveries.cell_ids[deliveries.cell[place]] or None,
+            "origin_topic_id": origin.topic_id,
+            "origin_partition": origin.partition,
+            "origin_offset": origin.offset,
+            "origin_row": origin.row,
         }
-        for delivery in deliveries
-        if delivery.retry_of is not None
+        for place, origin in deliveries.retry_of.items()
     ]
     return pa.RecordBatch.from_pylist(rows, schema=RETRIED)
 
 
-def spans_of(deliveries: Sequence[Delivery]) -> tuple[Span, ...]:
+def progress_of(deliveries: Deliveries) -> pa.RecordBatch:
+    """What messages cover of their log, for each cell and partition (`PROGRESS`)."""
+    order = np.lexsort((deliveries.offset, deliveries.partition, deliveries.cell))
+    cell, partition, offset = deliveries.cell[order], deliveries.partition[order], deliveries.offset[order]
+    start = np.flatnonzero(np.r_[True, (np.diff(cell) != 0) | (np.diff(partition) != 0)])
+    arrays = [
+        pa.array(deliveries.cell_ids, pa.string()).take(pa.array(cell[start])),
+        pa.repeat(deliveries.topic_id, len(start)),
+        pa.array(partition[start]),
+        pa.array(offset[start]),
+        pa.array(offset[np.append(start[1:], len(order)) - 1]),
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=PROGRESS)
+
+
+def spans_of(deliveries: Deliveries) -> tuple[Span, ...]:
     """What messages cover of their log, a span a partition."""
-    by_partition = groupby(sorted(deliveries, key=lambda d: (d.partition, d.offset)), key=lambda d: d.partition)
+    rows = deliveries.rows
     spans = []
-    for partition, group in by_partition:
-        found = list(group)
-        rows = sum(delivery.body.row_count for delivery in found)
-        spans.append(Span(found[0].topic_id, partition, found[0].offset, found[-1].offset, rows))
+    for partition in np.unique(deliveries.partition).tolist():
+        mine = deliveries.partition == partition
+        offset = deliveries.offset[mine]
+        spans.append(Span(deliveries.topic_id, partition, int(offset.min()), int(offset.max()), int(rows[mine].sum())))
     return tuple(spans)
 
 
-def _faulty(deliveries: Sequence[Delivery]) -> Iterator[dict[str, object]]:
+def _faulty(deliveries: Deliveries) -> Iterator[dict[str, object]]:
     """Rows that could not be read at all."""
-    for delivery in deliveries:
-        for fault in delivery.body.faults:
-            yield {
-                "topic_id": delivery.topic_id,
-                "partition": delivery.partition,
-                "offset": delivery.offset,
-                "row": fault.row,
-                "row_count": fault.row_count,
-                "cell_id": delivery.cell_id or None,
-                "source_file": fault.source_file or delivery.source_file,
-                "reason": str(fault.reason),
-                "detail": fault.detail,
-                "payload": fault.payload,
-            }
+    for place, fault in deliveries.faults:
+        yield {
+            "topic_id": deliveries.topic_id,
+            "partition": int(deliveries.partition[place]),
+            "offset": int(deliveries.offset[place]),
+            "row": fault.row,
+            "row_count": fault.row_count,
+            "cell_id": deliveries.cell_ids[deliveries.cell[place]] or None,
+            "source_file": fault.source_file or deliveries.source_file[place],
+            "reason": str(fault.reason),
+            "detail": fault.detail,
+            "payload": fault.payload,
+        }
 
 
-def _named(delivery: Delivery) -> pa.RecordBatch:
-    """Readings that do not name their file take it from the message's header."""
-    readings = delivery.body.readings
-    index = readings.schema.get_field_index("source_file")
-    if delivery.source_file is None or readings.column(index).null_count == 0:
-        return readings
-    return readings.set_column(
-        index, readings.schema.field(index), pc.fill_null(readings.column(index), delivery.source_file)
-    )
+_ROW_BITS: Final = 32
+"""A row's number in its message has no more."""

@@ -12,18 +12,17 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import structlog
 
 from battery.errors import BatteryError
 from battery.faults import Point, fault_point
-from battery.message import by_cell
 from battery.objects import open_store
 from battery.partition import offset_at
 from battery.progress import Progress
 from battery.topic import open_topic
 from dataflows.clean import clean
 from dataflows.feeds import ArchiveFeed, LogFeed
-from dataflows.state import CellState
 from sink.archive import Archive, DamagedObjectError
 from sink.beside import Beside, beside, both, remove_replaced, reserve, swap
 from sink.commit import Landing
@@ -39,10 +38,11 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from battery.message import Delivery
+    from battery.message import Deliveries
     from battery.objects import ObjectStore
     from battery.settings import Settings
     from dataflows.feeds import Feed
+    from dataflows.state import CellState
     from sink.compare import Comparison
     from sink.warehouse import Warehouse
 
@@ -211,7 +211,7 @@ class _Build:
         self.reached: dict[tuple[str, int], int] = {}
         self.messages = 0
         self.rows = 0
-        landing = Landing(place.store, place.warehouse, settings.window_seconds, above=epoch - 1)
+        landing = Landing(place.store, place.appended_to, settings.window_seconds, above=epoch - 1)
         landing.begin()
         self._lane = Lane(landing, 0, 1, settings.commit_max_rows)
 
@@ -226,23 +226,20 @@ class _Build:
                     progress.advance(self.rows - before)
         self._lane.snapshot()
 
-    def _fold(self, deliveries: Sequence[Delivery]) -> None:
-        for topic_id in {delivery.topic_id for delivery in deliveries} - {self._topic_id}:
+    def _fold(self, deliveries: Deliveries) -> None:
+        if deliveries.topic_id != self._topic_id:
             self._lane.snapshot()  # a commit is of one log
-            self._topic_id = topic_id
-        for cell_id, messages in by_cell(deliveries):
-            state = self._states.get(cell_id, CellState())
-            for message in messages:
-                if not state.has_folded(message):
-                    self.messages += 1
-                    self.rows += message.body.row_count
-            cleaned = clean(state, messages, self._window_seconds)
-            if cleaned is not None:
-                self._states[cell_id] = cleaned.state
-                self._lane.write_batch([cleaned])
-        for delivery in deliveries:
-            log = delivery.topic_id, delivery.partition
-            self.reached[log] = max(delivery.offset, self.reached.get(log, -1))
+            self._topic_id = deliveries.topic_id
+        cleaned = clean(self._states, deliveries, self._window_seconds)
+        if cleaned is not None:
+            self.messages += cleaned.messages
+            self.rows += sum(span.rows for span in cleaned.spans)
+            self._states.update(cleaned.states)
+            self._lane.write_batch([cleaned])
+        for partition in np.unique(deliveries.partition).tolist():
+            log = deliveries.topic_id, partition
+            last = int(deliveries.offset[deliveries.partition == partition].max())
+            self.reached[log] = max(last, self.reached.get(log, -1))
 
     def validate(self) -> None:
         """Count everything that was built again from its source.

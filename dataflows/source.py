@@ -8,6 +8,7 @@ where it stands so that ordinary lag tools work.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,11 +20,14 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from battery.errors import BatteryError, with_last_words
 from battery.faults import Point, fault_point
-from battery.partition import POLL_MESSAGES, Message, message_of, open_consumer
+from battery.message import MOST_ROWS
+from battery.partition import POLL_MESSAGES, POLL_ROWS, Poll, open_consumer, poll_of
 from battery.topic import TRANSIENT, NoBrokerError, Topic, open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from confluent_kafka import Message as KafkaMessage
 
     from battery.settings import Settings
 
@@ -52,7 +56,7 @@ class Position:
     leader_epoch: int | None = None
 
 
-class PartitionReader(StatefulSourcePartition[list[Message], Position]):
+class PartitionReader(StatefulSourcePartition[Poll, Position]):
     """Reads one partition of a log from `start` on; `landed` is the last offset that landed.
 
     A topic may be deleted and created again under a running reader, and nothing in a message tells its log. So the
@@ -79,8 +83,9 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         self._leader_epoch = start.leader_epoch
         self._landed = landed
         self._due = None if self._next is not None else landed + 1
-        self._held: list[Message] = []
+        self._held: deque[Poll] = deque()
         self._committable = self._next
+        self._rows_each = 1
         self._expired = False
         self._doubtful = False
         self._has_read = False
@@ -91,8 +96,8 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         self._assign(self._next)
 
     @with_last_words
-    def next_batch(self) -> list[list[Message]]:
-        """One item with all messages that a poll brings, none when there are none.
+    def next_batch(self) -> list[Poll]:
+        """One item with the messages of a poll, or as many of them as are cleaned at a time; none when there are none.
 
         Raises:
             StopIteration: asked to stop, or the end was reached and that is where to stop.
@@ -104,20 +109,21 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
         if self._epoch_has_closed:
             self._epoch_has_closed = False
             fault_point(Point.NEXT_EPOCH)
-        if not self._held:
-            self._held = self._poll()
+        if not self._held and (polled := self._poll()):
+            self._held.extend(polled.pieces(MOST_ROWS))
         self._idle = not (self._held and self._is_same_log())
         if self._idle:
             return []
-        messages, self._held = self._held, []
-        self._require_no_other(messages[0].offset)
+        poll = self._held.popleft()
+        first, last = poll.offsets[0], poll.offsets[-1]
+        self._require_no_other(first)
         if self._due is not None:
-            self._require_unbroken(messages[0].offset, self._due)
+            self._require_unbroken(first, self._due)
             self._due = None
         self._has_read = True
-        self._next, self._leader_epoch = messages[-1].offset + 1, messages[-1].leader_epoch
+        self._next, self._leader_epoch = last + 1, poll.leader_epoch
         fault_point(Point.POLLED)
-        return [messages]
+        return [poll]
 
     def next_awake(self) -> datetime | None:
         """Rest a moment when nothing came."""
@@ -156,27 +162,31 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
     def _is_done(self) -> bool:
         return self._until_end and self._ended and not self._held
 
-    def _poll(self) -> list[Message]:
+    def _poll(self) -> Poll:
         if self._expired:
             # Whether anything is lost depends on what had landed, and on the log being the same.
             self._expired, self._doubtful = False, True
             self._due = max(self._next or 0, self._landed + 1)
             self._assign(None)
-        messages: list[Message] = []
+        received: list[KafkaMessage] = []
         end = None
-        for received in self._consumer.consume(POLL_MESSAGES, timeout=0 if self._idle else BUSY_POLL_SECONDS):
-            fault = received.error()
+        most = max(1, min(POLL_MESSAGES, POLL_ROWS // self._rows_each))
+        for found in self._consumer.consume(most, timeout=0 if self._idle else BUSY_POLL_SECONDS):
+            fault = found.error()
             if fault is None:
-                messages.append(message_of(self._topic.topic_id, received))
+                received.append(found)
                 self._ended = False
             elif fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                self._ended, end = True, received.offset()
+                self._ended, end = True, found.offset()
             else:
                 self._judge(fault)
-        if not messages and end is not None and self._due is not None and self._is_same_log():
+        poll = poll_of(self._topic.topic_id, self._partition, received)
+        if poll:
+            self._rows_each = max(1, poll.rows_about // len(poll))
+        if not poll and end is not None and self._due is not None and self._is_same_log():
             self._require_unbroken(end, self._due)  # the log ended before anything was read of it
             self._due = max(end, self._due)
-        return messages
+        return poll
 
     def _is_same_log(self) -> bool:
         """Ask, where there is doubt; without an answer what was polled is held until there is one."""
@@ -256,7 +266,7 @@ class PartitionReader(StatefulSourcePartition[list[Message], Position]):
             _log.warning("could not tell the consumer group", partition=self._partition, error=str(error))
 
 
-class TopicSource(FixedPartitionedSource[list[Message], Position]):
+class TopicSource(FixedPartitionedSource[Poll, Position]):
     """All partitions of the topic, each from where the pipeline left it."""
 
     def __init__(

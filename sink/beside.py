@@ -21,7 +21,7 @@ from sink.compare import KEYS
 from sink.leftovers import find_leftovers, remove_retired, retired_keys
 from sink.manifest import Manifest, read_manifest, stored_objects
 from sink.tables import create_tables
-from sink.warehouse import DuckDBFile, transaction
+from sink.warehouse import SPARING, DuckDBFile, transaction
 from sink.writers import Writer, end_workers, require_current, take_epoch, window_width
 
 if TYPE_CHECKING:
@@ -38,12 +38,20 @@ SWAPPED: Final = (*KEYS, "_commits")
 """The tables that a swap puts in place of the live ones."""
 
 
+LOCK_SECONDS: Final = 60.0
+"""Nobody else opens the replay's file; a connection of its own may take a moment to end."""
+
+
 @dataclass(frozen=True)
 class Beside:
-    """Where a replay builds: a warehouse and a store of its own, below a folder."""
+    """Where a replay builds: a warehouse and a store of its own, below a folder.
+
+    `appended_to` is the warehouse while the replay folds beside it.
+    """
 
     folder: Path
     warehouse: DuckDBFile
+    appended_to: DuckDBFile
     store: FolderStore
 
     @property
@@ -98,7 +106,10 @@ def beside(settings: Settings) -> Iterator[Beside]:
         folder.mkdir()
         try:
             yield Beside(
-                folder, DuckDBFile(folder / "battery.duckdb", lock_timeout_seconds=60), FolderStore(folder / "objects")
+                folder,
+                DuckDBFile(folder / "battery.duckdb", LOCK_SECONDS),
+                DuckDBFile(folder / "battery.duckdb", LOCK_SECONDS, SPARING),
+                FolderStore(folder / "objects"),
             )
         finally:
             shutil.rmtree(folder, ignore_errors=True)

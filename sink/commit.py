@@ -6,32 +6,23 @@ together or not at all; whatever dies in between leaves at most an object that n
 
 from __future__ import annotations
 
-import hashlib
-import io
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import structlog
 import tenacity
 
-from battery.cleaned import CYCLE_PART, WINDOW_PART, Span
 from battery.errors import BatteryError
 from battery.faults import LostConnectionError, Point, fault_point
-from battery.reading import LANDED, QUARANTINED, RETRIED
+from sink.draft import Draft
 from sink.leftovers import find_leftovers
 from sink.manifest import (
-    LANDED_KIND,
-    QUARANTINE_KIND,
-    RETRIED_KIND,
     Commit,
-    CommittedObject,
-    object_key,
     stored_objects,
 )
 from sink.tables import FILL, REPEATED, create_tables
@@ -39,10 +30,11 @@ from sink.warehouse import transaction
 from sink.writers import Writer, joined_epoch, require_current, take_epoch, window_width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from battery.cleaned import Cleaned, State
     from battery.objects import ObjectStore
+    from sink.draft import Stored
     from sink.leftovers import Leftovers
     from sink.manifest import StoredObject
     from sink.warehouse import Warehouse
@@ -52,16 +44,6 @@ _log = structlog.get_logger()
 ATTEMPTS: Final = 5
 """How often a transaction is tried while the warehouse fails."""
 
-_PROGRESS: Final = pa.schema(
-    [
-        ("cell_id", pa.string()),
-        ("topic_id", pa.string()),
-        ("partition", pa.int32()),
-        ("first", pa.int64()),
-        ("last", pa.int64()),
-    ]
-)
-_STATES: Final = pa.schema([("cell_id", pa.string()), ("state", pa.string())])
 _SPAN: Final = pa.struct(
     [
         ("topic_id", pa.string()),
@@ -170,56 +152,33 @@ class Landing:
         return Standing(self._epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
 
     def commit(self, lane: int, seq: int, results: Sequence[Cleaned[State]]) -> None:
-        """Land results of one lane, in log order, exactly once.
+        """Land results of one lane, in log order, exactly once, all in one commit."""
+        draft = self.draft(lane, seq)
+        for result in results:
+            draft.add(result)
+        self.land(draft.store())
+
+    def draft(self, lane: int, seq: int) -> Draft:
+        """A commit to gather results of one lane in; `land` lands it once it has been stored."""
+        return Draft(self._store, self._epoch, lane, seq)
+
+    def land(self, stored: Stored) -> None:
+        """Land a stored commit, exactly once; those of a lane in their order.
 
         Raises:
             SupersededError, ReplayedError: a newer run has begun, or a replay has changed the tables.
-            BatteryError: store or warehouse failed; nothing has landed and the run may be started again.
+            BatteryError: the warehouse failed; nothing has landed and the run may be started again.
         """
-        started = time.monotonic()
-        tables = {
-            LANDED_KIND: pa.Table.from_batches([result.landed for result in results], schema=LANDED),
-            QUARANTINE_KIND: pa.Table.from_batches([result.quarantined for result in results], schema=QUARANTINED),
-            RETRIED_KIND: pa.Table.from_batches([result.retried for result in results], schema=RETRIED),
-        }
-        commit = Commit(
-            commit_id(self._epoch, lane, seq),
-            self._epoch,
-            lane,
-            seq,
-            joined([span for result in results for span in result.spans]),
-            (),
-        )
-        objects = tuple(
-            put_object(self._store, commit.commit, object_key(kind, lane, self._epoch, seq), kind, table)
-            for kind, table in tables.items()
-            if table.num_rows
-        )
-        staged = {
-            "staged_landed": tables[LANDED_KIND],
-            "staged_quarantined": tables[QUARANTINE_KIND],
-            "staged_retried": tables[RETRIED_KIND],
-            "staged_windows": _parts([result.windows for result in results], WINDOW_PART),
-            "staged_cycles": _parts([result.cycles for result in results], CYCLE_PART),
-            "staged_progress": _progress(results),
-            "staged_states": pa.Table.from_pylist(
-                [
-                    {"cell_id": cell_id, "state": state.to_json()}
-                    for cell_id, state in {result.cell_id: result.state for result in results}.items()
-                ],
-                schema=_STATES,
-            ),
-            "staged_commits": manifest_rows(replace(commit, objects=objects), _now()),
-        }
-        self._land_once(commit.commit, staged)
-        landed = tables[LANDED_KIND].num_rows
+        commit, staged = stored.commit, stored.staged
+        self._land_once(commit.commit, {**staged, "staged_commits": manifest_rows(commit, _now())})
+        landed = staged["staged_landed"].num_rows
         _log.info(
             "committed",
             commit=commit.commit,
             rows=landed,
             quarantined=sum(span.rows for span in commit.spans) - landed,
             offsets=" ".join(f"{span.partition}:{span.first}-{span.last}" for span in commit.spans),
-            seconds=round(time.monotonic() - started, 3),
+            seconds=round(time.monotonic() - stored.started, 3),
         )
 
     def _land_once(self, commit: str, staged: Mapping[str, pa.Table]) -> None:
@@ -292,28 +251,6 @@ def _removable(found: Leftovers) -> list[str]:
     return [] if found.unknown else [left.key for left in (*found.retired, *found.unfinished[Writer.WORKER])]
 
 
-def commit_id(epoch: int, lane: int, seq: int) -> str:
-    """The id of a commit: the epoch of whoever wrote its objects, its lane and its number there."""
-    return f"{epoch:06d}-{lane:02d}-{seq:012d}"
-
-
-def put_object(store: ObjectStore, commit: str, key: str, kind: str, table: pa.Table) -> CommittedObject:
-    """Store the rows of one kind as an object of a commit, in Parquet.
-
-    Raises:
-        BatteryError: the store does not answer or refuses.
-    """
-    buffer = io.BytesIO()
-    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    table = table.replace_schema_metadata({"battery.commit": commit})
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=texts)
-    data = buffer.getvalue()
-    fault_point(Point.BEFORE_PUT)
-    store.put(key, data)
-    fault_point(Point.AFTER_PUT)
-    return CommittedObject(key, kind, table.num_rows, len(data), hashlib.sha256(data).hexdigest())
-
-
 def manifest_rows(commit: Commit, committed_at: datetime) -> pa.Table:
     """The rows of `_commits` that name a commit, one an object; `committed_at` is UTC without a zone."""
     return pa.Table.from_pylist(
@@ -335,37 +272,6 @@ def manifest_rows(commit: Commit, committed_at: datetime) -> pa.Table:
         ],
         schema=_COMMITS,
     )
-
-
-def _parts(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    """Parts in log order, numbered, so that the last one is known."""
-    table = pa.Table.from_batches(batches, schema=schema)
-    return table.append_column("part", pa.array(range(table.num_rows), pa.int64()))
-
-
-def _progress(results: Sequence[Cleaned[State]]) -> pa.Table:
-    cells: dict[tuple[str, str, int], tuple[int, int]] = {}
-    for result in results:
-        for span in result.spans:
-            key = (result.cell_id, span.topic_id, span.partition)
-            first, _ = cells.get(key, (span.first, span.last))
-            cells[key] = (first, span.last)
-    rows = [
-        {"cell_id": cell, "topic_id": topic, "partition": part, "first": first, "last": last}
-        for (cell, topic, part), (first, last) in cells.items()
-    ]
-    return pa.Table.from_pylist(rows, schema=_PROGRESS)
-
-
-def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """One span a partition of a log: from the first offset to the last, with the rows of all."""
-    found: dict[tuple[str, int], Span] = {}
-    for span in spans:
-        key = (span.topic_id, span.partition)
-        so_far = found.get(key, span)
-        rows = span.rows + (so_far.rows if key in found else 0)
-        found[key] = Span(*key, min(so_far.first, span.first), max(so_far.last, span.last), rows)
-    return tuple(found[key] for key in sorted(found))
 
 
 def _now() -> datetime:

@@ -22,7 +22,9 @@ from battery.errors import BatteryError
 from battery.faults import Point, fault_point
 from sink.archive import SCHEMAS, Archive, DamagedObjectError
 from sink.beside import alone
-from sink.commit import commit_id, joined, manifest_rows, put_object
+from sink.commit import manifest_rows
+from sink.draft import commit_id, joined, put_object
+from sink.encode import ObjectWriter
 from sink.manifest import KINDS, QUARANTINE_KIND, Commit, object_key, read_commits
 from sink.sweep import clear
 from sink.warehouse import transaction
@@ -224,14 +226,16 @@ def _merge(group: Sequence[Commit], epoch: int, number: int, archive: Archive, s
         parts[found.kind].append(table)
     last = group[-1]
     name = commit_id(epoch, last.lane, number)
-    objects = tuple(
-        put_object(store, name, object_key(kind, last.lane, epoch, number), kind, pa.concat_tables(tables))
-        for kind, tables in sorted(parts.items())  # as the manifest has them
-        if tables
-    )
+    objects = []
+    for kind, tables in sorted(parts.items()):  # as the manifest has them
+        if tables:
+            writer = ObjectWriter(SCHEMAS[kind], name)
+            for table in tables:
+                writer.add(table.cast(SCHEMAS[kind]).to_batches())
+            objects.append(put_object(store, object_key(kind, last.lane, epoch, number), kind, writer))
     fault_point(Point.COMPACTION_STORED)
     spans = joined(span for commit in group for span in commit.spans)
-    return replace(last, commit=name, spans=spans, objects=objects)
+    return replace(last, commit=name, spans=spans, objects=tuple(objects))
 
 
 def _swap_in(warehouse: Warehouse, epoch: int, group: Sequence[Commit], merged: Commit) -> bool:

@@ -6,7 +6,7 @@ that is buffered here outlives its epoch.
 
 from __future__ import annotations
 
-import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -17,13 +17,20 @@ from battery.faults import Point, fault_point
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
 
     from battery.pulse import Pulse
     from sink.commit import Landing
+    from sink.draft import Draft, Stored
 
 
 class Lane(StatefulSinkPartition[Cleaned[State], None]):
-    """One writer of commits, with its own sequence; the cells of a lane never change during a run."""
+    """One writer of commits, with its own sequence; the cells of a lane never change during a run.
+
+    A commit is encoded and stored by one thread while its results gather, and lands by another while the next one
+    gathers: what both do needs no interpreter, so the flow goes on reading and cleaning. Two commits are held at most,
+    so a slow warehouse slows the flow and fills no memory. One that fails is told to the flow, and none lands after it.
+    """
 
     def __init__(self, landing: Landing, lane: int, next_seq: int, max_rows: int, pulse: Pulse | None = None) -> None:
         self._landing = landing
@@ -31,35 +38,68 @@ class Lane(StatefulSinkPartition[Cleaned[State], None]):
         self._lane = lane
         self._seq = next_seq
         self._max_rows = max_rows
-        self._buffer: list[Cleaned[State]] = []
+        self._draft: Draft | None = None
         self._rows = 0
+        self._gathered: list[Future[None]] = []
+        self._landed: Future[None] | None = None
+        self._storer = ThreadPoolExecutor(1, thread_name_prefix=f"store-{lane}")
+        self._lander = ThreadPoolExecutor(1, thread_name_prefix=f"land-{lane}")
 
     @with_last_words
     def write_batch(self, items: list[Cleaned[State]]) -> None:
-        """Buffer, and commit early when COMMIT_MAX_ROWS have gathered."""
+        """Gather, and commit early when COMMIT_MAX_ROWS have come.
+
+        Raises:
+            BatteryError: a commit before has failed.
+        """
         for item in items:
-            self._buffer.append(item)
+            if self._draft is None:
+                self._draft = self._landing.draft(self._lane, self._seq)
+            self._gathered.append(self._storer.submit(self._draft.add, item))
             self._rows += item.landed.num_rows + item.quarantined.num_rows
             if self._rows >= self._max_rows:
-                self._commit()
+                self._commit(self._draft)
 
     @with_last_words
     def snapshot(self) -> None:
-        """Commit the rest; what the lane knows is in the warehouse, so Bytewax keeps nothing."""
-        self._commit()
+        """Commit the rest, and wait until all has landed. The warehouse has what the lane knows: nothing is kept.
+
+        Raises:
+            BatteryError: a commit has failed.
+        """
+        if self._draft is not None:
+            self._commit(self._draft)
+        self._wait()
         if self._pulse is not None:
             self._pulse.beat(self._lane)
         fault_point(Point.SNAPSHOT)
 
-    def _commit(self) -> None:
-        if self._buffer:
-            self._landing.commit(self._lane, self._seq, self._buffer)
-            self._seq += 1
-            self._buffer, self._rows = [], 0
+    def close(self) -> None:
+        """End the threads."""
+        self._storer.shutdown()
+        self._lander.shutdown()
+
+    def _commit(self, draft: Draft) -> None:
+        stored = self._storer.submit(_stored, draft, self._gathered)
+        self._wait()
+        self._landed = self._lander.submit(lambda: self._landing.land(stored.result()))
+        self._seq += 1
+        self._draft, self._rows, self._gathered = None, 0, []
+
+    def _wait(self) -> None:
+        """Wait for the commit before; where it has failed, nothing behind it may land."""
+        if self._landed is not None:
+            self._landed.result()
+
+
+def _stored(draft: Draft, gathered: list[Future[None]]) -> Stored:
+    for result in gathered:
+        result.result()  # raises what encoding it has raised
+    return draft.store()
 
 
 class LandingSink(FixedPartitionedSink[Cleaned[State], None]):
-    """Lands cleaned results through a fixed number of lanes, chosen by cell."""
+    """Lands cleaned results, keyed by their group of cells, through a fixed number of lanes."""
 
     def __init__(
         self, open_landing: Callable[[], tuple[Landing, Mapping[int, int]]], lanes: int, max_rows: int, pulse: Pulse
@@ -74,8 +114,8 @@ class LandingSink(FixedPartitionedSink[Cleaned[State], None]):
         return [f"lane-{lane:02d}" for lane in range(self._lanes)]
 
     def part_fn(self, item_key: str) -> int:
-        """The lane of a cell."""
-        return zlib.crc32(item_key.encode())
+        """The lane of a group of cells: `battery.settings.Settings.cell_groups` is a multiple of the lanes."""
+        return int(item_key)
 
     @with_last_words
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane:  # noqa: ARG002

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from builders import TOPIC_ID, arrow, reading
 from generated import BAD, ORIGIN
+from landed import clean_cell
 
 from battery.objects import FolderStore
 from battery.settings import Settings
-from dataflows.clean import clean
 from dataflows.state import CellState
 from sink.commit import Landing
 from sink.compare import KEYS, content_of
@@ -120,7 +120,7 @@ class Worker:
             rows = [reading(3 * offset + point, cell_id=cell) for point in (1, 2, 3)]
             rows[1] |= BAD
             message = arrow(rows, **of)
-        found = clean(state, [message], WINDOW)
+        found = clean_cell(state, [message])
         assert found is not None
         return found
 
@@ -131,7 +131,7 @@ class Worker:
             seq = self.next_seq.get(lane, 1)
             self.landing.commit(lane, seq, [result])
             self.next_seq[lane] = seq + 1
-            self.states[CELLS[lane]] = result.state
+            self.states |= result.states
 
 
 class Kept:

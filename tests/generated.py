@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from builders import STARTED, arrow, arrow_value, message, reading
+from builders import CELL, STARTED, arrow, arrow_value, as_json, message, reading
 from hypothesis import strategies as st
 
 from battery.message import Place, decode
+from battery.reading import JSON
 
 if TYPE_CHECKING:
     from battery.message import Delivery
+    from battery.partition import Message
 
 BAD = {"voltage(v)": math.nan}
 """What makes a good reading be refused."""
@@ -24,7 +27,7 @@ def retry(row: dict[str, Any], offset: int, origin: Place = ORIGIN) -> Delivery:
 
 
 @st.composite
-def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
+def rows(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
     """Rows of one cell: mostly a test that goes on, now and then whatever can go wrong."""
     found: list[dict[str, Any]] = []
     point, charge, cycle, step = 0, 0.0, 1, 1
@@ -35,6 +38,7 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
         step = draw(st.sampled_from([step, step, step, 2, 7]))
         row = reading(
             max(point, 0),
+            cell_id=cell_id,
             cycle_index=max(cycle, 0),
             step_index=step,
             test_id=draw(st.sampled_from(["A", "A", "A", "A", "B"])),
@@ -82,6 +86,34 @@ def logs(draw: st.DrawFn) -> list[Delivery]:
 
 
 @st.composite
+def labs(draw: st.DrawFn) -> list[list[Message]]:
+    """Messages of several cells, which come by turns, in polls; a few of them are no good."""
+    left = {
+        f"CELL_{number}": draw(st.one_of(rows(f"CELL_{number}"), histories(f"CELL_{number}")))
+        for number in range(draw(st.integers(1, 5)))
+    }
+    log: list[Message] = []
+    while left:
+        cell_id = draw(st.sampled_from(sorted(left)))
+        size = draw(st.sampled_from([1, 1, 1, 2, 5]))
+        some, left[cell_id] = left[cell_id][:size], left[cell_id][size:]
+        if not left[cell_id]:
+            del left[cell_id]
+        of: dict[str, Any] = {"offset": len(log), "key": cell_id.encode()}
+        if draw(st.integers(0, 20)) == 0:
+            log.append(message(b"\x00garbage", **of))
+        of["offset"] = len(log)
+        of["retry_of"] = draw(st.sampled_from([None] * 12 + [ORIGIN]))
+        if draw(st.booleans()):
+            log.append(message(arrow_value(some), **of))
+        else:
+            body = [{name: value for name, value in row.items() if value is not None} for row in some]
+            log.append(message(as_json(body[0] if len(body) == 1 else body), encoding=JSON, **of))
+    places = sorted(draw(st.sets(st.integers(0, len(log)))))
+    return [part for start, end in pairwise([0, *places, len(log)]) if (part := log[start:end])]
+
+
+@st.composite
 def cut(draw: st.DrawFn, log: list[Delivery]) -> list[list[Delivery]]:
     places = sorted(draw(st.sets(st.integers(0, len(log)))))
     ends = [*places, len(log)]
@@ -89,7 +121,7 @@ def cut(draw: st.DrawFn, log: list[Delivery]) -> list[list[Delivery]]:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
+def histories(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
     """Good readings of one or two tests, whatever their counters, steps, cycles and clocks do."""
     found: list[dict[str, Any]] = []
     for test in draw(st.sampled_from(["A", "AB"])):
@@ -102,6 +134,7 @@ def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
             found.append(
                 reading(
                     point,
+                    cell_id=cell_id,
                     test_id=test,
                     step_index=draw(st.integers(1, 2)),
                     cycle_index=draw(st.integers(1, 2)),

@@ -9,12 +9,14 @@ import pyarrow as pa
 from builders import arrow
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART
+from battery.message import together
 from battery.reading import LANDED, QUARANTINED, RETRIED
 from dataflows.clean import clean
 from dataflows.state import CellState
 from sink.tables import FILL, create_tables
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from battery.cleaned import Cleaned
@@ -24,22 +26,35 @@ WINDOW_SECONDS = 600
 TABLES = ("battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles")
 
 
+def clean_cell(state: CellState, deliveries: Sequence[Delivery]) -> Cleaned[CellState] | None:
+    """Fold messages of one cell."""
+    if not deliveries:
+        return None
+    return clean({deliveries[0].cell_id: state}, together(deliveries), WINDOW_SECONDS)
+
+
+def state_of(cleaned: Cleaned[CellState]) -> CellState:
+    """The state of the only cell of a result."""
+    (state,) = cleaned.states.values()
+    return state
+
+
 def fold(calls: list[list[Delivery]], state: CellState | None = None) -> list[Cleaned[CellState]]:
-    """Fold messages, some a call."""
+    """Fold messages of one cell, some a call."""
     state = state or CellState()
     found = []
     for deliveries in calls:
-        cleaned = clean(state, deliveries, WINDOW_SECONDS)
+        cleaned = clean_cell(state, deliveries)
         if cleaned is not None:
             # The state goes through its text, as it does over a restart.
-            state = CellState.from_json(cleaned.state.to_json())
+            state = CellState.from_json(state_of(cleaned).to_json())
             found.append(cleaned)
     return found
 
 
 def whole_state(log: list[Delivery]) -> CellState:
     """The state that a log leaves."""
-    return fold([log])[-1].state
+    return state_of(fold([log])[-1])
 
 
 def landed(commits: list[list[Cleaned[CellState]]]) -> duckdb.DuckDBPyConnection:

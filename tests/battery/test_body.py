@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 from builders import arrow_value, as_json, message, reading
+from landed import clean_cell, state_of
+from msgspec.structs import replace
 
 from battery.message import decode
 from battery.reading import JSON, READING_NULLABLE
-from dataflows.clean import clean
 from dataflows.state import CellState
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ ODD_COLUMNS = [
 
 def accounted_for(of: Message) -> None:
     delivery = decode(of)
-    cleaned = clean(CellState(), [delivery], 600)
+    cleaned = clean_cell(CellState(), [delivery])
     assert cleaned is not None
     rows = cleaned.landed.num_rows + sum(cleaned.quarantined.column("row_count").to_pylist())
     assert rows == delivery.body.row_count > 0
-    assert CellState.from_json(cleaned.state.to_json()) == cleaned.state
+    assert CellState.from_json(state_of(cleaned).to_json()) == state_of(cleaned)
 
 
 @pytest.mark.parametrize("column", READING_NULLABLE.names)
@@ -106,7 +106,7 @@ def test_json_nested_as_deeply_as_it_can_be_read_is_accounted_for(around: bytes)
 @pytest.mark.parametrize("stamp", [10**15, 17 * 10**17, 2**63 - 1, -(2**63), -2])
 def test_a_message_whose_time_stamp_is_not_in_milliseconds_is_quarantined(stamp: int) -> None:
     delivery = decode(replace(message(arrow_value([reading(1), reading(2)])), timestamp_ms=stamp))
-    cleaned = clean(CellState(), [delivery], 600)
+    cleaned = clean_cell(CellState(), [delivery])
     assert cleaned is not None
     assert cleaned.quarantined.select(["reason", "row_count"]).to_pylist() == [
         {"reason": "out_of_range", "row_count": 2}

@@ -9,10 +9,9 @@ from builders import CELL, arrow, reading
 from generated import BAD, ORIGIN, histories, refused_at_first, retry
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from landed import fold, landed, rows_of, whole_state
+from landed import clean_cell, fold, landed, rows_of, state_of, whole_state
 
 from battery.reading import Quality, Reason
-from dataflows.clean import clean
 from dataflows.holes import MOST_HOLES, fill
 from dataflows.state import CellState
 from sink.recount import differing_cycles, differing_windows
@@ -131,12 +130,12 @@ def test_a_message_of_many_late_readings_is_put_in_place_at_once(monkeypatch: py
 def test_of_more_holes_than_a_test_remembers_the_oldest_are_forgotten() -> None:
     rows = [charging(point, **(BAD if point % 2 == 0 else {})) for point in range(1, 2 * MOST_HOLES + 4)]
     cuts = arrow(rows[:300]), arrow(rows[300:], offset=1)
-    state = fold([[cut] for cut in cuts])[-1].state
+    state = state_of(fold([[cut] for cut in cuts])[-1])
     assert state == whole_state([*cuts])
     (tail,) = state.tests.values()
     assert len(tail.holes) == MOST_HOLES
     for point, lands in ((2, 0), (4, 1)):
-        cleaned = clean(state, [retry(charging(point), 2)], 600)
+        cleaned = clean_cell(state, [retry(charging(point), 2)])
         assert cleaned is not None
         assert cleaned.landed.num_rows == lands
 
@@ -177,7 +176,7 @@ def test_late_readings_do_not_make_results_depend_on_how_the_log_is_cut(data: st
     one, two = landed([whole]), landed([[piece] for piece in pieces])
     for table in tables:
         assert rows_of(two, f"from {table} order by all") == rows_of(one, f"from {table} order by all")
-    assert pieces[-1].state == whole[-1].state
+    assert state_of(pieces[-1]) == state_of(whole[-1])
     one.execute("insert into _writers values ('x', 1, 600, now(), 0, null, 'worker', null)")
     assert (differing_windows(one), differing_cycles(one)) == (0, 0)
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from builders import CELL, arrow, json_message, reading
-from generated import cut, logs, rows
+from generated import cut, labs, logs, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from landed import WINDOW_SECONDS, fold, landed, landed_tables
+from landed import WINDOW_SECONDS, clean_cell, fold, landed, landed_tables, state_of
 
+from battery.message import decode, decode_poll
+from battery.partition import Poll
 from battery.reading import LANDED
 from dataflows.clean import clean
 from sink.recount import differing_cycles, differing_windows
 
 if TYPE_CHECKING:
     from battery.message import Delivery
+    from battery.partition import Message
+    from dataflows.state import CellState
 
 
 @given(st.data())
@@ -26,7 +30,24 @@ def test_results_do_not_depend_on_how_the_log_is_cut(data: st.DataObject) -> Non
     pieces = fold(data.draw(cut(log)))
     commits = data.draw(cut(pieces))
     assert landed_tables(commits) == landed_tables([whole])
-    assert pieces[-1].state == whole[-1].state
+    assert state_of(pieces[-1]) == state_of(whole[-1])
+
+
+@given(labs())
+@settings(max_examples=100, deadline=None)
+def test_cells_that_are_folded_side_by_side_become_what_each_becomes_by_itself(polls: list[list[Message]]) -> None:
+    states: dict[str, CellState] = {}
+    together = []
+    for poll in polls:
+        cleaned = clean(states, next(decode_poll(Poll.of(poll), 1_000)), WINDOW_SECONDS)
+        assert cleaned is not None
+        states |= cleaned.states
+        together.append(cleaned)
+    apart = {
+        cell_id: fold([[decode(m)] for poll in polls for m in poll if m.key == cell_id.encode()]) for cell_id in states
+    }
+    assert landed_tables([together]) == landed_tables(list(apart.values()))
+    assert states == {cell_id: state_of(parts[-1]) for cell_id, parts in apart.items()}
 
 
 @given(logs())
@@ -57,8 +78,8 @@ def test_windows_and_cycles_are_what_sql_makes_of_the_landed_rows(log: list[Deli
 @given(logs())
 @settings(max_examples=40, deadline=None)
 def test_replaying_a_log_over_its_own_state_changes_nothing(log: list[Delivery]) -> None:
-    state = fold([log])[-1].state
-    assert clean(state, log, WINDOW_SECONDS) is None
+    state = state_of(fold([log])[-1])
+    assert clean_cell(state, log) is None
 
 
 @given(st.data())
@@ -68,7 +89,7 @@ def test_a_restart_that_reads_from_an_older_offset_ends_the_same(data: st.DataOb
     stop = data.draw(st.integers(0, len(log)))
     back = data.draw(st.integers(0, stop))
     before = fold([log[:stop]]) if stop else []
-    after = fold([log[back:]], before[-1].state if before else None)
+    after = fold([log[back:]], state_of(before[-1]) if before else None)
     assert landed_tables([before, after]) == landed_tables([fold([log])])
 
 
@@ -91,7 +112,7 @@ def test_quality_and_aggregates_do_not_depend_on_the_encoding_or_size_of_message
 @settings(max_examples=40, deadline=None)
 def test_publishing_a_log_twice_lands_nothing_new(log: list[Delivery]) -> None:
     first = fold([log])
-    state = first[-1].state
+    state = state_of(first[-1])
     last = log[-1].offset + 1
     again = [type(d)(**{**vars(d), "offset": d.offset + last}) for d in log]
     (second,) = fold([again], state)
@@ -103,14 +124,14 @@ def test_publishing_a_log_twice_lands_nothing_new(log: list[Delivery]) -> None:
 
 
 def test_a_new_log_is_read_from_its_first_offset_and_adds_only_what_is_new() -> None:
-    state = fold([[arrow([reading(1), reading(2)], offset=7)]])[-1].state
+    state = state_of(fold([[arrow([reading(1), reading(2)], offset=7)]])[-1])
     (cleaned,) = fold([[arrow([reading(1), reading(2), reading(3)], offset=0, topic_id="log-two")]], state)
     assert cleaned.landed.column("data_point").to_pylist() == [3]
-    assert cleaned.cell_id == CELL
+    assert list(cleaned.states) == [CELL]
 
 
 def test_the_offsets_of_an_old_log_say_nothing_about_any_partition_of_a_new_one() -> None:
-    old = fold([[arrow([reading(1)], offset=7, partition=1)]])[-1].state
+    old = state_of(fold([[arrow([reading(1)], offset=7, partition=1)]])[-1])
     new = [
         arrow([reading(2)], offset=0, partition=0, topic_id="log-two"),
         arrow([reading(3)], offset=0, partition=1, topic_id="log-two"),
@@ -121,13 +142,13 @@ def test_the_offsets_of_an_old_log_say_nothing_about_any_partition_of_a_new_one(
 
 def test_coming_back_to_a_log_goes_on_where_it_was_left() -> None:
     one = arrow([reading(1)], offset=7)
-    state = fold([[one], [arrow([reading(2)], offset=0, topic_id="log-two")]])[-1].state
-    assert clean(state, [one], WINDOW_SECONDS) is None
+    state = state_of(fold([[one], [arrow([reading(2)], offset=0, topic_id="log-two")]])[-1])
+    assert clean_cell(state, [one]) is None
     (back,) = fold([[arrow([reading(3)], offset=8)]], state)
     assert back.landed.column("data_point").to_pylist() == [3]
 
 
 def test_a_cell_that_came_over_two_partitions_remembers_both() -> None:
     first, second = arrow([reading(1)], offset=5, partition=0), arrow([reading(2)], offset=3, partition=1)
-    state = fold([[first], [second]])[-1].state
-    assert clean(state, [first, second], WINDOW_SECONDS) is None
+    state = state_of(fold([[first], [second]])[-1])
+    assert clean_cell(state, [first, second]) is None

@@ -15,6 +15,7 @@ import pytest
 from builders import arrow, reading
 from conftest import Pipeline
 from faults.harness import Log, finish, read_undisturbed, require_sound, send, traffic
+from landed import clean_cell
 from replayed import DAMAGE, at_point, execute, manifest_keys, object_keys
 
 import dataflows.replay
@@ -154,7 +155,7 @@ def test_what_a_worker_stored_when_a_replay_ended_it_is_removed_by_the_next_run(
     assert live.query("select max(seq) + 1 from _commits") < [(standing.next_seq[0],)]
     ((topic_id, _),) = standing.committed
     state = CellState.from_json(standing.states["CELL_1"])
-    late = clean(state, [arrow([reading(5_000)], offset=log.messages, topic_id=topic_id)], settings.window_seconds)
+    late = clean_cell(state, [arrow([reading(5_000)], offset=log.messages, topic_id=topic_id)])
     assert late is not None
     with pytest.raises(ReplayedError):
         worker.commit(0, standing.next_seq[0], [late])
@@ -245,7 +246,7 @@ def test_a_swap_and_a_commit_at_the_same_moment_do_not_both_happen(live: Pipelin
     standing = worker.begin()
     state = CellState.from_json(standing.states["CELL_1"])
     ((topic_id, _),) = standing.committed
-    late = clean(state, [arrow([reading(5_000)], offset=log.messages, topic_id=topic_id)], settings.window_seconds)
+    late = clean_cell(state, [arrow([reading(5_000)], offset=log.messages, topic_id=topic_id)])
     assert late is not None
     failed: list[str] = []
 

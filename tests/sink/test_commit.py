@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 from builders import CELL, TOPIC_ID, arrow, reading
+from landed import clean_cell, state_of
 
 from battery.errors import BatteryError
 from battery.objects import FolderStore
-from dataflows.clean import clean
 from dataflows.state import CellState
 from sink.commit import Landing
 from sink.writers import SupersededError
@@ -26,7 +26,7 @@ WINDOW = 600
 
 
 def result(points: range, offset: int, state: CellState | None = None) -> Cleaned[CellState]:
-    found = clean(state or CellState(), [arrow([reading(p) for p in points], offset=offset)], WINDOW)
+    found = clean_cell(state or CellState(), [arrow([reading(p) for p in points], offset=offset)])
     assert found is not None
     return found
 
@@ -47,7 +47,7 @@ def test_a_commit_lands_rows_object_progress_and_state_together(store: FolderSto
     landing.commit(0, 1, [landed])
     assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(3,)]
     assert table(warehouse, "from _progress") == [(CELL, TOPIC_ID, 0, 5)]
-    assert table(warehouse, "select state from _cell_state") == [(landed.state.to_json(),)]
+    assert table(warehouse, "select state from _cell_state") == [(state_of(landed).to_json().decode(),)]
     assert table(warehouse, 'select object_key, kind, "rows", writer_epoch, seq from _commits') == [
         ("battery_ts_cleaned/lane=00/000001-000000000001.parquet", "battery_ts_cleaned", 3, 1, 1)
     ]
@@ -61,7 +61,7 @@ def test_the_next_run_takes_up_where_the_last_one_committed(store: FolderStore, 
     first.commit(0, 1, [landed])
     standing = Landing(store, warehouse, WINDOW).begin()
     assert standing.epoch == 2
-    assert CellState.from_json(standing.states[CELL]) == landed.state
+    assert CellState.from_json(standing.states[CELL]) == state_of(landed)
     assert standing.committed == {(TOPIC_ID, 0): 5}
     assert standing.next_seq == {0: 2}
 
@@ -163,7 +163,7 @@ def test_an_orphan_that_outlived_its_removal_is_removed_later(store: FolderStore
     store.put(key, data)  # the run died before it removed the object
     third = Landing(store, warehouse, WINDOW)
     third.begin()
-    third.commit(0, 2, [result(range(4, 6), 6, first.state)])
+    third.commit(0, 2, [result(range(4, 6), 6, state_of(first))])
     assert key not in keys(store)
 
 
@@ -178,7 +178,7 @@ def test_an_older_copy_of_the_warehouse_removes_nothing(
     copied = tmp_path / "copy.duckdb"
     copied.write_bytes((tmp_path / "battery.duckdb").read_bytes())
     for number in range(1, commits_since + 1):
-        steps.append(result(range(3 * number + 1, 3 * number + 4), number, steps[-1].state))
+        steps.append(result(range(3 * number + 1, 3 * number + 4), number, state_of(steps[-1])))
         landing.commit(0, number + 1, [steps[-1]])
     before = keys(store)
     older = Landing(store, type(warehouse)(copied, 30), WINDOW)
@@ -257,7 +257,7 @@ def test_a_late_test_adds_to_windows_that_were_closed_long_ago(store: FolderStor
     landing = Landing(store, warehouse, WINDOW)
     landing.begin()
     first = result(range(1, 31), offset=0)
-    late = clean(first.state, [arrow([reading(1, test_id="late", **{"voltage(v)": 4.0})], offset=1)], WINDOW)
+    late = clean_cell(state_of(first), [arrow([reading(1, test_id="late", **{"voltage(v)": 4.0})], offset=1)])
     assert late is not None
     landing.commit(0, 1, [first])
     landing.commit(0, 2, [late])

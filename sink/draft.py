@@ -1,0 +1,139 @@
+"""A commit in the making: results are gathered, encoded as they come, and stored as objects that nothing names yet."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from battery.cleaned import CYCLE_PART, PROGRESS, WINDOW_PART, Span
+from battery.faults import Point, fault_point
+from battery.reading import LANDED, QUARANTINED, RETRIED
+from sink.encode import ObjectWriter
+from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, Commit, CommittedObject, object_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from battery.cleaned import Cleaned, State
+    from battery.objects import ObjectStore
+
+_STATES: Final = pa.schema([("cell_id", pa.string()), ("state", pa.string())])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A commit whose objects are in the store, and the rows for the warehouse; `started` is by the monotonic clock."""
+
+    commit: Commit
+    staged: Mapping[str, pa.Table]
+    started: float
+
+
+class Draft:
+    """One commit of a lane while its results gather, in log order."""
+
+    def __init__(self, store: ObjectStore, epoch: int, lane: int, seq: int) -> None:
+        self._store = store
+        self._epoch = epoch
+        self._lane = lane
+        self._seq = seq
+        self._name = commit_id(epoch, lane, seq)
+        self._started = time.monotonic()
+        self._results: list[Cleaned[State]] = []
+        self._landed = ObjectWriter(LANDED, self._name)
+
+    def add(self, result: Cleaned[State]) -> None:
+        """Gather a result."""
+        self._results.append(result)
+        self._landed.add([result.landed])
+
+    def store(self) -> Stored:
+        """Put the objects into the store.
+
+        Raises:
+            BatteryError: the store failed.
+        """
+        results = self._results
+        tables = {
+            LANDED_KIND: pa.Table.from_batches([result.landed for result in results], schema=LANDED),
+            QUARANTINE_KIND: pa.Table.from_batches([result.quarantined for result in results], schema=QUARANTINED),
+            RETRIED_KIND: pa.Table.from_batches([result.retried for result in results], schema=RETRIED),
+        }
+        writers = {LANDED_KIND: self._landed}
+        for kind in (QUARANTINE_KIND, RETRIED_KIND):
+            writers[kind] = ObjectWriter(tables[kind].schema, self._name)
+            writers[kind].add(tables[kind].to_batches())
+        objects = tuple(
+            put_object(self._store, object_key(kind, self._lane, self._epoch, self._seq), kind, writer)
+            for kind, writer in writers.items()
+            if writer.rows
+        )
+        spans = joined(span for result in results for span in result.spans)
+        return Stored(
+            Commit(self._name, self._epoch, self._lane, self._seq, spans, objects),
+            {
+                "staged_landed": tables[LANDED_KIND],
+                "staged_quarantined": tables[QUARANTINE_KIND],
+                "staged_retried": tables[RETRIED_KIND],
+                "staged_windows": _parts([result.windows for result in results], WINDOW_PART),
+                "staged_cycles": _parts([result.cycles for result in results], CYCLE_PART),
+                "staged_progress": _progress(results),
+                "staged_states": _states(results),
+            },
+            self._started,
+        )
+
+
+def commit_id(epoch: int, lane: int, seq: int) -> str:
+    """The id of a commit: the epoch of whoever wrote its objects, its lane and its number there."""
+    return f"{epoch:06d}-{lane:02d}-{seq:012d}"
+
+
+def put_object(store: ObjectStore, key: str, kind: str, writer: ObjectWriter) -> CommittedObject:
+    """Store the rows of one kind as an object of a commit.
+
+    Raises:
+        BatteryError: the store does not answer or refuses.
+    """
+    data = writer.finish()
+    fault_point(Point.BEFORE_PUT)
+    store.put(key, data)
+    fault_point(Point.AFTER_PUT)
+    return CommittedObject(key, kind, writer.rows, len(data), hashlib.sha256(data).hexdigest())
+
+
+def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """One span a partition of a log: from the first offset to the last, with the rows of all."""
+    found: dict[tuple[str, int], Span] = {}
+    for span in spans:
+        key = (span.topic_id, span.partition)
+        so_far = found.get(key, span)
+        rows = span.rows + (so_far.rows if key in found else 0)
+        found[key] = Span(*key, min(so_far.first, span.first), max(so_far.last, span.last), rows)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _parts(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    """Parts in log order, numbered, so that the last one is known."""
+    table = pa.Table.from_batches(batches, schema=schema)
+    return table.append_column("part", pa.array(range(table.num_rows), pa.int64()))
+
+
+def _progress(results: Sequence[Cleaned[State]]) -> pa.Table:
+    """What the results cover of their logs, for each cell and partition."""
+    table = pa.Table.from_batches([result.progress for result in results], schema=PROGRESS)
+    covered = table.group_by(["cell_id", "topic_id", "partition"]).aggregate([("first", "min"), ("last", "max")])
+    return covered.rename_columns({"first_min": "first", "last_max": "last"})
+
+
+def _states(results: Sequence[Cleaned[State]]) -> pa.Table:
+    """The state of each cell after the last of the results that has it."""
+    states: dict[str, State] = {}
+    for result in results:
+        states.update(result.states)
+    texts = pa.array([state.to_json() for state in states.values()], pa.binary())
+    return pa.Table.from_arrays([pa.array(states, pa.string()), texts.cast(pa.string())], schema=_STATES)

@@ -1,0 +1,135 @@
+"""Decoding a poll in one pass: the very same as decoding its messages one by one, whatever they hold."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from builders import CELL, arrow_value, as_json, message, reading
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from battery.message import decode, decode_poll, together
+from battery.partition import Poll
+from battery.reading import JSON, READING_NULLABLE
+
+if TYPE_CHECKING:
+    from battery.message import Deliveries
+    from battery.partition import Message
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(2**31 - 2, 2**31 + 1),
+    st.integers(2**63 - 2, 2**63 + 1),
+    st.integers(2**53, 2**53 + 9),
+    st.floats(),
+    st.sampled_from(
+        [5.0, 1e3, -0.0, 10**400, "5", "5.0", " 7 ", "1_0", "", "abc", [], {}, [1], {"a": 1}, "\ud800", "\x00"]
+    ),
+    st.sampled_from(
+        [
+            "2024-01-01T08:00:30.25",
+            "2024-01-01T08:00",
+            "2024-01-01",
+            "2024-01-01T08:00:30Z",
+            "2024-01-01 08:00:30+05:30",
+            "2024-01-01T08:00:30-99:00",
+            "2024-02-30T08:00:00",
+            "0000-01-01T08:00:00Z",
+            "2024-01-01T08:00:30,5",
+            "20240101T080030",
+            CELL,
+            "ANOTHER",
+        ]
+    ),
+)
+
+
+def shown(deliveries: Deliveries) -> dict[str, Any]:
+    """All of it, in values that can be compared; NaN is equal to itself as a text."""
+    found = dict(vars(deliveries))
+    readings = found.pop("readings")
+    values = {name: repr(readings.column(name).to_pylist()) for name in readings.schema.names}
+    return values | {name: repr(value.tolist() if hasattr(value, "tolist") else value) for name, value in found.items()}
+
+
+@st.composite
+def json_values(draw: st.DrawFn) -> bytes:
+    """A reading as JSON, good or with odd values, or something else altogether."""
+    row = {name: value for name, value in reading(draw(st.integers(0, 9))).items() if draw(st.integers(0, 9))}
+    for name in draw(st.lists(st.sampled_from([*READING_NULLABLE.names, "unknown"]), max_size=2)):
+        row[name] = draw(ODD)
+    if draw(st.integers(0, 9)) == 0:
+        return draw(
+            st.sampled_from([b"", b"{", b"[]", b"{}", b"null", b"7", b'{"a":1}{"b":2}', b"\xff", as_json([row, row])])
+        )
+    return json.dumps(row, default=str).encode("utf-8", "surrogatepass")
+
+
+@st.composite
+def polls(draw: st.DrawFn) -> list[Message]:
+    found = []
+    for offset in range(draw(st.integers(1, 8))):
+        of: dict[str, Any] = {
+            "offset": offset,
+            "key": draw(st.sampled_from([CELL.encode()] * 4 + [b"ANOTHER", None, b"\xff"])),
+        }
+        if draw(st.integers(0, 5)) == 0:
+            found.append(message(arrow_value([reading(1), reading(2)]), **of))
+        else:
+            headers = draw(
+                st.sampled_from(
+                    [None] * 6
+                    + [[("Content-Type", b"application/json; charset=utf-8"), ("schema-version", b"1")]]
+                    + [[("content-type", b"application/json"), ("schema-version", b"2")], []]
+                )
+            )
+            found.append(message(draw(json_values()), encoding=JSON, with_headers=headers, **of))
+    return found
+
+
+@given(polls())
+@settings(max_examples=400, deadline=None)
+def test_a_poll_is_read_as_its_messages_are_one_by_one(poll: list[Message]) -> None:
+    assert shown(next(decode_poll(Poll.of(poll), 1_000))) == shown(together([decode(found) for found in poll]))
+
+
+def test_messages_of_a_cell_stand_together_in_the_order_of_the_log() -> None:
+    poll = [
+        message(as_json(reading(offset, cell_id=cell)), encoding=JSON, key=cell.encode(), offset=offset)
+        for offset, cell in enumerate(["B", "A", "B", "C", "A"])
+    ]
+    found = next(decode_poll(Poll.of(poll), 1_000))
+    assert (found.cell_ids, found.cell.tolist()) == (["B", "A", "C"], [0, 0, 1, 1, 2])
+    assert found.offset.tolist() == [0, 2, 1, 4, 3]
+    assert found.readings.column("data_point").to_pylist() == [0, 2, 1, 4, 3]
+
+
+@pytest.mark.parametrize("stamp", [-2, 10**15, -(2**63)])
+def test_a_time_stamp_that_none_has_refuses_a_message_that_is_read_in_one_pass(stamp: int) -> None:
+    good, bad = (message(as_json(reading(offset)), encoding=JSON, offset=offset) for offset in (1, 2))
+    bad = type(bad)(bad.topic_id, bad.partition, bad.offset, stamp, bad.key, bad.headers, bad.value)
+    found = next(decode_poll(Poll.of([good, bad]), 1_000))
+    assert found.readings.column("data_point").to_pylist() == [1]
+    assert [(place, fault.reason) for place, fault in found.faults] == [(1, "out_of_range")]
+
+
+def test_some_messages_of_a_poll_keep_what_is_theirs() -> None:
+    poll = [
+        message(as_json(reading(1)), encoding=JSON, offset=0),
+        message(b"{", encoding=JSON, offset=1),
+        message(
+            as_json([reading(2), reading(3, **{"temperature(c)": "hot", "voltage(v)": math.nan})]),
+            encoding=JSON,
+            offset=2,
+        ),
+        message(as_json(reading(1, cell_id="B")), encoding=JSON, key=b"B", offset=3),
+    ]
+    whole = next(decode_poll(Poll.of(poll), 1_000))
+    keep = whole.offset >= 1
+    assert shown(whole.take(keep)) == shown(next(decode_poll(Poll.of(poll[1:]), 1_000)))
+    assert whole.rows.tolist() == [1, 1, 2, 1]

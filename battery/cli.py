@@ -92,6 +92,10 @@ def cli(context: click.Context, debug: bool) -> None:
 )  # fmt: skip
 @click.option("--watch", is_flag=True, help="Keep watching the folder SOURCE for new workbooks.")
 @click.option("--again", is_flag=True, help="Publish workbooks that this log already has, too.")
+@click.option(
+    "--processes", type=click.IntRange(min=1),
+    help="How many workbooks to read at a time, each in a process of its own; by default one for each usable core.",
+)  # fmt: skip
 @click.pass_obj
 def produce(
     debug: bool,
@@ -101,6 +105,7 @@ def produce(
     speed: float | None,
     watch: bool,
     again: bool,
+    processes: int | None,
 ) -> int:
     """Publish workbooks to the topic.
 
@@ -110,9 +115,10 @@ def produce(
     settings = start(debug)
     from producer.publish import Options, publish
     from producer.sources import require_sources
+    from producer.spool import usable_cores
     from producer.watch import watch_folder
 
-    options = Options(cell_id=cell, encoding=encoding, speed=speed, again=again)
+    options = Options(cell, encoding, speed, again, processes or usable_cores())
     if not watch:
         require_sources(sources)
         summary = publish(settings, sources, options)

@@ -10,6 +10,7 @@ import re
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
 from producer.bounds import MAX_BYTES, UNSOUND, TooLargeError, require_bounded
-from producer.cells import BadCellError, Cell, column_of
+from producer.cells import BadCellError, Cell, column_of, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,7 +122,7 @@ def read_workbook(
     name = name or path.name
     cell_id = cell_id or cell_id_of(name)
     with _sound(path, name, max_bytes) as start, _by_name_or_content(path, start) as book:
-        sheets = [_read_sheet(name, *sheet) for sheet in _channels(name, book)]
+        sheets = [_read_sheet(name, sheet) for sheet in _channels(name, book)]
     tests: list[Test] = []
     for columns in _joined(sheets):
         test_id = columns.started_at.isoformat()
@@ -173,7 +174,38 @@ def _by_name_or_content(path: Path, start: bytes) -> CalamineWorkbook:
         return CalamineWorkbook.from_filelike(file)
 
 
-def _channels(name: str, book: CalamineWorkbook) -> Iterator[tuple[str, Sequence[Sequence[Cell]]]]:
+@dataclass(frozen=True)
+class _Sheet:
+    """The cells of one sheet, row by row: its header, then all others end to end.
+
+    A list for each row would be as many objects for the garbage collector to go through, again and again.
+    """
+
+    name: str
+    header: Sequence[Cell]
+    cells: Sequence[Cell]
+
+    @property
+    def row_count(self) -> int:
+        """Rows below the header."""
+        return len(self.cells) // max(1, len(self.header))
+
+    def column(self, index: int) -> Sequence[Cell]:
+        """The cells below one of the header."""
+        return self.cells[index :: len(self.header)]
+
+    def row(self, index: int) -> Sequence[Cell]:
+        """The cells of one row, the first below the header being number 0."""
+        return self.cells[index * len(self.header) :][: len(self.header)]
+
+
+def _read_cells(book: CalamineWorkbook, name: str) -> _Sheet:
+    rows = book.get_sheet_by_name(name).iter_rows()
+    header = next(rows, [])
+    return _Sheet(name, header, list(chain.from_iterable(rows)))
+
+
+def _channels(name: str, book: CalamineWorkbook) -> Iterator[_Sheet]:
     """The sheets that hold readings, with their cells: by their name, or else by their header.
 
     Charts and empty sheets beside them are passed over, unless there is nothing else. A sheet that is named like a
@@ -184,14 +216,14 @@ def _channels(name: str, book: CalamineWorkbook) -> Iterator[tuple[str, Sequence
     """
     named = [sheet for sheet in book.sheet_names if _CHANNEL.match(sheet)]
     headless, found = [], 0
-    for sheet in named or [sheet for sheet in book.sheet_names if not _NO_DATA.match(sheet)]:
-        cells = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
-        header = {str(cell).strip().lower() for cell in cells[0]} if cells else set()
+    for candidate in named or [sheet for sheet in book.sheet_names if not _NO_DATA.match(sheet)]:
+        sheet = _read_cells(book, candidate)
+        header = {str(cell).strip().lower() for cell in sheet.header}
         if {"data_point", "voltage(v)"} <= header if not named else header & _KNOWN:
             found += 1
-            yield sheet, cells
-        elif any(isinstance(cell, float) for row in cells for cell in row):
-            headless.append(sheet)
+            yield sheet
+        elif any(isinstance(cell, float) for cell in chain(sheet.header, sheet.cells)):
+            headless.append(candidate)
     if named and (headless or not found):
         raise BadWorkbookError(
             name,
@@ -228,7 +260,7 @@ class _Columns:
         rows = len(self.arrays["data_point"])
         named = {"cell_id": cell_id, "test_id": test_id, "source_file": source_file}
         columns = [
-            pa.repeat(named[field.name], rows) if field.name in named else self.arrays[field.name] for field in READING
+            repeated(named[field.name], rows) if field.name in named else self.arrays[field.name] for field in READING
         ]
         return pa.Table.from_arrays(columns, schema=READING)
 
@@ -248,27 +280,31 @@ def _joined(sheets: Sequence[_Columns]) -> list[_Columns]:
     return found
 
 
-def _read_sheet(file: str, sheet: str, cells: Sequence[Sequence[Cell]]) -> _Columns:
-    place = _places(file, sheet, cells[0])
-    rows = [(number, row) for number, row in enumerate(cells[1:], start=2) if any(cell != "" for cell in row)]
+def _read_sheet(file: str, sheet: _Sheet) -> _Columns:
+    place = _places(file, sheet.name, sheet.header)
+    rows: Sequence[int] = range(sheet.row_count)
+    holes = sheet.column(place[NEEDED[0]])
+    if "" in holes:  # every reading needs this cell, so only a row without it may be one without any
+        rows = [row for row in rows if holes[row] != "" or any(cell != "" for cell in sheet.row(row))]
     if not rows:
-        raise BadWorkbookError(file, "has a header but no readings", sheet=sheet)
-    columns = list(zip(*(row for _, row in rows), strict=True))
+        raise BadWorkbookError(file, "has a header but no readings", sheet=sheet.name)
 
     def array(field: pa.Field) -> pa.Array:
         if field.name not in place:
             return pa.nulls(len(rows), field.type)
         try:
-            return column_of(field, columns[place[field.name]])
+            cells = sheet.column(place[field.name])
+            return column_of(field, cells if len(rows) == len(cells) else [cells[row] for row in rows])
         except BadCellError as error:
-            column = str(cells[0][place[field.name]]).strip()
-            raise BadWorkbookError(file, str(error), sheet=sheet, column=column, row=rows[error.index][0]) from None
+            column = str(sheet.header[place[field.name]]).strip()
+            row = rows[error.index] + 2  # a sheet counts from 1, and its first row is the header
+            raise BadWorkbookError(file, str(error), sheet=sheet.name, column=column, row=row) from None
 
     arrays = {field.name: pa.chunked_array([array(field)]) for field in READING if field.name not in CELL_COLUMNS}
-    clock = arrays["date_time"].drop_null()
-    if len(clock) == 0:
-        raise BadWorkbookError(file, "is empty; the test cannot be named", sheet=sheet, column="Date_Time")
-    return _Columns(sheet, clock[0].as_py(), arrays)
+    started_at = next((stamp.as_py() for stamp in arrays["date_time"] if stamp.is_valid), None)
+    if started_at is None:
+        raise BadWorkbookError(file, "is empty; the test cannot be named", sheet=sheet.name, column="Date_Time")
+    return _Columns(sheet.name, started_at, arrays)
 
 
 def _places(file: str, sheet: str, header: Sequence[Cell]) -> dict[str, int]:

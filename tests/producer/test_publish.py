@@ -78,6 +78,34 @@ def test_the_raw_workbooks_and_their_zip_are_kept_once_by_content(
     assert kept(settings) == sorted(f"raw/sha256={digest}/{name}" for digest, name in sums)
 
 
+def test_the_workbooks_of_a_zip_that_several_processes_read_go_out_as_those_that_one_reads(
+    settings: Settings, workbooks: list[Path], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in reversed(workbooks):
+            archive.write(path, path.name)
+        archive.writestr("PUB_1_bad.xlsx", b"hello " * 200)
+    (tmp_path / "empty.zip").write_bytes(b"")
+    sources = [str(tmp_path / name) for name in ("set.zip", "empty.zip", "gone.xlsx")]
+    summaries = [publish(settings, sources, Options(again=True, processes=processes)) for processes in (1, 2)]
+    assert summaries[0] == summaries[1]
+    assert summaries[0].workbooks == len(workbooks)
+    bad, empty, gone = summaries[0].failed
+    assert bad.startswith("PUB_1_bad.xlsx: is not a workbook")
+    assert ("empty.zip" in empty, "gone.xlsx" in gone) == (True, True)
+    bodies = [delivery.body.readings for delivery in log(settings)]
+    assert bodies[: len(bodies) // 2] == bodies[len(bodies) // 2 :]
+
+
+def test_the_command_reads_with_as_many_processes_as_it_is_told(
+    broker: int, workbooks: list[Path], tmp_path: Path
+) -> None:
+    pipeline = Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": "told"})
+    said = pipeline.battery("produce", *map(str, workbooks), "--processes", "2")
+    assert f"of {len(workbooks)} workbooks in {len(workbooks)} messages; 0 skipped, 0 refused" in said
+    assert "0 is not in the range x>=1" in pipeline.battery("produce", str(workbooks[0]), "--processes", "0", code=2)
+
+
 def test_a_workbook_that_this_log_has_is_skipped_unless_it_is_wanted_again(
     settings: Settings, workbooks: list[Path]
 ) -> None:

@@ -165,6 +165,16 @@ def test_empty_rows_are_passed_over(tmp_path: Path) -> None:
     assert read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": cells})).row_count == 3
 
 
+def test_rows_and_columns_of_a_sheet_count_where_the_header_begins_further_right(tmp_path: Path) -> None:
+    cells: list[list[Any]] = [[None, None, *row] for row in [list(HEADER), *rows(2), [], *rows(1, first=3)]]
+    path = save(tmp_path / "A.xlsx", {"Channel_1": cells})
+    (test,) = read_workbook(path).tests
+    assert test.readings["data_point"].to_pylist() == [1, 2, 3]
+    cells[4][2 + 7] = "high"
+    with pytest.raises(BadWorkbookError, match=r"column Voltage\(V\), row 5: 'high' is not a number"):
+        read_workbook(save(path, {"Channel_1": cells}))
+
+
 def encrypted(path: Path) -> Path:
     locked = io.BytesIO()
     msoffcrypto.format.ooxml.OOXMLFile(io.BytesIO(good(path).read_bytes())).encrypt("secret", locked)
@@ -279,6 +289,10 @@ BAD = {
         lambda path: changed(path, 3, 6, None),
         "A.xlsx, sheet Channel_1-008, column Current(A), row 4: the cell is empty",
     ),
+    "no number of a reading": (
+        lambda path: changed(path, 2, 0, None),
+        "A.xlsx, sheet Channel_1-008, column Data_Point, row 3: the cell is empty",
+    ),
     "fraction": (lambda path: changed(path, 1, 5, 1.5), "column Cycle_Index, row 2: 1.5 is not a whole number"),
     "huge": (lambda path: changed(path, 1, 4, 1e12), "column Step_Index, row 2: 1000000000000"),
     "clock": (lambda path: changed(path, 2, 2, "yesterday"), "column Date_Time, row 3: 'yesterday' is not a date"),
@@ -323,6 +337,16 @@ def test_the_extent_of_a_sheet_is_found_wherever_it_is_cut(tmp_path: Path, monke
         monkeypatch.setattr("producer.bounds._CHUNK", chunk)
         with pytest.raises(TooLargeError, match=r"a sheet of 1048576 rows and 702 columns .see cell ZZ7"):
             require_bounded(path, 1 << 30)
+
+
+@pytest.mark.parametrize("place", ['"99999999"', "'99999999'", '"A99999999"', "'b123456789'", '"ABCD7"', "'abcd7'"])
+def test_a_cell_where_no_sheet_has_one_is_found_in_a_sheet_without_any_text(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "A.xlsx"
+    for found in (f"<c r={place}><v>1</v></c>", f"<c s='3' r = {place}><v>1</v></c>"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("xl/worksheets/sheet1.xml", '<c r="A1"><v>12345678901</v></c>' * 9 + found)
+        with pytest.raises(TooLargeError, match="has a cell where no sheet has one"):
+            require_bounded(path)
 
 
 def stray_row(path: Path) -> Path:

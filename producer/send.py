@@ -1,0 +1,197 @@
+"""Tests to messages, and messages to the topic: in order, as fast as the broker takes them or as the cells lived them.
+
+Nothing here knows of workbooks, stores or what was published before.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from battery.errors import BatteryError
+from battery.message import encode_arrow, encode_json, headers
+from battery.progress import Progress
+from battery.reading import ARROW, JSON
+from battery.topic import AROUND_BYTES, MESSAGE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from datetime import datetime
+
+    import pyarrow as pa
+    from confluent_kafka import KafkaError, Producer
+    from confluent_kafka import Message as KafkaMessage
+
+    from producer.spool import SpooledTest
+
+ENCODINGS: Final = {"arrow": ARROW, "json": JSON}
+FLUSH_SECONDS: Final = 60.0
+TICK_SECONDS: Final = 1.0
+"""How much of real time one message of a paced replay covers."""
+
+_AHEAD: Final = 4
+"""Messages that are encoded while others are sent."""
+
+
+@dataclass(frozen=True, order=True)
+class Waiting:
+    """A test that waits for its turn; the order is that of its cell's life.
+
+    `name` and `sha256` are those of its workbook, of whose tests it is number `place`.
+    """
+
+    cell_id: str
+    started_at: datetime
+    exported_on: tuple[int, int, int]
+    name: str
+    place: int
+    sha256: str = field(compare=False)
+    test: SpooledTest = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How to send: `encoding` is a key of `ENCODINGS`, `limit` the topic's largest message in bytes.
+
+    `speed` replays readings at that many times real time (None: at once).
+    """
+
+    topic: str
+    limit: int
+    encoding: str = "arrow"
+    speed: float | None = None
+
+
+@dataclass
+class Sent:
+    """What the broker was given."""
+
+    rows: int = 0
+    messages: int = 0
+
+
+def send(producer: Producer, tests: Sequence[Waiting], manner: Manner) -> Sent:
+    """Send tests in the order given, and wait until the broker has all of them.
+
+    Raises:
+        BatteryError: the broker refuses a message, or its limit is too small for a single reading; what was
+            acknowledged until then stays.
+    """
+    refusals: list[str] = []
+    sent = Sent()
+
+    def acknowledged(error: KafkaError | None, _message: KafkaMessage) -> None:
+        if error is not None:
+            refusals.append(error.str())
+
+    def judge() -> None:
+        if refusals:
+            raise BatteryError(f"topic {manner.topic}: the broker did not take a message: {refusals[0]}")
+
+    messages = _messages(tests, manner)
+    if manner.speed is None:  # a paced replay has time enough
+        messages = _ahead(messages)
+    with (
+        Progress("publishing", "rows", total=sum(waiting.test.rows for waiting in tests)) as progress,
+        closing(messages),
+    ):
+        for waiting, rows, value in messages:
+            while True:
+                try:
+                    producer.produce(
+                        manner.topic,
+                        value=value,
+                        key=waiting.cell_id,
+                        headers=headers(ENCODINGS[manner.encoding], waiting.name),
+                        on_delivery=acknowledged,
+                    )
+                    break
+                except BufferError:  # librdkafka's queue is full: wait for the broker
+                    producer.poll(0.1)
+            producer.poll(0)
+            judge()
+            sent.rows += rows
+            sent.messages += 1
+            progress.advance(rows)
+    if producer.flush(FLUSH_SECONDS):
+        refusals.append(f"no acknowledgement within {FLUSH_SECONDS:.0f} s")
+    judge()
+    return sent
+
+
+_Message = tuple[Waiting, int, bytes]
+"""The value of a message, its test, and its number of rows."""
+
+
+def _ahead(messages: Iterator[_Message]) -> Generator[_Message]:
+    """Encode in a thread of its own, a few messages ahead: compressing them leaves the interpreter free to send."""
+    thread = ThreadPoolExecutor(1, "encode")
+    try:
+        begun = deque(thread.submit(next, messages, None) for _ in range(_AHEAD))
+        while (message := begun.popleft().result()) is not None:
+            begun.append(thread.submit(next, messages, None))
+            yield message
+    finally:
+        thread.shutdown(cancel_futures=True)
+
+
+def _messages(tests: Sequence[Waiting], manner: Manner) -> Generator[_Message]:
+    """The messages to send in order; they keep to the topic's limit.
+
+    Their size is settled before they are sent. One that the broker refuses later would leave a hole in its test, since
+    those behind it have been taken by then.
+
+    Raises:
+        BatteryError: the limit is too small for a single reading.
+    """
+    max_bytes = min(MESSAGE_BYTES, manner.limit - AROUND_BYTES)
+    parts = _at_once(tests) if manner.speed is None else _paced(tests, manner.speed)
+    for waiting, readings in parts:
+        if manner.encoding == "json":
+            for value in encode_json(readings):
+                yield waiting, 1, value
+        else:
+            try:
+                for rows, value in encode_arrow(readings, max_bytes):
+                    yield waiting, rows, value
+            except ValueError as error:
+                raise BatteryError(
+                    f"topic {manner.topic} takes {manner.limit} bytes a message (max.message.bytes), too few: {error}; "
+                    "raise it"
+                ) from None
+
+
+def _at_once(tests: Sequence[Waiting]) -> Iterator[tuple[Waiting, pa.Table]]:
+    for waiting in tests:
+        yield waiting, waiting.test.readings()
+
+
+def _paced(tests: Sequence[Waiting], speed: float) -> Iterator[tuple[Waiting, pa.Table]]:
+    """Let every cell live side by side at `speed` times real time; the pauses between its tests are left out."""
+    cells: dict[str, list[Waiting]] = {}
+    for waiting in tests:
+        cells.setdefault(waiting.cell_id, []).append(waiting)
+    started = time.monotonic()
+    schedules = (_schedule(cell, speed) for cell in cells.values())
+    for due, waiting, part in heapq.merge(*schedules, key=lambda item: item[0]):
+        time.sleep(max(0.0, started + due - time.monotonic()))
+        yield waiting, part
+
+
+def _schedule(tests: Sequence[Waiting], speed: float) -> Iterator[tuple[float, Waiting, pa.Table]]:
+    """Cut a cell's tests into the parts that become due, in s after the start, one after the other."""
+    began = 0.0
+    for waiting in tests:
+        readings = waiting.test.readings()
+        due = began + readings.column("test_time(s)").to_numpy() / speed
+        first = 0
+        for row in range(1, readings.num_rows + 1):
+            if row == readings.num_rows or due[row] // TICK_SECONDS != due[first] // TICK_SECONDS:
+                yield float(due[row - 1]), waiting, readings.slice(first, row - first)
+                first = row
+        began = float(due[-1])

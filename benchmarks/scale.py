@@ -1,0 +1,63 @@
+"""Scale: two worker processes with a processor each against one with one, the append to the warehouse left out.
+
+A DuckDB file has one writer, however many processes clean for it, so what scales is all before it: reading, decoding,
+cleaning, encoding and storing of objects. Each process is bound to its processor: one that may use both does so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from battery.broker import free_port
+from benchmarks.figures import Figure, tell
+from benchmarks.simulated import arrow_messages
+from benchmarks.worker import log_of, run_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.figures import Show
+    from benchmarks.worker import Log, Run
+
+ROWS: Final = 4_000_000
+ROUNDS: Final = 3
+GROUPS: Final = 16
+"""CELL_GROUPS, for one process and for two."""
+
+
+def measure(show: Show, folder: Path, *, tiny: bool) -> None:
+    """Stream the same log with one process and with two, by turns, and show the figure.
+
+    Args:
+        show: prints a figure.
+        folder: where everything is put.
+        tiny: take so few rows that it is done soon.
+    """
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    one, two = [], []
+    with log_of(folder, arrow_messages(4_000 if tiny else ROWS), partitions=2) as log:
+        for number in range(1 if tiny else ROUNDS):
+            one.append(_run(log, f"one-{number}", cpus[:1]).rows_per_second)
+            two.append(_run(log, f"two-{number}", cpus if len(cpus) > 1 else cpus * 2).rows_per_second)
+            tell(f"scale: {one[-1]:,.0f} rows/s with one process, {two[-1]:,.0f} with two")
+    show(Figure("scale_2", median(two), "rows/s", reference=median(one)))
+
+
+def _run(log: Log, name: str, cpus: list[int]) -> Run:
+    """Run a process on each of some processors, as one pipeline."""
+    environment = log.environment(name, LANES="2", CELL_GROUPS=str(GROUPS), STREAM_UNTIL_END="true", RUN_ID=uuid4().hex)
+    addresses = ";".join(f"127.0.0.1:{free_port()}" for _ in cpus)
+    flow = [sys.executable, "-m", "bytewax.run", "benchmarks.unlanded"]
+
+    def process(number: int) -> tuple[str, int]:
+        arguments = ["-i", str(number), "-a", addresses] if len(cpus) > 1 else []
+        return log.lines([*flow, *arguments], environment, cpus[number : number + 1], log=f"{name}-{number}.log")
+
+    with ThreadPoolExecutor(len(cpus)) as threads:
+        found = list(threads.map(process, range(len(cpus))))
+    return run_of(("".join(text for text, _ in found), max(peak for _, peak in found)))

@@ -1,0 +1,71 @@
+"""The readings that benchmarks stream: one simulated life, lived by as many cells as are asked for."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from battery.message import encode_arrow, encode_json, headers
+from battery.reading import ARROW, JSON
+from battery.topic import MESSAGE_BYTES
+from producer.simulate import simulate_tests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CELL: Final = "BENCH"
+SEED: Final = 3
+CYCLES: Final = 850
+CYCLES_PER_TEST: Final = 43
+"""With this seed, 850 cycles are 256,000 readings in 20 tests."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message to publish."""
+
+    key: bytes
+    headers: list[tuple[str, str | bytes | None]]
+    value: bytes
+
+
+@cache
+def tests_of_a_life() -> tuple[tuple[str, pa.Table], ...]:
+    """The tests of a simulated cell, each with the name of its export."""
+    exports = simulate_tests(CELL, cycles=CYCLES, seed=SEED, cycles_per_file=CYCLES_PER_TEST)
+    # The last is an export of what had been exported before.
+    return tuple((export.name, export.test.readings) for export in exports[:-1])
+
+
+def arrow_messages(rows: int) -> Iterator[Sent]:
+    """At least so many readings as the producer sends them, as many cells as that takes side by side."""
+    tests = tests_of_a_life()
+    cells = max(1, -(-rows // sum(readings.num_rows for _, readings in tests)))
+    left = rows
+    for name, readings in tests:
+        for number in range(cells):
+            if left <= 0:
+                return
+            cell_id = f"{CELL}_{number:03d}"
+            named = readings.set_column(0, readings.schema.field(0), pa.repeat(cell_id, readings.num_rows))
+            for count, value in encode_arrow(named, MESSAGE_BYTES):
+                left -= count
+                yield Sent(cell_id.encode(), headers(ARROW, name), value)
+
+
+def json_messages(cells: int, readings_each: int) -> Iterator[Sent]:
+    """Readings of many cells in a fixed disorder, one a message; those of a cell are in their order."""
+    name, readings = tests_of_a_life()[0]
+    values = list(encode_json(readings.slice(0, readings_each)))
+    order = list(range(cells)) * readings_each
+    random.Random(SEED).shuffle(order)  # noqa: S311  # no secret
+    sent = [0] * cells
+    for cell in order:
+        cell_id = b"%s_%06d" % (CELL.encode(), cell)
+        value = values[sent[cell]].replace(b'"%s"' % CELL.encode(), b'"%s"' % cell_id, 1)
+        sent[cell] += 1
+        yield Sent(cell_id, headers(JSON, name), value)

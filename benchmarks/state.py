@@ -1,0 +1,114 @@
+"""The state of cells: bytes that the fold keeps of each, and what closing an epoch costs in which all of them came."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+from battery.message import MOST_ROWS, decode_poll
+from battery.objects import FolderStore
+from battery.partition import Message, Poll
+from benchmarks.figures import Figure, tell
+from benchmarks.simulated import json_messages
+from dataflows.clean import clean
+from sink.commit import Landing
+from sink.lanes import Lane
+from sink.warehouse import SPARING, DuckDBFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from battery.cleaned import Cleaned
+    from benchmarks.figures import Show
+    from dataflows.state import CellState
+
+CELLS: Final = 100_000
+EPOCHS: Final = 4
+"""In each of which every cell has one reading; the first one, in which all cells are new, does not count."""
+
+WINDOW_SECONDS: Final = 600
+STAMP_MS: Final = 1_700_000_000_000
+
+
+def measure(show: Show, folder: Path, *, tiny: bool) -> None:
+    """Fold readings of many cells, and of a tenth as many for a reference, and show both figures.
+
+    Args:
+        show: prints a figure.
+        folder: where everything is put.
+        tiny: take so few cells that it is done at once.
+    """
+    many = 200 if tiny else CELLS
+    sizes = {cells: _bytes_each(cells) for cells in (many // 10, many)}
+    closes = {cells: _close(folder / str(cells), cells) for cells in (many // 10, many)}
+    show(Figure("state_per_cell", sizes[many], "B", reference=sizes[many // 10]))
+    show(Figure("epoch_close", closes[many], "s", reference=closes[many // 10]))
+
+
+def _bytes_each(cells: int) -> float:
+    """Bytes of memory that the states of cells take, a cell, after the last of all epochs."""
+    states: dict[str, CellState] = {}
+    polls = _epochs(cells)
+    tracemalloc.start()
+    for number, poll in enumerate(polls):
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in _folded(states, poll):
+            pass
+        if number == 0:
+            base = before
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    stored = sum(len(state.to_json()) for state in states.values()) / cells
+    tell(f"state: {cells:,} cells, {(after - base) / cells:.0f} B each in memory, {stored:.0f} B as stored")
+    return (after - base) / cells
+
+
+def _close(folder: Path, cells: int) -> float:
+    """Seconds that the sink takes to land what an epoch has left, at its close."""
+    warehouse = DuckDBFile(folder / "battery.duckdb", 60, SPARING)
+    landing = Landing(FolderStore(folder / "objects"), warehouse, WINDOW_SECONDS)
+    landing.begin()
+    lane = Lane(landing, 0, 1, 10 * cells)
+    states: dict[str, CellState] = {}
+    seconds = []
+    for poll in _epochs(cells):
+        lane.write_batch(list(_folded(states, poll)))
+        started = time.perf_counter()
+        lane.snapshot()
+        seconds.append(time.perf_counter() - started)
+    lane.close()
+    tell(f"epoch: {cells:,} cells, closed in {', '.join(f'{second:.2f}' for second in seconds)} s")
+    return median(seconds[1:])
+
+
+def _folded(states: dict[str, CellState], poll: Poll) -> Iterator[Cleaned[CellState]]:
+    for piece in poll.pieces(MOST_ROWS):
+        for deliveries in decode_poll(piece, MOST_ROWS):
+            cleaned = clean(states, deliveries, WINDOW_SECONDS)
+            if cleaned is not None:
+                states.update(cleaned.states)
+                yield cleaned
+
+
+def _epochs(cells: int) -> list[Poll]:
+    """As many polls as epochs, in each of which every cell has a reading."""
+    by_turns = sorted(enumerate(json_messages(cells, EPOCHS)), key=lambda sent: sent[1].key)
+    epochs = [[sent for _, sent in sorted(by_turns[number::EPOCHS])] for number in range(EPOCHS)]
+    offset, polls = 0, []
+    for epoch in epochs:
+        messages = [
+            Message("bench", 0, offset + place, STAMP_MS, sent.key, _bytes(sent.headers), sent.value)
+            for place, sent in enumerate(epoch)
+        ]
+        offset += len(messages)
+        polls.append(Poll.of(messages))
+    return polls
+
+
+def _bytes(headers: list[tuple[str, str | bytes | None]]) -> tuple[tuple[str, bytes | None], ...]:
+    return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in headers)

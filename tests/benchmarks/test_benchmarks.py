@@ -1,0 +1,82 @@
+"""Every benchmark on next to no rows: whether it runs and what it prints, not how long that takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS
+from benchmarks.__main__ import main as run
+from benchmarks.figures import Figure
+from benchmarks.goals import GOALS, Goal
+from benchmarks.worker import log_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+PRINTED: Final = {
+    "command": ("cli_start",),
+    "interleaved": ("stream_json_interleaved",),
+    "latency": ("latency_p99",),
+    "memory": ("memory_peak",),
+    "producing": ("produce",),
+    "refresh": ("refresh",),
+    "scale": ("scale_2",),
+    "state": ("state_per_cell", "epoch_close"),
+    "streaming": ("stream_arrow", "replay", "stream_vs_rowwise"),
+    "workbooks": ("workbook_read", "workbook_read_2"),
+}
+ELSEWHERE: Final = {"producing", "refresh", "workbooks"}
+"""Those that have tests of their own, which run them."""
+
+
+def test_every_claim_is_measured() -> None:
+    assert PRINTED.keys() == BENCHMARKS.keys()
+    assert sorted(name for names in PRINTED.values() for name in names) == sorted(GOALS)
+
+
+@pytest.mark.parametrize("name", sorted(PRINTED.keys() - ELSEWHERE))
+def test_a_benchmark_measures_what_it_claims(name: str, tmp_path: Path) -> None:
+    figures: list[Figure] = []
+    BENCHMARKS[name](figures.append, tmp_path, tiny=True)
+    assert tuple(figure.name for figure in figures) == PRINTED[name]
+    assert all(figure.value > 0 and figure.reference > 0 for figure in figures)
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "missed"),
+    [
+        (Goal(ratio_least=2), 4.0, []),
+        (Goal(ratio_least=2), 3.8, ["stream_arrow: ratio 1.9 is less than 2"]),
+        (Goal(ratio_most=2), 4.2, ["stream_arrow: ratio 2.1 is more than 2"]),
+        (Goal(least=5, ratio_least=1), 4.0, ["stream_arrow: rows/s 4 is less than 5"]),
+        (Goal(most=3), 4.0, ["stream_arrow: rows/s 4 is more than 3"]),
+    ],
+)
+def test_a_goal_tells_what_a_figure_misses(goal: Goal, value: float, missed: list[str]) -> None:
+    assert list(goal.missed(Figure("stream_arrow", value, "rows/s", reference=2.0))) == missed
+
+
+@pytest.mark.parametrize(("value", "code"), [(1.5, 0), (1.51, 1)])
+def test_a_goal_that_is_missed_is_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], value: float, code: int
+) -> None:
+    def measure(show: object, _folder: Path, *, tiny: bool) -> None:
+        assert not tiny
+        assert callable(show)
+        show(Figure("refresh", value, "s", reference=1.0))
+
+    monkeypatch.setitem(BENCHMARKS, "refresh", measure)
+    assert _code(["refresh"]) == code
+    assert ("missed: refresh: ratio 1.51 is more than 1.5" in capfd.readouterr().err) == bool(code)
+
+
+def test_a_worker_that_fails_has_no_figure(tmp_path: Path) -> None:
+    with log_of(tmp_path, ()) as log, pytest.raises(RuntimeError, match="LANES"):
+        log.stream("worker", LANES="none")
+
+
+def _code(arguments: Sequence[str]) -> object:
+    return run(list(arguments), standalone_mode=False) or 0

@@ -37,7 +37,7 @@ KILLS ?= 200
 faults: setup ## the fault suite in its nightly form: 200 random kills (KILLS=…) on top of all named faults
 	$(RUN)/pytest tests/faults --kills $(KILLS)
 
-bench: setup ## measure what is claimed of speed (a quarter of an hour, 7 GB of disk, 12 GB of memory)
+bench: setup ## measure what is claimed of speed (half an hour, 7 GB of disk, 12 GB of memory)
 	@$(RUN)/python -m benchmarks
 
 lint: setup ## ruff, mypy --strict, sqlfluff, the schema of docker-compose.yml

@@ -7,6 +7,7 @@ answers the first offset of the last batch there.
 from __future__ import annotations
 
 import time
+import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,6 +122,16 @@ class Poll(Sequence[Message]):
             [self.values[place] for place in places],
             self.leader_epoch,
         )
+
+    def by_group(self, groups: int) -> list[tuple[str, Poll]]:
+        """Share the messages out among groups of cells, by their keys; a cell is always of the same one."""
+        if groups == 1:
+            return [("0", self)]
+        group_of = {key: zlib.crc32(key or b"") % groups for key in set(self.keys)}
+        found: dict[int, list[int]] = {}
+        for place, key in enumerate(self.keys):
+            found.setdefault(group_of[key], []).append(place)
+        return [(str(group), self.take(places)) for group, places in found.items()]
 
     @property
     def rows_about(self) -> int:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import gc
 import threading
-import zlib
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 import bytewax.operators as op
@@ -80,17 +79,6 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[CellState], None]):
         """Nothing: see the class."""
 
 
-def by_group(poll: Poll, groups: int) -> Iterable[tuple[str, Poll]]:
-    """Share the messages of a poll among groups of cells; a cell is always of the same one."""
-    if groups == 1:
-        return [("0", poll)]
-    group_of = {key: zlib.crc32(key or b"") % groups for key in set(poll.keys)}
-    found: dict[int, list[int]] = {}
-    for place, key in enumerate(poll.keys):
-        found.setdefault(group_of[key], []).append(place)
-    return [(str(group), poll.take(places)) for group, places in found.items()]
-
-
 def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
     """Join source, logic and sink; nothing is connected before Bytewax builds the parts."""
     taking_over = threading.Lock()
@@ -117,7 +105,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
     most_rows = min(settings.commit_max_rows, MOST_ROWS)
     flow = Dataflow("battery")
     polls = op.input("topic", flow, source)
-    grouped = op.flat_map("group", polls, partial(by_group, groups=settings.groups))
+    grouped = op.flat_map("group", polls, lambda poll: poll.by_group(settings.groups))
     cleaned = op.stateful_batch(
         "clean", grouped, lambda _: GroupLogic(lambda: begin()[1], settings.window_seconds, most_rows)
     )

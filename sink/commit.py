@@ -26,7 +26,7 @@ from sink.manifest import (
     stored_objects,
 )
 from sink.tables import FILL, REPEATED, create_tables
-from sink.warehouse import transaction
+from sink.warehouse import lift_memory_limit, transaction
 from sink.writers import Writer, joined_epoch, require_current, take_epoch, window_width
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class Landing:
         self._epoch = 0
         self._leftovers: list[str] = []
         self._one_at_a_time = threading.Lock()
+        self._needs_memory = False
 
     def begin(self) -> Standing:
         """Take a new writer epoch, which ends every older run, and learn where things stand.
@@ -191,12 +192,22 @@ class Landing:
             if not tried or not self._has_landed(commit):
                 tried = True
                 with self._warehouse.connect("commit") as connection:
+                    if self._needs_memory:
+                        lift_memory_limit(connection)
                     self._land(connection, staged)
                     fault_point(Point.AFTER_COMMIT)
 
+        def attempt_with_memory() -> None:
+            # Most commits need little. One of very many cells needs more, and is given it, as are those after it.
+            try:
+                attempt()
+            except duckdb.OutOfMemoryException:
+                self._needs_memory = True
+                raise
+
         try:
             with self._one_at_a_time:
-                _persistent(duckdb.Error, LostConnectionError)(attempt)
+                _persistent(duckdb.Error, LostConnectionError)(attempt_with_memory)
                 for key in self._leftovers:
                     self._store.delete(key)
                 self._leftovers = []

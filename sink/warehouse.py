@@ -34,7 +34,7 @@ _log = structlog.get_logger()
 WAIT_NOTICE_SECONDS: Final = 1.0
 """A wait shorter than this is not worth a log line."""
 
-SPARING: Final = {"threads": "1", "memory_limit": "192MB"}
+SPARING: Final = {"threads": "1", "memory_limit": "100MB"}
 """What DuckDB may take beside a running flow. By itself it would take four fifths of the machine's memory, and every
 processor: for an append that is a tenth faster and costs half as much again."""
 
@@ -80,6 +80,14 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         connection.rollback()
         raise
     connection.commit()
+
+
+def lift_memory_limit(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give a connection the memory that DuckDB would take by itself."""
+    connection.execute("reset memory_limit")
+    usual = connection.execute("select current_setting('memory_limit')").fetchone()
+    if usual is not None:
+        connection.execute("set memory_limit = ?", [usual[0]])  # RESET alone changes what is told, not what is given
 
 
 class DuckDBFile:

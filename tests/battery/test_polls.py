@@ -133,3 +133,32 @@ def test_some_messages_of_a_poll_keep_what_is_theirs() -> None:
     keep = whole.offset >= 1
     assert shown(whole.take(keep)) == shown(next(decode_poll(Poll.of(poll[1:]), 1_000)))
     assert whole.rows.tolist() == [1, 1, 2, 1]
+
+
+def test_a_poll_is_cut_where_it_holds_more_rows_than_are_wanted() -> None:
+    values = [b"x" * 4_000, b"x" * 4_000, as_json(reading(1)), as_json(reading(2)), None, b"x" * 40_000]
+    poll = Poll.of([message(value, offset=offset) for offset, value in enumerate(values)])
+    assert [piece.offsets for piece in poll.pieces(150)] == [[0, 1], [2, 3, 4, 5]]
+    assert [found for piece in poll.pieces(10) for found in piece] == list(poll)
+    assert poll.pieces(10_000) == [poll]
+
+
+def test_rows_come_some_at_a_time_and_none_is_lost_or_moved() -> None:
+    poll = Poll.of(
+        [
+            message(as_json(reading(n, cell_id=f"C{n % 3}")), encoding=JSON, key=f"C{n % 3}".encode(), offset=n)
+            for n in range(9)
+        ]
+        + [message(b"{", encoding=JSON, key=b"C1", offset=9)]
+        + [message(arrow_value([reading(n, cell_id="C2") for n in range(20, 25)]), key=b"C2", offset=10)]
+    )
+    parts = list(decode_poll(poll, 4))
+    assert [int(part.rows.sum()) for part in parts] == [4, 4, 7]
+    (whole,) = decode_poll(poll, 1_000)
+    for name in ("offset", "row", "timestamp_ms"):
+        assert [value for part in parts for value in getattr(part, name).tolist()] == getattr(whole, name).tolist()
+    cells = [part.cell_ids[code] for part in parts for code in part.cell.tolist()]
+    assert cells == [whole.cell_ids[code] for code in whole.cell.tolist()]
+    points = [point for part in parts for point in part.readings.column("data_point").to_pylist()]
+    assert points == whole.readings.column("data_point").to_pylist()
+    assert [part.cell_ids[part.cell[place]] for part in parts for place, _ in part.faults] == ["C1"]

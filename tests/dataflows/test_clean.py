@@ -10,7 +10,9 @@ import pytest
 from builders import CELL, STARTED, TEST, arrow, reading
 from landed import clean_cell, state_of
 
-from battery.reading import Quality
+from battery.message import together
+from battery.reading import COUNTERS, Quality
+from dataflows.clean import clean
 from dataflows.state import CellState
 
 if TYPE_CHECKING:
@@ -295,3 +297,18 @@ def test_the_same_state_has_the_same_text_whatever_came_first() -> None:
     back = CellState({"log-two": {0: 3}, "log-one": {1: 2, 0: 1}}, {"B": one, "A": one})
     assert there == back
     assert there.to_json() == back.to_json()
+
+
+def test_a_step_that_begins_in_one_cell_is_crossed_by_the_counters_of_no_other() -> None:
+    states: dict[str, CellState] = {}
+    for offset, changes in enumerate(({}, dict.fromkeys(COUNTERS))):
+        rows = {"A": reading(offset + 1, cell_id="A", step_index=offset + 1, **changes)}
+        rows["B"] = reading(offset + 1, cell_id="B", **changes)
+        poll = [
+            arrow([row], key=cell.encode(), offset=2 * offset + place) for place, (cell, row) in enumerate(rows.items())
+        ]
+        cleaned = clean(states, together(poll), WINDOW_SECONDS)
+        assert cleaned is not None
+        states |= cleaned.states
+    crossed = {cell: tail.crossed for cell, state in states.items() for tail in state.tests.values()}
+    assert crossed == {"A": (True,) * 4, "B": (False,) * 4}

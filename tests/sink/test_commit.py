@@ -14,13 +14,14 @@ from battery.errors import BatteryError
 from battery.objects import FolderStore
 from dataflows.state import CellState
 from sink.commit import Landing
+from sink.warehouse import DuckDBFile
 from sink.writers import SupersededError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from battery.cleaned import Cleaned
-    from sink.warehouse import DuckDBFile
 
 WINDOW = 600
 
@@ -266,3 +267,12 @@ def test_a_late_test_adds_to_windows_that_were_closed_long_ago(store: FolderStor
         "select reading_count, voltage_min_v, voltage_mean_v, voltage_max_v, is_final from battery_cell_windows "
         "order by window_start limit 1",
     ) == [(20, 3.7, (19 * 3.7 + 4.0) / 20, 4.0, True)]
+
+
+def test_a_commit_that_needs_more_memory_than_the_warehouse_was_given_gets_it(tmp_path: Path) -> None:
+    path = tmp_path / "battery.duckdb"
+    narrow = DuckDBFile(path, 60, {"threads": "1", "memory_limit": "6MB"})
+    landing = Landing(FolderStore(tmp_path / "objects"), narrow, WINDOW)
+    landing.begin()
+    landing.commit(0, 1, [result(range(1, 30_001), 0)])
+    assert table(DuckDBFile(path, 60), "select count(*) from battery_ts_cleaned") == [(30_000,)]

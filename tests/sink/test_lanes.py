@@ -1,0 +1,150 @@
+"""A lane's threads: the flow goes on while a commit lands, but never far, and nothing lands behind one that failed."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from builders import arrow, reading
+from landed import clean_cell, state_of
+
+from battery.errors import BatteryError
+from dataflows.state import CellState
+from sink.lanes import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from battery.cleaned import Cleaned
+    from sink.commit import Landing
+
+SECONDS = 20
+"""After which a thread that should have gone on has not."""
+
+
+@dataclass
+class Gate:
+    """A landing that lands when it is let, and notes what has landed, and what was gathered."""
+
+    is_open: threading.Event = field(default_factory=threading.Event)
+    landed: list[int] = field(default_factory=list)
+    stored: list[int] = field(default_factory=list)
+    fails_at: int | None = None
+
+    def draft(self, _lane: int, seq: int) -> Gathered:
+        return Gathered(self, seq)
+
+    def land(self, stored: Gathered) -> None:
+        assert self.is_open.wait(SECONDS)
+        if stored.seq == self.fails_at:
+            raise BatteryError("the warehouse failed")
+        self.landed.append(stored.seq)
+
+
+@dataclass
+class Gathered:
+    gate: Gate
+    seq: int
+    rows: int = 0
+
+    def add(self, result: Cleaned[CellState]) -> None:
+        self.rows += result.landed.num_rows
+
+    def store(self) -> Gathered:
+        self.gate.stored.append(self.rows)
+        return self
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    found = Gate()
+    yield found
+    found.is_open.set()
+
+
+def lane_of(gate: Gate, max_rows: int) -> Lane:
+    return Lane(cast("Landing", gate), 0, 1, max_rows)
+
+
+def results(count: int) -> list[Cleaned[CellState]]:
+    """Of two readings each."""
+    found, state = [], CellState()
+    for number in range(count):
+        cleaned = clean_cell(state, [arrow([reading(2 * number + 1), reading(2 * number + 2)], offset=number)])
+        assert cleaned is not None
+        found.append(cleaned)
+        state = state_of(cleaned)
+    return found
+
+
+def aside(work: Any, *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=work, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_the_flow_goes_on_while_a_commit_lands(gate: Gate) -> None:
+    lane = lane_of(gate, max_rows=4)
+    lane.write_batch(results(3))  # the first commit is due after two of them
+    assert gate.landed == []
+    gate.is_open.set()
+    lane.snapshot()
+    assert (gate.landed, gate.stored) == ([1, 2], [4, 2])
+    lane.close()
+
+
+def test_a_slow_warehouse_holds_up_the_flow_when_another_commit_is_due(gate: Gate) -> None:
+    lane = lane_of(gate, max_rows=2)
+    first, second = results(2)
+    lane.write_batch([first])
+    thread = aside(lane.write_batch, [second])
+    thread.join(0.3)
+    assert thread.is_alive()
+    gate.is_open.set()
+    thread.join(SECONDS)
+    assert not thread.is_alive()
+    lane.snapshot()
+    assert gate.landed == [1, 2]
+    lane.close()
+
+
+def test_an_epoch_closes_when_all_has_landed(gate: Gate) -> None:
+    lane = lane_of(gate, max_rows=100)
+    lane.write_batch(results(1))
+    thread = aside(lane.snapshot)
+    thread.join(0.3)
+    assert thread.is_alive()
+    gate.is_open.set()
+    thread.join(SECONDS)
+    assert gate.landed == [1]
+    lane.close()
+
+
+def test_nothing_lands_behind_a_commit_that_failed(gate: Gate) -> None:
+    gate.fails_at = 1
+    gate.is_open.set()
+    lane = lane_of(gate, max_rows=2)
+    first, second = results(2)
+    lane.write_batch([first])
+    with pytest.raises(BatteryError, match="the warehouse failed"):
+        lane.write_batch([second])
+    with pytest.raises(BatteryError, match="the warehouse failed"):
+        lane.snapshot()
+    assert gate.landed == []
+    lane.close()
+
+
+def test_a_result_that_cannot_be_encoded_ends_the_run(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise BatteryError("cannot be encoded")
+
+    monkeypatch.setattr(Gathered, "add", broken)
+    gate.is_open.set()
+    lane = lane_of(gate, max_rows=100)
+    lane.write_batch(results(1))
+    with pytest.raises(BatteryError, match="cannot be encoded"):
+        lane.snapshot()
+    assert gate.landed == []
+    lane.close()

@@ -28,6 +28,7 @@ from battery.body import (
     refuse_strangers,
     show_bytes,
 )
+from battery.partition import text_of
 from battery.reading import ARROW, JSON, SCHEMA_VERSION, Range, Reason
 
 if TYPE_CHECKING:
@@ -299,7 +300,7 @@ def encode_json(readings: pa.Table, rows_each: int = 1) -> Iterator[bytes]:
 
 def decode(message: Message) -> Delivery:
     """Read one message of either encoding."""
-    cell_id, head = _text(message.key) or "", _Head.of(message.headers)
+    cell_id, head = text_of(message.key), _Head.of(message.headers)
     return Delivery(
         cell_id,
         message.topic_id,
@@ -324,7 +325,7 @@ def decode_poll(poll: Poll, most_rows: int) -> Iterator[Deliveries]:
     """
     key_of, cell_of, head_of = _codes(), _codes(), _codes()
     key = np.array([key_of[key] for key in poll.keys], dtype=np.int64)
-    cell = np.array([cell_of[_text(key) or ""] for key in key_of], dtype=np.int64)[key]
+    cell = np.array([cell_of[text_of(key)] for key in key_of], dtype=np.int64)[key]
     order = np.argsort(cell, kind="stable")
     cell, cell_ids = cell[order], list(cell_of)
     offset = np.array(poll.offsets, dtype=np.int64)[order]

@@ -127,7 +127,8 @@ class Poll(Sequence[Message]):
         """Share the messages out among groups of cells, by their keys; a cell is always of the same one."""
         if groups == 1:
             return [("0", self)]
-        group_of = {key: zlib.crc32(key or b"") % groups for key in set(self.keys)}
+        # By what a key says: bytes that are no text may say the same.
+        group_of = {key: zlib.crc32(text_of(key).encode()) % groups for key in set(self.keys)}
         found: dict[int, list[int]] = {}
         for place, key in enumerate(self.keys):
             found.setdefault(group_of[key], []).append(place)
@@ -146,6 +147,11 @@ class Poll(Sequence[Message]):
         if len(cuts) == 0:
             return [self]
         return [self[start:end] for start, end in pairwise([0, *cuts.tolist(), len(self)])]
+
+
+def text_of(key: bytes | None) -> str:
+    """The cell that a message's key names, empty where there is no key."""
+    return (key or b"").decode(errors="replace")
 
 
 def _rows_in(value: bytes | None) -> int:

@@ -29,3 +29,11 @@ def test_a_cell_is_always_of_the_same_group_and_its_messages_keep_their_order() 
 def test_there_are_as_many_groups_as_lanes_unless_it_is_said() -> None:
     assert Settings(lanes=3).groups == 3
     assert Settings(lanes=2, cell_groups=8).groups == 8
+
+
+def test_keys_that_name_the_same_cell_are_of_the_same_group() -> None:
+    keys = [b"\xff", b"\xfe", None, b""]
+    poll = Poll.of([message(as_json(reading(n)), encoding=JSON, key=key, offset=n) for n, key in enumerate(keys)])
+    groups = {one.offset: group for group, part in poll.by_group(64) for one in part}
+    assert groups[0] == groups[1]
+    assert groups[2] == groups[3]

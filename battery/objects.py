@@ -173,11 +173,19 @@ class S3Store:
         try:
             self._client = self._connect(settings, OPEN_SECONDS)
             if not self._ask("open", self._client.bucket_exists, self._bucket):
-                self._ask("make", self._client.make_bucket, self._bucket)
+                self._ask("make", self._make_bucket)
         except ValueError as error:  # a host or bucket that cannot be one
             raise BatteryError(f"OBJECT_STORE, MINIO_ENDPOINT: {error}") from None
         self._patience = settings.object_store_timeout_seconds
         self._client = self._connect(settings, self._patience / REQUESTS_IN_TIME)
+
+    def _make_bucket(self) -> None:
+        """Make the bucket; the processes of a cluster that starts may all find none at the same moment."""
+        try:
+            self._client.make_bucket(self._bucket)
+        except S3Error as error:
+            if error.code != "BucketAlreadyOwnedByYou":
+                raise
 
     def _connect(self, settings: Settings, request_seconds: float) -> Minio:
         return Minio(

@@ -117,6 +117,13 @@ def _mc(mc: Path, folder: Path, *commands: list[str]) -> None:
         subprocess.run([str(mc), "--config-dir", str(folder / "mc"), *command], check=True, capture_output=True)
 
 
+def test_a_bucket_that_another_process_has_just_made_is_as_good(minio: MinIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = on(minio, uuid4().hex)
+    S3Store(settings).put("one", b"1")
+    monkeypatch.setattr("battery.objects.Minio.bucket_exists", lambda *_, **__: False)
+    assert S3Store(settings).get("one") == b"1"
+
+
 def test_a_missing_bucket_is_made_when_the_worker_starts(pipeline: Pipeline, log: Log, minio: MinIO) -> None:
     bucket = f"made-{uuid4().hex[:8]}"
     pipeline.extra |= minio.settings(bucket)

@@ -162,3 +162,27 @@ def test_rows_come_some_at_a_time_and_none_is_lost_or_moved() -> None:
     points = [point for part in parts for point in part.readings.column("data_point").to_pylist()]
     assert points == whole.readings.column("data_point").to_pylist()
     assert [part.cell_ids[part.cell[place]] for part in parts for place, _ in part.faults] == ["C1"]
+
+
+@pytest.mark.parametrize(
+    ("clock", "wall"),
+    [
+        ("2024-01-01T08:00:30+05:30", "2024-01-01T08:00:30"),
+        ("2024-01-01T08:00:30.25Z", "2024-01-01T08:00:30.250000"),
+        ("2024-01-01T08:00:30-99:00", None),
+        ("yesterday", None),
+    ],
+)
+def test_a_clock_with_a_zone_is_read_in_one_pass_and_one_that_no_zone_has_is_refused(
+    clock: str, wall: str | None
+) -> None:
+    poll = Poll.of(
+        [
+            message(as_json(reading(1)), encoding=JSON, offset=0),
+            message(as_json(reading(2, date_time=clock)), encoding=JSON, offset=1),
+        ]
+    )
+    found = next(decode_poll(poll, 1_000))
+    assert shown(found) == shown(together([decode(one) for one in poll]))
+    clocks = [stamp.isoformat() for stamp in found.readings.column("date_time").to_pylist()]
+    assert clocks[1:] == ([] if wall is None else [wall])

@@ -31,8 +31,8 @@ from battery.reading import ARROW
 from battery.settings import Settings
 from battery.topic import MESSAGE_BYTES
 from benchmarks.figures import Figure, figures_alone, tell
+from benchmarks.simulated import CELL, CYCLES, TESTS, exports_of_a_life
 from dataflows.clean import clean
-from producer.simulate import simulate_tests
 from sink.publish import publish
 from sink.stage import stage_models
 from sink.tables import create_tables
@@ -51,18 +51,8 @@ ROUNDS: Final = 3
 SHARE: Final = 100
 """One new reading for so many old ones."""
 
-CELL: Final = "BENCH"
-SEED: Final = 3
-"""Of the simulated cell: with this one, `CYCLES` cycles are 256,000 readings."""
-
-CYCLES: Final = 850
-"""Cycles that a cell lives, fewer only where the short history holds less than one such cell."""
-
 CYCLE_READINGS: Final = 300
 """About how many readings a cycle has."""
-
-TESTS: Final = 20
-"""Tests of a cell, each an export."""
 
 NEW_TEST_READINGS: Final = 10_000
 """New readings come in tests of about so many, each of another cell."""
@@ -141,13 +131,12 @@ def live(cycles: int) -> Life:
     """Simulate a cell and fold its messages, as producer and worker would.
 
     Args:
-        cycles: how many it lives, in `TESTS` tests; at least as many as tests.
+        cycles: as `exports_of_a_life` has it.
     """
     deliveries: list[Delivery] = []
-    exports = simulate_tests(CELL, cycles=cycles, seed=SEED, cycles_per_file=-(-cycles // TESTS))
-    for export in exports[:-1]:  # the last is an export of what had been exported before
-        marks = tuple((name, str(value).encode()) for name, value in headers(ARROW, export.name))
-        for _, value in encode_arrow(export.test.readings, MESSAGE_BYTES):
+    for export, readings in exports_of_a_life(cycles):
+        marks = tuple((name, str(value).encode()) for name, value in headers(ARROW, export))
+        for _, value in encode_arrow(readings, MESSAGE_BYTES):
             offset = len(deliveries)
             stamp_ms = 1_700_000_000_000 + 1000 * offset
             deliveries.append(decode(Message("bench", 0, offset, stamp_ms, CELL.encode(), marks, value)))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CELL: Final = "BENCH"
 SEED: Final = 3
 CYCLES: Final = 850
-CYCLES_PER_TEST: Final = 43
+TESTS: Final = 20
 """With this seed, 850 cycles are 256,000 readings in 20 tests."""
 
 
@@ -34,16 +34,20 @@ class Sent:
 
 
 @cache
-def tests_of_a_life() -> tuple[tuple[str, pa.Table], ...]:
-    """The tests of a simulated cell, each with the name of its export."""
-    exports = simulate_tests(CELL, cycles=CYCLES, seed=SEED, cycles_per_file=CYCLES_PER_TEST)
+def exports_of_a_life(cycles: int = CYCLES) -> tuple[tuple[str, pa.Table], ...]:
+    """The tests of a simulated cell, `TESTS` of them, each with the name of its export.
+
+    Args:
+        cycles: how many it lives; at least as many as tests.
+    """
+    exports = simulate_tests(CELL, cycles=cycles, seed=SEED, cycles_per_file=-(-cycles // TESTS))
     # The last is an export of what had been exported before.
     return tuple((export.name, export.test.readings) for export in exports[:-1])
 
 
 def arrow_messages(rows: int) -> Iterator[Sent]:
     """At least so many readings as the producer sends them, as many cells as that takes side by side."""
-    tests = tests_of_a_life()
+    tests = exports_of_a_life()
     cells = max(1, -(-rows // sum(readings.num_rows for _, readings in tests)))
     left = rows
     for name, readings in tests:
@@ -59,7 +63,7 @@ def arrow_messages(rows: int) -> Iterator[Sent]:
 
 def json_messages(cells: int, readings_each: int) -> Iterator[Sent]:
     """Readings of many cells in a fixed disorder, one a message; those of a cell are in their order."""
-    name, readings = tests_of_a_life()[0]
+    name, readings = exports_of_a_life()[0]
     values = list(encode_json(readings.slice(0, readings_each)))
     order = list(range(cells)) * readings_each
     random.Random(SEED).shuffle(order)  # noqa: S311  # no secret

@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks import refresh
 from benchmarks.__main__ import main as run_all
-from benchmarks.refresh import TESTS, History, Life, live
+from benchmarks.refresh import History, Life, live
+from benchmarks.simulated import TESTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

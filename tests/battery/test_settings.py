@@ -79,3 +79,12 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_file_of_cells_as_compose_passes_it_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATTERY_CELLS", "")
     assert load_settings().battery_cells is None
+
+
+def test_a_lane_takes_whole_groups_of_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANES", "2")
+    monkeypatch.setenv("CELL_GROUPS", "4")
+    assert load_settings().groups == 4
+    monkeypatch.setenv("CELL_GROUPS", "3")
+    with pytest.raises(BatteryError, match="CELL_GROUPS=3 is no multiple of LANES=2"):
+        load_settings()

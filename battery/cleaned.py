@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
 
 _STAMP: Final = pa.timestamp("us")
 _BIG: Final = pa.int64()
@@ -66,15 +69,20 @@ CYCLE_PART: Final = pa.schema(
 """What some readings add to a cycle of a test; sums and gains are whole pico-Ah, pico-Wh and nano-ohm."""
 
 
-class State(Protocol):
-    """The fold of a cell; the landing only keeps its text."""
+class States(Protocol):
+    """The folds of some cells; the landing only keeps their texts."""
 
-    def to_json(self) -> bytes:
-        """The state as JSON in UTF-8, complete to the last bit."""
+    @property
+    def cell_ids(self) -> list[str]:
+        """Of which cells they are."""
+        ...
+
+    def texts(self, places: npt.NDArray[np.int64]) -> list[bytes]:
+        """Some of them as JSON in UTF-8, complete to the last bit."""
         ...
 
 
-StateT_co = TypeVar("StateT_co", bound=State, covariant=True)
+StatesT_co = TypeVar("StatesT_co", bound=States, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ PROGRESS: Final = pa.schema(
 
 
 @dataclass(frozen=True)
-class Cleaned(Generic[StateT_co]):
+class Cleaned(Generic[StatesT_co]):
     """What some messages of one log became.
 
     `landed` has the columns of `LANDED`, `quarantined` those of `QUARANTINED`, `retried` those of `RETRIED`, `windows`
@@ -118,5 +126,5 @@ class Cleaned(Generic[StateT_co]):
     progress: pa.RecordBatch
     spans: tuple[Span, ...]
     messages: int
-    states: Mapping[str, StateT_co]
+    states: StatesT_co
     spread: Sequence[str]

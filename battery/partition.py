@@ -179,6 +179,7 @@ def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], Non
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 24 * 1024,
+            "fetch.queue.backoff.ms": 10,
         }
         | ({"error_cb": on_disturbance} if on_disturbance else {}),
     )

@@ -32,6 +32,7 @@ from battery.settings import Settings
 from battery.topic import MESSAGE_BYTES
 from benchmarks.figures import Figure, figures_alone, tell
 from benchmarks.simulated import CELL, CYCLES, TESTS, exports_of_a_life
+from dataflows.cells import Cells
 from dataflows.clean import clean
 from sink.publish import publish
 from sink.stage import stage_models
@@ -140,7 +141,7 @@ def live(cycles: int) -> Life:
             offset = len(deliveries)
             stamp_ms = 1_700_000_000_000 + 1000 * offset
             deliveries.append(decode(Message("bench", 0, offset, stamp_ms, CELL.encode(), marks, value)))
-    cleaned = clean({}, together(deliveries), Settings().window_seconds)
+    cleaned = clean(Cells(), together(deliveries), Settings().window_seconds)
     if cleaned is None:
         raise ValueError(f"{cycles} cycles left no readings")
     return Life(

@@ -8,11 +8,14 @@ import tracemalloc
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from battery.message import MOST_ROWS, decode_poll
 from battery.objects import FolderStore
-from battery.partition import Message, Poll
+from battery.partition import Message, Poll, text_of
 from benchmarks.figures import Figure, tell
 from benchmarks.simulated import json_messages
+from dataflows.cells import Cells
 from dataflows.clean import clean
 from sink.commit import Landing
 from sink.lanes import Lane
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from battery.cleaned import Cleaned
     from benchmarks.figures import Show
-    from dataflows.state import CellState
+    from dataflows.cells import States
 
 CELLS: Final = 100_000
 EPOCHS: Final = 4
@@ -51,7 +54,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
 
 def _bytes_each(cells: int) -> float:
     """Bytes of memory that the states of cells take, a cell, after the last of all epochs."""
-    states: dict[str, CellState] = {}
+    states = Cells()
     polls = _epochs(cells)
     tracemalloc.start()
     for number, poll in enumerate(polls):
@@ -63,7 +66,8 @@ def _bytes_each(cells: int) -> float:
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    stored = sum(len(state.to_json()) for state in states.values()) / cells
+    kept = states.of([text_of(key) for key in polls[-1].keys])
+    stored = sum(map(len, kept.texts(np.arange(len(kept))))) / len(kept)
     tell(f"state: {cells:,} cells, {(after - base) / cells:.0f} B each in memory, {stored:.0f} B as stored")
     return (after - base) / cells
 
@@ -74,7 +78,7 @@ def _close(folder: Path, cells: int) -> float:
     landing = Landing(FolderStore(folder / "objects"), warehouse, WINDOW_SECONDS)
     landing.begin()
     lane = Lane(landing, 0, 1, 10 * cells)
-    states: dict[str, CellState] = {}
+    states = Cells()
     seconds = []
     for poll in _epochs(cells):
         lane.write_batch(list(_folded(states, poll)))
@@ -86,7 +90,7 @@ def _close(folder: Path, cells: int) -> float:
     return median(seconds[1:])
 
 
-def _folded(states: dict[str, CellState], poll: Poll) -> Iterator[Cleaned[CellState]]:
+def _folded(states: Cells, poll: Poll) -> Iterator[Cleaned[States]]:
     for piece in poll.pieces(MOST_ROWS):
         for deliveries in decode_poll(piece, MOST_ROWS):
             cleaned = clean(states, deliveries, WINDOW_SECONDS)

@@ -8,7 +8,7 @@ landing merges parts in the transaction that lands their readings; means and eff
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -120,9 +120,9 @@ def window_parts(
 
 @dataclass(frozen=True)
 class OpenCycles:
-    """The cycle that each of c cells is in: its test as a text and its index; None and anything where there is none."""
+    """The cycle that each of c cells is in: its test, a text, and its index; None and anything where there is none."""
 
-    test_id: list[str | None]
+    test_id: npt.NDArray[Any]
     cycle_index: Integers
 
 
@@ -140,7 +140,7 @@ def cycle_parts(cell_ids: pa.Array, test_ids: pa.Array, accepted: Accepted, open
     cell = accepted.cell[start]
     enters = np.flatnonzero(_first(cell))
     came = cell[enters]
-    was = pa.array([open_cycle.test_id[code] for code in came.tolist()], pa.string())
+    was = pa.array(open_cycle.test_id[came], pa.string())
     other = pc.not_equal(was, tests.take(pa.array(enters)))
     leaves = pc.fill_null(other, fill_value=False).to_numpy(zero_copy_only=False)
     leaves |= was.is_valid().to_numpy(zero_copy_only=False) & (
@@ -197,7 +197,7 @@ def late_parts(
     """
     behind, test_id = correction.behind, test_ids[int(late.test[0])].as_py()
     cell_id = cell_ids[int(late.cell[0])].as_py()
-    nowhere = OpenCycles([None] * len(cell_ids), np.zeros(len(cell_ids), dtype=np.int64))
+    nowhere = OpenCycles(np.full(len(cell_ids), None), np.zeros(len(cell_ids), dtype=np.int64))
     at = np.flatnonzero(late.date_time != NO_CLOCK)
     window = late.date_time[at] // window_us * window_us
     windows, _ = window_parts(cell_ids, late, window_us, np.full(len(cell_ids), NO_CLOCK))

@@ -26,6 +26,7 @@ from battery.partition import Poll
 from battery.pulse import Pulse
 from battery.settings import Settings, load_settings
 from battery.stopping import STOP, stop_on_signals
+from dataflows.cells import Cells, States
 from dataflows.clean import clean
 from dataflows.source import TopicSource
 from dataflows.state import CellState
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
-class GroupLogic(StatefulBatchLogic[Poll, Cleaned[CellState], None]):
+class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
     """The fold of a group of cells.
 
     A cell's state is committed with the rows that it explains, so it is taken up from there and not from Bytewax: one
@@ -50,20 +51,20 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[CellState], None]):
         self._standing = standing
         self._window_seconds = window_seconds
         self._most_rows = most_rows
-        self._states: dict[str, CellState] = {}
+        self._cells = Cells()
 
     @with_last_words
-    def on_batch(self, values: list[Poll]) -> tuple[Iterable[Cleaned[CellState]], bool]:
+    def on_batch(self, values: list[Poll]) -> tuple[Iterable[Cleaned[States]], bool]:
         """Decode and clean what polls brought for these cells."""
         return list(self._cleaned(values)), StatefulBatchLogic.RETAIN
 
-    def _cleaned(self, polls: list[Poll]) -> Iterator[Cleaned[CellState]]:
+    def _cleaned(self, polls: list[Poll]) -> Iterator[Cleaned[States]]:
         saved = self._standing().states
         for deliveries in (part for poll in polls for part in decode_poll(poll, self._most_rows)):
-            for cell_id in deliveries.cell_ids:
-                if cell_id not in self._states and cell_id in saved:
-                    self._states[cell_id] = CellState.from_json(saved[cell_id])
-            cleaned = clean(self._states, deliveries, self._window_seconds)
+            known = [one for one in deliveries.cell_ids if one in saved and one not in self._cells]
+            if known:
+                self._cells.update(States.of({one: CellState.from_json(saved[one]) for one in known}))
+            cleaned = clean(self._cells, deliveries, self._window_seconds)
             if cleaned is not None:
                 for cell_id in cleaned.spread:
                     _log.warning(
@@ -72,7 +73,7 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[CellState], None]):
                         cell=cell_id,
                         partitions=sorted(cleaned.states[cell_id].offsets[deliveries.topic_id]),
                     )
-                self._states.update(cleaned.states)
+                self._cells.update(cleaned.states)
                 yield cleaned
 
     def snapshot(self) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 from battery.cleaned import CYCLE_PART, WINDOW_PART, Cleaned
 from battery.reading import COUNTERS, Quality, Reason
 from dataflows.aggregate import Accepted, OpenCycles, cycle_parts, late_parts, window_parts
+from dataflows.cells import States
 from dataflows.course import DUPLICATE, Course, Run, admit, continues, follow, follow_one
 from dataflows.holes import fill, with_holes
 from dataflows.lineage import Lineage, progress_of, retried, spans_of
@@ -28,54 +30,55 @@ from dataflows.tails import NO_CLOCK, Tails
 from dataflows.validate import ACCEPTED, REASONS, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
     from battery.message import Deliveries
+    from dataflows.cells import Cells
     from dataflows.holes import Correction
     from dataflows.state import Tail
 
     Rows = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
+    Texts = npt.NDArray[Any]
 
 _TIME_BACKWARDS: Final = REASONS.index(Reason.TIME_BACKWARDS)
-_NEW: Final = CellState()
 _NOTHING: Final = Course(
     np.zeros(0, dtype=np.int32),
     np.zeros((len(COUNTERS), 0), dtype=np.int64),
     np.zeros((len(COUNTERS), 0), dtype=np.bool_),
     np.zeros(0, dtype=np.bool_),
-    [],
+    Tails.of([]),
 )
 _NO_WINDOWS: Final = pa.RecordBatch.from_pylist([], schema=WINDOW_PART)
 _NO_CYCLES: Final = pa.RecordBatch.from_pylist([], schema=CYCLE_PART)
 
 
-def clean(states: Mapping[str, CellState], deliveries: Deliveries, window_seconds: int) -> Cleaned[CellState] | None:
+def clean(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Cleaned[States] | None:
     """Fold messages into the states of their cells.
 
     Args:
-        states: what the messages before have left, by cell; a cell without one is new.
+        cells: the states that the messages before have left; nothing of them changes.
         deliveries: messages of one log; those that a state has already folded are passed over.
         window_seconds: width of the aggregates' event-time windows, s.
 
     Returns:
         What the messages became, or None when there was nothing new.
     """
-    fresh = _fresh(states, deliveries)
+    fresh = _fresh(cells, deliveries)
     if fresh is None:
         return None
     lineage = Lineage(fresh)
     valid = validate(fresh.readings)
     test_of, test_ids = _tests(valid.readings)
     fold = _Fold(
-        [states.get(cell_id, _NEW) for cell_id in fresh.cell_ids],
+        cells.of(fresh.cell_ids),
         _columns(valid.readings),
         lineage,
         valid.verdict.copy(),
         test_of,
-        test_ids.to_pylist(),
+        np.array(test_ids.to_pylist(), dtype=np.object_),
     )
     fold.run()
 
@@ -98,7 +101,7 @@ def clean(states: Mapping[str, CellState], deliveries: Deliveries, window_second
         flagged=quality != 0,
         offset=lineage.offset[at],
     )
-    position = _Position(pa.array(fresh.cell_ids, pa.string()), test_ids, window_seconds * 1_000_000, fold.before)
+    position = _Position(pa.array(fresh.cell_ids, pa.string()), fold.test_ids, window_seconds * 1_000_000, fold.before)
     start = 0
     for correction, group in groupby(fold.pieces, lambda piece: piece.correction):
         end = start + sum(len(piece.course.quality) for piece in group)
@@ -119,53 +122,73 @@ def clean(states: Mapping[str, CellState], deliveries: Deliveries, window_second
     )
 
 
-def _fresh(states: Mapping[str, CellState], deliveries: Deliveries) -> Deliveries | None:
+def _fresh(cells: Cells, deliveries: Deliveries) -> Deliveries | None:
     """The messages that no state has folded yet."""
+    before = cells.of(deliveries.cell_ids)
     folded = np.full(len(deliveries.offset), -1)
-    before = [states.get(cell_id, _NEW) for cell_id in deliveries.cell_ids]
     for partition in np.unique(deliveries.partition).tolist():
-        last = np.array([state.folded(deliveries.topic_id, partition) for state in before])
         mine = deliveries.partition == partition
-        folded[mine] = last[deliveries.cell[mine]]
+        folded[mine] = before.folded(deliveries.topic_id, partition)[deliveries.cell[mine]]
     keep = deliveries.offset > folded
     return deliveries.take(keep) if keep.any() else None
 
 
-def _states_after(deliveries: Deliveries, fold: _Fold, position: _Position) -> dict[str, CellState]:
-    progress: list[dict[int, int]] = [{} for _ in deliveries.cell_ids]
-    places = zip(deliveries.cell.tolist(), deliveries.partition.tolist(), deliveries.offset.tolist(), strict=True)
-    for cell, partition, offset in places:  # a cell's messages stand in the order of their offsets
-        progress[cell][partition] = offset
-    topic_id = deliveries.topic_id
-    return {
-        cell_id: CellState(
-            {**state.offsets, topic_id: {**state.offsets.get(topic_id, {}), **last}},
-            {**state.tests, **tails},
-            test_id,
-            None if window == NO_CLOCK else window,
-            refusals,
-        )
-        for cell_id, state, last, tails, test_id, window, refusals in zip(
-            deliveries.cell_ids,
-            fold.before,
-            progress,
-            fold.tails,
-            position.test_id,
-            position.window.tolist(),
-            fold.refusals,
-            strict=True,
-        )
-    }
+def _states_after(deliveries: Deliveries, fold: _Fold, position: _Position) -> States:
+    before, topic_id = fold.before, deliveries.topic_id
+    # A cell's messages stand in the order of their offsets.
+    last = np.flatnonzero(np.append(np.diff(deliveries.cell) != 0, True))
+    partition = deliveries.partition[last]
+    found = States(
+        deliveries.cell_ids,
+        np.full(len(before), topic_id, dtype=np.object_),
+        partition,
+        deliveries.offset[last],
+        position.test_id,
+        position.window,
+        fold.refusals,
+        fold.tails,
+        dict(before.rest),
+    )
+    elsewhere = (before.offset >= 0) & ((before.topic_id != topic_id) | (before.partition != partition))
+    elsewhere[deliveries.cell[deliveries.partition != partition[deliveries.cell]]] = True
+    elsewhere[list(fold.moved)] = True
+    apart = np.flatnonzero(elsewhere)
+    if len(apart):
+        found.put(apart, _one_by_one(apart, deliveries, fold, found))
+    return found
 
 
-def _spread(deliveries: Deliveries, before: Sequence[CellState]) -> list[str]:
+def _one_by_one(cells: Rows, deliveries: Deliveries, fold: _Fold, found: States) -> States:
+    """The states of cells that do not just go on in the log and the test of before; the others' are as `found`."""
+    progress: dict[int, dict[int, int]] = {code: {} for code in cells.tolist()}
+    at = np.flatnonzero(np.isin(deliveries.cell, cells))
+    places = (deliveries.cell[at], deliveries.partition[at], deliveries.offset[at])
+    for code, partition, offset in zip(*(column.tolist() for column in places), strict=True):
+        progress[code].pop(partition, None)  # the latest stands last
+        progress[code][partition] = offset
+    states = {}
+    for code, before, after in zip(cells.tolist(), fold.before.objects(cells), found.objects(cells), strict=True):
+        offsets = dict(before.offsets)
+        known = offsets.pop(deliveries.topic_id, {})
+        offsets[deliveries.topic_id] = {part: last for part, last in known.items() if part not in progress[code]}
+        offsets[deliveries.topic_id] |= progress[code]
+        states[deliveries.cell_ids[code]] = CellState(
+            offsets,
+            before.tests | fold.moved[code] if code in fold.moved else after.tests,
+            after.test_id,
+            after.window,
+            after.refusals,
+        )
+    return States.of(states)
+
+
+def _spread(deliveries: Deliveries, before: States) -> list[str]:
     """Cells of which a partition brings something for the first time that another one has brought something of."""
     found = []
     for partition in np.unique(deliveries.partition).tolist():
-        for code in np.unique(deliveries.cell[deliveries.partition == partition]).tolist():
-            known = before[code].offsets.get(deliveries.topic_id, {})
-            if known and partition not in known and deliveries.cell_ids[code]:
-                found.append(deliveries.cell_ids[code])
+        mine = np.unique(deliveries.cell[deliveries.partition == partition])
+        new = before.came_over(deliveries.topic_id) & (before.folded(deliveries.topic_id, partition) < 0)
+        found += [deliveries.cell_ids[code] for code in mine[new[mine]].tolist() if deliveries.cell_ids[code]]
     return found
 
 
@@ -184,23 +207,25 @@ class _Piece:
 class _Fold:
     """Goes along readings and notes the verdict on each, what the accepted ones add, and where their tests stand then.
 
-    Of each cell, `before` is the state before, `tails` are those of the tests that went on, and `refusals` counts.
+    Of each cell, `before` is the state before, `tails` is where the test stands that it is in, and `refusals` counts.
+    `moved` has, of the cells in which it is not that test alone that has gone on, where those stand that have.
     """
 
     def __init__(
         self,
-        before: list[CellState],
+        before: States,
         columns: Run,
         lineage: Lineage,
         verdict: npt.NDArray[np.int8],
         test_of: Rows,
-        test_ids: list[str],
+        test_ids: Texts,
     ) -> None:
         self.before = before
         self.columns = columns
         self.verdict = verdict
-        self.tails: list[dict[str, Tail]] = [{} for _ in before]
-        self.refusals = [state.refusals for state in before]
+        self.tails = before.tails.take(np.arange(len(before)))
+        self.moved: dict[int, dict[str, Tail]] = {}
+        self.refusals = before.refusals.copy()
         self.pieces: list[_Piece] = []
         self.lineage = lineage
         self.test_of = test_of
@@ -209,7 +234,7 @@ class _Fold:
     def run(self) -> None:
         """Judge every reading."""
         cell = self.lineage.cell
-        apart = np.array([state.refusals > 0 for state in self.before])
+        apart = np.zeros(len(self.before), dtype=np.bool_)
         apart[self.lineage.fault_cell] = True
         apart[cell[np.flatnonzero((self.verdict != ACCEPTED) | self.lineage.is_retry)]] = True
         self._side_by_side(apart)
@@ -221,7 +246,7 @@ class _Fold:
     def accepted(self) -> tuple[Rows | slice, Course]:
         """The rows of all accepted readings in the order in which they land, a slice if these are all; what they add.
 
-        The tails of the course are in `tails`.
+        The tails of the course are in `tails` and `moved`.
         """
         courses = [piece.course for piece in self.pieces]
         if len(courses) == 1 and len(courses[0].quality) == len(self.verdict):
@@ -233,7 +258,7 @@ class _Fold:
                 np.concatenate([_NOTHING.gained, *(course.gained for course in courses)], axis=1),
                 np.concatenate([_NOTHING.counted, *(course.counted for course in courses)], axis=1),
                 np.concatenate([_NOTHING.unmeasured, *(course.unmeasured for course in courses)]),
-                [],
+                _NOTHING.tails,
             ),
         )
 
@@ -253,20 +278,29 @@ class _Fold:
         if len(tests.rows) == 0:
             return
         course = follow(tests.tails, tests.run, tests.starts)
-        for cell, test_id, tail in zip(tests.cells.tolist(), tests.ids, course.tails, strict=True):
-            self.tails[cell][test_id] = tail
+        alone = np.bincount(tests.cells, minlength=len(self.before))[tests.cells] == 1
+        stays = alone & (tests.is_current | tests.is_first)
+        self.tails.put(tests.cells[stays], course.tails.take(np.flatnonzero(stays)))
+        others = np.flatnonzero(~stays)
+        for cell, test_id, tail in zip(
+            tests.cells[others].tolist(), tests.ids[others].tolist(), course.tails.take(others).objects(), strict=True
+        ):
+            stood = self.before.tail(cell, test_id)
+            holes = stood.holes if stood else ()
+            self.moved.setdefault(cell, {})[test_id] = msgspec.structs.replace(tail, holes=holes)
         self.pieces.append(_Piece(*tests.in_order(course)))
 
     def _alone(self, cell: int, rows: Rows) -> None:
         """Fold one cell, given all of its rows."""
         of_cell = self.lineage.fault_order[self.lineage.fault_cell == cell]
-        refusals = _Refusals(self.refusals[cell], self.lineage.order, of_cell, rows, self.verdict)
+        refusals = _Refusals(int(self.refusals[cell]), self.lineage.order, of_cell, rows, self.verdict)
         accepted = rows[self.verdict[rows] == ACCEPTED]
         for run in _runs(accepted, self.test_of, self.lineage.is_retry):
             test_id = self.test_ids[self.test_of[run[0]]]
-            tail = self.tails[cell].get(test_id) or self.before[cell].tests.get(test_id)
+            moved = self.moved.setdefault(cell, {})
+            tail = moved.get(test_id) or self.before.tail(cell, test_id)
             for piece, after in self._judge(tail, run, refusals):
-                self.tails[cell][test_id] = after
+                moved[test_id] = after
                 self.pieces.append(piece)
         self.refusals[cell] = refusals.count
 
@@ -316,13 +350,23 @@ class _Tests:
         self.starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))[: len(rows)])
         self.run = fold.columns.take(slice(None) if len(rows) == len(fold.verdict) and self._order is None else rows)
         self.cells = fold.lineage.cell[rows[self.starts]]
-        self.ids = [fold.test_ids[code] for code in fold.test_of[rows[self.starts]].tolist()]
-        stood = [fold.before[cell].tests.get(test) for cell, test in zip(self.cells.tolist(), self.ids, strict=True)]
-        self.tails = Tails.of(stood)
+        self.ids = fold.test_ids[fold.test_of[rows[self.starts]]]
+        before = fold.before
+        self.is_first = ~before.tails.is_known[self.cells]
+        if before.rest:
+            self.is_first &= ~np.isin(self.cells, list(before.rest))
+        self.is_current = before.test_id[self.cells] == self.ids
+        self.tails = before.tails.take(self.cells)
+        others = np.flatnonzero(~self.is_current)
+        stood = [before.tail(*place) for place in zip(self.cells[others].tolist(), self.ids[others], strict=True)]
+        self.tails.put(others, Tails.of(stood))
+        # A test that lags behind what its cell was refused may have holes to come.
+        self._lags = self.tails.refusals != before.refusals[self.cells]
 
     def go_on(self) -> Flags:
         """Which tests go on with every one of the rows."""
-        return continues(self.tails, self.run, self.starts)
+        found: Flags = continues(self.tails, self.run, self.starts) & ~self._lags
+        return found
 
     def known_already(self) -> Flags:
         """Which rows are at or below the last reading of their test."""
@@ -395,15 +439,14 @@ class _Position:
     A late reading adds its part and leaves its cell where it is. `test_id` and `window` are where each cell is.
     """
 
-    def __init__(self, cell_ids: pa.Array, test_ids: pa.Array, window_us: int, states: Sequence[CellState]) -> None:
+    def __init__(self, cell_ids: pa.Array, test_ids: Texts, window_us: int, states: States) -> None:
         self._cell_ids = cell_ids
         self._test_ids = test_ids
+        self._tests = pa.array(test_ids, pa.string())
         self._window_us = window_us
-        self._cycle = np.array(
-            [0 if state.test_id is None else state.tests[state.test_id].cycle_index for state in states]
-        )
-        self.test_id = [state.test_id for state in states]
-        self.window = np.array([NO_CLOCK if state.window is None else state.window for state in states])
+        self._cycle = states.tails.cycle_index.copy()
+        self.test_id = states.test_id.copy()
+        self.window = states.window
         self.windows: list[pa.RecordBatch] = []
         self.cycles: list[pa.RecordBatch] = []
 
@@ -411,19 +454,17 @@ class _Position:
         """Go along accepted readings, which are late where there is a `correction`."""
         if correction is None:
             windows, self.window = window_parts(self._cell_ids, accepted, self._window_us, self.window)
-            cycles = cycle_parts(self._cell_ids, self._test_ids, accepted, OpenCycles(self.test_id, self._cycle))
+            cycles = cycle_parts(self._cell_ids, self._tests, accepted, OpenCycles(self.test_id, self._cycle))
             last = np.flatnonzero(np.append(accepted.cell[1:] != accepted.cell[:-1], True))
             cell = accepted.cell[last]
             self._cycle[cell] = accepted.cycle_index[last]
-            tests = self._test_ids.take(pa.array(accepted.test[last])).to_pylist()
-            for code, test_id in zip(cell.tolist(), tests, strict=True):
-                self.test_id[code] = test_id
+            self.test_id[cell] = self._test_ids[accepted.test[last]]
         else:
             code = int(accepted.cell[0])
             test_id = self.test_id[code]
             windows, cycles = late_parts(
                 self._cell_ids,
-                self._test_ids,
+                self._tests,
                 accepted,
                 correction,
                 self._window_us,

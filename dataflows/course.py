@@ -7,21 +7,20 @@ of the same length and the new tails come out. Cutting a run anywhere and passin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from battery.reading import COUNTER_NOISE, COUNTERS, GAP_SECONDS, RESET_SHARE, STEP_RESET_SHARE, Quality, Reason
 from dataflows.spikes import TEMPERATURE, VOLTAGE, spikes
-from dataflows.state import RECENT, Sample, Tail
+from dataflows.state import RECENT
 from dataflows.tails import NO_CLOCK, Tails, ends_of, latest, running_peaks, shifted
 from dataflows.validate import ACCEPTED, REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy.typing as npt
+
+    from dataflows.state import Tail
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
@@ -83,19 +82,20 @@ class Course:
 
     `gained` are the counters' gains over each reading in pico-Ah and pico-Wh, shape (4, n), `counted` where a
     counter was measured at all; `unmeasured` marks resistances that are no measurement; `tails` are where the tests
-    stand now, one a run.
+    stand now, one a run: their refusals are those of before.
     """
 
     quality: npt.NDArray[np.int32]
     gained: Integers
     counted: Flags
     unmeasured: Flags
-    tails: list[Tail]
+    tails: Tails
 
     @property
     def tail(self) -> Tail:
         """Where the test of a single run stands."""
-        return self.tails[0]
+        (tail,) = self.tails.objects()
+        return tail
 
 
 def admit(tail: Tail | None, data_point: Integers, test_time: Floats) -> npt.NDArray[np.int8]:
@@ -192,16 +192,17 @@ def _positions(tails: Tails, run: Run, starts: Integers) -> Integers:
 def _spikes(tails: Tails, run: Run, starts: Integers, position: Integers, peak: Floats) -> tuple[Flags, Flags]:
     # The first readings of a step are never judged, so what stands before them in the arrays does not matter.
     where = np.repeat(starts, tails.recent_count)
+    recent = np.moveaxis(tails.recent, -1, 0)[np.arange(RECENT) < tails.recent_count[:, np.newaxis]]
     own = np.insert(np.ones(len(position), dtype=np.bool_), where, values=False)
     time, voltage, current = (
-        np.insert(values, where, tails.recent[:, column])
+        np.insert(values, where, recent[:, column])
         for column, values in enumerate((run.test_time, run.voltage, run.current))
     )
     places, peaks = np.insert(position, where, 0), np.insert(peak, where, 0.0)
     voltage_spike = spikes(time, voltage, current, peaks, places, VOLTAGE)[own]
     if np.isnan(run.temperature).all():
         return voltage_spike, np.zeros(len(position), dtype=np.bool_)
-    temperature = np.insert(run.temperature, where, tails.recent[:, 3])
+    temperature = np.insert(run.temperature, where, recent[:, 3])
     return voltage_spike, spikes(time, temperature, current, peaks, places, TEMPERATURE)[own]
 
 
@@ -265,7 +266,7 @@ def _clock_jumps(tails: Tails, run: Run, starts: Integers, previous_time: Floats
 
 def _new_tails(
     tails: Tails, run: Run, starts: Integers, position: Integers, begun: Integers, peak: Floats, pulsed: Flags
-) -> list[Tail]:
+) -> Tails:
     last = ends_of(starts, len(run.data_point)) - 1
     begun_before = np.concatenate(([0], begun[starts[1:] - 1]))
     counters, crossed = [], []
@@ -275,83 +276,34 @@ def _new_tails(
         counters.append(np.where(within, values[at], stood))
         since = begun[last] - np.where(within, begun[at], begun_before)
         crossed.append((since > 0) | (~within & was_crossed))
-    return [
-        Tail(
-            data_point,
-            test_time,
-            None if date_time == NO_CLOCK else date_time,
-            _measured(step_time),
-            step_index,
-            cycle_index,
-            (_measured(one), _measured(two), _measured(three), _measured(four)),
-            (crossed_one, crossed_two, crossed_three, crossed_four),
-            peak_current,
-            has_pulsed,
-            recent,
-        )
-        for (
-            data_point,
-            test_time,
-            date_time,
-            step_time,
-            step_index,
-            cycle_index,
-            one,
-            two,
-            three,
-            four,
-            crossed_one,
-            crossed_two,
-            crossed_three,
-            crossed_four,
-            peak_current,
-            has_pulsed,
-            recent,
-        ) in zip(
-            *(
-                column[last].tolist()
-                for column in (
-                    run.data_point,
-                    run.test_time,
-                    run.date_time,
-                    run.step_time,
-                    run.step_index,
-                    run.cycle_index,
-                )
-            ),
-            *(column.tolist() for column in (*counters, *crossed)),
-            peak[last].tolist(),
-            pulsed[last].tolist(),
-            _recent(tails, run, starts, last, position),
-            strict=True,
-        )
-    ]
+    recent_count = np.minimum(position[last] + 1, RECENT)
+    return Tails(
+        np.ones(len(starts), dtype=np.bool_),
+        run.data_point[last],
+        run.test_time[last],
+        run.date_time[last],
+        run.step_time[last],
+        run.step_index[last],
+        run.cycle_index[last],
+        np.stack(counters),
+        np.stack(crossed),
+        peak[last],
+        pulsed[last],
+        recent_count,
+        _recent(tails, run, starts, last, recent_count),
+        tails.refusals,
+    )
 
 
-def _recent(
-    tails: Tails, run: Run, starts: Integers, last: Integers, position: Integers
-) -> Iterator[tuple[Sample, ...]]:
-    """The last readings of the step that each test is in, `RECENT` at most."""
-    # Those of the runs, and before them as many of those that the tails had as are still wanted.
-    kept = np.minimum(position[last] + 1, RECENT)
-    new = np.minimum(last - starts + 1, kept)
-    rows = np.repeat(last + 1, new) - _countdown(new)
-    table = np.column_stack((run.test_time[rows], run.voltage[rows], run.current[rows], run.temperature[rows]))
-    old = kept - new
-    before = np.repeat(np.cumsum(tails.recent_count), old) - _countdown(old)
-    samples = [
-        Sample(time, voltage, current, _measured(temperature))
-        for time, voltage, current, temperature in np.concatenate((tails.recent[before], table)).tolist()
-    ]
-    olds, news = iter(samples[: len(before)]), iter(samples[len(before) :])
-    for old_count, new_count in zip(old.tolist(), new.tolist(), strict=True):
-        yield (*islice(olds, old_count), *islice(news, new_count))
-
-
-def _countdown(sizes: Integers) -> Integers:
-    """For each group k, k - 1, … 1: how far from its end each of its members is."""
-    return np.repeat(np.cumsum(sizes), sizes) - np.arange(sizes.sum())
-
-
-def _measured(value: float) -> float | None:
-    return None if value != value else value  # noqa: PLR0124  # NaN, and nothing else
+def _recent(tails: Tails, run: Run, starts: Integers, last: Integers, count: Integers) -> Floats:
+    """The last `count` readings of each test: those of its run, and before them those that its tail had."""
+    found = np.full_like(tails.recent, np.nan)
+    new = np.minimum(last - starts + 1, count)
+    for place in range(RECENT):
+        back = count - place  # so many before the end, counted from 1
+        at = np.flatnonzero((back > 0) & (back <= new))
+        rows = last[at] - back[at] + 1
+        found[place][:, at] = run.test_time[rows], run.voltage[rows], run.current[rows], run.temperature[rows]
+        at = np.flatnonzero(back > new)
+        found[place][:, at] = tails.recent[tails.recent_count[at] - (back - new)[at], :, at].T
+    return found

@@ -21,6 +21,7 @@ from battery.objects import open_store
 from battery.partition import offset_at
 from battery.progress import Progress
 from battery.topic import open_topic
+from dataflows.cells import Cells
 from dataflows.clean import clean
 from dataflows.feeds import ArchiveFeed, LogFeed
 from sink.archive import Archive, DamagedObjectError
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from battery.objects import ObjectStore
     from battery.settings import Settings
     from dataflows.feeds import Feed
-    from dataflows.state import CellState
     from sink.compare import Comparison
     from sink.warehouse import Warehouse
 
@@ -206,7 +206,7 @@ class _Build:
         self._window_seconds = settings.window_seconds
         self._place = place
         self._feeds = feeds
-        self._states: dict[str, CellState] = {}
+        self._cells = Cells()
         self._topic_id: str | None = None
         self.reached: dict[tuple[str, int], int] = {}
         self.messages = 0
@@ -230,11 +230,11 @@ class _Build:
         if deliveries.topic_id != self._topic_id:
             self._lane.snapshot()  # a commit is of one log
             self._topic_id = deliveries.topic_id
-        cleaned = clean(self._states, deliveries, self._window_seconds)
+        cleaned = clean(self._cells, deliveries, self._window_seconds)
         if cleaned is not None:
             self.messages += cleaned.messages
             self.rows += sum(span.rows for span in cleaned.spans)
-            self._states.update(cleaned.states)
+            self._cells.update(cleaned.states)
             self._lane.write_batch([cleaned])
         for partition in np.unique(deliveries.partition).tolist():
             log = deliveries.topic_id, partition

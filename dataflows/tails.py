@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 
-from dataflows.state import Tail
+from battery.reading import COUNTERS
+from dataflows.state import RECENT, Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -37,14 +39,15 @@ _NONE: Final = Tail(
     pulsed=False,
     recent=(),
 )
+_NO_SAMPLES: Final = [(np.nan,) * 4] * RECENT
 
 
 @dataclass(frozen=True)
 class Tails:
-    """The tails of s tests, as in `dataflows.state.Tail`, shape (s,).
+    """The tails of s tests, as in `dataflows.state.Tail` but for their holes; the last axis of an array is the tests.
 
     `is_known` is false where a test begins: it stands at zero there. `counters` and `crossed` have shape (4, s);
-    `recent_count` tells how many of the rows of `recent`, shape (k, 4), each test has: s, V, A and degC.
+    `recent_count` tells how many of the readings in `recent`, shape (RECENT, 4, s), each test has: s, V, A and degC.
     """
 
     is_known: Flags
@@ -60,12 +63,15 @@ class Tails:
     pulsed: Flags
     recent_count: Integers
     recent: Floats
+    refusals: Integers
+
+    def __len__(self) -> int:
+        return len(self.is_known)
 
     @classmethod
     def of(cls, tails: Sequence[Tail | None]) -> Tails:
         """Take tails apart; None stands for a test that begins."""
         found = [_NONE if tail is None else tail for tail in tails]
-        samples = [sample for tail in found for sample in tail.recent]
         return cls(
             np.array([tail is not None for tail in tails], dtype=np.bool_),
             np.array([tail.data_point for tail in found], dtype=np.int64),
@@ -74,15 +80,57 @@ class Tails:
             np.array([tail.step_time for tail in found], dtype=np.float64),
             np.array([tail.step_index for tail in found], dtype=np.int64),
             np.array([tail.cycle_index for tail in found], dtype=np.int64),
-            np.array([tail.counters for tail in found], dtype=np.float64).T,
-            np.array([tail.crossed for tail in found], dtype=np.bool_).T,
+            np.array([tail.counters for tail in found], dtype=np.float64).reshape(-1, len(COUNTERS)).T,
+            np.array([tail.crossed for tail in found], dtype=np.bool_).reshape(-1, len(COUNTERS)).T,
             np.array([tail.peak_current for tail in found], dtype=np.float64),
             np.array([tail.pulsed for tail in found], dtype=np.bool_),
             np.array([len(tail.recent) for tail in found], dtype=np.int64),
-            np.array(
-                [(one.test_time, one.voltage, one.current, one.temperature) for one in samples], dtype=np.float64
-            ).reshape(-1, 4),
+            np.moveaxis(np.array([_samples(tail) for tail in found], dtype=np.float64).reshape(-1, RECENT, 4), 0, -1),
+            np.array([tail.refusals for tail in found], dtype=np.int64),
         )
+
+    @classmethod
+    def new(cls, count: int) -> Tails:
+        """The tails of tests that begin."""
+        one = cls.of([None])
+        return one.take(np.zeros(count, dtype=np.int64))
+
+    def take(self, places: Integers) -> Tails:
+        """Some of the tails."""
+        return Tails(*(values[..., places] for values in vars(self).values()))
+
+    def put(self, places: Integers, tails: Tails) -> None:
+        """Replace some of the tails."""
+        for name, values in vars(tails).items():
+            getattr(self, name)[..., places] = values
+
+    def rows(self) -> Iterator[tuple[object, ...]]:
+        """The values of each as of a `Tail` without holes; NaN stands for None: both are null in JSON."""
+        recent = np.moveaxis(self.recent, -1, 0).tolist()
+        return zip(
+            self.data_point.tolist(),
+            self.test_time.tolist(),
+            [None if clock == NO_CLOCK else clock for clock in self.date_time.tolist()],
+            self.step_time.tolist(),
+            self.step_index.tolist(),
+            self.cycle_index.tolist(),
+            self.counters.T.tolist(),
+            self.crossed.T.tolist(),
+            self.peak_current.tolist(),
+            self.pulsed.tolist(),
+            [samples[:count] for samples, count in zip(recent, self.recent_count.tolist(), strict=True)],
+            self.refusals.tolist(),
+            strict=True,
+        )
+
+    def objects(self) -> list[Tail]:
+        """Each as an object of its own, without holes."""
+        return msgspec.json.decode(msgspec.json.encode(list(self.rows())), type=list[Tail])
+
+
+def _samples(tail: Tail) -> list[tuple[float | None, ...]]:
+    known = [(one.test_time, one.voltage, one.current, one.temperature) for one in tail.recent]
+    return [*known, *_NO_SAMPLES[len(known) :]]
 
 
 def ends_of(starts: Integers, count: int) -> Integers:

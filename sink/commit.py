@@ -32,7 +32,7 @@ from sink.writers import Writer, joined_epoch, require_current, take_epoch, wind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from battery.cleaned import Cleaned, State
+    from battery.cleaned import Cleaned, States
     from battery.objects import ObjectStore
     from sink.draft import Stored
     from sink.leftovers import Leftovers
@@ -152,7 +152,7 @@ class Landing:
             self._leftovers = _removable(find_leftovers(connection, stored, self._epoch)) if joined is None else []
         return Standing(self._epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
 
-    def commit(self, lane: int, seq: int, results: Sequence[Cleaned[State]]) -> None:
+    def commit(self, lane: int, seq: int, results: Sequence[Cleaned[States]]) -> None:
         """Land results of one lane, in log order, exactly once, all in one commit."""
         draft = self.draft(lane, seq)
         for result in results:

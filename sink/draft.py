@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
 
 from battery.cleaned import CYCLE_PART, PROGRESS, WINDOW_PART, Span
@@ -18,7 +19,7 @@ from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, Commit, Co
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from battery.cleaned import Cleaned, State
+    from battery.cleaned import Cleaned, States
     from battery.objects import ObjectStore
 
 _STATES: Final = pa.schema([("cell_id", pa.string()), ("state", pa.string())])
@@ -43,10 +44,10 @@ class Draft:
         self._seq = seq
         self._name = commit_id(epoch, lane, seq)
         self._started = time.monotonic()
-        self._results: list[Cleaned[State]] = []
+        self._results: list[Cleaned[States]] = []
         self._landed = ObjectWriter(LANDED, self._name)
 
-    def add(self, result: Cleaned[State]) -> None:
+    def add(self, result: Cleaned[States]) -> None:
         """Gather a result."""
         self._results.append(result)
         self._landed.add([result.landed])
@@ -123,17 +124,25 @@ def _parts(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     return table.append_column("part", pa.array(range(table.num_rows), pa.int64()))
 
 
-def _progress(results: Sequence[Cleaned[State]]) -> pa.Table:
+def _progress(results: Sequence[Cleaned[States]]) -> pa.Table:
     """What the results cover of their logs, for each cell and partition."""
     table = pa.Table.from_batches([result.progress for result in results], schema=PROGRESS)
     covered = table.group_by(["cell_id", "topic_id", "partition"]).aggregate([("first", "min"), ("last", "max")])
     return covered.rename_columns({"first_min": "first", "last_max": "last"})
 
 
-def _states(results: Sequence[Cleaned[State]]) -> pa.Table:
+def _states(results: Sequence[Cleaned[States]]) -> pa.Table:
     """The state of each cell after the last of the results that has it."""
-    states: dict[str, State] = {}
-    for result in results:
-        states.update(result.states)
-    texts = pa.array([state.to_json() for state in states.values()], pa.binary())
-    return pa.Table.from_arrays([pa.array(states, pa.string()), texts.cast(pa.string())], schema=_STATES)
+    latest: dict[str, int] = {}
+    for number, result in enumerate(results):
+        latest |= dict.fromkeys(result.states.cell_ids, number)
+    cell_ids: list[str] = []
+    texts: list[bytes] = []
+    for number, result in enumerate(results):
+        of = result.states.cell_ids
+        places = [place for place, cell_id in enumerate(of) if latest[cell_id] == number]
+        cell_ids += [of[place] for place in places]
+        texts += result.states.texts(np.array(places, dtype=np.int64))
+    return pa.Table.from_arrays(
+        [pa.array(cell_ids, pa.string()), pa.array(texts, pa.binary()).cast(pa.string())], schema=_STATES
+    )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from battery.cleaned import Cleaned, State
+from battery.cleaned import Cleaned, States
 from battery.errors import with_last_words
 from battery.faults import Point, fault_point
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sink.draft import Draft, Stored
 
 
-class Lane(StatefulSinkPartition[Cleaned[State], None]):
+class Lane(StatefulSinkPartition[Cleaned[States], None]):
     """One writer of commits, with its own sequence; the cells of a lane never change during a run.
 
     A commit is encoded and stored by one thread while its results gather, and lands by another while the next one
@@ -46,7 +46,7 @@ class Lane(StatefulSinkPartition[Cleaned[State], None]):
         self._lander = ThreadPoolExecutor(1, thread_name_prefix=f"land-{lane}")
 
     @with_last_words
-    def write_batch(self, items: list[Cleaned[State]]) -> None:
+    def write_batch(self, items: list[Cleaned[States]]) -> None:
         """Gather, and commit early when COMMIT_MAX_ROWS have come.
 
         Raises:
@@ -98,7 +98,7 @@ def _stored(draft: Draft, gathered: list[Future[None]]) -> Stored:
     return draft.store()
 
 
-class LandingSink(FixedPartitionedSink[Cleaned[State], None]):
+class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
     """Lands cleaned results, keyed by their group of cells, through a fixed number of lanes."""
 
     def __init__(

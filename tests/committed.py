@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from battery.cleaned import Cleaned
     from battery.objects import ObjectStore
+    from dataflows.cells import States
     from sink.manifest import Manifest
     from sink.warehouse import Warehouse
 
@@ -108,7 +109,7 @@ class Worker:
         self.states = {cell: CellState.from_json(text) for cell, text in standing.states.items()}
         self.next_seq = dict(standing.next_seq)
 
-    def folded(self, lane: int, topic_id: str = TOPIC_ID) -> Cleaned[CellState]:
+    def folded(self, lane: int, topic_id: str = TOPIC_ID) -> Cleaned[States]:
         """The next message of a lane's cell, folded and not landed yet."""
         cell = CELLS[lane]
         state = self.states.get(cell, CellState())

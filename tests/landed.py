@@ -11,6 +11,7 @@ from builders import arrow
 from battery.cleaned import CYCLE_PART, WINDOW_PART
 from battery.message import together
 from battery.reading import LANDED, QUARANTINED, RETRIED
+from dataflows.cells import Cells, States
 from dataflows.clean import clean
 from dataflows.state import CellState
 from sink.tables import FILL, create_tables
@@ -26,20 +27,22 @@ WINDOW_SECONDS = 600
 TABLES = ("battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles")
 
 
-def clean_cell(state: CellState, deliveries: Sequence[Delivery]) -> Cleaned[CellState] | None:
+def clean_cell(state: CellState, deliveries: Sequence[Delivery]) -> Cleaned[States] | None:
     """Fold messages of one cell."""
     if not deliveries:
         return None
-    return clean({deliveries[0].cell_id: state}, together(deliveries), WINDOW_SECONDS)
+    cells = Cells()
+    cells.update(States.of({deliveries[0].cell_id: state}))
+    return clean(cells, together(deliveries), WINDOW_SECONDS)
 
 
-def state_of(cleaned: Cleaned[CellState]) -> CellState:
+def state_of(cleaned: Cleaned[States]) -> CellState:
     """The state of the only cell of a result."""
     (state,) = cleaned.states.values()
     return state
 
 
-def fold(calls: list[list[Delivery]], state: CellState | None = None) -> list[Cleaned[CellState]]:
+def fold(calls: list[list[Delivery]], state: CellState | None = None) -> list[Cleaned[States]]:
     """Fold messages of one cell, some a call."""
     state = state or CellState()
     found = []
@@ -57,7 +60,7 @@ def whole_state(log: list[Delivery]) -> CellState:
     return state_of(fold([log])[-1])
 
 
-def landed(commits: list[list[Cleaned[CellState]]]) -> duckdb.DuckDBPyConnection:
+def landed(commits: list[list[Cleaned[States]]]) -> duckdb.DuckDBPyConnection:
     """Land results, a commit a group, with the statements of the real transaction."""
     connection = duckdb.connect()
     create_tables(connection)
@@ -96,7 +99,7 @@ def rows_of(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, 
     return connection.execute(sql).fetchall()
 
 
-def landed_tables(commits: list[list[Cleaned[CellState]]]) -> dict[str, list[tuple[Any, ...]]]:
+def landed_tables(commits: list[list[Cleaned[States]]]) -> dict[str, list[tuple[Any, ...]]]:
     """What the landing tables hold after some commits, as texts."""
     connection = landed(commits)
     found = {}

@@ -12,6 +12,7 @@ from landed import clean_cell, state_of
 
 from battery.message import together
 from battery.reading import COUNTERS, Quality
+from dataflows.cells import Cells, States
 from dataflows.clean import clean
 from dataflows.state import CellState
 
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
 WINDOW_SECONDS = 600
 
 
-def cleaned(rows: list[dict[str, Any]], state: CellState | None = None, **of: Any) -> Cleaned[CellState]:
+def cleaned(rows: list[dict[str, Any]], state: CellState | None = None, **of: Any) -> Cleaned[States]:
     found = clean_cell(state or CellState(), [arrow(rows, **of)])
     assert found is not None
     return found
 
 
-def flags(result: Cleaned[CellState]) -> list[int]:
+def flags(result: Cleaned[States]) -> list[int]:
     return result.landed.column("quality").to_pylist()
 
 
-def refused(result: Cleaned[CellState]) -> list[tuple[int, str]]:
+def refused(result: Cleaned[States]) -> list[tuple[int, str]]:
     return [(row["row"], row["reason"]) for row in result.quarantined.to_pylist()]
 
 
@@ -300,15 +301,16 @@ def test_the_same_state_has_the_same_text_whatever_came_first() -> None:
 
 
 def test_a_step_that_begins_in_one_cell_is_crossed_by_the_counters_of_no_other() -> None:
-    states: dict[str, CellState] = {}
+    cells, states = Cells(), dict[str, CellState]()
     for offset, changes in enumerate(({}, dict.fromkeys(COUNTERS))):
         rows = {"A": reading(offset + 1, cell_id="A", step_index=offset + 1, **changes)}
         rows["B"] = reading(offset + 1, cell_id="B", **changes)
         poll = [
             arrow([row], key=cell.encode(), offset=2 * offset + place) for place, (cell, row) in enumerate(rows.items())
         ]
-        cleaned = clean(states, together(poll), WINDOW_SECONDS)
+        cleaned = clean(cells, together(poll), WINDOW_SECONDS)
         assert cleaned is not None
+        cells.update(cleaned.states)
         states |= cleaned.states
     crossed = {cell: tail.crossed for cell, state in states.items() for tail in state.tests.values()}
     assert crossed == {"A": (True,) * 4, "B": (False,) * 4}

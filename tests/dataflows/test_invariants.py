@@ -13,13 +13,14 @@ from landed import WINDOW_SECONDS, clean_cell, fold, landed, landed_tables, stat
 from battery.message import decode, decode_poll
 from battery.partition import Poll
 from battery.reading import LANDED
+from dataflows.cells import Cells
 from dataflows.clean import clean
+from dataflows.state import CellState
 from sink.recount import differing_cycles, differing_windows
 
 if TYPE_CHECKING:
     from battery.message import Delivery
     from battery.partition import Message
-    from dataflows.state import CellState
 
 
 @given(st.data())
@@ -36,11 +37,12 @@ def test_results_do_not_depend_on_how_the_log_is_cut(data: st.DataObject) -> Non
 @given(labs())
 @settings(max_examples=100, deadline=None)
 def test_cells_that_are_folded_side_by_side_become_what_each_becomes_by_itself(polls: list[list[Message]]) -> None:
-    states: dict[str, CellState] = {}
+    cells, states = Cells(), dict[str, CellState]()
     together = []
     for poll in polls:
-        cleaned = clean(states, next(decode_poll(Poll.of(poll), 1_000)), WINDOW_SECONDS)
+        cleaned = clean(cells, next(decode_poll(Poll.of(poll), 1_000)), WINDOW_SECONDS)
         assert cleaned is not None
+        cells.update(cleaned.states)
         states |= cleaned.states
         together.append(cleaned)
     apart = {

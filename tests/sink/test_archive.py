@@ -22,11 +22,11 @@ from sink.warehouse import DuckDBFile
 if TYPE_CHECKING:
     from battery.cleaned import Cleaned
     from battery.message import Delivery
-    from dataflows.state import CellState
+    from dataflows.cells import States
     from sink.manifest import Manifest
 
 
-def land(folder: Path, commits: list[list[Cleaned[CellState]]]) -> tuple[FolderStore, Manifest]:
+def land(folder: Path, commits: list[list[Cleaned[States]]]) -> tuple[FolderStore, Manifest]:
     """Commit results for real; the store, and the manifest as the warehouse has it."""
     store, warehouse = FolderStore(folder / "objects"), DuckDBFile(folder / "battery.duckdb", 30)
     landing = Landing(store, warehouse, WINDOW_SECONDS)
@@ -55,7 +55,7 @@ def test_folding_the_archive_gives_the_tables_and_the_state_that_the_log_gave(da
     assert sum(span.rows for result in again for span in result.spans) == sum(d.body.row_count for d in log)
 
 
-def four_messages() -> list[Cleaned[CellState]]:
+def four_messages() -> list[Cleaned[States]]:
     """Each with a landed and a quarantined row."""
     log = [arrow([reading(2 * n + 1), reading(2 * n + 2, **{"voltage(v)": 99.0})], offset=n) for n in range(4)]
     return fold([[message] for message in log])

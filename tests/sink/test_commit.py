@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from battery.cleaned import Cleaned
+    from dataflows.cells import States
 
 WINDOW = 600
 
 
-def result(points: range, offset: int, state: CellState | None = None) -> Cleaned[CellState]:
+def result(points: range, offset: int, state: CellState | None = None) -> Cleaned[States]:
     found = clean_cell(state or CellState(), [arrow([reading(p) for p in points], offset=offset)])
     assert found is not None
     return found

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from battery.cleaned import Cleaned
+    from dataflows.cells import States
     from sink.commit import Landing
 
 SECONDS = 20
@@ -49,7 +50,7 @@ class Gathered:
     seq: int
     rows: int = 0
 
-    def add(self, result: Cleaned[CellState]) -> None:
+    def add(self, result: Cleaned[States]) -> None:
         self.rows += result.landed.num_rows
 
     def store(self) -> Gathered:
@@ -68,7 +69,7 @@ def lane_of(gate: Gate, max_rows: int) -> Lane:
     return Lane(cast("Landing", gate), 0, 1, max_rows)
 
 
-def results(count: int) -> list[Cleaned[CellState]]:
+def results(count: int) -> list[Cleaned[States]]:
     """Of two readings each."""
     found, state = [], CellState()
     for number in range(count):

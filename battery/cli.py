@@ -197,6 +197,7 @@ def replay(
     settings = start(debug)
     import signal
 
+    from battery.memory import suit_polls
     from dataflows.replay import Start
     from dataflows.replay import replay as run
 
@@ -206,6 +207,7 @@ def replay(
         )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that what was built goes with us
     where = Start(beginning=from_beginning, archive=from_archive).at(offsets, moment)
+    suit_polls()
     found = run(settings, where, dry_run=dry_run)
     if as_json:
         click.echo(json.dumps(asdict(found)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from battery.memory import suit_polls
 from battery.message import MOST_ROWS, decode_poll
 from battery.objects import FolderStore
 from battery.partition import Message, Poll, text_of
@@ -45,6 +46,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
         folder: where everything is put.
         tiny: take so few cells that it is done at once.
     """
+    suit_polls()  # as the worker does
     many = 200 if tiny else CELLS
     sizes = {cells: _bytes_each(cells) for cells in (many // 10, many)}
     closes = {cells: _close(folder / str(cells), cells) for cells in (many // 10, many)}

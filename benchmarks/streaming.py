@@ -89,9 +89,9 @@ def _append(log: Log, name: str, rows: int) -> float:
 
 
 def _replay(log: Log, name: str, rows: int) -> float:
-    """Rebuild the tables of a worker from the log; rows/s up to the last commit, as of the worker."""
+    """Rebuild the tables of a worker from the log; rows/s as of the worker."""
     started = time.perf_counter()
-    run = run_of(log.battery("replay", "--from-beginning", environment=log.environment(name)), "began a run")
+    run = run_of(log.battery("replay", "--from-beginning", environment=log.environment(name)))
     whole = time.perf_counter() - started
     if run.rows != rows:
         raise ValueError(f"replayed {run.rows} of {rows} rows")

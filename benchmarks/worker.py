@@ -153,12 +153,12 @@ def _peak_bytes(process_id: int) -> int:
     return int(peak.split()[1]) * 1024
 
 
-def run_of(logged: tuple[str, int], began: str = "reading") -> Run:
-    """What a log says that was done, from the first line that says `began` on."""
+def run_of(logged: tuple[str, int]) -> Run:
+    """What a log says that was done, from its first look at the log on."""
     text, peak = logged
     events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     commits = [event for event in events if event["event"] == "committed"]
-    begun = min(seconds_of(event) for event in events if event["event"] == began)
+    begun = min(seconds_of(event) for event in events if event["event"] == "reading")
     if not commits:
         raise RuntimeError(f"the worker has committed nothing: {text[-2000:]}")
     ended = max(seconds_of(event) for event in commits)

@@ -6,13 +6,11 @@ keeps a recovery store. Step ids are schema: Bytewax finds recovered state by th
 
 from __future__ import annotations
 
-import gc
 import threading
 from functools import cache
 from typing import TYPE_CHECKING
 
 import bytewax.operators as op
-import pyarrow as pa
 import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
@@ -20,6 +18,7 @@ from bytewax.operators import StatefulBatchLogic
 from battery.cleaned import Cleaned
 from battery.errors import with_last_words
 from battery.logs import configure_logging
+from battery.memory import suit_polls
 from battery.message import MOST_ROWS, decode_poll
 from battery.objects import open_store
 from battery.partition import Poll
@@ -117,9 +116,5 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
 _settings = load_settings()
 configure_logging(_settings.log_format)
 stop_on_signals()
-# A poll may be tens of thousands of messages, none of them in a cycle: collecting amid it costs more than reading it.
-gc.set_threshold(500_000, 20, 20)
-gc.freeze()
-# Arrow's own allocator keeps what it once had, a hundred megabytes more than it needs.
-pa.set_memory_pool(pa.system_memory_pool())
+suit_polls()
 flow = build_flow(_settings, STOP.is_set)

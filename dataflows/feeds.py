@@ -56,6 +56,7 @@ class LogFeed:
             due = self._next.get(partition, start)
             if landed.reached and (last is None or (due is not None and due > last)):
                 continue
+            _log.info("reading", topic=self.topic.name, partition=partition, start="beginning" if due is None else due)
             try:
                 for poll in read_log(self.settings, self.topic, partition, due, last):
                     if partition not in self._next:

@@ -197,7 +197,7 @@ def replay(
     settings = start(debug)
     import signal
 
-    from battery.memory import suit_polls
+    from battery.interpreter import suit_polls
     from dataflows.replay import Start
     from dataflows.replay import replay as run
 

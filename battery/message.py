@@ -6,14 +6,11 @@ so that no input stops the worker and none disappears.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from battery.body import (
     NO_FLAGS,
@@ -24,7 +21,6 @@ from battery.body import (
     UndecodableError,
     read_arrow,
     read_json,
-    read_single,
     refuse_strangers,
     show_bytes,
 )
@@ -32,18 +28,13 @@ from battery.partition import text_of
 from battery.reading import ARROW, JSON, SCHEMA_VERSION, Range, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    import numpy.typing as npt
-
-    from battery.partition import Message, Poll
+    from battery.partition import Message
 
 STAMPS_MS: Final = Range(-1, 7_258_118_400_000)
 """Time stamps that a message may carry, in ms since 1970 UTC: -1 where the broker keeps none, then up to the year
 2200. A gateway that counts in micro- or nanoseconds is far beyond."""
-
-MOST_ROWS: Final = 32_768
-"""Rows that are decoded and cleaned at a time: enough that what a call costs does not count, and few to hold."""
 
 RETRY_OF: Final = "retry-of"
 """Header of a message that publishes a quarantined row again: the `Place` that it had first."""
@@ -108,147 +99,6 @@ class Delivery:
     retry_of: Place | None = None
 
 
-@dataclass(frozen=True)
-class Deliveries:
-    """Decoded messages of one log: those of a cell stand together, in the order in which they came.
-
-    Of the m messages: `cell` is the place in `cell_ids`, `partition`, `offset` and `timestamp_ms` are as in `Delivery`,
-    shape (m,), `source_file` a list, and `retry_of` has the place of those that publish a quarantined row again. Of the
-    n readings, which follow the messages: `message` is the place of theirs, `row` their row in it, and `value_dropped`
-    is as in `Body`, shape (n,). `faults` are the rows that are no readings, each with the place of its message.
-    """
-
-    topic_id: str
-    cell_ids: list[str]
-    cell: npt.NDArray[np.int64]
-    partition: npt.NDArray[np.int32]
-    offset: npt.NDArray[np.int64]
-    timestamp_ms: npt.NDArray[np.int64]
-    source_file: list[str | None]
-    retry_of: Mapping[int, Place]
-    readings: pa.RecordBatch
-    message: npt.NDArray[np.int64]
-    row: npt.NDArray[np.int32]
-    value_dropped: npt.NDArray[np.bool_]
-    faults: Sequence[tuple[int, Fault]]
-
-    @property
-    def rows(self) -> npt.NDArray[np.int64]:
-        """Rows in of each message, shape (m,): readings and faults together."""
-        count = np.bincount(self.message, minlength=len(self.offset))
-        for message, fault in self.faults:
-            count[message] += fault.row_count
-        return count
-
-    def take(self, keep: npt.NDArray[np.bool_]) -> Deliveries:
-        """Some of the messages, shape (m,), in the same order."""
-        if keep.all():
-            return self
-        place = np.cumsum(keep) - 1
-        stays = keep[self.message]
-        codes, cell = np.unique(self.cell[keep], return_inverse=True)
-        return Deliveries(
-            self.topic_id,
-            [self.cell_ids[code] for code in codes.tolist()],
-            cell,
-            self.partition[keep],
-            self.offset[keep],
-            self.timestamp_ms[keep],
-            [name for name, kept in zip(self.source_file, keep.tolist(), strict=True) if kept],
-            {int(place[message]): origin for message, origin in self.retry_of.items() if keep[message]},
-            self.readings.filter(pa.array(stays)),
-            place[self.message[stays]],
-            self.row[stays],
-            self.value_dropped[stays],
-            [(int(place[message]), fault) for message, fault in self.faults if keep[message]],
-        )
-
-
-def together(deliveries: Sequence[Delivery]) -> Deliveries:
-    """Put decoded messages of one log together, at least one; a cell's stay in their order.
-
-    Raises:
-        ValueError: they are of several logs.
-    """
-    (topic_id,) = {delivery.topic_id for delivery in deliveries}
-    cell_ids, cell, order = _by_cell([delivery.cell_id for delivery in deliveries])
-    ordered = [deliveries[place] for place in order.tolist()]
-    bodies = [delivery.body for delivery in ordered]
-    return _joined(
-        topic_id,
-        cell_ids,
-        cell,
-        np.array([delivery.partition for delivery in ordered], dtype=np.int32),
-        np.array([delivery.offset for delivery in ordered], dtype=np.int64),
-        np.array([delivery.timestamp_ms for delivery in ordered], dtype=np.int64),
-        [delivery.source_file for delivery in ordered],
-        {place: found.retry_of for place, found in enumerate(ordered) if found.retry_of is not None},
-        [len(body.rows) for body in bodies],
-        bodies,
-        [(place, fault) for place, body in enumerate(bodies) for fault in body.faults],
-    )
-
-
-def _by_cell(cell_ids: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The cells as they come; an order in which the messages of each stand together, and their cells' codes in it."""
-    codes = _codes()
-    cell = np.array([codes[cell_id] for cell_id in cell_ids], dtype=np.int64)
-    order = np.argsort(cell, kind="stable")
-    return list(codes), cell[order], order
-
-
-def _codes() -> defaultdict[Any, int]:
-    """Numbers whatever it is asked for, from 0, in the order in which it is."""
-    codes: defaultdict[Any, int] = defaultdict()
-    codes.default_factory = codes.__len__
-    return codes
-
-
-def _joined(
-    topic_id: str,
-    cell_ids: list[str],
-    cell: npt.NDArray[np.int64],
-    partition: npt.NDArray[np.int32],
-    offset: npt.NDArray[np.int64],
-    timestamp_ms: npt.NDArray[np.int64],
-    source_file: list[str | None],
-    retry_of: Mapping[int, Place],
-    sizes: Sequence[int] | npt.NDArray[np.int64],
-    bodies: Sequence[Body],
-    faults: Sequence[tuple[int, Fault]],
-) -> Deliveries:
-    """Put bodies under their messages, of which `sizes` tells how many readings each has; a body may be of several."""
-    message = np.repeat(np.arange(len(offset)), sizes)
-    readings = bodies[0].readings if len(bodies) == 1 else pa.concat_batches([body.readings for body in bodies])
-    return Deliveries(
-        topic_id,
-        cell_ids,
-        cell,
-        partition,
-        offset,
-        timestamp_ms,
-        source_file,
-        retry_of,
-        _named(readings, source_file, message),
-        message,
-        np.concatenate([body.rows for body in bodies]),
-        np.concatenate([body.value_dropped for body in bodies]),
-        faults,
-    )
-
-
-def _named(
-    readings: pa.RecordBatch, source_file: Sequence[str | None], message: npt.NDArray[np.int64]
-) -> pa.RecordBatch:
-    """Readings that do not name their file take it from their message's header."""
-    index = readings.schema.get_field_index("source_file")
-    names = readings.column(index)
-    if names.null_count == 0:
-        return readings
-    of_message = pa.array(source_file, pa.string()).take(pa.array(message))
-    return readings.set_column(index, readings.schema.field(index), pc.coalesce(names, of_message))
-
-
 def headers(
     content_type: str, source_file: str | None, retry_of: Place | None = None
 ) -> list[tuple[str, str | bytes | None]]:
@@ -300,7 +150,7 @@ def encode_json(readings: pa.Table, rows_each: int = 1) -> Iterator[bytes]:
 
 def decode(message: Message) -> Delivery:
     """Read one message of either encoding."""
-    cell_id, head = text_of(message.key), _Head.of(message.headers)
+    cell_id, head = text_of(message.key), Head.of(message.headers)
     return Delivery(
         cell_id,
         message.topic_id,
@@ -308,94 +158,12 @@ def decode(message: Message) -> Delivery:
         message.offset,
         message.timestamp_ms,
         head.source_file,
-        _body(cell_id, message, head),
+        body_of(cell_id, message, head),
         head.retry_of,
     )
 
 
-def decode_poll(poll: Poll, most_rows: int) -> Iterator[Deliveries]:
-    """Read the messages of a poll, at least one, those of a cell after those of another.
-
-    JSON messages that hold one good reading each are read in one pass. What that cannot read is read by itself, and so
-    are messages of many readings, which are columns already.
-
-    Args:
-        poll: the messages.
-        most_rows: how many rows come at a time, but for the rest of a message.
-    """
-    key_of, cell_of, head_of = _codes(), _codes(), _codes()
-    key = np.array([key_of[key] for key in poll.keys], dtype=np.int64)
-    cell = np.array([cell_of[text_of(key)] for key in key_of], dtype=np.int64)[key]
-    order = np.argsort(cell, kind="stable")
-    cell, cell_ids = cell[order], list(cell_of)
-    offset = np.array(poll.offsets, dtype=np.int64)[order]
-    timestamp_ms = np.array(poll.timestamps_ms, dtype=np.int64)[order]
-    head = np.array([head_of[headers] for headers in poll.headers], dtype=np.int64)[order]
-    heads = [_Head.of(headers) for headers in head_of]
-
-    single = np.array([head.encoding == JSON and head.version == SCHEMA_VERSION for head in heads])[head]
-    single &= (timestamp_ms >= STAMPS_MS.low) & (timestamp_ms <= STAMPS_MS.high)
-    single &= np.array([bool(cell_id) for cell_id in cell_ids])[cell]
-    at = np.flatnonzero(single)
-    readings, usable = read_single([poll.values[place] for place in order[at].tolist()])
-    single[at[~usable]] = False
-    at = at[usable]
-    theirs = pa.array(cell_ids, pa.string()).take(pa.array(cell[at]))
-    strange = pc.fill_null(pc.not_equal(readings.column("cell_id"), theirs), fill_value=False)
-    strange = strange.to_numpy(zero_copy_only=False)
-    if strange.any():
-        single[at[strange]] = False
-        readings = readings.filter(pa.array(~strange))
-
-    def part(begin: int, end: int, sizes: list[int], bodies: list[Body], faults: list[tuple[int, Fault]]) -> Deliveries:
-        first, last = cell[begin], cell[end - 1]
-        codes = head[begin:end].tolist()
-        return _joined(
-            poll.topic_id,
-            cell_ids[first : last + 1],
-            cell[begin:end] - first,
-            np.full(end - begin, poll.partition, dtype=np.int32),
-            offset[begin:end],
-            timestamp_ms[begin:end],
-            [heads[code].source_file for code in codes],
-            {place: origin for place, code in enumerate(codes) if (origin := heads[code].retry_of) is not None},
-            sizes,
-            bodies,
-            faults,
-        )
-
-    begin = place = taken = rows = 0
-    sizes: list[int] = []
-    bodies: list[Body] = []
-    faults: list[tuple[int, Fault]] = []
-    for other in (*np.flatnonzero(~single).tolist(), len(offset)):
-        while place < other:
-            run = min(other - place, most_rows - rows)
-            bodies.append(Body(readings.slice(taken, run), *_plain(run), ()))
-            sizes += [1] * run
-            place, taken, rows = place + run, taken + run, rows + run
-            if rows >= most_rows:
-                yield part(begin, place, sizes, bodies, faults)
-                begin, rows, sizes, bodies, faults = place, 0, [], [], []
-        if other < len(offset):
-            body = _body(cell_ids[cell[other]], poll[int(order[other])], heads[head[other]])
-            bodies.append(body)
-            sizes.append(len(body.rows))
-            faults += [(other - begin, fault) for fault in body.faults]
-            place, rows = other + 1, rows + body.row_count
-            if rows >= most_rows:
-                yield part(begin, place, sizes, bodies, faults)
-                begin, rows, sizes, bodies, faults = place, 0, [], [], []
-    if begin < len(offset):
-        yield part(begin, len(offset), sizes, bodies, faults)
-
-
-def _plain(count: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """Rows and dropped values of messages of one good reading each."""
-    return np.zeros(count, dtype=np.int32), np.zeros(count, dtype=np.bool_)
-
-
-class _Head(NamedTuple):
+class Head(NamedTuple):
     """What the headers of a message say."""
 
     encoding: str | None
@@ -404,7 +172,8 @@ class _Head(NamedTuple):
     retry_of: Place | None
 
     @classmethod
-    def of(cls, headers: Sequence[tuple[str, bytes | None]]) -> _Head:
+    def of(cls, headers: Sequence[tuple[str, bytes | None]]) -> Head:
+        """Read the headers of a message; names are of any case."""
         named = {name.lower(): value for name, value in headers}
         content_type = _text(named.get("content-type"))
         return cls(
@@ -415,7 +184,8 @@ class _Head(NamedTuple):
         )
 
 
-def _body(cell_id: str, message: Message, head: _Head) -> Body:
+def body_of(cell_id: str, message: Message, head: Head) -> Body:
+    """Read the value of a message of a cell; one that is refused as a whole is a body of one fault."""
     try:
         return _open(cell_id, message, head)
     except _RefusedError as error:
@@ -432,7 +202,7 @@ class _RefusedError(Exception):
         self.row_count = row_count
 
 
-def _open(cell_id: str, message: Message, head: _Head) -> Body:
+def _open(cell_id: str, message: Message, head: Head) -> Body:
     encoding, version = head.encoding or "", head.version
     known = encoding in {ARROW, JSON}
     if version != SCHEMA_VERSION and (known or version is not None):

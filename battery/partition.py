@@ -24,6 +24,7 @@ from battery.topic import REPLY_SECONDS, TRANSIENT, client, client_config
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy.typing as npt
     from confluent_kafka import Message as KafkaMessage
 
     from battery.settings import Settings
@@ -98,7 +99,16 @@ class Poll(Sequence[Message]):
     def __getitem__(self, place: slice) -> Poll: ...
     def __getitem__(self, place: int | slice) -> Message | Poll:
         if isinstance(place, slice):
-            return self.take(range(len(self))[place])
+            return Poll(
+                self.topic_id,
+                self.partition,
+                self.offsets[place],
+                self.timestamps_ms[place],
+                self.keys[place],
+                self.headers[place],
+                self.values[place],
+                self.leader_epoch,
+            )
         return Message(
             self.topic_id,
             self.partition,
@@ -137,11 +147,11 @@ class Poll(Sequence[Message]):
     @property
     def rows_about(self) -> int:
         """About how many readings it holds."""
-        return sum(map(_rows_in, self.values))
+        return int(_rows_in(self.values).sum())
 
     def pieces(self, most_rows: int) -> list[Poll]:
         """Cut it where it comes to hold more than about so many rows: a message may be a reading, or many thousands."""
-        rows = np.array([_rows_in(value) for value in self.values], dtype=np.int64)
+        rows = _rows_in(self.values)
         piece = (np.cumsum(rows) - rows) // most_rows
         cuts = np.flatnonzero(np.diff(piece)) + 1
         if len(cuts) == 0:
@@ -154,11 +164,17 @@ def text_of(key: bytes | None) -> str:
     return (key or b"").decode(errors="replace")
 
 
-def _rows_in(value: bytes | None) -> int:
-    """About how many readings a message holds: one is some 40 bytes in Arrow, compressed, and some 600 in JSON."""
-    if not value:
-        return 1
-    return 1 + len(value) // (600 if value[:1] in b"{[ \n" else 40)
+def _rows_in(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
+    """About how many readings messages hold: one is some 40 bytes in Arrow, compressed, and some 600 in JSON."""
+    size = np.array([len(value or b"") for value in values], dtype=np.int64)
+    rows = np.ones(len(values), dtype=np.int64)
+    for place in np.flatnonzero(size >= _SEVERAL).tolist():
+        rows[place] += size[place] // (600 if (values[place] or b"")[:1] in b"{[ \n" else 40)
+    return rows
+
+
+_SEVERAL: Final = 1_200
+"""Bytes of a message that may hold more than one reading: in Arrow, what the columns are called takes as many."""
 
 
 def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], None] | None = None) -> Consumer:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROUNDS: Final = 3
 CELLS: Final = 10_000
-READINGS: Final = 50
+READINGS: Final = 100
 """Of each cell."""
 
 PEER_READINGS: Final = 4

@@ -24,7 +24,8 @@ import click
 import duckdb
 import pyarrow as pa
 
-from battery.message import decode, encode_arrow, headers, together
+from battery.deliveries import together
+from battery.message import decode, encode_arrow, headers
 from battery.objects import open_store
 from battery.partition import Message
 from battery.reading import ARROW

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from battery.memory import suit_polls
-from battery.message import MOST_ROWS, decode_poll
+from battery.deliveries import MOST_ROWS, decode_poll
+from battery.interpreter import suit_polls
 from battery.objects import FolderStore
 from battery.partition import Message, Poll, text_of
 from benchmarks.figures import Figure, tell

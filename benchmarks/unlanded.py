@@ -11,6 +11,10 @@ import dataflows.battery
 from sink.commit import Landing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
     from sink.draft import Stored
 
 _log = structlog.get_logger()
@@ -19,8 +23,9 @@ _log = structlog.get_logger()
 class Unlanded(Landing):
     """Takes a commit for landed as soon as its objects are stored."""
 
-    def land(self, stored: Stored) -> None:
+    def land(self, stored: Stored, states: Callable[[], pa.Table]) -> None:
         """Only say so."""
+        states()
         rows = stored.staged["staged_landed"].num_rows
         _log.info("committed", commit=stored.commit.commit, rows=rows, seconds=time.monotonic() - stored.started)
 

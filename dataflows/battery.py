@@ -16,10 +16,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 
 from battery.cleaned import Cleaned
+from battery.deliveries import MOST_ROWS, decode_poll
 from battery.errors import with_last_words
+from battery.interpreter import suit_polls
 from battery.logs import configure_logging
-from battery.memory import suit_polls
-from battery.message import MOST_ROWS, decode_poll
 from battery.objects import open_store
 from battery.partition import Poll
 from battery.pulse import Pulse

@@ -36,6 +36,9 @@ class Rest(msgspec.Struct, frozen=True):
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 
+_CACHED: Final = 1_000
+"""States that are written out at a time: as many as a processor's cache holds, with all that becomes of them."""
+
 
 @dataclass(frozen=True, eq=False)
 class States(Mapping[str, CellState]):
@@ -126,25 +129,29 @@ class States(Mapping[str, CellState]):
 
     def texts(self, places: Integers) -> list[bytes]:
         """Some of the states as `CellState.to_json` writes them."""
-        plain = [place not in self.rest for place in places.tolist()]
-        others = iter(self.objects(places[np.logical_not(plain)]))
-        at = self.take(places[plain])
-        columns = (column.tolist() for column in at.columns)
-        written = (
+        found = []
+        for start in range(0, len(places), _CACHED):
+            found += self.take(places[start : start + _CACHED])._texts()  # noqa: SLF001  # they are our own
+        return found
+
+    def _texts(self) -> list[bytes]:
+        columns = zip(*(column.tolist() for column in self.columns), self.tails.rows(), strict=True)
+        texts = [
             _ENCODE(
                 {
                     "offsets": {} if topic_id is None else {topic_id: {partition: offset}},
-                    "tests": {} if test_id is None else {test_id: (*tail, ())},
+                    "tests": {} if test_id is None else {test_id: tail},
                     "test_id": test_id,
                     "window": None if window == NO_CLOCK else window,
                     "refusals": refusals,
                 }
             )
-            for topic_id, partition, offset, test_id, window, refusals, tail in zip(
-                *columns, at.tails.rows(), strict=True
-            )
-        )
-        return [next(written) if one else next(others).to_json() for one in plain]
+            for topic_id, partition, offset, test_id, window, refusals, tail in columns
+        ]
+        others = np.array(sorted(self.rest), dtype=np.int64)
+        for place, state in zip(others.tolist(), self.objects(others), strict=True):
+            texts[place] = state.to_json()
+        return texts
 
     def folded(self, topic_id: str, partition: int) -> Integers:
         """The last offset of a log's partition that each state contains, -1 for none."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from battery.deliveries import MOST_ROWS, decode_poll, together
 from battery.errors import BatteryError
-from battery.message import MOST_ROWS, decode_poll, together
 from battery.partition import OffsetGoneError, read_log
 from battery.topic import open_topic
 from sink.archive import Archive, DamagedObjectError, archived
@@ -16,7 +16,7 @@ from sink.archive import Archive, DamagedObjectError, archived
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from battery.message import Deliveries
+    from battery.deliveries import Deliveries
     from battery.objects import ObjectStore
     from battery.settings import Settings
     from battery.topic import Topic

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from battery.message import Deliveries
+    from battery.deliveries import Deliveries
     from dataflows.validate import Validated
 
 _DUPLICATE: Final = REASONS.index(Reason.DUPLICATE)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from battery.message import Deliveries
+    from battery.deliveries import Deliveries
     from battery.objects import ObjectStore
     from battery.settings import Settings
     from dataflows.feeds import Feed

@@ -18,9 +18,9 @@ import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
+from battery.deliveries import MOST_ROWS
 from battery.errors import BatteryError, with_last_words
 from battery.faults import Point, fault_point
-from battery.message import MOST_ROWS
 from battery.partition import POLL_MESSAGES, POLL_ROWS, Poll, open_consumer, poll_of
 from battery.topic import TRANSIENT, NoBrokerError, Topic, open_topic
 

@@ -105,12 +105,18 @@ class Tails:
             getattr(self, name)[..., places] = values
 
     def rows(self) -> Iterator[tuple[object, ...]]:
-        """The values of each as of a `Tail` without holes; NaN stands for None: both are null in JSON."""
+        """The values of each as of a `Tail`, without holes; NaN stands for None: both are null in JSON."""
+        clocks = self.date_time.tolist()
+        if (self.date_time == NO_CLOCK).any():
+            clocks = [None if clock == NO_CLOCK else clock for clock in clocks]
         recent = np.moveaxis(self.recent, -1, 0).tolist()
+        if (self.recent_count != RECENT).any():
+            recent = [samples[:count] for samples, count in zip(recent, self.recent_count.tolist(), strict=True)]
+        no_holes: list[tuple[()]] = [()] * len(self)
         return zip(
             self.data_point.tolist(),
             self.test_time.tolist(),
-            [None if clock == NO_CLOCK else clock for clock in self.date_time.tolist()],
+            clocks,
             self.step_time.tolist(),
             self.step_index.tolist(),
             self.cycle_index.tolist(),
@@ -118,8 +124,9 @@ class Tails:
             self.crossed.T.tolist(),
             self.peak_current.tolist(),
             self.pulsed.tolist(),
-            [samples[:count] for samples, count in zip(recent, self.recent_count.tolist(), strict=True)],
+            recent,
             self.refusals.tolist(),
+            no_holes,
             strict=True,
         )
 

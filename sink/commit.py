@@ -25,12 +25,12 @@ from sink.manifest import (
     Commit,
     stored_objects,
 )
-from sink.tables import FILL, REPEATED, create_tables
+from sink.tables import FILL, FILL_STATES, REPEATED, create_tables
 from sink.warehouse import lift_memory_limit, transaction
 from sink.writers import Writer, joined_epoch, require_current, take_epoch, window_width
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from battery.cleaned import Cleaned, States
     from battery.objects import ObjectStore
@@ -157,21 +157,25 @@ class Landing:
         draft = self.draft(lane, seq)
         for result in results:
             draft.add(result)
-        self.land(draft.store())
+        self.land(draft.store(), draft.states)
 
     def draft(self, lane: int, seq: int) -> Draft:
         """A commit to gather results of one lane in; `land` lands it once it has been stored."""
         return Draft(self._store, self._epoch, lane, seq)
 
-    def land(self, stored: Stored) -> None:
+    def land(self, stored: Stored, states: Callable[[], pa.Table]) -> None:
         """Land a stored commit, exactly once; those of a lane in their order.
+
+        Args:
+            stored: the commit.
+            states: the states of its cells, which are wanted last and need not be there yet.
 
         Raises:
             SupersededError, ReplayedError: a newer run has begun, or a replay has changed the tables.
             BatteryError: the warehouse failed; nothing has landed and the run may be started again.
         """
         commit, staged = stored.commit, stored.staged
-        self._land_once(commit.commit, {**staged, "staged_commits": manifest_rows(commit, _now())})
+        self._land_once(commit.commit, {**staged, "staged_commits": manifest_rows(commit, _now())}, states)
         landed = staged["staged_landed"].num_rows
         _log.info(
             "committed",
@@ -182,7 +186,7 @@ class Landing:
             seconds=round(time.monotonic() - stored.started, 3),
         )
 
-    def _land_once(self, commit: str, staged: Mapping[str, pa.Table]) -> None:
+    def _land_once(self, commit: str, staged: Mapping[str, pa.Table], states: Callable[[], pa.Table]) -> None:
         """Run the transaction until it has happened; what an unfinished commit left behind goes after it."""
         tried = False
 
@@ -194,7 +198,7 @@ class Landing:
                 with self._warehouse.connect("commit") as connection:
                     if self._needs_memory:
                         lift_memory_limit(connection)
-                    self._land(connection, staged)
+                    self._land(connection, staged, states)
                     fault_point(Point.AFTER_COMMIT)
 
         def attempt_with_memory() -> None:
@@ -214,7 +218,9 @@ class Landing:
         except (duckdb.Error, LostConnectionError) as error:
             raise BatteryError(f"commit {commit} failed {ATTEMPTS} times: {str(error).splitlines()[0]}") from error
 
-    def _land(self, connection: duckdb.DuckDBPyConnection, staged: Mapping[str, pa.Table]) -> None:
+    def _land(
+        self, connection: duckdb.DuckDBPyConnection, staged: Mapping[str, pa.Table], states: Callable[[], pa.Table]
+    ) -> None:
         for name, table in staged.items():
             connection.register(name, table)
         with transaction(connection):
@@ -233,6 +239,9 @@ class Landing:
             for statement in FILL:
                 connection.execute(statement)
                 fault_point(Point.IN_TRANSACTION)
+            connection.register("staged_states", states())
+            connection.execute(FILL_STATES)
+            fault_point(Point.IN_TRANSACTION)
             fault_point(Point.BEFORE_COMMIT)
 
     def _has_landed(self, commit: str) -> bool:

@@ -27,7 +27,10 @@ _STATES: Final = pa.schema([("cell_id", pa.string()), ("state", pa.string())])
 
 @dataclass(frozen=True)
 class Stored:
-    """A commit whose objects are in the store, and the rows for the warehouse; `started` is by the monotonic clock."""
+    """A commit whose objects are in the store, and the rows for the warehouse; `started` is by the monotonic clock.
+
+    The states of its cells are not among them: they are written out while those rows land.
+    """
 
     commit: Commit
     staged: Mapping[str, pa.Table]
@@ -83,9 +86,24 @@ class Draft:
                 "staged_windows": _parts([result.windows for result in results], WINDOW_PART),
                 "staged_cycles": _parts([result.cycles for result in results], CYCLE_PART),
                 "staged_progress": _progress(results),
-                "staged_states": _states(results),
             },
             self._started,
+        )
+
+    def states(self) -> pa.Table:
+        """The state of each cell after the last of the results that has it, as it is kept."""
+        latest: dict[str, int] = {}
+        for number, result in enumerate(self._results):
+            latest |= dict.fromkeys(result.states.cell_ids, number)
+        cell_ids: list[str] = []
+        texts: list[bytes] = []
+        for number, result in enumerate(self._results):
+            of = result.states.cell_ids
+            places = [place for place, cell_id in enumerate(of) if latest[cell_id] == number]
+            cell_ids += [of[place] for place in places]
+            texts += result.states.texts(np.array(places, dtype=np.int64))
+        return pa.Table.from_arrays(
+            [pa.array(cell_ids, pa.string()), pa.array(texts, pa.binary()).cast(pa.string())], schema=_STATES
         )
 
 
@@ -129,20 +147,3 @@ def _progress(results: Sequence[Cleaned[States]]) -> pa.Table:
     table = pa.Table.from_batches([result.progress for result in results], schema=PROGRESS)
     covered = table.group_by(["cell_id", "topic_id", "partition"]).aggregate([("first", "min"), ("last", "max")])
     return covered.rename_columns({"first_min": "first", "last_max": "last"})
-
-
-def _states(results: Sequence[Cleaned[States]]) -> pa.Table:
-    """The state of each cell after the last of the results that has it."""
-    latest: dict[str, int] = {}
-    for number, result in enumerate(results):
-        latest |= dict.fromkeys(result.states.cell_ids, number)
-    cell_ids: list[str] = []
-    texts: list[bytes] = []
-    for number, result in enumerate(results):
-        of = result.states.cell_ids
-        places = [place for place, cell_id in enumerate(of) if latest[cell_id] == number]
-        cell_ids += [of[place] for place in places]
-        texts += result.states.texts(np.array(places, dtype=np.int64))
-    return pa.Table.from_arrays(
-        [pa.array(cell_ids, pa.string()), pa.array(texts, pa.binary()).cast(pa.string())], schema=_STATES
-    )

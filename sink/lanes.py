@@ -81,8 +81,9 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
 
     def _commit(self, draft: Draft) -> None:
         stored = self._storer.submit(_stored, draft, self._gathered)
+        states = self._storer.submit(draft.states)
         self._wait()
-        self._landed = self._lander.submit(lambda: self._landing.land(stored.result()))
+        self._landed = self._lander.submit(lambda: self._landing.land(stored.result(), states.result))
         self._seq += 1
         self._draft, self._rows, self._gathered = None, 0, []
 

@@ -163,12 +163,14 @@ FILL: Final = (
     on old.cell_id = new.cell_id and old.topic_id = new.topic_id and old."partition" = new."partition"
     when matched then update set "offset" = new."last"
     when not matched then insert values (new.cell_id, new.topic_id, new."partition", new."last")""",
-    """merge into _cell_state as old using staged_states as new on old.cell_id = new.cell_id
-    when matched then update set state = new.state
-    when not matched then insert values (new.cell_id, new.state)""",
     "insert into _commits select * from staged_commits",
 )
 """What one commit does to the tables, from the staged Arrow tables of the same names."""
+
+FILL_STATES: Final = """merge into _cell_state as old using staged_states as new on old.cell_id = new.cell_id
+when matched then update set state = new.state
+when not matched then insert values (new.cell_id, new.state)"""
+"""The last thing that it does: the states take long to write out where cells are many."""
 
 REPEATED: Final = """
 select count(*) from staged_progress as new inner join _progress as old

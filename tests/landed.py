@@ -9,7 +9,7 @@ import pyarrow as pa
 from builders import arrow
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART
-from battery.message import together
+from battery.deliveries import together
 from battery.reading import LANDED, QUARANTINED, RETRIED
 from dataflows.cells import Cells, States
 from dataflows.clean import clean

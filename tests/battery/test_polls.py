@@ -11,12 +11,13 @@ from builders import CELL, arrow_value, as_json, message, reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from battery.message import decode, decode_poll, together
+from battery.deliveries import decode_poll, together
+from battery.message import decode
 from battery.partition import Poll
 from battery.reading import JSON, READING_NULLABLE
 
 if TYPE_CHECKING:
-    from battery.message import Deliveries
+    from battery.deliveries import Deliveries
     from battery.partition import Message
 
 ODD = st.one_of(

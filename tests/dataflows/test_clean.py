@@ -10,7 +10,7 @@ import pytest
 from builders import CELL, STARTED, TEST, arrow, reading
 from landed import clean_cell, state_of
 
-from battery.message import together
+from battery.deliveries import together
 from battery.reading import COUNTERS, Quality
 from dataflows.cells import Cells, States
 from dataflows.clean import clean

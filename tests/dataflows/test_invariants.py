@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from landed import WINDOW_SECONDS, clean_cell, fold, landed, landed_tables, state_of
 
-from battery.message import decode, decode_poll
+from battery.deliveries import decode_poll
+from battery.message import decode
 from battery.partition import Poll
 from battery.reading import LANDED
 from dataflows.cells import Cells

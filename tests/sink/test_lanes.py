@@ -15,7 +15,7 @@ from dataflows.state import CellState
 from sink.lanes import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from battery.cleaned import Cleaned
     from dataflows.cells import States
@@ -37,10 +37,11 @@ class Gate:
     def draft(self, _lane: int, seq: int) -> Gathered:
         return Gathered(self, seq)
 
-    def land(self, stored: Gathered) -> None:
+    def land(self, stored: Gathered, states: Callable[[], int]) -> None:
         assert self.is_open.wait(SECONDS)
         if stored.seq == self.fails_at:
             raise BatteryError("the warehouse failed")
+        assert states() == stored.rows
         self.landed.append(stored.seq)
 
 
@@ -56,6 +57,9 @@ class Gathered:
     def store(self) -> Gathered:
         self.gate.stored.append(self.rows)
         return self
+
+    def states(self) -> int:
+        return self.rows
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import time
 import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, cast, overload
@@ -184,7 +185,7 @@ def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], Non
         settings: where the broker is.
         on_disturbance: called, during a poll, when the connection to a broker breaks; librdkafka mends it.
     """
-    return client(
+    consumer = client(
         Consumer,
         client_config(settings)
         | {
@@ -195,10 +196,15 @@ def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], Non
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 24 * 1024,
+            # A full queue would rest for a second, however soon there is room again.
             "fetch.queue.backoff.ms": 10,
         }
         | ({"error_cb": on_disturbance} if on_disturbance else {}),
     )
+    with suppress(KafkaException):  # without a broker it may come later
+        # Who does not know yet where the partition lies finds its oldest message half a second later.
+        consumer.list_topics(settings.battery_topic, timeout=1)
+    return consumer
 
 
 def poll_of(topic_id: str, partition: int, received: Sequence[KafkaMessage]) -> Poll:

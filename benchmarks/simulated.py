@@ -45,10 +45,10 @@ def exports_of_a_life(cycles: int = CYCLES) -> tuple[tuple[str, pa.Table], ...]:
     return tuple((export.name, export.test.readings) for export in exports[:-1])
 
 
-def arrow_messages(rows: int) -> Iterator[Sent]:
-    """At least so many readings as the producer sends them, as many cells as that takes side by side."""
+def arrow_messages(rows: int, cells: int = 1) -> Iterator[Sent]:
+    """At least so many readings as the producer sends them, of at least so many cells side by side."""
     tests = exports_of_a_life()
-    cells = max(1, -(-rows // sum(readings.num_rows for _, readings in tests)))
+    cells = max(cells, -(-rows // sum(readings.num_rows for _, readings in tests)))
     left = rows
     for name, readings in tests:
         for number in range(cells):

@@ -97,10 +97,10 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
         with taking_over:  # the threads of one process (`-w`) are one run
             return begun()
 
-    source = TopicSource(settings, lambda: begin()[1].committed, stopping)
     sink = LandingSink(
         lambda: (begin()[0], begin()[1].next_seq), settings.lanes, settings.commit_max_rows, Pulse(settings)
     )
+    source = TopicSource(settings, lambda: begin()[1].committed, stopping, may_begin=sink.has_lanes)
 
     most_rows = min(settings.commit_max_rows, MOST_ROWS)
     flow = Dataflow("battery")
@@ -109,7 +109,8 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
     cleaned = op.stateful_batch(
         "clean", grouped, lambda _: GroupLogic(lambda: begin()[1], settings.window_seconds, most_rows)
     )
-    op.output("land", cleaned, sink)
+    by_lane = op.map("lane", cleaned, lambda keyed: (sink.lane_of(keyed[0]), keyed[1]))
+    op.output("land", by_lane, sink)
     return flow
 
 

@@ -100,7 +100,7 @@ def _stored(draft: Draft, gathered: list[Future[None]]) -> Stored:
 
 
 class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
-    """Lands cleaned results, keyed by their group of cells, through a fixed number of lanes."""
+    """Lands cleaned results, keyed by their lane, through a fixed number of lanes."""
 
     def __init__(
         self, open_landing: Callable[[], tuple[Landing, Mapping[int, int]]], lanes: int, max_rows: int, pulse: Pulse
@@ -109,18 +109,36 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         self._pulse = pulse
         self._lanes = lanes
         self._max_rows = max_rows
+        self._here: set[int] = set()
+        self._lane_of: dict[str, int] = {}
+
+    def has_lanes(self) -> bool:
+        """Whether some of the lanes are in this process by now."""
+        return bool(self._here)
+
+    def lane_of(self, group: str) -> str:
+        """The lane that a group of cells lands through during this run: one of this process, if it has any.
+
+        What has been cleaned is a dozen times as large as the messages it was read from, and is best not sent to
+        another process.
+        """
+        if group not in self._lane_of:
+            lanes = sorted(self._here) or range(self._lanes)
+            self._lane_of[group] = lanes[int(group) % len(lanes)]
+        return str(self._lane_of[group])
 
     def list_parts(self) -> list[str]:
         """One part a lane."""
         return [f"lane-{lane:02d}" for lane in range(self._lanes)]
 
     def part_fn(self, item_key: str) -> int:
-        """The lane of a group of cells: `battery.settings.Settings.cell_groups` is a multiple of the lanes."""
+        """Items are keyed by their lane."""
         return int(item_key)
 
     @with_last_words
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane:  # noqa: ARG002
         """Build a lane; where it continues is the warehouse's to say."""
         lane = int(for_part.removeprefix("lane-"))
+        self._here.add(lane)
         landing, next_seq = self._open_landing()
         return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._pulse)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from battery.broker import free_port
+from battery.cluster import GROUPS_PER_WORKER
 from benchmarks.figures import Figure, tell
 from benchmarks.simulated import arrow_messages
 from benchmarks.worker import log_of, run_of
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from benchmarks.figures import Show
     from benchmarks.worker import Log, Run
 
-ROWS: Final = 4_000_000
+ROWS: Final = 8_000_000
+CELLS: Final = 128
+"""So many that chance shares them out about evenly."""
+
 ROUNDS: Final = 3
-GROUPS: Final = 16
-"""CELL_GROUPS, for one process and for two."""
+LANES: Final = 2
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
@@ -40,7 +43,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
     """
     cpus = sorted(os.sched_getaffinity(0))[:2]
     one, two = [], []
-    with log_of(folder, arrow_messages(4_000 if tiny else ROWS), partitions=2) as log:
+    with log_of(folder, arrow_messages(4_000 if tiny else ROWS, 4 if tiny else CELLS), partitions=2) as log:
         for number in range(1 if tiny else ROUNDS):
             one.append(_run(log, f"one-{number}", cpus[:1]).rows_per_second)
             two.append(_run(log, f"two-{number}", cpus if len(cpus) > 1 else cpus * 2).rows_per_second)
@@ -50,7 +53,10 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
 
 def _run(log: Log, name: str, cpus: list[int]) -> Run:
     """Run a process on each of some processors, as one pipeline."""
-    environment = log.environment(name, LANES="2", CELL_GROUPS=str(GROUPS), STREAM_UNTIL_END="true", RUN_ID=uuid4().hex)
+    groups = str(LANES * GROUPS_PER_WORKER * 2)  # as `battery stream --workers 2` sets it
+    environment = log.environment(
+        name, LANES=str(LANES), CELL_GROUPS=groups, STREAM_UNTIL_END="true", RUN_ID=uuid4().hex
+    )
     addresses = ";".join(f"127.0.0.1:{free_port()}" for _ in cpus)
     flow = [sys.executable, "-m", "bytewax.run", "benchmarks.unlanded"]
 

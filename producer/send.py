@@ -11,6 +11,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from battery.errors import BatteryError
@@ -20,7 +21,7 @@ from battery.reading import ARROW, JSON
 from battery.topic import AROUND_BYTES, MESSAGE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -34,8 +35,8 @@ FLUSH_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 1.0
 """How much of real time one message of a paced replay covers."""
 
-_AHEAD: Final = 4
-"""Messages that are encoded while others are sent."""
+ENCODERS: Final = 2
+"""Threads that encode tests while others are sent, of which each has one more to come."""
 
 
 @dataclass(frozen=True, order=True)
@@ -94,8 +95,6 @@ def send(producer: Producer, tests: Sequence[Waiting], manner: Manner) -> Sent:
             raise BatteryError(f"topic {manner.topic}: the broker did not take a message: {refusals[0]}")
 
     messages = _messages(tests, manner)
-    if manner.speed is None:  # a paced replay has time enough
-        messages = _ahead(messages)
     with (
         Progress("publishing", "rows", total=sum(waiting.test.rows for waiting in tests)) as progress,
         closing(messages),
@@ -128,18 +127,6 @@ _Message = tuple[Waiting, int, bytes]
 """The value of a message, its test, and its number of rows."""
 
 
-def _ahead(messages: Iterator[_Message]) -> Generator[_Message]:
-    """Encode in a thread of its own, a few messages ahead: compressing them leaves the interpreter free to send."""
-    thread = ThreadPoolExecutor(1, "encode")
-    try:
-        begun = deque(thread.submit(next, messages, None) for _ in range(_AHEAD))
-        while (message := begun.popleft().result()) is not None:
-            begun.append(thread.submit(next, messages, None))
-            yield message
-    finally:
-        thread.shutdown(cancel_futures=True)
-
-
 def _messages(tests: Sequence[Waiting], manner: Manner) -> Generator[_Message]:
     """The messages to send in order; they keep to the topic's limit.
 
@@ -150,25 +137,42 @@ def _messages(tests: Sequence[Waiting], manner: Manner) -> Generator[_Message]:
         BatteryError: the limit is too small for a single reading.
     """
     max_bytes = min(MESSAGE_BYTES, manner.limit - AROUND_BYTES)
-    parts = _at_once(tests) if manner.speed is None else _paced(tests, manner.speed)
-    for waiting, readings in parts:
+
+    def encoded(waiting: Waiting, readings: pa.Table) -> Iterator[_Message]:
         if manner.encoding == "json":
-            for value in encode_json(readings):
-                yield waiting, 1, value
-        else:
-            try:
-                for rows, value in encode_arrow(readings, max_bytes):
-                    yield waiting, rows, value
-            except ValueError as error:
-                raise BatteryError(
-                    f"topic {manner.topic} takes {manner.limit} bytes a message (max.message.bytes), too few: {error}; "
-                    "raise it"
-                ) from None
+            yield from ((waiting, 1, value) for value in encode_json(readings))
+            return
+        try:
+            for rows, value in encode_arrow(readings, max_bytes):
+                yield waiting, rows, value
+        except ValueError as error:
+            raise BatteryError(
+                f"topic {manner.topic} takes {manner.limit} bytes a message (max.message.bytes), too few: {error}; "
+                "raise it"
+            ) from None
+
+    if manner.speed is not None:
+        for part in _paced(tests, manner.speed):
+            yield from encoded(*part)
+    elif manner.encoding == "json":  # nothing but Python, which one thread at a time may use
+        for waiting in tests:
+            yield from encoded(waiting, waiting.test.readings())
+    else:
+        yield from _ahead(tests, lambda waiting: list(encoded(waiting, waiting.test.readings())))
 
 
-def _at_once(tests: Sequence[Waiting]) -> Iterator[tuple[Waiting, pa.Table]]:
-    for waiting in tests:
-        yield waiting, waiting.test.readings()
+def _ahead(tests: Sequence[Waiting], encoded: Callable[[Waiting], list[_Message]]) -> Generator[_Message]:
+    """Encode in threads of their own, a few tests ahead: compressing them leaves the interpreter free to send."""
+    threads = ThreadPoolExecutor(ENCODERS, "encode")
+    try:
+        left = iter(tests)
+        begun = deque(threads.submit(encoded, waiting) for waiting in islice(left, 2 * ENCODERS))
+        while begun:
+            messages = begun.popleft().result()
+            begun.extend(threads.submit(encoded, waiting) for waiting in islice(left, 1))
+            yield from messages
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def _paced(tests: Sequence[Waiting], speed: float) -> Iterator[tuple[Waiting, pa.Table]]:

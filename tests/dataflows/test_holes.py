@@ -118,7 +118,7 @@ def test_a_message_of_many_late_readings_is_put_in_place_at_once(monkeypatch: py
         calls.append(1)
         return fill(*arguments)
 
-    monkeypatch.setattr("dataflows.clean.fill", counted)
+    monkeypatch.setattr("dataflows.fold.fill", counted)
     rows = [charging(point) for point in range(1, 3_002)]
     bad = [row | BAD for row in rows[1:-1]]
     log = [arrow([rows[0], *bad, rows[-1]]), arrow(rows[1:-1], offset=1, retry_of=ORIGIN)]

@@ -94,6 +94,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
         epoch: int | None = None,
         landed: int = -1,
         now: Callable[[], Topic] = lambda: LOG,
+        may_begin: Callable[[], bool] = lambda: True,
         **settings: Any,
     ) -> PartitionReader:
         def opened(_: Settings, on_disturbance: Callable[[KafkaError], None]) -> Scripted:
@@ -102,7 +103,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
 
         monkeypatch.setattr(dataflows.source, "open_consumer", opened)
         chosen = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
-        return PartitionReader(chosen, LOG, 0, Position(TOPIC_ID, start, epoch), landed, lambda: False, now)
+        return PartitionReader(chosen, LOG, 0, Position(TOPIC_ID, start, epoch), landed, lambda: False, now, may_begin)
 
     return make
 
@@ -113,6 +114,22 @@ def gone() -> Received:
 
 def offsets(batches: list[Any]) -> list[int]:
     return [message.offset for batch in batches for message in batch]
+
+
+def test_nothing_is_read_before_what_follows_is_there(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataflows.source, "PATIENCE_SECONDS", 3600.0)
+    consumer, ready = Scripted([[Received(0)]]), False
+    reading = reader(consumer, may_begin=lambda: ready)
+    assert reading.next_batch() == []
+    assert reading.next_awake() is not None
+    assert consumer.polled == 0
+    ready = True
+    assert offsets(reading.next_batch()) == [0]
+
+
+def test_a_process_in_which_nothing_follows_reads_all_the_same(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataflows.source, "PATIENCE_SECONDS", -1.0)
+    assert offsets(reader(Scripted([[Received(0)]]), may_begin=lambda: False).next_batch()) == [0]
 
 
 def test_an_offset_that_expired_behind_the_worker_is_refused_with_the_choices(reader: Any) -> None:

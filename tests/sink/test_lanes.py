@@ -12,12 +12,13 @@ from landed import clean_cell, state_of
 
 from battery.errors import BatteryError
 from dataflows.state import CellState
-from sink.lanes import Lane
+from sink.lanes import LandingSink, Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from battery.cleaned import Cleaned
+    from battery.pulse import Pulse
     from dataflows.cells import States
     from sink.commit import Landing
 
@@ -152,4 +153,39 @@ def test_a_result_that_cannot_be_encoded_ends_the_run(gate: Gate, monkeypatch: p
     with pytest.raises(BatteryError, match="cannot be encoded"):
         lane.snapshot()
     assert gate.landed == []
+    lane.close()
+
+
+def test_a_group_lands_through_a_lane_of_the_process_that_cleans_it_and_stays_there(gate: Gate) -> None:
+    sink = LandingSink(lambda: (cast("Landing", gate), {}), 4, 10, cast("Pulse", None))
+    assert not sink.has_lanes()
+    assert sink.lane_of("7") == "3"  # nothing is known yet: by its number
+    lanes = [sink.build_part("land", f"lane-{lane:02d}", None) for lane in (0, 2)]
+    assert sink.has_lanes()
+    assert {sink.lane_of(str(group)) for group in (1, 3, 5)} == {"2"}
+    assert {sink.lane_of(str(group)) for group in (0, 2, 4)} == {"0"}
+    assert sink.lane_of("7") == "3"  # in which order its commits landed must not depend on when one asks
+    for lane in lanes:
+        lane.close()
+
+
+def test_states_are_written_out_while_the_rows_of_their_commit_land(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landing = threading.Event()
+
+    def land(gate: Gate, _: Gathered, states: Callable[[], int]) -> None:
+        landing.set()
+        gate.landed.append(states())
+
+    def states(gathered: Gathered) -> int:
+        assert landing.wait(SECONDS)
+        return gathered.rows
+
+    monkeypatch.setattr(Gate, "land", land)
+    monkeypatch.setattr(Gathered, "states", states)
+    lane = lane_of(gate, max_rows=100)
+    lane.write_batch(results(1))
+    lane.snapshot()
+    assert gate.landed == [2]
     lane.close()

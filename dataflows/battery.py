@@ -97,10 +97,14 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
         with taking_over:  # the threads of one process (`-w`) are one run
             return begun()
 
+    source = TopicSource(settings, lambda: begin()[1].committed, stopping)
     sink = LandingSink(
-        lambda: (begin()[0], begin()[1].next_seq), settings.lanes, settings.commit_max_rows, Pulse(settings)
+        lambda: (begin()[0], begin()[1].next_seq),
+        settings.lanes,
+        settings.commit_max_rows,
+        Pulse(settings),
+        source.is_near,
     )
-    source = TopicSource(settings, lambda: begin()[1].committed, stopping, may_begin=sink.has_lanes)
 
     most_rows = min(settings.commit_max_rows, MOST_ROWS)
     flow = Dataflow("battery")

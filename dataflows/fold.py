@@ -59,6 +59,14 @@ class Fold:
 
     Of each cell, `before` is the state before, `tails` is where the test stands that it is in, and `refusals` counts.
     `moved` has, of the cells in which it is not that test alone that has gone on, where those stand that have.
+
+    Args:
+        before: the states of c cells.
+        columns: readings of these, cell by cell, shape (n,).
+        lineage: where each came from.
+        verdict: `ACCEPTED`, or the code of the reason for which it is refused by itself, shape (n,).
+        test_of: its test, a place in `test_ids`; -1 where it has none, shape (n,).
+        test_ids: of all tests.
     """
 
     def __init__(

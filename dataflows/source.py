@@ -8,7 +8,6 @@ where it stands so that ordinary lag tools work.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,9 +38,6 @@ IDLE: Final = timedelta(milliseconds=20)
 
 CLOSE_SECONDS: Final = 1.5
 """How long the end of a run may wait for the consumer group to take the last position."""
-
-PATIENCE_SECONDS: Final = 0.5
-"""How long a new reader waits for the lanes of its process: there may be none."""
 
 BUSY_POLL_SECONDS: Final = 0.05
 """How long a poll may gather messages."""
@@ -76,7 +72,6 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         landed: int,
         stopping: Callable[[], bool],
         find_topic: Callable[[], Topic],
-        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
         self._topic = topic
         self._partition = partition
@@ -84,8 +79,6 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         self._accept_loss = settings.accept_lost_offsets
         self._stopping = stopping
         self._find_topic = find_topic
-        self._may_begin = may_begin
-        self._begins_by = time.monotonic() + PATIENCE_SECONDS
         self._next = start.next_offset
         self._leader_epoch = start.leader_epoch
         self._landed = landed
@@ -95,7 +88,6 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         self._rows_each = 1
         self._expired = False
         self._doubtful = False
-        self._has_begun = False
         self._has_read = False
         self._epoch_has_closed = False
         self._idle = False
@@ -117,10 +109,6 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         if self._epoch_has_closed:
             self._epoch_has_closed = False
             fault_point(Point.NEXT_EPOCH)
-        if not (self._has_begun or self._may_begin() or time.monotonic() > self._begins_by):
-            self._idle = True
-            return []
-        self._has_begun = True
         if not self._held and (polled := self._poll()):
             self._held.extend(polled.pieces(MOST_ROWS))
         self._idle = not (self._held and self._is_same_log())
@@ -279,20 +267,27 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
 
 
 class TopicSource(FixedPartitionedSource[Poll, Position]):
-    """All partitions of the topic, each from where it was left; `may_begin` tells when what follows is there."""
+    """All partitions of the topic, each from where the pipeline left it."""
 
     def __init__(
         self,
         settings: Settings,
         committed: Callable[[], Mapping[tuple[str, int], int]],
         stopping: Callable[[], bool],
-        may_begin: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._topic: Topic | None = None
         self._committed = committed
         self._stopping = stopping
-        self._may_begin = may_begin
+        self._here: set[int] = set()
+
+    def is_near(self, part: int) -> bool:
+        """Whether a part of another step is in this process as well, one that Bytewax deals out among all workers.
+
+        It deals out all parts in the same order, so part k is where partition k is, or where that would be if the
+        topic had as many.
+        """
+        return part % len(self._log().partitions) in self._here
 
     @with_last_words
     def list_parts(self) -> list[str]:
@@ -307,6 +302,7 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
             BatteryError: the recovery store is ahead of the warehouse, so reading on would lose readings.
         """
         topic, partition = self._log(), int(for_part)
+        self._here.add(partition)
         if resume_state is not None and resume_state.topic_id != topic.topic_id:
             _log.info("the topic is a new log, reading it from the start", topic=topic.name, topic_id=topic.topic_id)
             resume_state = None
@@ -321,14 +317,7 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
             )
         _log.info("reading", topic=topic.name, partition=partition, start="beginning" if start is None else start)
         return PartitionReader(
-            self._settings,
-            topic,
-            partition,
-            position,
-            committed,
-            self._stopping,
-            lambda: open_topic(self._settings),
-            self._may_begin,
+            self._settings, topic, partition, position, committed, self._stopping, lambda: open_topic(self._settings)
         )
 
     def _log(self) -> Topic:

@@ -79,7 +79,8 @@ class Hole(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class CellState(msgspec.Struct, frozen=True):
     """The fold of one cell's messages up to `offsets`: topic id, partition and the last offset folded there.
 
-    A pipeline may come back to a log that it left for another, so every log is remembered. `test_id` is the test
+    A pipeline may come back to a log that it left for another, so every log is remembered; the one that was folded last
+    stands last, and its partition too. `test_id` is the test
     that the latest accepted reading belongs to, `window` the start of its window in microseconds of the cycler's
     clock; `refusals` counts the readings and messages refused so far, duplicates apart.
     """
@@ -89,10 +90,6 @@ class CellState(msgspec.Struct, frozen=True):
     test_id: str | None = None
     window: int | None = None
     refusals: int = 0
-
-    def folded(self, topic_id: str, partition: int) -> int:
-        """The last offset of a log's partition that this state contains, -1 for none: replaying those adds nothing."""
-        return self.offsets.get(topic_id, {}).get(partition, -1)
 
     def to_json(self) -> bytes:
         """This state as text; numbers keep every bit, and the same state has the same text."""

@@ -100,21 +100,22 @@ def _stored(draft: Draft, gathered: list[Future[None]]) -> Stored:
 
 
 class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
-    """Lands cleaned results, keyed by their lane, through a fixed number of lanes."""
+    """Lands cleaned results, keyed by their lane, through a fixed number of lanes; `is_near` tells which are here."""
 
     def __init__(
-        self, open_landing: Callable[[], tuple[Landing, Mapping[int, int]]], lanes: int, max_rows: int, pulse: Pulse
+        self,
+        open_landing: Callable[[], tuple[Landing, Mapping[int, int]]],
+        lanes: int,
+        max_rows: int,
+        pulse: Pulse,
+        is_near: Callable[[int], bool],
     ) -> None:
         self._open_landing = open_landing
         self._pulse = pulse
         self._lanes = lanes
         self._max_rows = max_rows
-        self._here: set[int] = set()
+        self._is_near = is_near
         self._lane_of: dict[str, int] = {}
-
-    def has_lanes(self) -> bool:
-        """Whether some of the lanes are in this process by now."""
-        return bool(self._here)
 
     def lane_of(self, group: str) -> str:
         """The lane that a group of cells lands through during this run: one of this process, if it has any.
@@ -123,7 +124,7 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         another process.
         """
         if group not in self._lane_of:
-            lanes = sorted(self._here) or range(self._lanes)
+            lanes = list(filter(self._is_near, range(self._lanes))) or range(self._lanes)
             self._lane_of[group] = lanes[int(group) % len(lanes)]
         return str(self._lane_of[group])
 
@@ -139,6 +140,5 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane:  # noqa: ARG002
         """Build a lane; where it continues is the warehouse's to say."""
         lane = int(for_part.removeprefix("lane-"))
-        self._here.add(lane)
         landing, next_seq = self._open_landing()
         return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._pulse)

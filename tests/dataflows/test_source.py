@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +14,7 @@ import dataflows.source
 from battery.errors import BatteryError
 from battery.settings import Settings
 from battery.topic import NoBrokerError, Topic
-from dataflows.source import PartitionReader, Position
+from dataflows.source import PartitionReader, Position, TopicSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,6 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
         epoch: int | None = None,
         landed: int = -1,
         now: Callable[[], Topic] = lambda: LOG,
-        may_begin: Callable[[], bool] = lambda: True,
         **settings: Any,
     ) -> PartitionReader:
         def opened(_: Settings, on_disturbance: Callable[[KafkaError], None]) -> Scripted:
@@ -103,7 +102,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
 
         monkeypatch.setattr(dataflows.source, "open_consumer", opened)
         chosen = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
-        return PartitionReader(chosen, LOG, 0, Position(TOPIC_ID, start, epoch), landed, lambda: False, now, may_begin)
+        return PartitionReader(chosen, LOG, 0, Position(TOPIC_ID, start, epoch), landed, lambda: False, now)
 
     return make
 
@@ -114,22 +113,6 @@ def gone() -> Received:
 
 def offsets(batches: list[Any]) -> list[int]:
     return [message.offset for batch in batches for message in batch]
-
-
-def test_nothing_is_read_before_what_follows_is_there(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataflows.source, "PATIENCE_SECONDS", 3600.0)
-    consumer, ready = Scripted([[Received(0)]]), False
-    reading = reader(consumer, may_begin=lambda: ready)
-    assert reading.next_batch() == []
-    assert reading.next_awake() is not None
-    assert consumer.polled == 0
-    ready = True
-    assert offsets(reading.next_batch()) == [0]
-
-
-def test_a_process_in_which_nothing_follows_reads_all_the_same(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataflows.source, "PATIENCE_SECONDS", -1.0)
-    assert offsets(reader(Scripted([[Received(0)]]), may_begin=lambda: False).next_batch()) == [0]
 
 
 def test_an_offset_that_expired_behind_the_worker_is_refused_with_the_choices(reader: Any) -> None:
@@ -276,3 +259,12 @@ def test_a_group_without_a_coordinator_is_not_waited_for_at_the_end(reader: Any)
     reader(consumer, start=6).close()  # comes back, though the consumer's own does not
     assert not consumer.may_close.is_set()
     consumer.may_close.set()
+
+
+def test_lanes_are_near_where_the_partition_of_their_number_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataflows.source, "open_topic", lambda *_, **__: replace(LOG, partitions=(0, 1, 2, 3)))
+    monkeypatch.setattr(dataflows.source, "open_consumer", lambda *_: Scripted([]))
+    source = TopicSource(Settings(_env_file=None), dict, lambda: False)  # type: ignore[call-arg]
+    for partition in ("1", "3"):
+        source.build_part("topic", partition, None)
+    assert [lane for lane in range(8) if source.is_near(lane)] == [1, 3, 5, 7]

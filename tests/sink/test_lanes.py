@@ -156,17 +156,22 @@ def test_a_result_that_cannot_be_encoded_ends_the_run(gate: Gate, monkeypatch: p
     lane.close()
 
 
-def test_a_group_lands_through_a_lane_of_the_process_that_cleans_it_and_stays_there(gate: Gate) -> None:
-    sink = LandingSink(lambda: (cast("Landing", gate), {}), 4, 10, cast("Pulse", None))
-    assert not sink.has_lanes()
-    assert sink.lane_of("7") == "3"  # nothing is known yet: by its number
-    lanes = [sink.build_part("land", f"lane-{lane:02d}", None) for lane in (0, 2)]
-    assert sink.has_lanes()
-    assert {sink.lane_of(str(group)) for group in (1, 3, 5)} == {"2"}
-    assert {sink.lane_of(str(group)) for group in (0, 2, 4)} == {"0"}
-    assert sink.lane_of("7") == "3"  # in which order its commits landed must not depend on when one asks
-    for lane in lanes:
-        lane.close()
+def sink_of(lanes: int, here: set[int]) -> LandingSink:
+    return LandingSink(lambda: pytest.fail("nothing lands"), lanes, 10, cast("Pulse", None), here.__contains__)
+
+
+def test_a_group_lands_through_a_lane_of_the_process_that_cleans_it() -> None:
+    sink = sink_of(4, {0, 2})
+    assert [sink.lane_of(str(group)) for group in range(4)] == ["0", "2", "0", "2"]
+    assert [sink_of(3, set()).lane_of(str(group)) for group in range(4)] == ["0", "1", "2", "0"]
+
+
+def test_a_group_lands_through_the_same_lane_for_a_whole_run() -> None:
+    here: set[int] = set()
+    sink = sink_of(2, here)
+    assert sink.lane_of("1") == "1"
+    here.add(0)
+    assert (sink.lane_of("1"), sink.lane_of("3")) == ("1", "0")
 
 
 def test_states_are_written_out_while_the_rows_of_their_commit_land(

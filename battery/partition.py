@@ -195,7 +195,7 @@ def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], Non
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 100,
-            "queued.max.messages.kbytes": 24 * 1024,
+            "queued.max.messages.kbytes": 16 * 1024,
             # A full queue would rest for a second, however soon there is room again.
             "fetch.queue.backoff.ms": 10,
         }

@@ -34,7 +34,7 @@ _log = structlog.get_logger()
 WAIT_NOTICE_SECONDS: Final = 1.0
 """A wait shorter than this is not worth a log line."""
 
-SPARING: Final = {"threads": "1", "memory_limit": "100MB"}
+SPARING: Final = {"threads": "1", "memory_limit": "80MB"}
 """What DuckDB may take beside a running flow. By itself it would take four fifths of the machine's memory, and every
 processor: for an append that is a tenth faster and costs half as much again."""
 

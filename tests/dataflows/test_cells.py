@@ -68,6 +68,25 @@ def test_states_are_replaced_cell_by_cell(found: dict[str, CellState], data: st.
     assert dict(before) == {**found, "UNKNOWN": CellState()}
 
 
+def test_a_cell_without_a_clock_has_none_in_its_state() -> None:
+    state = state_of(fold([[arrow([reading(1, date_time=None)])]])[-1])
+    (tail,) = state.tests.values()
+    assert (tail.date_time, state.window) == (None, None)
+    assert b'"window":null' in state.to_json()
+
+
+def test_a_cell_that_comes_over_another_partition_of_an_earlier_log_is_told() -> None:
+    state = CellState()
+    spread = []
+    for offset, (topic_id, partition) in enumerate([("p", 0), ("q", 0), ("p", 1), ("p", 0)]):
+        of: dict[str, Any] = {"offset": offset, "partition": partition, "topic_id": topic_id}
+        cleaned = clean_cell(state, [arrow([reading(offset + 1)], **of)])
+        assert cleaned is not None
+        spread.append(list(cleaned.spread))
+        state = state_of(cleaned)
+    assert spread == [[], [], [CELL], []]
+
+
 def test_cleaning_leaves_the_states_that_it_is_given() -> None:
     cells = Cells()
     cells.update({CELL: state_of(fold([[arrow([reading(1)])]])[-1])})

@@ -66,6 +66,14 @@ def test_messages_that_are_encoded_ahead_arrive_in_their_order(broker: int, tmp_
     assert len(landed) > 3 * 4
 
 
+def test_tests_that_are_encoded_side_by_side_are_sent_in_their_order(tmp_path: Path, readings: pa.Table) -> None:
+    broker = Taking()
+    lengths = {f"CELL_{number}": 2_000 // (number + 1) for number in range(9)}  # the first takes longest
+    tests = [waiting(tmp_path, readings.slice(0, length), cell_id) for cell_id, length in lengths.items()]
+    send(broker, tests, Manner("topic", 1_000_000))  # type: ignore[arg-type]
+    assert broker.rows == list(lengths.items())
+
+
 def test_a_test_becomes_messages_of_about_the_same_size_that_keep_to_the_limit(
     tmp_path: Path, readings: pa.Table
 ) -> None:

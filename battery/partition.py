@@ -185,7 +185,7 @@ def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], Non
         settings: where the broker is.
         on_disturbance: called, during a poll, when the connection to a broker breaks; librdkafka mends it.
     """
-    consumer = client(
+    return client(
         Consumer,
         client_config(settings)
         | {
@@ -201,10 +201,17 @@ def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], Non
         }
         | ({"error_cb": on_disturbance} if on_disturbance else {}),
     )
+
+
+def oldest(consumer: Consumer, topic: str, partition: int) -> TopicPartition:
+    """The place of a partition's oldest message, for `assign`.
+
+    A client that does not know yet where the partition lies finds that message half a second later, so it is made to
+    ask here. It must not know before it is given an offset: then it would not ask whether the log was cut since.
+    """
     with suppress(KafkaException):  # without a broker it may come later
-        # Who does not know yet where the partition lies finds its oldest message half a second later.
-        consumer.list_topics(settings.battery_topic, timeout=1)
-    return consumer
+        consumer.list_topics(topic, timeout=1)
+    return TopicPartition(topic, partition, OFFSET_BEGINNING)
 
 
 def poll_of(topic_id: str, partition: int, received: Sequence[KafkaMessage]) -> Poll:
@@ -240,7 +247,7 @@ def read_log(
     """
     consumer = open_consumer(settings)
     try:
-        consumer.assign([TopicPartition(topic.name, partition, OFFSET_BEGINNING if start is None else start)])
+        consumer.assign([_place(consumer, topic, partition, start)])
         deadline = time.monotonic() + REPLY_SECONDS
         while True:
             poll, ended = _poll(consumer, topic, partition, start)
@@ -258,6 +265,10 @@ def read_log(
                 )
     finally:
         consumer.close()
+
+
+def _place(consumer: Consumer, topic: Topic, partition: int, start: int | None) -> TopicPartition:
+    return oldest(consumer, topic.name, partition) if start is None else TopicPartition(topic.name, partition, start)
 
 
 def _poll(consumer: Consumer, topic: Topic, partition: int, start: int | None) -> tuple[Poll, bool]:
@@ -324,7 +335,7 @@ def end_offset(settings: Settings, topic: Topic, partition: int, start: int | No
     """
     consumer = open_consumer(settings)
     try:
-        consumer.assign([TopicPartition(topic.name, partition, OFFSET_BEGINNING if start is None else start)])
+        consumer.assign([_place(consumer, topic, partition, start)])
         deadline = time.monotonic() + REPLY_SECONDS
         while time.monotonic() < deadline:
             received = consumer.poll(POLL_SECONDS)

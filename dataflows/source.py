@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from battery.deliveries import MOST_ROWS
 from battery.errors import BatteryError, with_last_words
 from battery.faults import Point, fault_point
-from battery.partition import POLL_MESSAGES, POLL_ROWS, Poll, open_consumer, poll_of
+from battery.partition import POLL_MESSAGES, POLL_ROWS, Poll, oldest, open_consumer, poll_of
 from battery.topic import TRANSIENT, NoBrokerError, Topic, open_topic
 
 if TYPE_CHECKING:
@@ -199,8 +199,9 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         return True
 
     def _assign(self, offset: int | None) -> None:
-        place = TopicPartition(self._topic.name, self._partition, OFFSET_BEGINNING)
-        if offset is not None:
+        if offset is None:
+            place = oldest(self._consumer, self._topic.name, self._partition)
+        else:
             # With the epoch the broker is asked where that leader's log ended, and is read on from there if before.
             epoch = -1 if self._leader_epoch is None else self._leader_epoch
             place = TopicPartition(self._topic.name, self._partition, offset, leader_epoch=epoch)

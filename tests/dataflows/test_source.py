@@ -63,6 +63,7 @@ class Scripted:
     breaks_before: set[int] = field(default_factory=set)
     assigned: list[int] = field(default_factory=list)
     epochs: list[int | None] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     may_close: threading.Event | None = None
     on_disturbance: Callable[[KafkaError], None] | None = None
     polled: int = 0
@@ -79,6 +80,9 @@ class Scripted:
 
     def commit(self, **_: Any) -> None:
         pass
+
+    def list_topics(self, topic: str, **_: Any) -> None:
+        self.asked.append(topic)
 
     def close(self) -> None:
         if self.may_close is not None:
@@ -113,6 +117,13 @@ def gone() -> Received:
 
 def offsets(batches: list[Any]) -> list[int]:
     return [message.offset for batch in batches for message in batch]
+
+
+def test_where_the_partition_lies_is_asked_before_its_oldest_message_alone(reader: Any) -> None:
+    begins, goes_on = Scripted([]), Scripted([])
+    reader(begins)
+    reader(goes_on, start=6, epoch=3, landed=5)
+    assert (begins.asked, goes_on.asked) == ([LOG.name], [])
 
 
 def test_an_offset_that_expired_behind_the_worker_is_refused_with_the_choices(reader: Any) -> None:

@@ -122,13 +122,19 @@ def wait_for(worker: subprocess.Popen[str], *texts: str) -> list[str]:
     raise AssertionError(f"the worker ended without saying {' or '.join(texts)}: {''.join(said)}")
 
 
-def finish(worker: subprocess.Popen[str], code: int) -> str:
-    """Wait for a worker to end with a code; what it had left to say."""
+def rest_of(worker: subprocess.Popen[str]) -> str:
+    """Wait for a worker to end; what it had left to say."""
     assert worker.stdout is not None
     impatience = threading.Timer(END_SECONDS, worker.kill)
     impatience.start()
     output = worker.stdout.read()  # not communicate(), which passes over what has been buffered while reading lines
-    ended_with = worker.wait()
+    worker.wait()
     impatience.cancel()
-    assert ended_with == code, output
+    return output
+
+
+def finish(worker: subprocess.Popen[str], code: int) -> str:
+    """Wait for a worker to end with a code; what it had left to say."""
+    output = rest_of(worker)
+    assert worker.returncode == code, output
     return output

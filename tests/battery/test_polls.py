@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from builders import CELL, arrow_value, as_json, message, reading
+from generated import ORIGIN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,6 +79,7 @@ def polls(draw: st.DrawFn) -> list[Message]:
         of: dict[str, Any] = {
             "offset": offset,
             "key": draw(st.sampled_from([CELL.encode()] * 4 + [b"ANOTHER", None, b"\xff"])),
+            "retry_of": draw(st.sampled_from([None] * 3 + [ORIGIN])),
         }
         if draw(st.integers(0, 5)) == 0:
             found.append(message(arrow_value([reading(1), reading(2)]), **of))

@@ -11,7 +11,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, cast, overload
 
@@ -100,15 +100,13 @@ class Poll(Sequence[Message]):
     def __getitem__(self, place: slice) -> Poll: ...
     def __getitem__(self, place: int | slice) -> Message | Poll:
         if isinstance(place, slice):
-            return Poll(
-                self.topic_id,
-                self.partition,
-                self.offsets[place],
-                self.timestamps_ms[place],
-                self.keys[place],
-                self.headers[place],
-                self.values[place],
-                self.leader_epoch,
+            return replace(
+                self,
+                offsets=self.offsets[place],
+                timestamps_ms=self.timestamps_ms[place],
+                keys=self.keys[place],
+                headers=self.headers[place],
+                values=self.values[place],
             )
         return Message(
             self.topic_id,

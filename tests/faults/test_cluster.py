@@ -156,7 +156,7 @@ def test_processes_started_by_hand_with_one_run_id_are_one_run(pipeline: Pipelin
     pipeline.started += processes
     for process in processes:
         output = rest_of(process)
-        # Bytewax takes its connections down in no order: who still sends when the other has gone says so, at its end.
+        # Bytewax ends so now and then, most likely when the other one has gone first; the tables are what counts.
         assert process.returncode == 0 or "Send thread panic" in output, output
     assert pipeline.query("select count(*), min(run_id) from _writers") == [(1, "by hand")]
     require_sound(pipeline, shared.tables)

@@ -1,6 +1,6 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services servers faults bench lint format docs requirements env clean
+.PHONY: help setup demo test services servers browser faults bench lint format docs requirements env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV := .tools/bin/uv
@@ -24,7 +24,7 @@ setup: .venv/.complete ## create .venv with every extra and group, from the lock
 demo: setup ## the main job on simulated cells and embedded parts, about a minute
 	$(RUN)/battery demo
 
-test: setup servers ## the whole test suite, on all cores, on real servers where they can be made
+test: setup servers browser ## the whole test suite, on all cores, on real servers and a browser where they can be had
 	$(RUN)/pytest -n auto --dist loadfile
 
 services: setup servers ## the tests on a real Kafka, MinIO, PostgreSQL and Airflow alone
@@ -32,6 +32,10 @@ services: setup servers ## the tests on a real Kafka, MinIO, PostgreSQL and Airf
 
 servers: setup ## make those servers: Kafka by Maven, MinIO by Go (some minutes, once), outside this folder
 	$(RUN)/python tests/services/servers.py
+
+browser: ## install Debian's Chromium where there is none and this user may: the dashboard is tested in it
+	@command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 
 KILLS ?= 200
 faults: setup ## the fault suite in its nightly form: 200 random kills (KILLS=…) on top of all named faults

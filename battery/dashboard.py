@@ -28,8 +28,9 @@ def serve(host: str, port: int) -> None:
         # Until Streamlit is up and stops at it by itself; an exception would end its server's start in a traceback.
         signal.signal(number, lambda *_: os._exit(0))
     try:
-        import plotly  # noqa: F401, PLC0415  # the page needs it
         from streamlit.web import cli  # noqa: PLC0415  # an extra
+
+        import dashboard.app  # noqa: F401, PLC0415  # some seconds that the first visitor need not wait
     except ImportError:
         raise BatteryError("the dashboard is an extra: pip install 'battery-pipeline[dashboard]'") from None
     _require_free(host, port)
@@ -40,6 +41,10 @@ def serve(host: str, port: int) -> None:
         "server.fileWatcherType": "none",
         "browser.serverAddress": host,  # else Streamlit asks a web service for this machine's address
         "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "runner.magicEnabled": "false",
+        "theme.light.primaryColor": "#1F77C9",
+        "theme.dark.primaryColor": "#1F77C9",
         "global.developmentMode": "false",
     }
     cli.main(

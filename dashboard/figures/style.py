@@ -1,0 +1,98 @@
+"""How figures look, so that they read alike on a light page, a dark page and on paper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+from tsdownsample import MinMaxDownsampler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+COLOURS: Final = (
+    "#1F77C9", "#D55E00", "#00875F", "#C0609A", "#A6761D", "#7C6BD0", "#C63D3D", "#6B7785",
+)  # fmt: skip
+"""Told apart by most eyes, each with a contrast of at least 3 to 1 on white and on Streamlit's dark page (WCAG 2.2,
+1.4.11)."""
+
+MUTED: Final = "#808080"
+"""For what is context: rules, bands, cells that do not stand out."""
+
+BAND: Final = "rgba(128, 128, 128, 0.13)"
+"""Behind every other test."""
+
+DASHES: Final = ("solid", "dash", "dot", "dashdot")
+
+MOST_POINTS: Final = 4_000
+"""Points of a line that are drawn: more than a screen has columns, and little to send."""
+
+
+LAYOUT: Final[dict[str, Any]] = {
+    "margin": {"l": 64, "r": 40, "t": 36, "b": 48},
+    "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0},
+    "modebar": {"orientation": "v"},  # beside the drawing, where it covers no legend
+}
+
+
+def colour(number: int) -> str:
+    """The colour of the line of that number, from 0; they come again after the last."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def kept_rows(y: npt.NDArray[np.float64], most: int = MOST_POINTS) -> npt.NDArray[np.int64]:
+    """Which points of a line to draw where it has more than can be seen: none of its extremes is left out.
+
+    Of each stretch of the line its lowest and its highest point are kept, and the ends of the line: a spike of one
+    reading stays where it was. Points without a value are kept, as gaps, only where nothing has to be left out.
+
+    Args:
+        y: shape (n,).
+        most: about how many points to keep.
+
+    Returns:
+        Rows of the points that are drawn, ascending.
+    """
+    if len(y) <= most:
+        return np.arange(len(y))
+    there = np.flatnonzero(np.isfinite(y))
+    if len(there) <= most:
+        return there
+    values = np.ascontiguousarray(y[there], dtype=np.float64)
+    kept = MinMaxDownsampler().downsample(values, n_out=most - most % 2)  # type: ignore[no-untyped-call]
+    ends = [0, len(there) - 1]
+    drawn: npt.NDArray[np.int64] = there[np.union1d(kept.astype(np.int64), ends)]
+    return drawn
+
+
+def frame(x_title: str, y_title: str, *, height: int = 380) -> go.Figure:
+    """An empty figure with its axes named, each with its unit."""
+    figure = go.Figure()
+    figure.update_layout(
+        height=height,
+        hovermode="closest",
+        showlegend=True,
+        **LAYOUT,
+    )
+    figure.update_xaxes(title_text=x_title, zeroline=False)
+    figure.update_yaxes(title_text=y_title, zeroline=False)
+    return figure
+
+
+def add_bands(figure: go.Figure, starts: Sequence[object], ends: Sequence[object]) -> None:
+    """Shade every other one of some spans along x."""
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        if number % 2:
+            figure.add_vrect(x0=start, x1=end, fillcolor=BAND, line_width=0, layer="below")
+
+
+def said(figure: go.Figure, text: str) -> go.Figure:
+    """A figure with nothing to draw, which says why."""
+    figure.update_layout(showlegend=False)
+    figure.update_xaxes(showticklabels=False)
+    figure.update_yaxes(showticklabels=False)
+    figure.add_annotation(text=text, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5, font={"color": MUTED})
+    return figure

@@ -1,0 +1,225 @@
+"""Short looks at the landing tables: each opens the warehouse, asks a few questions and gives it back.
+
+A DuckDB file admits one process at a time, and the worker and dbt go first: a look waits for them `LOOK_SECONDS` at
+most. What it finds are Arrow tables and plain values.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+from battery.errors import BatteryError
+from dashboard.published import NothingYetError
+from sink.news import news
+from sink.status import status
+from sink.tables import require_tables
+from sink.warehouse import open_warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    import pyarrow as pa
+
+    from battery.settings import Settings
+    from sink.status import Status
+
+LOOK_SECONDS: Final = 2.0
+"""How long a look waits for a warehouse that another process holds, in s; a visitor is waiting."""
+
+RECENT_COMMITS: Final = 500
+"""The newest commits, of which the stream's rate and its objects are drawn."""
+
+RECENT_REFUSALS: Final = 500
+"""The newest entries of the quarantine that are listed."""
+
+PAYLOAD_LETTERS: Final = 2_000
+"""As much of a payload is shown; `battery quarantine show` has the rest."""
+
+RECENT_RUNS: Final = 50
+"""The newest dbt runs that are listed."""
+
+_COMMITS: Final = """
+    with newest as (
+        select
+            "commit",
+            max(committed_at) as committed_at,
+            sum("rows") filter (where kind = 'battery_ts_cleaned') as landed,
+            sum(bytes) as bytes,
+            count(*) as objects,
+            any_value(offsets) as offsets
+        from _commits group by "commit" order by committed_at desc, "commit" desc limit $most
+    )
+    select
+        "commit",
+        committed_at,
+        coalesce(landed, 0)::bigint as landed,
+        list_sum([part."rows" for part in offsets])::bigint - coalesce(landed, 0)::bigint as quarantined,
+        objects,
+        bytes::bigint as bytes
+    from newest order by committed_at, "commit"
+"""
+
+_REASONS: Final = """
+    select reason, sum(row_count)::bigint as "rows", count(*) as entries, count(distinct cell_id) as cells
+    from battery_quarantine group by reason order by "rows" desc, reason
+"""
+
+_REFUSALS: Final = """
+    select
+        cell_id, source_file, row_count as "rows", detail, left(payload, $letters) as payload,
+        topic_id || ':' || "partition" || ':' || "offset" || ':' || "row" as id
+    from battery_quarantine where reason = $reason
+    order by topic_id, "partition", "offset" desc, "row" desc limit $most
+"""
+
+_RUNS: Final = """
+    select
+        run, started_at, "seconds", command,
+        case when failure is not null then 'failed' when "seconds" is null then 'running' else 'passed' end as outcome,
+        len(list_filter(results, found -> found.kind in ('model', 'seed'))) as models,
+        len(list_filter(results, found -> found.kind in ('test', 'unit_test'))) as tests,
+        len(list_filter(results, found -> found.status in ('error', 'fail', 'runtime error'))) as failed,
+        failure
+    from _dbt_runs order by started_at desc limit $most
+"""
+
+_RESULTS: Final = """
+    select found.status, found.kind, found.node, found.failures, found."seconds", found.message
+    from (select unnest(results) as found from _dbt_runs where run = $run)
+    where found.kind <> 'exposure'
+    order by found.status not in ('error', 'fail', 'runtime error'), found.kind, found.node
+"""
+
+_READINGS: Final = """
+    select
+        cell_id, test_id, cycle_index, data_point, step_index,
+        "test_time(s)" as test_time_s, "current(a)" as current_a, "voltage(v)" as voltage_v,
+        "charge_capacity(ah)" as charge_counter_ah, "discharge_capacity(ah)" as discharge_counter_ah,
+        "temperature(c)" as temperature_c, quality,
+        exists (
+            select 1 from battery_cleaned as kept
+            where kept.cell_id = $cell and kept.test_id = landed.test_id and kept.data_point = landed.data_point
+        ) as is_kept
+    from battery_ts_cleaned as landed
+    where cell_id = $cell and (test_id, cycle_index) in (select unnest($tests), unnest($cycles))
+    order by test_id, data_point
+"""
+
+
+@dataclass(frozen=True)
+class StreamLook:
+    """What has come of the stream: its newest commits, refusals by reason and dbt runs (UTC)."""
+
+    commits: pa.Table
+    reasons: pa.Table
+    runs: pa.Table
+
+    def rate(self, seconds: float, now: datetime) -> float:
+        """Rows in by second over the last so many s."""
+        recent = [
+            row["landed"] + row["quarantined"]
+            for row in self.commits.to_pylist()
+            if (now - row["committed_at"]).total_seconds() <= seconds
+        ]
+        return float(sum(recent)) / seconds
+
+
+@contextmanager
+def look(settings: Settings, purpose: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Lend the warehouse for a short look.
+
+    Raises:
+        NothingYetError: there is none, or no landing tables in it.
+        BatteryError: it cannot be opened, or another process holds it.
+    """
+    if not settings.warehouse.startswith("md:") and not Path(settings.warehouse).exists():
+        raise NothingYetError(f"WAREHOUSE={settings.warehouse} does not exist yet; `battery stream` makes it")
+    try:
+        with open_warehouse(hurried(settings)).connect(purpose, read_only=True) as connection:
+            try:
+                require_tables(connection)
+            except BatteryError as error:
+                raise NothingYetError(str(error)) from None
+            yield connection
+    except duckdb.Error as error:
+        raise BatteryError(f"cannot {purpose}: {str(error).splitlines()[0]}") from None
+
+
+def hurried(settings: Settings) -> Settings:
+    """The same settings for somebody who does not wait long for the warehouse."""
+    patient = settings.warehouse_lock_timeout_seconds
+    return settings.model_copy(update={"warehouse_lock_timeout_seconds": min(patient, LOOK_SECONDS)})
+
+
+def look_at_stream(settings: Settings) -> StreamLook:
+    """What has come of the stream.
+
+    Raises:
+        BatteryError: the warehouse cannot be looked at.
+    """
+    with look(settings, "look at the stream") as connection:
+        commits = connection.execute(_COMMITS, {"most": RECENT_COMMITS}).to_arrow_table()
+        reasons = connection.execute(_REASONS).to_arrow_table()
+        runs = connection.execute(_RUNS, {"most": RECENT_RUNS}).to_arrow_table()
+    return StreamLook(commits, reasons, runs)
+
+
+def look_at_news(settings: Settings) -> str | None:
+    """What has landed since the marts were published, in one line; None where nothing has.
+
+    Raises:
+        BatteryError: the warehouse cannot be looked at.
+    """
+    with look(settings, "look for news"):
+        pass  # says what is missing
+    return news(settings, open_warehouse(hurried(settings)))
+
+
+def look_at_status(settings: Settings) -> Status:
+    """Where the stream stands: this asks the broker too, and takes a second or two.
+
+    Raises:
+        BatteryError: the warehouse cannot be looked at; a broker that does not answer is told in the status.
+    """
+    return status(settings, open_warehouse(hurried(settings)))
+
+
+def look_at_refusals(settings: Settings, reason: str) -> pa.Table:
+    """The newest entries of the quarantine that were refused for a reason.
+
+    Raises:
+        BatteryError: the warehouse cannot be looked at.
+    """
+    with look(settings, "look into the quarantine") as connection:
+        return connection.execute(
+            _REFUSALS, {"reason": reason, "most": RECENT_REFUSALS, "letters": PAYLOAD_LETTERS}
+        ).to_arrow_table()
+
+
+def look_at_results(settings: Settings, run: str) -> pa.Table:
+    """What became of each model and test in a dbt run, failures first.
+
+    Raises:
+        BatteryError: the warehouse cannot be looked at.
+    """
+    with look(settings, "look at a dbt run") as connection:
+        return connection.execute(_RESULTS, {"run": run}).to_arrow_table()
+
+
+def look_at_readings(settings: Settings, cell_id: str, cycles: Sequence[tuple[str, int]]) -> pa.Table:
+    """The readings of some cycles of a cell, each named by its test and its number within it, in their order.
+
+    Raises:
+        BatteryError: the warehouse cannot be looked at.
+    """
+    with look(settings, "look at readings") as connection:
+        return connection.execute(
+            _READINGS,
+            {"cell": cell_id, "tests": [test for test, _ in cycles], "cycles": [number for _, number in cycles]},
+        ).to_arrow_table()

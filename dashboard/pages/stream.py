@@ -1,0 +1,140 @@
+"""The stream: how fast rows land and how many wait, what was refused and why, and how the refreshes went."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import streamlit as st
+
+from battery.errors import BatteryError
+from dashboard.address import choose_one, choose_whether
+from dashboard.figures import stream as figures
+from dashboard.landing import look_at_news, look_at_refusals, look_at_results, look_at_status, look_at_stream
+from dashboard.view import FRESH_SECONDS, chart, downloads, remembered, show
+
+if TYPE_CHECKING:
+    from battery.settings import Settings
+    from dashboard.landing import StreamLook
+    from dashboard.remembered import Seen
+
+LIVE_SECONDS: Final = 10
+RATE_SECONDS: Final = 60.0
+"""Over so long the rate at the top of the page is taken, in s."""
+
+
+def show_page() -> None:
+    """Draw the page."""
+    show("Stream", _draw)
+
+
+def _draw(settings: Settings) -> None:
+    live = choose_whether(f"Look again every {LIVE_SECONDS} s", "live", first=True)
+    stream = _look(settings).value
+    again = LIVE_SECONDS if live else None
+    # Side by side with the rest: where no broker answers, it takes some seconds to say so.
+    st.fragment(_draw_figures, run_every=again, parallel=True)(settings)
+    st.fragment(_draw_commits, run_every=again)(settings)
+    _draw_quarantine(settings, stream)
+    _draw_runs(settings, stream)
+
+
+def _look(settings: Settings) -> Seen[StreamLook]:
+    return remembered().look(("stream", settings), lambda: look_at_stream(settings), FRESH_SECONDS)
+
+
+def _draw_figures(settings: Settings) -> None:
+    try:
+        status = remembered().look(("status", settings), lambda: look_at_status(settings), FRESH_SECONDS).value
+        rate = _look(settings).value.rate(RATE_SECONDS, datetime.now(UTC).replace(tzinfo=None))
+    except BatteryError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    age = None
+    if status.last_commit is not None:
+        age = (datetime.now(UTC).replace(tzinfo=None) - status.last_commit).total_seconds()
+    shown = {
+        f"rows/s, last {RATE_SECONDS:.0f} s": f"{rate:,.0f}",
+        "lag (messages)": "unknown" if status.lag is None else f"{status.lag:,}",
+        "last commit": "never" if age is None else f"{_lasting(age)} ago",
+        "commits": f"{status.commits:,}",
+        "rows landed": f"{status.rows:,}",
+        "rows quarantined": f"{sum(status.quarantined.values()):,}",
+        "cells": f"{status.cells:,}",
+        "newest reading": "none" if status.freshness is None else f"{_lasting(status.freshness)} old",
+    }
+    names = list(shown)
+    for row in (names[:4], names[4:]):
+        for place, label in zip(st.columns(4), row, strict=True):
+            place.metric(label, shown[label])
+    for complaint in status.complaints(settings.max_lag_messages, settings.max_commit_age_seconds):
+        st.warning(complaint, icon=":material/warning:")
+
+
+def _draw_commits(settings: Settings) -> None:
+    try:
+        seen = _look(settings)
+    except BatteryError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    if seen.complaint:
+        st.warning(f"Seen at {seen.at:%H:%M:%S} UTC; not since: {seen.complaint}", icon=":material/update:")
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Rows by second")
+        chart(figures.rates(seen.value.commits), "stream-rates", "Rows landed and quarantined by second, by commit")
+    with right:
+        st.subheader("Objects")
+        chart(figures.objects(seen.value.commits), "stream-objects", "Size of the objects of each commit")
+    downloads(seen.value.commits, "commits")
+
+
+def _lasting(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _draw_quarantine(settings: Settings, stream: StreamLook) -> None:
+    st.subheader("Quarantine")
+    reasons = stream.reasons["reason"].to_pylist()
+    if not reasons:
+        st.success("Nothing has been refused.")
+        return
+    left, right = st.columns([1, 2])
+    with left:
+        chart(figures.refused(stream.reasons), "quarantine", "Rows in the quarantine by reason")
+        first = next((reason for reason in reasons if reason != "duplicate"), reasons[0])
+        reason = choose_one("Look into", reasons, "reason", first)
+    found = remembered().look(("refusals", settings, reason), lambda: look_at_refusals(settings, reason), FRESH_SECONDS)
+    with right:
+        st.dataframe(found.value, hide_index=True, key="refusals", alt=f"Refused as {reason}")
+        st.caption(
+            "`battery quarantine show ID` has all of an entry; `battery quarantine retry ID` publishes it again."
+        )
+        downloads(found.value, f"quarantine-{reason}")
+
+
+def _draw_runs(settings: Settings, stream: StreamLook) -> None:
+    st.subheader("dbt")
+    if not stream.runs.num_rows:
+        st.info(
+            "dbt has not run yet: `battery transform`, or the hourly refresh of Airflow, builds and tests the marts."
+        )
+        return
+    news = remembered().look(("news", settings), lambda: look_at_news(settings), FRESH_SECONDS).value
+    if news:
+        st.info(
+            f"The marts are not the newest: {news}. The next refresh, or `battery transform`, brings them up to date."
+        )
+    st.dataframe(stream.runs.drop_columns(["run"]), hide_index=True, key="runs", alt="The newest dbt runs")
+    starts = {
+        run: f"{at:%Y-%m-%d %H:%M:%S} UTC, {command}, {outcome}"
+        for run, at, command, outcome in zip(
+            *(stream.runs[name].to_pylist() for name in ("run", "started_at", "command", "outcome")), strict=True
+        )
+    }
+    run = choose_one("Results of", list(starts), "run", next(iter(starts)), lambda one: starts[one])
+    results = remembered().look(("results", settings, run), lambda: look_at_results(settings, run), FRESH_SECONDS)
+    st.dataframe(results.value, hide_index=True, key="results", alt="What became of each model and test")

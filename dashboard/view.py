@@ -1,0 +1,163 @@
+"""What all pages share: where they look, what they say when there is nothing to see, charts and downloads."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import streamlit as st
+
+from battery.errors import BatteryError
+from battery.settings import load_settings
+from dashboard.landing import look_at_news
+from dashboard.published import NothingYetError, open_marts
+from dashboard.remembered import Remembered, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import plotly.graph_objects as go
+    import pyarrow as pa
+
+    from battery.settings import Settings
+    from dashboard.published import Marts, Publication
+
+FRESH_SECONDS: Final = 10.0
+"""For so long a look is good enough for the next visitor."""
+
+UNKNOWN: Final = "-"
+"""Stands where there is no figure."""
+
+CITATION: Final = (
+    "CS2 and CX2 cells: CALCE Battery Research Group, University of Maryland; cite it wherever you show them."
+)
+
+
+@st.cache_resource
+def remembered() -> Remembered:
+    """What this server has seen last."""
+    return Remembered()
+
+
+@st.cache_resource(max_entries=4)
+def _marts(settings: Settings) -> Marts:
+    return open_marts(settings)
+
+
+@st.cache_resource(max_entries=64, show_spinner="reading the marts")
+def _table(settings: Settings, publication: str, name: str, _found: Publication) -> pa.Table:  # noqa: ARG001  # the cache's key
+    return _marts(settings).table(_found, name)
+
+
+class Published:
+    """The tables of the newest publication, as one page's run sees them."""
+
+    def __init__(self, settings: Settings, seen: Seen[Publication]) -> None:
+        self._settings = settings
+        self.seen = seen
+
+    def table(self, name: str) -> pa.Table:
+        """One of its tables.
+
+        Raises:
+            BatteryError: it cannot be read.
+        """
+        return _table(self._settings, self.seen.value.name, name, self.seen.value)
+
+
+def show(title: str, body: Callable[[Settings], None]) -> None:
+    """Draw a page: its title and its body, or what keeps it from being drawn and what to do about it."""
+    st.title(title)
+    try:
+        body(load_settings())
+    except NothingYetError as nothing:
+        st.info(str(nothing), icon=":material/hourglass_empty:")
+    except BatteryError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
+    """Draw a page of the published marts, and below it of when they are."""
+
+    def of_marts(settings: Settings) -> None:
+        age = st.container()
+        seen = remembered().look(("marts", settings), lambda: _marts(settings).newest(), FRESH_SECONDS)
+        published = Published(settings, seen)
+        if published.table("battery_cells").num_rows:
+            body(settings, published)
+        else:
+            st.info(
+                "No cell has been published yet: `battery produce` publishes workbooks, `battery stream` lands them."
+            )
+        st.caption(CITATION)
+        with age:  # at last, since it may have to wait for the warehouse
+            _show_age(settings, seen)
+
+    show(title, of_marts)
+
+
+def _show_age(settings: Settings, seen: Seen[Publication]) -> None:
+    """Of when the marts are, and whether anything has landed since."""
+    at = seen.value.published_at
+    st.caption(f"Marts published {at:%Y-%m-%d %H:%M:%S} UTC, {_ago(at)}." if at else "Marts published.")
+    if seen.complaint:
+        st.warning(f"The marts could not be looked at since {seen.at:%H:%M:%S} UTC: {seen.complaint}")
+    try:
+        landed = remembered().look(("news", settings), lambda: look_at_news(settings), FRESH_SECONDS)
+    except BatteryError as error:
+        st.caption(f"Whether anything has landed since cannot be told: {error}")
+        return
+    if landed.value:
+        st.warning(
+            f"Not the newest: {landed.value}. The hourly refresh, or `battery transform`, brings the marts up to date.",
+            icon=":material/update:",
+        )
+
+
+def _ago(moment: datetime) -> str:
+    seconds = (datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds()
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{max(seconds, 0):.0f} s ago"
+
+
+def chart(figure: go.Figure, name: str, alt: str) -> None:
+    """Draw a figure; the camera among its buttons saves it as `name`.png."""
+    st.plotly_chart(
+        figure,
+        key=f"chart-{name}",
+        alt=alt,
+        config={
+            "displaylogo": False,
+            "displayModeBar": True,
+            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+            "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2},
+        },
+    )
+
+
+def downloads(table: pa.Table, name: str) -> None:
+    """Offer a table as CSV and as Parquet; each is made when it is asked for."""
+
+    def as_csv() -> bytes:
+        buffer = io.BytesIO()
+        pa_csv.write_csv(table, buffer)
+        return buffer.getvalue()
+
+    def as_parquet() -> bytes:
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        return buffer.getvalue()
+
+    with st.container(horizontal=True):
+        st.download_button(
+            "CSV", as_csv, f"{name}.csv", "text/csv", key=f"csv-{name}", on_click="ignore", icon=":material/download:"
+        )
+        st.download_button(
+            "Parquet", as_parquet, f"{name}.parquet", "application/vnd.apache.parquet", key=f"parquet-{name}",
+            on_click="ignore", icon=":material/download:",
+        )  # fmt: skip

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from battery.errors import BatteryError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from battery.settings import Settings
 
 MISSED_EPOCHS: Final = 3
@@ -20,12 +22,12 @@ LATENESS_SECONDS: Final = 15.0
 
 
 class Pulse:
-    """The marks of a worker's lanes, empty files in RECOVERY_DIR/pulse."""
+    """The marks of a worker's lanes, empty files in RECOVERY_DIR/pulse; `longest` is how old, in s, one may become."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.recovery_dir / "pulse"
         self._lanes = settings.lanes
-        self._longest = MISSED_EPOCHS * settings.commit_interval_seconds + LATENESS_SECONDS
+        self.longest = MISSED_EPOCHS * settings.commit_interval_seconds + LATENESS_SECONDS
 
     def beat(self, lane: int) -> None:
         """Leave a mark: the lane's epoch has closed.
@@ -33,7 +35,7 @@ class Pulse:
         Raises:
             BatteryError: RECOVERY_DIR cannot be written.
         """
-        mark = self._folder / f"lane-{lane:02d}"
+        mark = self._mark(lane)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             mark.touch()
@@ -46,17 +48,27 @@ class Pulse:
         Raises:
             BatteryError: a lane has never closed one, or the last time is longer ago than a worker that is well takes.
         """
-        ages = []
-        for lane in range(self._lanes):
-            mark = self._folder / f"lane-{lane:02d}"
-            try:
-                ages.append(time.time() - mark.stat().st_mtime)
-            except FileNotFoundError:
-                raise BatteryError(f"no worker has closed an epoch yet: there is no {mark}") from None
-        oldest = max(ages)
-        if oldest > self._longest:
+        ages = [self._since(lane) for lane in range(self._lanes)]
+        if None in ages:
+            raise BatteryError(f"no worker has closed an epoch yet: there is no {self._mark(ages.index(None))}")
+        oldest = max(age for age in ages if age is not None)
+        if oldest > self.longest:
             raise BatteryError(
-                f"the worker has closed no epoch for {oldest:.0f} s, expected within {self._longest:.0f} s: it has "
+                f"the worker has closed no epoch for {oldest:.0f} s, expected within {self.longest:.0f} s: it has "
                 "ended, or waits for its store or warehouse; its log says which"
             )
         return oldest
+
+    def oldest(self) -> float | None:
+        """How long ago, in s, the slowest lane closed an epoch, however long that is; None where one never has."""
+        ages = [age for age in (self._since(lane) for lane in range(self._lanes)) if age is not None]
+        return max(ages) if len(ages) == self._lanes else None
+
+    def _mark(self, lane: int) -> Path:
+        return self._folder / f"lane-{lane:02d}"
+
+    def _since(self, lane: int) -> float | None:
+        try:
+            return time.time() - self._mark(lane).stat().st_mtime
+        except FileNotFoundError:
+            return None

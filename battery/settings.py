@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     max_lag_messages: Annotated[int, Field(ge=0)] = 1_000
     max_commit_age_seconds: Annotated[float, Field(gt=0)] = 3600.0
     run_id: str | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9108
+    bytewax_dataflow_api_enabled: bool = False
+    bytewax_dataflow_api_port: Annotated[int, Field(ge=1, le=65_535)] = 3030
     log_format: Literal["console", "json"] = "console"
 
     @property
@@ -75,6 +79,11 @@ class Settings(BaseSettings):
     @classmethod
     def _none_where_empty(cls, value: object) -> object:
         return value or None  # compose passes an empty one
+
+    @field_validator("bytewax_dataflow_api_enabled", mode="before")
+    @classmethod
+    def _off_where_empty(cls, value: object) -> object:
+        return value or False
 
     @field_validator("minio_endpoint")
     @classmethod

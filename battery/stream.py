@@ -80,6 +80,7 @@ def stream(settings: Settings, *, until_end: bool, member: Member | None = None)
     arguments = ["-r", str(settings.recovery_dir), "-s", str(settings.commit_interval_seconds), "-b", "0"]
     if member is not None:
         arguments += ["-i", str(member.process), "-a", ";".join(member.addresses)]
+        _take_ports_of_its_own(settings, member.process)
     sys.argv = ["bytewax.run", "dataflows.battery", *arguments]
     try:
         runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
@@ -96,6 +97,13 @@ def stream(settings: Settings, *, until_end: bool, member: Member | None = None)
         if member is None or type(error).__name__ != "PanicException":
             raise
         _leave_the_cluster(next(iter(LAST_WORDS), None))
+
+
+def _take_ports_of_its_own(settings: Settings, process: int) -> None:
+    """Of the processes of a cluster on one machine, each one serves its metrics at a port of its own."""
+    if settings.metrics_port:
+        os.environ["METRICS_PORT"] = str(settings.metrics_port + process)
+    os.environ["BYTEWAX_DATAFLOW_API_PORT"] = str(settings.bytewax_dataflow_api_port + process)
 
 
 def make_recovery_store(settings: Settings) -> None:

@@ -17,9 +17,11 @@ from bytewax.operators import StatefulBatchLogic
 
 from battery.cleaned import Cleaned
 from battery.deliveries import MOST_ROWS, decode_poll
+from battery.endpoint import serve, settle_bytewax_api
 from battery.errors import with_last_words
 from battery.interpreter import suit_polls
 from battery.logs import configure_logging
+from battery.metrics import Metrics
 from battery.objects import open_store
 from battery.partition import Poll
 from battery.pulse import Pulse
@@ -46,8 +48,9 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
     truth, which a lost or outdated recovery store cannot contradict.
     """
 
-    def __init__(self, standing: Callable[[], Standing], window_seconds: int, most_rows: int) -> None:
+    def __init__(self, standing: Callable[[], Standing], window_seconds: int, most_rows: int, metrics: Metrics) -> None:
         self._standing = standing
+        self._metrics = metrics
         self._window_seconds = window_seconds
         self._most_rows = most_rows
         self._cells = Cells()
@@ -73,6 +76,7 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
                         partitions=sorted(cleaned.states[cell_id].offsets[deliveries.topic_id]),
                     )
                 self._cells.update(cleaned.states)
+                self._metrics.came_in(sum(span.rows for span in cleaned.spans))
                 yield cleaned
 
     def snapshot(self) -> None:
@@ -82,9 +86,12 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
 def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
     """Join source, logic and sink; nothing is connected before Bytewax builds the parts."""
     taking_over = threading.Lock()
+    pulse = Pulse(settings)
+    metrics = Metrics(settings, pulse)
 
     @cache
     def begun() -> tuple[Landing, Standing]:
+        serve(settings, metrics)  # once a process, when the flow runs, and before it waits for its warehouse
         landing = Landing(
             open_store(settings),
             open_warehouse(settings, sparing=True),
@@ -97,13 +104,14 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
         with taking_over:  # the threads of one process (`-w`) are one run
             return begun()
 
-    source = TopicSource(settings, lambda: begin()[1].committed, stopping)
+    source = TopicSource(settings, lambda: begin()[1].committed, stopping, metrics)
     sink = LandingSink(
         lambda: (begin()[0], begin()[1].next_seq),
         settings.lanes,
         settings.commit_max_rows,
-        Pulse(settings),
+        pulse,
         source.is_near,
+        metrics,
     )
 
     most_rows = min(settings.commit_max_rows, MOST_ROWS)
@@ -111,7 +119,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
     polls = op.input("topic", flow, source)
     grouped = op.flat_map("group", polls, lambda poll: poll.by_group(settings.groups))
     cleaned = op.stateful_batch(
-        "clean", grouped, lambda _: GroupLogic(lambda: begin()[1], settings.window_seconds, most_rows)
+        "clean", grouped, lambda _: GroupLogic(lambda: begin()[1], settings.window_seconds, most_rows, metrics)
     )
     by_lane = op.map("lane", cleaned, lambda keyed: (sink.lane_of(keyed[0]), keyed[1]))
     op.output("land", by_lane, sink)
@@ -122,4 +130,5 @@ _settings = load_settings()
 configure_logging(_settings.log_format)
 stop_on_signals()
 suit_polls()
+settle_bytewax_api(_settings)
 flow = build_flow(_settings, STOP.is_set)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message as KafkaMessage
 
+    from battery.metrics import Metrics
     from battery.settings import Settings
 
 _log = structlog.get_logger()
@@ -72,7 +73,9 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         landed: int,
         stopping: Callable[[], bool],
         find_topic: Callable[[], Topic],
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._topic = topic
         self._partition = partition
         self._until_end = settings.stream_until_end
@@ -85,6 +88,9 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         self._due = None if self._next is not None else landed + 1
         self._held: deque[Poll] = deque()
         self._committable = self._next
+        self._closed = landed + 1 if landed >= 0 else self._next
+        self._seen = self._closed
+        self._end: int | None = None
         self._rows_each = 1
         self._expired = False
         self._doubtful = False
@@ -108,6 +114,9 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
             raise StopIteration
         if self._epoch_has_closed:
             self._epoch_has_closed = False
+            if self._seen is not None:
+                self._closed = max(self._seen, self._closed or 0)
+            self._tell_lag()
             fault_point(Point.NEXT_EPOCH)
         if not self._held and (polled := self._poll()):
             self._held.extend(polled.pieces(MOST_ROWS))
@@ -145,6 +154,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         if self._committable is not None:
             self._report(self._committable)
         self._committable = self._next
+        self._seen = self._end if self._ended and not self._held else self._next
         self._epoch_has_closed = True
         return Position(self._topic.topic_id, self._next, self._leader_epoch)
 
@@ -181,12 +191,38 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
             else:
                 self._judge(fault)
         poll = poll_of(self._topic.topic_id, self._partition, received)
+        self._note(poll, end)
         if poll:
             self._rows_each = max(1, poll.rows_about // len(poll))
         if not poll and end is not None and self._due is not None and self._is_same_log():
             self._require_unbroken(end, self._due)  # the log ended before anything was read of it
             self._due = max(end, self._due)
         return poll
+
+    def _note(self, poll: Poll, end: int | None) -> None:
+        """Count what a poll has brought: messages, or the end of the log."""
+        if end is not None:
+            self._end = end
+        if self._closed is None:
+            self._closed = poll.offsets[0] if poll else end
+        if self._metrics is not None and (poll or end is not None):
+            self._metrics.read(self._partition, len(poll))
+            self._tell_lag()
+
+    def _tell_lag(self) -> None:
+        """Tell how many messages have not landed; where the log ends, the last fetch or its end has told.
+
+        What the last closed epoch has read has landed: the source is asked for more only when all of that is done.
+        """
+        if self._metrics is None:
+            return
+        if not self._ended:
+            place = TopicPartition(self._topic.name, self._partition)
+            with suppress(KafkaException):  # as the client has heard nothing of the partition yet
+                _low, high = self._consumer.get_watermark_offsets(place, cached=True)
+                self._end = high if high >= 0 else self._end  # negative where no fetch has told it yet
+        if self._closed is not None and self._end is not None:
+            self._metrics.reached(self._partition, self._closed, self._end)
 
     def _is_same_log(self) -> bool:
         """Ask, where there is doubt; without an answer what was polled is held until there is one."""
@@ -275,8 +311,10 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
         settings: Settings,
         committed: Callable[[], Mapping[tuple[str, int], int]],
         stopping: Callable[[], bool],
+        metrics: Metrics | None = None,
     ) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._topic: Topic | None = None
         self._committed = committed
         self._stopping = stopping
@@ -318,7 +356,14 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
             )
         _log.info("reading", topic=topic.name, partition=partition, start="beginning" if start is None else start)
         return PartitionReader(
-            self._settings, topic, partition, position, committed, self._stopping, lambda: open_topic(self._settings)
+            self._settings,
+            topic,
+            partition,
+            position,
+            committed,
+            self._stopping,
+            lambda: open_topic(self._settings),
+            self._metrics,
         )
 
     def _log(self) -> Topic:

@@ -6,6 +6,7 @@ that is buffered here outlives its epoch.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
+    import pyarrow as pa
+
+    from battery.metrics import Metrics
     from battery.pulse import Pulse
     from sink.commit import Landing
     from sink.draft import Draft, Stored
@@ -32,9 +36,18 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
     so a slow warehouse slows the flow and fills no memory. One that fails is told to the flow, and none lands after it.
     """
 
-    def __init__(self, landing: Landing, lane: int, next_seq: int, max_rows: int, pulse: Pulse | None = None) -> None:
+    def __init__(
+        self,
+        landing: Landing,
+        lane: int,
+        next_seq: int,
+        max_rows: int,
+        pulse: Pulse | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._landing = landing
         self._pulse = pulse
+        self._metrics = metrics
         self._lane = lane
         self._seq = next_seq
         self._max_rows = max_rows
@@ -72,6 +85,8 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         self._wait()
         if self._pulse is not None:
             self._pulse.beat(self._lane)
+        if self._metrics is not None:
+            self._metrics.epoch_closed(self._lane)
         fault_point(Point.SNAPSHOT)
 
     def close(self) -> None:
@@ -80,12 +95,23 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         self._lander.shutdown()
 
     def _commit(self, draft: Draft) -> None:
+        began = time.monotonic()
         stored = self._storer.submit(_stored, draft, self._gathered)
         states = self._storer.submit(draft.states)
         self._wait()
-        self._landed = self._lander.submit(lambda: self._landing.land(stored.result(), states.result))
+        self._landed = self._lander.submit(lambda: self._land(stored.result(), states.result, began))
         self._seq += 1
         self._draft, self._rows, self._gathered = None, 0, []
+
+    def _land(self, stored: Stored, states: Callable[[], pa.Table], began: float) -> None:
+        self._landing.land(stored, states)
+        if self._metrics is not None:  # only now: the counters say what the warehouse says
+            self._metrics.committed(
+                stored.staged["staged_landed"].num_rows,
+                _rows_by_reason(stored.staged["staged_quarantined"]),
+                [found.size for found in stored.commit.objects],
+                time.monotonic() - began,
+            )
 
     def _wait(self) -> None:
         """Wait for the commit before; where it has failed, nothing behind it may land."""
@@ -99,6 +125,12 @@ def _stored(draft: Draft, gathered: list[Future[None]]) -> Stored:
     return draft.store()
 
 
+def _rows_by_reason(quarantined: pa.Table) -> dict[str, int]:
+    """Rows refused by reason, where one row of the quarantine stands for a run of duplicates."""
+    found = quarantined.group_by("reason").aggregate([("row_count", "sum")])
+    return dict(zip(found["reason"].to_pylist(), found["row_count_sum"].to_pylist(), strict=True))
+
+
 class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
     """Lands cleaned results, keyed by their lane, through a fixed number of lanes; `is_near` tells which are here."""
 
@@ -109,9 +141,11 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         max_rows: int,
         pulse: Pulse,
         is_near: Callable[[int], bool],
+        metrics: Metrics | None = None,
     ) -> None:
         self._open_landing = open_landing
         self._pulse = pulse
+        self._metrics = metrics
         self._lanes = lanes
         self._max_rows = max_rows
         self._is_near = is_near
@@ -141,4 +175,4 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         """Build a lane; where it continues is the warehouse's to say."""
         lane = int(for_part.removeprefix("lane-"))
         landing, next_seq = self._open_landing()
-        return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._pulse)
+        return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._pulse, self._metrics)

@@ -47,6 +47,7 @@ class Pipeline:
             "REPLAY_DIR": str(self.folder / "replay"),
             "DOWNLOAD_DIR": str(self.folder / "downloads"),
             "COMMIT_INTERVAL_SECONDS": "1",
+            "METRICS_PORT": "0",  # tests run side by side
             **self.extra,
         }
 

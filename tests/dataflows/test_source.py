@@ -12,6 +12,8 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError
 
 import dataflows.source
 from battery.errors import BatteryError
+from battery.metrics import Metrics
+from battery.pulse import Pulse
 from battery.settings import Settings
 from battery.topic import NoBrokerError, Topic
 from dataflows.source import PartitionReader, Position, TopicSource
@@ -65,6 +67,7 @@ class Scripted:
     epochs: list[int | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     may_close: threading.Event | None = None
+    ends: int = -1001
     on_disturbance: Callable[[KafkaError], None] | None = None
     polled: int = 0
 
@@ -80,6 +83,10 @@ class Scripted:
 
     def commit(self, **_: Any) -> None:
         pass
+
+    def get_watermark_offsets(self, _place: Any, *, cached: bool) -> tuple[int, int]:
+        assert cached  # to ask the broker takes time, and the embedded one answers wrongly
+        return 0, self.ends
 
     def list_topics(self, topic: str, **_: Any) -> None:
         self.asked.append(topic)
@@ -98,6 +105,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
         epoch: int | None = None,
         landed: int = -1,
         now: Callable[[], Topic] = lambda: LOG,
+        metrics: Metrics | None = None,
         **settings: Any,
     ) -> PartitionReader:
         def opened(_: Settings, on_disturbance: Callable[[KafkaError], None]) -> Scripted:
@@ -106,9 +114,13 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
 
         monkeypatch.setattr(dataflows.source, "open_consumer", opened)
         chosen = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
-        return PartitionReader(chosen, LOG, 0, Position(TOPIC_ID, start, epoch), landed, lambda: False, now)
+        return PartitionReader(chosen, LOG, 0, Position(TOPIC_ID, start, epoch), landed, lambda: False, now, metrics)
 
     return make
+
+
+def eof(place: int) -> Received:
+    return Received(place, KafkaError(KafkaError._PARTITION_EOF))  # noqa: SLF001
 
 
 def gone() -> Received:
@@ -279,3 +291,62 @@ def test_lanes_are_near_where_the_partition_of_their_number_is_read(monkeypatch:
     for partition in ("1", "3"):
         source.build_part("topic", partition, None)
     assert [lane for lane in range(8) if source.is_near(lane)] == [1, 3, 5, 7]
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    return Metrics(settings, Pulse(settings))
+
+
+def lag(metrics: Metrics) -> float | None:
+    return metrics.registry.get_sample_value("battery_lag_messages", {"partition": "0"})
+
+
+def test_the_lag_is_what_no_closed_epoch_has_read(reader: Any, metrics: Metrics) -> None:
+    consumer = Scripted([[Received(6), Received(7)], [], [Received(8), eof(9)], [], []], ends=9)
+    reading = reader(consumer, start=6, landed=5, metrics=metrics)
+    assert lag(metrics) is None  # nobody knows yet
+    assert offsets(reading.next_batch()) == [6, 7]
+    assert lag(metrics) == 3
+    reading.snapshot()
+    assert lag(metrics) == 3  # the epoch has not closed
+    assert reading.next_batch() == []
+    assert lag(metrics) == 1
+    assert offsets(reading.next_batch()) == [8]
+    reading.snapshot()
+    assert reading.next_batch() == []
+    assert (lag(metrics), metrics.registry.get_sample_value("battery_messages_read_total", {"partition": "0"})) == (
+        0,
+        3,
+    )
+
+
+def test_a_log_that_holds_nothing_has_no_lag(reader: Any, metrics: Metrics) -> None:
+    reading = reader(Scripted([[], [eof(0)]]), metrics=metrics)
+    assert (reading.next_batch(), lag(metrics)) == ([], None)
+    assert (reading.next_batch(), lag(metrics)) == ([], 0)
+
+
+def test_messages_that_expired_before_the_first_are_no_lag(reader: Any, metrics: Metrics) -> None:
+    reading = reader(Scripted([[Received(100)]], ends=105), metrics=metrics)
+    reading.next_batch()
+    assert lag(metrics) == 5
+
+
+def test_what_is_read_a_second_time_has_landed(reader: Any, metrics: Metrics) -> None:
+    reading = reader(Scripted([[Received(0)], []], ends=10), landed=7, metrics=metrics)
+    reading.next_batch()
+    assert lag(metrics) == 2
+    reading.snapshot()
+    reading.next_batch()
+    assert lag(metrics) == 2
+
+
+def test_what_ends_a_log_and_is_no_message_is_no_lag(reader: Any, metrics: Metrics) -> None:
+    reading = reader(Scripted([[Received(6), eof(8)], []], ends=8), start=6, landed=5, metrics=metrics)
+    reading.next_batch()
+    assert lag(metrics) == 2
+    reading.snapshot()
+    reading.next_batch()
+    assert lag(metrics) == 0

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import pyarrow as pa
 import pytest
 from builders import arrow, reading
 from landed import clean_cell, state_of
 
 from battery.errors import BatteryError
+from battery.metrics import Metrics
+from battery.pulse import Pulse
+from battery.settings import Settings
 from dataflows.state import CellState
 from sink.lanes import LandingSink, Lane
 
@@ -18,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from battery.cleaned import Cleaned
-    from battery.pulse import Pulse
     from dataflows.cells import States
     from sink.commit import Landing
 
@@ -62,6 +66,15 @@ class Gathered:
     def states(self) -> int:
         return self.rows
 
+    @property
+    def staged(self) -> dict[str, pa.Table]:
+        refused = {"reason": ["duplicate", "not_finite", "duplicate"], "row_count": [4, 1, 2]}
+        return {"staged_landed": pa.table({"row": range(self.rows)}), "staged_quarantined": pa.table(refused)}
+
+    @property
+    def commit(self) -> SimpleNamespace:
+        return SimpleNamespace(objects=[SimpleNamespace(size=4000)])
+
 
 @pytest.fixture
 def gate() -> Iterator[Gate]:
@@ -70,8 +83,8 @@ def gate() -> Iterator[Gate]:
     found.is_open.set()
 
 
-def lane_of(gate: Gate, max_rows: int) -> Lane:
-    return Lane(cast("Landing", gate), 0, 1, max_rows)
+def lane_of(gate: Gate, max_rows: int, metrics: Metrics | None = None) -> Lane:
+    return Lane(cast("Landing", gate), 0, 1, max_rows, metrics=metrics)
 
 
 def results(count: int) -> list[Cleaned[States]]:
@@ -153,6 +166,44 @@ def test_a_result_that_cannot_be_encoded_ends_the_run(gate: Gate, monkeypatch: p
     with pytest.raises(BatteryError, match="cannot be encoded"):
         lane.snapshot()
     assert gate.landed == []
+    lane.close()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    return Metrics(settings, Pulse(settings))
+
+
+def told(metrics: Metrics) -> tuple[float | None, ...]:
+    """Rows landed, duplicates, commits, bytes stored."""
+    value = metrics.registry.get_sample_value
+    return (
+        value("battery_rows_landed_total"),
+        value("battery_rows_quarantined_total", {"reason": "duplicate"}),
+        value("battery_commit_duration_seconds_count"),
+        value("battery_object_bytes_sum"),
+    )
+
+
+def test_rows_are_counted_when_their_transaction_has_happened(gate: Gate, metrics: Metrics) -> None:
+    lane = lane_of(gate, max_rows=2, metrics=metrics)
+    lane.write_batch(results(1))
+    assert told(metrics) == (0, 0, 0, 0)
+    gate.is_open.set()
+    lane.snapshot()
+    assert told(metrics) == (2, 6, 1, 4000)
+    lane.close()
+
+
+def test_rows_of_a_commit_that_failed_are_not_counted(gate: Gate, metrics: Metrics) -> None:
+    gate.fails_at = 1
+    gate.is_open.set()
+    lane = lane_of(gate, max_rows=2, metrics=metrics)
+    lane.write_batch(results(1))
+    with pytest.raises(BatteryError):
+        lane.snapshot()
+    assert told(metrics) == (0, 0, 0, 0)
     lane.close()
 
 

@@ -27,10 +27,10 @@ demo: setup ## the main job on simulated cells and embedded parts, about a minut
 test: setup servers browser ## the whole test suite, on all cores, on real servers and a browser where they can be had
 	$(RUN)/pytest -n auto --dist loadfile
 
-services: setup servers ## the tests on a real Kafka, MinIO, PostgreSQL and Airflow alone
+services: setup servers ## the tests on a real Kafka, MinIO, Prometheus, PostgreSQL and Airflow alone
 	$(RUN)/pytest tests/services -n auto --dist loadfile
 
-servers: setup ## make those servers: Kafka by Maven, MinIO by Go (some minutes, once), outside this folder
+servers: setup ## make those servers: Kafka by Maven, MinIO by Go (some minutes, once), Prometheus by apt, outside this folder
 	$(RUN)/python tests/services/servers.py
 
 browser: ## install Debian's Chromium where there is none and this user may: the dashboard is tested in it

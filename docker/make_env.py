@@ -26,6 +26,7 @@ def main(path: Path) -> int:
         "AIRFLOW_FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
         "AIRFLOW_JWT_SECRET": secrets.token_hex(32),
         "AIRFLOW_ADMIN_PASSWORD": secrets.token_urlsafe(16),
+        "GRAFANA_ADMIN_PASSWORD": secrets.token_urlsafe(16),
     }
     lines = ["# Secrets for docker compose. .env.example lists what else may stand here.\n"]
     lines += [f"{name}={value}\n" for name, value in values.items()]

@@ -10,9 +10,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from composed import AIRFLOW, COMPOSE, PIPELINE, ROOT, SERVICES, context, filled, locked
 
 from battery.cli import cli
+from battery.metrics import Metrics
+from battery.pulse import Pulse
 from battery.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +28,14 @@ KNOWN = {
     "console": {"KAFKA_BROKERS"},
     "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"},
     "redpanda": set[str](),
-}
+    "prometheus": set[str](),
+    "grafana": {
+        "GF_SECURITY_ADMIN_PASSWORD", "GF_SECURITY_DISABLE_GRAVATAR", "GF_AUTH_ANONYMOUS_ENABLED",
+        "GF_AUTH_ANONYMOUS_ORG_ROLE", "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH", "GF_ANALYTICS_REPORTING_ENABLED",
+        "GF_ANALYTICS_CHECK_FOR_UPDATES", "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES", "GF_NEWS_NEWS_FEED_ENABLED",
+        "GF_PLUGINS_PREINSTALL_DISABLED",
+    },
+}  # fmt: skip
 """What the images of others are told, by their documentation."""
 IN_AIRFLOW = """
 import json, sys
@@ -135,6 +145,53 @@ def test_the_worker_is_stopped_by_the_signal_that_it_commits_on_and_given_the_ti
         "2m",
         "unless-stopped",
     )
+
+
+def yaml_of(path: str) -> Any:
+    return yaml.safe_load((ROOT / "docker" / path).read_text())
+
+
+BOARD = json.loads((ROOT / "docker" / "grafana" / "boards" / "battery.json").read_text())
+EXPRESSIONS = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]] + [
+    rule["expr"] for group in yaml_of("prometheus/alerts.yml")["groups"] for rule in group["rules"]
+]
+
+
+def test_prometheus_asks_the_worker_where_it_serves_its_metrics_within_the_network_alone() -> None:
+    (job,) = yaml_of("prometheus/prometheus.yml")["scrape_configs"]
+    given = SERVICES["worker"]["environment"]
+    assert job["static_configs"] == [{"targets": [f"worker:{given['METRICS_PORT']}"]}]
+    assert (given["METRICS_HOST"], "ports" in SERVICES["worker"]) == ("0.0.0.0", False)  # noqa: S104  # in its network
+    assert {name for name in SERVICES if "METRICS_HOST" in SERVICES[name].get("environment", {})} == {"worker"}
+
+
+def test_grafana_finds_its_source_and_its_board_where_they_are_mounted() -> None:
+    mounted = dict(mount.split(":")[:2] for mount in SERVICES["grafana"]["volumes"])
+    (source,) = yaml_of("grafana/provisioning/datasources/prometheus.yml")["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = yaml_of("grafana/provisioning/dashboards/boards.yml")["providers"]
+    assert mounted["./docker/grafana/boards"] == provider["options"]["path"]
+    assert mounted["./docker/grafana/provisioning"] == "/etc/grafana/provisioning"
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home == f"{provider['options']['path']}/battery.json"
+    assert {target["datasource"]["uid"] for panel in BOARD["panels"] for target in panel["targets"]} == {source["uid"]}
+
+
+def test_every_panel_of_the_board_has_a_unit_and_says_what_it_shows() -> None:
+    for panel in BOARD["panels"]:
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert panel["description"].endswith("."), panel["title"]
+
+
+def test_the_board_and_the_alerts_ask_for_nothing_that_the_worker_does_not_tell() -> None:
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    kinds = ("", "_total", "_bucket", "_sum", "_count")
+    families = Metrics(settings, Pulse(settings)).registry.collect()
+    told = {f"{family.name}{kind}" for family in families for kind in kinds}
+    told |= {"battery_bytewax_up"}
+    asked = {name for text in EXPRESSIONS for name in re.findall(r"\b(?:battery|process)_\w+", text)}
+    assert len(asked) > 10
+    assert asked - told == set()
 
 
 def test_make_env_writes_what_the_file_asks_for_once_and_for_its_owner_alone(tmp_path: Path) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 import yaml
 
 from battery.errors import BatteryError
+from battery.metrics import Metrics
+from battery.pulse import Pulse
 from battery.reading import Quality, Reason
+from battery.settings import Settings
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
@@ -164,6 +167,25 @@ def test_the_data_dictionary_has_every_column_of_a_landing_table(table: str) -> 
 def test_the_documents_explain_every_reason(reason: Reason) -> None:
     assert f"`{reason}`" in DICTIONARY
     assert f"`{reason}`" in (ROOT / "docs" / "operations.md").read_text()
+
+
+ALERTS = yaml.safe_load((ROOT / "docker" / "prometheus" / "alerts.yml").read_text())
+
+
+@pytest.mark.parametrize(
+    "rule", [rule for group in ALERTS["groups"] for rule in group["rules"]], ids=lambda r: r["alert"]
+)
+def test_the_operations_have_an_entry_for_every_alert_and_every_alert_says_what_to_do(rule: dict[str, Any]) -> None:
+    assert f"\n| `{rule['alert']}` |" in (ROOT / "docs" / "operations.md").read_text()
+    assert set(rule["annotations"]) == {"summary", "action"}
+
+
+def test_the_operations_explain_every_metric_of_the_worker() -> None:
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    said = (ROOT / "docs" / "operations.md").read_text()
+    names = {family.name for family in Metrics(settings, Pulse(settings)).registry.collect()}
+    own = {name for name in names if name.startswith("battery_")} | {"battery_bytewax_up"}
+    assert {name for name in own if f"`{name}" not in said} == set()
 
 
 @pytest.mark.parametrize("flag", Quality)

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from conftest import Pipeline
-from services.servers import Kafka, MinIO, ToolMissingError, kafka_jars, mc_binary, minio_binary
+from services.servers import Kafka, MinIO, ToolMissingError, kafka_jars, mc_binary, minio_binary, prometheus_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +51,12 @@ def kafka_files() -> Path:
 def minio_files() -> Path:
     """For tests that start MinIO servers of their own."""
     return have(minio_binary)
+
+
+@pytest.fixture(scope="session")
+def prometheus_files() -> Path:
+    """For tests that start Prometheus, or ask its promtool."""
+    return have(prometheus_programs)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""Real servers for the tests: Apache Kafka from its jars, MinIO from its source, each a process in a folder of its own.
+"""Real servers for the tests: Kafka from its jars, MinIO from its source, Prometheus from Debian's package.
+
+Each is a process in a folder of its own.
 
 Jars and binaries are made once and kept outside the project, in a folder that BATTERY_SERVERS_DIR names
 (`~/.cache/battery-servers` where it does not). `make servers` does that before the tests run, since MinIO takes some
@@ -86,6 +88,20 @@ def mc_binary() -> Path:
     return _go_install(MC) / "mc"
 
 
+def prometheus_programs() -> Path:
+    """The folder of Prometheus and its promtool: those of Debian, unpacked and not installed, which needs no rights."""
+    apt = tool("apt-get", "a real Prometheus comes as Debian's package")
+    dpkg = tool("dpkg", "a real Prometheus comes as Debian's package")
+
+    def fetch(folder: Path) -> None:
+        _run([apt, "download", "prometheus"], folder)
+        (package,) = folder.glob("prometheus_*.deb")
+        _run([dpkg, "-x", str(package), str(folder)])
+        package.unlink()
+
+    return _made_once("prometheus", fetch) / "usr" / "bin"
+
+
 def _go_install(module: str) -> Path:
     go = tool("go", "a real MinIO is built from its source")
 
@@ -109,8 +125,10 @@ def _made_once(name: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _run(command: Sequence[str], **environment: str) -> None:
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+def _run(command: Sequence[str], folder: Path | None = None, **environment: str) -> None:
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
         raise ToolMissingError(f"{' '.join(command)} failed: {last}")
@@ -285,10 +303,31 @@ class MinIO(Process):
         return True
 
 
+@dataclass
+class Prometheus(Process):
+    """One Prometheus server, started by `arguments` that name its configuration."""
+
+    arguments: Sequence[str] = ()
+    port: int = field(default_factory=free_port)
+
+    def start(self) -> None:
+        """Start it; it answers when this returns."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        listen = f"--web.listen-address=127.0.0.1:{self.port}"
+        self._start([str(prometheus_programs() / "prometheus"), *self.arguments, listen], self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
 def make_ready() -> bool:
     """Make all servers before the tests run, and say which cannot be made here."""
     complete = True
-    for make in (kafka_jars, minio_binary, mc_binary):
+    for make in (kafka_jars, minio_binary, mc_binary, prometheus_programs):
         try:
             print(f"ready: {make()}", flush=True)  # noqa: T201  # the command's result
         except ToolMissingError as error:

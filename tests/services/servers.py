@@ -94,10 +94,17 @@ def prometheus_programs() -> Path:
     dpkg = tool("dpkg", "a real Prometheus comes as Debian's package")
 
     def fetch(folder: Path) -> None:
-        _run([apt, "download", "prometheus"], folder)
+        lists = folder / "apt"  # of our own: a machine may have none, and only root may bring its own up to date
+        for needed in ("lists/partial", "archives/partial"):
+            (lists / needed).mkdir(parents=True)
+        places = {"Dir::State": lists, "Dir::State::status": "/var/lib/dpkg/status", "Dir::Cache": lists}
+        asked = [apt, "-qq", *(word for name, place in places.items() for word in ("-o", f"{name}={place}"))]
+        _run([*asked, "update"])
+        _run([*asked, "download", "prometheus"], folder)
         (package,) = folder.glob("prometheus_*.deb")
         _run([dpkg, "-x", str(package), str(folder)])
         package.unlink()
+        shutil.rmtree(lists)
 
     return _made_once("prometheus", fetch) / "usr" / "bin"
 

@@ -63,6 +63,7 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
         "OBJECT_STORE": f"file://{data_dir / 'objects'}",
         "WAREHOUSE": str(data_dir / "battery.duckdb"),
         "RECOVERY_DIR": str(data_dir / "recovery"),
+        "METRICS_PORT": "0",  # a worker of the user's own may have it
     }
 
     def battery(*arguments: str) -> None:

@@ -304,16 +304,18 @@ def lag(metrics: Metrics) -> float | None:
 
 
 def test_the_lag_is_what_no_closed_epoch_has_read(reader: Any, metrics: Metrics) -> None:
-    consumer = Scripted([[Received(6), Received(7)], [], [Received(8), eof(9)], [], []], ends=9)
+    consumer = Scripted([[Received(6), Received(7)], [eof(8)], [], [Received(8), eof(9)], []], ends=8)
     reading = reader(consumer, start=6, landed=5, metrics=metrics)
     assert lag(metrics) is None  # nobody knows yet
     assert offsets(reading.next_batch()) == [6, 7]
-    assert lag(metrics) == 3
-    reading.snapshot()
-    assert lag(metrics) == 3  # the epoch has not closed
+    assert lag(metrics) == 2
     assert reading.next_batch() == []
-    assert lag(metrics) == 1
+    assert lag(metrics) == 2  # all has been read, nothing has landed
+    reading.snapshot()
+    assert reading.next_batch() == []
+    assert lag(metrics) == 0
     assert offsets(reading.next_batch()) == [8]
+    assert lag(metrics) == 1
     reading.snapshot()
     assert reading.next_batch() == []
     assert (lag(metrics), metrics.registry.get_sample_value("battery_messages_read_total", {"partition": "0"})) == (

@@ -6,6 +6,7 @@ Everything heavy is imported by the command that needs it, so that `battery --he
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from battery.errors import BatteryError, battery_error_in, causes
+from battery.logs import LINES, complain
 from battery.quarantine import quarantine
 from battery.startup import start
 
@@ -41,10 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = cli.main(args=None if arguments is None else list(arguments), prog_name="battery", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        if LINES.as_json or os.environ.get("LOG_FORMAT") == "json":
+            complain(error.format_message())
+        else:
+            error.show()
         sys.exit(EXIT_ERROR)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("battery: interrupted", err=True)
+        complain("interrupted")
         sys.exit(130)
     except Exception as error:
         asked = next((cause for cause in causes(error) if isinstance(cause, SystemExit)), None)
@@ -52,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(asked.code)
         if debug:
             raise
-        click.echo(f"battery: {_reason(error)}", err=True)
+        complain(_reason(error))
         sys.exit(EXIT_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -70,13 +75,18 @@ def _reason(error: BaseException) -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="battery-pipeline", prog_name="battery")
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug log lines.")
+@click.option("--with-parent", is_flag=True, hidden=True)
 @click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
+def cli(context: click.Context, debug: bool, with_parent: bool) -> None:
     """Battery Degradation Analytics Pipeline: workbooks to an event log, the log to tables on how cells age.
 
     Settings come from the environment and .env; .env.example lists them.
     """
     context.obj = debug
+    if with_parent:
+        from battery.stopping import end_with_parent
+
+        end_with_parent()
 
 
 @cli.command()
@@ -113,6 +123,7 @@ def produce(
     CS2_35. Exits with 1 when a workbook was refused; the others have gone out all the same.
     """
     settings = start(debug)
+    from battery.stopping import STOP, leave_on_signals
     from producer.publish import Options, publish
     from producer.sources import require_sources
     from producer.spool import usable_cores
@@ -126,7 +137,8 @@ def produce(
         return EXIT_INCOMPLETE if summary.failed else 0
     if len(sources) != 1 or not Path(sources[0]).is_dir():
         raise BatteryError(f"--watch needs one folder, not {' '.join(sources)}")
-    for summary in watch_folder(settings, Path(sources[0]), options):
+    leave_on_signals()  # so that what waits in the temporary folder goes with us
+    for summary in watch_folder(settings, Path(sources[0]), options, STOP):
         _tell(summary)
     return 0
 
@@ -137,7 +149,10 @@ def _tell(summary: Summary) -> None:
         f"{summary.skipped} skipped, {len(summary.failed)} refused"
     )
     for line in summary.failed:
-        click.echo(f"  refused: {line}", err=True)
+        if LINES.as_json:
+            complain(f"refused: {line}")
+        else:
+            click.echo(f"  refused: {line}", err=True)
 
 
 @cli.command()
@@ -153,13 +168,18 @@ def stream(debug: bool, until_end: bool, workers: int, member: str | None) -> No
     settings = start(debug)
     from battery.stream import Member
     from battery.stream import stream as run
+    from battery.tally import TALLY
 
     if workers > 1:
         from battery.cluster import run_cluster
 
         run_cluster(settings, workers, until_end=until_end)
-    else:
-        run(settings, until_end=until_end, member=Member.from_text(member) if member else None)
+        return
+    place = Member.from_text(member) if member else None
+    run(settings, until_end=until_end, member=place)
+    if until_end or settings.stream_until_end:
+        for line in TALLY.lines():
+            click.echo(f"process {place.process}: {line}" if place else line)
 
 
 @cli.command()
@@ -221,9 +241,10 @@ def replay(
     "--stage", is_flag=True,
     help="Leave the models that readers have as they are; `battery publish` shows them the rest.",
 )  # fmt: skip
+@click.option("--watch", is_flag=True, help="Keep running: build and publish whenever something new has landed.")
 @click.argument("dbt", nargs=-1)
 @click.pass_obj
-def transform(debug: bool, stage: bool, dbt: tuple[str, ...]) -> None:
+def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> None:
     """Build and test the dbt models beside those that readers see, which give way once all tests have passed.
 
     DBT replaces the default `build`, such as `-- build --full-refresh` or `-- test --select battery_ts`.
@@ -237,8 +258,18 @@ def transform(debug: bool, stage: bool, dbt: tuple[str, ...]) -> None:
     from sink.stage import stage_models
     from sink.warehouse import open_warehouse
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us
     warehouse = open_warehouse(settings)
+    if watch:
+        from battery.stopping import leave_on_signals
+        from sink.refresh import refreshes
+
+        if stage or dbt:
+            raise BatteryError("--watch builds all models and publishes them; leave out --stage and DBT")
+        leave_on_signals()
+        for refreshed in refreshes(settings, warehouse, open_store(settings)):
+            click.echo(refreshed)
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us
     done = stage_models(settings, warehouse, dbt or ("build",))
     if done.audited and not stage:
         click.echo(run(warehouse, open_store(settings)))
@@ -345,33 +376,36 @@ def verify(debug: bool, live: bool, as_json: bool) -> int:
     is_flag=True,
     help="Exit with 1 when no broker answers, or lag or the age of the last commit exceed their limits.",
 )
+@click.option(
+    "--watch", "seconds", metavar="[SECONDS]", type=click.FloatRange(min=0.1), is_flag=False, flag_value=2.0,
+    help="Look again every so many seconds, 2 by default, until Ctrl-C.",
+)  # fmt: skip
 @click.pass_obj
-def status(debug: bool, as_json: bool, check: bool) -> int:
+def status(debug: bool, as_json: bool, check: bool, seconds: float | None) -> int:
     """Show lag, committed offsets, rows, quarantine by reason, the last commit and freshness."""
     settings = start(debug)
     from sink.status import status as run
     from sink.warehouse import open_warehouse
 
+    if seconds is not None:
+        from battery.stopping import leave_on_signals
+        from sink.watch import watch_status
+
+        if check:
+            raise BatteryError("--check looks once; leave out --watch")
+        leave_on_signals()
+        watch_status(settings, seconds, as_json=as_json)
+        return 0
     found = run(settings, open_warehouse(settings))
     limits = settings.max_lag_messages, settings.max_commit_age_seconds
     complaints = list(found.complaints(*limits)) if check else []
     if as_json:
-        click.echo(json.dumps({**asdict(found), "lag": found.lag, "complaints": complaints}, default=str))
+        click.echo(json.dumps({**found.figures(), "complaints": complaints}, default=str))
         return EXIT_INCOMPLETE if complaints else 0
-    click.echo(f"topic        {found.topic}" + (f" ({found.topic_id})" if found.topic_id else ""))
-    for part in found.partitions:
-        click.echo(f"  partition {part.partition}: next offset to land {part.committed} of {part.end}, lag {part.lag}")
-    if found.broker:
-        click.echo(f"  lag unknown: {found.broker}")
-    click.echo(f"landed       {found.rows} rows of {found.cells} cells in {found.tests} tests, {found.cycles} cycles")
-    click.echo(f"quarantined  {sum(found.quarantined.values())} rows")
-    for reason, rows in found.quarantined.items():
-        click.echo(f"  {reason}: {rows}")
-    click.echo(f"commits      {found.commits}, last {found.last_commit or 'never'} UTC")
-    if found.freshness is not None:
-        click.echo(f"freshness    the newest landed reading was published {found.freshness:.0f} s ago")
+    for line in found.lines():
+        click.echo(line)
     if complaints:
-        click.echo(f"battery: {'; '.join(complaints)}", err=True)
+        complain("; ".join(complaints))
     return EXIT_INCOMPLETE if complaints else 0
 
 
@@ -385,7 +419,7 @@ def health(debug: bool) -> int:
     try:
         age = Pulse(settings).age()
     except BatteryError as error:
-        click.echo(f"battery: {error}", err=True)
+        complain(str(error))
         return EXIT_INCOMPLETE
     click.echo(f"the worker closed an epoch {age:.0f} s ago")
     return 0

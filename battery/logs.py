@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
+import os
 import re
 import sys
-from typing import TYPE_CHECKING, Literal
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal, TextIO, cast
 
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
     from structlog.typing import EventDict, WrappedLogger
 
 _SECRET_NAME = re.compile(r"password|secret|token|access_key", re.IGNORECASE)
@@ -26,8 +35,49 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return event
 
 
+class Lines:
+    """Standard error as the log writes to it: a whole line at a time, above whatever is drawn on the terminal."""
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self._drawn_on: Console | None = None
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether a person looks at it on a terminal, who sees more in a bar than in lines."""
+        return not self.as_json and sys.stderr.isatty()
+
+    @contextmanager
+    def above(self, console: Console) -> Iterator[None]:
+        """While something is drawn on a console, lines go through it: it puts them above and draws again below."""
+        before, self._drawn_on = self._drawn_on, console
+        try:
+            yield
+        finally:
+            self._drawn_on = before
+
+    def write(self, text: str) -> int:
+        """Write a line."""
+        if self._drawn_on is not None and sys.stderr.isatty():
+            from rich.text import Text  # noqa: PLC0415  # a command that draws nothing need not pay for it
+
+            # Long lines are the terminal's to wrap: what is copied from it is then still one line.
+            self._drawn_on.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
+        else:
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        sys.stderr.flush()
+
+
+LINES: Final = Lines()
+
+
 def configure_logging(log_format: Literal["console", "json"] = "console", *, debug: bool = False) -> None:
     """Send structured log lines to stderr; stdout is for a command's own result."""
+    LINES.as_json = log_format == "json"
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -43,6 +93,73 @@ def configure_logging(log_format: Literal["console", "json"] = "console", *, deb
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", LINES)),
         cache_logger_on_first_use=True,
     )
+
+
+def complain(text: str) -> None:
+    """Tell a person on stderr what is wrong, in one line that begins with `battery: `, or is JSON where the log is."""
+    if LINES.as_json or os.environ.get("LOG_FORMAT") == "json":  # the settings may be what is wrong
+        said = {"event": text, "level": "error", "complaint": True, "timestamp": datetime.now(UTC).isoformat()}
+        text = json.dumps(redact(None, "error", said))
+    else:
+        text = f"battery: {text}"
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+class JsonLines(io.TextIOBase):
+    """A standard error on which each line is JSON, whoever writes it: what is none becomes the `event` of a line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._begun = ""
+        self._one_at_a_time = threading.RLock()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """That of the stream below."""
+        return self._stream.encoding
+
+    def fileno(self) -> int:
+        """That of the stream below."""
+        return self._stream.fileno()
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write the lines that are whole by now."""
+        with self._one_at_a_time:
+            *lines, self._begun = (self._begun + text).split("\n")
+            for line in lines:
+                self._tell(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what has begun as a line of its own."""
+        with self._one_at_a_time:
+            line, self._begun = self._begun, ""
+            self._tell(line)
+            self._stream.flush()
+
+    def _tell(self, line: str) -> None:
+        if not line.strip():
+            return
+        if fields_of(line) is None:
+            said = {"event": line, "level": "warning", "timestamp": datetime.now(UTC).isoformat()}
+            line = json.dumps(redact(None, "warning", said))
+        self._stream.write(f"{line}\n")
+
+
+def fields_of(line: str) -> dict[str, object] | None:
+    """The fields of a log line in JSON; None where it is none."""
+    if not line.startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

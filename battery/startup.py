@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, TextIO, cast
 
 if TYPE_CHECKING:
     from battery.settings import Settings
@@ -17,7 +18,9 @@ def start(debug: bool) -> Settings:
     from battery.settings import load_settings
 
     settings = load_settings()
-    from battery.logs import configure_logging
+    from battery.logs import JsonLines, configure_logging
 
     configure_logging(settings.log_format, debug=debug)
+    if settings.log_format == "json" and not isinstance(sys.stderr, JsonLines):
+        sys.stderr = cast("TextIO", JsonLines(sys.stderr))  # warnings and logs of libraries, too
     return settings

@@ -35,6 +35,35 @@ def stop_on_signals() -> None:
         signal.signal(signal.SIGINT, ask)
 
 
+def leave_on_signals() -> None:
+    """From now on, a signal sets `STOP` and ends this process with exit code 0, wherever it is.
+
+    The exception that does so may get lost in another library: DuckDB imports some that it looks for at the first
+    query, and takes whatever they raise for their absence. So what runs for ever asks `STOP`, too.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        STOP.set()
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+
+
+def end_with_parent() -> None:
+    """From now on, this process is sent SIGTERM when its standard input closes.
+
+    Whoever started it holds that open as long as it is to run, and cannot outlive it: however that one ends, it closes.
+    """
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass  # nobody writes, and what is written means nothing
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def stop_with(supervisor: int) -> None:
     """From now on, this process belongs to another one, which holds its standard input open as long as it is to run."""
     _SUPERVISORS.add(supervisor)

@@ -15,6 +15,7 @@ from bytewax.recovery import init_db_dir
 
 from battery.errors import LAST_WORDS, BatteryError, StartAgainError, battery_error_in
 from battery.stopping import stop_on_signals, stop_with
+from battery.tally import TALLY
 from battery.topic import open_topic
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def stream(settings: Settings, *, until_end: bool, member: Member | None = None)
         _take_ports_of_its_own(settings, member.process)
     sys.argv = ["bytewax.run", "dataflows.battery", *arguments]
     try:
-        runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
+        with TALLY.shown(until_end=until_end or settings.stream_until_end, lines=member is not None):
+            runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
     except Exception as error:
         said = battery_error_in(error)
         if member is not None:

@@ -27,6 +27,7 @@ from battery.partition import Poll
 from battery.pulse import Pulse
 from battery.settings import Settings, load_settings
 from battery.stopping import STOP, stop_on_signals
+from battery.tally import TALLY
 from dataflows.cells import Cells, States
 from dataflows.clean import clean
 from dataflows.source import TopicSource
@@ -97,6 +98,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
             open_warehouse(settings, sparing=True),
             settings.window_seconds,
             run_id=settings.run_id,
+            told=TALLY.landed,
         )
         return landing, landing.begin()
 
@@ -104,7 +106,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
         with taking_over:  # the threads of one process (`-w`) are one run
             return begun()
 
-    source = TopicSource(settings, lambda: begin()[1].committed, stopping, metrics)
+    source = TopicSource(settings, lambda: begin()[1].committed, stopping, metrics, TALLY)
     sink = LandingSink(
         lambda: (begin()[0], begin()[1].next_seq),
         settings.lanes,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from battery.metrics import Metrics
     from battery.settings import Settings
+    from battery.tally import Tally
 
 _log = structlog.get_logger()
 
@@ -60,6 +61,9 @@ class Position:
 class PartitionReader(StatefulSourcePartition[Poll, Position]):
     """Reads one partition of a log from `start` on; `landed` is the last offset that landed.
 
+    Where it is to stop at the end, it tells `tell` of each poll: its partition, how many messages it has read, and how
+    many are left, None before a fetch has said where the log ends.
+
     A topic may be deleted and created again under a running reader, and nothing in a message tells its log. So the
     log's id is asked for again whenever the connection broke, and before an epoch with messages closes.
     """
@@ -74,6 +78,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         stopping: Callable[[], bool],
         find_topic: Callable[[], Topic],
         metrics: Metrics | None = None,
+        tell: Callable[[int, int, int | None], None] | None = None,
     ) -> None:
         self._metrics = metrics
         self._topic = topic
@@ -82,6 +87,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         self._accept_loss = settings.accept_lost_offsets
         self._stopping = stopping
         self._find_topic = find_topic
+        self._tell = tell if self._until_end else None
         self._next = start.next_offset
         self._leader_epoch = start.leader_epoch
         self._landed = landed
@@ -122,6 +128,8 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
             self._held.extend(polled.pieces(MOST_ROWS))
         self._idle = not (self._held and self._is_same_log())
         if self._idle:
+            if self._tell is not None and self._ended:
+                self._tell(self._partition, 0, 0)
             return []
         poll = self._held.popleft()
         first, last = poll.offsets[0], poll.offsets[-1]
@@ -131,6 +139,8 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
             self._due = None
         self._has_read = True
         self._next, self._leader_epoch = last + 1, poll.leader_epoch
+        if self._tell is not None:
+            self._tell(self._partition, len(poll), self._left(last + 1))
         fault_point(Point.POLLED)
         return [poll]
 
@@ -171,6 +181,11 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
 
     def _is_done(self) -> bool:
         return self._until_end and self._ended and not self._held
+
+    def _left(self, reached: int) -> int | None:
+        """How many messages there are from an offset to where the last fetch saw the log end; asks no broker."""
+        _low, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, self._partition), cached=True)
+        return max(0, end - reached) if end >= 0 else None
 
     def _poll(self) -> Poll:
         if self._expired:
@@ -312,9 +327,11 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
         committed: Callable[[], Mapping[tuple[str, int], int]],
         stopping: Callable[[], bool],
         metrics: Metrics | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._tally = tally
         self._topic: Topic | None = None
         self._committed = committed
         self._stopping = stopping
@@ -355,6 +372,8 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
                 "bring that warehouse back, or rebuild it with `battery replay --from-beginning`, then start again"
             )
         _log.info("reading", topic=topic.name, partition=partition, start="beginning" if start is None else start)
+        if self._tally is not None:
+            self._tally.expect(partition)
         return PartitionReader(
             self._settings,
             topic,
@@ -364,6 +383,7 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
             self._stopping,
             lambda: open_topic(self._settings),
             self._metrics,
+            None if self._tally is None else self._tally.read,
         )
 
     def _log(self) -> Topic:

@@ -88,6 +88,7 @@ def publish(settings: Settings, sources: Sequence[str], options: Options) -> Sum
                     summary.failed.append(outcome.line)
                 elif job is not None:
                     batch.take(job, outcome)
+                progress.expect(batch.to_read)
                 if job is not None:
                     batch.drop(job)
                     progress.advance(1)
@@ -111,19 +112,27 @@ class _Batch:
     summary: Summary
     tests: list[Waiting] = field(default_factory=list)
     archives: set[Path] = field(default_factory=set)
+    to_read: int = 0
+    """How many workbooks it will have read, as far as is known: a source that was not opened yet counts as one."""
 
     def jobs(self, sources: Sequence[str]) -> Iterator[Job | Refused]:
         """The workbooks to read, source by source, and what cannot be read at all; those of a ZIP are unpacked here."""
+        self.to_read = len(sources)
         for source in sources:
+            self.to_read -= 1
             try:
                 files = find_files(source, self.settings.download_dir)
             except (BadSourceError, DownloadError) as error:
                 yield Refused(str(error))
                 continue
+            self.to_read += len(files)
             for file in files:
+                self.to_read -= 1
                 try:
                     for found in workbooks_of(file, self.scratch, self.settings.zip_max_bytes):
-                        yield from self._job(found)
+                        for job in self._job(found):
+                            self.to_read += isinstance(job, Job)
+                            yield job
                 except BadSourceError as error:
                     yield Refused(str(error))
 

@@ -86,7 +86,8 @@ class Standing:
 class Landing:
     """The landing tables and objects of one pipeline, as one writer of it writes them.
 
-    Processes with the same `run_id` are one run, and so one writer. Epochs exceed `above`.
+    Processes with the same `run_id` are one run, and so one writer. Epochs exceed `above`. `told` is called for each
+    commit that has landed, with its landed rows, and its quarantined ones by reason.
     """
 
     def __init__(
@@ -97,12 +98,14 @@ class Landing:
         *,
         run_id: str | None = None,
         above: int = 0,
+        told: Callable[[int, Mapping[str, int]], None] | None = None,
     ) -> None:
         self._store = store
         self._warehouse = warehouse
         self._window_seconds = window_seconds
         self._run_id = run_id
         self._above = above
+        self._told = told
         self._epoch = 0
         self._leftovers: list[str] = []
         self._one_at_a_time = threading.Lock()
@@ -177,6 +180,8 @@ class Landing:
         commit, staged = stored.commit, stored.staged
         self._land_once(commit.commit, {**staged, "staged_commits": manifest_rows(commit, _now())}, states)
         landed = staged["staged_landed"].num_rows
+        if self._told is not None:
+            self._told(landed, _by_reason(staged["staged_quarantined"]))
         _log.info(
             "committed",
             commit=commit.commit,
@@ -269,6 +274,12 @@ def _tell(state: tenacity.RetryCallState) -> None:
 def _removable(found: Leftovers) -> list[str]:
     """What a run may remove once it has committed: replays and compactions clear up after themselves."""
     return [] if found.unknown else [left.key for left in (*found.retired, *found.unfinished[Writer.WORKER])]
+
+
+def _by_reason(quarantined: pa.Table) -> dict[str, int]:
+    """How many rows were refused for each reason."""
+    found = quarantined.group_by("reason").aggregate([("row_count", "sum")])
+    return dict(zip(found["reason"].to_pylist(), found["row_count_sum"].to_pylist(), strict=True))
 
 
 def manifest_rows(commit: Commit, committed_at: datetime) -> pa.Table:

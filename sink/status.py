@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,26 @@ class Status:
     def lag(self) -> int | None:
         """Messages that have not landed yet, over all partitions; None while no broker answers."""
         return None if self.broker else sum(part.lag for part in self.partitions)
+
+    def figures(self) -> dict[str, object]:
+        """The figures for a program, by their names."""
+        return {**asdict(self), "lag": self.lag}
+
+    def lines(self, rows_per_second: float | None = None) -> Iterator[str]:
+        """The figures for a person; `rows_per_second` is how fast rows have landed lately, where that is known."""
+        rate = "" if rows_per_second is None else f", {rows_per_second:,.0f} rows/s"
+        yield f"topic        {self.topic}" + (f" ({self.topic_id})" if self.topic_id else "")
+        for part in self.partitions:
+            yield f"  partition {part.partition}: next offset to land {part.committed} of {part.end}, lag {part.lag}"
+        if self.broker:
+            yield f"  lag unknown: {self.broker}"
+        yield f"landed       {self.rows} rows of {self.cells} cells in {self.tests} tests, {self.cycles} cycles{rate}"
+        yield f"quarantined  {sum(self.quarantined.values())} rows"
+        for reason, rows in self.quarantined.items():
+            yield f"  {reason}: {rows}"
+        yield f"commits      {self.commits}, last {self.last_commit or 'never'} UTC"
+        if self.freshness is not None:
+            yield f"freshness    the newest landed reading was published {self.freshness:.0f} s ago"
 
     def complaints(self, max_lag: int, max_commit_age: float) -> Iterator[str]:
         """What is wrong with the stream, each in one line with its figures; nothing when it is well.

@@ -92,11 +92,10 @@ class BatteryOperator(BaseOperator):
         try:
             for line in self._process.stdout or ():
                 text = line.rstrip()
+                complaint = complaint_of(text) or complaint
                 if self._tell(text):
                     continue
                 last = text or last
-                if text.startswith(_COMPLAINT):
-                    complaint = text.removeprefix(_COMPLAINT)
         except BaseException:
             self.on_kill()  # a command that nobody listens to must not run on beside the next try
             raise
@@ -126,6 +125,14 @@ def battery_command() -> str:
     """The pipeline's command: the one that is named, the one of Airflow's own environment, or any on the PATH."""
     beside = Path(sys.executable).with_name("battery")
     return os.environ.get("BATTERY_COMMAND") or (str(beside) if beside.exists() else "battery")
+
+
+def complaint_of(text: str) -> str | None:
+    """What a line says is wrong, where it is the one with which a command ends; None where it is another one."""
+    if text.startswith(_COMPLAINT):
+        return text.removeprefix(_COMPLAINT)
+    _, event, fields = parse_line(text)
+    return event if fields.get("complaint") is True else None
 
 
 def parse_line(text: str) -> tuple[str, str, Mapping[str, Any]]:

@@ -132,6 +132,20 @@ def test_a_line_of_output_keeps_its_level_and_its_fields_in_the_task_log(airflow
     assert json.loads(done.stdout.splitlines()[-1]) == list(LINES.values())
 
 
+def test_what_a_command_ended_with_is_told_apart_from_the_rest_of_its_log(airflow: Airflow) -> None:
+    lines = [
+        "battery: no broker answers",
+        '{"event": "no broker answers", "level": "error", "complaint": true}',
+        '{"event": "the refresh failed", "level": "error"}',
+        "published 3 models",
+    ]
+    done = airflow.python(
+        f"import json\nfrom battery_airflow.command import complaint_of\n"
+        f"print(json.dumps([complaint_of(line) for line in {lines!r}]))"
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == ["no broker answers", "no broker answers", None, None]
+
+
 COMMAND = """
 import os
 from battery_airflow.command import BatteryOperator, battery_command

@@ -1,0 +1,63 @@
+"""The refresh that keeps running: models built and published whenever something new has landed and there is a pause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from battery.errors import BatteryError
+from battery.stopping import STOP
+from sink.news import news
+from sink.publish import publish
+from sink.stage import stage_models
+from sink.tables import require_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from battery.objects import ObjectStore
+    from battery.settings import Settings
+    from sink.publish import Publication
+    from sink.warehouse import Warehouse
+
+_log = structlog.get_logger()
+
+MOST_LOOKS: Final = 12
+"""Looks that find something newer each time before models are built all the same: a live stream never pauses."""
+
+
+def refreshes(
+    settings: Settings, warehouse: Warehouse, store: ObjectStore, pause: Callable[[float], object] = STOP.wait
+) -> Iterator[Publication]:
+    """Look for news every commit interval, and build and publish once two looks in a row find the same, until `STOP`.
+
+    A refresh that fails is told of and tried again when something more has landed.
+    """
+    before = failed = None
+    looks = 0
+    while not STOP.is_set():
+        found = _news(settings, warehouse)
+        looks = looks + 1 if found else 0
+        if found and not STOP.is_set() and found != failed and (found == before or looks >= MOST_LOOKS):
+            looks = 0
+            try:
+                stage_models(settings, warehouse, ("build",))
+                yield publish(warehouse, store)
+            except BatteryError as error:
+                failed = found
+                _log.error("the refresh failed; it is tried again when something more has landed", error=str(error))
+        before = found
+        pause(settings.commit_interval_seconds)
+
+
+def _news(settings: Settings, warehouse: Warehouse) -> str | None:
+    """What is new; nothing while nothing at all has landed, or where the warehouse cannot be looked at."""
+    try:
+        with warehouse.connect("look for news", read_only=True) as connection:
+            require_tables(connection)
+            landed = connection.execute("select count(*) from _commits").fetchone()
+        return None if landed == (0,) else news(settings, warehouse)
+    except BatteryError as error:
+        _log.debug("cannot look for news", error=str(error))
+        return None

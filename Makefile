@@ -1,6 +1,6 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test services servers browser faults bench lint format docs requirements env clean
+.PHONY: help setup demo up test services servers browser faults bench lint format docs requirements env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV := .tools/bin/uv
@@ -23,6 +23,9 @@ setup: .venv/.complete ## create .venv with every extra and group, from the lock
 
 demo: setup ## the main job on simulated cells and embedded parts, about a minute
 	$(RUN)/battery demo
+
+up: setup ## broker, worker, watched inbox (data/inbox) and dashboard on this machine, until Ctrl-C
+	$(RUN)/battery up
 
 test: setup servers browser ## the whole test suite, on all cores, on real servers and a browser where they can be had
 	$(RUN)/pytest -n auto --dist loadfile

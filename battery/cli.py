@@ -442,9 +442,17 @@ def broker(port: int) -> None:
     help="Address to listen at; whoever reaches it sees the dashboard.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port to listen at.")
+@click.option(
+    "--data-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Show what `battery demo` has left in this folder.",
+)  # fmt: skip
 @click.pass_obj
-def dashboard(debug: bool, host: str, port: int) -> None:
+def dashboard(debug: bool, host: str, port: int, data_dir: Path | None) -> None:
     """Serve a page on how the cells age, until SIGTERM or Ctrl-C."""
+    if data_dir is not None:
+        from battery.demo import places
+
+        os.environ.update(places(data_dir))
     start(debug)
     from battery.dashboard import serve
 
@@ -460,6 +468,24 @@ def airflow(debug: bool, port: int) -> int:
     from battery.airflow import serve
 
     return serve(port)
+
+
+@cli.command()
+@click.option(
+    "--inbox", type=click.Path(path_type=Path), default=Path("data/inbox"), show_default=True,
+    help="Folder whose workbooks are published as they come; made where it is absent.",
+)  # fmt: skip
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port of the dashboard on 127.0.0.1."
+)
+@click.option("--no-dashboard", is_flag=True, help="Do without the dashboard, which is an extra.")
+@click.pass_obj
+def up(debug: bool, inbox: Path, port: int, no_dashboard: bool) -> None:
+    """Run broker, worker, watched inbox, refresh and dashboard on this machine, until SIGTERM or Ctrl-C."""
+    settings = start(debug)
+    from battery.up import up as run
+
+    run(settings, inbox, None if no_dashboard else port, debug=debug)
 
 
 @cli.command()

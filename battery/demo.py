@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import click
 
 from battery.broker import embedded_broker, free_port
 from battery.errors import BatteryError
 from battery.logs import configure_logging
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
@@ -56,13 +55,10 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
     data_dir.mkdir(parents=True, exist_ok=True)
     (data_dir / MARK).touch()
     port = free_port()
-    settings = {
+    settings = places(data_dir) | {
         "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
         "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
         "BATTERY_TOPIC": "battery_topic",
-        "OBJECT_STORE": f"file://{data_dir / 'objects'}",
-        "WAREHOUSE": str(data_dir / "battery.duckdb"),
-        "RECOVERY_DIR": str(data_dir / "recovery"),
         "METRICS_PORT": "0",  # a worker of the user's own may have it
     }
 
@@ -84,6 +80,16 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
         battery("verify")
         battery("status")
     _summarise(data_dir)
+
+
+def places(data_dir: Path) -> dict[str, str]:
+    """The settings that say where a demo in a folder keeps everything."""
+    data_dir = data_dir.resolve()
+    return {
+        "OBJECT_STORE": f"file://{data_dir / 'objects'}",
+        "WAREHOUSE": str(data_dir / "battery.duckdb"),
+        "RECOVERY_DIR": str(data_dir / "recovery"),
+    }
 
 
 def _simulate(folder: Path, cells: int, cycles: int) -> None:
@@ -113,9 +119,22 @@ def _summarise(data_dir: Path) -> None:
     console.print("Cycles are complete ones; SOH is the last one's share of 1.1 Ah; Ah/100 is what 100 cycles cost.")
     console.print(f"{len(per_file)} workbooks landed. Quarantined rows are a second export of a file that had landed.")
     console.print("Where to look next:")
-    console.print(f"  tables   {data_dir / 'battery.duckdb'}  (battery_cells, battery_cycles, battery_ts, …)")
-    console.print(f"  objects  {data_dir / 'objects'}  (raw workbooks, one Parquet object a commit)")
-    console.print("  README   the published queries, your own workbooks, and real parts")
+    console.print(f"  dashboard  {_dashboard_command(data_dir)}", highlight=False, markup=False)
+    console.print(f"  tables     {data_dir / 'battery.duckdb'}  (battery_cells, battery_cycles, battery_ts, …)")
+    console.print(f"  objects    {data_dir / 'objects'}  (raw workbooks, one Parquet object a commit)")
+    console.print("  README     the published queries, your own workbooks, and real parts")
+
+
+def _dashboard_command(data_dir: Path) -> str:
+    """What serves the dashboard on a demo's data when it is pasted into a shell in this folder, whatever its PATH."""
+    program = Path(sys.executable).with_name("battery")
+    command = [_from_here(program)] if program.exists() else [sys.executable, "-m", "battery"]
+    return shlex.join([*command, "dashboard", "--data-dir", _from_here(data_dir)])
+
+
+def _from_here(path: Path) -> str:
+    """A path, relative to the current folder where it lies below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _figure(value: float | None, digits: int) -> str:

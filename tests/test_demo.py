@@ -7,10 +7,18 @@ import re
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import duckdb
 import pytest
+import structlog
+
+from battery.broker import free_port
+from battery.cli import main
+from battery.settings import load_settings
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -32,9 +40,15 @@ def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_ends_with_what_the_readme_shows(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def done(folder: Path) -> subprocess.CompletedProcess[str]:
+    """A demo as `make demo` runs it."""
     done = demo(folder)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_the_demo_ends_with_what_the_readme_shows(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
     assert "everything adds up" in done.stdout
     (shown,) = re.findall(r"```\n(\s*how the simulated cells age.*?)```", README.read_text(), re.DOTALL)
     wanted = [line.rstrip() for line in shown.strip().splitlines()]
@@ -42,6 +56,60 @@ def test_the_demo_ends_with_what_the_readme_shows(folder: Path) -> None:
     assert [line for line in wanted if line.strip() not in found] == []
     with duckdb.connect(str(folder / "data" / "demo" / "battery.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) > 40000 from battery_features").fetchall() == [(True,)]
+
+
+def test_the_command_that_the_demo_names_last_serves_the_dashboard_on_its_data(
+    folder: Path, done: subprocess.CompletedProcess[str]
+) -> None:
+    (command,) = re.findall(r"^  dashboard  (.*)$", done.stdout, re.MULTILINE)
+    assert command.endswith("battery dashboard --data-dir data/demo")
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    shell = subprocess.Popen(
+        [
+            "/bin/sh",
+            "-c",
+            f"exec {command} --port {port}",
+        ],  # pasted, by somebody whose PATH names no virtual environment
+        cwd=folder,
+        env={**environment, "PATH": os.defpath, "WAREHOUSE": "must-not-matter.duckdb"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    try:
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
+                    assert answer.status == 200
+                    break
+            except (urllib.error.URLError, OSError):
+                assert shell.poll() is None, shell.communicate()[0]
+                assert time.monotonic() < deadline, "the dashboard did not answer"
+    finally:
+        shell.terminate()
+        shell.communicate(timeout=30)
+
+
+@pytest.mark.usefixtures("done")
+def test_the_dashboard_takes_the_places_of_a_demo_from_its_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = []
+    monkeypatch.setattr("battery.dashboard.serve", lambda *_: served.append(load_settings()))
+    monkeypatch.setenv("WAREHOUSE", "must-not-matter.duckdb")
+    for name in ("OBJECT_STORE", "RECOVERY_DIR"):
+        monkeypatch.setenv(name, "file://must-not-matter")
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as left:
+        main(["dashboard", "--data-dir", "data/demo"])
+    assert left.value.code == 0
+    (settings,) = served
+    assert settings.warehouse == str(folder / "data" / "demo" / "battery.duckdb")
+    assert settings.object_store == f"file://{folder / 'data' / 'demo' / 'objects'}"
+    assert Path(settings.warehouse).exists()
+    structlog.reset_defaults()
 
 
 def test_a_second_demo_replaces_the_first(folder: Path) -> None:

@@ -27,6 +27,7 @@ COMMANDS = (
     "dashboard",
     "airflow",
     "broker",
+    "up",
     "demo",
 )
 README = Path(__file__).parents[2] / "README.md"

@@ -1,0 +1,265 @@
+"""Everything at once on this machine: broker, worker, watched inbox, refresh and dashboard, until one Ctrl-C.
+
+Each part is a command of this program in a process of its own, out of reach of the terminal's Ctrl-C: who ends when is
+decided here alone. A part ends by SIGTERM, and when its standard input closes, as it does with this process, however
+that ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+import click
+import structlog
+
+from battery.broker import READY_SECONDS, answers
+from battery.errors import BatteryError
+from battery.logs import LINES, fields_of
+from battery.stopping import STOP, stop_on_signals
+from battery.topic import open_topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from battery.settings import Settings
+
+_log = structlog.get_logger()
+
+TICK_SECONDS: Final = 0.05
+
+SHORT_LIFE_SECONDS: Final = 60.0
+MOST_SHORT_LIVES: Final = 5
+"""Give up when a part ends by itself so often in a row within that time of its start."""
+
+END_SECONDS: Final = 60.0
+"""How long a part may take to end: the worker commits, and may wait for a warehouse."""
+
+NAME_COLUMNS: Final = 9
+
+STOP_ORDER: Final = ("inbox", "refresh", "worker", "dashboard", "broker")
+"""Nothing more comes in, nothing holds the warehouse, and the worker can commit what it has; the log ends last."""
+
+_ON_THIS_MACHINE: Final = re.compile(r"(?:127\.0\.0\.1|localhost):(\d+)")
+
+
+class Part:
+    """One command of this program, kept running; its output goes to our standard error, line by line, with its name."""
+
+    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self._arguments = list(arguments)
+        self._environment = dict(environment or {})
+        self._process: subprocess.Popen[str] | None = None
+        self._relay: threading.Thread | None = None
+        self._started = 0.0
+        self._short_lives = 0
+        self._due: float | None = None
+        self.has_spoken = threading.Event()
+
+    def start(self) -> None:
+        """Start it."""
+        self._started, self._due = time.monotonic(), None
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "battery", *self._arguments],
+            env=os.environ | self._environment,
+            stdin=subprocess.PIPE,  # never written to: its end ends the part, and comes with our own
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="backslashreplace",
+            start_new_session=True,  # Ctrl-C is for us
+        )
+        self._relay = threading.Thread(target=self._pass_on, args=(self._process.stdout,), daemon=True)
+        self._relay.start()
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it has ended with; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def keep_running(self) -> None:
+        """Start it again where it has ended by itself, a little later each time.
+
+        Raises:
+            BatteryError: it has done so too often.
+        """
+        now, code = time.monotonic(), self.exit_code
+        if code is None:
+            return
+        if self._due is None:
+            self._short_lives = self._short_lives + 1 if now - self._started < SHORT_LIFE_SECONDS else 1
+            if self._short_lives >= MOST_SHORT_LIVES:
+                raise BatteryError(
+                    f"the part {self.name} ended {self._short_lives} times in a row within {SHORT_LIFE_SECONDS:.0f} s "
+                    f"of its start (exit code {code}); what it said is above"
+                )
+            self._due = now + self._short_lives - 1
+            _log.warning("a part has ended by itself, starting it again", part=self.name, exit_code=code)
+        if now >= self._due:
+            self.start()
+
+    def end(self) -> None:
+        """Ask it to end, and wait until it has; one that does not is killed, as are those that it started."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            code = self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            code = self._process.wait()
+            _log.warning("a part did not end when asked to and was killed", part=self.name, seconds=END_SECONDS)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self._relay is not None:
+            self._relay.join(1)
+        _log.info("ended", part=self.name, exit_code=code)
+
+    def _pass_on(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.has_spoken.set()
+            text = line.rstrip("\n")
+            if not text.strip():
+                continue
+            if not LINES.as_json:
+                LINES.write(f"{self.name:<{NAME_COLUMNS}} | {text}\n")
+            elif (fields := fields_of(text)) is not None:
+                LINES.write(json.dumps({**fields, "part": self.name}) + "\n")
+            else:
+                _log.info(text, part=self.name)
+
+
+def up(settings: Settings, inbox: Path, port: int | None, *, debug: bool = False) -> None:
+    """Run all parts until SIGTERM or Ctrl-C, which end them one after the other.
+
+    Args:
+        settings: where everything is; the broker is started where they name this machine and nothing answers there.
+        inbox: the folder whose workbooks are published as they come; made where it is absent.
+        port: of the dashboard on 127.0.0.1; None for none.
+        debug: have the parts show tracebacks and debug log lines.
+
+    Raises:
+        BatteryError: something is in the way, the broker has ended, or another part does so again and again.
+    """
+    stop_on_signals()
+    inbox = _made(inbox)
+    if port is not None:
+        _require_dashboard(port)
+    command = [*(["--debug"] if debug else []), "--with-parent"]
+    broker_port = _port_to_serve(settings)
+    broker = None if broker_port is None else Part("broker", [*command, "broker", "--port", str(broker_port)])
+    others = [
+        Part("worker", [*command, "stream"]),
+        Part("inbox", [*command, "produce", "--watch", str(inbox)]),
+        # What dbt builds, hundreds of lines, is in its own log; what fails is told in any case.
+        Part("refresh", [*command, "transform", "--watch"], {"DBT_QUIET": "true"}),
+    ]
+    if port is not None:
+        others.append(Part("dashboard", [*command, "dashboard", "--port", str(port)]))
+    parts = ([broker] if broker else []) + others
+    try:
+        if broker is not None and broker_port is not None:
+            broker.start()
+            _await_broker(broker, broker_port)
+        if not STOP.is_set():
+            open_topic(settings, create=True)  # says in one line what is wrong before the others start
+            for part in others:
+                part.start()
+        _watch_over(broker, others, inbox, port)
+    finally:
+        for part in sorted(parts, key=lambda part: STOP_ORDER.index(part.name)):
+            part.end()
+
+
+def _watch_over(broker: Part | None, others: Sequence[Part], inbox: Path, port: int | None) -> None:
+    """Keep the parts running until this process is asked to end; says once where everything is.
+
+    Raises:
+        BatteryError: the broker has ended, or another part does so again and again.
+    """
+    told = False
+    while not STOP.wait(TICK_SECONDS):
+        if broker is not None and broker.exit_code is not None:
+            raise BatteryError(
+                f"the embedded broker ended by itself (exit code {broker.exit_code}); its log is gone. What has landed "
+                "is whole: `battery up` publishes the inbox to a new log"
+            )
+        for part in others:
+            part.keep_running()
+        if not told and _all_answer(others, port):
+            told = True
+            where = [] if port is None else [f"dashboard  http://127.0.0.1:{port}"]
+            click.echo(
+                "\n".join(["", *where, f"inbox      {inbox}  (drop workbooks or ZIPs here)", "Ctrl-C stops all", ""])
+            )
+
+
+def _all_answer(others: Sequence[Part], port: int | None) -> bool:
+    """Whether the worker and the inbox have said that they have begun, and the dashboard serves."""
+    if not all(part.has_spoken.is_set() for part in others if part.name in {"worker", "inbox"}):
+        return False
+    if port is None:
+        return True
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
+            return bool(answer.status == 200)  # noqa: PLR2004
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _made(inbox: Path) -> Path:
+    try:
+        inbox.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BatteryError(f"--inbox {inbox} cannot be made: {error.strerror}") from None
+    return inbox.resolve()
+
+
+def _require_dashboard(port: int) -> None:
+    """See beforehand what would keep the dashboard from serving.
+
+    Raises:
+        BatteryError: its extra is not installed, or the port is taken.
+    """
+    if find_spec("streamlit") is None or find_spec("plotly") is None:
+        raise BatteryError(
+            "the dashboard is an extra: pip install 'battery-pipeline[dashboard]', or do without by --no-dashboard"
+        )
+    if answers(port):
+        raise BatteryError(f"port {port} is taken: something answers at 127.0.0.1:{port}; choose another with --port")
+
+
+def _port_to_serve(settings: Settings) -> int | None:
+    """The port for a broker of our own; None where the settings name another machine, or something answers there."""
+    servers = settings.kafka_bootstrap_servers
+    found = _ON_THIS_MACHINE.fullmatch(servers)
+    if found is None:
+        _log.info("using the broker that the settings name", KAFKA_BOOTSTRAP_SERVERS=servers)
+        return None
+    if answers(int(found[1])):
+        _log.info("using the broker that answers there already", KAFKA_BOOTSTRAP_SERVERS=servers)
+        return None
+    return int(found[1])
+
+
+def _await_broker(broker: Part, port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS + SHORT_LIFE_SECONDS  # it says itself what keeps it, and ends
+    while not answers(port) and not STOP.is_set():
+        if broker.exit_code is not None or time.monotonic() > deadline:
+            raise BatteryError(f"no embedded broker came up at 127.0.0.1:{port}; what it said is above")
+        STOP.wait(TICK_SECONDS)

@@ -152,6 +152,7 @@ def test_a_dropped_workbook_is_shown_a_killed_worker_comes_back_and_one_ctrl_c_s
 
     up.wait_for("the second cell", has_landed)
     children = up.children()
+    assert all(os.getpgid(pid) != up.process.pid for pid in children)  # the terminal's Ctrl-C does not reach them
     os.killpg(up.process.pid, signal.SIGINT)  # as a terminal does: to all of the foreground group
     up.require_clean_end(children)
     told = re.findall(r"published (\d+) rows of", up.said)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING
 
 import structlog
 
-from battery.logs import configure_logging, redact
+from battery.logs import JsonLines, complain, configure_logging, redact
 
 if TYPE_CHECKING:
     import pytest
@@ -28,4 +29,34 @@ def test_json_lines_go_to_stderr_and_leave_stdout_to_results(capfd: pytest.Captu
     line = json.loads(err)
     assert (line["event"], line["rows"], line["level"], line["password"]) == ("committed", 3, "info", "***")
     assert out == ""
+    structlog.reset_defaults()
+
+
+def test_what_libraries_write_becomes_lines_of_json_and_what_is_json_stays() -> None:
+    below = io.StringIO()
+    stream = JsonLines(below)
+    stream.write('{"event": "committed"}\n')
+    stream.write("a warning of ")
+    stream.write("a library: token=abc\n\n  at line 3\n{no json\n")
+    stream.write("begun")
+    stream.flush()
+    lines = [json.loads(line) for line in below.getvalue().splitlines()]
+    assert lines[0] == {"event": "committed"}
+    assert [line["event"] for line in lines[1:]] == [
+        "a warning of a library: token=***", "  at line 3", "{no json", "begun",
+    ]  # fmt: skip
+    assert not stream.isatty()
+
+
+def test_a_complaint_is_json_where_the_log_is_and_even_where_the_settings_are_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging()
+    complain("no broker")
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    complain("no broker")
+    plain, as_json = capsys.readouterr().err.splitlines()
+    assert plain == "battery: no broker"
+    told = json.loads(as_json)
+    assert (told["event"], told["level"], told["complaint"]) == ("no broker", "error", True)
     structlog.reset_defaults()

@@ -460,6 +460,29 @@ def dashboard(debug: bool, host: str, port: int, data_dir: Path | None) -> None:
 
 
 @cli.command()
+@click.argument("cell", metavar="CELL")
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), default=Path("data/reports"), show_default=True,
+    help="Folder to write to.",
+)  # fmt: skip
+@click.option(
+    "--png/--no-png", default=None,
+    help="Whether to write each figure as PNG too, by Chrome or Chromium; by default where one is found.",
+)  # fmt: skip
+@click.pass_obj
+def report(debug: bool, cell: str, folder: Path, png: bool | None) -> None:
+    """Write a page on how one cell ages, for a mail or a paper: its figures, numbers, rules and citation in one file.
+
+    Reads the published marts. CELL is the cell's id, such as CS2_35.
+    """
+    settings = start(debug)
+    from battery.report import report as run
+
+    for line in run(settings, cell, folder, png=png):
+        click.echo(line)
+
+
+@cli.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port on 127.0.0.1.")
 @click.pass_obj
 def airflow(debug: bool, port: int) -> int:

@@ -1,0 +1,132 @@
+"""Writing the report on one cell: from the published marts to a folder, without holding the warehouse."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from hashlib import sha256
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import pyarrow.compute as pc
+
+from battery.errors import BatteryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from battery.settings import Settings
+    from dashboard.published import Marts, Publication
+    from dashboard.report import Life
+
+MOST_NAMED: Final = 5
+"""Known cells that are named where one is not known."""
+
+LONGEST_NAME: Final = 120
+"""Characters of a file name that come from the cell: file systems allow 255 bytes in all."""
+
+
+def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> Iterator[str]:
+    """Write the page on a cell, and its figures as PNG.
+
+    Args:
+        settings: of the pipeline.
+        cell: its id.
+        folder: where to write; it is made where it is missing.
+        png: whether to write the figures too; None writes them where there is a browser to draw them.
+
+    Yields:
+        What to tell: the path of each file, and why there are no figures where there are none.
+
+    Raises:
+        BatteryError: there is no such cell, no marts, no extra or no place to write to; or no browser where `png`.
+    """
+    try:
+        from dashboard.paper import NoBrowserError, draw_pngs  # noqa: PLC0415  # an extra
+        from dashboard.published import open_marts  # noqa: PLC0415
+        from dashboard.report import Made, draw_figures, write_page  # noqa: PLC0415
+    except ImportError:
+        raise BatteryError(
+            "the report is part of the extra dashboard: pip install 'battery-pipeline[dashboard]'"
+        ) from None
+    marts = open_marts(settings)
+    publication = marts.newest()
+    life = read_life(marts, publication, cell)
+    drawn = list(draw_figures(life))
+    images: dict[str, bytes] = {}
+    complaint = None
+    if png is not False:
+        try:
+            images = draw_pngs({found.name: found.figure for found in drawn})
+        except NoBrowserError as error:
+            if png:
+                raise NoBrowserError(f"{error}; --no-png writes the page alone") from error
+            complaint = f"{error}: the page is written alone"
+    name = file_name(cell)
+    made = Made(publication.published_at, version("battery-pipeline"))
+    page = write_page(life, drawn, made, file_name=name, images=images)
+    files = {f"{name}.html": page.encode()}
+    files |= {f"{name}-{figure}.png": image for figure, image in images.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for written, data in files.items():
+            (folder / written).write_bytes(data)
+            yield str(folder / written)
+    except OSError as error:
+        raise BatteryError(
+            f"cannot write the report to {folder}: {error.strerror or error}; choose another folder with --out"
+        ) from None
+    if complaint:
+        yield complaint
+
+
+def read_life(marts: Marts, publication: Publication, cell: str) -> Life:
+    """What a publication of the marts says of a cell.
+
+    Raises:
+        BatteryError: it has no such cell, or the marts cannot be read.
+    """
+    from dashboard.figures.ageing import cycles_of  # noqa: PLC0415  # an extra
+    from dashboard.report import Life  # noqa: PLC0415
+
+    def rows_of(name: str) -> pa.Table:
+        table = marts.table(publication, name)
+        return table.filter(pc.equal(table["cell_id"], cell))
+
+    found = rows_of("battery_cells").to_pylist()
+    if not found:
+        raise _unknown(cell, marts.table(publication, "battery_cells")["cell_id"].to_pylist())
+    return Life(
+        found[0],
+        cycles_of(marts.table(publication, "battery_cycles"), cell),
+        rows_of("battery_steps"),
+        rows_of("battery_gaps").sort_by("started_at"),
+        rows_of("battery_tests").sort_by("ordered_at"),
+        rows_of("battery_ica"),
+    )
+
+
+def file_name(cell: str) -> str:
+    """What the files of a cell are called by: its id as in an address, so that no two are alike and none leads away.
+
+    A point at the beginning, which hides a file, is written like the other characters that a name may not have; of a
+    long id the end gives way to a checksum.
+    """
+    name = quote(cell, safe=" ")
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    if len(name) <= LONGEST_NAME:
+        return name
+    checksum = sha256(cell.encode()).hexdigest()[:16]
+    return f"{name[: LONGEST_NAME - len(checksum) - 1]}-{checksum}"
+
+
+def _unknown(cell: str, known: list[str]) -> BatteryError:
+    """That there is no such cell, and those that are most like it."""
+    named = get_close_matches(cell, known, n=MOST_NAMED, cutoff=0.0)
+    more = len(known) - len(named)
+    listed = ", ".join(named) + (f" and {more} more" if more else "")
+    return BatteryError(f"no cell {cell} has been published; there are {listed or 'none yet'}")

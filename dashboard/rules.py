@@ -1,0 +1,209 @@
+"""The rules behind the numbers of a cell, in words and with their sources, and how its data wants to be cited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ageing.course import MEDIAN_CYCLES
+from ageing.incremental_capacity import GRID_V, ORDER, PROMINENCE, WINDOW
+from ageing.knee import LEAST_CYCLES, METHOD, STEEPER
+from ageing.projection import LEAST_FOR_PROJECTION, LEAST_FOR_SLOPE
+from ageing.tables import END_OF_LIFE_SHARE, RECENT_CYCLES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CALCE_CELLS: Final = ("CS2_", "CX2_")
+"""How the ids of CALCE's cells begin."""
+
+SIMULATED_CELLS: Final = "SIM_"
+"""How the ids of simulated cells begin."""
+
+METHODS: Final = {METHOD: "two straight lines with a smooth passage between them (Bacon and Watts)"}
+"""The methods of `knee_method` in words."""
+
+_SHARE: Final = f"{100 * END_OF_LIFE_SHARE:.0f}"
+
+_ENDS: Final = {
+    f"median_{MEDIAN_CYCLES}_below": f"first complete cycle at which the median of the {MEDIAN_CYCLES} complete cycles "
+    "around it is below {level}",
+    "first_below": "first single complete cycle below {level}",
+    "mean_5_below": "first complete cycle at which the mean of the last 5 complete ones is below {level}",
+    "last_above": "last complete cycle that is not below {level}, once the cell has come to lie below it",
+}
+
+_THEIL_SEN: Final = (
+    (
+        "H. Theil: A rank-invariant method of linear and polynomial regression analysis. Proc. Kon. Ned. Akad. Wet. A "
+        "53, 1950"
+    ),
+    "P. K. Sen: Estimates of the regression coefficient based on Kendall's tau. JASA 63(324), 1379-1389, 1968.",
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a number goes by: its name, the rule in words, and the literature that it is taken from."""
+
+    name: str
+    text: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Citation:
+    """How the data of a cell is cited: what to say, the works to name, and where the data is published."""
+
+    text: str
+    works: tuple[str, ...] = ()
+    link: str | None = None
+
+
+RULES: Final = (
+    Rule(
+        "Complete cycle",
+        "A cycle is complete when it discharged more than a least capacity and in discharging went down to a voltage "
+        "that is set for the cell (for CALCE's cells 0.3 Ah and 2.8 V). Where nothing is set, that is a quarter of the "
+        "nominal (else of the largest) capacity, and 0.1 V above the discharge limit (else above the median of the "
+        "voltages that the cycles discharge to). Capacities are differences of the cycler's counters.",
+    ),
+    Rule(
+        "Reference test",
+        "A complete cycle that was discharged at 0.6 times the cell's median rate or slower. Its capacity is not "
+        "comparable with the others' and does not count for fade and end of life.",
+    ),
+    Rule(
+        "State of health",
+        "Discharged capacity of a complete cycle by the nominal capacity; where that is unknown, by the initial one, "
+        "which is the median of the first five complete cycles.",
+    ),
+    Rule(
+        "Equivalent full cycles",
+        "Charge moved in either direction by twice the nominal capacity (else the initial one).",
+    ),
+    Rule(
+        "End of life",
+        "Its cycle moves by more than a hundred with the rule, so each number carries the name of its rule. The "
+        f"default is the first complete cycle at which the median of the {MEDIAN_CYCLES} complete cycles around it is "
+        f"below {_SHARE} % of the nominal capacity (of the initial one where no nominal is known): one cycle that was "
+        "disturbed must not end a life, and capacity recovers after a pause. Reference tests do not count.",
+    ),
+    Rule(
+        "Fade",
+        f"Theil-Sen slope of capacity over complete cycles, of which there must be {LEAST_FOR_SLOPE}: of the whole "
+        f"life, and of the last {RECENT_CYCLES} of them.",
+        _THEIL_SEN,
+    ),
+    Rule(
+        "Coulombic and energy efficiency",
+        "Out by in between the ends of two complete discharges, so that a cycle whose charge lies in the test before "
+        "is judged with that charge. None for a cycle that does not end discharged, nor where the charge is not known.",
+    ),
+    Rule(
+        "Resistance",
+        "The cycler's own is the mean of its internal resistance over the discharging readings. That of the jump is "
+        "ΔV / ΔI between the last reading of a rest and the first of the discharge after it, if that comes within 60 s "
+        "(the direct-current resistance of IEC 62660-1); it grows with the time that the jump took to be read.",
+    ),
+    Rule(
+        "Knee",
+        "Where slow fading turns into fast fading: two straight lines with a smooth passage, fitted to the capacity "
+        f"over {LEAST_CYCLES} or more complete cycles, and reported only where the second line is at least "
+        f"{STEEPER:.0f} times as steep as the first. Its 95 % interval is that of resampled blocks of residuals. Its "
+        "confidence says how clear the knee is, not how probable: the share of the squared misfit of a straight line "
+        "that the bend explains, times one minus the ratio of the slopes before and after.",
+        (
+            (
+                "D. W. Bacon, D. G. Watts: Estimating the transition between two intersecting straight lines. "
+                "Biometrika 58(3), 525-534, 1971."
+            ),
+            (
+                "P. Fermín-Cueto, E. McTurk, M. Allerhand, E. Medina-Lopez, M. F. Anjos, J. Sylvester, G. dos Reis: "
+                "Identification and machine learning prediction of knee-point and knee-onset in capacity degradation "
+                "curves of lithium-ion cells. Energy and AI 1, 100006, 2020."
+            ),
+            (
+                "H. R. Künsch: The jackknife and the bootstrap for general stationary observations. Annals of "
+                "Statistics 17(3), 1217-1241, 1989"
+            ),
+        ),
+    ),
+    Rule(
+        "Projected end of life",
+        "Where the recent course meets the threshold of the default rule. The range is that of the courses which the "
+        "recent fade makes plausible, from a knee that begins tomorrow to a fade that goes on to slow down; it is no "
+        f"95 % interval. There is none before {LEAST_FOR_PROJECTION} complete cycles, nor once the end has come.",
+        (
+            *_THEIL_SEN,
+            (
+                'P. M. Attia et al.: Review - "knees" in lithium-ion battery aging trajectories. J. Electrochem. Soc. '
+                "169(6), 060517, 2022."
+            ),
+        ),
+    ),
+    Rule(
+        "Incremental capacity and differential voltage",
+        "Of the charge and the discharge at constant current. The voltage is made monotone by isotonic regression, the "
+        f"capacity interpolated on a grid of {1000 * GRID_V:.0f} mV and differentiated by a Savitzky-Golay filter "
+        f"(degree {ORDER} over {WINDOW} points, {1000 * GRID_V * (WINDOW - 1):.0f} mV). Peaks stand out by at least "
+        f"{100 * PROMINENCE:.0f} % of the highest value of the curve.",
+        (
+            (
+                "M. Dubarry, G. Baure: Perspective on commercial Li-ion battery testing, best practices for simple and "
+                "effective protocols. Electronics 9(1), 152, 2020."
+            ),
+            (
+                "A. Savitzky, M. J. E. Golay: Smoothing and differentiation of data by simplified least squares "
+                "procedures. Analytical Chemistry 36(8), 1627-1639, 1964."
+            ),
+        ),
+    ),
+    Rule(
+        "Pause and recovery",
+        "A pause is more than an hour between two tests. The cell has recovered capacity in it when the first complete "
+        "cycle after it has a state of health more than 0.01 above the median of the five complete cycles before.",
+    ),
+    Rule(
+        "Readings",
+        "A reading lands, flagged where something was noticed, or is quarantined with the reason; nothing disappears. "
+        "Duplicates, such as a second export of the same test, are quarantined too. Left out of what is computed are "
+        "readings that were suspected of a voltage spike and proved to be one.",
+    ),
+)
+
+
+def end_in_words(rule: str) -> str | None:
+    """What a rule of `battery_cells` for the end of life says, by its name; None for a rule that is not known here."""
+    kind, _, basis = rule.partition(f"_{_SHARE}_percent_of_")
+    return _ENDS[kind].format(level=f"{_SHARE} % of the {basis} capacity") if kind in _ENDS and basis else None
+
+
+def end_threshold_ah(cell: Mapping[str, Any], rule: str) -> float | None:
+    """The capacity in Ah that a rule for the end of life compares with; None where its basis is not known."""
+    basis = cell.get(f"{rule.rpartition('_of_')[2]}_capacity_ah")
+    return None if basis is None else END_OF_LIFE_SHARE * float(basis)
+
+
+def citation_of(cell: str) -> Citation:
+    """How the data of a cell is cited, as its id tells where it comes from."""
+    if cell.startswith(CALCE_CELLS):
+        return Citation(
+            "Data: CALCE Battery Research Group, University of Maryland. CALCE asks that these works be cited wherever "
+            "its data is shown:",
+            (
+                (
+                    'W. He, N. Williard, M. Osterman, M. Pecht, "Prognostics of lithium-ion batteries based on '
+                    'Dempster-Shafer theory and the Bayesian Monte Carlo method", Journal of Power Sources 196(23), '
+                    "10314-10321, 2011."
+                ),
+                (
+                    'Y. Xing, E. W. M. Ma, K.-L. Tsui, M. Pecht, "An ensemble model for predicting the remaining '
+                    'useful performance of lithium-ion batteries", Microelectronics Reliability 53(6), 811-820, 2013.'
+                ),
+            ),
+            "https://calce.umd.edu/battery-data",
+        )
+    if cell.startswith(SIMULATED_CELLS):
+        return Citation("This cell is simulated: its data shows how the pipeline works, and nothing about a real cell.")
+    return Citation("Cite the source of the data as your lab does: the pipeline knows the files, not who made them.")

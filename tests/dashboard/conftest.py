@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> PublishedFolder:
@@ -30,15 +32,21 @@ def published(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Publi
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium; where there is none the test is skipped, and fails in CI."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+def chromium() -> str:
+    """Where this machine's Chromium is; where there is none the test is skipped, and fails in CI."""
+    found = next((path for path in map(shutil.which, NAMES) if path), None)
     if found is None:
-        why = "Chromium is not installed: `make browser` installs Debian's, as root"
+        why = f"none of {', '.join(NAMES)} is on the PATH: `make browser` installs Debian's, as root"
         if os.environ.get("CI") == "true":
             pytest.fail(f"no skip in CI: {why}")
         pytest.skip(why)
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A headless Chromium."""
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=found)
+        launched = playwright.chromium.launch(executable_path=chromium)
         yield launched
         launched.close()

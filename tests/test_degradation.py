@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -238,3 +239,21 @@ def test_the_resistance_of_a_jump_agrees_with_the_cyclers_own(aged: Aged) -> Non
     )
     assert after < 0.1
     assert jump == pytest.approx(own, rel=0.2)
+
+
+def test_the_report_says_of_the_cell_what_the_models_say(aged: Aged, tmp_path: Path) -> None:
+    path = tmp_path / "CS2_35.html"
+    assert aged.pipeline.battery("report", "CS2_35", "--out", str(tmp_path), "--no-png") == f"{path}\n"
+    said = re.sub(r"\s+", " ", path.read_text())
+    assert (
+        "The end of life was reached at cycle 599, by the rule median_11_below_80_percent_of_nominal with its "
+        "threshold of 0.8800 Ah." in said
+    )
+    for rule, cycle in (
+        ("first_below_80_percent_of_nominal", 332),
+        ("median_11_below_80_percent_of_initial", 548),
+        ("mean_5_below_80_percent_of_initial", 519),
+        ("last_above_80_percent_of_initial", 552),
+    ):
+        assert re.search(rf'<tr><td>{rule}</td>.{{,200}}<td class="number">{cycle}</td></tr>', said)
+    assert "CALCE Battery Research Group, University of Maryland" in said

@@ -1,6 +1,6 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test services servers browser faults bench lint format docs requirements env clean
+.PHONY: help setup demo up test services servers browser faults bench lint format docs pictures requirements env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV := .tools/bin/uv
@@ -61,6 +61,9 @@ format: setup ## bring code and SQL into the project's format
 
 docs: setup ## write docs/data-dictionary.md from the dbt project's YAML
 	$(RUN)/python docs/make_dictionary.py
+
+pictures: setup browser ## take the README's pictures anew, on long-lived simulated cells (ten minutes the first time)
+	$(RUN)/python docs/make_pictures.py
 
 REQUIREMENTS ?= requirements.txt
 # Airflow itself is left out, as Astro's image has its own. What it shares with the pipeline comes as locked for both.

@@ -17,7 +17,7 @@ from dashboard.published import NothingYetError, open_marts
 from dashboard.remembered import Remembered, Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import plotly.graph_objects as go
     import pyarrow as pa
@@ -123,6 +123,13 @@ def _ago(moment: datetime) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit} ago"
     return f"{max(seconds, 0):.0f} s ago"
+
+
+def key_figures(figures: Mapping[str, str]) -> None:
+    """Draw figures by their labels, side by side as far as there is room."""
+    with st.container(horizontal=True, gap="medium"):
+        for label, figure in figures.items():
+            st.metric(label, figure, width="content")
 
 
 def chart(figure: go.Figure, name: str, alt: str) -> None:

@@ -45,7 +45,7 @@ def objects(commits: pa.Table) -> go.Figure:
 
 def refused(reasons: pa.Table) -> go.Figure:
     """Rows in the quarantine by reason; duplicates, which are no fault of anybody, muted."""
-    figure = frame("rows", "", height=max(160, 60 + 36 * reasons.num_rows))
+    figure = frame("rows", "", height=max(220, 60 + 36 * reasons.num_rows))
     figure.update_layout(showlegend=False, margin={"l": 120, "r": 40, "t": 8, "b": 48})
     names = reasons["reason"].to_pylist()
     figure.add_bar(

@@ -19,7 +19,7 @@ from dashboard.figures.ageing import (
     threshold_ah,
 )
 from dashboard.ranking import outliers_first
-from dashboard.view import UNKNOWN, chart, downloads, show_marts
+from dashboard.view import UNKNOWN, chart, downloads, key_figures, show_marts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,8 +82,7 @@ def _show_figures(cell: Mapping[str, Any]) -> None:
         "projected end (cycle)": whole(cell["projected_eol_cycle"]),
         "knee (cycle)": whole(cell["knee_cycle"]),
     }
-    for place, (label, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
-        place.metric(label, figure)
+    key_figures(figures)
 
 
 def _fade_in_words(cell: Mapping[str, Any]) -> str:

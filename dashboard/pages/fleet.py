@@ -14,7 +14,7 @@ from dashboard.figures.ageing import AXES, MEASURES, column, cycles_of, decimate
 from dashboard.figures.style import COLOURS
 from dashboard.navigation import go
 from dashboard.ranking import ALL, SHOWN, chosen_cells, outliers_first
-from dashboard.view import UNKNOWN, chart, downloads, show_marts
+from dashboard.view import UNKNOWN, chart, downloads, key_figures, show_marts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,8 +103,7 @@ def _show_figures(rows: Sequence[Mapping[str, Any]]) -> None:
         "stand out": f"{sum(row['stands_out'] is not None for row in rows):,}",
         "readings": f"{sum(row['reading_count'] for row in rows):,}",
     }
-    for place, (label, figure) in zip(st.columns(len(figures)), figures.items(), strict=True):
-        place.metric(label, figure)
+    key_figures(figures)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], cycles: pa.Table) -> pa.Table:

@@ -11,7 +11,7 @@ from battery.errors import BatteryError
 from dashboard.address import choose_one, choose_whether
 from dashboard.figures import stream as figures
 from dashboard.landing import look_at_news, look_at_refusals, look_at_results, look_at_status, look_at_stream
-from dashboard.view import FRESH_SECONDS, chart, downloads, remembered, show
+from dashboard.view import FRESH_SECONDS, chart, downloads, key_figures, remembered, show
 
 if TYPE_CHECKING:
     from battery.settings import Settings
@@ -63,10 +63,7 @@ def _draw_figures(settings: Settings) -> None:
         "cells": f"{status.cells:,}",
         "newest reading": "none" if status.freshness is None else f"{_lasting(status.freshness)} old",
     }
-    names = list(shown)
-    for row in (names[:4], names[4:]):
-        for place, label in zip(st.columns(4), row, strict=True):
-            place.metric(label, shown[label])
+    key_figures(shown)
     for complaint in status.complaints(settings.max_lag_messages, settings.max_commit_age_seconds):
         st.warning(complaint, icon=":material/warning:")
 

@@ -49,7 +49,6 @@ def outliers_first(cells: pa.Table) -> list[dict[str, Any]]:
     return sorted(
         rows,
         key=lambda row: (
-            row["stands_out"] is None,
             -row["score"] if row["stands_out"] else 0.0,
             row["latest_soh"] if row["latest_soh"] is not None else np.inf,
             row["cell_id"],

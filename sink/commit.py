@@ -181,7 +181,7 @@ class Landing:
         self._land_once(commit.commit, {**staged, "staged_commits": manifest_rows(commit, _now())}, states)
         landed = staged["staged_landed"].num_rows
         if self._told is not None:
-            self._told(landed, _by_reason(staged["staged_quarantined"]))
+            self._told(landed, rows_by_reason(staged["staged_quarantined"]))
         _log.info(
             "committed",
             commit=commit.commit,
@@ -276,8 +276,8 @@ def _removable(found: Leftovers) -> list[str]:
     return [] if found.unknown else [left.key for left in (*found.retired, *found.unfinished[Writer.WORKER])]
 
 
-def _by_reason(quarantined: pa.Table) -> dict[str, int]:
-    """How many rows were refused for each reason."""
+def rows_by_reason(quarantined: pa.Table) -> dict[str, int]:
+    """How many rows were refused for each reason; one row of the quarantine may stand for a run of duplicates."""
     found = quarantined.group_by("reason").aggregate([("row_count", "sum")])
     return dict(zip(found["reason"].to_pylist(), found["row_count_sum"].to_pylist(), strict=True))
 

@@ -15,6 +15,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from battery.cleaned import Cleaned, States
 from battery.errors import with_last_words
 from battery.faults import Point, fault_point
+from sink.commit import rows_by_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,7 +109,7 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         if self._metrics is not None:  # only now: the counters say what the warehouse says
             self._metrics.committed(
                 stored.staged["staged_landed"].num_rows,
-                _rows_by_reason(stored.staged["staged_quarantined"]),
+                rows_by_reason(stored.staged["staged_quarantined"]),
                 [found.size for found in stored.commit.objects],
                 time.monotonic() - began,
             )
@@ -123,12 +124,6 @@ def _stored(draft: Draft, gathered: list[Future[None]]) -> Stored:
     for result in gathered:
         result.result()  # raises what encoding it has raised
     return draft.store()
-
-
-def _rows_by_reason(quarantined: pa.Table) -> dict[str, int]:
-    """Rows refused by reason, where one row of the quarantine stands for a run of duplicates."""
-    found = quarantined.group_by("reason").aggregate([("row_count", "sum")])
-    return dict(zip(found["reason"].to_pylist(), found["row_count_sum"].to_pylist(), strict=True))
 
 
 class LandingSink(FixedPartitionedSink[Cleaned[States], None]):

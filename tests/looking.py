@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from battery.broker import free_port
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator, Sequence
 
     from conftest import Pipeline
@@ -131,20 +133,27 @@ def visiting(context: BrowserContext, base: str) -> Iterator[Visit]:
         page.close()
 
 
+def wait_until_served(port: int, process: subprocess.Popen[str], said: Callable[[], str] = str) -> None:
+    """Wait until the dashboard answers; `said` tells what its process has said, where that ends instead."""
+    deadline = monotonic() + START_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
+                assert answer.status == HTTPStatus.OK
+                return
+        except (urllib.error.URLError, OSError):
+            assert process.poll() is None, said()
+            assert monotonic() < deadline, "the dashboard did not answer"
+
+
 @contextmanager
 def dashboard_of(pipeline: Pipeline) -> Iterator[str]:
     """The dashboard of a pipeline; its address."""
     port = free_port()
-    with (pipeline.folder / "dashboard.log").open("w") as log:
-        process = pipeline.start("dashboard", "--port", str(port), output=log)
-        deadline = monotonic() + START_SECONDS
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
-                break
-            except (urllib.error.URLError, OSError):
-                assert process.poll() is None, (pipeline.folder / "dashboard.log").read_text()
-                assert monotonic() < deadline, "the dashboard did not answer"
+    log = pipeline.folder / "dashboard.log"
+    with log.open("w") as output:
+        process = pipeline.start("dashboard", "--port", str(port), output=output)
+        wait_until_served(port, process, log.read_text)
         try:
             yield f"http://127.0.0.1:{port}"
         finally:

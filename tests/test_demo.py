@@ -7,14 +7,12 @@ import re
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import duckdb
 import pytest
 import structlog
+from looking import wait_until_served
 
 from battery.broker import free_port
 from battery.cli import main
@@ -77,16 +75,8 @@ def test_the_command_that_the_demo_names_last_serves_the_dashboard_on_its_data(
         stderr=subprocess.STDOUT,
         text=True,
     )
-    deadline = time.monotonic() + 60
     try:
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
-                    assert answer.status == 200
-                    break
-            except (urllib.error.URLError, OSError):
-                assert shell.poll() is None, shell.communicate()[0]
-                assert time.monotonic() < deadline, "the dashboard did not answer"
+        wait_until_served(port, shell, lambda: shell.communicate()[0])
     finally:
         shell.terminate()
         shell.communicate(timeout=30)

@@ -99,6 +99,12 @@ def test_a_spike_of_one_reading_among_a_million_is_drawn_where_it_is() -> None:
     assert len(rows) <= 4_002
 
 
+def test_a_line_keeps_its_ends_though_they_are_no_extremes() -> None:
+    y = np.random.default_rng(1).random(1_000_000)
+    y[0] = y[-1] = 0.5
+    assert {0, 999_999} <= set(kept_rows(y))
+
+
 def test_fade_draws_each_complete_cycle_once_and_the_median_that_the_rule_goes_by() -> None:
     complete = [row != 4 for row in range(30)]
     figure = ageing.fade(CELL, cycles_table(is_complete=complete))

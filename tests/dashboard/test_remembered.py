@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 
@@ -12,12 +12,14 @@ from dashboard.remembered import Remembered
 class Counted:
     """Something to look at; how often anybody has."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.0) -> None:
         self.looks = 0
+        self.seconds = seconds
         self.error: BatteryError | None = None
 
     def __call__(self) -> int:
         self.looks += 1
+        Event().wait(self.seconds)  # time for another look to begin meanwhile
         if self.error is not None:
             raise self.error
         return self.looks
@@ -61,7 +63,7 @@ def test_what_is_no_longer_there_is_not_remembered() -> None:
 
 
 def test_visitors_who_come_together_share_one_look() -> None:
-    remembered, make, together = Remembered(), Counted(), Barrier(8)
+    remembered, make, together = Remembered(), Counted(0.3), Barrier(8)
     found = []
 
     def visit() -> None:

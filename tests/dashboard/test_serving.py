@@ -5,13 +5,11 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-import urllib.error
-import urllib.request
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 from conftest import Pipeline
+from looking import wait_until_served
 
 import battery.dashboard
 from battery.broker import free_port
@@ -20,7 +18,6 @@ from battery.errors import BatteryError
 if TYPE_CHECKING:
     from pathlib import Path
 
-START_SECONDS = 60
 END_SECONDS = 20
 
 
@@ -28,15 +25,7 @@ END_SECONDS = 20
 def test_a_signal_ends_the_command_with_exit_code_0(tmp_path: Path, number: signal.Signals) -> None:
     port = free_port()
     process = Pipeline(tmp_path, 1).start("dashboard", "--port", str(port))
-    deadline = monotonic() + START_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
-                assert answer.status == 200
-                break
-        except (urllib.error.URLError, OSError):
-            assert process.poll() is None, process.communicate()[0]
-            assert monotonic() < deadline, "the dashboard did not answer"
+    wait_until_served(port, process, lambda: process.communicate()[0])
     process.send_signal(number)
     said, _ = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 0, said

@@ -27,12 +27,16 @@ class Seen(Generic[T]):
 
 
 class Remembered:
-    """The last of each kind of look, shared by all visitors; one looks at a time, the others take what it found."""
+    """The last of each kind of look, shared by all visitors; one looks at a time, the others take what it found.
 
-    def __init__(self) -> None:
+    Of more than `most` kinds, those that were looked at the longest time ago are forgotten.
+    """
+
+    def __init__(self, most: int = 64) -> None:
         self._one_at_a_time = threading.Lock()
         self._locks: dict[Hashable, threading.Lock] = {}
         self._seen: dict[Hashable, tuple[float, Seen[object]]] = {}
+        self._most = most
 
     def look(self, what: Hashable, make: Callable[[], T], fresh_seconds: float) -> Seen[T]:
         """Look, or remember a look that is not older than `fresh_seconds`; where looking fails, the last one.
@@ -57,5 +61,10 @@ class Remembered:
                     raise
                 last = cast("Seen[T]", found[1])
                 seen = Seen(last.value, last.at, str(error))
-            self._seen[what] = (time.monotonic(), cast("Seen[object]", seen))
+            with self._one_at_a_time:
+                self._seen.pop(what, None)
+                self._seen[what] = (time.monotonic(), cast("Seen[object]", seen))
+                for forgotten in list(self._seen)[: -self._most]:
+                    del self._seen[forgotten]
+                    self._locks.pop(forgotten, None)
             return seen

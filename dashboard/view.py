@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -17,13 +17,15 @@ from dashboard.published import NothingYetError, open_marts
 from dashboard.remembered import Remembered, Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     import plotly.graph_objects as go
     import pyarrow as pa
 
     from battery.settings import Settings
     from dashboard.published import Marts, Publication
+
+T = TypeVar("T")
 
 FRESH_SECONDS: Final = 10.0
 """For so long a look is good enough for the next visitor."""
@@ -37,9 +39,19 @@ CITATION: Final = (
 
 
 @st.cache_resource
-def remembered() -> Remembered:
+def _remembered() -> Remembered:
     """What this server has seen last."""
     return Remembered()
+
+
+def look(what: Hashable, make: Callable[[], T], fresh_seconds: float | None = None) -> Seen[T]:
+    """Look, or take what another visitor has seen a moment ago; a look that takes a while is shown to be under way.
+
+    Raises:
+        BatteryError: looking failed, and nothing was seen before.
+    """
+    with st.spinner("looking"):
+        return _remembered().look(what, make, FRESH_SECONDS if fresh_seconds is None else fresh_seconds)
 
 
 @st.cache_resource(max_entries=4)
@@ -84,7 +96,7 @@ def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
 
     def of_marts(settings: Settings) -> None:
         age = st.container()
-        seen = remembered().look(("marts", settings), lambda: _marts(settings).newest(), FRESH_SECONDS)
+        seen = look(("marts", settings), lambda: _marts(settings).newest())
         published = Published(settings, seen)
         if published.table("battery_cells").num_rows:
             body(settings, published)
@@ -106,7 +118,7 @@ def _show_age(settings: Settings, seen: Seen[Publication]) -> None:
     if seen.complaint:
         st.warning(f"The marts could not be looked at since {seen.at:%H:%M:%S} UTC: {seen.complaint}")
     try:
-        landed = remembered().look(("news", settings), lambda: look_at_news(settings), FRESH_SECONDS)
+        landed = look(("news", settings), lambda: look_at_news(settings))
     except BatteryError as error:
         st.caption(f"Whether anything has landed since cannot be told: {error}")
         return

@@ -14,7 +14,7 @@ from dashboard.figures.ageing import cycles_of
 from dashboard.figures.cycle import CycleReadings, differential, incremental, over_charge, over_time
 from dashboard.landing import look_at_readings
 from dashboard.ranking import outliers_first
-from dashboard.view import chart, downloads, remembered, show_marts
+from dashboard.view import chart, downloads, look, show_marts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def _draw(settings: Settings, published: Published) -> None:
     wanted = [int(number) for number in chosen]
     rows = cycles.filter(pc.is_in(cycles["cycle_number"], value_set=pa.array(wanted, cycles["cycle_number"].type)))
     keys = list(zip(rows["test_id"].to_pylist(), rows["cycle_index"].to_pylist(), strict=True))
-    seen = remembered().look(
+    seen = look(
         ("readings", settings, published.seen.value.name, cell, tuple(keys)),
         lambda: look_at_readings(settings, cell, keys),
         FRESH_READINGS_SECONDS,

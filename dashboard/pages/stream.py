@@ -11,7 +11,7 @@ from battery.errors import BatteryError
 from dashboard.address import choose_one, choose_whether
 from dashboard.figures import stream as figures
 from dashboard.landing import look_at_news, look_at_refusals, look_at_results, look_at_status, look_at_stream
-from dashboard.view import FRESH_SECONDS, chart, downloads, key_figures, remembered, show
+from dashboard.view import chart, downloads, key_figures, look, show
 
 if TYPE_CHECKING:
     from battery.settings import Settings
@@ -40,12 +40,12 @@ def _draw(settings: Settings) -> None:
 
 
 def _look(settings: Settings) -> Seen[StreamLook]:
-    return remembered().look(("stream", settings), lambda: look_at_stream(settings), FRESH_SECONDS)
+    return look(("stream", settings), lambda: look_at_stream(settings))
 
 
 def _draw_figures(settings: Settings) -> None:
     try:
-        status = remembered().look(("status", settings), lambda: look_at_status(settings), FRESH_SECONDS).value
+        status = look(("status", settings), lambda: look_at_status(settings)).value
         rate = _look(settings).value.rate(RATE_SECONDS, datetime.now(UTC).replace(tzinfo=None))
     except BatteryError as error:
         st.error(str(error), icon=":material/error:")
@@ -104,7 +104,7 @@ def _draw_quarantine(settings: Settings, stream: StreamLook) -> None:
         chart(figures.refused(stream.reasons), "quarantine", "Rows in the quarantine by reason")
         first = next((reason for reason in reasons if reason != "duplicate"), reasons[0])
         reason = choose_one("Look into", reasons, "reason", first)
-    found = remembered().look(("refusals", settings, reason), lambda: look_at_refusals(settings, reason), FRESH_SECONDS)
+    found = look(("refusals", settings, reason), lambda: look_at_refusals(settings, reason))
     with right:
         st.dataframe(found.value, hide_index=True, key="refusals", alt=f"Refused as {reason}")
         st.caption(
@@ -120,7 +120,7 @@ def _draw_runs(settings: Settings, stream: StreamLook) -> None:
             "dbt has not run yet: `battery transform`, or the hourly refresh of Airflow, builds and tests the marts."
         )
         return
-    news = remembered().look(("news", settings), lambda: look_at_news(settings), FRESH_SECONDS).value
+    news = look(("news", settings), lambda: look_at_news(settings)).value
     if news:
         st.info(
             f"The marts are not the newest: {news}. The next refresh, or `battery transform`, brings them up to date."
@@ -133,5 +133,5 @@ def _draw_runs(settings: Settings, stream: StreamLook) -> None:
         )
     }
     run = choose_one("Results of", list(starts), "run", next(iter(starts)), lambda one: starts[one])
-    results = remembered().look(("results", settings, run), lambda: look_at_results(settings, run), FRESH_SECONDS)
+    results = look(("results", settings, run), lambda: look_at_results(settings, run))
     st.dataframe(results.value, hide_index=True, key="results", alt="What became of each model and test")

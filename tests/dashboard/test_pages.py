@@ -241,7 +241,7 @@ def test_a_page_shows_what_it_saw_last_while_another_process_has_the_warehouse(
 ) -> None:
     drawn = page(landed, monkeypatch, "stream").run()
     before = metrics(drawn)["rows landed"]
-    monkeypatch.setattr(dashboard.pages.stream, "FRESH_SECONDS", -1)
+    monkeypatch.setattr(dashboard.view, "FRESH_SECONDS", -1)
 
     def refuse(*_: object) -> object:
         raise BatteryError("WAREHOUSE has been held by another process for 2 s")

@@ -62,6 +62,13 @@ def test_what_is_no_longer_there_is_not_remembered() -> None:
         remembered.look("it", make, 60)
 
 
+def test_of_many_kinds_of_looks_the_newest_are_remembered() -> None:
+    remembered, make = Remembered(most=2), Counted()
+    for what in ("one", "two", "three"):
+        remembered.look(what, make, 60)
+    assert [remembered.look(what, make, 60).value for what in ("three", "two", "one")] == [3, 2, 4]
+
+
 def test_visitors_who_come_together_share_one_look() -> None:
     remembered, make, together = Remembered(), Counted(0.3), Barrier(8)
     found = []

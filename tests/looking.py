@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -16,7 +19,6 @@ from urllib.parse import parse_qs, urlsplit
 from battery.broker import free_port
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator, Sequence
 
     from conftest import Pipeline
@@ -26,6 +28,14 @@ PAGES = {"fleet": "", "cell": "cell", "cycle": "cycle", "compare": "compare", "s
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 START_SECONDS = 90.0
 DRAW_MS = 60_000
+
+SPIN = """
+import time
+began, worked = time.monotonic(), time.process_time()
+while time.process_time() - worked < 0.2:
+    pass
+print((time.monotonic() - began) / 0.2)
+"""
 
 SEARCHES = ("/_stcore/health", "/_stcore/host-config")
 """Opened at a page's own address, Streamlit first looks for its server below that and is told 404 (its issue 7074)."""
@@ -159,6 +169,19 @@ def dashboard_of(pipeline: Pipeline) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(30)
+
+
+def crowding() -> float:
+    """How many times longer all processors together take here now than alone: 1 where nobody else is at work.
+
+    On each of them a process works for a fifth of a second of its own time, and sees how long that has taken.
+    """
+    spinning = [
+        subprocess.Popen([sys.executable, "-c", SPIN], stdout=subprocess.PIPE, text=True)
+        for _ in range(os.cpu_count() or 1)
+    ]
+    took = [float(process.communicate()[0]) for process in spinning]
+    return max(1.0, sum(took) / len(took))
 
 
 def contrast(colour: str, background: str) -> float:

@@ -83,10 +83,11 @@ def frame(x_title: str, y_title: str, *, height: int = 380) -> go.Figure:
 
 
 def add_bands(figure: go.Figure, starts: Sequence[object], ends: Sequence[object]) -> None:
-    """Shade every other one of some spans along x."""
-    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        if number % 2:
-            figure.add_vrect(x0=start, x1=end, fillcolor=BAND, line_width=0, layer="below")
+    """Shade every other one of some spans along x, over the whole height of the figure."""
+    spans = list(zip(starts, ends, strict=True))[1::2]
+    band = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "fillcolor": BAND, "line_width": 0, "layer": "below"}
+    # All at once: added one by one, each would be checked against all before it.
+    figure.layout.shapes = (*figure.layout.shapes, *({**band, "x0": start, "x1": end} for start, end in spans))
 
 
 def said(figure: go.Figure, text: str) -> go.Figure:

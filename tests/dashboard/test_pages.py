@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,12 @@ OF_MARTS = [name for name in PAGES if name != "stream"]
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     streamlit.cache_resource.clear()
+
+
+@pytest.fixture(autouse=True)
+def _main_is_pytest_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit makes a page the main module of the process, which processes that others start would then import."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture

@@ -97,13 +97,12 @@ class Visit:
 
     def metrics(self) -> dict[str, str]:
         """The figures at the top by their labels."""
-        return dict(
-            zip(
-                self.page.locator("[data-testid=stMetricLabel]").all_inner_texts(),
-                self.page.locator("[data-testid=stMetricValue]").all_inner_texts(),
-                strict=True,
-            )
+        found: dict[str, str] = self.page.evaluate(
+            """Object.fromEntries([...document.querySelectorAll('[data-testid=stMetric]')].map(figure => [
+                figure.querySelector('[data-testid=stMetricLabel]').innerText,
+                figure.querySelector('[data-testid=stMetricValue]').innerText]))"""
         )
+        return found
 
     def choose(self, label: str, option: str) -> None:
         """Choose an option of a box that takes one."""

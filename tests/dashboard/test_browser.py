@@ -293,8 +293,10 @@ def test_a_worker_lands_while_pages_are_looked_at_and_its_cell_appears(
     for _ in range(60):
         for name in ("fleet", "cycle", "stream"):
             visit.open(PAGES[name])
-            assert visit.errors() == []
-        if visit.metrics().get("cells") == expected and visit.metrics()["lag (messages)"] == "0":
+            # On a crowded machine a look may find the warehouse taken each time that it tries, and says so.
+            assert [error for error in visit.errors() if "held by another process" not in error] == []
+        shown = visit.metrics()
+        if (shown.get("cells"), shown.get("lag (messages)")) == (expected, "0"):
             break
     else:
         pytest.fail(f"the stream page never showed the new cell: {visit.metrics()}")
@@ -309,7 +311,7 @@ def test_a_worker_lands_while_pages_are_looked_at_and_its_cell_appears(
     landed.battery("transform")
     for _ in range(60):
         visit.open("")
-        if visit.metrics()["cells"] == expected:
+        if visit.metrics().get("cells") == expected:
             break
     assert NEW_CELL in visit.traces()[0]
     assert visit.complaints == []

@@ -25,8 +25,6 @@ MUTED: Final = "#808080"
 BAND: Final = "rgba(128, 128, 128, 0.13)"
 """Behind every other test."""
 
-DASHES: Final = ("solid", "dash", "dot", "dashdot")
-
 MOST_POINTS: Final = 4_000
 """Points of a line that are drawn: more than a screen has columns, and little to send."""
 

@@ -22,11 +22,14 @@ import pyarrow.compute as pc
 from msgspec.structs import astuple
 
 from battery.reading import OPTIONAL, READING_NULLABLE, Reason
+from battery.unpack import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
+
+    from battery.weight import Limits
 
 PAYLOAD_CHARS: Final = 64 * 1024
 """Most characters of a refused message that the quarantine keeps; the log has the rest."""
@@ -103,53 +106,65 @@ class Body:
         return len(self.rows) + sum(fault.row_count for fault in self.faults)
 
 
-def read_arrow(value: bytes) -> Body:
+def read_arrow(value: bytes, limits: Limits) -> Body:
     """Read an Arrow IPC stream; unknown columns are ignored, absent ones are null.
 
     Raises:
         UndecodableError: it is none.
+        TooLargeError: it is beyond the limits.
     """
     try:
-        with pa.ipc.open_stream(pa.BufferReader(value)) as reader:
-            table: pa.Table = reader.read_all()
-        names = table.schema.names
-        table.validate(full=True)  # offsets and texts too: a damaged buffer could end the process
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        table, schema = read_plain(value, limits)
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
         raise UndecodableError(f"not an Arrow IPC stream: {_first_line(error)}") from None
+    names = table.schema.names
 
     def column(field: pa.Field) -> pa.Array:
         if field.name not in names:
+            if field.name in schema.names:
+                raise pa.ArrowInvalid("a list or a structure is no value")
             return pa.nulls(table.num_rows, field.type)
         chunks = table.column(names.index(field.name))
-        found = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
-        if pa.types.is_dictionary(found.type):
-            found = found.dictionary_decode()
-        if found.type == field.type:
-            return found
-        if pa.types.is_timestamp(field.type) and pa.types.is_timestamp(found.type):
-            # The wall clock counts; nothing below a microsecond does.
-            naive = found if found.type.tz is None else pc.local_timestamp(found)
-            return naive.cast(field.type, safe=False)
-        if pa.types.is_boolean(found.type):
-            raise pa.ArrowInvalid("a truth value is no number")
-        if _is_text(found.type) and not (_is_text(field.type) or pa.types.is_timestamp(field.type)):
-            raise pa.ArrowInvalid("Arrow reads other texts as numbers than JSON messages may hold")
-        return found.cast(field.type)
+        return _cast(chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks(), field.type)
 
-    return _body(
-        table.num_rows,
-        column,
-        lambda name: [_python(scalar) for scalar in table.column(names.index(name))],
-        lambda row: python_row(table, row),
-    )
+    def values(name: str) -> list[object]:
+        if name not in names:
+            return [schema.field(schema.names.index(name)).type] * table.num_rows
+        return [_python(scalar) for scalar in table.column(names.index(name))]
+
+    return _body(table.num_rows, column, values, lambda row: python_row(table, row))
 
 
-def read_json(value: bytes) -> Body:
+def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Bring a column to the type of its field.
+
+    Raises:
+        ArrowInvalid: not all of its values can be taken so.
+    """
+    if column.type == kind:
+        return column
+    if pa.types.is_timestamp(kind) and pa.types.is_timestamp(column.type):
+        # The wall clock counts; nothing below a microsecond does.
+        naive = column if column.type.tz is None else pc.local_timestamp(column)
+        return naive.cast(kind, safe=False)
+    if pa.types.is_boolean(column.type):
+        raise pa.ArrowInvalid("a truth value is no number")
+    if _is_text(column.type) and not (_is_text(kind) or pa.types.is_timestamp(kind)):
+        raise pa.ArrowInvalid("Arrow reads other texts as numbers than JSON messages may hold")
+    return column.cast(kind)
+
+
+def read_json(value: bytes, limits: Limits) -> Body:
     """Read a JSON object, or an array of them; unknown fields are ignored, numbers may be strings.
 
     Raises:
         UndecodableError: it is no JSON.
+        TooLargeError: it is beyond the limits.
     """
+    limits.require_json(value)
+    if value.count(b",") >= limits.rows:  # each row but the last has one behind it
+        with suppress(msgspec.DecodeError, RecursionError):  # which is told below
+            limits.require_rows(len(msgspec.json.decode(value, type=list[msgspec.Raw])))
     try:
         found: object = msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -160,6 +175,7 @@ def read_json(value: bytes) -> Body:
     except RecursionError:
         raise UndecodableError("not JSON: nested too deeply") from None
     rows = found if isinstance(found, list) else [found]
+    limits.require_rows(len(rows))
     strangers = [index for index, row in enumerate(rows) if not isinstance(row, dict)]
     objects: list[Mapping[str, object]] = [row if isinstance(row, dict) else {} for row in rows]
 
@@ -363,7 +379,7 @@ def _number(name: str, value: object) -> int | float:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def refuse_strangers(cell_id: str, body: Body) -> Body:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from battery.body import Body, Fault, read_single
-from battery.message import STAMPS_MS, Head, body_of
+from battery.body import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault, read_single
+from battery.message import LIMITS, STAMPS_MS, Head, body_of
 from battery.partition import text_of
 from battery.reading import JSON, SCHEMA_VERSION
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from battery.message import Delivery, Place
     from battery.partition import Poll
+    from battery.weight import Limits
 
 MOST_ROWS: Final = 32_768
 """Rows that are decoded and cleaned at a time: enough that what a call costs does not count, and few to hold."""
@@ -80,6 +81,17 @@ class Deliveries:
             self.row[stays],
             self.value_dropped[stays],
             [(int(place[message]), fault) for message, fault in self.faults if keep[message]],
+        )
+
+    def without_readings(self, fault: Fault) -> Deliveries:
+        """The same single message with that fault as all that there is in it."""
+        return replace(
+            self,
+            readings=NO_READINGS,
+            message=np.zeros(0, dtype=np.int64),
+            row=NO_ROWS,
+            value_dropped=NO_FLAGS,
+            faults=[(0, fault)],
         )
 
 
@@ -168,7 +180,7 @@ def _named(
     return readings.set_column(index, readings.schema.field(index), pc.coalesce(names, of_message))
 
 
-def decode_poll(poll: Poll, most_rows: int) -> Iterator[Deliveries]:
+def decode_poll(poll: Poll, most_rows: int, limits: Limits = LIMITS) -> Iterator[Deliveries]:
     """Read the messages of a poll, at least one, those of a cell after those of another.
 
     JSON messages that hold one good reading each are read in one pass. What that cannot read is read by itself, and so
@@ -177,6 +189,7 @@ def decode_poll(poll: Poll, most_rows: int) -> Iterator[Deliveries]:
     Args:
         poll: the messages.
         most_rows: how many rows come at a time, but for the rest of a message.
+        limits: what a message may come to.
     """
     key_of, cell_of, head_of = _codes(), _codes(), _codes()
     key = np.array([key_of[key] for key in poll.keys], dtype=np.int64)
@@ -189,7 +202,9 @@ def decode_poll(poll: Poll, most_rows: int) -> Iterator[Deliveries]:
     heads = [Head.of(headers) for headers in head_of]
     is_retry = np.array([found.retry_of is not None for found in heads])
 
-    single = np.array([head.encoding == JSON and head.version == SCHEMA_VERSION for head in heads])[head]
+    single = np.array([head.encoding in {JSON, None} and head.version in {SCHEMA_VERSION, None} for head in heads])[
+        head
+    ]
     single &= (timestamp_ms >= STAMPS_MS.low) & (timestamp_ms <= STAMPS_MS.high)
     single &= np.array([bool(cell_id) for cell_id in cell_ids])[cell]
     values = [poll.values[place] for place in order.tolist()]
@@ -227,7 +242,7 @@ def decode_poll(poll: Poll, most_rows: int) -> Iterator[Deliveries]:
                 yield part(begin, place, sizes, bodies, faults)
                 begin, rows, sizes, bodies, faults = place, 0, [], [], []
         if other < len(offset):
-            body = body_of(cell_ids[cell[other]], poll[int(order[other])], heads[head[other]])
+            body = body_of(cell_ids[cell[other]], poll[int(order[other])], heads[head[other]], limits)
             bodies.append(body)
             sizes.append(len(body.rows))
             faults += [(other - begin, fault) for fault in body.faults]
@@ -244,7 +259,10 @@ def _single_readings(
 ) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
     """Read in one pass the messages that are `single`, and tell which of them hold one good reading of their cell."""
     at = np.flatnonzero(single)
-    readings, usable = read_single([values[place] for place in at.tolist()])
+    try:
+        readings, usable = read_single([values[place] for place in at.tolist()])
+    except Exception:  # noqa: BLE001  # whichever raises it is found when each is read by itself
+        readings, usable = NO_READINGS, np.zeros(len(at), dtype=np.bool_)
     at = at[usable]
     strange = pc.fill_null(pc.not_equal(readings.column("cell_id"), cell_ids.take(pa.array(at))), fill_value=False)
     if pc.any(strange).as_py():

@@ -26,6 +26,7 @@ from battery.body import (
 )
 from battery.partition import text_of
 from battery.reading import ARROW, JSON, SCHEMA_VERSION, Range, Reason
+from battery.weight import Limits, TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +39,12 @@ STAMPS_MS: Final = Range(-1, 7_258_118_400_000)
 
 RETRY_OF: Final = "retry-of"
 """Header of a message that publishes a quarantined row again: the `Place` that it had first."""
+
+ARROW_START: Final = b"\xff\xff\xff\xff"
+"""How an Arrow IPC stream begins, since version 0.15 of 2019; no text does."""
+
+LIMITS: Final = Limits()
+"""The limits where no settings give others."""
 
 _WRITE: Final = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
 """Buffers of 100 kB are compressed in less time by one thread than it takes to share them out."""
@@ -111,15 +118,22 @@ def headers(
     return found
 
 
-def encode_arrow(readings: pa.Table, max_bytes: int) -> Iterator[tuple[int, bytes]]:
+def encode_arrow(readings: pa.Table, max_bytes: int, limits: Limits = LIMITS) -> Iterator[tuple[int, bytes]]:
     """Cut readings of one cell into Arrow IPC streams of at most `max_bytes` each, in order, with their row counts.
+
+    Args:
+        readings: a table of `READING`.
+        max_bytes: what the broker takes.
+        limits: what a worker takes of a message once it is decoded.
 
     Raises:
         ValueError: a single reading is larger than `max_bytes`.
     """
     left = readings.num_rows
+    most = max(1, min(limits.rows, int(left * _FILLED * limits.size / max(1, readings.nbytes))))
     rows = left if readings.nbytes <= _SHRINKS * max_bytes else max(1, left * _SHRINKS * max_bytes // readings.nbytes)
     while True:
+        rows = min(rows, most)
         part = readings.slice(readings.num_rows - left, rows)
         buffer = pa.BufferOutputStream()
         with pa.ipc.new_stream(buffer, part.schema, options=_WRITE) as writer:
@@ -148,7 +162,7 @@ def encode_json(readings: pa.Table, rows_each: int = 1) -> Iterator[bytes]:
         yield encoder.encode(rows[0] if rows_each == 1 else rows)
 
 
-def decode(message: Message) -> Delivery:
+def decode(message: Message, limits: Limits = LIMITS) -> Delivery:
     """Read one message of either encoding."""
     cell_id, head = text_of(message.key), Head.of(message.headers)
     return Delivery(
@@ -158,13 +172,17 @@ def decode(message: Message) -> Delivery:
         message.offset,
         message.timestamp_ms,
         head.source_file,
-        body_of(cell_id, message, head),
+        body_of(cell_id, message, head, limits),
         head.retry_of,
     )
 
 
+_OCTETS: Final = "application/octet-stream"
+"""A content-type that says nothing of the content."""
+
+
 class Head(NamedTuple):
-    """What the headers of a message say."""
+    """What the headers of a message say; None where they say nothing."""
 
     encoding: str | None
     version: str | None
@@ -175,22 +193,37 @@ class Head(NamedTuple):
     def of(cls, headers: Sequence[tuple[str, bytes | None]]) -> Head:
         """Read the headers of a message; names are of any case."""
         named = {name.lower(): value for name, value in headers}
-        content_type = _text(named.get("content-type"))
+        content_type = (_text(named.get("content-type")) or "").partition(";")[0].strip().lower()
         return cls(
-            None if content_type is None else content_type.partition(";")[0].strip().lower(),
-            _text(named.get("schema-version")),
+            None if content_type in {"", _OCTETS} else content_type,
+            _text(named.get("schema-version")) or None,
             _text(named.get("source-file")),
             Place.from_text(_text(named.get(RETRY_OF)) or ""),
         )
 
 
-def body_of(cell_id: str, message: Message, head: Head) -> Body:
-    """Read the value of a message of a cell; one that is refused as a whole is a body of one fault."""
+def body_of(cell_id: str, message: Message, head: Head, limits: Limits = LIMITS) -> Body:
+    """Read the value of a message of a cell; one that is refused as a whole is a body of one fault.
+
+    Whatever a message holds, this returns: a log cannot be read on past a message that raises.
+    """
     try:
-        return _open(cell_id, message, head)
+        return _open(cell_id, message, head, limits)
     except _RefusedError as error:
-        fault = Fault(0, error.reason, str(error), show_bytes(message.value), error.row_count)
-        return Body(NO_READINGS, NO_ROWS, NO_FLAGS, (fault,))
+        return refused(message, error.reason, str(error), error.row_count)
+    except Exception as error:  # noqa: BLE001  # what nobody foresaw is the message's fault as well
+        return refused(message, Reason.UNDECODABLE, unforeseen(error))
+
+
+def refused(message: Message, reason: Reason, detail: str, row_count: int = 1) -> Body:
+    """The body of a message that is refused as a whole."""
+    return Body(NO_READINGS, NO_ROWS, NO_FLAGS, (Fault(0, reason, detail, show_bytes(message.value), row_count),))
+
+
+def unforeseen(error: Exception) -> str:
+    """What to say of a message whose reading raised what nobody foresaw."""
+    said = (str(error).splitlines() or [""])[0]
+    return f"reading it raised {type(error).__name__}{': ' if said else ''}{said}"
 
 
 class _RefusedError(Exception):
@@ -202,19 +235,27 @@ class _RefusedError(Exception):
         self.row_count = row_count
 
 
-def _open(cell_id: str, message: Message, head: Head) -> Body:
-    encoding, version = head.encoding or "", head.version
+def _open(cell_id: str, message: Message, head: Head, limits: Limits) -> Body:
+    value, version = message.value, head.version
+    encoding = _encoding_of(value) if head.encoding is None else head.encoding
     known = encoding in {ARROW, JSON}
-    if version != SCHEMA_VERSION and (known or version is not None):
+    if version not in {None, SCHEMA_VERSION}:
         raise _RefusedError(Reason.UNKNOWN_SCHEMA, f"schema-version is {version!r}, this worker reads {SCHEMA_VERSION}")
-    if not known:
-        raise _RefusedError(Reason.UNDECODABLE, f"content-type is {encoding or 'missing'!r}, not {ARROW} or {JSON}")
-    if not message.value:
+    if not known and value:
+        raise _RefusedError(
+            Reason.UNDECODABLE,
+            f"content-type is {encoding!r}, not {ARROW} or {JSON}"
+            if encoding
+            else "the message has no content-type, and begins neither as Arrow nor as JSON",
+        )
+    if not value:
         raise _RefusedError(Reason.UNDECODABLE, "the message is empty")
     try:
-        body = read_arrow(message.value) if encoding == ARROW else read_json(message.value)
+        body = read_arrow(value, limits) if encoding == ARROW else read_json(value, limits)
     except UndecodableError as error:
         raise _RefusedError(Reason.UNDECODABLE, str(error)) from None
+    except TooLargeError as error:
+        raise _RefusedError(Reason.TOO_LARGE, str(error)) from None
     if body.row_count == 0:
         raise _RefusedError(Reason.UNDECODABLE, "the message holds no readings")
     if not cell_id:
@@ -226,6 +267,13 @@ def _open(cell_id: str, message: Message, head: Head) -> Body:
             body.row_count,
         )
     return refuse_strangers(cell_id, body)
+
+
+def _encoding_of(value: bytes | None) -> str | None:
+    """The encoding of a value that comes without a content-type, by its first bytes; None where these tell none."""
+    if value and value.startswith(ARROW_START):
+        return ARROW
+    return JSON if value and value.lstrip()[:1] in {b"{", b"["} else None
 
 
 def _text(value: bytes | None) -> str | None:

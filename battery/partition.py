@@ -21,6 +21,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from battery.errors import BatteryError
 from battery.topic import REPLY_SECONDS, TRANSIENT, client, client_config
+from battery.weight import OBJECT, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,11 +147,11 @@ class Poll(Sequence[Message]):
     @property
     def rows_about(self) -> int:
         """About how many readings it holds."""
-        return int(_rows_in(self.values).sum())
+        return int(_weights(self.values).sum())
 
     def pieces(self, most_rows: int) -> list[Poll]:
         """Cut it where it comes to hold more than about so many rows: a message may be a reading, or many thousands."""
-        rows = _rows_in(self.values)
+        rows = _weights(self.values)
         piece = (np.cumsum(rows) - rows) // most_rows
         cuts = np.flatnonzero(np.diff(piece)) + 1
         if len(cuts) == 0:
@@ -159,21 +160,25 @@ class Poll(Sequence[Message]):
 
 
 def text_of(key: bytes | None) -> str:
-    """The cell that a message's key names, empty where there is no key."""
-    return (key or b"").decode(errors="replace")
+    """The cell that a message's key names, empty where there is no key; a REST proxy sends a key as JSON text."""
+    text = (key or b"").decode(errors="replace")
+    if text.startswith('"'):
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(text, type=str)
+    return text
 
 
-def _rows_in(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
-    """About how many readings messages hold: one is some 40 bytes in Arrow, compressed, and some 600 in JSON."""
-    size = np.array([len(value or b"") for value in values], dtype=np.int64)
+def _weights(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
+    """About how many readings each message counts as; most are a JSON object of one."""
     rows = np.ones(len(values), dtype=np.int64)
-    for place in np.flatnonzero(size >= _SEVERAL).tolist():
-        rows[place] += size[place] // (600 if (values[place] or b"")[:1] in b"{[ \n" else 40)
+    for place, value in enumerate(values):
+        if value and (value[0] != OBJECT or len(value) >= _SEVERAL):
+            rows[place] = weigh(value)
     return rows
 
 
 _SEVERAL: Final = 1_200
-"""Bytes of a message that may hold more than one reading: in Arrow, what the columns are called takes as many."""
+"""Bytes of a JSON object that takes more than a reading does."""
 
 
 def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], None] | None = None) -> Consumer:

@@ -139,6 +139,7 @@ class Reason(StrEnum):
     """Why a reading is in `battery_quarantine` and not in `battery_ts_cleaned`."""
 
     UNDECODABLE = "undecodable"
+    TOO_LARGE = "too_large"
     UNKNOWN_SCHEMA = "unknown_schema"
     MISSING_VALUE = "missing_value"
     NOT_A_NUMBER = "not_a_number"

@@ -28,8 +28,9 @@ from battery.pulse import Pulse
 from battery.settings import Settings, load_settings
 from battery.stopping import STOP, stop_on_signals
 from battery.tally import TALLY
+from battery.weight import Limits
 from dataflows.cells import Cells, States
-from dataflows.clean import clean
+from dataflows.forward import fold
 from dataflows.source import TopicSource
 from dataflows.state import CellState
 from sink.commit import Landing, Standing
@@ -49,11 +50,12 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
     truth, which a lost or outdated recovery store cannot contradict.
     """
 
-    def __init__(self, standing: Callable[[], Standing], window_seconds: int, most_rows: int, metrics: Metrics) -> None:
+    def __init__(self, standing: Callable[[], Standing], settings: Settings, metrics: Metrics) -> None:
         self._standing = standing
         self._metrics = metrics
-        self._window_seconds = window_seconds
-        self._most_rows = most_rows
+        self._window_seconds = settings.window_seconds
+        self._most_rows = min(settings.commit_max_rows, MOST_ROWS)
+        self._limits = Limits.of(settings)
         self._cells = Cells()
 
     @with_last_words
@@ -63,12 +65,11 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
 
     def _cleaned(self, polls: list[Poll]) -> Iterator[Cleaned[States]]:
         saved = self._standing().states
-        for deliveries in (part for poll in polls for part in decode_poll(poll, self._most_rows)):
+        for deliveries in (part for poll in polls for part in decode_poll(poll, self._most_rows, self._limits)):
             known = [one for one in deliveries.cell_ids if one in saved and one not in self._cells]
             if known:
                 self._cells.update(States.of({one: CellState.from_json(saved[one]) for one in known}))
-            cleaned = clean(self._cells, deliveries, self._window_seconds)
-            if cleaned is not None:
+            for cleaned in fold(self._cells, deliveries, self._window_seconds):
                 for cell_id in cleaned.spread:
                     _log.warning(
                         "a cell came over more than one partition: its readings have no order there, and a replay may "
@@ -76,7 +77,6 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
                         cell=cell_id,
                         partitions=sorted(cleaned.states[cell_id].offsets[deliveries.topic_id]),
                     )
-                self._cells.update(cleaned.states)
                 self._metrics.came_in(sum(span.rows for span in cleaned.spans))
                 yield cleaned
 
@@ -116,13 +116,10 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
         metrics,
     )
 
-    most_rows = min(settings.commit_max_rows, MOST_ROWS)
     flow = Dataflow("battery")
     polls = op.input("topic", flow, source)
     grouped = op.flat_map("group", polls, lambda poll: poll.by_group(settings.groups))
-    cleaned = op.stateful_batch(
-        "clean", grouped, lambda _: GroupLogic(lambda: begin()[1], settings.window_seconds, most_rows, metrics)
-    )
+    cleaned = op.stateful_batch("clean", grouped, lambda _: GroupLogic(lambda: begin()[1], settings, metrics))
     by_lane = op.map("lane", cleaned, lambda keyed: (sink.lane_of(keyed[0]), keyed[1]))
     op.output("land", by_lane, sink)
     return flow

@@ -11,6 +11,7 @@ from battery.deliveries import MOST_ROWS, decode_poll, together
 from battery.errors import BatteryError
 from battery.partition import OffsetGoneError, read_log
 from battery.topic import open_topic
+from battery.weight import Limits
 from sink.archive import Archive, DamagedObjectError, archived
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class LogFeed:
                     if partition not in self._next:
                         self._require_unbroken(landed, partition, poll.offsets[0])
                     self._next[partition] = poll.offsets[-1] + 1
-                    yield from decode_poll(poll, MOST_ROWS)
+                    yield from decode_poll(poll, MOST_ROWS, Limits.of(self.settings))
             except OffsetGoneError:
                 self._refuse(partition, f"offset {due} is")
             if last is not None and self._next.get(partition, 0) <= last:

@@ -22,8 +22,8 @@ from battery.partition import offset_at
 from battery.progress import Progress
 from battery.topic import open_topic
 from dataflows.cells import Cells
-from dataflows.clean import clean
 from dataflows.feeds import ArchiveFeed, LogFeed
+from dataflows.forward import fold
 from sink.archive import Archive, DamagedObjectError
 from sink.beside import Beside, beside, both, remove_replaced, reserve, swap
 from sink.commit import Landing
@@ -230,11 +230,9 @@ class _Build:
         if deliveries.topic_id != self._topic_id:
             self._lane.snapshot()  # a commit is of one log
             self._topic_id = deliveries.topic_id
-        cleaned = clean(self._cells, deliveries, self._window_seconds)
-        if cleaned is not None:
+        for cleaned in fold(self._cells, deliveries, self._window_seconds):
             self.messages += cleaned.messages
             self.rows += sum(span.rows for span in cleaned.spans)
-            self._cells.update(cleaned.states)
             self._lane.write_batch([cleaned])
         for partition in np.unique(deliveries.partition).tolist():
             log = deliveries.topic_id, partition

@@ -17,6 +17,7 @@ import structlog
 from battery.objects import open_store
 from battery.progress import Progress
 from battery.topic import message_limit, open_producer, open_topic
+from battery.weight import Limits
 from producer.bounds import MAX_BYTES
 from producer.datasets import DownloadError
 from producer.raw import Published, checksum, keep
@@ -92,7 +93,7 @@ def publish(settings: Settings, sources: Sequence[str], options: Options) -> Sum
                 if job is not None:
                     batch.drop(job)
                     progress.advance(1)
-        manner = Manner(settings.battery_topic, limit, options.encoding, options.speed)
+        manner = Manner(settings.battery_topic, limit, options.encoding, options.speed, Limits.of(settings))
         sent = send(producer, sorted(batch.tests), manner)
     summary.rows, summary.messages = sent.rows, sent.messages
     for cell_id, sha256, name in {(waiting.cell_id, waiting.sha256, waiting.name) for waiting in batch.tests}:

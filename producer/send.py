@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from battery.errors import BatteryError
-from battery.message import encode_arrow, encode_json, headers
+from battery.message import LIMITS, encode_arrow, encode_json, headers
 from battery.progress import Progress
 from battery.reading import ARROW, JSON
 from battery.topic import AROUND_BYTES, MESSAGE_BYTES
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Producer
     from confluent_kafka import Message as KafkaMessage
 
+    from battery.weight import Limits
     from producer.spool import SpooledTest
 
 ENCODINGS: Final = {"arrow": ARROW, "json": JSON}
@@ -59,13 +60,14 @@ class Waiting:
 class Manner:
     """How to send: `encoding` is a key of `ENCODINGS`, `limit` the topic's largest message in bytes.
 
-    `speed` replays readings at that many times real time (None: at once).
+    `speed` replays readings at that many times real time (None: at once); `limits` are those of the worker.
     """
 
     topic: str
     limit: int
     encoding: str = "arrow"
     speed: float | None = None
+    limits: Limits = LIMITS
 
 
 @dataclass
@@ -143,7 +145,7 @@ def _messages(tests: Sequence[Waiting], manner: Manner) -> Generator[_Message]:
             yield from ((waiting, 1, value) for value in encode_json(readings))
             return
         try:
-            for rows, value in encode_arrow(readings, max_bytes):
+            for rows, value in encode_arrow(readings, max_bytes, manner.limits):
                 yield waiting, rows, value
         except ValueError as error:
             raise BatteryError(

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from battery.message import decode
 from battery.partition import read_log
 from battery.topic import open_topic
+from battery.weight import Limits
 from sink.archive import Archive, DamagedObjectError
 from sink.compare import content_of
 from sink.manifest import KINDS, SPREAD, read_manifest
@@ -97,6 +98,7 @@ def _log(
     landed_up_to = {
         part: (last, rows, first) for topic_id, part, last, rows, first in spans if topic_id == topic.topic_id
     }
+    limits = Limits.of(settings)
     messages = rows_in = waiting = accounted = expired = 0
     for partition in topic.partitions:
         last, rows, first = landed_up_to.get(partition, (-1, 0, 0))
@@ -108,7 +110,7 @@ def _log(
                 if message.offset > last:
                     waiting += 1
                     continue
-                delivery = decode(message)
+                delivery = decode(message, limits)
                 if reached is not None:
                     place = delivery.cell_id, topic.topic_id, partition
                     if message.offset > reached.get(place, -1):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from builders import CELL, arrow, arrow_value, json_message, message, reading
+from builders import CELL, arrow, arrow_value, as_json, json_message, message, reading
 
 from battery.message import decode, encode_arrow, encode_json
 from battery.reading import ARROW, JSON, READING, READING_NULLABLE, Reason
@@ -115,9 +115,8 @@ def test_an_absent_column_is_null() -> None:
         (b"", [("content-type", JSON.encode()), ("schema-version", b"1")], b"c", Reason.UNDECODABLE),
         (None, [("content-type", JSON.encode()), ("schema-version", b"1")], b"c", Reason.UNDECODABLE),
         (b"{}", [("content-type", b"text/csv"), ("schema-version", b"1")], b"c", Reason.UNDECODABLE),
-        (b"{}", [], b"c", Reason.UNDECODABLE),
+        (b"no JSON", [], b"c", Reason.UNDECODABLE),
         (b"{}", [("content-type", JSON.encode()), ("schema-version", b"2")], b"c", Reason.UNKNOWN_SCHEMA),
-        (b"{}", [("content-type", JSON.encode())], b"c", Reason.UNKNOWN_SCHEMA),
         (b"{}", [("content-type", JSON.encode()), ("schema-version", b"1")], None, Reason.MISSING_VALUE),
     ],
 )
@@ -127,6 +126,38 @@ def test_a_message_that_cannot_be_taken_is_one_fault_with_its_reason(
     body = decode(message(value, with_headers=headers, key=key)).body
     assert reasons(body) == [reason]
     assert body.row_count == 1
+
+
+@pytest.mark.parametrize("headers", [[], [("Content-Type", b"application/octet-stream")], [("SCHEMA-VERSION", b"1")]])
+@pytest.mark.parametrize("encoding", [ARROW, JSON])
+def test_a_value_without_a_content_type_is_told_by_its_first_bytes(
+    headers: list[tuple[str, bytes | None]], encoding: str
+) -> None:
+    value = arrow_value([reading(1)]) if encoding == ARROW else b" \n" + as_json(reading(1))
+    body = decode(message(value, with_headers=headers)).body
+    assert (body.readings.column("data_point").to_pylist(), body.faults) == ([1], ())
+
+
+def test_a_message_without_a_schema_version_is_of_the_current_one() -> None:
+    body = decode(message(as_json(reading(1)), with_headers=[("content-type", JSON.encode())])).body
+    assert (len(body.rows), body.faults) == (1, ())
+
+
+def test_headers_are_found_whatever_their_case() -> None:
+    headers: list[tuple[str, bytes | None]] = [
+        ("CONTENT-TYPE", b"Application/JSON; charset=utf-8"), ("Schema-Version", b"2")
+    ]  # fmt: skip
+    assert reasons(decode(message(as_json(reading(1)), with_headers=headers)).body) == [Reason.UNKNOWN_SCHEMA]
+
+
+def test_a_value_that_begins_as_nothing_known_says_so() -> None:
+    (fault,) = decode(message(b"voltage=3.7", with_headers=[])).body.faults
+    assert "no content-type, and begins neither as Arrow nor as JSON" in fault.detail
+
+
+def test_a_key_in_quotes_as_a_rest_proxy_sends_it_names_the_cell() -> None:
+    found = decode(message(as_json(reading(1)), key=f'"{CELL}"'.encode(), with_headers=[]))
+    assert (found.cell_id, len(found.body.rows), found.body.faults) == (CELL, 1, ())
 
 
 def test_every_row_of_a_message_without_a_key_is_counted() -> None:

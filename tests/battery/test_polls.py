@@ -11,6 +11,7 @@ from builders import CELL, arrow_value, as_json, message, reading
 from generated import ORIGIN
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from poison import poison
 
 from battery.deliveries import decode_poll, together
 from battery.message import decode
@@ -139,11 +140,19 @@ def test_some_messages_of_a_poll_keep_what_is_theirs() -> None:
 
 
 def test_a_poll_is_cut_where_it_holds_more_rows_than_are_wanted() -> None:
-    values = [b"x" * 4_000, b"x" * 4_000, as_json(reading(1)), as_json(reading(2)), None, b"x" * 40_000]
+    hundred = arrow_value([reading(point) for point in range(100)])
+    values = [hundred, hundred, as_json(reading(1)), as_json(reading(2)), None, hundred, b"x" * 40_000]
     poll = Poll.of([message(value, offset=offset) for offset, value in enumerate(values)])
-    assert [piece.offsets for piece in poll.pieces(150)] == [[0, 1], [2, 3, 4, 5]]
+    assert [piece.offsets for piece in poll.pieces(150)] == [[0, 1], [2, 3, 4, 5], [6]]
     assert [found for piece in poll.pieces(10) for found in piece] == list(poll)
     assert poll.pieces(10_000) == [poll]
+
+
+@pytest.mark.parametrize("kind", ["a million nulls", "runs of texts", "a dictionary of one text", "views of one text"])
+def test_a_message_that_is_long_once_it_is_decoded_is_a_piece_by_itself(kind: str) -> None:
+    values = [as_json(reading(1)), poison(kind), poison(kind), as_json(reading(2))]
+    poll = Poll.of([message(value, offset=offset) for offset, value in enumerate(values)])
+    assert max(map(len, poll.pieces(1_000))) == 2  # one that begins within a piece is still of it
 
 
 def test_rows_come_some_at_a_time_and_none_is_lost_or_moved() -> None:

@@ -18,6 +18,7 @@ from faults.harness import Log, finish, read_undisturbed, require_sound, send, t
 from landed import clean_cell
 from replayed import DAMAGE, at_point, execute, manifest_keys, object_keys
 
+import dataflows.forward
 import dataflows.replay
 from battery.errors import BatteryError
 from battery.faults import Point
@@ -68,7 +69,7 @@ def test_a_replay_that_does_not_add_up_leaves_the_live_tables_alone(
         cleaned = clean(*arguments)
         return cleaned and changed(cleaned, landed=cleaned.landed.slice(1))
 
-    monkeypatch.setattr(dataflows.replay, "clean", forgetful)
+    monkeypatch.setattr(dataflows.forward, "clean", forgetful)
     before = live.checksums()
     with pytest.raises(
         BatteryError, match="the replay does not add up, the live tables are as they were: conservation"

@@ -1,0 +1,67 @@
+"""The fold over messages, kept going: a message that it cannot take costs that message, and never the log behind it.
+
+An event cannot be taken out of a log, so each must be survivable. What nobody foresaw is found by folding the messages
+one by one, which gives what folding them together gives; the one that raises is quarantined with what it raised.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from battery.body import Fault, python_row, show_row
+from battery.errors import BatteryError
+from battery.message import unforeseen
+from battery.reading import Reason
+from dataflows.clean import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from battery.cleaned import Cleaned
+    from battery.deliveries import Deliveries
+    from dataflows.cells import Cells, States
+
+_log = structlog.get_logger()
+
+
+def fold(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Iterator[Cleaned[States]]:
+    """Fold messages into the states of their cells, which go on with each result.
+
+    Args:
+        cells: the states that the messages before have left.
+        deliveries: messages of one log.
+        window_seconds: width of the aggregates' event-time windows, s.
+
+    Returns:
+        What the messages became, all together or, where that fails, one by one; nothing of those that are not new.
+    """
+    try:
+        results = [clean(cells, deliveries, window_seconds)]
+    except BatteryError:
+        raise
+    except Exception as error:  # noqa: BLE001  # one of them must not keep the others from landing
+        _log.warning("folding messages one by one, since together they failed", error=unforeseen(error))
+        results = None
+    for cleaned in _one_by_one(cells, deliveries, window_seconds) if results is None else results:
+        if cleaned is not None:
+            cells.update(cleaned.states)
+            yield cleaned
+
+
+def _one_by_one(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Iterator[Cleaned[States] | None]:
+    for place in range(len(deliveries.offset)):
+        message = deliveries.take(np.arange(len(deliveries.offset)) == place)
+        try:
+            yield clean(cells, message, window_seconds)
+        except Exception as error:  # noqa: BLE001
+            yield clean(cells, _refused(message, unforeseen(error)), window_seconds)
+
+
+def _refused(message: Deliveries, detail: str) -> Deliveries:
+    """One message, all of whose rows are refused."""
+    shown = show_row(python_row(message.readings, 0)) if message.readings.num_rows else None
+    fault = Fault(0, Reason.UNDECODABLE, detail, shown, int(message.rows[0]))
+    return message.without_readings(fault)

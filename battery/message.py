@@ -25,7 +25,7 @@ from battery.body import (
     show_bytes,
 )
 from battery.partition import text_of
-from battery.reading import ARROW, JSON, SCHEMA_VERSION, Range, Reason
+from battery.reading import ARROW, JSON, SCHEMA_VERSION, TEXT_BYTES, Range, Reason
 from battery.weight import Limits, TooLargeError
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ class Place:
     @classmethod
     def from_text(cls, text: str) -> Place | None:
         """Read what `str` wrote; None when it is no place."""
-        topic_id, *numbers = text.split(":")
-        if not topic_id or len(numbers) != len(_PLACE_BITS):
+        topic_id, *numbers = text[: TEXT_BYTES + 1].split(":")
+        if not topic_id or len(text) > TEXT_BYTES or len(numbers) != len(_PLACE_BITS):
             return None
         if not all(number.isascii() and number.isdigit() and len(number) <= _PLACE_DIGITS for number in numbers):
             return None
@@ -197,7 +197,7 @@ class Head(NamedTuple):
         return cls(
             None if content_type in {"", _OCTETS} else content_type,
             _text(named.get("schema-version")) or None,
-            _text(named.get("source-file")),
+            (_text(named.get("source-file")) or "")[:TEXT_BYTES] or None,
             Place.from_text(_text(named.get(RETRY_OF)) or ""),
         )
 

@@ -20,6 +20,7 @@ import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from battery.errors import BatteryError
+from battery.reading import TEXT_BYTES
 from battery.topic import REPLY_SECONDS, TRANSIENT, client, client_config
 from battery.weight import OBJECT, weigh
 
@@ -160,12 +161,15 @@ class Poll(Sequence[Message]):
 
 
 def text_of(key: bytes | None) -> str:
-    """The cell that a message's key names, empty where there is no key; a REST proxy sends a key as JSON text."""
-    text = (key or b"").decode(errors="replace")
+    """The cell that a message's key names, empty where there is no key; a REST proxy sends a key as JSON text.
+
+    No cell's id is longer than `TEXT_BYTES`, so a key is cut to that: each one that comes is remembered.
+    """
+    text = (key or b"")[: 2 * TEXT_BYTES].decode(errors="replace")
     if text.startswith('"'):
         with suppress(msgspec.DecodeError):
-            return msgspec.json.decode(text, type=str)
-    return text
+            text = msgspec.json.decode(text, type=str)
+    return text[:TEXT_BYTES]
 
 
 def _weights(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:

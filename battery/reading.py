@@ -172,6 +172,10 @@ class Quality(IntFlag):
     """The reading was quarantined at first and came again by `battery quarantine retry`; see `battery_retries`."""
 
 
+TEXT_BYTES: Final = 1_000
+"""Most bytes of a cell's id, a test's or a file's name: each cell's state keeps them, and each row repeats them."""
+
+
 @dataclass(frozen=True)
 class Range:
     """Closed interval of values that an instrument can report at all."""
@@ -181,7 +185,7 @@ class Range:
 
 
 INSTRUMENT_RANGE: Final = {
-    "data_point": Range(0, 2**53),
+    "data_point": Range(0, 2**53 - 1),
     "test_time(s)": Range(0, 1e9),
     "step_time(s)": Range(0, 1e9),
     "step_index": Range(0, 1e6),

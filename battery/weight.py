@@ -31,6 +31,9 @@ JSON_GROWTH: Final = 8
 FEWEST_COMMAS: Final = 9
 """Commas of a reading in a JSON array that has every required column, the one behind it included."""
 
+_HEAVIEST: Final = 10**9
+"""Rows that a message counts as at most, so that those of a poll can be added up: some say that they are 2^63."""
+
 OBJECT: Final = ord("{")
 """The first byte of most JSON messages, which hold one reading."""
 
@@ -142,7 +145,7 @@ def weigh(value: bytes | None) -> int:
         found = weigh_arrow(value)
     except ValueError:  # no Arrow stream, whatever it is
         return max(1, len(value) // ROW_BYTES)
-    return max(1, found.rows, found.most // ROW_BYTES)
+    return min(max(1, found.rows, found.most // ROW_BYTES), _HEAVIEST)
 
 
 # Where a table of Message.fbs has its fields: 4 for the first, 2 more for each that follows.

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from battery.body import python_row, show_row
 from battery.cleaned import PROGRESS, Span
-from battery.reading import LANDED, QUARANTINED, RETRIED, Reason
+from battery.reading import LANDED, QUARANTINED, RETRIED, TEXT_BYTES, Reason
 from dataflows.validate import ACCEPTED, REASONS
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Lineage:
                 "row": int(self._deliveries.row[row]),
                 "row_count": len(group),
                 "cell_id": reading["cell_id"] or cell_id or None,
-                "source_file": reading["source_file"],
+                "source_file": str(reading["source_file"] or "")[:TEXT_BYTES] or None,
                 "reason": str(reason),
                 "detail": self._detail(valid, row, reason, reading),
                 "payload": None if reason == Reason.DUPLICATE else show_row(reading),

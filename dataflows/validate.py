@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from battery.reading import INSTRUMENT_RANGE, OPTIONAL, READING_NULLABLE, REQUIRED, Range, Reason
+from battery.reading import INSTRUMENT_RANGE, OPTIONAL, READING_NULLABLE, REQUIRED, TEXT_BYTES, Range, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,7 @@ REASONS: Final = tuple(Reason)
 ACCEPTED: Final = -1
 """Code of a reading without a fault; a fault's code is its place in `REASONS`."""
 
+_TEXTS: Final = tuple(field.name for field in READING_NULLABLE if pa.types.is_string(field.type))
 _CLOCK_RANGE: Final = Range(-2_208_988_800_000_000, 7_258_118_400_000_000)
 """Years 1900 to 2200, in microseconds since 1970: what a cycler's clock may say."""
 
@@ -54,6 +55,8 @@ class Validated:
         if reason == Reason.MISSING_VALUE:
             return f"{name} is missing"
         value = reading[name]
+        if isinstance(value, str):
+            return f"{name} has {len(value.encode())} bytes, more than the {TEXT_BYTES} that a name may have"
         limits = INSTRUMENT_RANGE.get(name)
         if reason == Reason.OUT_OF_RANGE and limits is not None:
             return f"{name} is {value}, beyond the instrument's {limits.low:g} to {limits.high:g}"
@@ -71,6 +74,11 @@ def validate(readings: pa.RecordBatch) -> Validated:
     )
     for name in REQUIRED:
         valid.refuse(_missing(readings.column(name)), Reason.MISSING_VALUE, name)
+    for name in _TEXTS:
+        length = pc.binary_length(readings.column(name))
+        if (pc.max(length).as_py() or 0) > TEXT_BYTES:
+            too_long = pc.fill_null(pc.greater(length, TEXT_BYTES), fill_value=False)
+            valid.refuse(too_long.to_numpy(zero_copy_only=False), Reason.OUT_OF_RANGE, name)
     arrays = dict(zip(READING_NULLABLE.names, readings.columns, strict=True))
     for name, limits in (INSTRUMENT_RANGE | {"date_time": _CLOCK_RANGE}).items():
         array = arrays[name]

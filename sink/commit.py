@@ -26,7 +26,7 @@ from sink.manifest import (
     stored_objects,
 )
 from sink.tables import FILL, FILL_STATES, REPEATED, create_tables
-from sink.warehouse import lift_memory_limit, transaction
+from sink.warehouse import lacks_memory, lift_memory_limit, transaction
 from sink.writers import Writer, joined_epoch, require_current, take_epoch, window_width
 
 if TYPE_CHECKING:
@@ -210,8 +210,8 @@ class Landing:
             # Most commits need little. One of very many cells needs more, and is given it, as are those after it.
             try:
                 attempt()
-            except duckdb.OutOfMemoryException:
-                self._needs_memory = True
+            except duckdb.Error as error:
+                self._needs_memory |= lacks_memory(error)
                 raise
 
         try:

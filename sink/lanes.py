@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from battery.cleaned import Cleaned, States
 from battery.errors import with_last_words
 from battery.faults import Point, fault_point
+from battery.weight import ROW_BYTES
 from sink.commit import rows_by_reason
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from battery.pulse import Pulse
     from sink.commit import Landing
     from sink.draft import Draft, Stored
+
+
+LEAST_BYTES: Final = 64 * 1024**2
+"""A commit may hold so many bytes in any case, however few rows it may have."""
 
 
 class Lane(StatefulSinkPartition[Cleaned[States], None]):
@@ -52,8 +57,9 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         self._lane = lane
         self._seq = next_seq
         self._max_rows = max_rows
+        self._max_bytes = max(LEAST_BYTES, 2 * ROW_BYTES * max_rows)
         self._draft: Draft | None = None
-        self._rows = 0
+        self._rows = self._bytes = 0
         self._gathered: list[Future[None]] = []
         self._landed: Future[None] | None = None
         self._storer = ThreadPoolExecutor(1, thread_name_prefix=f"store-{lane}")
@@ -61,7 +67,7 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
 
     @with_last_words
     def write_batch(self, items: list[Cleaned[States]]) -> None:
-        """Gather, and commit early when COMMIT_MAX_ROWS have come.
+        """Gather, and commit early when COMMIT_MAX_ROWS have come, or what so many would take twice over.
 
         Raises:
             BatteryError: a commit before has failed.
@@ -71,7 +77,8 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
                 self._draft = self._landing.draft(self._lane, self._seq)
             self._gathered.append(self._storer.submit(self._draft.add, item))
             self._rows += item.landed.num_rows + item.quarantined.num_rows
-            if self._rows >= self._max_rows:
+            self._bytes += item.landed.nbytes + item.quarantined.nbytes
+            if self._rows >= self._max_rows or self._bytes >= self._max_bytes:
                 self._commit(self._draft)
 
     @with_last_words
@@ -102,7 +109,7 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         self._wait()
         self._landed = self._lander.submit(lambda: self._land(stored.result(), states.result, began))
         self._seq += 1
-        self._draft, self._rows, self._gathered = None, 0, []
+        self._draft, self._rows, self._bytes, self._gathered = None, 0, 0, []
 
     def _land(self, stored: Stored, states: Callable[[], pa.Table], began: float) -> None:
         self._landing.land(stored, states)

@@ -82,6 +82,11 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.commit()
 
 
+def lacks_memory(error: duckdb.Error) -> bool:
+    """Whether DuckDB failed for want of memory; at a checkpoint it says so in another error, and only in words."""
+    return isinstance(error, duckdb.OutOfMemoryException) or "failed to pin block" in str(error)
+
+
 def lift_memory_limit(connection: duckdb.DuckDBPyConnection) -> None:
     """Give a connection the memory that DuckDB would take by itself."""
     connection.execute("reset memory_limit")

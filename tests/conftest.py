@@ -104,11 +104,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kills", type=int, default=20, help="How often the fault suite kills a worker at random, five times a seed."
     )
+    parser.addoption(
+        "--mutated-messages", type=int, default=500, help="How many messages the fault suite damages at random."
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    kills = config.getoption("--kills")
-    return f"fault suite: {kills} random kills, seeds 1 to {kills // 5} (--kills)"
+    kills, messages = config.getoption("--kills"), config.getoption("--mutated-messages")
+    return (
+        f"fault suite: {kills} random kills, seeds 1 to {kills // 5} (--kills); {messages} damaged messages, seed "
+        f"{messages} (--mutated-messages)"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

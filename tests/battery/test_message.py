@@ -160,6 +160,13 @@ def test_a_key_in_quotes_as_a_rest_proxy_sends_it_names_the_cell() -> None:
     assert (found.cell_id, len(found.body.rows), found.body.faults) == (CELL, 1, ())
 
 
+def test_a_long_key_and_a_long_file_name_are_cut_since_each_cell_and_each_row_keeps_them() -> None:
+    long = decode(message(arrow_value([reading(1)]), key=b"C" * 100_000))
+    assert (long.cell_id, reasons(long.body)) == ("C" * 1_000, [Reason.UNKNOWN_SCHEMA])
+    named = decode(message(b"{}", with_headers=[("source-file", b"f" * 100_000)]))
+    assert named.source_file == "f" * 1_000
+
+
 def test_every_row_of_a_message_without_a_key_is_counted() -> None:
     assert arrow([reading(1), reading(2)], key=None).body.row_count == 2
 

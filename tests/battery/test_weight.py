@@ -10,6 +10,7 @@ from builders import CELL, arrow_value, as_json, message, reading
 from poison import LONG, POISONS, dictionary_of, poison, runs_of, stream, views_of
 
 from battery.message import ARROW_START, decode, encode_arrow
+from battery.partition import Poll
 from battery.reading import ARROW, JSON, READING, Reason
 from battery.weight import Limits, Weight, weigh, weigh_arrow
 
@@ -52,6 +53,12 @@ def test_buffers_that_overlap_weigh_as_often_as_they_are_named() -> None:
     data = pa.py_buffer(bytes(8_000))
     column = pa.Array.from_buffers(pa.float64(), 1_000, [None, data])
     assert weigh_arrow(stream({f"column {n}": column for n in range(3)}, None)).size == 3 * 8_000
+
+
+def test_weights_of_a_poll_can_be_added_up_whatever_its_messages_say_of_themselves() -> None:
+    absurd = stream({f"column {n}": runs_of(0.0, 2**62) for n in range(2)})
+    poll = Poll.of([message(absurd, offset=offset) for offset in range(3)])
+    assert [piece.offsets for piece in poll.pieces(32_768)] == [[0], [1], [2]]
 
 
 @pytest.mark.parametrize("kind", ["cut short", "no flatbuffer", "no stream"])

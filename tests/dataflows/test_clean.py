@@ -56,6 +56,9 @@ def steady(count: int, **changes: Any) -> list[dict[str, Any]]:
         ("voltage(v)", 10.5, "out_of_range"),
         ("test_time(s)", -1.0, "out_of_range"),
         ("data_point", -1, "out_of_range"),
+        ("data_point", 2**53, "out_of_range"),
+        ("test_id", "T" * 1_001, "out_of_range"),
+        ("source_file", "ä" * 501, "out_of_range"),
         ("date_time", datetime(1800, 1, 1), "out_of_range"),  # noqa: DTZ001
     ],
 )
@@ -68,6 +71,11 @@ def test_an_unusable_reading_is_quarantined_with_its_reason_and_the_others_land(
     (row,) = result.quarantined.to_pylist()
     assert column in row["detail"]
     assert row["payload"]
+
+
+def test_what_a_reading_may_be_at_most_lands() -> None:
+    result = cleaned([reading(1, data_point=2**53 - 1, test_id="T" * 1_000)])
+    assert result.landed.num_rows == 1
 
 
 @pytest.mark.parametrize("voltage", [4.2156, 4.25, 2.699, 0.5, 5.0])

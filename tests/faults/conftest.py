@@ -30,3 +30,11 @@ def pipeline(log: Log, tmp_path: Path) -> Iterator[Pipeline]:
     pipeline = log.pipeline(tmp_path / "struck")
     yield pipeline
     pipeline.end()
+
+
+@pytest.fixture
+def pipeline_of_its_own(broker: int, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pipeline]:
+    """A fresh pipeline on a new topic."""
+    pipeline = Pipeline(tmp_path / "own", broker, {"BATTERY_TOPIC": request.node.name})
+    yield pipeline
+    pipeline.end()

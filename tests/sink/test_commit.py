@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
-from builders import CELL, TOPIC_ID, arrow, reading
+from builders import CELL, TOPIC_ID, arrow, json_message, reading
 from landed import clean_cell, state_of
 
 from battery.errors import BatteryError
@@ -277,3 +277,16 @@ def test_a_commit_that_needs_more_memory_than_the_warehouse_was_given_gets_it(tm
     landing.begin()
     landing.commit(0, 1, [result(range(1, 30_001), 0)])
     assert table(DuckDBFile(path, 60), "select count(*) from battery_ts_cleaned") == [(30_000,)]
+
+
+def test_a_commit_of_long_payloads_gets_the_memory_that_its_checkpoint_needs(tmp_path: Path) -> None:
+    path = tmp_path / "battery.duckdb"
+    landing = Landing(
+        FolderStore(tmp_path / "objects"), DuckDBFile(path, 60, {"threads": "1", "memory_limit": "20MB"}), WINDOW
+    )
+    landing.begin()
+    rows = [reading(point, **{"voltage(v)": "x" * 60_000}) for point in range(100)]
+    refused = clean_cell(CellState(), [json_message(rows, offset=offset) for offset in range(12)])
+    assert refused is not None
+    landing.commit(0, 1, [refused])
+    assert table(DuckDBFile(path, 60), "select count(*) from battery_quarantine") == [(1_200,)]

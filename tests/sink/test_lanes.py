@@ -12,6 +12,7 @@ import pytest
 from builders import arrow, reading
 from landed import clean_cell, state_of
 
+import sink.lanes
 from battery.errors import BatteryError
 from battery.metrics import Metrics
 from battery.pulse import Pulse
@@ -111,6 +112,19 @@ def test_the_flow_goes_on_while_a_commit_lands(gate: Gate) -> None:
     gate.is_open.set()
     lane.snapshot()
     assert (gate.landed, gate.stored) == ([1, 2], [4, 2])
+    lane.close()
+
+
+def test_a_commit_is_due_when_its_rows_take_much_however_few_they_are(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink.lanes, "LEAST_BYTES", 1)
+    monkeypatch.setattr(sink.lanes, "ROW_BYTES", 1)
+    lane = lane_of(gate, max_rows=100)
+    gate.is_open.set()
+    lane.write_batch(results(3))
+    lane.snapshot()
+    assert gate.stored == [2, 2, 2]
     lane.close()
 
 

@@ -80,6 +80,10 @@ COUNTERS: Final = (
 COUNTER_NOISE: Final = 1e-9
 """Ah or Wh by which a counter may fall without anything having happened."""
 
+COUNTER_LEAP: Final = 100.0
+"""A counter leaps where it gains so many times what the largest current of its test would in the time since the reading
+before and a second more: that is a glitch, and no measurement. Energy, at the reading's voltage or at 1 V."""
+
 RESET_SHARE: Final = 0.5
 """A counter that was reset starts anew near zero: below this share of what it stood at. One that falls by less has
 been corrected, or has lost digits on its way, and goes on from where it is."""
@@ -165,7 +169,7 @@ class Quality(IntFlag):
     CYCLE_BACKWARDS = 32
     """The cycle index fell within the test."""
     VALUE_DROPPED = 64
-    """An auxiliary channel held no usable number; that value landed as NULL."""
+    """An auxiliary channel held no usable number, or a counter leaped; that value landed as NULL."""
     COUNTER_FELL = 128
     """A capacity or energy counter fell by less than a reset would; its gain here is negative."""
     RETRIED = 256

@@ -92,7 +92,7 @@ def clean(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Cleaned[
         start = end
 
     return Cleaned(
-        lineage.landed(valid.readings, at, quality, course.unmeasured),
+        lineage.landed(valid.readings, at, quality, course.unmeasured, course.leapt),
         lineage.quarantined(valid, fold.verdict, test_of),
         retried(fresh),
         pa.concat_batches([_NO_WINDOWS, *position.windows]),

@@ -1,4 +1,4 @@
-"""The course of tests: which readings continue them, what they are flagged for, what the counters gained.
+"""The course of tests: what their readings are flagged for, what the counters gained, where the tests stand then.
 
 Pure and columnar: runs of readings of many tests, one after the other, and the tails of what came before go in, arrays
 of the same length and the new tails come out. Cutting a run anywhere and passing its tail along changes nothing.
@@ -6,16 +6,16 @@ of the same length and the new tails come out. Cutting a run anywhere and passin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from battery.reading import COUNTER_NOISE, COUNTERS, GAP_SECONDS, RESET_SHARE, STEP_RESET_SHARE, Quality, Reason
+from battery.reading import COUNTERS, GAP_SECONDS, Quality
+from dataflows.counters import gains
 from dataflows.spikes import TEMPERATURE, VOLTAGE, spikes
 from dataflows.state import RECENT
 from dataflows.tails import NO_CLOCK, Tails, ends_of, latest, running_peaks, shifted
-from dataflows.validate import ACCEPTED, REASONS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,16 +26,11 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
 
+_BITS: Final = 1 << np.arange(len(COUNTERS))
+"""The counters as bits of `Tail.measured`."""
+
 CLOCK_JUMP_US: Final = 60_000_000
 """The wall clock and the test clock drift by a minute a week; a minute between two readings is a jump."""
-
-PICO: Final = 1e12
-"""Counter gains are whole pico-ampere-hours (pico-watt-hours), so that adding them is exact in any order."""
-
-DUPLICATE: Final = REASONS.index(Reason.DUPLICATE)
-"""The code of a reading that is known already."""
-
-_TIME_BACKWARDS: Final = REASONS.index(Reason.TIME_BACKWARDS)
 
 
 @dataclass(frozen=True)
@@ -75,19 +70,24 @@ class Run:
             self.temperature[rows],
         )
 
+    def without_counters(self, where: Flags) -> Run:
+        """The same without some measurements of the counters, shape (4, n)."""
+        return replace(self, counters=np.where(where, np.nan, self.counters)) if where.any() else self
+
 
 @dataclass(frozen=True)
 class Course:
     """What runs add to their tests.
 
     `gained` are the counters' gains over each reading in pico-Ah and pico-Wh, shape (4, n), `counted` where a
-    counter was measured at all; `unmeasured` marks resistances that are no measurement; `tails` are where the tests
-    stand now, one a run: their refusals are those of before.
+    counter was measured at all, `leapt` where one leaped, which is no measurement; `unmeasured` marks resistances that
+    are none; `tails` are where the tests stand now, one a run: their refusals are those of before.
     """
 
     quality: npt.NDArray[np.int32]
     gained: Integers
     counted: Flags
+    leapt: Flags
     unmeasured: Flags
     tails: Tails
 
@@ -98,49 +98,19 @@ class Course:
         return tail
 
 
-def admit(tail: Tail | None, data_point: Integers, test_time: Floats) -> npt.NDArray[np.int8]:
-    """Decide which readings of one run continue its test: data points rise, time never falls.
-
-    Returns:
-        `ACCEPTED`, or the code of `duplicate` or `time_backwards`, shape (n,).
-    """
-    last_point, last_time = (tail.data_point, tail.test_time) if tail else (-1, -np.inf)
-    verdict = np.where(data_point <= last_point, np.int8(DUPLICATE), np.int8(ACCEPTED))
-    rest = np.flatnonzero(verdict == ACCEPTED)
-    points, times = data_point[rest], test_time[rest]
-    if len(rest) == 0 or (times[0] >= last_time and np.all(np.diff(points) > 0) and np.all(np.diff(times) >= 0)):
-        return verdict
-    for row, point, time in zip(rest.tolist(), points.tolist(), times.tolist(), strict=True):
-        if point <= last_point:
-            verdict[row] = DUPLICATE
-        elif time < last_time:
-            verdict[row] = _TIME_BACKWARDS
-        else:
-            last_point, last_time = point, time
-    return verdict
-
-
-def continues(tails: Tails, run: Run, starts: Integers) -> Flags:
-    """Tell which runs continue their tests with every reading, shape (s,): `admit` would accept them all."""
-    before_point = shifted(run.data_point, starts, np.where(tails.is_known, tails.data_point, -1))
-    before_time = shifted(run.test_time, starts, np.where(tails.is_known, tails.test_time, -np.inf))
-    fits = (run.data_point > before_point) & (run.test_time >= before_time)
-    found: Flags = np.logical_and.reduceat(fits, starts)
-    return found
-
-
-def follow_one(tail: Tail | None, run: Run) -> Course:
+def follow_one(tail: Tail | None, run: Run, *, judge: bool = True) -> Course:
     """Follow one test along accepted readings, at least one."""
-    return follow(Tails.of([tail]), run, np.zeros(1, dtype=np.int64))
+    return follow(Tails.of([tail]), run, np.zeros(1, dtype=np.int64), judge=judge)
 
 
-def follow(tails: Tails, run: Run, starts: Integers) -> Course:
+def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True) -> Course:
     """Follow tests along accepted readings.
 
     Args:
         tails: where the tests stand.
         run: their readings, those of each test together and at least one.
         starts: the rows at which each test's begin, shape (s,), the first of them 0.
+        judge: whether counters that leap are looked for; not where the readings have been followed before.
     """
     count = len(run.data_point)
     previous_time = shifted(run.test_time, starts, tails.test_time)
@@ -149,8 +119,9 @@ def follow(tails: Tails, run: Run, starts: Integers) -> Course:
     )
     position = _positions(tails, run, starts)
     begun = np.cumsum(position == 0)
-    gained, counted, reset, fell = _gains(tails, run, starts, begun)
     peak = running_peaks(np.abs(run.current), starts, tails.peak_current)
+    counters = gains(tails, run, starts, begun, peak, judge=judge)
+    run = run.without_counters(counters.leapt)
     voltage_spike, temperature_spike = _spikes(tails, run, starts, position, peak)
     before_cycle = np.where(tails.is_known, tails.cycle_index, run.cycle_index[starts])
     back = run.cycle_index < shifted(run.cycle_index, starts, before_cycle)
@@ -160,8 +131,9 @@ def follow(tails: Tails, run: Run, starts: Integers) -> Course:
         (Quality.SPIKE, voltage_spike),
         (Quality.TEMPERATURE_SPIKE, temperature_spike),
         (Quality.GAP, gap),
-        (Quality.COUNTER_RESET, reset),
-        (Quality.COUNTER_FELL, fell),
+        (Quality.COUNTER_RESET, counters.reset),
+        (Quality.COUNTER_FELL, counters.fell),
+        (Quality.VALUE_DROPPED, counters.leapt.any(axis=0)),
         (Quality.CLOCK_JUMP, _clock_jumps(tails, run, starts, previous_time)),
         (Quality.CYCLE_BACKWARDS, back),
     ):
@@ -170,7 +142,8 @@ def follow(tails: Tails, run: Run, starts: Integers) -> Course:
     pulsed = latest(run.resistance > 0) >= np.repeat(starts, np.diff(starts, append=count))
     pulsed |= np.repeat(tails.pulsed, np.diff(starts, append=count))
     new_tails = _new_tails(tails, run, starts, position, begun, peak, pulsed)
-    return Course(quality, gained, counted, (run.resistance == 0) & ~pulsed, new_tails)
+    unmeasured = (run.resistance == 0) & ~pulsed
+    return Course(quality, counters.gained, counters.counted, counters.leapt, unmeasured, new_tails)
 
 
 def _positions(tails: Tails, run: Run, starts: Integers) -> Integers:
@@ -204,55 +177,6 @@ def _spikes(tails: Tails, run: Run, starts: Integers, position: Integers, peak: 
         return voltage_spike, np.zeros(len(position), dtype=np.bool_)
     temperature = np.insert(run.temperature, where, recent[:, 3])
     return voltage_spike, spikes(time, temperature, current, peaks, places, TEMPERATURE)[own]
-
-
-def _gains(tails: Tails, run: Run, starts: Integers, begun: Integers) -> tuple[Integers, Flags, Flags, Flags]:
-    """Differences of the counters, never their maxima: they accumulate over a test, and a reset starts from zero.
-
-    Args:
-        tails: what came before.
-        run: the readings.
-        starts: where those of each test begin.
-        begun: how many steps have begun up to each reading, shape (n,).
-
-    Returns:
-        The gains and where there are any, as in `Course`; where a counter was reset; where one fell otherwise.
-    """
-    count = len(run.data_point)
-    gained = np.zeros((len(COUNTERS), count), dtype=np.int64)
-    counted = ~np.isnan(run.counters)
-    reset, fell = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
-    begun_before = np.concatenate(([0], begun[starts[1:] - 1]))
-    for index, values in enumerate(run.counters):
-        known: slice | Integers = slice(None)
-        tests: slice | Integers = slice(None)
-        first = starts
-        if not counted[index].all():
-            known = at = np.flatnonzero(counted[index])
-            if len(at) == 0:
-                continue
-            test_of = np.searchsorted(starts, at, side="right") - 1
-            first = np.concatenate(([0], np.flatnonzero(np.diff(test_of)) + 1))
-            tests = test_of[first]
-        measured = values[known]
-        # As last measured; else zero at a test's start, and later as it comes.
-        at_first = measured[first]
-        stood = tails.counters[index][tests]
-        unknown = np.where(run.test_time[known][first] <= GAP_SECONDS, 0.0, at_first)
-        before = shifted(measured, first, np.where(np.isnan(stood), unknown, stood))
-        lower = measured < before - COUNTER_NOISE
-        if lower.any():
-            steps = begun[known]
-            crossed = steps > shifted(steps, first, begun_before[tests])
-            crossed[first] |= tails.crossed[index][tests]
-            anew = lower & (np.abs(measured) < np.where(crossed, STEP_RESET_SHARE, RESET_SHARE) * before)
-            before[anew] = 0.0
-            rows = np.arange(count)[known]
-            reset[rows[anew]] = True
-            fell[rows[lower & ~anew]] = True
-        # Rounded before subtracting: the sum of all gains is then the difference of the ends, to the last bit.
-        gained[index, known] = np.rint(measured * PICO).astype(np.int64) - np.rint(before * PICO).astype(np.int64)
-    return gained, counted, reset, fell
 
 
 def _clock_jumps(tails: Tails, run: Run, starts: Integers, previous_time: Floats) -> Flags:
@@ -292,6 +216,7 @@ def _new_tails(
         recent_count,
         _recent(tails, run, starts, last, recent_count),
         tails.refusals,
+        (~np.isnan(run.counters[:, last])).T @ _BITS,
     )
 
 

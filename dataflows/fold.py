@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 
 from battery.reading import COUNTERS, Reason
-from dataflows.course import DUPLICATE, Course, Run, admit, continues, follow, follow_one
+from dataflows.course import Course, Run, follow, follow_one
 from dataflows.holes import fill, with_holes
+from dataflows.order import DUPLICATE, admit, continues
 from dataflows.tails import Tails
 from dataflows.validate import ACCEPTED, REASONS
 
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
     Texts = npt.NDArray[Any]
 
-_TIME_BACKWARDS: Final = REASONS.index(Reason.TIME_BACKWARDS)
 _NOTHING: Final = Course(
     np.zeros(0, dtype=np.int32),
     np.zeros((len(COUNTERS), 0), dtype=np.int64),
+    np.zeros((len(COUNTERS), 0), dtype=np.bool_),
     np.zeros((len(COUNTERS), 0), dtype=np.bool_),
     np.zeros(0, dtype=np.bool_),
     Tails.of([]),
@@ -115,6 +116,7 @@ class Fold:
                 np.concatenate([_NOTHING.quality, *(course.quality for course in courses)]),
                 np.concatenate([_NOTHING.gained, *(course.gained for course in courses)], axis=1),
                 np.concatenate([_NOTHING.counted, *(course.counted for course in courses)], axis=1),
+                np.concatenate([_NOTHING.leapt, *(course.leapt for course in courses)], axis=1),
                 np.concatenate([_NOTHING.unmeasured, *(course.unmeasured for course in courses)]),
                 _NOTHING.tails,
             ),
@@ -182,8 +184,8 @@ class Fold:
                     tail, piece = filled.tail, Piece(some, filled.course, filled.correction)
             else:
                 some = rows[: _rising(columns.data_point[rows])] if is_retry else rows
-                verdict[some] = admit(tail, columns.data_point[some], columns.test_time[some])
-                refusals.note(some[verdict[some] == _TIME_BACKWARDS])
+                verdict[some] = admit(tail, columns.take(some), refusals.before(some))
+                refusals.note(some[(verdict[some] != ACCEPTED) & (verdict[some] != DUPLICATE)])
                 taken = some[verdict[some] == ACCEPTED]
                 if len(taken):
                     run = columns.take(taken)
@@ -241,6 +243,7 @@ class _Tests:
             course.quality[back],
             course.gained[:, back],
             course.counted[:, back],
+            course.leapt[:, back],
             course.unmeasured[back],
             course.tails,
         )

@@ -82,6 +82,7 @@ def with_holes(tail: Tail | None, run: Run, course: Course, refusals: Integers, 
     if refusals[-1] == 0:  # as with nearly all cells
         return course.tail
     before = np.concatenate(([tail.refusals if tail else 0], refusals[:-1]))
+    run = run.without_counters(course.leapt)
     skipped = np.diff(run.data_point, prepend=tail.data_point if tail else BEFORE_START) > 1
     opened = _holes(tail, run, course, skipped & (refusals > (0 if is_retry else before)))
     holes = (*(tail.holes if tail else ()), *opened)[-MOST_HOLES:]
@@ -119,8 +120,9 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
     late = late.take(slice(0, count))
 
     course = follow_one(hole.before, late)
-    both = follow_one(hole.before, _joined(late, hole.after))
-    alone = follow_one(hole.before, _run_of(hole.after))
+    late = late.without_counters(course.leapt)
+    both = follow_one(hole.before, _joined(late, hole.after), judge=False)
+    alone = follow_one(hole.before, _run_of(hole.after), judge=False)
     correction = Correction(
         hole.after,
         both.gained[:, -1] - alone.gained[:, 0],

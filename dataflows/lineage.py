@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from battery.body import python_row, show_row
 from battery.cleaned import PROGRESS, Span
-from battery.reading import LANDED, QUARANTINED, RETRIED, TEXT_BYTES, Reason
+from battery.reading import COUNTERS, LANDED, QUARANTINED, RETRIED, TEXT_BYTES, Reason
 from dataflows.validate import ACCEPTED, REASONS
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Lineage:
         at: npt.NDArray[np.int64] | slice,
         quality: npt.NDArray[np.int32],
         unmeasured: npt.NDArray[np.bool_],
+        leapt: npt.NDArray[np.bool_],
     ) -> pa.RecordBatch:
         """The accepted readings with quality and lineage, as they land.
 
@@ -63,15 +64,14 @@ class Lineage:
             at: which of them were accepted, in the order in which they land; a slice where all were.
             quality: their flags.
             unmeasured: where the resistance is no measurement and lands as NULL.
+            leapt: where a counter is none, shape (4, n).
         """
         if not isinstance(at, slice):
             readings = readings.take(pa.array(at))
         arrays = dict(zip(readings.schema.names, readings.columns, strict=True))
-        if unmeasured.any():
-            resistance = arrays["internal_resistance(ohm)"]
-            arrays["internal_resistance(ohm)"] = pc.if_else(
-                pa.array(unmeasured), pa.scalar(None, resistance.type), resistance
-            )
+        for name, where in (("internal_resistance(ohm)", unmeasured), *zip(COUNTERS, leapt, strict=True)):
+            if where.any():
+                arrays[name] = pc.if_else(pa.array(where), pa.scalar(None, arrays[name].type), arrays[name])
         arrays["quality"] = pa.array(quality)
         # Scaled only where there are readings: a refused message's time stamp may be anything.
         streamed_at = self._deliveries.timestamp_ms[self._deliveries.message[at]] * 1000
@@ -141,6 +141,11 @@ class Lineage:
         if reason == Reason.TIME_BACKWARDS:
             where = "not between the readings around it" if self.is_retry[row] else "before the reading accepted last"
             return f"test_time(s) is {reading['test_time(s)']}, {where}"
+        if reason == Reason.OUT_OF_RANGE and valid.verdict[row] == ACCEPTED:
+            return (
+                f"data_point is {reading['data_point']} and test_time(s) {reading['test_time(s)']}: one of them leaps "
+                "far away from the other, or from date_time"
+            )
         if reason == Reason.MISSING_VALUE and valid.verdict[row] == ACCEPTED:
             return "the reading behind it lacks a counter, so nothing tells what was gained up to it"
         return valid.detail(row, reading)

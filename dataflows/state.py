@@ -33,7 +33,8 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `battery.reading.COUNTERS`, in Ah and Wh; `crossed` tells for each
     whether a step has begun since; `peak_current` is the largest magnitude of the test's current in A;
     `pulsed` tells that the test has measured a resistance; `refusals` is the cell's count of refused readings when
-    this one was accepted; `holes` are places in the test that refused readings may still be meant for.
+    this one was accepted; `holes` are places in the test that refused readings may still be meant for; `measured` has
+    a bit for each counter that this reading measured.
     """
 
     data_point: int
@@ -49,6 +50,7 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     recent: tuple[Sample, ...]
     refusals: int = 0
     holes: tuple[Hole, ...] = ()
+    measured: int = 0
 
 
 class Edge(msgspec.Struct, frozen=True, array_like=True, gc=False):

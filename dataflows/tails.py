@@ -64,6 +64,7 @@ class Tails:
     recent_count: Integers
     recent: Floats
     refusals: Integers
+    measured: Integers
 
     def __len__(self) -> int:
         return len(self.is_known)
@@ -87,6 +88,7 @@ class Tails:
             np.array([len(tail.recent) for tail in found], dtype=np.int64),
             np.moveaxis(np.array([_samples(tail) for tail in found], dtype=np.float64).reshape(-1, RECENT, 4), 0, -1),
             np.array([tail.refusals for tail in found], dtype=np.int64),
+            np.array([tail.measured for tail in found], dtype=np.int64),
         )
 
     @classmethod
@@ -127,6 +129,7 @@ class Tails:
             recent,
             self.refusals.tolist(),
             no_holes,
+            self.measured.tolist(),
             strict=True,
         )
 

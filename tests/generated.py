@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def rows(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
                 "temperature(c)": draw(st.sampled_from([None, 25.0, 25.1, 40.0, math.nan])),
             },
         )
-        fault = draw(st.sampled_from([None] * 12 + ["null", "nan", "range", "clock", "stranger"]))
+        fault = draw(st.sampled_from([None] * 14 + ["null", "nan", "range", "clock", "stranger", "leap", "counter"]))
         if fault == "null":
             row["voltage(v)"] = None
         elif fault == "nan":
@@ -60,6 +61,10 @@ def rows(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
             row["voltage(v)"] = 99.0
         elif fault == "clock":
             row["date_time"] = draw(st.sampled_from([None, STARTED]))
+        elif fault == "leap":
+            row |= draw(st.sampled_from([{"data_point": 2**32 - 1}, {"test_time(s)": 4_294_967.0}]))
+        elif fault == "counter":
+            row["charge_capacity(ah)"] = 99_999.0
         elif fault == "stranger":
             row["cell_id"] = "ANOTHER"
         found.append(row)
@@ -136,6 +141,7 @@ def histories(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
                     point,
                     cell_id=cell_id,
                     test_id=test,
+                    date_time=STARTED + timedelta(seconds=time),
                     step_index=draw(st.integers(1, 2)),
                     cycle_index=draw(st.integers(1, 2)),
                     **{

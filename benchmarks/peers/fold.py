@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from battery.reading import (
+    COUNTER_LEAP,
     COUNTER_NOISE,
     COUNTERS,
     GAP_SECONDS,
@@ -24,6 +25,7 @@ from battery.reading import (
     Reason,
 )
 from benchmarks.peers.tables import CAPACITIES, CYCLES, QUARANTINE, READINGS, WINDOWS
+from dataflows.order import BELIEVED, FIRST_POINT, FIRST_SECONDS, LATE_SECONDS, POINTS_PER_SECOND, SECONDS_PER_POINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,9 +88,11 @@ class Test:
         "cycle_index",
         "data_point",
         "date_time",
+        "measured",
         "peak_current",
         "pulsed",
         "recent",
+        "refusals",
         "step_index",
         "step_time",
         "test_time",
@@ -106,6 +110,8 @@ class Test:
         self.peak_current = 0.0
         self.pulsed = False
         self.recent: list[Sample] = []  # of this step
+        self.refusals = 0  # of its cell, when it was last accepted
+        self.measured = [False] * len(COUNTERS)  # by that reading
 
     def remembered(self) -> list[Any]:
         """All that it knows."""
@@ -121,6 +127,8 @@ class Test:
             self.peak_current,
             self.pulsed,
             self.recent,
+            self.refusals,
+            self.measured,
         ]
 
     @classmethod
@@ -139,17 +147,37 @@ class Test:
             test.peak_current,
             test.pulsed,
             test.recent,
+            test.refusals,
+            test.measured,
         ) = remembered
         return test
 
-    def admit(self, row: Row) -> tuple[Reason, str] | None:
-        """What refuses a reading because of those before it."""
+    def admit(self, row: Row, refusals: int) -> tuple[Reason, str] | None:
+        """What refuses a reading because of those before it; `refusals` counts those of the cell."""
         point, time = row["data_point"], row["test_time(s)"]
         if point <= self.data_point:
             return Reason.DUPLICATE, f"test {row['test_id']} is already known beyond data point {point}"
         if time < self.test_time:
             return Reason.TIME_BACKWARDS, f"test_time(s) is {time}, before the reading accepted last"
+        if refusals - self.refusals < BELIEVED and self._leaps(point, time, row["date_time"]):
+            return Reason.OUT_OF_RANGE, f"data_point {point} or test_time(s) {time} leaps away from the other"
+        self.refusals = refusals
         return None
+
+    def _leaps(self, point: int, time: float, clock: int | None) -> bool:
+        """Whether data point or test time leaps beyond those before."""
+        points, seconds = point - max(self.data_point, 0), time - self.test_time
+        if points <= POINTS_PER_SECOND and seconds <= LATE_SECONDS:
+            return False
+        often = max(1.0, self.data_point / max(self.test_time, 1.0))
+        seldom = max(1.0, self.test_time / max(self.data_point, 1) / 1_000)
+        far = points > POINTS_PER_SECOND * often * (seconds + 1)
+        late = seconds > SECONDS_PER_POINT * seldom * points
+        if self.data_point < 0:
+            return (far and point >= FIRST_POINT) or (late and time >= FIRST_SECONDS)
+        if clock is not None and self.date_time is not None and clock != self.date_time:
+            late = seconds > LATE_SECONDS + 2 * max((clock - self.date_time) / 1e6, 0.0)
+        return far or late
 
     def follow(self, row: Row) -> list[float]:
         """Take a reading as the next one: flag it, null a resistance that is no measurement.
@@ -182,10 +210,9 @@ class Test:
         ):
             recent.clear()
             self.crossed = [True] * len(COUNTERS)
-        gained, flags = self._gains(row, time)
-        quality |= flags
-
         self.peak_current = peak = max(self.peak_current, abs(current))
+        gained, flags = self._gains(row, time, peak * (time - last_time + 1.0) * COUNTER_LEAP / 3_600.0)
+        quality |= flags
         if len(recent) == RECENT:
             _, before, _, warmth_before = recent[-1]
             if abs(voltage - before) > VOLTAGE_FLOOR and _voltage_spikes(recent, time, voltage, current, peak):
@@ -211,29 +238,40 @@ class Test:
         self.step_index, self.cycle_index, self.step_time = step_index, cycle_index, step_time
         return gained
 
-    def _gains(self, row: Row, time: float) -> tuple[list[float], int]:
-        """What the counters have gained, and flags for those that fell."""
-        counters, crossed = self.counters, self.crossed
+    def _gains(self, row: Row, time: float, charge: float) -> tuple[list[float], int]:
+        """What the counters have gained, and flags for those that fell or leaped beyond a `charge` in Ah."""
+        counters, crossed, has_measured = self.counters, self.crossed, self.measured
+        energy = charge * max(abs(row["voltage(v)"]), 1.0)
         gained, flags = [], 0
         for index, name in enumerate(COUNTERS):
             measured = row[name]
             if measured is None:
+                has_measured[index] = False
                 gained.append(0.0)
                 continue
-            before = counters[index]
+            before, flag = counters[index], 0
             if before is None:
                 before = 0.0 if time <= GAP_SECONDS else measured
             if measured < before - COUNTER_NOISE:
                 if abs(measured) < (STEP_RESET_SHARE if crossed[index] else RESET_SHARE) * before:
-                    flags |= Quality.COUNTER_RESET.value
+                    flag = Quality.COUNTER_RESET.value
                     before = 0.0
                 else:
-                    flags |= Quality.COUNTER_FELL.value
+                    flag = Quality.COUNTER_FELL.value
+            if has_measured[index] and abs(measured - before) > (charge if index < CHARGES else energy) > 0.0:
+                flags |= Quality.VALUE_DROPPED.value
+                row[name], has_measured[index] = None, False
+                gained.append(0.0)
+                continue
+            flags |= flag
             gained.append(measured - before)
             counters[index] = measured
-            crossed[index] = False
+            crossed[index], has_measured[index] = False, True
         return gained, flags
 
+
+CHARGES: Final = 2
+"""The first of the counters are of charge, the others of energy."""
 
 VOLTAGE_FLOOR: Final = 0.015
 TEMPERATURE_FLOOR: Final = 2.0
@@ -533,7 +571,7 @@ class Cycle(Summary):
 class Cell:
     """All that is known of a cell: its tests, and the window and the cycle that it is in."""
 
-    __slots__ = ("cell_id", "cycle", "offset", "tests", "window")
+    __slots__ = ("cell_id", "cycle", "offset", "refusals", "tests", "window")
 
     def __init__(self, cell_id: str) -> None:
         self.cell_id = cell_id
@@ -541,6 +579,7 @@ class Cell:
         self.window: Window | None = None
         self.cycle: Cycle | None = None
         self.offset = -1
+        self.refusals = 0  # duplicates apart
 
     def remembered(self) -> Row:
         """All that it knows, as JSON can hold it; it shares lists with the cell."""
@@ -549,6 +588,7 @@ class Cell:
             "window": self.window and self.window.remembered(),
             "cycle": self.cycle and self.cycle.remembered(),
             "offset": self.offset,
+            "refusals": self.refusals,
         }
 
     @classmethod
@@ -560,12 +600,14 @@ class Cell:
             cell.window = remembered["window"] and Window.from_remembered(remembered["window"])
             cell.cycle = remembered["cycle"] and Cycle.from_remembered(remembered["cycle"])
             cell.offset = remembered["offset"]
+            cell.refusals = remembered["refusals"]
         return cell
 
     def take(self, row: Row) -> list[Item]:
         """Land a reading or refuse it; a window or cycle that it leaves is final."""
         fault = self._fault_of(row)
         if fault is not None:
+            self.refusals += fault[0] is not Reason.DUPLICATE
             return [_refused(row, *fault)]
         test_id, cycle_index, clock, offset = row["test_id"], row["cycle_index"], row["date_time"], row["kafka_offset"]
         gained = self.tests[test_id].follow(row)
@@ -594,7 +636,7 @@ class Cell:
         test = self.tests.get(row["test_id"])
         if test is None:
             test = self.tests[row["test_id"]] = Test()
-        return test.admit(row)
+        return test.admit(row, self.refusals)
 
     def so_far(self) -> list[Item]:
         """What has been added to the open window and cycle, which both go on from nothing."""

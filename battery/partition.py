@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, cast, overload
 
@@ -145,14 +146,22 @@ class Poll(Sequence[Message]):
             found.setdefault(group_of[key], []).append(place)
         return [(str(group), self.take(places)) for group, places in found.items()]
 
-    @property
-    def rows_about(self) -> int:
-        """About how many readings it holds."""
-        return int(_weights(self.values).sum())
+    @cached_property
+    def weights(self) -> npt.NDArray[np.int64]:
+        """About how many readings each message counts as (`battery.weight.weigh`); most are a JSON object of one."""
+        found = np.ones(len(self), dtype=np.int64)
+        others = [
+            place
+            for place, value in enumerate(self.values)
+            if value and (value[0] != OBJECT or len(value) >= _SEVERAL_BYTES)
+        ]
+        for place in others:
+            found[place] = weigh(self.values[place])
+        return found
 
     def pieces(self, most_rows: int) -> list[Poll]:
         """Cut it where it comes to hold more than about so many rows: a message may be a reading, or many thousands."""
-        rows = _weights(self.values)
+        rows = self.weights
         piece = (np.cumsum(rows) - rows) // most_rows
         cuts = np.flatnonzero(np.diff(piece)) + 1
         if len(cuts) == 0:
@@ -172,17 +181,8 @@ def text_of(key: bytes | None) -> str:
     return text[:TEXT_BYTES]
 
 
-def _weights(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
-    """About how many readings each message counts as; most are a JSON object of one."""
-    rows = np.ones(len(values), dtype=np.int64)
-    for place, value in enumerate(values):
-        if value and (value[0] != OBJECT or len(value) >= _SEVERAL):
-            rows[place] = weigh(value)
-    return rows
-
-
-_SEVERAL: Final = 1_200
-"""Bytes of a JSON object that takes more than a reading does."""
+_SEVERAL_BYTES: Final = 1_200
+"""What a JSON object takes that is longer than a reading."""
 
 
 def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], None] | None = None) -> Consumer:

@@ -208,7 +208,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         poll = poll_of(self._topic.topic_id, self._partition, received)
         self._note(poll, end)
         if poll:
-            self._rows_each = max(1, poll.rows_about // len(poll))
+            self._rows_each = max(1, int(poll.weights.mean()))
         if not poll and end is not None and self._due is not None and self._is_same_log():
             self._require_unbroken(end, self._due)  # the log ended before anything was read of it
             self._due = max(end, self._due)

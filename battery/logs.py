@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 
 _SECRET_NAME = re.compile(r"password|secret|token|access_key", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"((?:motherduck_token|password|secret_key|token)=)[^&\s'\";]+", re.IGNORECASE)
+_URL = re.compile(r"\b(?P<scheme>[a-z][a-z0-9+.-]*:/{1,3})(?P<rest>[^\s'\"<>]+)", re.IGNORECASE)
+_HOST = re.compile(r"(?:\[[0-9a-f:.%]+\]|[^:/]*)(?::\d{1,5})?(?:/|$)", re.IGNORECASE)
+
+
+def mask_urls(text: str) -> str:
+    """A text without the user information, query strings and fragments of the URLs in it, which may be secrets."""
+    return _URL.sub(_masked, text)
+
+
+def _masked(url: re.Match[str]) -> str:
+    head, mark, tail = re.fullmatch(r"([^?#]*)([?#]?)(.*)", url["rest"], re.DOTALL).groups()  # type: ignore[union-attr]
+    user, at, place = head.rpartition("@")
+    if not _HOST.match(place) or ("@" in tail and ":" in place.partition("/")[0]):
+        return f"{url['scheme']}***"  # a password with a mark of its own in it: nothing tells where it ends
+    return f"{url['scheme']}{'***@' if user or at else ''}{place}{mark}{'***' if tail else ''}"
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -31,7 +46,7 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         if _SECRET_NAME.search(name):
             event[name] = "***"
         elif isinstance(value, str):
-            event[name] = _SECRET_TEXT.sub(r"\1***", value)
+            event[name] = mask_urls(_SECRET_TEXT.sub(r"\1***", value))
     return event
 
 
@@ -100,6 +115,7 @@ def configure_logging(log_format: Literal["console", "json"] = "console", *, deb
 
 def complain(text: str) -> None:
     """Tell a person on stderr what is wrong, in one line that begins with `battery: `, or is JSON where the log is."""
+    text = mask_urls(text)
     if LINES.as_json or os.environ.get("LOG_FORMAT") == "json":  # the settings may be what is wrong
         said = {"event": text, "level": "error", "complaint": True, "timestamp": datetime.now(UTC).isoformat()}
         text = json.dumps(redact(None, "error", said))

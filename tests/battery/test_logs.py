@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING
 
+import pytest
 import structlog
 
-from battery.logs import JsonLines, complain, configure_logging, redact
-
-if TYPE_CHECKING:
-    import pytest
+from battery.logs import JsonLines, complain, configure_logging, mask_urls, redact
 
 
 def test_values_whose_name_is_a_secrets_name_are_hidden() -> None:
@@ -20,6 +17,29 @@ def test_values_whose_name_is_a_secrets_name_are_hidden() -> None:
 def test_a_token_inside_a_text_is_hidden() -> None:
     event = redact(None, "info", {"event": "attach md:db?motherduck_token=abc.def&x=1 failed"})
     assert event["event"] == "attach md:db?motherduck_token=***&x=1 failed"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://lab.example:8443/sets/CS2_35.zip", "https://lab.example:8443/sets/CS2_35.zip"),
+        ("https://ann:hush@lab.example/x.zip", "https://***@lab.example/x.zip"),
+        ("https://hush@lab.example/x.zip", "https://***@lab.example/x.zip"),
+        ("http://ann:hush@[::1]:80/x.zip", "http://***@[::1]:80/x.zip"),
+        ("https://lab.example/x.zip?token=hush&a=1", "https://lab.example/x.zip?***"),
+        ("https://lab.example/x.zip#hush", "https://lab.example/x.zip#***"),
+        ("https://ann:hu/sh@lab.example/x.zip", "https://***@lab.example/x.zip"),
+        ("https://ann:hu?sh@lab.example/x.zip", "https://***"),
+        ("https://ann:12?hush@lab.example/x.zip", "https://***"),
+        ("https://ann:hu#sh@lab.example/x.zip", "https://***"),
+        ("ftp:/ann:hush@lab.example", "ftp:/***@lab.example"),
+        ("file:///data/objects", "file:///data/objects"),
+        ("127.0.0.1:9092", "127.0.0.1:9092"),
+    ],
+)
+def test_a_url_is_shown_without_what_may_be_secret_in_it(url: str, shown: str) -> None:
+    assert mask_urls(f"cannot download {url} to data: no route") == f"cannot download {shown} to data: no route"
+    assert redact(None, "info", {"event": "x", "source": url})["source"] == shown
 
 
 def test_json_lines_go_to_stderr_and_leave_stdout_to_results(capfd: pytest.CaptureFixture[str]) -> None:
@@ -52,11 +72,11 @@ def test_a_complaint_is_json_where_the_log_is_and_even_where_the_settings_are_wh
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging()
-    complain("no broker")
+    complain("no broker at tcp://ann:hush@lab")
     monkeypatch.setenv("LOG_FORMAT", "json")
-    complain("no broker")
+    complain("no broker at tcp://ann:hush@lab")
     plain, as_json = capsys.readouterr().err.splitlines()
-    assert plain == "battery: no broker"
+    assert plain == "battery: no broker at tcp://***@lab"
     told = json.loads(as_json)
-    assert (told["event"], told["level"], told["complaint"]) == ("no broker", "error", True)
+    assert (told["event"], told["level"], told["complaint"]) == ("no broker at tcp://***@lab", "error", True)
     structlog.reset_defaults()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,10 +101,18 @@ def cli(context: click.Context, debug: bool, with_parent: bool) -> None:
     help="Replay the readings at this many times real time; by default all at once.",
 )  # fmt: skip
 @click.option("--watch", is_flag=True, help="Keep watching the folder SOURCE for new workbooks.")
-@click.option("--again", is_flag=True, help="Publish workbooks that this log already has, too.")
+@click.option(
+    "--again", is_flag=True,
+    help="Publish workbooks that this log already has, too, and read again what was refused before.",
+)  # fmt: skip
+@click.option(
+    "--skip-landed", is_flag=True,
+    help="Skip workbooks that went to an earlier log, such as that of a broker without a disk, and have landed.",
+)  # fmt: skip
 @click.option(
     "--processes", type=click.IntRange(min=1),
-    help="How many workbooks to read at a time, each in a process of its own; by default one for each usable core.",
+    help="How many workbooks to read at a time, each in a process of its own; by default one for each usable core, as "
+    "far as there is READER_MEMORY_BYTES of memory for each.",
 )  # fmt: skip
 @click.pass_obj
 def produce(
@@ -115,6 +123,7 @@ def produce(
     speed: float | None,
     watch: bool,
     again: bool,
+    skip_landed: bool,
     processes: int | None,
 ) -> int:
     """Publish workbooks to the topic.
@@ -126,11 +135,21 @@ def produce(
     from battery.stopping import STOP, leave_on_signals
     from producer.publish import Options, publish
     from producer.sources import require_sources
-    from producer.spool import usable_cores
+    from producer.spool import reading_processes
     from producer.watch import watch_folder
 
-    options = Options(cell, encoding, speed, again, processes or usable_cores())
+    options = Options(cell, encoding, speed, again, processes or reading_processes(settings))
+    if skip_landed:
+        from functools import partial
+
+        from sink.landed import landed_offsets
+        from sink.warehouse import open_warehouse
+
+        options = replace(options, landed=partial(landed_offsets, open_warehouse(settings)))
     if not watch:
+        import signal
+
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that what waits on disk goes with us
         require_sources(sources)
         summary = publish(settings, sources, options)
         _tell(summary)
@@ -144,9 +163,11 @@ def produce(
 
 
 def _tell(summary: Summary) -> None:
+    landed = f" ({summary.landed} have landed from an earlier log)" if summary.landed else ""
+    left_alone = f"; {len(summary.left_alone)} left alone, as refused before" if summary.left_alone else ""
     click.echo(
         f"published {summary.rows} rows of {summary.workbooks} workbooks in {summary.messages} messages; "
-        f"{summary.skipped} skipped, {len(summary.failed)} refused"
+        f"{summary.skipped} skipped{landed}, {len(summary.failed)} refused{left_alone}"
     )
     for line in summary.failed:
         if LINES.as_json:

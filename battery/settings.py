@@ -52,7 +52,13 @@ class Settings(BaseSettings):
     message_max_bytes: Annotated[int, Field(ge=1024, le=1024**3)] = 64 * 1024**2
 
     download_dir: Path = Path("data/downloads")
+    download_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024**3
+    download_idle_seconds: Annotated[float, Field(gt=0)] = 60.0
+    download_timeout_seconds: Annotated[float, Field(gt=0)] = 3600.0
     zip_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024**3
+    workbook_max_bytes: Annotated[int, Field(ge=1)] = 1024**3
+    reader_memory_bytes: Annotated[int, Field(ge=64 * 1024**2)] = 3 * 1024**3
+    reader_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
     stream_until_end: bool = False
     accept_lost_offsets: bool = False
     max_lag_messages: Annotated[int, Field(ge=0)] = 1_000

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Final
 import openpyxl
 import pyarrow as pa
 
+from battery.settings import Settings
 from benchmarks.figures import Figure, tell
-from producer.bounds import MAX_BYTES
+from producer.files import Content, Signature, WorkbookFile, in_folder
 from producer.simulate import simulate_cell
-from producer.sources import Found, in_folder
-from producer.spool import Job, SpooledWorkbook, spool_all
+from producer.spool import Job, Readers, SpooledWorkbook, spool_all
 from producer.workbook import read_workbook
 
 if TYPE_CHECKING:
@@ -119,11 +119,15 @@ def spool_folder(folder: str, scratch: str) -> None:
     """
     started = time.perf_counter()
     jobs = (
-        Job(Found(path, path.name, str(path)), "", None, MAX_BYTES, _made(Path(scratch) / str(number)))
-        for number, path in enumerate(in_folder(Path(folder)))
+        Job(
+            WorkbookFile(Content(path, "", Signature.of(path)), path.name, str(path)),
+            None,
+            _made(Path(scratch) / str(number)),
+        )
+        for number, path in enumerate(in_folder(Path(folder))[0])
     )
     rows = 0
-    with closing(spool_all(jobs, PROCESSES)) as outcomes:
+    with Readers(PROCESSES, Settings(), Path(scratch)) as readers, closing(spool_all(jobs, readers)) as outcomes:
         for _job, outcome in outcomes:
             if not isinstance(outcome, SpooledWorkbook):
                 raise ValueError(outcome.line)  # noqa: TRY004  # the value is wrong: it is a good workbook

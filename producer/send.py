@@ -11,6 +11,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -78,30 +79,55 @@ class Sent:
     messages: int = 0
 
 
-def send(producer: Producer, tests: Sequence[Waiting], manner: Manner) -> Sent:
+@dataclass
+class Receipt:
+    """What the broker has acknowledged of a workbook: how many of its rows are open, and where the others went.
+
+    `last_offsets` has the last offset of each partition; None once the broker did not tell one.
+    """
+
+    cell_id: str
+    sha256: str
+    name: str
+    open_rows: int = 0
+    last_offsets: dict[int, int] | None = field(default_factory=dict)
+
+    def take(self, rows: int, partition: int | None, offset: int | None) -> None:
+        """Note that a message of so many rows was acknowledged."""
+        self.open_rows -= rows
+        if partition is None or offset is None or offset < 0:
+            self.last_offsets = None
+        elif self.last_offsets is not None:
+            self.last_offsets[partition] = max(offset, self.last_offsets.get(partition, -1))
+
+
+def send(
+    producer: Producer,
+    tests: Sequence[Waiting],
+    manner: Manner,
+    on_receipt: Callable[[Receipt], None] = lambda _: None,
+) -> Sent:
     """Send tests in the order given, and wait until the broker has all of them.
+
+    Args:
+        producer: the client.
+        tests: what to send.
+        manner: how.
+        on_receipt: called for each workbook as soon as all of its rows have been acknowledged.
 
     Raises:
         BatteryError: the broker refuses a message, or its limit is too small for a single reading; what was
             acknowledged until then stays.
     """
-    refusals: list[str] = []
     sent = Sent()
-
-    def acknowledged(error: KafkaError | None, _message: KafkaMessage) -> None:
-        if error is not None:
-            refusals.append(error.str())
-
-    def judge() -> None:
-        if refusals:
-            raise BatteryError(f"topic {manner.topic}: the broker did not take a message: {refusals[0]}")
-
+    acknowledgements = _Acknowledgements(tests, manner.topic)
     messages = _messages(tests, manner)
     with (
         Progress("publishing", "rows", total=sum(waiting.test.rows for waiting in tests)) as progress,
         closing(messages),
     ):
         for waiting, rows, value in messages:
+            on_delivery = acknowledgements.awaited(waiting, rows)
             while True:
                 try:
                     producer.produce(
@@ -109,20 +135,57 @@ def send(producer: Producer, tests: Sequence[Waiting], manner: Manner) -> Sent:
                         value=value,
                         key=waiting.cell_id,
                         headers=headers(ENCODINGS[manner.encoding], waiting.name),
-                        on_delivery=acknowledged,
+                        on_delivery=on_delivery,
                     )
                     break
                 except BufferError:  # librdkafka's queue is full: wait for the broker
                     producer.poll(0.1)
             producer.poll(0)
-            judge()
+            acknowledgements.hand_out(on_receipt)
             sent.rows += rows
             sent.messages += 1
             progress.advance(rows)
-    if producer.flush(FLUSH_SECONDS):
-        refusals.append(f"no acknowledgement within {FLUSH_SECONDS:.0f} s")
-    judge()
+    open_messages = producer.flush(FLUSH_SECONDS)
+    acknowledgements.hand_out(on_receipt)
+    if open_messages:
+        raise BatteryError(f"topic {manner.topic}: the broker did not acknowledge within {FLUSH_SECONDS:.0f} s")
     return sent
+
+
+class _Acknowledgements:
+    """What the broker answers to the messages of some tests, by workbook."""
+
+    def __init__(self, tests: Sequence[Waiting], topic: str) -> None:
+        self._topic = topic
+        self._receipts: dict[tuple[str, str], Receipt] = {}
+        self._complete: list[Receipt] = []
+        self._refusal: str | None = None
+        for waiting in tests:
+            key = (waiting.cell_id, waiting.sha256)
+            self._receipts.setdefault(key, Receipt(*key, waiting.name)).open_rows += waiting.test.rows
+
+    def awaited(self, waiting: Waiting, rows: int) -> Callable[[KafkaError | None, KafkaMessage], None]:
+        """What librdkafka calls when it knows what became of a message of so many rows."""
+        return partial(self._take, self._receipts[waiting.cell_id, waiting.sha256], rows)
+
+    def _take(self, receipt: Receipt, rows: int, error: KafkaError | None, message: KafkaMessage) -> None:
+        if error is not None:
+            self._refusal = self._refusal or error.str()
+            return
+        receipt.take(rows, message.partition(), message.offset())
+        if not receipt.open_rows:
+            self._complete.append(receipt)
+
+    def hand_out(self, on_receipt: Callable[[Receipt], None]) -> None:
+        """Hand out the receipts that are complete by now.
+
+        Raises:
+            BatteryError: the broker has refused a message.
+        """
+        while self._complete:
+            on_receipt(self._complete.pop())
+        if self._refusal is not None:
+            raise BatteryError(f"topic {self._topic}: the broker did not take a message: {self._refusal}")
 
 
 _Message = tuple[Waiting, int, bytes]

@@ -1,53 +1,46 @@
-"""Workbooks to tests that wait on disk, several at a time, each read in a process of its own.
+"""Workbooks to tests that wait on disk, several at a time, each read by a child within limits.
 
-What a process hands back is small: where its tests lie. It imports little, so that it is soon at work.
+What a child hands back is small: where the tests lie. Whatever ends one costs the workbook that it was reading, in one
+line, and nothing else.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
+import time
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import pyarrow as pa
 
 from battery.errors import BatteryError
-from producer.workbook import BadWorkbookError, read_workbook
+from producer.child import Child, Limits, WorkEndedError
+from producer.files import Refused
+from producer.workbook import BadWorkbookError, UnreadableWorkbookError, read_workbook
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Generator, Iterable
     from datetime import datetime
-    from pathlib import Path
+    from types import TracebackType
 
-    from producer.sources import Found
+    from battery.settings import Settings
+    from producer.files import WorkbookFile
 
+AHEAD: Final = 2
+"""How many workbooks are taken for each process before the one that is handed out next has been read."""
 
-@dataclass(frozen=True)
-class Refused:
-    """A source or a workbook that cannot be taken, in one line that says why."""
-
-    line: str
+_CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A workbook to read: the file as it was found, its checksum, and whose readings it holds if the name does not say.
+    """A workbook to read: whose readings it holds if its name does not say, and an empty folder for its tests."""
 
-    `max_bytes` is what it may unpack to, `folder` an empty folder for its tests.
-    """
-
-    found: Found
-    sha256: str
+    file: WorkbookFile
     cell_id: str | None
-    max_bytes: int
     folder: Path
 
 
@@ -73,133 +66,170 @@ class SpooledWorkbook:
     tests: tuple[SpooledTest, ...]
 
 
+def reading_processes(settings: Settings) -> int:
+    """How many workbooks to read at a time: one for each usable core, as far as the memory for each is there."""
+    return max(1, min(usable_cores(), _memory_bytes() // settings.reader_memory_bytes))
+
+
 def usable_cores() -> int:
     """How many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def spool(path: Path, name: str, cell_id: str | None, max_bytes: int, folder: Path) -> SpooledWorkbook | Refused:
-    """Read a workbook and put its tests into `folder`; for the other arguments see `read_workbook`.
+def _memory_bytes() -> int:
+    """The memory of this machine, or of the container that this process runs in."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(_CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return machine
+
+
+def spool(job: Job) -> SpooledWorkbook | Refused:
+    """Read a workbook and put its tests into the job's folder.
 
     Raises:
         BatteryError: the tests cannot be written.
     """
     try:
-        workbook = read_workbook(path, name=name, cell_id=cell_id, max_bytes=max_bytes)
+        workbook = read_workbook(job.file.content.path, name=job.file.name, cell_id=job.cell_id)
     except BadWorkbookError as error:
-        return Refused(str(error))
+        line = job.file.origin + str(error).removeprefix(job.file.name)  # it may be one of many of that name
+        return Refused(line, None if isinstance(error, UnreadableWorkbookError) else job.file.content.sha256)
     tests = []
     for place, test in enumerate(workbook.tests):
-        spooled = SpooledTest(test.started_at, folder / f"{place}.arrow", test.readings.num_rows)
+        spooled = SpooledTest(test.started_at, job.folder / f"{place}.arrow", test.readings.num_rows)
         try:
             with pa.OSFile(str(spooled.path), "wb") as file, pa.ipc.new_file(file, test.readings.schema) as writer:
                 writer.write_table(test.readings)
         except OSError as error:
-            raise BatteryError(f"{folder}: readings cannot wait there, {error}; TMPDIR names another place") from None
+            raise BatteryError(
+                f"{job.folder}: readings cannot wait there, {error}; TMPDIR names another place"
+            ) from None
         tests.append(spooled)
     return SpooledWorkbook(workbook.cell_id, tuple(tests))
 
 
-def spool_all(jobs: Iterable[Job | Refused], processes: int) -> Generator[tuple[Job | None, SpooledWorkbook | Refused]]:
+class Readers:
+    """Children that read workbooks, at most `processes` of them; they are started as they are needed.
+
+    Args:
+        processes: how many workbooks to read at a time.
+        settings: the limits of each.
+        folder: a temporary folder of the caller's.
+    """
+
+    def __init__(self, processes: int, settings: Settings, folder: Path) -> None:
+        self.processes = processes
+        self._settings = settings
+        limits = Limits(settings.reader_memory_bytes, settings.reader_timeout_seconds)
+        self._idle = [Child(limits, folder, __name__) for _ in range(processes)]
+        self._busy: dict[Child, _Reading] = {}
+        self._waiting: deque[_Reading] = deque()
+        self._idle[-1].start()  # it gets ready while there is other work
+
+    def __enter__(self) -> Self:
+        """Nothing more to do."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all children, whatever they are at."""
+        for child in (*self._idle, *self._busy):
+            child.end()
+
+    def submit(self, job: Job) -> _Reading:
+        """Have a workbook read as soon as a child has time for it."""
+        reading = _Reading(job)
+        self._waiting.append(reading)
+        self._share_out()
+        return reading
+
+    def outcome(self, reading: _Reading) -> SpooledWorkbook | Refused:
+        """Wait until a workbook has been read.
+
+        Raises:
+            BatteryError: its tests cannot be written.
+        """
+        while reading.outcome is None:
+            self._collect()
+            self._share_out()
+        if isinstance(reading.outcome, BatteryError):
+            raise reading.outcome
+        return reading.outcome
+
+    def _share_out(self) -> None:
+        while self._idle and self._waiting:
+            child, reading = self._idle.pop(), self._waiting.popleft()
+            child.begin(spool, reading.job)
+            self._busy[child] = reading
+
+    def _collect(self) -> None:
+        """Wait until something comes from a child, or one has run out of time."""
+        patience = min(child.deadline for child in self._busy) - time.monotonic()
+        wait([child.connection for child in self._busy], max(0.0, patience))
+        for child, reading in [*self._busy.items()]:
+            reading.outcome = self._outcome(child, reading.job)
+            if reading.outcome is not None:
+                del self._busy[child]
+                self._idle.append(child)
+
+    def _outcome(self, child: Child, job: Job) -> SpooledWorkbook | Refused | BatteryError | None:
+        """What has come of a workbook; None where it is still being read."""
+        try:
+            taken = child.take_ready()
+        except BatteryError as error:
+            return error
+        except WorkEndedError as error:
+            lasts = error.detail != "SIGKILL" and error.cause != "time"  # those may be the machine's doing
+            return Refused(f"{job.file.origin}: {self._complaint(error)}", job.file.content.sha256 if lasts else None)
+        return None if taken is None else cast("SpooledWorkbook | Refused", taken[1])
+
+    def _complaint(self, error: WorkEndedError) -> str:
+        memory = f"READER_MEMORY_BYTES={self._settings.reader_memory_bytes}"
+        match error.cause:
+            case "memory":
+                return f"reading it took more than {memory}; delete far stray cells, split the workbook, or raise it"
+            case "time":
+                limit = f"READER_TIMEOUT_SECONDS={self._settings.reader_timeout_seconds:g}"
+                return f"reading it took longer than {limit}; split the workbook, or raise it"
+            case "died" if error.detail == "SIGKILL":
+                return (
+                    "the process that read it was killed, as the system does when memory runs out; split the workbook, "
+                    "or leave more memory with fewer --processes"
+                )
+            case "died":
+                return f"the process that read it ended with {error.detail}, as it may within {memory}; split it"
+        return f"its reader failed over it ({error.detail}); it may be damaged: export it again, or report it"
+
+
+@dataclass
+class _Reading:
+    """A workbook that is to be read, or has been."""
+
+    job: Job
+    outcome: SpooledWorkbook | Refused | BatteryError | None = None
+
+
+def spool_all(
+    jobs: Iterable[Job | Refused], readers: Readers
+) -> Generator[tuple[Job | None, SpooledWorkbook | Refused]]:
     """Spool workbooks, and hand them out in the order given, each with its job; what was refused before has none.
 
-    Jobs are taken as they are needed, at most two for each process ahead of the one handed out. Nothing is started for
-    a single workbook.
+    Jobs are taken as they are needed, at most two for each process ahead of the one handed out.
 
     Raises:
         BatteryError: the tests cannot be written.
     """
-    jobs = iter(jobs)
-    first = _until_second(jobs) if processes > 1 else []
-    if sum(isinstance(job, Job) for job in first) < 2:  # noqa: PLR2004  # one needs no company
-        for job in chain(first, jobs):
-            yield (None, job) if isinstance(job, Refused) else (job, spool(*_order(job)))
-        return
-    readers = _Readers(processes)
-    try:
-        begun: deque[tuple[Job, Future[SpooledWorkbook | Refused]] | Refused] = deque()
-        for job in chain(first, jobs):
-            begun.append(job if isinstance(job, Refused) else (job, readers.begin(job)))
-            if len(begun) > 2 * processes:
-                yield readers.finish(begun.popleft())
-        while begun:
-            yield readers.finish(begun.popleft())
-    finally:
-        readers.end()
 
+    def handed_out(begun: _Reading | Refused) -> tuple[Job | None, SpooledWorkbook | Refused]:
+        return (None, begun) if isinstance(begun, Refused) else (begun.job, readers.outcome(begun))
 
-def _until_second(jobs: Iterator[Job | Refused]) -> list[Job | Refused]:
-    taken: list[Job | Refused] = []
+    begun: deque[_Reading | Refused] = deque()
     for job in jobs:
-        taken.append(job)
-        if sum(isinstance(one, Job) for one in taken) == 2:  # noqa: PLR2004
-            break
-    return taken
-
-
-def _order(job: Job) -> tuple[Path, str, str | None, int, Path]:
-    """The arguments of `spool`: what another process has to know of a job."""
-    return job.found.path, job.found.name, job.cell_id, job.max_bytes, job.folder
-
-
-class _Readers:
-    """Processes that read workbooks; one that ends before it is done costs no workbook but the one it was reading."""
-
-    def __init__(self, processes: int) -> None:
-        self._processes = processes
-        self._pool = _pool(processes)
-
-    def begin(self, job: Job) -> Future[SpooledWorkbook | Refused]:
-        try:
-            return self._pool.submit(spool, *_order(job))
-        except BrokenProcessPool:
-            self._pool.shutdown()
-            self._pool = _pool(self._processes)
-            return self._pool.submit(spool, *_order(job))
-
-    def finish(
-        self, begun: tuple[Job, Future[SpooledWorkbook | Refused]] | Refused
-    ) -> tuple[Job | None, SpooledWorkbook | Refused]:
-        if isinstance(begun, Refused):
-            return None, begun
-        job, future = begun
-        try:
-            return job, future.result()
-        except BrokenProcessPool:
-            return job, _alone(job)
-        except Exception as error:
-            error.add_note(str(error.__cause__))  # where it was raised, which a person need not see
-            raise error from None
-
-    def end(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-
-def _alone(job: Job) -> SpooledWorkbook | Refused:
-    """Read a workbook once more, in a process for it alone: when one process ends, all lose what they had begun."""
-    with _pool(1) as pool:
-        try:
-            return pool.submit(spool, *_order(job)).result()
-        except BrokenProcessPool:
-            return Refused(
-                f"{job.found.name}: the process that read it ended before it was done, as when memory runs out; "
-                "split the workbook, or leave more memory with fewer --processes"
-            )
-
-
-def _pool(processes: int) -> ProcessPoolExecutor:
-    # A copy of a process that has threads, as librdkafka's clients do, may find their locks taken for ever.
-    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_process)
-
-
-def _begin_process() -> None:
-    """Leave Ctrl-C to the process that started this one, and end with it, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+        begun.append(job if isinstance(job, Refused) else readers.submit(job))
+        if len(begun) > AHEAD * readers.processes:
+            yield handed_out(begun.popleft())
+    while begun:
+        yield handed_out(begun.popleft())

@@ -7,9 +7,9 @@ and cells, and nothing of topics.
 from __future__ import annotations
 
 import re
-import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import ENOMEM
 from itertools import chain
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
@@ -19,7 +19,6 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
-from producer.bounds import MAX_BYTES, UNSOUND, TooLargeError, require_bounded
 from producer.cells import BadCellError, Cell, column_of, repeated
 
 if TYPE_CHECKING:
@@ -59,6 +58,10 @@ class BadWorkbookError(BatteryError):
         places += [f"column {column}"] if column is not None else []
         places += [f"row {row}"] if row is not None else []
         super().__init__(f"{', '.join(places)}: {problem}")
+
+
+class UnreadableWorkbookError(BadWorkbookError):
+    """A workbook that its disk does not give; the same content may be fine another time."""
 
 
 @dataclass(frozen=True)
@@ -105,23 +108,22 @@ def exported_on(name: str) -> tuple[int, int, int]:
     return (int(found["year"]) % 100, int(found["month"]), int(found["day"])) if found else (0, 0, 0)
 
 
-def read_workbook(
-    path: Path, *, name: str | None = None, cell_id: str | None = None, max_bytes: int = MAX_BYTES
-) -> Workbook:
+def read_workbook(path: Path, *, name: str | None = None, cell_id: str | None = None) -> Workbook:
     """Read every channel sheet of an .xlsx or .xls workbook.
+
+    A bad file may take all memory, or end this process: one from outside is read in a child (`producer/spool.py`).
 
     Args:
         path: where it lies.
         name: what to call it in messages and as `source_file`; the path's base name by default.
         cell_id: whose readings these are; read off the name by default.
-        max_bytes: what an .xlsx may unpack to.
 
     Raises:
         BadWorkbookError: it is no workbook, has no readings, or a single cell of it cannot be taken.
     """
     name = name or path.name
     cell_id = cell_id or cell_id_of(name)
-    with _sound(path, name, max_bytes) as start, _by_name_or_content(path, start) as book:
+    with _sound(path, name) as start, _by_name_or_content(path, start) as book:
         sheets = [_read_sheet(name, sheet) for sheet in _channels(name, book)]
     tests: list[Test] = []
     for columns in _joined(sheets):
@@ -133,7 +135,7 @@ def read_workbook(
 
 
 @contextmanager
-def _sound(path: Path, name: str, max_bytes: int) -> Iterator[bytes]:
+def _sound(path: Path, name: str) -> Iterator[bytes]:
     """Lend the first bytes of a file that can be opened; whatever the reader stumbles over becomes one line."""
     start = b""
     try:
@@ -141,19 +143,18 @@ def _sound(path: Path, name: str, max_bytes: int) -> Iterator[bytes]:
             raise BadWorkbookError(name, "the file is empty; export or copy it again")
         with path.open("rb") as file:
             start = file.read(8)
-        if not start.startswith(_OLE) and zipfile.is_zipfile(path):
-            try:
-                require_bounded(path, max_bytes)
-            except UNSOUND as error:
-                raise CalamineError(str(error)) from None
         yield start
     except OSError as error:
-        raise BadWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
-    except TooLargeError as error:
-        raise BadWorkbookError(name, str(error)) from None
+        if error.errno == ENOMEM:
+            raise MemoryError from None
+        raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
     except CalamineError as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
-        if isinstance(error, PasswordError) or "Cannot find Workbook stream" in said or "password required" in said:
+        if (
+            isinstance(error, PasswordError)
+            or "Cannot find Workbook stream" in said
+            or "password required" in said.lower()
+        ):
             raise BadWorkbookError(name, "is protected by a password; save it without one") from None
         what = "is truncated or damaged" if start.startswith((_ZIP, _OLE)) else "is not a workbook"
         raise BadWorkbookError(name, f"{what} ({said}); export or copy it again") from None

@@ -107,13 +107,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--mutated-messages", type=int, default=500, help="How many messages the fault suite damages at random."
     )
+    parser.addoption(
+        "--mutated-files", type=int, default=20, help="How many workbooks are mutated at random and published together."
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    kills, messages = config.getoption("--kills"), config.getoption("--mutated-messages")
+    kills, messages, files = map(config.getoption, ("--kills", "--mutated-messages", "--mutated-files"))
     return (
-        f"fault suite: {kills} random kills, seeds 1 to {kills // 5} (--kills); {messages} damaged messages, seed "
-        f"{messages} (--mutated-messages)"
+        f"fault suite: {kills} random kills, seeds 1 to {kills // 5} (--kills); {messages} damaged messages "
+        f"(--mutated-messages); {files} damaged files (--mutated-files)"
     )
 
 

@@ -5,26 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import threading
+import tempfile
 import zipfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from bombs import BOMBS, MEMORY_BYTES
 from conftest import Pipeline
 
+from battery.broker import free_port
 from battery.errors import BatteryError
 from battery.message import decode
 from battery.partition import read_log
 from battery.topic import open_topic
+from producer.files import Content, Refused, checksum
 from producer.publish import Options, publish
-from producer.raw import checksum
 from producer.simulate import simulate_cell
-from producer.watch import watch_folder
 
 if TYPE_CHECKING:
     from battery.message import Delivery
     from battery.settings import Settings
+    from producer.notes import LandedOffsets
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +95,7 @@ def test_the_workbooks_of_a_zip_that_several_processes_read_go_out_as_those_that
     assert summaries[0] == summaries[1]
     assert summaries[0].workbooks == len(workbooks)
     bad, empty, gone = summaries[0].failed
-    assert bad.startswith("PUB_1_bad.xlsx: is not a workbook")
+    assert bad.startswith("set.zip!PUB_1_bad.xlsx: is not a workbook")
     assert ("empty.zip" in empty, "gone.xlsx" in gone) == (True, True)
     bodies = [delivery.body.readings for delivery in log(settings)]
     assert bodies[: len(bodies) // 2] == bodies[len(bodies) // 2 :]
@@ -116,6 +120,171 @@ def test_a_workbook_that_this_log_has_is_skipped_unless_it_is_wanted_again(
     assert publish(settings, one, Options(again=True)).workbooks == 1
     assert publish(settings, one, Options(cell_id="OTHER")).workbooks == 1
     assert len(log(settings)) == 3
+
+
+def earlier_log(settings: Settings, workbooks: list[Path]) -> Settings:
+    """Publish to a log; the settings for one that has taken its place since."""
+    assert publish(settings, [str(path) for path in workbooks], Options()).workbooks == len(workbooks)
+    return settings.model_copy(update={"battery_topic": f"{settings.battery_topic}_anew"})
+
+
+def test_what_went_to_an_earlier_log_is_skipped_where_all_of_it_has_landed_and_only_there(
+    settings: Settings, workbooks: list[Path]
+) -> None:
+    now = earlier_log(settings, workbooks[:3])
+    topic_id = open_topic(settings).topic_id
+    looks = 0
+
+    def landed(upto: int) -> LandedOffsets:
+        nonlocal looks
+        looks += 1
+        return {("PUB_1", topic_id, 0): upto}
+
+    some = publish(now, [str(path) for path in workbooks[:3]], Options(landed=partial(landed, 1)))
+    assert (some.skipped, some.landed, some.workbooks) == (2, 2, 1)
+    assert {delivery.source_file for delivery in log(now)} == {workbooks[2].name}
+    assert looks == 1, "the warehouse is asked once a batch"
+    all_of_it = publish(now, [str(path) for path in workbooks[:3]], Options(landed=partial(landed, 2)))
+    assert (all_of_it.skipped, all_of_it.landed, all_of_it.workbooks) == (3, 2, 0), "this log has one by now"
+
+
+@pytest.mark.parametrize(
+    "landed",
+    [
+        {},
+        {("PUB_1", "another log", 0): 9},
+        {("PUB_2", "", 0): 9},
+        {("PUB_1", "", 1): 9},
+    ],
+    ids=["nothing", "of another log", "of another cell", "of another partition"],
+)
+def test_what_has_landed_of_something_else_has_nothing_skipped(
+    settings: Settings, workbooks: list[Path], landed: dict[tuple[str, str, int], int]
+) -> None:
+    now = earlier_log(settings, workbooks[:1])
+    topic_id = open_topic(settings).topic_id
+    told = {(cell, topic or topic_id, partition): offset for (cell, topic, partition), offset in landed.items()}
+    assert publish(now, [str(workbooks[0])], Options(landed=lambda: told)).workbooks == 1
+
+
+def test_a_note_of_an_earlier_version_has_its_workbook_published_to_a_new_log_and_skipped_for_its_own(
+    settings: Settings, workbooks: list[Path]
+) -> None:
+    now = earlier_log(settings, workbooks[:1])
+    (note,) = kept(settings, "published")
+    (Path(settings.object_store.removeprefix("file://")) / note).write_text("PUB_1_8_19_10.xlsx as PUB_1\n")
+    landed = {("PUB_1", open_topic(settings).topic_id, 0): 9}
+    assert publish(settings, [str(workbooks[0])], Options()).skipped == 1
+    assert publish(now, [str(workbooks[0])], Options(landed=lambda: landed)).workbooks == 1
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_not_kept_under_a_checksum_that_it_has_no_more(
+    settings: Settings, workbooks: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(shutil.copy(workbooks[0], tmp_path))
+
+    def growing(path: Path) -> Content:
+        content = content_of(path)
+        with path.open("ab") as file:
+            file.write(b"\0")
+        return content
+
+    content_of = Content.of
+    monkeypatch.setattr("producer.batch.Content.of", growing)
+    summary = publish(settings, [str(path)], Options())
+    assert summary.failed == [f"{path.name}: it was written to while it was being read; produce it again"]
+    assert (kept(settings), log(settings)) == ([], [])
+
+
+def zip_with_a_damaged_member(path: Path, good: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("bad_1_1_10.xlsx", b"hello " * 2000)
+        archive.write(good, good.name)
+    path.write_bytes(path.read_bytes().replace(b"hello", b"hullo", 1))
+    return path
+
+
+def test_what_was_refused_is_left_alone_until_its_content_or_its_reader_changes_or_it_is_wanted_again(
+    settings: Settings, workbooks: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    (folder / "bad.xlsx").write_bytes(b"hello " * 200)
+    (folder / "broken.zip").write_bytes(b"PK\x03\x04 no more")
+    zip_with_a_damaged_member(folder / "half.zip", workbooks[0])
+    inbox, leaving = [str(folder)], Options(leave_refused=True)
+    first = publish(settings, inbox, leaving)
+    assert (first.workbooks, first.left_alone) == (1, [])
+    assert [line.split(":")[0].split(" is")[0] for line in first.failed] == [
+        "bad.xlsx", "broken.zip", "half.zip!bad_1_1_10.xlsx",
+    ]  # fmt: skip
+
+    (folder / "bad.xlsx").touch()
+    (folder / "copy.xlsx").write_bytes((folder / "bad.xlsx").read_bytes())
+    with monkeypatch.context() as patch:
+        patch.setattr("producer.spool.Readers.submit", lambda *_: pytest.fail("it was read"))
+        second = publish(settings, inbox, leaving)
+    assert (second.failed, second.skipped) == ([], 1)
+    assert sorted(second.left_alone) == sorted([first.failed[0], *first.failed])
+
+    (folder / "bad.xlsx").write_bytes(b"hello again " * 200)
+    assert len(publish(settings, inbox, leaving).failed) == 1, "its content has changed"
+    assert len(publish(settings, inbox, replace(leaving, again=True)).failed) == 4, "it is wanted"
+    assert len(publish(settings, inbox, Options()).failed) == 4, "whoever names a file wants it read"
+    monkeypatch.setattr("producer.notes._code", lambda: "of another version")
+    assert len(publish(settings, inbox, leaving).failed) == 4, "another version may take it"
+    more = settings.model_copy(update={"reader_memory_bytes": settings.reader_memory_bytes + 1})
+    assert len(publish(more, inbox, leaving).failed) == 4, "another limit may let it"
+
+
+def test_what_the_machine_may_be_to_blame_for_is_tried_again(
+    settings: Settings, workbooks: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = Refused("killed", None)
+    monkeypatch.setattr("producer.spool.Readers.outcome", lambda *_: killed)
+    for _ in range(2):
+        summary = publish(settings, [str(workbooks[0])], Options(leave_refused=True))
+        assert (summary.failed, summary.left_alone) == (["killed"], [])
+
+
+def test_nothing_is_left_in_the_temporary_folder(
+    settings: Settings, workbooks: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "bad.xlsx").write_bytes(b"hello " * 200)
+    archive = zip_with_a_damaged_member(tmp_path / "half.zip", workbooks[0])
+    sources = [str(tmp_path / "bad.xlsx"), str(archive), str(BOMBS["far.xlsx"](tmp_path / "far.xlsx"))]
+    assert len(publish(settings, sources, Options(processes=2)).failed) == 3
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_single_file_that_ends_its_reader_is_one_line_of_the_command(broker: int, tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": "single"})
+    bomb = BOMBS["far_in_a_part_of_another_name.xlsx"](tmp_path / "FAR_1_1_24.xlsx")
+    said = pipeline.battery("produce", str(bomb), code=1)
+    summary, refused = said.splitlines()[-2:]
+    assert summary == "published 0 rows of 0 workbooks in 0 messages; 0 skipped, 1 refused"
+    assert refused == (
+        "  refused: FAR_1_1_24.xlsx: reading it took more than READER_MEMORY_BYTES=3221225472; delete far stray cells, "
+        "split the workbook, or raise it"
+    )
+
+
+INPUTS = Path(__file__).resolve().parents[3] / "shared" / "inputs" / "workbooks"
+
+
+@pytest.mark.skipif(not INPUTS.is_dir(), reason="this machine has no shared inputs")
+def test_the_workbooks_that_once_ended_the_process_are_a_line_each_and_the_others_go(
+    settings: Settings, workbooks: list[Path]
+) -> None:
+    small = settings.model_copy(update={"reader_memory_bytes": MEMORY_BYTES})
+    bad = [str(INPUTS / name) for name in ("named_styles.xlsx", "gap_ref.xlsx", "sst_bomb.xlsx")]
+    summary = publish(small, [bad[0], str(workbooks[0]), *bad[1:], str(workbooks[1])], Options(processes=2))
+    assert summary.workbooks == 2
+    assert [line.split(" than")[0] for line in summary.failed] == [
+        f"{Path(path).name}: reading it took more" for path in bad
+    ]
 
 
 def test_a_bad_workbook_leaves_nothing_and_the_others_go(
@@ -148,7 +317,7 @@ def test_files_that_cannot_be_read_do_not_stop_the_others(
             raise OSError(5, "Input/output error")
         return checksum(path)
 
-    monkeypatch.setattr("producer.publish.checksum", failing)
+    monkeypatch.setattr("producer.files.checksum", failing)
     summary = publish(settings, [str(folder)], Options(cell_id="a/b" * 90))
     io_error, broken_zip, password = summary.failed
     assert io_error == "a.xlsx: cannot be read: Input/output error"
@@ -184,39 +353,6 @@ def test_a_workbook_may_be_called_anything(
     assert len(kept(settings)) == 1
 
 
-def test_an_empty_inbox_is_watched_without_a_complaint(
-    settings: Settings, workbooks: list[Path], tmp_path: Path
-) -> None:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    arrival = threading.Timer(0.5, shutil.copy, [workbooks[0], folder / "arriving.xlsx"])
-    arrival.start()
-    stop = threading.Event()
-    first = next(watch_folder(settings, folder, Options(), stop))
-    stop.set()
-    assert not any("no workbook" in line for line in first.failed)
-
-
-def test_a_file_that_arrives_while_the_folder_is_first_published_is_not_missed(
-    settings: Settings, workbooks: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    shutil.copy(workbooks[0], folder)
-
-    def slow(*arguments: Any) -> Any:
-        summary = publish(*arguments)
-        if not (folder / workbooks[1].name).exists():
-            shutil.copy(workbooks[1], folder)
-        return summary
-
-    monkeypatch.setattr("producer.watch.publish", slow)
-    stop = threading.Event()
-    watching = watch_folder(settings, folder, Options(), stop)
-    assert [next(watching).workbooks, next(watching).workbooks] == [1, 1]
-    stop.set()
-
-
 def test_a_member_of_a_zip_may_have_a_longer_name_than_any_file(
     settings: Settings, workbooks: list[Path], tmp_path: Path
 ) -> None:
@@ -246,26 +382,9 @@ def test_a_paced_replay_sends_the_cells_side_by_side(settings: Settings, workboo
     assert set(cells) == {"PUB_1", "PUB_2"}
 
 
-def test_a_file_dropped_into_a_watched_folder_is_published(
-    settings: Settings, workbooks: list[Path], tmp_path: Path
+def test_a_broker_that_is_not_there_is_one_line(
+    tmp_path: Path, workbooks: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    shutil.copy(workbooks[0], folder)
-    stop = threading.Event()
-    watching = watch_folder(settings, folder, Options(), stop)
-    assert next(watching).workbooks == 1
-    shutil.copy(workbooks[1], tmp_path / "arriving.tmp")
-    arrival = threading.Timer(0.5, (tmp_path / "arriving.tmp").rename, [folder / workbooks[1].name])
-    arrival.start()
-    assert next(watching).workbooks == 1
-    stop.set()
-    assert next(watching, None) is None
-    assert {delivery.source_file for delivery in log(settings)} == {workbooks[0].name, workbooks[1].name}
-
-
-def test_a_broker_that_is_not_there_is_one_line(tmp_path: Path, workbooks: list[Path]) -> None:
-    from battery.broker import free_port  # noqa: PLC0415
-
+    monkeypatch.setattr("battery.topic.CONNECT_SECONDS", 0.5)
     with pytest.raises(BatteryError, match="start one with `battery broker`"):
         publish(Pipeline(tmp_path, free_port()).settings, [str(workbooks[0])], Options())

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from confluent_kafka import KafkaError
 
 from battery.errors import BatteryError
 from battery.message import decode, encode_arrow
 from battery.partition import read_log
 from battery.settings import Settings
 from battery.topic import AROUND_BYTES, message_limit, open_producer, open_topic
-from producer.send import Manner, Waiting, send
+from producer.send import Manner, Receipt, Waiting, send
 from producer.simulate import simulate_tests
 from producer.spool import SpooledTest
 
@@ -46,6 +48,33 @@ def readings() -> pa.Table:
     return simulate_tests("SEND", cycles=20, seed=1)[0].test.readings
 
 
+class Failing(Taking):
+    """A broker that acknowledges some messages and refuses the next one."""
+
+    def __init__(self, taken: int) -> None:
+        super().__init__()
+        self._taken = taken
+
+    def produce(self, _topic: str, *, value: bytes, key: str, **given: Any) -> None:
+        super().produce(_topic, value=value, key=key)
+        number = len(self.rows) - 1
+        error = None if number < self._taken else KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)  # type: ignore[attr-defined]
+        given["on_delivery"](error, Acknowledged(number))
+
+
+@dataclass
+class Acknowledged:
+    """A message that the broker has taken, or not."""
+
+    number: int
+
+    def partition(self) -> int:
+        return 3
+
+    def offset(self) -> int:
+        return 100 + self.number
+
+
 def waiting(folder: Path, readings: pa.Table, cell_id: str = "SEND") -> Waiting:
     path = folder / f"{cell_id}.arrow"
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, readings.schema) as writer:
@@ -64,6 +93,39 @@ def test_messages_that_are_encoded_ahead_arrive_in_their_order(broker: int, tmp_
     assert points == readings.column("data_point").to_pylist() * 3
     assert (sent.rows, sent.messages) == (3 * readings.num_rows, len(landed))
     assert len(landed) > 3 * 4
+
+
+def test_a_receipt_tells_where_in_the_log_the_last_message_of_a_workbook_is(
+    broker: int, tmp_path: Path, readings: pa.Table
+) -> None:
+    settings = Settings(kafka_bootstrap_servers=f"127.0.0.1:{broker}", battery_topic="receipts")
+    topic = open_topic(settings, create=True)
+    producer = open_producer(settings, message_limit(settings))
+    receipts: list[Receipt] = []
+    tests = [waiting(tmp_path, readings, cell_id) for cell_id in ("A", "B", "C")]
+    send(producer, tests, Manner(topic.name, 20_000), receipts.append)
+    keys = [message.key for poll in read_log(settings, topic, 0) for message in poll]
+    assert len(keys) > 3 * 4
+    last = {key.decode(): {0: offset} for offset, key in enumerate(keys) if key is not None}
+    assert {receipt.cell_id: receipt.last_offsets for receipt in receipts} == last
+    assert {receipt.open_rows for receipt in receipts} == {0}
+
+
+def test_workbooks_that_were_acknowledged_before_the_broker_refused_one_have_their_receipts(
+    tmp_path: Path, readings: pa.Table
+) -> None:
+    tests = [waiting(tmp_path, readings.slice(0, 10), cell_id) for cell_id in ("A", "B", "C")]
+    receipts: list[Receipt] = []
+    with pytest.raises(BatteryError, match="the broker did not take a message"):
+        send(Failing(2), tests, Manner("topic", 1_000_000), receipts.append)  # type: ignore[arg-type]
+    assert {receipt.cell_id: receipt.last_offsets for receipt in receipts} == {"A": {3: 100}, "B": {3: 101}}
+
+
+def test_a_workbook_of_which_one_message_has_no_offset_is_nowhere_in_particular() -> None:
+    receipt = Receipt("A", "", "a.xlsx", open_rows=3)
+    for offset in (5, -1001, 7):
+        receipt.take(1, 0, offset)
+    assert (receipt.open_rows, receipt.last_offsets) == (0, None)
 
 
 def test_tests_that_are_encoded_side_by_side_are_sent_in_their_order(tmp_path: Path, readings: pa.Table) -> None:

@@ -1,0 +1,262 @@
+"""Workbooks out of a ZIP, one by one, in a child: a ZIP from outside is not trusted.
+
+All members are judged before the first is unpacked, what is written is counted, and what a packing method may ask for
+in memory is the child's limit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import re
+import stat
+import zipfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from errno import EINVAL
+from pathlib import Path, PurePosixPath
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Final, Self
+
+from battery.errors import BatteryError
+from producer.child import Child, Limits, WorkEndedError
+from producer.files import (
+    PUBLISHABLE,
+    WORKBOOKS,
+    BadSourceError,
+    Content,
+    Refused,
+    Signature,
+    UnreadableSourceError,
+    WorkbookFile,
+    as_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from battery.settings import Settings
+    from producer.files import File
+
+MEMORY_BYTES: Final = 256 * 1024**2
+"""What unpacking may take: a hundred times what the packing methods of ordinary ZIPs need."""
+
+UNSOUND: Final = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What zipfile raises over a damaged or encrypted archive."""
+
+_ENCRYPTED: Final = 0x1
+_CHUNK: Final = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What may be unpacked, in bytes: of a whole ZIP, and of a workbook in it."""
+
+    zip_max_bytes: int
+    workbook_max_bytes: int
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A workbook out of a ZIP: what it is called in there, where it lies now, and its checksum."""
+
+    member: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A workbook of a ZIP that is refused, and why; the others of the ZIP are not touched by that."""
+
+    member: str
+    problem: str
+
+
+class Unpacker:
+    """A child that looks into ZIPs and unpacks them, where there are any.
+
+    Args:
+        settings: what may be unpacked, and how long the child may take for a workbook.
+        folder: a temporary folder of the caller's.
+    """
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._bounds = Bounds(settings.zip_max_bytes, settings.workbook_max_bytes)
+        self._seconds = settings.reader_timeout_seconds
+        self._folder = folder
+        self._child = Child(Limits(MEMORY_BYTES, self._seconds), folder, __name__)
+
+    def __enter__(self) -> Self:
+        """Nothing more to do."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the child, whatever it is at."""
+        self._child.end()
+
+    def is_workbook(self, file: File) -> bool:
+        """Whether a file is a workbook and no ZIP of some; where its name does not say, its content does.
+
+        Raises:
+            BadSourceError: it cannot be told.
+        """
+        suffix = file.path.suffix.lower()
+        if suffix in PUBLISHABLE:
+            return suffix in WORKBOOKS
+        try:
+            return bool(self._child.result(holds_workbook, file))
+        except WorkEndedError as error:
+            raise BadSourceError(f"{file.origin}: {self._complaint(error)}") from None
+
+    def workbooks_of(self, file: File, content: Content) -> Iterator[WorkbookFile | Refused]:
+        """The workbooks of a ZIP, each unpacked when it is asked for, and what of the ZIP is refused.
+
+        Raises:
+            BatteryError: what was unpacked cannot be written.
+        """
+        try:
+            for found in self._child.results(unpack, file, self._folder, self._bounds):
+                if isinstance(found, Unpacked):
+                    unpacked = Content(found.path, found.sha256, Signature.of(found.path))
+                    name = as_text(PurePosixPath(found.member).name)
+                    yield WorkbookFile(unpacked, name, f"{file.origin}!{as_text(found.member)}", content)
+                elif isinstance(found, Damaged):
+                    line = f"{file.origin}!{as_text(found.member)}: {found.problem}"
+                    yield Refused(line, f"{content.sha256}!{found.member}")
+        except UnreadableSourceError as error:
+            yield Refused(str(error))
+        except BadSourceError as error:
+            yield Refused(str(error), content.sha256)
+        except WorkEndedError as error:
+            lasts = error.cause == "memory"
+            yield Refused(f"{file.origin}: {self._complaint(error)}", content.sha256 if lasts else None)
+
+    def _complaint(self, error: WorkEndedError) -> str:
+        match error.cause:
+            case "memory":
+                return f"looking into it took more than {MEMORY_BYTES} bytes of memory; unpack it yourself"
+            case "time":
+                return f"a part of it took longer to unpack than READER_TIMEOUT_SECONDS={self._seconds:g}"
+        return f"it is no sound ZIP ({error.detail}); download or copy it again"
+
+
+def holds_workbook(file: File) -> bool:
+    """Whether a file is no ZIP, or one that is a workbook: a server may call it anything.
+
+    Raises:
+        BadSourceError: it is a broken ZIP.
+    """
+    if not zipfile.is_zipfile(file.path):
+        return True  # an .xls, or something that its reader will name
+    try:
+        with zipfile.ZipFile(file.path) as archive:
+            return "[Content_Types].xml" in archive.namelist()
+    except UNSOUND as error:
+        raise _unsound(file, error) from None
+
+
+def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Unpacked | Damaged]:
+    """Unpack the workbooks of a ZIP, each when it is asked for, into folders of their own below `folder`.
+
+    Raises:
+        BadSourceError: the ZIP is broken or unsafe, or holds no workbook.
+        BatteryError: what was unpacked cannot be written.
+    """
+    try:
+        with zipfile.ZipFile(file.path) as archive:
+            for number, member in enumerate(_judged(file.origin, archive, bounds.zip_max_bytes)):
+                if member.file_size > bounds.workbook_max_bytes:
+                    limit = f"WORKBOOK_MAX_BYTES={bounds.workbook_max_bytes}"
+                    yield Damaged(str(inside(member)), f"unpacks to {member.file_size} bytes, more than {limit}")
+                    continue
+                with _room_in(folder):
+                    target = Path(mkdtemp(dir=folder)) / f"member-{number}{inside(member).suffix}"
+                try:
+                    yield Unpacked(str(inside(member)), target, _copied(archive, member, target))
+                except (*UNSOUND, OSError) as error:
+                    target.unlink(missing_ok=True)
+                    if isinstance(error, OSError) and error.errno is not None:  # bz2's over damaged content have none
+                        raise
+                    yield Damaged(str(inside(member)), f"is damaged ({error}); download or copy the ZIP again")
+                except MemoryError:
+                    target.unlink(missing_ok=True)
+                    yield Damaged(str(inside(member)), f"takes more than {MEMORY_BYTES} bytes of memory to unpack")
+    except UNSOUND as error:
+        raise _unsound(file, error) from None
+    except OSError as error:
+        if error.errno == EINVAL:  # a place before the beginning of the file
+            raise _unsound(file, error) from None
+        raise UnreadableSourceError(f"{file.origin}: cannot be read: {error.strerror or error}") from None
+
+
+def inside(member: zipfile.ZipInfo) -> PurePosixPath:
+    """Where a member lies in its archive; old Windows tools write backslashes."""
+    return PurePosixPath(member.orig_filename.replace("\\", "/"))
+
+
+def _unsound(file: File, error: Exception) -> BadSourceError:
+    return BadSourceError(f"{file.origin} is no sound ZIP ({error}); download or copy it again")
+
+
+def _copied(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> str:
+    """Unpack a member; its checksum. zipfile stops where the declared size, which has been judged, is reached."""
+    digest = hashlib.sha256()
+    with archive.open(member) as packed:
+        with _room_in(target.parent):
+            file = target.open("wb")
+        with file:
+            while chunk := packed.read(_CHUNK):
+                digest.update(chunk)
+                with _room_in(target.parent):
+                    file.write(chunk)
+                    file.flush()
+    return digest.hexdigest()
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    """Tell a disk without room from a damaged ZIP."""
+    try:
+        yield
+    except OSError as error:
+        raise BatteryError(f"{folder}: cannot unpack there, {error}; TMPDIR names another place") from None
+
+
+def _judged(origin: str, archive: zipfile.ZipFile, zip_max_bytes: int) -> list[zipfile.ZipInfo]:
+    """The workbooks of an archive, which is refused whole when any member is unsafe."""
+    workbooks = []
+    for member in archive.infolist():
+        place = inside(member)
+        if not member.orig_filename.isprintable():
+            raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} has a name that is no text")
+        if place.is_absolute() or ".." in place.parts or re.match(r"^[A-Za-z]:", str(place)):
+            raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} points outside the archive")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} is a link")
+        if member.flag_bits & _ENCRYPTED:
+            raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} is encrypted")
+        hidden = any(part.startswith((".", "~$", "__MACOSX")) for part in place.parts)
+        if not member.is_dir() and not hidden and place.suffix.lower() in WORKBOOKS:
+            workbooks.append(member)
+    size = sum(member.file_size for member in archive.infolist())
+    if size > zip_max_bytes:
+        raise BadSourceError(
+            f"{origin} is refused: it unpacks to {size} bytes, more than ZIP_MAX_BYTES={zip_max_bytes}"
+        )
+    if not workbooks:
+        raise BadSourceError(f"{origin} holds no workbook (.xlsx, .xls)")
+    return workbooks

@@ -1,6 +1,7 @@
 """The embedded broker: Tansu, a Kafka-protocol server in one binary, for machines without one.
 
-Its log is in memory and ends with the process; a new one is a new log with a new topic id.
+Its log is in memory and ends with the process; a new one is a new log with a new topic id. The binary as it is shipped
+has no other storage but S3.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def up(settings: Settings, inbox: Path, port: int | None, *, debug: bool = False
     broker = None if broker_port is None else Part("broker", [*command, "broker", "--port", str(broker_port)])
     others = [
         Part("worker", [*command, "stream"]),
-        Part("inbox", [*command, "produce", "--watch", str(inbox)]),
+        Part("inbox", [*command, "produce", "--watch", "--skip-landed", str(inbox)]),
         # What dbt builds, hundreds of lines, is in its own log; what fails is told in any case.
         Part("refresh", [*command, "transform", "--watch"], {"DBT_QUIET": "true"}),
     ]

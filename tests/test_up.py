@@ -135,6 +135,7 @@ def test_a_dropped_workbook_is_shown_a_killed_worker_comes_back_and_one_ctrl_c_s
     assert sorted(command.split()[0] for command in up.children().values()) == [
         "broker", "dashboard", "produce", "stream", "transform",
     ]  # fmt: skip
+    assert up.pid_of("produce --watch --skip-landed")  # what has landed from a log that is gone need not come again
     worker = up.pid_of("stream")
     os.kill(worker, signal.SIGKILL)
     up.drop(workbooks[0])

@@ -107,21 +107,28 @@ class Child:
         return self._connection
 
     def start(self) -> None:
-        """Start the process where none runs."""
+        """Start the process where none runs.
+
+        Raises:
+            BatteryError: the system has no room for it.
+        """
         if self._process is not None:
             return
-        self._connection, theirs = Pipe()
-        self._said = TemporaryFile(dir=self._folder)  # noqa: SIM115  # it is closed with the process
-        with theirs:
-            program = _PROGRAM.format(path=sys.path, connection=theirs.fileno(), module=self._module)
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", program],
-                env=os.environ | _ENVIRONMENT,
-                stdin=subprocess.PIPE,  # never written to: its end, which comes with our own, ends the process
-                stdout=self._said,
-                stderr=self._said,  # what libraries say on their way out is for nobody's terminal
-                pass_fds=[theirs.fileno()],
-            )
+        try:
+            self._connection, theirs = Pipe()
+            self._said = TemporaryFile(dir=self._folder)  # noqa: SIM115  # it is closed with the process
+            with theirs:
+                program = _PROGRAM.format(path=sys.path, connection=theirs.fileno(), module=self._module)
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", program],
+                    env=os.environ | _ENVIRONMENT,
+                    stdin=subprocess.PIPE,  # never written to: its end, which comes with our own, ends the process
+                    stdout=self._said,
+                    stderr=self._said,  # what libraries say on their way out is for nobody's terminal
+                    pass_fds=[theirs.fileno()],
+                )
+        except OSError as error:
+            raise BatteryError(f"cannot start a process to read workbooks with: {error.strerror or error}") from None
 
     def begin(self, work: Callable[..., object], *arguments: object) -> None:
         """Have it begin some work: a function of a module, which returns its result, or an iterator over results."""
@@ -221,7 +228,8 @@ class Child:
         if self._process is None or self._process.stdin is None or self._said is None:
             return
         self._process.kill()
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):  # a disk that does not answer keeps it from ending
+            self._process.wait(_EXIT_SECONDS)
         self._process.stdin.close()
         self.connection.close()
         self._said.close()
@@ -231,11 +239,9 @@ class Child:
         """Why the process has ended by itself."""
         if self._process is None or self._said is None:
             raise ValueError("the child has not been started")
-        try:
-            code = self._process.wait(_EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_EXIT_SECONDS)
+        code = self._process.returncode or 0
         self._said.seek(0)
         said = self._said.read(_SAID_BYTES)
         self.end()

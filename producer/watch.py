@@ -44,6 +44,9 @@ FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 """How long it waits after a failure before it tries again, and how long at most after several."""
 
+CREATE_PAUSE_SECONDS: Final = 8.0
+"""A topic that is gone is made again once the pauses have come to this: whoever has deleted it may be about to."""
+
 
 def watch_folder(settings: Settings, folder: Path, options: Options, stop: Event) -> Iterator[Summary]:
     """Publish what a folder holds, then whatever arrives or changes in it, until `stop` or Ctrl-C.
@@ -116,7 +119,7 @@ class _Inbox:
             return
         try:
             if now >= self._topic_due:
-                self._follow(open_topic(self.settings, create=True).topic_id)
+                self._follow(open_topic(self.settings, create=self._pause >= CREATE_PAUSE_SECONDS).topic_id)
                 self._topic_due = time.monotonic() + TOPIC_SECONDS
             if self._is_new:
                 self._is_new = False

@@ -134,6 +134,15 @@ def test_a_child_that_died_with_nothing_to_do_is_replaced(child: Child) -> None:
     assert child.result(abs, -1) == 1
 
 
+def test_no_room_for_a_process_is_one_line(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", full)
+    with pytest.raises(BatteryError, match=r"cannot start a process to read workbooks with: Resource temporarily"):
+        child.start()
+
+
 _PARENT = """
 import os, sys, time
 from pathlib import Path

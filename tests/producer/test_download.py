@@ -54,7 +54,11 @@ class Handler(BaseHTTPRequestHandler):
             state.ended.wait()
             return
         if state.status:
-            self.send_error(state.status)
+            self.send_response(state.status)
+            for name, value in state.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.close_connection = True
             return
         start = 0
         if wanted and state.ranges and self.headers.get("If-Range") in {None, state.etag}:
@@ -221,6 +225,7 @@ def test_a_file_beyond_the_limit_of_size_is_refused_and_nothing_of_it_is_kept(
 ) -> None:
     server.tells_length = tells_length
     server.content = CONTENT + b"12345"
+    server.break_after = 0 if tells_length else None  # what is announced is enough
     with pytest.raises(DownloadLimitError, match=f"has more than DOWNLOAD_MAX_BYTES={LIMITS.max_bytes} bytes"):
         download(server.url, tmp_path, LIMITS)
     assert files_in(tmp_path) == []
@@ -273,6 +278,13 @@ def test_the_secrets_of_a_url_are_told_nobody_and_written_nowhere(
 def test_a_host_that_does_not_answer_is_named_without_the_secrets_of_the_url(tmp_path: Path, url: str) -> None:
     with pytest.raises(DownloadError) as caught:
         download(url.format(port=free_port()), tmp_path, LIMITS)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_place_that_a_server_names_instead_is_told_without_its_secrets(server: Server, tmp_path: Path) -> None:
+    server.status, server.headers = 302, {"Location": "ftp://ann:hush@lab.example/x.zip?key=hush"}
+    with pytest.raises(DownloadError, match=r"ftp://\*\*\*@lab\.example/x\.zip") as caught:
+        download(server.url, tmp_path, LIMITS)
     assert "hush" not in str(caught.value)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +14,11 @@ import structlog
 from bombs import BOMBS
 from conftest import Pipeline
 
-from battery.broker import free_port
+from battery.broker import embedded_broker, free_port
 from battery.errors import BatteryError
 from battery.message import decode
 from battery.partition import read_log
-from battery.topic import NoBrokerError, open_topic
+from battery.topic import NoBrokerError, Topic, open_topic
 from producer import watch as watch_module
 from producer.publish import Options, publish
 from producer.simulate import simulate_cell
@@ -221,6 +222,27 @@ def test_pauses_grow_up_to_a_limit(settings: Settings, inbox: Path, monkeypatch:
     assert tries == [0, 1, 3, 7, 15, 31, 63, 123, 183]
 
 
+def test_a_topic_that_is_gone_is_left_to_whoever_deleted_it_for_a_while(
+    settings: Settings, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(watch_module.time, "monotonic", lambda: now)
+    made = []
+
+    def gone(_: Settings, *, create: bool) -> Topic:
+        if not create:
+            raise BatteryError("the broker has no such topic")
+        made.append(now)
+        return Topic("t", "another log", (0,))
+
+    monkeypatch.setattr(watch_module, "open_topic", gone)
+    look = watch_module._Inbox(settings, inbox, Options(), "log", _topic_due=0.0).look  # noqa: SLF001
+    while not made:
+        list(look(may_have_changed=False))
+        now += 0.5
+    assert made == [15]
+
+
 def test_a_fault_that_nobody_has_foreseen_costs_the_one_file_that_it_comes_from(
     inbox: Path, watching: Iterator[Summary], workbooks: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,17 +294,27 @@ def test_a_folder_that_is_removed_and_made_again_is_watched_on(
     assert found.workbooks == 1
 
 
-def test_another_log_in_the_place_of_the_first_gets_what_it_lacks(
-    settings: Settings, inbox: Path, watching: Iterator[Summary], workbooks: list[Path], monkeypatch: pytest.MonkeyPatch
+def test_a_broker_that_comes_back_with_another_log_gets_what_that_lacks(
+    inbox: Path, workbooks: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch_module, "TOPIC_SECONDS", 0.0)
+    monkeypatch.setattr("battery.topic.CONNECT_SECONDS", 0.5)
+    for name, seconds in {"TOPIC_SECONDS": 0.5, "FIRST_PAUSE_SECONDS": 0.1, "CREATE_PAUSE_SECONDS": 0.0}.items():
+        monkeypatch.setattr(watch_module, name, seconds)
+    settings = Pipeline(tmp_path / "pipeline", free_port()).settings
+    port = int(settings.kafka_bootstrap_servers.rpartition(":")[2])
+    stop = threading.Event()
+    watching = watch_folder(settings, inbox, Options(), stop)
     shutil.copy(workbooks[0], inbox)
-    assert next(watching).workbooks == 1
-    anew = settings.model_copy(update={"battery_topic": f"{settings.battery_topic}_anew"})
-    monkeypatch.setattr(watch_module, "open_topic", lambda _, create: open_topic(anew, create=create))
-    monkeypatch.setattr(watch_module, "publish", lambda _, files, options: publish(anew, files, options))
-    assert next(watching).workbooks == 1
-    assert sources(anew) == [workbooks[0].name]
+    with embedded_broker(port):
+        assert next(watching).workbooks == 1
+    drop(workbooks[1], inbox / workbooks[1].name)
+    with ExitStack() as brokers:
+        threading.Timer(1, lambda: brokers.enter_context(embedded_broker(port))).start()
+        published = 0
+        while published < 2:
+            published += next(watching).workbooks
+        stop.set()
+        assert sorted(map(str, sources(settings))) == sorted(path.name for path in workbooks[:2])
 
 
 def test_a_broker_that_is_not_there_at_the_start_is_one_line(

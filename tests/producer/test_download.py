@@ -241,8 +241,11 @@ def test_a_server_that_falls_silent_is_given_up_and_nothing_of_the_file_is_kept(
     assert files_in(tmp_path) == []
 
 
-def test_a_trickle_that_never_ends_is_given_up_and_nothing_of_the_file_is_kept(server: Server, tmp_path: Path) -> None:
-    server.stalls = "a trickle"
+@pytest.mark.parametrize("stalls", ["a trickle", "in the middle"])
+def test_a_download_that_never_ends_is_given_up_and_nothing_of_the_file_is_kept(
+    server: Server, tmp_path: Path, stalls: str
+) -> None:
+    server.stalls = stalls
     with pytest.raises(DownloadLimitError, match="takes longer than DOWNLOAD_TIMEOUT_SECONDS=1"):
         download(server.url, tmp_path, replace(LIMITS, total_seconds=1))
     assert files_in(tmp_path) == []

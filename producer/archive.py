@@ -26,7 +26,7 @@ from producer.files import (
     WORKBOOKS,
     BadSourceError,
     Content,
-    Refused,
+    Refusal,
     Signature,
     UnreadableSourceError,
     WorkbookFile,
@@ -68,7 +68,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Unpacked:
+class Member:
     """A workbook out of a ZIP: what it is called in there, where it lies now, and its checksum."""
 
     member: str
@@ -77,7 +77,7 @@ class Unpacked:
 
 
 @dataclass(frozen=True)
-class Damaged:
+class BadMember:
     """A workbook of a ZIP that is refused, and why; the others of the ZIP are not touched by that."""
 
     member: str
@@ -122,7 +122,7 @@ class Unpacker:
         except WorkEndedError as error:
             raise BadSourceError(f"{file.origin}: {self._complaint(error)}") from None
 
-    def workbooks_of(self, file: File, content: Content) -> Iterator[WorkbookFile | Refused]:
+    def workbooks_of(self, file: File, content: Content) -> Iterator[WorkbookFile | Refusal]:
         """The workbooks of a ZIP, each unpacked when it is asked for, and what of the ZIP is refused.
 
         Raises:
@@ -130,20 +130,20 @@ class Unpacker:
         """
         try:
             for found in self._child.results(unpack, file, self._folder, self._bounds):
-                if isinstance(found, Unpacked):
+                if isinstance(found, Member):
                     unpacked = Content(found.path, found.sha256, Signature.of(found.path))
                     name = as_text(PurePosixPath(found.member).name)
                     yield WorkbookFile(unpacked, name, f"{file.origin}!{as_text(found.member)}", content)
-                elif isinstance(found, Damaged):
+                elif isinstance(found, BadMember):
                     line = f"{file.origin}!{as_text(found.member)}: {found.problem}"
-                    yield Refused(line, f"{content.sha256}!{found.member}")
+                    yield Refusal(line, f"{content.sha256}!{found.member}")
         except UnreadableSourceError as error:
-            yield Refused(str(error))
+            yield Refusal(str(error))
         except BadSourceError as error:
-            yield Refused(str(error), content.sha256)
+            yield Refusal(str(error), content.sha256)
         except WorkEndedError as error:
             lasts = error.cause == "memory"
-            yield Refused(f"{file.origin}: {self._complaint(error)}", content.sha256 if lasts else None)
+            yield Refusal(f"{file.origin}: {self._complaint(error)}", content.sha256 if lasts else None)
 
     def _complaint(self, error: WorkEndedError) -> str:
         match error.cause:
@@ -169,7 +169,7 @@ def holds_workbook(file: File) -> bool:
         raise _unsound(file, error) from None
 
 
-def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Unpacked | Damaged]:
+def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Member | BadMember]:
     """Unpack the workbooks of a ZIP, each when it is asked for, into folders of their own below `folder`.
 
     Raises:
@@ -181,20 +181,20 @@ def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Unpacked | Dama
             for number, member in enumerate(_judged(file.origin, archive, bounds.zip_max_bytes)):
                 if member.file_size > bounds.workbook_max_bytes:
                     limit = f"WORKBOOK_MAX_BYTES={bounds.workbook_max_bytes}"
-                    yield Damaged(str(inside(member)), f"unpacks to {member.file_size} bytes, more than {limit}")
+                    yield BadMember(str(inside(member)), f"unpacks to {member.file_size} bytes, more than {limit}")
                     continue
                 with _room_in(folder):
                     target = Path(mkdtemp(dir=folder)) / f"member-{number}{inside(member).suffix}"
                 try:
-                    yield Unpacked(str(inside(member)), target, _copied(archive, member, target))
+                    yield Member(str(inside(member)), target, _copied(archive, member, target))
                 except (*UNSOUND, OSError) as error:
                     target.unlink(missing_ok=True)
                     if isinstance(error, OSError) and error.errno is not None:  # bz2's over damaged content have none
                         raise
-                    yield Damaged(str(inside(member)), f"is damaged ({error}); download or copy the ZIP again")
+                    yield BadMember(str(inside(member)), f"is damaged ({error}); download or copy the ZIP again")
                 except MemoryError:
                     target.unlink(missing_ok=True)
-                    yield Damaged(str(inside(member)), f"takes more than {MEMORY_BYTES} bytes of memory to unpack")
+                    yield BadMember(str(inside(member)), f"takes more than {MEMORY_BYTES} bytes of memory to unpack")
     except UNSOUND as error:
         raise _unsound(file, error) from None
     except OSError as error:

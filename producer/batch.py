@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from producer.answer import DownloadError
-from producer.files import BadSourceError, Content, File, Refused, Signature, WorkbookFile, as_text
+from producer.files import BadSourceError, Content, File, Refusal, Signature, WorkbookFile, as_text
 from producer.raw import keep
 from producer.send import Waiting
 from producer.sources import find_files
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from battery.objects import ObjectStore
     from battery.settings import Settings
     from producer.archive import Unpacker
-    from producer.notes import LandedOffsets, Published, Refusals
+    from producer.notes import LandedOffsets, Publications, Refusals
     from producer.spool import SpooledWorkbook
 
 _log = structlog.get_logger()
@@ -76,7 +76,7 @@ class Batch:
     scratch: Path
     settings: Settings
     store: ObjectStore
-    published: Published
+    published: Publications
     refusals: Refusals
     unpacker: Unpacker
     options: Options
@@ -86,9 +86,9 @@ class Batch:
     """How many workbooks it will have read, as far as is known: a source that was not opened yet counts as one."""
 
     _archives: set[str] = field(default_factory=set)
-    _landed: LandedOffsets | None = None
+    _landed_offsets: LandedOffsets | None = None
 
-    def jobs(self, sources: Sequence[str | File]) -> Iterator[Job | Refused]:
+    def jobs(self, sources: Sequence[str | File]) -> Iterator[Job | Refusal]:
         """The workbooks to read, source by source, and what cannot be read at all.
 
         Raises:
@@ -100,36 +100,36 @@ class Batch:
             try:
                 files = [source] if isinstance(source, File) else find_files(source, self.settings)
             except (BadSourceError, DownloadError) as error:
-                yield Refused(str(error))
+                yield Refusal(str(error))
                 continue
             self.to_read += len(files)
             for file in files:
                 self.to_read -= 1
-                for job in [file] if isinstance(file, Refused) else self._jobs_of(file):
+                for job in [file] if isinstance(file, Refusal) else self._jobs_of(file):
                     self.to_read += isinstance(job, Job)
                     yield job
 
-    def _jobs_of(self, file: File) -> Iterator[Job | Refused]:
+    def _jobs_of(self, file: File) -> Iterator[Job | Refusal]:
         limit = self.settings.workbook_max_bytes
         try:
             is_workbook = self.unpacker.is_workbook(file)
             if is_workbook and (size := Signature.of(file.path).size) > limit:
-                yield Refused(
+                yield Refusal(
                     f"{file.origin}: has {size} bytes, more than WORKBOOK_MAX_BYTES={limit}; split the workbook"
                 )
                 return
             content = Content.of(file.path)
         except BadSourceError as error:
-            yield Refused(str(error))
+            yield Refusal(str(error))
             return
         except OSError as error:
-            yield Refused(f"{file.origin}: cannot be read: {error.strerror or error}")
+            yield Refusal(f"{file.origin}: cannot be read: {error.strerror or error}")
             return
         if is_workbook:
             yield from self._job(WorkbookFile(content, as_text(file.path.name), file.origin))
         elif not self._leave_alone(content.sha256):
             for found in self.unpacker.workbooks_of(file, content):
-                if isinstance(found, Refused):
+                if isinstance(found, Refusal):
                     yield found
                 else:
                     yield from self._job(found)
@@ -153,9 +153,9 @@ class Batch:
         if self.options.landed is None:
             return False
         earlier = self.published.earlier(cell_id, sha256)
-        if earlier and self._landed is None:
-            self._landed = self.options.landed()
-        if not any(publication.has_landed(self._landed or {}) for publication in earlier):
+        if earlier and self._landed_offsets is None:
+            self._landed_offsets = self.options.landed()
+        if not any(publication.has_landed(self._landed_offsets or {}) for publication in earlier):
             return False
         _log.debug("skipped: all of it has landed, from an earlier log", workbook=file.origin)
         self.summary.skipped += 1
@@ -180,7 +180,7 @@ class Batch:
         """
         file, archive = job.file, job.file.archive
         if not (archive or file.content).is_unchanged():
-            self.refuse(Refused(f"{file.origin}: it was written to while it was being read; produce it again"))
+            self.refuse(Refusal(f"{file.origin}: it was written to while it was being read; produce it again"))
             return
         if archive is not None and archive.sha256 not in self._archives:
             keep(self.store, archive.path, as_text(archive.path.name), archive.sha256)
@@ -193,7 +193,7 @@ class Batch:
         ]
         self.summary.workbooks += 1
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Refusal) -> None:
         """Note what was refused, to be left alone where somebody wants that.
 
         Raises:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
 
-HELD_SHARE: Final = 8
+LEFTOVER_SHARE: Final = 8
 """A child that holds more than this part of its limit after some work is replaced, so that memory which it cannot give
 back does not add up."""
 
@@ -40,7 +40,7 @@ START_SECONDS: Final = 120.0
 """How long a child may take to start and import what it needs."""
 
 _EXIT_SECONDS: Final = 10.0
-_SAID_BYTES: Final = 64 * 1024
+_OUTPUT_BYTES: Final = 64 * 1024
 _ENVIRONMENT: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # its own one reserves a GiB of addresses
     "MALLOC_ARENA_MAX": "1",  # each thread would reserve 128 MiB
@@ -70,7 +70,7 @@ class WorkEndedError(Exception):
     """A piece of work that did not come to its end.
 
     `cause` is what limit it ran into, that its process `died`, or that it `failed` with an exception; `detail` says
-    which signal, or what the exception said.
+    which signal, or what the exception says.
     """
 
     def __init__(self, cause: Literal["memory", "time", "died", "failed"], detail: str = "") -> None:
@@ -94,7 +94,7 @@ class Child:
         self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._said: IO[bytes] | None = None
+        self._output: IO[bytes] | None = None
         self._order: tuple[object, ...] = ()
         self._has_begun = self._is_second = False
         self.deadline = 0.0
@@ -116,15 +116,15 @@ class Child:
             return
         try:
             self._connection, theirs = Pipe()
-            self._said = TemporaryFile(dir=self._folder)  # noqa: SIM115  # it is closed with the process
+            self._output = TemporaryFile(dir=self._folder)  # noqa: SIM115  # it is closed with the process
             with theirs:
                 program = _PROGRAM.format(path=sys.path, connection=theirs.fileno(), module=self._module)
                 self._process = subprocess.Popen(
                     [sys.executable, "-c", program],
                     env=os.environ | _ENVIRONMENT,
                     stdin=subprocess.PIPE,  # never written to: its end, which comes with our own, ends the process
-                    stdout=self._said,
-                    stderr=self._said,  # what libraries say on their way out is for nobody's terminal
+                    stdout=self._output,
+                    stderr=self._output,  # what libraries say on their way out is for nobody's terminal
                     pass_fds=[theirs.fileno()],
                 )
         except OSError as error:
@@ -168,7 +168,7 @@ class Child:
             self.end()
             raise WorkEndedError("time")
         try:
-            kind, result, held = self.connection.recv()
+            kind, result, held_bytes = self.connection.recv()
         except (EOFError, OSError):
             death = self._death()
             if self._has_begun or self._is_second:
@@ -182,7 +182,7 @@ class Child:
             return None
         if kind == "item":
             return False, result
-        if held > self._limits.memory_bytes // HELD_SHARE:
+        if held_bytes > self._limits.memory_bytes // LEFTOVER_SHARE:
             self.end()
         if kind == "error":
             raise cast("BatteryError", result)
@@ -225,27 +225,27 @@ class Child:
 
     def end(self) -> None:
         """End the process, whatever it is at."""
-        if self._process is None or self._process.stdin is None or self._said is None:
+        if self._process is None or self._process.stdin is None or self._output is None:
             return
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):  # a disk that does not answer keeps it from ending
             self._process.wait(_EXIT_SECONDS)
         self._process.stdin.close()
         self.connection.close()
-        self._said.close()
+        self._output.close()
         self._process = None
 
     def _death(self) -> WorkEndedError:
         """Why the process has ended by itself."""
-        if self._process is None or self._said is None:
+        if self._process is None or self._output is None:
             raise ValueError("the child has not been started")
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_EXIT_SECONDS)
         code = self._process.returncode or 0
-        self._said.seek(0)
-        said = self._said.read(_SAID_BYTES)
+        self._output.seek(0)
+        output = self._output.read(_OUTPUT_BYTES)
         self.end()
-        if any(mark in said for mark in _OUT_OF_MEMORY):
+        if any(mark in output for mark in _OUT_OF_MEMORY):
             return WorkEndedError("memory")
         try:
             return WorkEndedError("died", signal.Signals(-code).name)

@@ -27,7 +27,7 @@ class UnreadableSourceError(BadSourceError):
 
 
 @dataclass(frozen=True)
-class Refused:
+class Refusal:
     """A source or a workbook that cannot be taken, in one line that says why.
 
     `sha256` is the content that was refused; None where it could not be read, or where the same content may be taken
@@ -62,8 +62,8 @@ class Signature:
         Raises:
             OSError: it cannot be looked at.
         """
-        told = path.stat()
-        return cls(told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns)
+        status = path.stat()
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ def in_folder(folder: Path) -> tuple[list[Path], list[str]]:
 
     Hidden files and those of open spreadsheets do not count.
     """
-    files, closed = [], []
+    files, closed_folders = [], []
 
     def note(error: OSError) -> None:
-        closed.append(f"the folder {one_line(str(error.filename))} cannot be looked into: {error.strerror}")
+        closed_folders.append(f"the folder {one_line(str(error.filename))} cannot be looked into: {error.strerror}")
 
     for place, folders, names in os.walk(folder, onerror=note):
         folders[:] = [name for name in folders if not _hidden(name)]
@@ -129,7 +129,7 @@ def in_folder(folder: Path) -> tuple[list[Path], list[str]]:
             for path in (Path(place, name) for name in names if not _hidden(name))
             if path.suffix.lower() in PUBLISHABLE and os.path.isfile(path)  # noqa: PTH113  # Path.is_file may raise
         ]
-    return sorted(files), closed
+    return sorted(files), closed_folders
 
 
 def _hidden(name: str) -> bool:

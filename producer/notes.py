@@ -45,7 +45,7 @@ class Publication:
         )
 
 
-class Published:
+class Publications:
     """Which workbooks all of whose rows one log holds, and which went to earlier ones."""
 
     def __init__(self, store: ObjectStore, topic_id: str) -> None:

@@ -15,8 +15,8 @@ from battery.topic import message_limit, open_producer, open_topic
 from battery.weight import Limits
 from producer.archive import Unpacker
 from producer.batch import Batch, Options, Summary
-from producer.files import Refused
-from producer.notes import Publication, Published, Refusals
+from producer.files import Refusal
+from producer.notes import Publication, Publications, Refusals
 from producer.scratch import scratch_folder
 from producer.send import Manner, send
 from producer.spool import Readers, spool_all
@@ -43,7 +43,7 @@ def publish(settings: Settings, sources: Sequence[str | File], options: Options)
         with readers, Unpacker(settings, folder) as unpacker:
             topic = open_topic(settings, create=True)
             store = open_store(settings)
-            published = Published(store, topic.topic_id)
+            published = Publications(store, topic.topic_id)
             limit = message_limit(settings)
             producer = open_producer(
                 settings, limit
@@ -69,7 +69,7 @@ def _read(batch: Batch, sources: Sequence[str | File], readers: Readers) -> None
         closing(spool_all(batch.jobs(sources), readers)) as outcomes,
     ):
         for job, outcome in outcomes:
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, Refusal):
                 batch.refuse(outcome)
             elif job is not None:
                 batch.take(job, outcome)

@@ -42,12 +42,12 @@ def scratch_folder() -> Iterator[Path]:
     root = Path(tempfile.gettempdir())
     remove_abandoned(root)
     try:
-        begun = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=root))
+        unlocked = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=root))
     except OSError as error:
         raise BatteryError(f"cannot make a folder in {root}: {error.strerror}; TMPDIR names another place") from None
-    lock = FileLock(begun / LOCK)
+    lock = FileLock(unlocked / LOCK)
     with lock:
-        folder = begun.rename(root / begun.name.removeprefix("."))  # seen by others only now that its lock is held
+        folder = unlocked.rename(root / unlocked.name.removeprefix("."))  # others see it now that its lock is held
         try:
             yield folder
         finally:
@@ -58,9 +58,9 @@ def remove_abandoned(root: Path) -> None:
     """Remove the folders of this user's runs that are no more; those of others and of living runs stay."""
     for folder in sorted((*root.glob(f"{PREFIX}*"), *root.glob(f".{PREFIX}*"))):
         with suppress(OSError, Timeout):  # another run clears up at the same time; or its run lives
-            told = folder.lstat()
-            is_begun = folder.name.startswith(".") and told.st_mtime > time.time() - BEGIN_SECONDS
-            if is_begun or not stat.S_ISDIR(told.st_mode) or told.st_uid != os.geteuid():
+            status = folder.lstat()
+            is_starting = folder.name.startswith(".") and status.st_mtime > time.time() - BEGIN_SECONDS
+            if is_starting or not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
                 continue
             with FileLock(folder / LOCK, blocking=False):
                 shutil.rmtree(folder)

@@ -127,7 +127,7 @@ def send(
         closing(messages),
     ):
         for waiting, rows, value in messages:
-            on_delivery = acknowledgements.awaited(waiting, rows)
+            on_delivery = acknowledgements.callback(waiting, rows)
             while True:
                 try:
                     producer.produce(
@@ -164,7 +164,7 @@ class _Acknowledgements:
             key = (waiting.cell_id, waiting.sha256)
             self._receipts.setdefault(key, Receipt(*key, waiting.name)).open_rows += waiting.test.rows
 
-    def awaited(self, waiting: Waiting, rows: int) -> Callable[[KafkaError | None, KafkaMessage], None]:
+    def callback(self, waiting: Waiting, rows: int) -> Callable[[KafkaError | None, KafkaMessage], None]:
         """What librdkafka calls when it knows what became of a message of so many rows."""
         return partial(self._take, self._receipts[waiting.cell_id, waiting.sha256], rows)
 

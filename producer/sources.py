@@ -12,7 +12,7 @@ from battery.logs import mask_urls
 from producer.answer import DownloadLimits
 from producer.datasets import CALCE, dataset_url
 from producer.download import download
-from producer.files import PUBLISHABLE, BadSourceError, File, Refused, in_folder, one_line
+from producer.files import PUBLISHABLE, BadSourceError, File, Refusal, in_folder, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def require_sources(sources: Sequence[str]) -> None:
         raise BadSourceError("; ".join(problems))
 
 
-def find_files(source: str, settings: Settings) -> list[File | Refused]:
+def find_files(source: str, settings: Settings) -> list[File | Refusal]:
     """Find the workbooks and ZIPs that a source names, and below a folder what cannot be looked into.
 
     Args:
@@ -81,7 +81,7 @@ def find_files(source: str, settings: Settings) -> list[File | Refused]:
         path = download(url, settings.download_dir, DownloadLimits.of(settings))
     if not path.is_dir():
         return [File(path, one_line(path.name))]
-    files, closed = in_folder(path)
-    if not files and not closed:
+    files, closed_folders = in_folder(path)
+    if not files and not closed_folders:
         raise BadSourceError(f"the folder {one_line(str(path))} holds no workbook (.xlsx, .xls) and no ZIP")
-    return [*map(Refused, closed), *(File(file, one_line(str(file.relative_to(path)))) for file in files)]
+    return [*map(Refusal, closed_folders), *(File(file, one_line(str(file.relative_to(path)))) for file in files)]

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from battery.errors import BatteryError
 from producer.child import Child, Limits, WorkEndedError
-from producer.files import Refused
+from producer.files import Refusal
 from producer.workbook import BadWorkbookError, UnreadableWorkbookError, read_workbook
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _memory_bytes() -> int:
         return machine
 
 
-def spool(job: Job) -> SpooledWorkbook | Refused:
+def spool(job: Job) -> SpooledWorkbook | Refusal:
     """Read a workbook and put its tests into the job's folder.
 
     Raises:
@@ -95,7 +95,7 @@ def spool(job: Job) -> SpooledWorkbook | Refused:
         workbook = read_workbook(job.file.content.path, name=job.file.name, cell_id=job.cell_id)
     except BadWorkbookError as error:
         line = job.file.origin + str(error).removeprefix(job.file.name)  # it may be one of many of that name
-        return Refused(line, None if isinstance(error, UnreadableWorkbookError) else job.file.content.sha256)
+        return Refusal(line, None if isinstance(error, UnreadableWorkbookError) else job.file.content.sha256)
     tests = []
     for place, test in enumerate(workbook.tests):
         spooled = SpooledTest(test.started_at, job.folder / f"{place}.arrow", test.readings.num_rows)
@@ -146,7 +146,7 @@ class Readers:
         self._share_out()
         return reading
 
-    def outcome(self, reading: _Reading) -> SpooledWorkbook | Refused:
+    def outcome(self, reading: _Reading) -> SpooledWorkbook | Refusal:
         """Wait until a workbook has been read.
 
         Raises:
@@ -175,7 +175,7 @@ class Readers:
                 del self._busy[child]
                 self._idle.append(child)
 
-    def _outcome(self, child: Child, job: Job) -> SpooledWorkbook | Refused | BatteryError | None:
+    def _outcome(self, child: Child, job: Job) -> SpooledWorkbook | Refusal | BatteryError | None:
         """What has come of a workbook; None where it is still being read."""
         try:
             taken = child.take_ready()
@@ -183,8 +183,8 @@ class Readers:
             return error
         except WorkEndedError as error:
             lasts = error.detail != "SIGKILL" and error.cause != "time"  # those may be the machine's doing
-            return Refused(f"{job.file.origin}: {self._complaint(error)}", job.file.content.sha256 if lasts else None)
-        return None if taken is None else cast("SpooledWorkbook | Refused", taken[1])
+            return Refusal(f"{job.file.origin}: {self._complaint(error)}", job.file.content.sha256 if lasts else None)
+        return None if taken is None else cast("SpooledWorkbook | Refusal", taken[1])
 
     def _complaint(self, error: WorkEndedError) -> str:
         memory = f"READER_MEMORY_BYTES={self._settings.reader_memory_bytes}"
@@ -209,12 +209,12 @@ class _Reading:
     """A workbook that is to be read, or has been."""
 
     job: Job
-    outcome: SpooledWorkbook | Refused | BatteryError | None = None
+    outcome: SpooledWorkbook | Refusal | BatteryError | None = None
 
 
 def spool_all(
-    jobs: Iterable[Job | Refused], readers: Readers
-) -> Generator[tuple[Job | None, SpooledWorkbook | Refused]]:
+    jobs: Iterable[Job | Refusal], readers: Readers
+) -> Generator[tuple[Job | None, SpooledWorkbook | Refusal]]:
     """Spool workbooks, and hand them out in the order given, each with its job; what was refused before has none.
 
     Jobs are taken as they are needed, at most two for each process ahead of the one handed out.
@@ -223,12 +223,12 @@ def spool_all(
         BatteryError: the tests cannot be written.
     """
 
-    def handed_out(begun: _Reading | Refused) -> tuple[Job | None, SpooledWorkbook | Refused]:
-        return (None, begun) if isinstance(begun, Refused) else (begun.job, readers.outcome(begun))
+    def handed_out(begun: _Reading | Refusal) -> tuple[Job | None, SpooledWorkbook | Refusal]:
+        return (None, begun) if isinstance(begun, Refusal) else (begun.job, readers.outcome(begun))
 
-    begun: deque[_Reading | Refused] = deque()
+    begun: deque[_Reading | Refusal] = deque()
     for job in jobs:
-        begun.append(job if isinstance(job, Refused) else readers.submit(job))
+        begun.append(job if isinstance(job, Refusal) else readers.submit(job))
         if len(begun) > AHEAD * readers.processes:
             yield handed_out(begun.popleft())
     while begun:

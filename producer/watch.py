@@ -104,8 +104,8 @@ class _Inbox:
     _is_new: bool = True
     """Whether something in it may not have been published yet."""
     _seen: dict[Path, Signature] = field(default_factory=dict)
-    _closed: set[str] = field(default_factory=set)
-    _told: set[str] = field(default_factory=set)
+    _closed_folders: set[str] = field(default_factory=set)
+    _told_lines: set[str] = field(default_factory=set)
     """Files that were said to be left alone, which once a run is enough."""
     _pause: float = 0.0
     _due: float = 0.0
@@ -143,11 +143,11 @@ class _Inbox:
             self._seen = {}
 
     def _publish_new(self) -> Iterator[Summary]:
-        files, closed = in_folder(self.folder)
-        for line in closed:
-            if line not in self._closed:
+        files, closed_folders = in_folder(self.folder)
+        for line in closed_folders:
+            if line not in self._closed_folders:
                 _log.warning(line)
-        self._closed = set(closed)
+        self._closed_folders = set(closed_folders)
         found = {}
         for path in files:
             with suppress(OSError):  # it is gone again
@@ -156,8 +156,8 @@ class _Inbox:
         self._seen = {path: signature for path, signature in self._seen.items() if path in found}
         for summary in self._published([File(path, one_line(str(path.relative_to(self.folder)))) for path in new]):
             self._follow(summary.topic_id or self.topic_id)
-            summary.left_alone = [line for line in summary.left_alone if line not in self._told]
-            self._told.update(summary.left_alone)
+            summary.left_alone = [line for line in summary.left_alone if line not in self._told_lines]
+            self._told_lines.update(summary.left_alone)
             if summary.workbooks or summary.skipped or summary.failed or summary.left_alone:
                 yield summary
         self._seen |= {path: found[path] for path in new}

@@ -15,13 +15,13 @@ from battery.errors import BatteryError
 from battery.settings import Settings
 from producer import archive as archive_module
 from producer.archive import Unpacker
-from producer.files import Content, File, Refused, WorkbookFile
+from producer.files import Content, File, Refusal, WorkbookFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    Find = Callable[..., list[WorkbookFile | Refused]]
+    Find = Callable[..., list[WorkbookFile | Refusal]]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def scratch(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def find(scratch: Path) -> Find:
-    def run(path: Path, **limits: int) -> list[WorkbookFile | Refused]:
+    def run(path: Path, **limits: int) -> list[WorkbookFile | Refusal]:
         with Unpacker(Settings(**limits), scratch) as unpacker:  # type: ignore[arg-type]
             return list(unpacker.workbooks_of(File(path, path.name), Content.of(path)))
 
@@ -47,11 +47,11 @@ def zipped(path: Path, members: dict[str | zipfile.ZipInfo, bytes], method: int 
     return path
 
 
-def refused(found: list[WorkbookFile | Refused]) -> list[str]:
-    return [one.line for one in found if isinstance(one, Refused)]
+def refused(found: list[WorkbookFile | Refusal]) -> list[str]:
+    return [one.line for one in found if isinstance(one, Refusal)]
 
 
-def contents(found: list[WorkbookFile | Refused]) -> dict[str, bytes]:
+def contents(found: list[WorkbookFile | Refusal]) -> dict[str, bytes]:
     return {one.name: one.content.path.read_bytes() for one in found if isinstance(one, WorkbookFile)}
 
 
@@ -218,7 +218,7 @@ def test_no_room_to_unpack_is_no_fault_of_the_zip(scratch: Path, tmp_path: Path)
     path = zipped(tmp_path / "set.zip", {"a.xlsx": b"x"})
     with Unpacker(Settings(), scratch) as unpacker:
         list(unpacker.workbooks_of(File(path, "set.zip"), Content.of(path)))
-        found: Iterator[WorkbookFile | Refused] = unpacker.workbooks_of(File(path, "set.zip"), Content.of(path))
+        found: Iterator[WorkbookFile | Refusal] = unpacker.workbooks_of(File(path, "set.zip"), Content.of(path))
         for one in scratch.iterdir():
             one.rename(tmp_path / one.name)
         scratch.rmdir()

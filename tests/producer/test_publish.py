@@ -21,7 +21,7 @@ from battery.errors import BatteryError
 from battery.message import decode
 from battery.partition import read_log
 from battery.topic import open_topic
-from producer.files import Content, Refused, checksum
+from producer.files import Content, Refusal, checksum
 from producer.publish import Options, publish
 from producer.simulate import simulate_cell
 
@@ -240,7 +240,7 @@ def test_what_was_refused_is_left_alone_until_its_content_or_its_reader_changes_
 def test_what_the_machine_may_be_to_blame_for_is_tried_again(
     settings: Settings, workbooks: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed = Refused("killed", None)
+    killed = Refusal("killed", None)
     monkeypatch.setattr("producer.spool.Readers.outcome", lambda *_: killed)
     for _ in range(2):
         summary = publish(settings, [str(workbooks[0])], Options(leave_refused=True))

@@ -10,7 +10,7 @@ import pytest
 
 from battery.settings import Settings
 from producer import files as files_module
-from producer.files import BadSourceError, File, Refused, as_text, in_folder
+from producer.files import BadSourceError, File, Refusal, as_text, in_folder
 from producer.sources import find_files
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def test_a_folder_that_cannot_be_looked_into_is_one_line_and_the_rest_is_found(
 
     monkeypatch.setattr(files_module.os, "scandir", refusing)
     assert find_files(str(tmp_path), Settings()) == [
-        Refused(f"the folder {tmp_path}/closed cannot be looked into: Permission denied"),
+        Refusal(f"the folder {tmp_path}/closed cannot be looked into: Permission denied"),
         File(tmp_path / "a.xlsx", "a.xlsx"),
     ]
 

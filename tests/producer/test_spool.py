@@ -20,7 +20,7 @@ from battery.errors import BatteryError
 from battery.settings import Settings
 from producer import spool as spool_module
 from producer.child import Child, Limits
-from producer.files import Content, Refused, WorkbookFile
+from producer.files import Content, Refusal, WorkbookFile
 from producer.simulate import simulate_cell, simulate_tests
 from producer.spool import Job, Readers, SpooledWorkbook, reading_processes, spool, spool_all, usable_cores
 
@@ -41,7 +41,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(reader_memory_bytes=MEMORY_BYTES, object_store=f"file://{tmp_path}")
 
 
-def struck(job: Job) -> SpooledWorkbook | Refused:
+def struck(job: Job) -> SpooledWorkbook | Refusal:
     """What a process reads with when something strikes it."""
     if job.file.name == "killed.xlsx":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -60,13 +60,13 @@ def job(path: Path, folder: Path) -> Job:
 
 
 def outcomes(
-    jobs: Iterator[Job | Refused] | list[Job | Refused] | list[Job], processes: int, settings: Settings, folder: Path
+    jobs: Iterator[Job | Refusal] | list[Job | Refusal] | list[Job], processes: int, settings: Settings, folder: Path
 ) -> list[tuple[str | None, int | str]]:
     """What came of each: the name of its workbook, and how many rows it has or why it is refused."""
     found: list[tuple[str | None, int | str]] = []
     with Readers(processes, settings, folder) as readers, closing(spool_all(jobs, readers)) as done:
         for one, outcome in done:
-            said = outcome.line if isinstance(outcome, Refused) else sum(test.rows for test in outcome.tests)
+            said = outcome.line if isinstance(outcome, Refusal) else sum(test.rows for test in outcome.tests)
             found.append((one and one.file.name, said))
     return found
 
@@ -76,10 +76,10 @@ def test_workbooks_come_out_in_their_order_with_the_refused_between_them(
 ) -> None:
     bad = tmp_path / "bad.xlsx"
     bad.write_bytes(b"hello " * 200)
-    taken = [Refused("no such source"), *workbooks[:3], bad, Refused("no such ZIP"), workbooks[3]]
+    taken = [Refusal("no such source"), *workbooks[:3], bad, Refusal("no such ZIP"), workbooks[3]]
 
-    def jobs(folder: Path) -> list[Job | Refused]:
-        return [one if isinstance(one, Refused) else job(one, folder / str(number)) for number, one in enumerate(taken)]
+    def jobs(folder: Path) -> list[Job | Refusal]:
+        return [one if isinstance(one, Refusal) else job(one, folder / str(number)) for number, one in enumerate(taken)]
 
     alone = outcomes(jobs(tmp_path / "alone"), 1, settings, tmp_path)
     assert [name for name, _ in alone] == [
@@ -152,7 +152,7 @@ def test_a_process_that_is_struck_costs_the_one_workbook_that_it_was_reading(
     paths = [path for name in bad for path in (Path(shutil.copy(workbooks[0], tmp_path / name)), workbooks[1])]
     jobs = [job(path, tmp_path / str(number)) for number, path in enumerate(paths)]
     with Readers(2, settings, tmp_path) as readers, closing(spool_all(jobs, readers)) as done:
-        found = {one.file.name: outcome for one, outcome in done if one and isinstance(outcome, Refused)}
+        found = {one.file.name: outcome for one, outcome in done if one and isinstance(outcome, Refusal)}
     assert {name: refused.line.removeprefix(f"{name}: ") for name, refused in found.items()} == {
         "killed.xlsx": "the process that read it was killed, as the system does when memory runs out; split the "
         "workbook, or leave more memory with fewer --processes",

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
 
-LEFTOVER_SHARE: Final = 8
-"""A child that holds more than this part of its limit after some work is replaced, so that memory which it cannot give
+LEFTOVER_SHARE: Final = 32
+"""A child that keeps more than this part of its limit after some work is replaced, so that memory which it cannot give
 back does not add up."""
 
 START_SECONDS: Final = 120.0

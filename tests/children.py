@@ -1,4 +1,7 @@
-"""How much memory the reading children of a test take, looked at from outside again and again."""
+"""How much address space the reading children of a test take, looked at from outside again and again.
+
+Memory that a process holds is part of that, and it is what the limit is on.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,21 @@ from pathlib import Path
 from typing import Self
 
 from producer import spool
-from producer.child import Child, Limits
+from producer.child import LEFTOVER_SHARE, Child, Limits
 
 
-def held(process: str) -> int:
-    """The most memory that a process has held so far, in bytes."""
-    return int(Path(f"/proc/{process}/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+def addresses(process: str, figure: str) -> int:
+    """The address space of a process in bytes: `VmSize` now, or `VmPeak` at most so far."""
+    return int(Path(f"/proc/{process}/status").read_text().partition(f"{figure}:")[2].split()[0]) * 1024
 
 
-def held_at_start(folder: Path) -> int:
-    """What a child holds that has read nothing yet, in bytes."""
+def most_allowed(folder: Path, memory_bytes: int) -> int:
+    """What a child may come to: what it begins with, its limit, and what it may keep from earlier work, in bytes."""
     child = Child(Limits(2**30, 60), folder, spool.__name__)
-    found = child.result(held, "self")
+    at_start = child.result(addresses, "self", "VmSize")
     child.end()
-    assert isinstance(found, int)
-    return found
+    assert isinstance(at_start, int)
+    return at_start + memory_bytes + memory_bytes // LEFTOVER_SHARE
 
 
 def running(process: int) -> bool:
@@ -35,7 +38,7 @@ def running(process: int) -> bool:
 
 
 class Largest:
-    """The most memory that a child of this process comes to hold while a block runs, in bytes."""
+    """The most address space that a child of this process comes to while a block runs, in bytes."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -58,4 +61,4 @@ class Largest:
                         if (
                             "producer.child" in Path(f"/proc/{child}/cmdline").read_text()
                         ):  # no mere copy of this process
-                            self.bytes = max(self.bytes, held(child))
+                            self.bytes = max(self.bytes, addresses(child, "VmPeak"))

@@ -34,7 +34,11 @@ class PartitionStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Where the pipeline stands; ages are in s, times UTC. `broker` holds the complaint when none answers."""
+    """Where the pipeline stands; ages are in s, times UTC. `broker` holds the complaint when none answers.
+
+    `freshness` goes by the newest time stamp of a message that is not later than now; `stamped_later` counts the
+    landed readings whose stamp is.
+    """
 
     topic: str
     topic_id: str | None
@@ -50,6 +54,7 @@ class Status:
     last_commit: datetime | None = None
     last_commit_age: float | None = None
     freshness: float | None = None
+    stamped_later: int = 0
 
     @property
     def lag(self) -> int | None:
@@ -75,6 +80,8 @@ class Status:
         yield f"commits      {self.commits}, last {self.last_commit or 'never'} UTC"
         if self.freshness is not None:
             yield f"freshness    the newest landed reading was published {self.freshness:.0f} s ago"
+        if self.stamped_later:
+            yield f"  {self.stamped_later} readings are stamped later than now, and say nothing of freshness"
 
     def complaints(self, max_lag: int, max_commit_age: float) -> Iterator[str]:
         """What is wrong with the stream, each in one line with its figures; nothing when it is well.
@@ -109,16 +116,22 @@ def status(settings: Settings, warehouse: Warehouse) -> Status:
     with warehouse.connect("show the status", read_only=True) as connection:
         require_tables(connection)
 
-        def one(sql: str) -> tuple[object, ...]:
-            return connection.execute(sql).fetchone() or ()
+        now = datetime.now(UTC).replace(tzinfo=None)
 
-        rows, cells, tests, streamed_at = one(
-            "select count(*), count(distinct cell_id), count(distinct (cell_id, test_id)), max(streamed_at) "
-            "from battery_ts_cleaned"
+        def one(sql: str, *given: object) -> tuple[object, ...]:
+            return connection.execute(sql, given).fetchone() or ()
+
+        rows, cells, tests, streamed_at, later = one(
+            "select count(*), count(distinct cell_id), count(distinct (cell_id, test_id)), "
+            "max(streamed_at) filter (where streamed_at <= $1), count(*) filter (where streamed_at > $1) "
+            "from battery_ts_cleaned",
+            now,
         )
         (cycles,) = one("select count(*) from _cycles")
         (windows,) = one("select count(*) from _windows")
-        commits, last_commit = one('select count(distinct "commit"), max(committed_at) from _commits')
+        commits, last_commit = one(
+            'select count(distinct "commit"), max(committed_at) filter (where committed_at <= $1) from _commits', now
+        )
         quarantined = dict(
             connection.execute(
                 "select reason, sum(row_count)::bigint from battery_quarantine group by reason order by reason"
@@ -150,8 +163,9 @@ def status(settings: Settings, warehouse: Warehouse) -> Status:
         quarantined=quarantined,
         commits=_whole(commits),
         last_commit=last_commit if isinstance(last_commit, datetime) else None,
-        last_commit_age=_age(last_commit),
-        freshness=_age(streamed_at),
+        last_commit_age=_age(last_commit, now),
+        freshness=_age(streamed_at, now),
+        stamped_later=_whole(later),
     )
 
 
@@ -159,7 +173,5 @@ def _whole(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _age(moment: object) -> float | None:
-    if not isinstance(moment, datetime):
-        return None
-    return round((datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds(), 1)
+def _age(moment: object, now: datetime) -> float | None:
+    return round((now - moment).total_seconds(), 1) if isinstance(moment, datetime) else None

@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # two are mis
     ConfigEntry,
     ConfigResource,
     ResourceType,
+    TopicDescription,
 )
 from confluent_kafka.cimpl import NewTopic
 
@@ -29,6 +30,7 @@ from battery.errors import BatteryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from battery.settings import Settings
 
@@ -89,7 +91,7 @@ def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
 
 
 def open_topic(settings: Settings, *, create: bool = False) -> Topic:
-    """Find the topic.
+    """Find the topic, and see that its brokers keep every message.
 
     Args:
         settings: where the broker is and what the topic is called.
@@ -97,8 +99,15 @@ def open_topic(settings: Settings, *, create: bool = False) -> Topic:
 
     Raises:
         NoBrokerError: no broker answers.
-        BatteryError: it has no such topic, or refuses, or a setting of the connection is no good.
+        BatteryError: it has no such topic, or refuses, or compacts it, or a setting of the connection is no good.
     """
+    topic = find_topic(settings, create=create)
+    _refuse_compaction(settings)
+    return topic
+
+
+def find_topic(settings: Settings, *, create: bool = False) -> Topic:
+    """What the topic is now: as `open_topic`, but whatever its brokers do with its messages."""
     refusals: list[KafkaError] = []
     admin = client(AdminClient, client_config(settings) | {"error_cb": refusals.append})
     name = settings.battery_topic
@@ -110,7 +119,7 @@ def open_topic(settings: Settings, *, create: bool = False) -> Topic:
             )
         if name not in metadata.topics:
             _create(settings, name)
-        return _describe(settings, name)
+        return _administer(settings, lambda asked: _described(_describe(asked, name).result(REPLY_SECONDS)))
     except (KafkaException, TimeoutError) as error:
         admin.poll(0)  # delivers what the connections failed of
         silent = _no_broker(settings, refusals)
@@ -139,24 +148,37 @@ _REMEDIES: Final = {
 
 
 def _create(settings: Settings, name: str) -> None:
+    partitions = settings.battery_topic_partitions
+    chosen = NewTopic(name, num_partitions=partitions, config={_POLICY: "delete"})  # whatever the broker's default is
+
     def create(admin: AdminClient) -> None:
-        new = NewTopic(name, num_partitions=settings.battery_topic_partitions)
         try:
-            admin.create_topics([new], request_timeout=ATTEMPT_SECONDS)[name].result(REPLY_SECONDS)
+            _make(admin, chosen)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another client was faster
+            if error.args[0].code() not in {KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION}:
                 raise
+            _make(admin, NewTopic(name, num_partitions=partitions))  # a broker that takes no such wish
 
     _administer(settings, create)
 
 
-def _describe(settings: Settings, name: str) -> Topic:
-    def describe(admin: AdminClient) -> Topic:
-        described = admin.describe_topics(TopicCollection([name]), request_timeout=ATTEMPT_SECONDS)
-        found = described[name].result(REPLY_SECONDS)
-        return Topic(name, str(found.topic_id), tuple(sorted(part.id for part in found.partitions)))
+def _make(admin: AdminClient, topic: NewTopic) -> None:
+    try:
+        admin.create_topics([topic], request_timeout=ATTEMPT_SECONDS)[topic.topic].result(REPLY_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another client was faster
+            raise
 
-    return _administer(settings, describe)
+
+def _describe(admin: AdminClient, name: str) -> Future[TopicDescription]:
+    asked: Future[TopicDescription] = admin.describe_topics(TopicCollection([name]), request_timeout=ATTEMPT_SECONDS)[
+        name
+    ]
+    return asked
+
+
+def _described(found: TopicDescription) -> Topic:
+    return Topic(found.name, str(found.topic_id), tuple(sorted(part.id for part in found.partitions)))
 
 
 _AnswerT = TypeVar("_AnswerT")
@@ -202,15 +224,8 @@ def message_limit(settings: Settings) -> int:
     Raises:
         BatteryError: the broker does not answer.
     """
-    resource = ConfigResource(ResourceType.TOPIC, settings.battery_topic)
-
-    def describe(admin: AdminClient) -> dict[str, ConfigEntry]:
-        told = admin.describe_configs([resource], request_timeout=ATTEMPT_SECONDS)[resource]
-        found: dict[str, ConfigEntry] = told.result(REPLY_SECONDS)
-        return found
-
     try:
-        told = _administer(settings, describe)
+        told = _administer(settings, lambda admin: _topic_config(admin, settings.battery_topic))
     except KafkaException as error:
         if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:  # it may be written to all the same
             return USUAL_LIMIT
@@ -218,7 +233,37 @@ def message_limit(settings: Settings) -> int:
     except TimeoutError:
         raise BatteryError(f"topic {settings.battery_topic}: the broker does not tell its max.message.bytes") from None
     limit = told.get("max.message.bytes")
-    return int(limit.value) if limit and limit.value else USUAL_LIMIT
+    return int(limit) if limit else USUAL_LIMIT
+
+
+def _refuse_compaction(settings: Settings) -> None:
+    """Keys are cells: a compacted topic loses all but the last message of each, in silence.
+
+    A broker that does not tell, or does not let us ask, may be right.
+    """
+    name, servers = settings.battery_topic, settings.kafka_bootstrap_servers
+    try:
+        told = _topic_config(client(AdminClient, client_config(settings)), name)
+    except (KafkaException, TimeoutError):
+        return
+    policy = told.get(_POLICY) or ""
+    if "compact" in policy:
+        raise BatteryError(
+            f"topic {name} has {_POLICY}={policy}: its brokers would delete all but the last message of each cell; "
+            f"`rpk topic alter-config {name} --set {_POLICY}=delete` mends it, or `kafka-configs.sh --bootstrap-server "
+            f"{servers} --alter --entity-type topics --entity-name {name} --add-config {_POLICY}=delete`"
+        )
+
+
+def _topic_config(admin: AdminClient, name: str) -> dict[str, str | None]:
+    """The settings of the topic, by name."""
+    resource = ConfigResource(ResourceType.TOPIC, name)
+    told = admin.describe_configs([resource], request_timeout=ATTEMPT_SECONDS)[resource]
+    found: dict[str, ConfigEntry] = told.result(REPLY_SECONDS)
+    return {entry: value.value for entry, value in found.items()}
+
+
+_POLICY: Final = "cleanup.policy"
 
 
 def open_producer(settings: Settings, limit: int) -> Producer:

@@ -22,7 +22,7 @@ from battery.deliveries import MOST_ROWS
 from battery.errors import BatteryError, with_last_words
 from battery.faults import Point, fault_point
 from battery.partition import POLL_MESSAGES, POLL_ROWS, Poll, oldest, open_consumer, poll_of
-from battery.topic import TRANSIENT, NoBrokerError, Topic, open_topic
+from battery.topic import TRANSIENT, NoBrokerError, Topic, find_topic, open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -381,7 +381,7 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
             position,
             committed,
             self._stopping,
-            lambda: open_topic(self._settings),
+            lambda: find_topic(self._settings),
             self._metrics,
             None if self._tally is None else self._tally.read,
         )

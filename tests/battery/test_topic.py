@@ -1,17 +1,22 @@
-"""The Kafka edge where no broker helps: what becomes of clients that cannot be made and of brokers that stall."""
+"""The topic as its brokers know it: brokers that stall, and policies that would delete messages."""
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 import battery.topic
+from battery.errors import BatteryError
 from battery.settings import Settings
-from battery.topic import NoBrokerError, open_topic
+from battery.topic import NoBrokerError, find_topic, open_topic
+from producer.publish import Options, publish
 
 
 def test_a_broker_that_stalls_half_way_is_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +41,9 @@ def test_a_client_that_waits_for_a_broker_which_has_died_is_given_up_for_a_new_o
         if len(asked) == 1:
             described.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))  # noqa: SLF001
         else:
-            described.set_result(SimpleNamespace(topic_id="log-one", partitions=[SimpleNamespace(id=0)]))
+            described.set_result(
+                SimpleNamespace(name="battery_topic", topic_id="log-one", partitions=[SimpleNamespace(id=0)])
+            )
         return {"battery_topic": described}
 
     def client(*_: Any) -> SimpleNamespace:
@@ -44,5 +51,78 @@ def test_a_client_that_waits_for_a_broker_which_has_died_is_given_up_for_a_new_o
         return SimpleNamespace(list_topics=lambda **_: known, describe_topics=describe, poll=lambda _: 0)
 
     monkeypatch.setattr(battery.topic, "client", client)
-    assert open_topic(Settings()).topic_id == "log-one"
+    assert find_topic(Settings()).topic_id == "log-one"
     assert len(asked) == 2
+
+
+@pytest.fixture
+def settings(broker: int, request: pytest.FixtureRequest) -> Settings:
+    """Of a topic that nobody has made yet."""
+    topic = re.sub(r"\W", "_", request.node.name)[:200]
+    return Settings(kafka_bootstrap_servers=f"127.0.0.1:{broker}", battery_topic=topic)
+
+
+def make(settings: Settings, **config: str) -> None:
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    topic = NewTopic(settings.battery_topic, num_partitions=1, config=config)
+    admin.create_topics([topic])[settings.battery_topic].result(30)
+
+
+def policy_of(settings: Settings) -> str | None:
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    return battery.topic._topic_config(admin, settings.battery_topic)["cleanup.policy"]  # noqa: SLF001
+
+
+@pytest.mark.parametrize("policy", ["compact", "compact,delete"])
+def test_a_compacted_topic_is_refused_with_the_commands_that_mend_it(settings: Settings, policy: str) -> None:
+    make(settings, **{"cleanup.policy": policy})
+    with pytest.raises(BatteryError) as refused:
+        open_topic(settings)
+    name = settings.battery_topic
+    assert str(refused.value) == (
+        f"topic {name} has cleanup.policy={policy}: its brokers would delete all but the last message of each cell; "
+        f"`rpk topic alter-config {name} --set cleanup.policy=delete` mends it, or `kafka-configs.sh "
+        f"--bootstrap-server {settings.kafka_bootstrap_servers} --alter --entity-type topics --entity-name {name} "
+        "--add-config cleanup.policy=delete`"
+    )
+
+
+def test_nothing_is_published_to_a_compacted_topic(settings: Settings) -> None:
+    make(settings, **{"cleanup.policy": "compact"})
+    with pytest.raises(BatteryError, match=r"cleanup\.policy=compact"):
+        publish(settings, ["nowhere"], Options())
+
+
+def test_a_topic_that_the_pipeline_makes_is_never_compacted(settings: Settings) -> None:
+    open_topic(settings, create=True)
+    assert policy_of(settings) == "delete"
+
+
+def test_a_broker_that_takes_no_policy_makes_the_topic_as_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, str] | None] = []
+
+    def create_topics(topics: list[NewTopic], **_: Any) -> dict[str, Future[None]]:
+        asked.append(topics[0].config)
+        made: Future[None] = Future()
+        if topics[0].config:
+            made.set_exception(KafkaException(KafkaError(KafkaError.INVALID_CONFIG)))
+        else:
+            made.set_result(None)
+        return {topics[0].topic: made}
+
+    monkeypatch.setattr(battery.topic, "client", lambda *_: SimpleNamespace(create_topics=create_topics))
+    battery.topic._create(Settings(), "a_topic")  # noqa: SLF001
+    assert asked == [{"cleanup.policy": "delete"}, None]
+
+
+@pytest.mark.parametrize("said", [KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), TimeoutError()])
+def test_a_broker_that_does_not_tell_the_policy_is_no_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, said: Exception
+) -> None:
+    make(settings, **{"cleanup.policy": "compact"})
+
+    def silent(*_: Any) -> None:
+        raise said
+
+    monkeypatch.setattr(battery.topic, "_topic_config", silent)
+    assert open_topic(settings).partitions == (0,)

@@ -98,7 +98,7 @@ class Metrics:
         )
         self._epoch_seconds = Histogram(
             "battery_epoch_duration_seconds",
-            "From one close of a lane's epoch to the next, commits or not.",
+            "From one close of a partition's epoch to the next, commits or not.",
             buckets=SECONDS,
             registry=self.registry,
         )
@@ -117,7 +117,7 @@ class Metrics:
         )
         self._tell(
             "battery_last_epoch_age_seconds",
-            "Since the slowest lane of all processes closed an epoch, or since this one began.",
+            "Since all processes were done with an epoch, or since this one began.",
             self.epoch_age,
         )
         self._tell(
@@ -168,21 +168,22 @@ class Metrics:
         self._last_commit = time.time()
         self._committed_at.set(self._last_commit)
 
-    def epoch_closed(self, lane: int) -> None:
-        """Count an epoch of a lane."""
+    def epoch_closed(self, partition: int) -> None:
+        """Count an epoch of a partition."""
         now = time.monotonic()
-        if lane in self._closed:
-            self._epoch_seconds.observe(now - self._closed[lane])
-        self._closed[lane] = now
+        if partition in self._closed:
+            self._epoch_seconds.observe(now - self._closed[partition])
+        self._closed[partition] = now
 
     def commit_age(self) -> float:
         """How long ago, in s, this process has last committed, or began where it has not."""
         return time.time() - self._last_commit
 
     def epoch_age(self) -> float:
-        """How long ago, in s, the slowest lane closed an epoch, or this process began where one has not yet."""
-        found = self._pulse.oldest()
-        return time.time() - self._began if found is None else found
+        """How long ago, in s, all processes were done with an epoch, or this one began where that is later."""
+        since_began = time.time() - self._began
+        found = self._pulse.since()
+        return since_began if found is None else min(found, since_began)
 
     def waiting(self) -> float:
         """How long, in s, messages of the worst partition have waited without any of it landing; 0 where none wait."""

@@ -1,7 +1,8 @@
-"""The worker's pulse: each lane leaves a mark when its epoch has closed, committed or idle, for whoever asks.
+"""The worker's pulse: a mark that is renewed whenever an epoch is done, for whoever asks how the worker is.
 
-A worker that waits for its store or its warehouse closes no epoch, so its marks grow old: that is what tells it from
-one that is well. It needs no port, and no look at the warehouse, which others may hold.
+An epoch is done when all of it has landed, in every process, and also when nothing came; so one mark tells of all of
+them. A worker that waits for its store or its warehouse finishes no epoch, and its mark grows old, as that of a dead
+one does. It needs no port, and no look at the warehouse, which others may hold.
 """
 
 from __future__ import annotations
@@ -12,63 +13,56 @@ from typing import TYPE_CHECKING, Final
 from battery.errors import BatteryError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from battery.settings import Settings
 
 MISSED_EPOCHS: Final = 3
 LATENESS_SECONDS: Final = 15.0
-"""An epoch closes every COMMIT_INTERVAL_SECONDS; a mark may be as old as three of them and this, for a long commit."""
+"""An epoch takes COMMIT_INTERVAL_SECONDS; the mark may be as old as three of them and this, for a long commit."""
 
 
 class Pulse:
-    """The marks of a worker's lanes, empty files in RECOVERY_DIR/pulse; `longest` is how old, in s, one may become."""
+    """The mark of a worker, an empty file in RECOVERY_DIR/pulse; `longest` is how old, in s, it may become.
 
-    def __init__(self, settings: Settings) -> None:
-        self._folder = settings.recovery_dir / "pulse"
-        self._lanes = settings.lanes
-        self.longest = MISSED_EPOCHS * settings.commit_interval_seconds + LATENESS_SECONDS
+    Args:
+        settings: where RECOVERY_DIR is, and how long an epoch lasts.
+        lateness_seconds: how old the mark may become on top of some missed epochs, s.
+    """
 
-    def beat(self, lane: int) -> None:
-        """Leave a mark: the lane's epoch has closed.
+    def __init__(self, settings: Settings, lateness_seconds: float = LATENESS_SECONDS) -> None:
+        self._mark = settings.recovery_dir / "pulse" / "epoch"
+        self.longest = MISSED_EPOCHS * settings.commit_interval_seconds + lateness_seconds
+
+    def beat(self) -> None:
+        """Renew the mark: an epoch is done.
 
         Raises:
             BatteryError: RECOVERY_DIR cannot be written.
         """
-        mark = self._mark(lane)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            mark.touch()
+            self._mark.parent.mkdir(parents=True, exist_ok=True)
+            self._mark.touch()
         except OSError as error:
-            raise BatteryError(f"RECOVERY_DIR: cannot write {mark}: {error.strerror}") from None
+            raise BatteryError(f"RECOVERY_DIR: cannot write {self._mark}: {error.strerror}") from None
 
     def age(self) -> float:
-        """How long ago, in s, the slowest lane closed an epoch.
+        """How long ago, in s, an epoch was done.
 
         Raises:
-            BatteryError: a lane has never closed one, or the last time is longer ago than a worker that is well takes.
+            BatteryError: none ever was, or the last one is longer ago than a worker that is well takes.
         """
-        ages = [self._since(lane) for lane in range(self._lanes)]
-        if None in ages:
-            raise BatteryError(f"no worker has closed an epoch yet: there is no {self._mark(ages.index(None))}")
-        oldest = max(age for age in ages if age is not None)
-        if oldest > self.longest:
+        found = self.since()
+        if found is None:
+            raise BatteryError(f"no worker has closed an epoch yet: there is no {self._mark}")
+        if found > self.longest:
             raise BatteryError(
-                f"the worker has closed no epoch for {oldest:.0f} s, expected within {self.longest:.0f} s: it has "
+                f"the worker has closed no epoch for {found:.0f} s, expected within {self.longest:.0f} s: it has "
                 "ended, or waits for its store or warehouse; its log says which"
             )
-        return oldest
+        return found
 
-    def oldest(self) -> float | None:
-        """How long ago, in s, the slowest lane closed an epoch, however long that is; None where one never has."""
-        ages = [age for age in (self._since(lane) for lane in range(self._lanes)) if age is not None]
-        return max(ages) if len(ages) == self._lanes else None
-
-    def _mark(self, lane: int) -> Path:
-        return self._folder / f"lane-{lane:02d}"
-
-    def _since(self, lane: int) -> float | None:
+    def since(self) -> float | None:
+        """How long ago, in s, an epoch was done, however long that is; None where none ever was."""
         try:
-            return time.time() - self._mark(lane).stat().st_mtime
+            return time.time() - self._mark.stat().st_mtime
         except FileNotFoundError:
             return None

@@ -106,12 +106,11 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
         with taking_over:  # the threads of one process (`-w`) are one run
             return begun()
 
-    source = TopicSource(settings, lambda: begin()[1].committed, stopping, metrics, TALLY)
+    source = TopicSource(settings, lambda: begin()[1].committed, stopping, pulse, metrics, TALLY)
     sink = LandingSink(
         lambda: (begin()[0], begin()[1].next_seq),
         settings.lanes,
         settings.commit_max_rows,
-        pulse,
         source.is_near,
         metrics,
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message as KafkaMessage
 
     from battery.metrics import Metrics
+    from battery.pulse import Pulse
     from battery.settings import Settings
     from battery.tally import Tally
 
@@ -64,6 +65,9 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
     Where it is to stop at the end, it tells `tell` of each poll: its partition, how many messages it has read, and how
     many are left, None before a fetch has said where the log ends.
 
+    It beats the pulse when an epoch is done: Bytewax asks a source for more only when all of the epoch before is done,
+    in every process, whether that epoch brought anything or not.
+
     A topic may be deleted and created again under a running reader, and nothing in a message tells its log. So the
     log's id is asked for again whenever the connection broke, and before an epoch with messages closes.
     """
@@ -77,10 +81,12 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         landed: int,
         stopping: Callable[[], bool],
         find_topic: Callable[[], Topic],
+        pulse: Pulse | None = None,
         metrics: Metrics | None = None,
         tell: Callable[[int, int, int | None], None] | None = None,
     ) -> None:
         self._metrics = metrics
+        self._pulse = pulse
         self._topic = topic
         self._partition = partition
         self._until_end = settings.stream_until_end
@@ -123,6 +129,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
             if self._seen is not None:
                 self._closed = max(self._seen, self._closed or 0)
             self._tell_lag()
+            self._tell_closed_epoch()
             fault_point(Point.NEXT_EPOCH)
         if not self._held and (polled := self._poll()):
             self._held.extend(polled.pieces(MOST_ROWS))
@@ -181,6 +188,13 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
 
     def _is_done(self) -> bool:
         return self._until_end and self._ended and not self._held
+
+    def _tell_closed_epoch(self) -> None:
+        """What the epoch has read has landed, here and in every other process."""
+        if self._pulse is not None:
+            self._pulse.beat()
+        if self._metrics is not None:
+            self._metrics.epoch_closed(self._partition)
 
     def _left(self, reached: int) -> int | None:
         """How many messages there are from an offset to where the last fetch saw the log end; asks no broker."""
@@ -326,10 +340,12 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
         settings: Settings,
         committed: Callable[[], Mapping[tuple[str, int], int]],
         stopping: Callable[[], bool],
+        pulse: Pulse | None = None,
         metrics: Metrics | None = None,
         tally: Tally | None = None,
     ) -> None:
         self._settings = settings
+        self._pulse = pulse
         self._metrics = metrics
         self._tally = tally
         self._topic: Topic | None = None
@@ -382,6 +398,7 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
             committed,
             self._stopping,
             lambda: find_topic(self._settings),
+            self._pulse,
             self._metrics,
             None if self._tally is None else self._tally.read,
         )

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from battery.metrics import Metrics
-    from battery.pulse import Pulse
     from sink.commit import Landing
     from sink.draft import Draft, Stored
 
@@ -48,11 +47,9 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         lane: int,
         next_seq: int,
         max_rows: int,
-        pulse: Pulse | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._landing = landing
-        self._pulse = pulse
         self._metrics = metrics
         self._lane = lane
         self._seq = next_seq
@@ -91,10 +88,6 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         if self._draft is not None:
             self._commit(self._draft)
         self._wait()
-        if self._pulse is not None:
-            self._pulse.beat(self._lane)
-        if self._metrics is not None:
-            self._metrics.epoch_closed(self._lane)
         fault_point(Point.SNAPSHOT)
 
     def close(self) -> None:
@@ -141,12 +134,10 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         open_landing: Callable[[], tuple[Landing, Mapping[int, int]]],
         lanes: int,
         max_rows: int,
-        pulse: Pulse,
         is_near: Callable[[int], bool],
         metrics: Metrics | None = None,
     ) -> None:
         self._open_landing = open_landing
-        self._pulse = pulse
         self._metrics = metrics
         self._lanes = lanes
         self._max_rows = max_rows
@@ -177,4 +168,4 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         """Build a lane; where it continues is the warehouse's to say."""
         lane = int(for_part.removeprefix("lane-"))
         landing, next_seq = self._open_landing()
-        return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._pulse, self._metrics)
+        return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._metrics)

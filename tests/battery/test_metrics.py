@@ -100,20 +100,19 @@ def metrics(settings: Settings, clock: Clock) -> Metrics:
     return found
 
 
-def close_epochs(settings: Settings, ago: float = 0) -> None:
-    for lane in range(settings.lanes):
-        Pulse(settings).beat(lane)
-        then = time.time() - ago
-        os.utime(settings.recovery_dir / "pulse" / f"lane-{lane:02d}", (then, then))
+def close_epoch(settings: Settings, ago: float = 0) -> None:
+    Pulse(settings).beat()
+    then = time.time() - ago
+    os.utime(settings.recovery_dir / "pulse" / "epoch", (then, then))
 
 
 @pytest.mark.usefixtures("metrics")
 def test_a_worker_is_well_while_its_epochs_close_and_no_message_waits(settings: Settings) -> None:
     status, said = ask(settings.metrics_port, "/health")
     assert (status, said.startswith("no worker has closed an epoch yet")) == (503, True)
-    close_epochs(settings)
+    close_epoch(settings)
     assert ask(settings.metrics_port, "/health") == (200, "the worker closed an epoch 0 s ago\n")
-    close_epochs(settings, ago=50)
+    close_epoch(settings, ago=50)
     status, said = ask(settings.metrics_port, "/health")
     assert (status, said.startswith("the worker has closed no epoch for 50 s, expected within 45 s")) == (503, True)
 
@@ -121,7 +120,7 @@ def test_a_worker_is_well_while_its_epochs_close_and_no_message_waits(settings: 
 def test_a_worker_is_not_well_while_messages_wait_and_none_lands(
     settings: Settings, metrics: Metrics, clock: Clock
 ) -> None:
-    close_epochs(settings)
+    close_epoch(settings)
     for partition in (0, 1):
         metrics.reached(partition, 7, 7)
     clock.now += 3600  # nobody publishes
@@ -175,14 +174,24 @@ def test_a_commit_is_counted_by_rows_reasons_objects_and_time(settings: Settings
     assert found["battery_commit_duration_seconds_sum"] == pytest.approx(0.5)
 
 
-def test_an_epoch_lasts_from_one_close_of_a_lane_to_its_next(
+def test_an_epoch_lasts_from_one_close_of_a_partition_to_its_next(
     settings: Settings, metrics: Metrics, clock: Clock
 ) -> None:
-    for lane, later in ((0, 1), (1, 2), (0, 0), (1, 0)):
-        metrics.epoch_closed(lane)
+    for partition, later in ((0, 1), (1, 2), (0, 0), (1, 0)):
+        metrics.epoch_closed(partition)
         clock.now += later
     found = figures(settings.metrics_port)
     assert (found["battery_epoch_duration_seconds_count"], found["battery_epoch_duration_seconds_sum"]) == (2, 5)
+
+
+def test_the_age_of_the_last_epoch_is_not_that_of_a_run_before(
+    settings: Settings, metrics: Metrics, clock: Clock
+) -> None:
+    close_epoch(settings, ago=3600)
+    clock.now += 30
+    assert figures(settings.metrics_port)["battery_last_epoch_age_seconds"] == pytest.approx(30)
+    close_epoch(settings)
+    assert metrics.epoch_age() < 30
 
 
 def test_every_metric_has_a_unit_and_the_projects_name(settings: Settings, metrics: Metrics) -> None:

@@ -1,4 +1,4 @@
-"""The worker's pulse: fresh while epochs close, old when they do not."""
+"""The worker's pulse: fresh while epochs are done, old when they are not."""
 
 from __future__ import annotations
 
@@ -22,23 +22,20 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_a_worker_that_has_not_begun_is_not_well(settings: Settings) -> None:
-    Pulse(settings).beat(0)
-    with pytest.raises(BatteryError, match=r"no worker has closed an epoch yet: there is no .*lane-01"):
+    with pytest.raises(BatteryError, match=r"no worker has closed an epoch yet: there is no .*epoch"):
         Pulse(settings).age()
 
 
-def test_a_worker_whose_lanes_all_close_epochs_is_well(settings: Settings) -> None:
-    for lane in range(2):
-        Pulse(settings).beat(lane)
+def test_a_worker_that_has_just_closed_an_epoch_is_well(settings: Settings) -> None:
+    Pulse(settings).beat()
     assert Pulse(settings).age() < 5
 
 
 @pytest.mark.parametrize(("age", "well"), [(40, True), (50, False)])
 def test_three_missed_epochs_and_a_long_commit_are_too_much(settings: Settings, age: int, well: bool) -> None:
-    for lane in range(2):
-        Pulse(settings).beat(lane)
+    Pulse(settings).beat()
     then = time.time() - age
-    os.utime(settings.recovery_dir / "pulse" / "lane-01", (then, then))
+    os.utime(settings.recovery_dir / "pulse" / "epoch", (then, then))
     if well:
         assert Pulse(settings).age() == pytest.approx(age, abs=2)
     else:
@@ -50,4 +47,4 @@ def test_a_pulse_that_cannot_be_written_is_one_line(settings: Settings) -> None:
     settings.recovery_dir.mkdir()
     (settings.recovery_dir / "pulse").write_text("in the way")
     with pytest.raises(BatteryError, match="RECOVERY_DIR: cannot write"):
-        Pulse(settings).beat(0)
+        Pulse(settings).beat()

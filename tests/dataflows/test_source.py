@@ -20,6 +20,7 @@ from dataflows.source import PartitionReader, Position, TopicSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 LOG = Topic("battery_topic", TOPIC_ID, (0,))
 
@@ -105,6 +106,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
         epoch: int | None = None,
         landed: int = -1,
         now: Callable[[], Topic] = lambda: LOG,
+        pulse: Pulse | None = None,
         metrics: Metrics | None = None,
         **settings: Any,
     ) -> PartitionReader:
@@ -114,7 +116,8 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
 
         monkeypatch.setattr(dataflows.source, "open_consumer", opened)
         chosen = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
-        return PartitionReader(chosen, LOG, 0, Position(TOPIC_ID, start, epoch), landed, lambda: False, now, metrics)
+        at = Position(TOPIC_ID, start, epoch)
+        return PartitionReader(chosen, LOG, 0, at, landed, lambda: False, now, pulse, metrics)
 
     return make
 
@@ -352,3 +355,13 @@ def test_what_ends_a_log_and_is_no_message_is_no_lag(reader: Any, metrics: Metri
     reading.snapshot()
     reading.next_batch()
     assert lag(metrics) == 0
+
+
+def test_the_pulse_beats_when_an_epoch_is_done_though_nothing_came(reader: Any, tmp_path: Path) -> None:
+    pulse = Pulse(Settings(_env_file=None, recovery_dir=tmp_path))  # type: ignore[call-arg]
+    reading = reader(Scripted([[], [], []]), pulse=pulse)
+    reading.next_batch()
+    reading.snapshot()
+    assert pulse.since() is None  # the epoch has been read, and is not done
+    reading.next_batch()
+    assert pulse.since() is not None

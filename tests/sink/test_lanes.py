@@ -222,7 +222,7 @@ def test_rows_of_a_commit_that_failed_are_not_counted(gate: Gate, metrics: Metri
 
 
 def sink_of(lanes: int, here: set[int]) -> LandingSink:
-    return LandingSink(lambda: pytest.fail("nothing lands"), lanes, 10, cast("Pulse", None), here.__contains__)
+    return LandingSink(lambda: pytest.fail("nothing lands"), lanes, 10, here.__contains__)
 
 
 def test_a_group_lands_through_a_lane_of_the_process_that_cleans_it() -> None:

@@ -200,6 +200,7 @@ def open_consumer(settings: Settings, on_disturbance: Callable[[KafkaError], Non
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
+            "isolation.level": "read_committed",
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 16 * 1024,
@@ -255,16 +256,16 @@ def read_log(
     consumer = open_consumer(settings)
     try:
         consumer.assign([_place(consumer, topic, partition, start)])
-        deadline = time.monotonic() + REPLY_SECONDS
+        reached = None
         while True:
-            poll, ended = _poll(consumer, topic, partition, start)
+            poll, end = fetch(consumer, topic, partition, start)
+            if (now := passed(consumer, topic.name, partition).offset) != reached:
+                reached, deadline = now, time.monotonic() + REPLY_SECONDS
             wanted = poll if last is None else poll[: bisect_right(poll.offsets, last)]
             if wanted:
                 yield wanted
-            if ended or len(wanted) < len(poll) or (wanted and wanted.offsets[-1] == last):
+            if end is not None or len(wanted) < len(poll) or (wanted and wanted.offsets[-1] == last):
                 return
-            if poll:
-                deadline = time.monotonic() + REPLY_SECONDS
             if time.monotonic() > deadline:
                 raise BatteryError(
                     f"topic {topic.name}, partition {partition}: the broker at {settings.kafka_bootstrap_servers} "
@@ -278,20 +279,44 @@ def _place(consumer: Consumer, topic: Topic, partition: int, start: int | None) 
     return oldest(consumer, topic.name, partition) if start is None else TopicPartition(topic.name, partition, start)
 
 
-def _poll(consumer: Consumer, topic: Topic, partition: int, start: int | None) -> tuple[Poll, bool]:
-    """Some messages, and whether the end of the partition was reached."""
-    received, ended = [], False
+def fetch(consumer: Consumer, topic: Topic, partition: int, start: int | None) -> tuple[Poll, int | None]:
+    """Some messages of the one partition that a consumer was assigned, and where it ends, if that has been reached.
+
+    Args:
+        consumer: as `open_consumer` makes it.
+        topic: the log.
+        partition: which of its partitions.
+        start: the offset that was assigned, for the complaint.
+
+    Raises:
+        OffsetGoneError: the log has no such offset.
+        BatteryError: the broker refuses for good.
+    """
+    received: list[KafkaMessage] = []
+    end = None
     for found in consumer.consume(POLL_MESSAGES, timeout=POLL_SECONDS):
         fault = found.error()
         if fault is None:
             received.append(found)
         elif fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-            ended = True
+            end = found.offset()
         elif fault.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             raise OffsetGoneError(f"topic {topic.name}, partition {partition}: offset {start} is gone")
         elif not fault.retriable() and fault.code() not in TRANSIENT:
             raise BatteryError(f"topic {topic.name}, partition {partition}, offset {start}: {fault.str()}")
-    return poll_of(topic.topic_id, partition, received), ended
+    poll = poll_of(topic.topic_id, partition, received)
+    if end is not None and poll:
+        end = max(end, poll.offsets[-1] + 1)  # more has come since
+    return poll, end
+
+
+def passed(consumer: Consumer, topic: str, partition: int) -> TopicPartition:
+    """Up to where a consumer has received a partition, with the leader epoch there; a negative offset before it has.
+
+    It passes over offsets that hold no message: markers of transactions and messages of aborted ones.
+    """
+    (place,) = consumer.position([TopicPartition(topic, partition)])
+    return place
 
 
 def offset_at(settings: Settings, topic: Topic, partition: int, timestamp_ms: int) -> int | None:
@@ -326,39 +351,3 @@ def offset_at(settings: Settings, topic: Topic, partition: int, timestamp_ms: in
             if stamp_ms >= timestamp_ms:
                 return offset
     return None
-
-
-def end_offset(settings: Settings, topic: Topic, partition: int, start: int | None) -> int:
-    """Where a partition ends now: the offset that its next message will get.
-
-    Args:
-        settings: where the broker is.
-        topic: the log.
-        partition: which of its partitions.
-        start: an offset that is known to exist or to be the end; None for the oldest.
-
-    Raises:
-        BatteryError: the broker stopped answering.
-    """
-    consumer = open_consumer(settings)
-    try:
-        consumer.assign([_place(consumer, topic, partition, start)])
-        deadline = time.monotonic() + REPLY_SECONDS
-        while time.monotonic() < deadline:
-            received = consumer.poll(POLL_SECONDS)
-            if received is None:
-                continue
-            fault = received.error()
-            if fault is not None and fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                return received.offset() or 0
-            if fault is None:  # the fetch that brought this message told the high watermark too
-                _low, high = consumer.get_watermark_offsets(TopicPartition(topic.name, partition), cached=True)
-                return int(high)
-            if fault.code() not in TRANSIENT and not fault.retriable():
-                raise BatteryError(f"topic {topic.name}, partition {partition}: {fault.str()}")
-        raise BatteryError(
-            f"topic {topic.name}, partition {partition}: the broker at {settings.kafka_bootstrap_servers} "
-            f"sent nothing for {REPLY_SECONDS:.0f} s"
-        )
-    finally:
-        consumer.close()

@@ -9,8 +9,9 @@ import structlog
 
 from battery.deliveries import MOST_ROWS, decode_poll, together
 from battery.errors import BatteryError
+from battery.offsets import log_start
 from battery.partition import OffsetGoneError, read_log
-from battery.topic import open_topic
+from battery.topic import find_topic
 from battery.weight import Limits
 from sink.archive import Archive, DamagedObjectError, archived
 
@@ -70,22 +71,26 @@ class LogFeed:
                 self._refuse(
                     partition, f"offsets {self._next.get(partition, due or 0)} to {last}, which have landed, are"
                 )
-        if open_topic(self.settings).topic_id != self.topic.topic_id:
+        if find_topic(self.settings).topic_id != self.topic.topic_id:
             raise BatteryError(
                 f"topic {self.topic.name} has been deleted and created again under the replay; start over"
             )
 
     def _require_unbroken(self, landed: Manifest, partition: int, oldest: int) -> None:
-        first = landed.first.get((self.topic.topic_id, partition))
-        start = self.starts[partition]
-        due = first if start is None else start
+        """The first message read must be the first that landed, where reading begins with the oldest of the log.
+
+        Where it begins with an offset, the broker refuses one that is gone.
+        """
+        if self.starts[partition] is not None:
+            return
+        due = landed.first.get((self.topic.topic_id, partition))
         if due is not None and oldest > due:
             self._refuse(partition, f"offsets {due} to {oldest - 1} are", oldest)
-        if due is None and oldest > 0:
+        if due is None and oldest > 0 and (begins := log_start(self.settings, self.topic, partition)) > 0:
             _log.warning(
                 "the log no longer holds its first messages, and no table or manifest does",
                 partition=partition,
-                oldest=oldest,
+                oldest=begins,
             )
 
     def _refuse(self, partition: int, what: str, oldest: int | None = None) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from battery.errors import BatteryError
-from battery.partition import end_offset
+from battery.offsets import waiting
 from battery.topic import open_topic
 from sink.tables import require_tables
 
@@ -20,16 +20,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PartitionStatus:
-    """One partition of the topic; `committed` is the next offset to land, `end` the next to be written."""
+    """One partition of the topic; `committed` is where the next message to land stands, `end` where it may be read to.
+
+    `lag` are the messages that have not landed. `gone` offsets had not landed, may have held messages, and are no
+    longer in the log. `unreadable` offsets follow the end: they belong to an open transaction, or stand behind one.
+    """
 
     partition: int
     committed: int
     end: int
+    lag: int
+    gone: int = 0
+    unreadable: int = 0
 
-    @property
-    def lag(self) -> int:
-        """Messages that have not landed yet."""
-        return self.end - self.committed
+    def line(self) -> str:
+        """The figures for a person."""
+        said = f"next offset to land {self.committed} of {self.end}, lag {self.lag}"
+        if self.unreadable:
+            said += f"; {self.unreadable} offsets behind it wait for an open transaction to end"
+        if self.gone:
+            said += f"; {self.gone} offsets before it are gone and had not landed"
+        return f"  partition {self.partition}: {said}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class Status:
         rate = "" if rows_per_second is None else f", {rows_per_second:,.0f} rows/s"
         yield f"topic        {self.topic}" + (f" ({self.topic_id})" if self.topic_id else "")
         for part in self.partitions:
-            yield f"  partition {part.partition}: next offset to land {part.committed} of {part.end}, lag {part.lag}"
+            yield part.line()
         if self.broker:
             yield f"  lag unknown: {self.broker}"
         yield f"landed       {self.rows} rows of {self.cells} cells in {self.tests} tests, {self.cycles} cycles{rate}"
@@ -95,6 +106,12 @@ class Status:
         if self.lag is None:
             yield f"{self.broker}"
             return
+        for part in self.partitions:
+            if part.gone:
+                yield (
+                    f"{part.gone} offsets of partition {part.partition} of {self.topic} are gone (retention?) and had "
+                    "not landed; `battery stream` says what to do"
+                )
         if self.lag > max_lag:
             yield (
                 f"{self.lag} messages of {self.topic} have not landed, more than MAX_LAG_MESSAGES={max_lag}; is the "
@@ -146,8 +163,10 @@ def status(settings: Settings, warehouse: Warehouse) -> Status:
         topic_id = topic.topic_id
         committed = {part: offset + 1 for found, part, offset in progress if found == topic_id}
         for part in topic.partitions:
-            at = committed.get(part)
-            partitions.append(PartitionStatus(part, at or 0, end_offset(settings, topic, part, at)))
+            found = waiting(settings, topic, part, committed.get(part))
+            partitions.append(
+                PartitionStatus(part, found.first, found.end, found.messages, found.gone, found.unreadable)
+            )
     except BatteryError as error:
         broker = str(error)
     return Status(

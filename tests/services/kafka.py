@@ -30,6 +30,16 @@ def first_offset(address: str, topic: str) -> int:
     return int(admin.list_offsets({place: OffsetSpec.earliest()})[place].result(10).offset)
 
 
+def expire(address: str, topic: str) -> None:
+    """Let the broker's own retention delete all that partition 0 has now, and nothing that comes later."""
+    before = first_offset(address, topic)
+    alter(address, topic, **{"retention.ms": "1"})
+    deadline = time.monotonic() + 30
+    while first_offset(address, topic) == before:
+        assert time.monotonic() < deadline, "nothing has expired"
+    alter(address, topic, **{"retention.ms": "-1"})
+
+
 def wait_for_replicas(address: str, topic: str, count: int) -> None:
     """Until so many replicas of partition 0 are in sync."""
     admin = AdminClient({"bootstrap.servers": address})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +15,7 @@ from faults.harness import finish, read_undisturbed, require_sound, send, traffi
 from faults.test_broker import (  # noqa: F401  # the same test, on a broker that answers it properly
     test_a_topic_deleted_and_created_again_is_read_from_its_start_and_lands_nothing_twice,
 )
-from services.kafka import alter, first_offset, leader_of, wait_for_replicas
+from services.kafka import expire, leader_of, wait_for_replicas
 from services.servers import Kafka
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ FIRST, SECOND, THIRD = range(6), range(6, 12), range(12, 16)
 EARLY = {"COMMIT_INTERVAL_SECONDS": "3", "COMMIT_MAX_ROWS": "700"}
 """The first rows are committed early, and the rest of what was read waits for its epoch to close."""
 REPLICATED = {"default.replication.factor": "2", "offsets.topic.replication.factor": "2"}
-WAIT_SECONDS = 30
 
 
 @pytest.fixture
@@ -84,15 +82,6 @@ def test_twelve_partitions_end_in_the_same_tables_however_many_workers_share_the
     assert all(part["committed"] == part["end"] for part in parts)
 
 
-def expire(kafka: Kafka, topic: str) -> None:
-    """Let the broker's own retention delete every message that the topic has now, and none that comes later."""
-    alter(kafka.address, topic, **{"retention.ms": "1"})
-    deadline = time.monotonic() + WAIT_SECONDS
-    while first_offset(kafka.address, topic) == 0:
-        assert time.monotonic() < deadline, "nothing has expired"
-    alter(kafka.address, topic, **{"retention.ms": "-1"})
-
-
 def test_messages_that_expired_before_they_landed_are_missed_until_they_are_given_up(
     own: Kafka, twins: tuple[Pipeline, Pipeline]
 ) -> None:
@@ -101,7 +90,7 @@ def test_messages_that_expired_before_they_landed_are_missed_until_they_are_give
     for pipeline in twins:
         pipeline.battery("stream", "--until-end")
     lost = send(struck.settings, traffic(SECOND))
-    expire(own, "battery_topic")
+    expire(own.address, "battery_topic")
     send(struck.settings, traffic(THIRD))
     last = struck.battery("stream", "--until-end", code=2).strip().splitlines()[-1]
     assert f"offsets {landed} to {landed + lost - 1} are gone (retention?) and had not landed" in last
@@ -122,7 +111,7 @@ def test_messages_that_expired_after_they_landed_are_no_loss_and_a_replay_takes_
     send(struck.settings, traffic(FIRST))
     struck.battery("stream", "--until-end")
     undisturbed.battery("stream", "--until-end")
-    expire(own, "battery_topic")
+    expire(own.address, "battery_topic")
     send(struck.settings, traffic(SECOND))
     shutil.rmtree(struck.folder / "recovery")
     for pipeline in twins:

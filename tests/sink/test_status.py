@@ -24,7 +24,7 @@ def status(**given: Any) -> Status:
     return Status(
         **{
             "topic": "battery_topic", "topic_id": "t", "broker": None,
-            "partitions": (PartitionStatus(0, 90, 100), PartitionStatus(1, 50, 50)),
+            "partitions": (PartitionStatus(0, 90, 100, 10), PartitionStatus(1, 50, 50, 0)),
             "rows": 1, "cells": 1, "tests": 1, "cycles": 1, "windows": 1, "last_commit_age": 100.0,
         }
         | given
@@ -39,7 +39,14 @@ def status(**given: Any) -> Status:
         ({}, 10, 99.0, ["10 messages of battery_topic wait and the last commit was 100 s ago, longer than"]),
         ({}, 9, 99.0, ["10 messages of battery_topic have not landed", "MAX_COMMIT_AGE_SECONDS=99"]),
         # A lab that pauses for a week has an old commit, and nothing waits.
-        ({"partitions": (PartitionStatus(0, 100, 100),), "last_commit_age": 604_800.0}, 0, 60.0, []),
+        ({"partitions": (PartitionStatus(0, 100, 100, 0),), "last_commit_age": 604_800.0}, 0, 60.0, []),
+        # What expired before it landed is missed although nothing waits.
+        (
+            {"partitions": (PartitionStatus(0, 100, 100, 0, gone=7),)},
+            0,
+            100.0,
+            ["7 offsets of partition 0 of battery_topic are gone (retention?) and had not landed"],
+        ),
         # A worker that has never committed may have just begun.
         ({"last_commit_age": None}, 10, 1.0, []),
         ({"broker": "no broker answers at …", "partitions": ()}, 10, 100.0, ["no broker answers at …"]),

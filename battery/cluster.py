@@ -50,14 +50,7 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
     Raises:
         BatteryError: the partitions cannot be shared out, or the cluster had to give up.
     """
-    partitions = len(open_topic(settings, create=True).partitions)
-    if partitions % workers:
-        fitting = [str(count) for count in range(1, partitions + 1) if partitions % count == 0]
-        raise BatteryError(
-            f"--workers {workers}: topic {settings.battery_topic} has {partitions} partitions, which so many processes "
-            f"cannot share evenly, and Bytewax would stall; use --workers {' or '.join(fitting)}, or publish to a new "
-            "topic made with a multiple of them (BATTERY_TOPIC_PARTITIONS)"
-        )
+    _require_even_shares(settings, workers)
     make_recovery_store(settings)
     stop_on_signals()
     groups = settings.cell_groups or settings.lanes * GROUPS_PER_WORKER * workers
@@ -83,6 +76,18 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
                 f"start (exit codes {codes}); what they said is above"
             )
         _log.warning("a process of the cluster has ended, starting all again", exit_codes=codes)
+        _require_even_shares(settings, workers)  # partitions may have been added
+
+
+def _require_even_shares(settings: Settings, workers: int) -> None:
+    partitions = len(open_topic(settings, create=True).partitions)
+    if partitions % workers:
+        fitting = [str(count) for count in range(1, partitions + 1) if partitions % count == 0]
+        raise BatteryError(
+            f"--workers {workers}: topic {settings.battery_topic} has {partitions} partitions, which so many processes "
+            f"cannot share evenly, and Bytewax would stall; use --workers {' or '.join(fitting)}, or publish to a new "
+            "topic made with a multiple of them (BATTERY_TOPIC_PARTITIONS)"
+        )
 
 
 def _start(workers: int, cell_groups: int, *, until_end: bool) -> list[subprocess.Popen[bytes]]:

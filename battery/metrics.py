@@ -49,10 +49,10 @@ BYTES: Final = (*(float(4**power * 1024) for power in range(10)), math.inf)
 
 @dataclass(frozen=True)
 class _Place:
-    """The next message of a partition to land, where its log ends, and since when that is so (monotonic, s)."""
+    """The next offset of a partition to land, how many messages wait, and since when both are so (monotonic, s)."""
 
     landed: int
-    end: int
+    messages: int
     since: float
 
 
@@ -143,12 +143,12 @@ class Metrics:
         """Count the rows of a result."""
         self._rows_in.inc(rows)
 
-    def reached(self, partition: int, landed: int, end: int) -> None:
-        """Note where a partition stands: the next offset to land, and the one that the log's next message will get."""
+    def reached(self, partition: int, landed: int, messages: int) -> None:
+        """Note where a partition stands: the next offset to land, and how many messages have not landed."""
         before = self._places.get(partition)
-        goes_on = before is not None and before.landed == landed and before.end > landed
-        self._places[partition] = _Place(landed, end, before.since if before and goes_on else time.monotonic())
-        self._lag.labels(partition).set(max(0, end - landed))
+        goes_on = before is not None and before.landed == landed and before.messages > 0
+        self._places[partition] = _Place(landed, messages, before.since if before and goes_on else time.monotonic())
+        self._lag.labels(partition).set(messages)
 
     def committed(self, landed: int, quarantined: Mapping[str, int], objects: Iterable[int], seconds: float) -> None:
         """Count a commit whose transaction has happened.
@@ -190,7 +190,7 @@ class Metrics:
         return max((time.monotonic() - place.since for _, place in self._waiting()), default=0.0)
 
     def _waiting(self) -> list[tuple[int, _Place]]:
-        return [(partition, place) for partition, place in list(self._places.items()) if place.end > place.landed]
+        return [(partition, place) for partition, place in list(self._places.items()) if place.messages]
 
     def health(self) -> str:
         """One line on a worker that is well: its epochs close, and what is in the topic lands.
@@ -203,7 +203,7 @@ class Metrics:
             waited = time.monotonic() - place.since
             if waited > self._pulse.longest:
                 raise BatteryError(
-                    f"{place.end - place.landed} messages of partition {partition} wait, and none has landed for "
+                    f"{place.messages} messages of partition {partition} wait, and none has landed for "
                     f"{waited:.0f} s, expected within {self._pulse.longest:.0f} s; the worker's log says why"
                 )
         return f"the worker closed an epoch {age:.0f} s ago"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -179,6 +180,37 @@ def _describe(admin: AdminClient, name: str) -> Future[TopicDescription]:
 
 def _described(found: TopicDescription) -> Topic:
     return Topic(found.name, str(found.topic_id), tuple(sorted(part.id for part in found.partitions)))
+
+
+class TopicWatch:
+    """Asks what the topic is and does not wait for the answer, so that a broker which is away holds nobody up."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: AdminClient | None = None
+        self._asked: Future[TopicDescription] | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def look(self) -> None:
+        """Ask, unless an answer is still awaited."""
+        with self._one_at_a_time:
+            if self._asked is not None:
+                return
+            if self._admin is None:
+                self._admin = client(AdminClient, client_config(self._settings))
+            self._asked = _describe(self._admin, self._settings.battery_topic)
+
+    def seen(self) -> Topic | None:
+        """The answer, once; None before it is there, and where there is none."""
+        with self._one_at_a_time:
+            if self._asked is None or not self._asked.done():
+                return None
+            asked, self._asked = self._asked, None
+            try:
+                return _described(asked.result())
+            except KafkaException:
+                self._admin = None  # it may know addresses that nobody answers at any more
+                return None
 
 
 _AnswerT = TypeVar("_AnswerT")

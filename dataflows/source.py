@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -21,8 +21,11 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from battery.deliveries import MOST_ROWS
 from battery.errors import BatteryError, with_last_words
 from battery.faults import Point, fault_point
-from battery.partition import POLL_MESSAGES, POLL_ROWS, Poll, oldest, open_consumer, poll_of
-from battery.topic import TRANSIENT, NoBrokerError, Topic, find_topic, open_topic
+from battery.offsets import Passed, Stretch, missing, report
+from battery.partition import POLL_MESSAGES, POLL_ROWS, Poll, oldest, open_consumer, passed, poll_of
+from battery.topic import TRANSIENT, NoBrokerError, Topic, TopicWatch, find_topic, open_topic
+from dataflows.lag import Lag
+from dataflows.topic_check import TopicCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,13 +53,48 @@ BUSY_POLL_SECONDS: Final = 0.05
 class Position:
     """Where a partition continues: the next offset to read of the log `topic_id`, None for its first message.
 
-    `leader_epoch` is that of the message before it, where the broker tells: what was read under a leader that no longer
-    counts may be another message by now.
+    `leader_epoch` is that of what stands before it, where the broker tells: what was read under a leader that no longer
+    counts may be another message by now. `after` is the offset behind the last message read, and no offset from
+    `empty_from` on held a message: both are the next one but where offsets without a message were passed over since.
+    (Positions of earlier versions have neither.)
     """
 
     topic_id: str
     next_offset: int | None
     leader_epoch: int | None = None
+    after: int | None = None
+    empty_from: int | None = None
+
+    def read(self, last: int, leader_epoch: int | None) -> Position:
+        """Behind a message."""
+        return replace(self, next_offset=last + 1, leader_epoch=leader_epoch, after=last + 1, empty_from=last + 1)
+
+    def passed(self, offset: int, leader_epoch: int | None) -> Position:
+        """Further on, where no message stood between."""
+        return replace(self, next_offset=offset, leader_epoch=leader_epoch)
+
+    def given_up(self, oldest: int, landed: int) -> Position:
+        """At the oldest offset that the log has, where nobody knows what stood between it and the last one landed."""
+        after = landed + 1 if self.after is None else self.after
+        return replace(self, next_offset=oldest, leader_epoch=None, after=after, empty_from=oldest)
+
+    def complete(self) -> Position:
+        """With what positions of earlier versions lack: they stand behind the last message read."""
+        if self.after is not None:
+            return self
+        return replace(self, after=self.next_offset, empty_from=self.next_offset)
+
+    @property
+    def must_have_landed(self) -> int:
+        """The offset up to which a warehouse must hold all messages for reading to go on here."""
+        return self.after or 0
+
+    @property
+    def passed_over(self) -> Passed | None:
+        """What was passed over just before the next offset; None where nothing has been read."""
+        if self.next_offset is None or self.after is None or self.empty_from is None:
+            return None
+        return Passed(self.after, Stretch(self.empty_from, self.next_offset))
 
 
 class PartitionReader(StatefulSourcePartition[Poll, Position]):
@@ -80,7 +118,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         start: Position,
         landed: int,
         stopping: Callable[[], bool],
-        find_topic: Callable[[], Topic],
+        check: TopicCheck,
         pulse: Pulse | None = None,
         metrics: Metrics | None = None,
         tell: Callable[[int, int, int | None], None] | None = None,
@@ -92,26 +130,25 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         self._until_end = settings.stream_until_end
         self._accept_loss = settings.accept_lost_offsets
         self._stopping = stopping
-        self._find_topic = find_topic
+        self._check = check
         self._tell = tell if self._until_end else None
-        self._next = start.next_offset
-        self._leader_epoch = start.leader_epoch
+        self._at = start.complete()
         self._landed = landed
-        self._due = None if self._next is not None else landed + 1
+        self._due = None if start.next_offset is not None else landed + 1
         self._held: deque[Poll] = deque()
-        self._committable = self._next
-        self._closed = landed + 1 if landed >= 0 else self._next
-        self._seen = self._closed
+        self._committable = self._at.passed_over
+        self._lag = Lag(landed, start.next_offset)
+        self._closed = self._seen = landed + 1
         self._end: int | None = None
         self._rows_each = 1
         self._expired = False
         self._doubtful = False
         self._has_read = False
+        self._has_heard = False
         self._epoch_has_closed = False
         self._idle = False
-        self._ended = False
         self._consumer = open_consumer(settings, self._doubt)
-        self._assign(self._next)
+        self._assign(start.next_offset)
 
     @with_last_words
     def next_batch(self) -> list[Poll]:
@@ -119,6 +156,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
 
         Raises:
             StopIteration: asked to stop, or the end was reached and that is where to stop.
+            StartAgainError: the topic has more partitions than this run reads.
             BatteryError: messages that never landed are gone, the topic is another log now, or the broker failed
                 for good.
         """
@@ -126,16 +164,14 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
             raise StopIteration
         if self._epoch_has_closed:
             self._epoch_has_closed = False
-            if self._seen is not None:
-                self._closed = max(self._seen, self._closed or 0)
-            self._tell_lag()
-            self._tell_closed_epoch()
+            self._note_closed_epoch()
             fault_point(Point.NEXT_EPOCH)
+        self._check.require_unchanged()
         if not self._held and (polled := self._poll()):
             self._held.extend(polled.pieces(MOST_ROWS))
         self._idle = not (self._held and self._is_same_log())
         if self._idle:
-            if self._tell is not None and self._ended:
+            if self._tell is not None and self._end is not None:
                 self._tell(self._partition, 0, 0)
             return []
         poll = self._held.popleft()
@@ -145,7 +181,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
             self._require_unbroken(first, self._due)
             self._due = None
         self._has_read = True
-        self._next, self._leader_epoch = last + 1, poll.leader_epoch
+        self._at = self._at.read(last, poll.leader_epoch)
         if self._tell is not None:
             self._tell(self._partition, len(poll), self._left(last + 1))
         fault_point(Point.POLLED)
@@ -165,36 +201,55 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         if self._has_read:
             self._has_read = False
             try:
-                self._require_same_log()
+                self._check.require_same()
+                self._doubtful = False
             except NoBrokerError:
                 self._doubtful = True  # what was read came before the connection broke; ask when more comes
+        if not self._held and self._due is None:
+            self._pass_over()
         if self._committable is not None:
             self._report(self._committable)
-        self._committable = self._next
-        self._seen = self._end if self._ended and not self._held else self._next
+        self._committable = self._at.passed_over
+        self._seen = self._at.next_offset or 0
+        self._lag.end_epoch(poll.offsets for poll in self._held)
         self._epoch_has_closed = True
-        return Position(self._topic.topic_id, self._next, self._leader_epoch)
+        return self._at
 
     def close(self) -> None:
         """Tell the group the last position too: nothing starts from there, it is for lag tools.
 
         A group that has no coordinator at the moment, as when its broker is down, is not waited for.
         """
-        if self._next is not None:
-            self._report(self._next)
+        if self._at.passed_over is not None:
+            self._report(self._at.passed_over)
         closing = threading.Thread(target=self._consumer.close, daemon=True)
         closing.start()
         closing.join(CLOSE_SECONDS)
 
     def _is_done(self) -> bool:
-        return self._until_end and self._ended and not self._held
+        return self._until_end and self._end is not None and not self._held
 
-    def _tell_closed_epoch(self) -> None:
+    def _note_closed_epoch(self) -> None:
         """What the epoch has read has landed, here and in every other process."""
+        self._closed = max(self._closed, self._seen)
+        self._lag.close_epoch()
+        self._tell_lag()
         if self._pulse is not None:
             self._pulse.beat()
         if self._metrics is not None:
             self._metrics.epoch_closed(self._partition)
+        self._check.look()
+
+    def _pass_over(self) -> None:
+        """Go on behind what was received, and held no message: markers of transactions, messages of aborted ones."""
+        received = passed(self._consumer, self._topic.name, self._partition)
+        offset = max(received.offset, -1 if self._end is None else self._end)
+        if self._at.next_offset is None and offset > self._landed:  # nothing has come, and nothing was there
+            due = self._landed + 1
+            self._at = replace(self._at, next_offset=due, after=due, empty_from=due)
+        if self._at.next_offset is not None and offset > self._at.next_offset:
+            epoch = received.leader_epoch if received.offset == offset else self._at.leader_epoch
+            self._at = self._at.passed(offset, epoch)
 
     def _left(self, reached: int) -> int | None:
         """How many messages there are from an offset to where the last fetch saw the log end; asks no broker."""
@@ -205,59 +260,56 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         if self._expired:
             # Whether anything is lost depends on what had landed, and on the log being the same.
             self._expired, self._doubtful = False, True
-            self._due = max(self._next or 0, self._landed + 1)
+            self._due = max(self._at.next_offset or 0, self._landed + 1)
             self._assign(None)
         received: list[KafkaMessage] = []
-        end = None
+        ended = False
         most = max(1, min(POLL_MESSAGES, POLL_ROWS // self._rows_each))
         for found in self._consumer.consume(most, timeout=0 if self._idle else BUSY_POLL_SECONDS):
             fault = found.error()
             if fault is None:
                 received.append(found)
-                self._ended = False
+                self._end = None
             elif fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                self._ended, end = True, found.offset()
+                ended, self._end = True, found.offset()
             else:
                 self._judge(fault)
         poll = poll_of(self._topic.topic_id, self._partition, received)
-        self._note(poll, end)
+        self._note(poll, ended=ended)
         if poll:
             self._rows_each = max(1, int(poll.weights.mean()))
-        if not poll and end is not None and self._due is not None and self._is_same_log():
-            self._require_unbroken(end, self._due)  # the log ended before anything was read of it
-            self._due = max(end, self._due)
+        if not poll and self._end is not None and self._due is not None and self._is_same_log():
+            self._require_unbroken(self._end, self._due)  # the log ended before anything was read of it
+            self._due = None
         return poll
 
-    def _note(self, poll: Poll, end: int | None) -> None:
+    def _note(self, poll: Poll, *, ended: bool) -> None:
         """Count what a poll has brought: messages, or the end of the log."""
-        if end is not None:
-            self._end = end
-        if self._closed is None:
-            self._closed = poll.offsets[0] if poll else end
-        if self._metrics is not None and (poll or end is not None):
-            self._metrics.read(self._partition, len(poll))
+        self._lag.read(poll.offsets)
+        if poll or ended:
+            self._has_heard = True
+            if self._metrics is not None:
+                self._metrics.read(self._partition, len(poll))
             self._tell_lag()
 
     def _tell_lag(self) -> None:
-        """Tell how many messages have not landed; where the log ends, the last fetch or its end has told.
-
-        What the last closed epoch has read has landed: the source is asked for more only when all of that is done.
-        """
-        if self._metrics is None:
+        """Tell how many messages have not landed; of those that are still in the log, the last fetch has told."""
+        if self._metrics is None or not self._has_heard:
             return
-        if not self._ended:
+        high = None
+        if self._end is None:
             place = TopicPartition(self._topic.name, self._partition)
             with suppress(KafkaException):  # as the client has heard nothing of the partition yet
-                _low, high = self._consumer.get_watermark_offsets(place, cached=True)
-                self._end = high if high >= 0 else self._end  # negative where no fetch has told it yet
-        if self._closed is not None and self._end is not None:
-            self._metrics.reached(self._partition, self._closed, self._end)
+                _low, told = self._consumer.get_watermark_offsets(place, cached=True)
+                high = told if told >= 0 else None  # negative where no fetch has told it yet
+        self._metrics.reached(self._partition, self._closed, self._lag.messages(high))
 
     def _is_same_log(self) -> bool:
         """Ask, where there is doubt; without an answer what was polled is held until there is one."""
         if self._doubtful:
             try:
-                self._require_same_log()
+                self._check.require_same()
+                self._doubtful = False
             except NoBrokerError as error:
                 _log.warning("holding messages until the broker says what log they are from", error=str(error))
                 return False
@@ -268,7 +320,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
             place = oldest(self._consumer, self._topic.name, self._partition)
         else:
             # With the epoch the broker is asked where that leader's log ended, and is read on from there if before.
-            epoch = -1 if self._leader_epoch is None else self._leader_epoch
+            epoch = -1 if self._at.leader_epoch is None else self._at.leader_epoch
             place = TopicPartition(self._topic.name, self._partition, offset, leader_epoch=epoch)
         self._consumer.assign([place])
 
@@ -276,28 +328,28 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         self._doubtful = True
         _log.warning("the connection to the broker broke", partition=self._partition, error=fault.str())
 
-    def _require_same_log(self) -> None:
-        if self._find_topic().topic_id != self._topic.topic_id:
-            raise BatteryError(
-                f"topic {self._topic.name} has been deleted and created again under the running worker: it is another "
-                "log now; start the worker again to read it from its start"
-            )
-        self._doubtful = False
-
     def _require_unbroken(self, first: int, due: int) -> None:
-        """The log must still hold the first message that has not landed."""
-        if first <= due:
+        """The log must still hold the first message that has not landed.
+
+        Args:
+            first: where the oldest message stands, or the end where there is none.
+            due: the first offset that has neither landed nor was passed over.
+        """
+        gone = missing(self._consumer, self._topic, self._partition, due) if first > due else None
+        if gone is None:  # the offsets between hold no message
             return
-        if due == 0:
-            _log.warning("the log no longer holds its first messages", partition=self._partition, oldest=first)
+        if gone.first == 0 and self._at.next_offset is None:
+            _log.warning("the log no longer holds its first messages", partition=self._partition, oldest=gone.end)
         else:
-            self._lose(f"offsets {due} to {first - 1} are")
+            self._lose(f"offsets {gone.first} to {min(first, gone.end) - 1} are")
+        self._at = self._at.given_up(min(first, gone.end), self._landed)
 
     def _require_no_other(self, first: int) -> None:
         """A log that goes on before where it was left has lost what had been read, and holds other messages there."""
-        if self._next is not None and first < self._next:
+        due = self._at.next_offset
+        if due is not None and first < due:
             raise BatteryError(
-                f"topic {self._topic.name}, partition {self._partition}: offsets {first} to {self._next - 1} had been "
+                f"topic {self._topic.name}, partition {self._partition}: offsets {first} to {due - 1} had been "
                 "read and hold other messages now (a broker that did not have them became the partition's leader?); "
                 "build the tables from what the log holds with `battery replay --from-beginning`, remove "
                 "RECOVERY_DIR, and start again"
@@ -315,19 +367,17 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
 
     def _judge(self, fault: KafkaError) -> None:
         if fault.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            self._expired = True
+            self._expired, self._end = True, None
         elif fault.code() in TRANSIENT or fault.retriable():
             _log.warning("the broker does not answer, waiting for it", partition=self._partition, error=fault.str())
         else:
             with suppress(NoBrokerError):
-                self._require_same_log()
+                self._check.require_same()
             raise BatteryError(f"topic {self._topic.name}, partition {self._partition}: {fault.str()}")
 
-    def _report(self, offset: int) -> None:
+    def _report(self, passed_over: Passed) -> None:
         try:
-            self._consumer.commit(
-                offsets=[TopicPartition(self._topic.name, self._partition, offset)], asynchronous=True
-            )
+            report(self._consumer, self._topic, self._partition, passed_over)
         except KafkaException as error:  # lag tools lose sight for a while; the landing does not depend on it
             _log.warning("could not tell the consumer group", partition=self._partition, error=str(error))
 
@@ -349,6 +399,7 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
         self._metrics = metrics
         self._tally = tally
         self._topic: Topic | None = None
+        self._check: TopicCheck | None = None
         self._committed = committed
         self._stopping = stopping
         self._here: set[int] = set()
@@ -378,10 +429,10 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
         if resume_state is not None and resume_state.topic_id != topic.topic_id:
             _log.info("the topic is a new log, reading it from the start", topic=topic.name, topic_id=topic.topic_id)
             resume_state = None
-        position = resume_state or Position(topic.topic_id, None)
+        position = (resume_state or Position(topic.topic_id, None)).complete()
         start = position.next_offset
         committed = self._committed().get((topic.topic_id, partition), -1)
-        if start is not None and start > committed + 1:
+        if position.must_have_landed > committed + 1:
             raise BatteryError(
                 f"topic {topic.name}, partition {partition}: RECOVERY_DIR={self._settings.recovery_dir} continues at "
                 f"offset {start}, but WAREHOUSE={self._settings.warehouse} holds nothing after offset {committed}; "
@@ -397,7 +448,7 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
             position,
             committed,
             self._stopping,
-            lambda: find_topic(self._settings),
+            self._checked(topic),
             self._pulse,
             self._metrics,
             None if self._tally is None else self._tally.read,
@@ -408,3 +459,9 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
         if self._topic is None:
             self._topic = open_topic(self._settings, create=True)
         return self._topic
+
+    def _checked(self, topic: Topic) -> TopicCheck:
+        """What asks whether the topic is still the same, for all partitions of this process."""
+        if self._check is None:
+            self._check = TopicCheck(topic, lambda: find_topic(self._settings), TopicWatch(self._settings))
+        return self._check

@@ -122,12 +122,12 @@ def test_a_worker_is_not_well_while_messages_wait_and_none_lands(
 ) -> None:
     close_epoch(settings)
     for partition in (0, 1):
-        metrics.reached(partition, 7, 7)
+        metrics.reached(partition, 7, 0)
     clock.now += 3600  # nobody publishes
-    metrics.reached(1, 7, 12)
+    metrics.reached(1, 7, 5)
     assert (ask(settings.metrics_port, "/health")[0], metrics.waiting()) == (200, 0)
     clock.now += 46
-    metrics.reached(1, 7, 15)
+    metrics.reached(1, 7, 8)
     assert ask(settings.metrics_port, "/health") == (
         503,
         (
@@ -136,7 +136,7 @@ def test_a_worker_is_not_well_while_messages_wait_and_none_lands(
         ),
     )
     assert figures(settings.metrics_port)["battery_waiting_seconds"] == 46
-    metrics.reached(1, 8, 20)  # one has
+    metrics.reached(1, 8, 12)  # one has
     assert ask(settings.metrics_port, "/health")[0] == 200
 
 

@@ -1,4 +1,4 @@
-"""The topic as its brokers know it: brokers that stall, and policies that would delete messages."""
+"""The topic as its brokers know it: brokers that stall, policies that would delete messages, looks without waiting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 import battery.topic
 from battery.errors import BatteryError
 from battery.settings import Settings
-from battery.topic import NoBrokerError, find_topic, open_topic
+from battery.topic import NoBrokerError, TopicWatch, find_topic, open_topic
 from producer.publish import Options, publish
 
 
@@ -126,3 +126,31 @@ def test_a_broker_that_does_not_tell_the_policy_is_no_error(
 
     monkeypatch.setattr(battery.topic, "_topic_config", silent)
     assert open_topic(settings).partitions == (0,)
+
+
+def test_a_look_at_the_topic_waits_for_no_answer(settings: Settings) -> None:
+    topic = open_topic(settings, create=True)
+    watch = TopicWatch(settings)
+    watch.look()
+    while (seen := watch.seen()) is None:
+        watch.look()  # asks no second time
+    assert seen == topic
+    assert watch.seen() is None  # once
+
+
+def test_a_look_that_nobody_answers_is_none_and_the_next_one_is_that_of_a_new_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clients = []
+
+    def client(*_: Any) -> SimpleNamespace:
+        clients.append("")
+        failed: Future[Any] = Future()
+        failed.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))  # noqa: SLF001
+        return SimpleNamespace(describe_topics=lambda *_, **__: {"battery_topic": failed})
+
+    monkeypatch.setattr(battery.topic, "client", client)
+    watch = TopicWatch(Settings())
+    for looks in (1, 2):
+        watch.look()
+        assert (watch.seen(), len(clients)) == (None, looks)

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from builders import TOPIC_ID
-from confluent_kafka import OFFSET_BEGINNING, KafkaError
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
 import dataflows.source
-from battery.errors import BatteryError
+from battery.errors import BatteryError, StartAgainError
 from battery.metrics import Metrics
+from battery.offsets import Passed, Stretch
 from battery.pulse import Pulse
 from battery.settings import Settings
-from battery.topic import NoBrokerError, Topic
+from battery.topic import NoBrokerError, Topic, TopicWatch
 from dataflows.source import PartitionReader, Position, TopicSource
+from dataflows.topic_check import TopicCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,9 +62,16 @@ class Received:
 
 @dataclass
 class Scripted:
-    """A consumer that delivers what a test wrote down, one entry a poll."""
+    """A consumer that delivers what a test wrote down, one entry a poll.
+
+    The log begins at offset `begins`; `passes` is up to where it was received without a message after each poll.
+    """
 
     polls: list[list[Received]]
+    begins: int = 0
+    passes: dict[int, int] = field(default_factory=dict)
+    group: TopicPartition | None = None
+    told: list[TopicPartition] = field(default_factory=list)
     breaks_before: set[int] = field(default_factory=set)
     assigned: list[int] = field(default_factory=list)
     epochs: list[int | None] = field(default_factory=list)
@@ -82,12 +91,22 @@ class Scripted:
         self.polled += 1
         return self.polls[self.polled - 1]
 
-    def commit(self, **_: Any) -> None:
-        pass
+    def position(self, _: list[TopicPartition]) -> list[TopicPartition]:
+        reached = max((found.offset() or 0 for found in self._received() if found.error() is None), default=-1002) + 1
+        return [TopicPartition(LOG.name, 0, max(reached, self.passes.get(self.polled, -1001)))]
 
-    def get_watermark_offsets(self, _place: Any, *, cached: bool) -> tuple[int, int]:
-        assert cached  # to ask the broker takes time, and the embedded one answers wrongly
-        return 0, self.ends
+    def _received(self) -> list[Received]:
+        return [found for poll in self.polls[: self.polled] for found in poll]
+
+    def commit(self, *, offsets: list[TopicPartition], **_: Any) -> None:
+        self.told += offsets
+
+    def committed(self, _: list[TopicPartition], **__: Any) -> list[TopicPartition]:
+        return [self.group or TopicPartition(LOG.name, 0, -1001)]
+
+    def get_watermark_offsets(self, _place: Any, *, cached: bool = False, timeout: float = 0) -> tuple[int, int]:
+        # To ask the broker takes time, and the embedded one tells a wrong end.
+        return (0, self.ends) if cached else (self.begins, -1 if timeout else 0)
 
     def list_topics(self, topic: str, **_: Any) -> None:
         self.asked.append(topic)
@@ -97,15 +116,30 @@ class Scripted:
             self.may_close.wait()
 
 
+class Watch(TopicWatch):
+    """Sees what a test lets it see, one look after another."""
+
+    def __init__(self, *answers: Topic | None) -> None:
+        self.answers = list(answers)
+        self.looks = 0
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def seen(self) -> Topic | None:
+        return self.answers[self.looks - 1] if 0 < self.looks <= len(self.answers) else None
+
+
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
     def make(
         consumer: Scripted,
         *,
-        start: int | None = None,
+        start: int | Position | None = None,
         epoch: int | None = None,
         landed: int = -1,
         now: Callable[[], Topic] = lambda: LOG,
+        watch: Watch | None = None,
         pulse: Pulse | None = None,
         metrics: Metrics | None = None,
         **settings: Any,
@@ -116,8 +150,9 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
 
         monkeypatch.setattr(dataflows.source, "open_consumer", opened)
         chosen = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
-        at = Position(TOPIC_ID, start, epoch)
-        return PartitionReader(chosen, LOG, 0, at, landed, lambda: False, now, pulse, metrics)
+        check = TopicCheck(LOG, now, watch or Watch())
+        at = start if isinstance(start, Position) else Position(TOPIC_ID, start, epoch)
+        return PartitionReader(chosen, LOG, 0, at, landed, lambda: False, check, pulse, metrics)
 
     return make
 
@@ -142,7 +177,7 @@ def test_where_the_partition_lies_is_asked_before_its_oldest_message_alone(reade
 
 
 def test_an_offset_that_expired_behind_the_worker_is_refused_with_the_choices(reader: Any) -> None:
-    reading = reader(Scripted([[Received(6), gone()], [Received(100)]]), start=6, landed=5)
+    reading = reader(Scripted([[Received(6), gone()], [Received(100)]], begins=100), start=6, landed=5)
     assert offsets(reading.next_batch()) == [6]
     with pytest.raises(BatteryError, match=r"offsets 7 to 99 are gone .* --again.*ACCEPT_LOST_OFFSETS=true"):
         reading.next_batch()
@@ -165,12 +200,12 @@ def test_the_end_of_a_log_that_is_read_whole_is_no_loss(reader: Any) -> None:
 def test_a_log_that_expired_to_its_end_is_a_loss_too(reader: Any) -> None:
     ended = Received(200, KafkaError(KafkaError._PARTITION_EOF))  # noqa: SLF001
     with pytest.raises(BatteryError, match="offsets 51 to 199 are gone"):
-        reader(Scripted([[ended]]), landed=50).next_batch()
+        reader(Scripted([[ended]], begins=200), landed=50).next_batch()
 
 
 def test_messages_that_expired_before_they_landed_are_missed_without_a_recovery_store_too(reader: Any) -> None:
     with pytest.raises(BatteryError, match="offsets 51 to 99 are gone"):
-        reader(Scripted([[Received(100)]]), landed=50).next_batch()
+        reader(Scripted([[Received(100)]], begins=100), landed=50).next_batch()
 
 
 def test_a_log_that_reaches_back_to_what_landed_is_read(reader: Any) -> None:
@@ -178,12 +213,13 @@ def test_a_log_that_reaches_back_to_what_landed_is_read(reader: Any) -> None:
 
 
 def test_a_loss_that_was_accepted_is_passed_over_from_the_oldest_message_on(reader: Any) -> None:
-    consumer = Scripted([[gone()], [Received(100)]])
+    consumer = Scripted([[gone()], [Received(100)]], begins=100)
     reading = reader(consumer, start=7, landed=6, accept_lost_offsets=True)
     assert reading.next_batch() == []
     assert offsets(reading.next_batch()) == [100]
     assert consumer.assigned == [7, OFFSET_BEGINNING]
-    assert offsets(reader(Scripted([[Received(100)]]), landed=50, accept_lost_offsets=True).next_batch()) == [100]
+    once_more = Scripted([[Received(100)]], begins=100)
+    assert offsets(reader(once_more, landed=50, accept_lost_offsets=True).next_batch()) == [100]
 
 
 def test_what_comes_after_the_connection_broke_is_handed_on_only_if_the_log_is_the_same(reader: Any) -> None:
@@ -276,7 +312,7 @@ def test_the_broker_is_told_under_which_leader_was_read_and_the_recovery_store_r
     reading = reader(consumer, start=6, epoch=4, landed=5)
     assert (consumer.assigned, consumer.epochs) == ([6], [4])
     reading.next_batch()
-    assert reading.snapshot() == Position(TOPIC_ID, 8, 5)
+    assert reading.snapshot() == Position(TOPIC_ID, 8, 5, 8, 8)
 
 
 @pytest.mark.timeout(30)
@@ -351,10 +387,103 @@ def test_what_is_read_a_second_time_has_landed(reader: Any, metrics: Metrics) ->
 def test_what_ends_a_log_and_is_no_message_is_no_lag(reader: Any, metrics: Metrics) -> None:
     reading = reader(Scripted([[Received(6), eof(8)], []], ends=8), start=6, landed=5, metrics=metrics)
     reading.next_batch()
-    assert lag(metrics) == 2
+    assert lag(metrics) == 1
     reading.snapshot()
     reading.next_batch()
     assert lag(metrics) == 0
+
+
+def test_what_was_passed_over_without_a_message_is_remembered(reader: Any) -> None:
+    consumer = Scripted([[Received(6)], [eof(12)]], passes={1: 8})
+    reading = reader(consumer, start=6, landed=5)
+    reading.next_batch()
+    assert reading.snapshot() == Position(TOPIC_ID, 8, None, after=7, empty_from=7)  # a marker
+    reading.next_batch()
+    assert reading.snapshot() == Position(TOPIC_ID, 12, None, after=7, empty_from=7)  # and an aborted transaction
+    reading.snapshot()
+    assert [(place.offset, place.metadata) for place in consumer.told] == [
+        (6, f"{TOPIC_ID}:6:6"), (8, f"{TOPIC_ID}:7:7"), (12, f"{TOPIC_ID}:7:7"),
+    ]  # fmt: skip
+
+
+def test_messages_that_are_held_for_the_next_epoch_are_not_passed_over(reader: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(dataflows.source, "MOST_ROWS", 1)
+    reading = reader(Scripted([[Received(6), Received(7)]], passes={1: 9}), start=6, landed=5)
+    reading.next_batch()
+    assert reading.snapshot().next_offset == 7
+    reading.next_batch()
+    assert reading.snapshot() == Position(TOPIC_ID, 9, None, after=8, empty_from=8)
+
+
+def test_a_log_that_holds_no_message_yet_is_followed_from_its_end(reader: Any) -> None:
+    reading = reader(Scripted([[eof(0)], []]))
+    reading.next_batch()
+    assert reading.snapshot() == Position(TOPIC_ID, 0, None, after=0, empty_from=0)
+    lost = reader(Scripted([[gone()], [Received(9)]], begins=9), start=reading.snapshot())
+    lost.next_batch()
+    with pytest.raises(BatteryError, match="offsets 0 to 8 are gone"):
+        lost.next_batch()
+
+
+def test_offsets_that_never_held_a_message_are_not_missed_while_the_log_reaches_back_to_them(reader: Any) -> None:
+    assert offsets(reader(Scripted([[Received(60)]], begins=51), landed=50).next_batch()) == [60]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "offset", "is_known"),
+    [
+        (f"{TOPIC_ID}:51:51", 60, True),
+        (f"{TOPIC_ID}:40:40", 70, True),
+        (f"{TOPIC_ID}:52:52", 60, False),  # somebody who has read a message behind ours
+        (f"{TOPIC_ID}:51:52", 60, False),  # somebody who has given up what stood there
+        (f"{TOPIC_ID}:51:51", 59, False),  # it had not come as far
+        ("another-log:51:51", 60, False),
+        ("", 60, False),
+        (None, 60, False),
+    ],
+)
+def test_what_expired_without_having_held_a_message_is_known_by_the_group(
+    reader: Any, metadata: str | None, offset: int, is_known: bool
+) -> None:
+    group = TopicPartition(LOG.name, 0, offset, metadata=metadata) if metadata is not None else None
+    reading = reader(Scripted([[Received(60)]], begins=60, group=group), landed=50)
+    if is_known:
+        assert offsets(reading.next_batch()) == [60]
+    else:
+        with pytest.raises(BatteryError, match=r"offsets 5[19] to 59 are gone \(retention\?\) and had not landed"):
+            reading.next_batch()
+
+
+def test_a_loss_that_was_accepted_needs_no_second_acceptance_and_is_not_told_to_the_group(reader: Any) -> None:
+    ended = Scripted([[gone()], [eof(100)], []], begins=90)
+    reading = reader(ended, start=7, landed=6, accept_lost_offsets=True)
+    for _ in range(2):
+        reading.next_batch()
+    at = reading.snapshot()
+    assert (at.next_offset, at.must_have_landed, at.passed_over) == (100, 7, Passed(7, Stretch(90, 100)))
+    assert offsets(reader(Scripted([[Received(100)]]), start=at, landed=6).next_batch()) == [100]
+
+
+def test_a_position_of_an_earlier_version_is_taken_up(reader: Any) -> None:
+    old = Position.__new__(Position)
+    old.__dict__.update(topic_id=TOPIC_ID, next_offset=7, leader_epoch=3)  # what its pickle holds
+    reading = reader(Scripted([[Received(7)]]), start=old, landed=6)
+    assert reading.snapshot() == Position(TOPIC_ID, 7, 3, after=7, empty_from=7)
+
+
+@pytest.mark.parametrize(("after", "landed", "said"), [(7, 6, None), (8, 6, "holds nothing after offset 6")])
+def test_a_recovery_store_may_be_ahead_of_the_warehouse_by_offsets_without_a_message(
+    monkeypatch: pytest.MonkeyPatch, after: int, landed: int, said: str | None
+) -> None:
+    monkeypatch.setattr(dataflows.source, "open_topic", lambda *_, **__: LOG)
+    monkeypatch.setattr(dataflows.source, "open_consumer", lambda *_: Scripted([]))
+    source = TopicSource(Settings(_env_file=None), lambda: {(TOPIC_ID, 0): landed}, lambda: False)  # type: ignore[call-arg]
+    at = Position(TOPIC_ID, 12, None, after, after)
+    if said is None:
+        source.build_part("topic", "0", at)
+    else:
+        with pytest.raises(BatteryError, match=said):
+            source.build_part("topic", "0", at)
 
 
 def test_the_pulse_beats_when_an_epoch_is_done_though_nothing_came(reader: Any, tmp_path: Path) -> None:
@@ -365,3 +494,35 @@ def test_the_pulse_beats_when_an_epoch_is_done_though_nothing_came(reader: Any, 
     assert pulse.since() is None  # the epoch has been read, and is not done
     reading.next_batch()
     assert pulse.since() is not None
+
+
+GROWN = replace(LOG, partitions=(0, 1))
+
+
+def test_partitions_that_were_added_start_the_worker_again_when_an_idle_epoch_is_done(reader: Any) -> None:
+    watch = Watch(LOG, GROWN)
+    reading = reader(Scripted([[], [], []]), watch=watch)
+    for _ in range(2):
+        reading.next_batch()
+        reading.snapshot()
+    assert watch.looks == 1  # one an epoch
+    with pytest.raises(StartAgainError, match=r"has 2 partitions now, and had 1 when this run began"):
+        reading.next_batch()
+
+
+def test_partitions_that_were_added_while_messages_came_start_the_worker_again_once_they_have_landed(
+    reader: Any,
+) -> None:
+    reading = reader(Scripted([[Received(6)], []]), start=6, landed=5, now=lambda: GROWN)
+    reading.next_batch()
+    assert reading.snapshot().next_offset == 7
+    with pytest.raises(StartAgainError):
+        reading.next_batch()
+
+
+def test_an_idle_worker_notices_that_its_topic_is_another_log(reader: Any) -> None:
+    reading = reader(Scripted([[], []]), watch=Watch(Topic(LOG.name, "another-log", (0,))))
+    reading.next_batch()
+    reading.snapshot()
+    with pytest.raises(BatteryError, match="it is another log now"):
+        reading.next_batch()

@@ -1,0 +1,74 @@
+"""Whether the topic is still the log that a run reads, with the partitions that it had when the run began.
+
+A topic may be deleted and created again under a running worker, and nothing in a message tells its log. Partitions may
+be added, which Bytewax cannot take up while it runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from battery.errors import BatteryError, StartAgainError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from battery.topic import Topic, TopicWatch
+
+
+class GrownTopicError(StartAgainError):
+    """The topic has more partitions than when the run began; it reads them when it starts again."""
+
+
+class TopicCheck:
+    """One for all partitions that a process reads: asks with or without waiting for the answer.
+
+    Args:
+        topic: the log that this run reads.
+        find: asks the broker what the topic is now, and waits for the answer.
+        watch: asks the same without waiting.
+    """
+
+    def __init__(self, topic: Topic, find: Callable[[], Topic], watch: TopicWatch) -> None:
+        self._topic = topic
+        self._find = find
+        self._watch = watch
+        self._grown: Topic | None = None
+
+    def require_same(self) -> None:
+        """Ask now: what was read until now is of this log when this returns.
+
+        Raises:
+            NoBrokerError: nobody answers.
+            BatteryError: it is another log.
+        """
+        self._judge(self._find())
+
+    def look(self) -> None:
+        """Ask, and let `require_unchanged` know the answer when it is there."""
+        self._watch.look()
+
+    def require_unchanged(self) -> None:
+        """See what has been answered so far.
+
+        Raises:
+            GrownTopicError: the topic has more partitions now.
+            BatteryError: it is another log.
+        """
+        found = self._watch.seen()
+        if found is not None:
+            self._judge(found)
+        if self._grown is not None:
+            raise GrownTopicError(
+                f"topic {self._topic.name} has {len(self._grown.partitions)} partitions now, and had "
+                f"{len(self._topic.partitions)} when this run began, which reads the new ones when it starts again"
+            )
+
+    def _judge(self, found: Topic) -> None:
+        if found.topic_id != self._topic.topic_id:
+            raise BatteryError(
+                f"topic {self._topic.name} has been deleted and created again under the running worker: it is another "
+                "log now; start the worker again to read it from its start"
+            )
+        if len(found.partitions) > len(self._topic.partitions):
+            self._grown = found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow.parquet as pq
 
@@ -31,6 +31,17 @@ if TYPE_CHECKING:
     from battery.objects import ObjectStore
     from battery.settings import Settings
     from sink.warehouse import Warehouse
+
+
+REFUSED: Final = """
+select topic_id, "partition", "offset", sum(row_count) from battery_quarantine as refused
+where not exists (
+    from battery_ts_cleaned as landed
+    where landed.kafka_partition = refused."partition" and landed.kafka_offset = refused."offset"
+)
+group by all having count(*) = 1 and min("row") = 0
+    and any_value(reason) in ('undecodable', 'too_large', 'unknown_schema')"""
+"""Messages that were refused as a whole, and the rows that they counted as."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +74,9 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse, *, live
             '(select distinct "commit", unnest(offsets) as s from _commits) group by all'
         ).fetchall()
         progress = connection.execute('select cell_id, topic_id, "partition", "offset" from _progress').fetchall()
+        refused = {(topic_id, part, at): rows for topic_id, part, at, rows in connection.execute(REFUSED).fetchall()}
     reached = {(cell, topic_id, part): last for cell, topic_id, part, last in progress} if live else None
-    return [*_log(settings, spans, reached), *checks]
+    return [*_log(settings, spans, reached, refused), *checks]
 
 
 def landing_checks(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> list[Check]:
@@ -86,6 +98,7 @@ def _log(
     settings: Settings,
     spans: list[tuple[str, int, int, int, int]],
     reached: Mapping[tuple[str, str, int], int] | None,
+    refused: Mapping[tuple[str, int, int], int],
 ) -> Iterator[Check]:
     """Rows in, counted in the messages themselves, against the rows that the commits account for.
 
@@ -93,6 +106,8 @@ def _log(
         settings: where the topic is.
         spans: of each topic id and partition the last offset, the rows and the first offset that commits account for.
         reached: the last offset that landed of each cell, topic id and partition, while a worker lands more; else None.
+        refused: the rows of each message that was refused as a whole, by topic id, partition and offset; these count as
+            they were judged, since limits, and what can be read, may be others today.
     """
     topic = open_topic(settings)
     landed_up_to = {
@@ -117,7 +132,7 @@ def _log(
                         waiting += 1
                         continue
                 messages += 1
-                rows_in += delivery.body.row_count
+                rows_in += refused.get((topic.topic_id, partition, message.offset), delivery.body.row_count)
         expired += last >= 0 and (oldest is None or oldest > first)
     if expired:
         yield Check(

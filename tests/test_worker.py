@@ -267,6 +267,16 @@ def damaged(broker: int, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     return pipeline
 
 
+def test_verify_counts_a_message_that_was_refused_whole_as_it_was_judged(pipeline: Pipeline) -> None:
+    rows = [reading(point) for point in range(1, 21)]
+    send(pipeline.settings, [(arrow_value(rows), ARROW, CELL.encode()), (as_json(rows[:2]), JSON, CELL.encode())])
+    pipeline.extra["MESSAGE_MAX_ROWS"] = "10"
+    pipeline.battery("stream", "--until-end")
+    assert pipeline.query("select reason, row_count from battery_quarantine") == [("too_large", 1)]
+    del pipeline.extra["MESSAGE_MAX_ROWS"]
+    assert "3 rows in 2 messages" in pipeline.battery("verify")
+
+
 def test_verify_notices_messages_that_have_not_landed(damaged: Pipeline) -> None:
     send(damaged.settings, [(as_json(reading(40)), JSON, CELL.encode())])
     assert "FAIL  lag: 1 messages not landed yet" in damaged.battery("verify", code=1)

@@ -351,6 +351,21 @@ def compact(debug: bool, as_json: bool) -> int:
 
 
 @cli.command()
+@click.pass_obj
+def adopt(debug: bool) -> None:
+    """Give the object store to the pipeline of this warehouse, whoever it belongs to; stop the other one before.
+
+    Nothing that is in the store and may be another's is removed, now or later.
+    """
+    settings = start(debug)
+    from battery.objects import open_store
+    from sink.claim import adopt_store
+    from sink.warehouse import open_warehouse
+
+    click.echo(adopt_store(open_store(settings), open_warehouse(settings)))
+
+
+@cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.pass_obj
 def sweep(debug: bool, as_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""The object store edge: a folder or S3 (MinIO), behind five verbs."""
+"""The object store edge: a folder or S3 (MinIO), behind six verbs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, ParamSpec, Protocol, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -33,6 +34,9 @@ _log = structlog.get_logger()
 
 OPEN_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
+SIGNED_FOR: Final = timedelta(minutes=5)
+"""How long the address of a conditional PUT is good for."""
+
 REQUESTS_IN_TIME: Final = 10
 """One request may take this part of OBJECT_STORE_TIMEOUT_SECONDS."""
 
@@ -56,6 +60,14 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object whole, replacing one of the same key; a reader never sees half of it."""
+        ...
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Write an object as `put` does, but only where there is none of that key; of two at once one writes.
+
+        Returns:
+            Whether it was written. A store of S3's kind that knows no conditions replaces what is there: read it back.
+        """
         ...
 
     def put_file(self, key: str, path: Path) -> None:
@@ -100,6 +112,24 @@ class FolderStore:
         """Write beside the place and rename: the rename is what makes the object exist."""
         self._put(key, io.BytesIO(data))
 
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Write beside the place and link, which fails where there is a file already."""
+        path = self._root / key
+        partial = path.with_name(f".{uuid4().hex}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(partial, io.BytesIO(data))
+            try:
+                _link(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
+            _sync_folders(path.parent, self._root)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise BatteryError(f"cannot write {path}: {error.strerror}") from None
+        return True
+
     def put_file(self, key: str, path: Path) -> None:
         """Copy the file beside the place and rename."""
         try:
@@ -113,10 +143,7 @@ class FolderStore:
         partial = path.with_name(f".{uuid4().hex}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                shutil.copyfileobj(source, file)
-                file.flush()
-                os.fsync(file.fileno())
+            _write(partial, source)
             partial.replace(path)
             _sync_folders(path.parent, self._root)
         except OSError as error:
@@ -141,6 +168,29 @@ class FolderStore:
     def delete(self, key: str) -> None:
         """Unlink the file."""
         (self._root / key).unlink(missing_ok=True)
+
+
+def _link(partial: Path, path: Path) -> None:
+    """Give a whole file its name, where no file has it yet.
+
+    Raises:
+        FileExistsError: one has.
+    """
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: whoever reads while this is being written sees a part of it
+        with partial.open("rb") as source:
+            _write(path, source, "xb")
+
+
+def _write(path: Path, source: BinaryIO, mode: Literal["wb", "xb"] = "wb") -> None:
+    """Write a file that lasts over a loss of power."""
+    with path.open(mode) as file:
+        shutil.copyfileobj(source, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync_folders(folder: Path, root: Path) -> None:
@@ -171,13 +221,13 @@ class S3Store:
         if settings.minio_ca_location and not settings.minio_ca_location.is_file():
             raise BatteryError(f"MINIO_CA_LOCATION={settings.minio_ca_location} is no file")
         try:
-            self._client = self._connect(settings, OPEN_SECONDS)
+            self._http, self._client = self._connect(settings, OPEN_SECONDS)
             if not self._ask("open", self._client.bucket_exists, self._bucket):
                 self._ask("make", self._make_bucket)
         except ValueError as error:  # a host or bucket that cannot be one
             raise BatteryError(f"OBJECT_STORE, MINIO_ENDPOINT: {error}") from None
         self._patience = settings.object_store_timeout_seconds
-        self._client = self._connect(settings, self._patience / REQUESTS_IN_TIME)
+        self._http, self._client = self._connect(settings, self._patience / REQUESTS_IN_TIME)
 
     def _make_bucket(self) -> None:
         """Make the bucket; the processes of a cluster that starts may all find none at the same moment."""
@@ -187,17 +237,18 @@ class S3Store:
             if error.code != "BucketAlreadyOwnedByYou":
                 raise
 
-    def _connect(self, settings: Settings, request_seconds: float) -> Minio:
-        return Minio(
+    def _connect(self, settings: Settings, request_seconds: float) -> tuple[urllib3.PoolManager, Minio]:
+        http = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, request_seconds), read=request_seconds),
+            retries=urllib3.Retry(total=0),
+            ca_certs=str(settings.minio_ca_location) if settings.minio_ca_location else None,
+        )
+        return http, Minio(
             self._endpoint,
             access_key=settings.minio_access_key,
             secret_key=settings.minio_secret_key.get_secret_value() if settings.minio_secret_key else None,
             secure=settings.minio_secure,
-            http_client=urllib3.PoolManager(
-                timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, request_seconds), read=request_seconds),
-                retries=urllib3.Retry(total=0),
-                ca_certs=str(settings.minio_ca_location) if settings.minio_ca_location else None,
-            ),
+            http_client=http,
         )
 
     def put(self, key: str, data: bytes) -> None:
@@ -207,6 +258,23 @@ class S3Store:
             self._client.put_object(self._bucket, self._prefix + key, io.BytesIO(data), len(data))
 
         self._ask(f"write {key} to", put)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """One PUT on the condition that there is no such object; the client itself has no word for that."""
+
+        def put() -> bool:
+            url = self._client.get_presigned_url("PUT", self._bucket, self._prefix + key, expires=SIGNED_FOR)
+            try:
+                answer = self._http.request("PUT", url, body=data, headers={"If-None-Match": "*"})
+            except urllib3.exceptions.HTTPError as error:  # its text holds the address, whose signature is a secret
+                raise urllib3.exceptions.HTTPError(f"no answer ({type(error).__name__})") from None
+            if answer.status == HTTPStatus.PRECONDITION_FAILED:
+                return False
+            if answer.status != HTTPStatus.OK:
+                raise ServerError(f"HTTP {answer.status}: {answer.reason}", answer.status)
+            return True
+
+        return self._ask(f"write {key} to", put)
 
     def put_file(self, key: str, path: Path) -> None:
         """One PUT, or the parts of one for a large file."""
@@ -279,7 +347,8 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, S3Error):
         return error.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     if isinstance(error, ServerError):
-        return error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        # A conflict is another one who is writing the same object at this moment.
+        return error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status_code == HTTPStatus.CONFLICT
     # A proxy in between answers in no XML, and the client tells its code only in the message.
     return isinstance(error, urllib3.exceptions.HTTPError | InvalidResponseError)
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from battery.objects import ObjectStore
     from battery.settings import Settings
     from dataflows.feeds import Feed
+    from sink.claim import Claim
     from sink.compare import Comparison
     from sink.warehouse import Warehouse
 
@@ -152,7 +153,7 @@ def replay(settings: Settings, start: Start, *, dry_run: bool = False) -> Report
     """
     warehouse, store = open_warehouse(settings), open_store(settings)
     with beside(settings) as place, structlog.contextvars.bound_contextvars(tables="replayed"):
-        epoch, live = reserve(warehouse, store, settings.window_seconds)
+        epoch, live, claim = reserve(warehouse, store, settings.window_seconds)
         if start.archive and not live.commits:
             raise BatteryError(
                 "the WAREHOUSE holds no manifest, so nothing says which objects are whole and in what order; bring a "
@@ -163,7 +164,7 @@ def replay(settings: Settings, start: Start, *, dry_run: bool = False) -> Report
         build.validate()
         fault_point(Point.REPLAY_BUILT)
         damaged = _damaged(live, store)
-        return _Ending(settings, warehouse, store, place, build, epoch, damaged, dry_run=dry_run).reach()
+        return _Ending(settings, warehouse, store, claim, place, build, epoch, damaged, dry_run=dry_run).reach()
 
 
 def _feeds(settings: Settings, start: Start, live: Manifest, store: ObjectStore) -> list[Feed]:
@@ -211,7 +212,7 @@ class _Build:
         self.reached: dict[tuple[str, int], int] = {}
         self.messages = 0
         self.rows = 0
-        landing = Landing(place.store, place.appended_to, settings.window_seconds, above=epoch - 1)
+        landing = Landing(place.store, place.appended_to, settings.window_seconds, above=epoch - 1, private=True)
         landing.begin()
         self._lane = Lane(landing, 0, 1, settings.commit_max_rows)
 
@@ -265,6 +266,7 @@ class _Ending:
         settings: Settings,
         warehouse: Warehouse,
         store: ObjectStore,
+        claim: Claim,
         place: Beside,
         build: _Build,
         epoch: int,
@@ -275,6 +277,7 @@ class _Ending:
         self._settings = settings
         self._warehouse = warehouse
         self._store = store
+        self._claim = claim
         self._place = place
         self._build = build
         self._epoch = epoch
@@ -304,7 +307,7 @@ class _Ending:
         if report.outcome is Outcome.SWAPPED:
             _log.info("swapped", writer_epoch=self._epoch, objects=len(self._uploaded))
             try:
-                remove_replaced(self._warehouse, self._store)
+                remove_replaced(self._warehouse, self._store, self._claim)
             except BatteryError as error:
                 _log.warning("replaced objects stay until the next run of the worker", error=str(error))
         return report

@@ -17,9 +17,10 @@ import structlog
 from battery.errors import BatteryError
 from battery.faults import Point, fault_point
 from battery.objects import FolderStore
+from sink.claim import Claim, claim_store
 from sink.compare import KEYS
 from sink.leftovers import find_leftovers, remove_retired, retired_keys
-from sink.manifest import Manifest, read_manifest, stored_objects
+from sink.manifest import Manifest, epoch_of, read_manifest, stored_objects
 from sink.tables import create_tables
 from sink.warehouse import SPARING, DuckDBFile, transaction
 from sink.writers import Writer, end_workers, require_current, take_epoch, window_width
@@ -115,17 +116,19 @@ def beside(settings: Settings) -> Iterator[Beside]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tuple[int, Manifest]:
+def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tuple[int, Manifest, Claim]:
     """Take a writer epoch for a replay, which disturbs no worker, and learn what has landed.
 
     What a killed replay has left in the store is removed.
 
     Returns:
-        The epoch, and the manifest of the live tables, which are made where they are missing.
+        The epoch, the manifest of the live tables, which are made where they are missing, and the claim on the store.
 
     Raises:
+        ForeignStoreError: the store belongs to another pipeline.
         BatteryError: store or warehouse cannot be used.
     """
+    claim = claim_store(store, warehouse)
     stored = list(stored_objects(store))
     try:
         with warehouse.connect("begin a replay") as connection, transaction(connection):
@@ -133,11 +136,11 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
             epoch = take_epoch(
                 connection,
                 Writer.REPLAY,
-                max((found.epoch for found in stored), default=0),
+                claim.epoch_above(stored),
                 window_width(connection) or window_seconds,
             )
             manifest = read_manifest(connection)
-            left = find_leftovers(connection, stored, epoch)
+            left = find_leftovers(connection, stored, epoch, claim.spared)
     except duckdb.Error as error:
         raise BatteryError(f"cannot begin a replay: {str(error).splitlines()[0]}") from error
     named = {found.key for commit in manifest.commits for found in commit.objects}
@@ -145,7 +148,7 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
     is_ours = named <= {found.key for found in stored} and not left.unknown
     for found in (*left.retired, *left.unfinished[Writer.REPLAY]) if is_ours else ():
         store.delete(found.key)
-    return epoch, manifest
+    return epoch, manifest, claim
 
 
 @contextmanager
@@ -210,9 +213,9 @@ def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, 
     return True
 
 
-def remove_replaced(warehouse: Warehouse, store: ObjectStore) -> int:
-    """Remove the objects that a swap has replaced; the number of them."""
+def remove_replaced(warehouse: Warehouse, store: ObjectStore, claim: Claim) -> int:
+    """Remove the objects that a swap has replaced, unless they may be another pipeline's; the number of them."""
     with warehouse.connect("look up replaced objects", read_only=True) as connection:
-        retired = retired_keys(connection)
+        retired = {key for key in retired_keys(connection) if epoch_of(key) > claim.spared}
     remove_retired(warehouse, store, retired)
     return len(retired)

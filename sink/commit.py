@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 import pyarrow as pa
 import structlog
-import tenacity
 
 from battery.errors import BatteryError
 from battery.faults import LostConnectionError, Point, fault_point
+from sink.claim import claim_store
 from sink.draft import Draft
 from sink.leftovers import find_leftovers
 from sink.manifest import (
@@ -26,7 +26,7 @@ from sink.manifest import (
     stored_objects,
 )
 from sink.tables import FILL, FILL_STATES, REPEATED, create_tables
-from sink.warehouse import lacks_memory, lift_memory_limit, transaction
+from sink.warehouse import ATTEMPTS, lacks_memory, lift_memory_limit, persistent, transaction
 from sink.writers import Writer, joined_epoch, require_current, take_epoch, window_width
 
 if TYPE_CHECKING:
@@ -34,15 +34,13 @@ if TYPE_CHECKING:
 
     from battery.cleaned import Cleaned, States
     from battery.objects import ObjectStore
+    from sink.claim import Claim
     from sink.draft import Stored
     from sink.leftovers import Leftovers
     from sink.manifest import StoredObject
     from sink.warehouse import Warehouse
 
 _log = structlog.get_logger()
-
-ATTEMPTS: Final = 5
-"""How often a transaction is tried while the warehouse fails."""
 
 _SPAN: Final = pa.struct(
     [
@@ -87,7 +85,8 @@ class Landing:
     """The landing tables and objects of one pipeline, as one writer of it writes them.
 
     Processes with the same `run_id` are one run, and so one writer. Epochs exceed `above`. `told` is called for each
-    commit that has landed, with its landed rows, and its quarantined ones by reason.
+    commit that has landed, with its landed rows, and its quarantined ones by reason. A `private` store is in reach of
+    this process alone, as a replay's is until the swap, and is not claimed.
     """
 
     def __init__(
@@ -98,6 +97,7 @@ class Landing:
         *,
         run_id: str | None = None,
         above: int = 0,
+        private: bool = False,
         told: Callable[[int, Mapping[str, int]], None] | None = None,
     ) -> None:
         self._store = store
@@ -105,6 +105,7 @@ class Landing:
         self._window_seconds = window_seconds
         self._run_id = run_id
         self._above = above
+        self._private = private
         self._told = told
         self._epoch = 0
         self._leftovers: list[str] = []
@@ -119,19 +120,21 @@ class Landing:
         certain that this is the warehouse the store belongs to.
 
         Raises:
+            ForeignStoreError: the store belongs to another pipeline.
             BatteryError: store or warehouse cannot be used, or the run that this process belongs to has ended.
         """
+        claim = None if self._private else claim_store(self._store, self._warehouse)
         stored = list(stored_objects(self._store))
         try:
-            standing: Standing = _persistent(duckdb.TransactionException, duckdb.ConstraintException)(
-                self._begin, stored
+            standing: Standing = persistent(duckdb.TransactionException, duckdb.ConstraintException)(
+                self._begin, stored, claim
             )
         except duckdb.Error as error:
             raise BatteryError(f"cannot begin a run: {str(error).splitlines()[0]}; start it again") from error
         _log.info("began a run", writer_epoch=self._epoch, cells=len(standing.states), leftovers=len(self._leftovers))
         return standing
 
-    def _begin(self, stored: Sequence[StoredObject]) -> Standing:
+    def _begin(self, stored: Sequence[StoredObject], claim: Claim | None) -> Standing:
         with self._warehouse.connect("begin a run") as connection, transaction(connection):
             create_tables(connection)
             width = window_width(connection)
@@ -142,7 +145,7 @@ class Landing:
                 )
             joined = joined_epoch(connection, self._run_id) if self._run_id else None
             if joined is None:
-                above = max([self._above, *(found.epoch for found in stored)])
+                above = max(self._above, claim.epoch_above(stored) if claim else 0)
                 self._epoch = take_epoch(connection, Writer.WORKER, above, self._window_seconds, self._run_id)
             else:
                 self._epoch = joined
@@ -152,7 +155,8 @@ class Landing:
             ).fetchall()
             seqs = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
             # Only the process that has begun the run clears up: what another one of it has stored is no leftover.
-            self._leftovers = _removable(find_leftovers(connection, stored, self._epoch)) if joined is None else []
+            if joined is None and claim is not None:
+                self._leftovers = _removable(find_leftovers(connection, stored, self._epoch, claim.spared))
         return Standing(self._epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
 
     def commit(self, lane: int, seq: int, results: Sequence[Cleaned[States]]) -> None:
@@ -216,7 +220,7 @@ class Landing:
 
         try:
             with self._one_at_a_time:
-                _persistent(duckdb.Error, LostConnectionError)(attempt_with_memory)
+                persistent(duckdb.Error, LostConnectionError)(attempt_with_memory)
                 for key in self._leftovers:
                     self._store.delete(key)
                 self._leftovers = []
@@ -234,7 +238,7 @@ class Landing:
             except duckdb.CatalogException:
                 raise BatteryError(
                     "the WAREHOUSE holds no landing tables any more: it was removed under the running worker; bring it "
-                    "back, or rebuild it with `battery replay --from-beginning`, then start again"
+                    "back, or rebuild it with `battery adopt` and `battery replay --from-beginning`, then start again"
                 ) from None
             repeated = connection.execute(REPEATED).fetchone()
             if repeated is None or repeated[0]:
@@ -253,22 +257,6 @@ class Landing:
         with self._warehouse.connect("look up a commit") as connection:
             found = connection.execute('select count(*) from _commits where "commit" = ?', [commit]).fetchone()
         return found is not None and found[0] > 0
-
-
-def _persistent(*failures: type[Exception]) -> tenacity.Retrying:
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(failures),
-        wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
-        before_sleep=_tell,
-        reraise=True,
-    )
-
-
-def _tell(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    said = (str(error).splitlines() or [type(error).__name__])[0]
-    _log.warning("the warehouse failed, trying again", attempt=state.attempt_number, error=said)
 
 
 def _removable(found: Leftovers) -> list[str]:

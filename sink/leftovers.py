@@ -39,7 +39,9 @@ class Leftovers:
     unknown: tuple[StoredObject, ...]
 
 
-def find_leftovers(connection: duckdb.DuckDBPyConnection, stored: Sequence[StoredObject], epoch: int) -> Leftovers:
+def find_leftovers(
+    connection: duckdb.DuckDBPyConnection, stored: Sequence[StoredObject], epoch: int, spared: int
+) -> Leftovers:
     """Tell what is left over; what has been retired and is gone from the store is forgotten.
 
     A lane commits one after the other, so nothing of it can lie beyond its next commit. What does is unknown. Objects
@@ -49,6 +51,8 @@ def find_leftovers(connection: duckdb.DuckDBPyConnection, stored: Sequence[Store
         connection: in the transaction that has taken `epoch`.
         stored: what was in the store before that transaction began.
         epoch: that of whoever asks, who has stored nothing yet.
+        spared: the last epoch of objects that another pipeline's manifest may name, see `sink.claim`; none of those is
+            left over.
     """
     connection.execute(
         "delete from _retired where object_key not in (select unnest(?::varchar[]))", [[found.key for found in stored]]
@@ -64,7 +68,8 @@ def find_leftovers(connection: duckdb.DuckDBPyConnection, stored: Sequence[Store
         (taken for taken, kind, by in writers if kind == Writer.WORKER and kinds.get(by) == Writer.REPLAY), default=0
     )
     newest = max(kinds, default=0)
-    unnamed = [found for found in stored if found.key not in named and found.key not in retired]
+    ours = [found for found in stored if found.epoch > spared]
+    unnamed = [found for found in ours if found.key not in named and found.key not in retired]
     unknown = [
         found
         for found in unnamed
@@ -83,7 +88,7 @@ def find_leftovers(connection: duckdb.DuckDBPyConnection, stored: Sequence[Store
             first=unknown[0].key,
         )
     return Leftovers(
-        tuple(found for found in stored if found.key in retired),
+        tuple(found for found in ours if found.key in retired),
         {writer: tuple(f for f in unnamed if f.epoch in ended and kinds.get(f.epoch) == writer) for writer in Writer},
         tuple(unknown),
     )

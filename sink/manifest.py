@@ -44,6 +44,18 @@ def object_key(kind: str, lane: int, epoch: int, seq: int) -> str:
     return f"{kind}/lane={lane:02d}/{epoch:06d}-{seq:012d}.parquet"
 
 
+def epoch_of(key: str) -> int:
+    """The epoch of the writer of a commit's object.
+
+    Raises:
+        ValueError: no commit's object has such a key.
+    """
+    named = _KEY.match(key)
+    if named is None:
+        raise ValueError(f"{key} is not the key of a commit's object")
+    return int(named["epoch"])
+
+
 def stored_objects(store: ObjectStore) -> Iterator[StoredObject]:
     """All objects in the store that look like those of commits, whoever wrote them."""
     for kind in KINDS:

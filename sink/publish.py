@@ -18,6 +18,7 @@ import duckdb
 from battery.errors import BatteryError
 from battery.transform import BUILDING, PUBLISHED
 from sink.audit import audited_models
+from sink.claim import claim_store
 from sink.marts import export_marts
 from sink.tables import create_tables, quoted, require_tables
 from sink.warehouse import transaction
@@ -73,6 +74,7 @@ def publish(warehouse: Warehouse, store: ObjectStore) -> Publication:
     Readers see all of it or, where anything fails, what they saw before.
 
     Raises:
+        ForeignStoreError: the store belongs to another pipeline.
         BatteryError: what was built has not passed all its tests, or warehouse or store cannot be used.
     """
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
@@ -85,6 +87,7 @@ def publish(warehouse: Warehouse, store: ObjectStore) -> Publication:
             changed = _show(connection, built)
             connection.execute(f"delete from {PUBLISHED}.{MARKS}")  # noqa: S608
             connection.execute(f"insert into {PUBLISHED}.{MARKS} from {BUILDING}.{MARKS}")
+    claim_store(store, warehouse)  # the export would remove the marts of another pipeline
     exported = export_marts(warehouse, store)
     with _connected(warehouse) as connection, transaction(connection):
         connection.execute(f"delete from {PUBLISHED}.{MARKS} where model = '{EXPORTED}'")  # noqa: S608

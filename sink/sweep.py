@@ -16,6 +16,7 @@ import structlog
 from battery.errors import BatteryError
 from sink.archive import Archive
 from sink.beside import alone
+from sink.claim import claim_store
 from sink.leftovers import find_leftovers, remove_retired
 from sink.manifest import Manifest, read_manifest, stored_objects
 from sink.tables import require_tables
@@ -79,19 +80,21 @@ def clear(settings: Settings, store: ObjectStore, warehouse: Warehouse, what: st
         what: who sweeps, for messages; holds the lock that `alone` gives.
 
     Raises:
+        ForeignStoreError: the store belongs to another pipeline.
         BatteryError: store or warehouse cannot be used.
     """
     with warehouse.connect(f"begin a {what}", read_only=True) as connection:
         require_tables(connection)
+    claim = claim_store(store, warehouse)
     stored = list(stored_objects(store))
     try:
         with warehouse.connect(f"begin a {what}") as connection, transaction(connection):
             width = window_width(connection) or settings.window_seconds
-            epoch = take_epoch(connection, Writer.COMPACTION, max((found.epoch for found in stored), default=0), width)
+            epoch = take_epoch(connection, Writer.COMPACTION, claim.epoch_above(stored), width)
             manifest = read_manifest(connection)
             named = {found.key for commit in manifest.commits for found in commit.objects}
             end_replays(connection, {found.epoch for found in stored if found.key not in named}, epoch)
-            left = find_leftovers(connection, stored, epoch)
+            left = find_leftovers(connection, stored, epoch, claim.spared)
     except duckdb.Error as error:
         raise BatteryError(f"cannot begin a {what}: {str(error).splitlines()[0]}; start it again") from error
     # Listed anew: while the first list was made, a running worker may have committed what it did not hold yet.

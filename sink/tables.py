@@ -46,7 +46,12 @@ def _sums_as_hugeint(schema: pa.Schema, keys: int) -> str:
 SUM_UNITS: Final = ("_nv", "_na", "_nc", "_no", "_pah", "_pwh")
 """Endings of the whole-number sums, in nano-V, -A, -degC and -ohm, pico-Ah and pico-Wh."""
 
+CREATE_PIPELINE: Final = (
+    "create table if not exists _pipeline (singleton boolean primary key, pipeline varchar not null)"
+)
+
 CREATE: Final = (
+    CREATE_PIPELINE,
     f"create table if not exists battery_ts_cleaned ({_columns(LANDED)})",
     f"create table if not exists battery_quarantine ({_columns(QUARANTINED)})",
     f"create table if not exists battery_retries ({_columns(RETRIED)})",
@@ -189,19 +194,22 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("alter table _writers add column run_id varchar")
 
 
+def landing_tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Names of the tables and views that stand where the landing tables do."""
+    found = connection.execute(
+        "select table_name from information_schema.tables where table_catalog = current_database() "
+        "and table_schema = 'main'"
+    )
+    return {name for (name,) in found.fetchall()}
+
+
 def require_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Refuse a warehouse that no worker has written to.
 
     Raises:
         BatteryError: it holds no landing tables, or not all of them.
     """
-    found = {
-        name
-        for (name,) in connection.execute(
-            "select table_name from information_schema.tables where table_catalog = current_database() "
-            "and table_schema = 'main'"
-        ).fetchall()
-    }
+    found = landing_tables(connection)
     if "_writers" not in found:
         raise BatteryError("the WAREHOUSE holds no landing tables yet; run `battery stream` first")
     if not {"battery_retries", "_retired"} <= found:

@@ -17,11 +17,13 @@ from battery.partition import read_log
 from battery.topic import open_topic
 from battery.weight import Limits
 from sink.archive import Archive, DamagedObjectError
+from sink.claim import DamagedClaimError, read_claim
 from sink.compare import content_of
 from sink.manifest import KINDS, SPREAD, read_manifest
 from sink.recount import differing_cycles, differing_windows
 from sink.tables import require_tables
 from sink.warehouse import transaction
+from sink.writers import pipeline_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,7 +70,7 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse, *, live
     """
     with warehouse.connect("verify", read_only=True) as connection, transaction(connection):
         require_tables(connection)
-        checks = landing_checks(connection, store)
+        checks = [_claim(connection, store), *landing_checks(connection, store)]
         spans = connection.execute(
             'select s.topic_id, s."partition", max(s."last"), sum(s."rows"), min(s."first") from '
             '(select distinct "commit", unnest(offsets) as s from _commits) group by all'
@@ -87,6 +89,20 @@ def landing_checks(connection: duckdb.DuckDBPyConnection, store: ObjectStore) ->
         *_aggregates(connection),
         *_progress(connection),
     ]
+
+
+def _claim(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Check:
+    """Whether store and warehouse belong to one pipeline."""
+    ours = pipeline_id(connection)
+    try:
+        claim = read_claim(store)
+    except DamagedClaimError as error:
+        return Check("store", ok=False, detail=str(error))
+    if claim is None:
+        return Check("store", ok=True, detail="the OBJECT_STORE belongs to no pipeline yet: the next run claims it")
+    if claim.pipeline != ours:
+        return Check("store", ok=False, detail=f"it belongs to pipeline {claim.pipeline}, the WAREHOUSE to {ours}")
+    return Check("store", ok=True, detail=f"it belongs to this pipeline, {ours}")
 
 
 def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -34,6 +34,9 @@ _log = structlog.get_logger()
 WAIT_NOTICE_SECONDS: Final = 1.0
 """A wait shorter than this is not worth a log line."""
 
+ATTEMPTS: Final = 5
+"""How often a transaction is tried while the warehouse fails."""
+
 SPARING: Final = {"threads": "1", "memory_limit": "80MB"}
 """What DuckDB may take beside a running flow. By itself it would take four fifths of the machine's memory, and every
 processor: for an append that is a tenth faster and costs half as much again."""
@@ -80,6 +83,23 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         connection.rollback()
         raise
     connection.commit()
+
+
+def persistent(*failures: type[Exception]) -> tenacity.Retrying:
+    """Tries again, `ATTEMPTS` times in all, what fails in one of these ways; then lets the failure through."""
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(failures),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        before_sleep=_tell,
+        reraise=True,
+    )
+
+
+def _tell(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    _log.warning("the warehouse failed, trying again", attempt=state.attempt_number, error=said)
 
 
 def lacks_memory(error: duckdb.Error) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from battery.errors import BatteryError, StartAgainError
+from sink.tables import landing_tables
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,6 +35,16 @@ class SupersededError(BatteryError):
 
 class ReplayedError(StartAgainError):
     """A replay has put other tables in place of those that this run knew; it goes on from them when started again."""
+
+
+def pipeline_id(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """The id of the pipeline that a warehouse belongs to; None before it has one."""
+    # The writers name it too: in a warehouse of the time before claims nothing else does.
+    for table in sorted(landing_tables(connection) & {"_pipeline", "_writers"}):
+        found = connection.execute(f"select pipeline from {table} limit 1").fetchone()  # noqa: S608  # of these two
+        if found is not None:
+            return str(found[0])
+    return None
 
 
 def joined_epoch(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
@@ -65,15 +76,15 @@ def take_epoch(
         window_seconds: width of the windows in the warehouse, s.
         run_id: joins the processes of one run.
     """
-    before = connection.execute("select pipeline, epoch from _writers order by epoch desc limit 1").fetchone()
-    epoch = max(above, before[1] if before else 0) + 1
+    before = connection.execute("select epoch from _writers order by epoch desc limit 1").fetchone()
+    epoch = max(above, before[0] if before else 0) + 1
     connection.execute(
         "update _writers set changes = changes + 1, superseded_by = ? where kind = ? and superseded_by is null",
         [epoch, writer],
     )
     connection.execute(
         "insert into _writers values (?, ?, ?, ?, 0, null, ?, ?)",
-        [before[0] if before else uuid4().hex, epoch, window_seconds, _now(), writer, run_id],
+        [pipeline_id(connection) or uuid4().hex, epoch, window_seconds, _now(), writer, run_id],
     )
     return epoch
 

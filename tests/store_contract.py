@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,20 @@ def test_a_second_put_replaces_the_first(store: ObjectStore) -> None:
     store.put("a/b", b"three")
     assert store.get("a/b") == b"three"
     assert [found.size for found in store.list("a/")] == [5]
+
+
+def test_an_object_written_only_where_there_is_none_is_never_replaced(store: ObjectStore) -> None:
+    assert store.put_new("a/b", b"one")
+    assert not store.put_new("a/b", b"three")
+    assert store.get("a/b") == b"one"
+    assert [found.key for found in store.list("")] == ["a/b"]
+
+
+def test_of_many_who_write_an_object_where_there_is_none_one_succeeds(store: ObjectStore) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda number: store.put_new("a", b"%d" % number), range(4)))
+    assert written.count(True) == 1
+    assert store.get("a") == b"%d" % written.index(True)
 
 
 def test_a_listing_holds_all_keys_below_a_prefix_and_no_others(store: ObjectStore) -> None:

@@ -16,9 +16,12 @@ import dataflows.feeds
 from battery.broker import embedded_broker, free_port
 from battery.errors import BatteryError
 from battery.message import headers
+from battery.objects import open_store
 from battery.reading import JSON
 from battery.topic import open_topic
 from dataflows.replay import Outcome, Start, replay
+from sink.claim import adopt_store
+from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +68,7 @@ def test_a_replay_from_the_archive_needs_no_broker(live: Pipeline, log: Log) -> 
 
 def test_without_a_manifest_the_archive_is_refused_and_the_log_rebuilds_all(live: Pipeline, log: Log) -> None:
     (live.folder / "battery.duckdb").unlink()
+    adopt_store(open_store(live.settings), open_warehouse(live.settings))
     with pytest.raises(BatteryError, match=r"the WAREHOUSE holds no manifest, .*--from-beginning"):
         replay(live.settings, Start(archive=True))
     assert replay(live.settings, Start(beginning=True)).outcome is Outcome.SWAPPED

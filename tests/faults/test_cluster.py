@@ -92,6 +92,7 @@ def test_a_process_that_dies_within_a_commit_restarts_all_until_the_cluster_give
 def test_an_error_of_one_process_ends_the_cluster_and_is_said(pipeline: Pipeline, shared: Log) -> None:
     pipeline.battery("stream", "--until-end")
     (pipeline.folder / "battery.duckdb").unlink()
+    pipeline.battery("adopt")
     output = pipeline.battery("stream", "--until-end", "--workers", "2", code=2)
     assert "battery: topic shared, partition" in output
     assert "rebuild it with `battery replay --from-beginning`" in output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from typing import TYPE_CHECKING
@@ -56,11 +57,35 @@ def test_a_lost_warehouse_is_refused_with_the_command_that_rebuilds_it_which_doe
     pipeline.battery("stream", "--until-end")
     (pipeline.folder / "battery.duckdb").unlink()
     last = pipeline.battery("stream", "--until-end", code=2).strip().splitlines()[-1]
+    assert "run `battery adopt`, then `battery replay --from-beginning`" in last
+    pipeline.battery("adopt")
+    last = pipeline.battery("stream", "--until-end", code=2).strip().splitlines()[-1]
     assert f"continues at offset {log.messages}, but WAREHOUSE=" in last
     assert "rebuild it with `battery replay --from-beginning`, then start again" in last
     pipeline.battery("replay", "--from-beginning")
     pipeline.battery("stream", "--until-end")
     require_sound(pipeline, log.tables)
+
+
+def test_of_two_hosts_over_one_object_store_the_second_is_refused_by_every_command_and_harms_nothing(
+    pipeline: Pipeline, log: Log, tmp_path: Path
+) -> None:
+    pipeline.battery("stream", "--until-end")
+    store = {"OBJECT_STORE": f"file://{pipeline.folder / 'objects'}"}
+    second = Pipeline(tmp_path / "second", pipeline.port, pipeline.extra | store)
+    for command in (("stream", "--until-end"), ("replay", "--from-beginning"), ("stream", "--until-end")):
+        last = second.battery(*command, code=2).strip().splitlines()[-1]
+        assert "the OBJECT_STORE belongs to pipeline" in last
+        assert "`battery adopt`" in last
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, log.tables)
+
+    second.battery("adopt")
+    second.battery("stream", "--until-end")
+    require_sound(second, log.tables)
+    assert "the OBJECT_STORE belongs to pipeline" in pipeline.battery("stream", "--until-end", code=2)
+    checks = json.loads(pipeline.battery("verify", "--json", code=1))["checks"]
+    assert [check["name"] for check in checks if not check["ok"]] == ["store"], "what the first has landed is whole"
 
 
 def test_of_two_workers_on_one_warehouse_exactly_one_survives_and_the_other_says_why(tmp_path: Path) -> None:

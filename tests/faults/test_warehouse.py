@@ -95,6 +95,7 @@ def test_a_warehouse_that_is_removed_under_the_worker_is_missed(pipeline: Pipeli
     assert "it was removed under the running worker" in last
     assert "`battery replay --from-beginning`" in last
     del pipeline.extra["COMMIT_MAX_ROWS"]
+    pipeline.battery("adopt")
     pipeline.battery("replay", "--from-beginning")
     pipeline.battery("stream", "--until-end")
     require_sound(pipeline, log.tables)

@@ -25,6 +25,8 @@ from store_contract import (  # noqa: F401  # what every store does
     test_a_second_put_replaces_the_first,
     test_an_absent_object_is_one_line_that_names_it,
     test_an_object_comes_back_as_it_went,
+    test_an_object_written_only_where_there_is_none_is_never_replaced,
+    test_of_many_who_write_an_object_where_there_is_none_one_succeeds,
 )
 
 from battery.errors import BatteryError

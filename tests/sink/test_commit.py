@@ -13,6 +13,7 @@ from landed import clean_cell, state_of
 from battery.errors import BatteryError
 from battery.objects import FolderStore
 from dataflows.state import CellState
+from sink.claim import EPOCHS_IN_FLIGHT, adopt_store
 from sink.commit import Landing
 from sink.warehouse import DuckDBFile
 from sink.writers import SupersededError
@@ -237,14 +238,16 @@ def test_a_commit_whose_acknowledgement_was_lost_is_looked_up_and_not_repeated(
     assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(3,)]
 
 
-def test_a_new_warehouse_over_an_old_store_overwrites_and_removes_nothing(
+def test_a_new_warehouse_that_has_adopted_an_old_store_overwrites_and_removes_nothing(
     store: FolderStore, warehouse: DuckDBFile, tmp_path: Any
 ) -> None:
     old = Landing(store, warehouse, WINDOW)
     old.begin()
     old.commit(0, 1, [result(range(1, 4), offset=5)])
-    new = Landing(store, type(warehouse)(tmp_path / "other.duckdb", 30), WINDOW)
-    assert new.begin().epoch == 2
+    other = type(warehouse)(tmp_path / "other.duckdb", 30)
+    adopt_store(store, other)
+    new = Landing(store, other, WINDOW)
+    assert new.begin().epoch == 1 + EPOCHS_IN_FLIGHT + 1
     new.commit(0, 1, [result(range(1, 4), offset=5)])
     assert len(keys(store)) == 2
 

@@ -294,7 +294,7 @@ def sweep_elsewhere(landed: Landed) -> None:
 
 
 def swap(landed: Landed) -> None:
-    epoch, _ = reserve(landed.warehouse, landed.store, 600)
+    epoch, *_ = reserve(landed.warehouse, landed.store, 600)
     with landed.warehouse.connect("swap") as connection, transaction(connection):
         end_workers(connection, epoch, 600)
 

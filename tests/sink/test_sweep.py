@@ -10,6 +10,7 @@ from committed import Landed, Worker
 from battery.errors import BatteryError
 from battery.objects import FolderStore
 from sink.beside import alone, beside, reserve, swap
+from sink.claim import adopt_store
 from sink.compact import compact
 from sink.manifest import LANDED_KIND, object_key
 from sink.sweep import Swept, sweep
@@ -118,7 +119,7 @@ def test_a_commit_while_the_store_is_listed_is_no_reason_for_doubt(landed: Lande
 def test_what_a_killed_replay_has_stored_goes_and_it_can_swap_no_more(landed: Landed) -> None:
     """As from another machine, whose lock is another one: the replay may only seem to be dead."""
     worker = landed.worker()
-    epoch, manifest = reserve(landed.warehouse, landed.store, 600)
+    epoch, manifest, _ = reserve(landed.warehouse, landed.store, 600)
     put(landed.store, epoch, 1)
     assert swept(landed).objects == 1
     with (
@@ -133,7 +134,7 @@ def test_what_a_killed_replay_has_stored_goes_and_it_can_swap_no_more(landed: La
 
 
 def test_a_replay_that_has_stored_nothing_yet_is_not_disturbed(landed: Landed) -> None:
-    epoch, _ = reserve(landed.warehouse, landed.store, 600)
+    epoch, *_ = reserve(landed.warehouse, landed.store, 600)
     swept(landed)
     with landed.warehouse.connect("look") as connection:
         require_current(connection, epoch)
@@ -161,9 +162,10 @@ def test_one_at_a_time_and_what_is_running_is_said(landed: Landed, running: str,
     assert (landed.kept(), landed.contents()) == before
 
 
-def test_a_new_warehouse_over_an_old_store_removes_nothing(landed: Landed) -> None:
+def test_a_new_warehouse_that_has_adopted_an_old_store_removes_nothing(landed: Landed) -> None:
     before = landed.kept()
     new = DuckDBFile(landed.folder / "new.duckdb", 30)
+    adopt_store(landed.store, new)
     Worker(landed.store, new).commit(0, 0, 0)
     compact(landed.settings, landed.store, new)
     sweep(landed.settings, landed.store, new)

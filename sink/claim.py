@@ -1,0 +1,216 @@
+"""The claim: which pipeline an object store belongs to, as an object in the store itself.
+
+The warehouse is the judge of what has landed, so two warehouses over one store would each take the other's committed
+objects for leftovers. A pipeline has an id, kept in its warehouse; the store holds the id of the pipeline that owns it,
+and whoever comes with another is refused before it writes or removes anything.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import duckdb
+import structlog
+
+from battery.errors import BatteryError
+from sink.leftovers import retired_keys
+from sink.manifest import stored_objects
+from sink.tables import CREATE_PIPELINE, landing_tables
+from sink.warehouse import persistent, transaction
+from sink.writers import pipeline_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from battery.objects import ObjectStore
+    from sink.manifest import StoredObject
+    from sink.warehouse import Warehouse
+
+_log = structlog.get_logger()
+
+CLAIM_KEY: Final = "pipeline/claim.json"
+
+EPOCHS_IN_FLIGHT: Final = 100
+"""Runs of another pipeline that may have begun when its store is adopted, and have stored nothing yet."""
+
+
+class ForeignStoreError(BatteryError):
+    """The object store belongs to another pipeline than the warehouse."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who owns a store.
+
+    `pipeline` is the owner's id. Objects of writer epochs up to `spared` that the owner's manifest does not name may
+    be named by another one, and are never removed. `host` and `claimed_at` (UTC) are for people.
+    """
+
+    pipeline: str
+    spared: int
+    host: str
+    claimed_at: str
+
+    def epoch_above(self, stored: Sequence[StoredObject]) -> int:
+        """An epoch that each new one must exceed, so that no object is written in place of another's."""
+        return max([self.spared, *(found.epoch for found in stored)])
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What an adoption has done: the owner before, None for none, and how many objects stay that may be its own."""
+
+    claim: Claim
+    before: str | None
+    spared_objects: int
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        if self.before == self.claim.pipeline:
+            return f"nothing to adopt: the OBJECT_STORE belongs to this pipeline ({self.before})"
+        return (
+            f"the OBJECT_STORE belongs to pipeline {self.claim.pipeline} now, before to {self.before or 'none'}; "
+            f"{self.spared_objects} objects that the WAREHOUSE does not name stay in it for good (writer epochs up to "
+            f"{self.claim.spared})"
+        )
+
+
+def claim_store(store: ObjectStore, warehouse: Warehouse) -> Claim:
+    """Make sure that a store belongs to the pipeline of a warehouse; one that belongs to none is claimed.
+
+    A store is claimed by itself where it is empty, or where the warehouse knows every writer of its objects.
+
+    Raises:
+        ForeignStoreError: it belongs to another pipeline, or holds objects of writers that the warehouse does not know.
+        BatteryError: store or warehouse cannot be used, or the claim cannot be read.
+    """
+    pipeline = _settle_id(warehouse)
+    claim = read_claim(store)
+    if claim is None:
+        stored = list(stored_objects(store))
+        wanted = _claim(pipeline, _spared(warehouse, stored))
+        if store.put_new(CLAIM_KEY, _encode(wanted)):
+            _log.info("claimed the object store", pipeline=pipeline)
+        claim = read_claim(store)  # of two at once one was first, and a store may not know of conditions
+    if claim is None or claim.pipeline != pipeline:
+        raise ForeignStoreError(_refusal(claim, pipeline))
+    return claim
+
+
+def adopt_store(store: ObjectStore, warehouse: Warehouse) -> Adoption:
+    """Give a store to the pipeline of a warehouse on purpose, whoever it belongs to.
+
+    Nothing is removed, now or later, of what is in it and may belong to others.
+
+    Raises:
+        BatteryError: store or warehouse cannot be used.
+    """
+    pipeline = _settle_id(warehouse)
+    try:
+        before = read_claim(store)
+    except DamagedClaimError:
+        before = None
+    if before is not None and before.pipeline == pipeline:
+        return Adoption(before, pipeline, 0)
+    stored = list(stored_objects(store))
+    last = max([0 if before is None else before.spared, *(found.epoch for found in stored)])
+    claim = _claim(pipeline, last + EPOCHS_IN_FLIGHT)
+    store.put(CLAIM_KEY, _encode(claim))
+    named, _ = _known(warehouse)
+    return Adoption(claim, before.pipeline if before else None, len({found.key for found in stored} - named))
+
+
+class DamagedClaimError(BatteryError):
+    """The claim in the store cannot be read."""
+
+
+def read_claim(store: ObjectStore) -> Claim | None:
+    """The claim on a store; None where nobody has claimed it.
+
+    Raises:
+        DamagedClaimError: it is not what a claim looks like.
+        BatteryError: the store does not answer.
+    """
+    if CLAIM_KEY not in {found.key for found in store.list(CLAIM_KEY)}:
+        return None
+    try:
+        found = json.loads(store.get(CLAIM_KEY))
+        return Claim(str(found["pipeline"]), int(found["spared"]), str(found["host"]), str(found["claimed_at"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedClaimError(
+            f"{CLAIM_KEY} in the OBJECT_STORE, which says whose it is, cannot be read ({error!r}); bring a copy of it "
+            "back or, where the store is this pipeline's, write it anew with `battery adopt`"
+        ) from None
+
+
+def _settle_id(warehouse: Warehouse) -> str:
+    """The id of the pipeline of a warehouse, which gets one where it has none, for good."""
+
+    def settle() -> str:
+        with warehouse.connect("look up the pipeline") as connection, transaction(connection):
+            pipeline = pipeline_id(connection) or uuid4().hex
+            connection.execute(CREATE_PIPELINE)
+            connection.execute("insert into _pipeline values (true, ?) on conflict do nothing", [pipeline])
+            return pipeline
+
+    try:
+        return str(persistent(duckdb.TransactionException, duckdb.ConstraintException)(settle))
+    except duckdb.Error as error:
+        raise BatteryError(f"cannot look up the pipeline: {str(error).splitlines()[0]}; start it again") from error
+
+
+def _spared(warehouse: Warehouse, stored: Sequence[StoredObject]) -> int:
+    """The last epoch of objects that may be another's, in a store that nobody has claimed.
+
+    Raises:
+        ForeignStoreError: some objects are of writers that the warehouse does not know.
+    """
+    if not stored:
+        return 0
+    named, epochs = _known(warehouse)
+    for found in stored:
+        if found.key not in named and found.epoch not in epochs:
+            raise ForeignStoreError(
+                f"the OBJECT_STORE holds objects of a pipeline that the WAREHOUSE does not know, such as {found.key}; "
+                f"{_WAY_OUT}"
+            )
+    # Of an epoch that we know too; but two pipelines count alike, and before claims both may have written here.
+    return max((found.epoch for found in stored if found.key not in named), default=0)
+
+
+def _known(warehouse: Warehouse) -> tuple[set[str], set[int]]:
+    """What a warehouse, which may be new, knows of the objects of its pipeline: their keys, and its writers' epochs."""
+    with warehouse.connect("look whose objects these are") as connection:
+        if not {"_writers", "_commits", "_retired"} <= landing_tables(connection):
+            return set(), set()
+        named = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}
+        epochs = {epoch for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
+        return named | retired_keys(connection), epochs
+
+
+_WAY_OUT: Final = (
+    "set OBJECT_STORE and WAREHOUSE to a pair that belongs together. To take the store over on purpose, as where its "
+    "own WAREHOUSE is lost: stop the other pipeline, run `battery adopt`, then `battery replay --from-beginning`"
+)
+
+
+def _refusal(claim: Claim | None, pipeline: str) -> str:
+    if claim is None:
+        return f"{CLAIM_KEY} has gone from the OBJECT_STORE while it was claimed; start again"
+    return (
+        f"the OBJECT_STORE belongs to pipeline {claim.pipeline} (claimed on {claim.host}, {claim.claimed_at}), the "
+        f"WAREHOUSE to {pipeline}; {_WAY_OUT}"
+    )
+
+
+def _claim(pipeline: str, spared: int) -> Claim:
+    return Claim(pipeline, spared, socket.gethostname(), datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _encode(claim: Claim) -> bytes:
+    return json.dumps(asdict(claim), indent=2).encode()

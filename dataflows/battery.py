@@ -24,6 +24,7 @@ from battery.logs import configure_logging
 from battery.metrics import Metrics
 from battery.objects import open_store
 from battery.partition import Poll
+from battery.peers import Peers, await_peers, peers_of_this_process
 from battery.pulse import Pulse
 from battery.settings import Settings, load_settings
 from battery.stopping import STOP, stop_on_signals
@@ -84,8 +85,12 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
         """Nothing: see the class."""
 
 
-def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
-    """Join source, logic and sink; nothing is connected before Bytewax builds the parts."""
+def build_flow(settings: Settings, stopping: Callable[[], bool], peers: Peers | None = None) -> Dataflow:
+    """Join source, logic and sink; nothing is connected before Bytewax builds the parts.
+
+    Where there are `peers`, they are waited for from now on.
+    """
+    connected = None if peers is None else await_peers(peers).set
     taking_over = threading.Lock()
     pulse = Pulse(settings)
     metrics = Metrics(settings, pulse)
@@ -98,6 +103,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
             open_warehouse(settings, sparing=True),
             settings.window_seconds,
             run_id=settings.run_id,
+            peers=peers,
             told=TALLY.landed,
         )
         return landing, landing.begin()
@@ -106,7 +112,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool]) -> Dataflow:
         with taking_over:  # the threads of one process (`-w`) are one run
             return begun()
 
-    source = TopicSource(settings, lambda: begin()[1].committed, stopping, pulse, metrics, TALLY)
+    source = TopicSource(settings, lambda: begin()[1].committed, stopping, pulse, metrics, TALLY, connected)
     sink = LandingSink(
         lambda: (begin()[0], begin()[1].next_seq),
         settings.lanes,
@@ -129,4 +135,4 @@ configure_logging(_settings.log_format)
 stop_on_signals()
 suit_polls()
 settle_bytewax_api(_settings)
-flow = build_flow(_settings, STOP.is_set)
+flow = build_flow(_settings, STOP.is_set, peers_of_this_process(_settings))

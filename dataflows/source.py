@@ -383,7 +383,11 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
 
 
 class TopicSource(FixedPartitionedSource[Poll, Position]):
-    """All partitions of the topic, each from where the pipeline left it."""
+    """All partitions of the topic, each from where the pipeline left it.
+
+    Bytewax asks for its parts before anything else, and in a cluster once all processes are connected: then it calls
+    `connected`.
+    """
 
     def __init__(
         self,
@@ -393,7 +397,9 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
         pulse: Pulse | None = None,
         metrics: Metrics | None = None,
         tally: Tally | None = None,
+        connected: Callable[[], None] | None = None,
     ) -> None:
+        self._connected = connected
         self._settings = settings
         self._pulse = pulse
         self._metrics = metrics
@@ -415,6 +421,8 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
     @with_last_words
     def list_parts(self) -> list[str]:
         """One part a partition."""
+        if self._connected is not None:
+            self._connected()
         return [str(partition) for partition in self._log().partitions]
 
     @with_last_words

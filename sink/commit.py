@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -27,13 +28,14 @@ from sink.manifest import (
 )
 from sink.tables import FILL, FILL_STATES, REPEATED, create_tables
 from sink.warehouse import ATTEMPTS, lacks_memory, lift_memory_limit, persistent, transaction
-from sink.writers import Writer, joined_epoch, require_current, take_epoch, window_width
+from sink.writers import Writer, require_current, require_new_run, run_epoch, take_epoch, window_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from battery.cleaned import Cleaned, States
     from battery.objects import ObjectStore
+    from battery.peers import Peers
     from sink.claim import Claim
     from sink.draft import Stored
     from sink.leftovers import Leftovers
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from sink.warehouse import Warehouse
 
 _log = structlog.get_logger()
+
+JOIN_PAUSE_SECONDS: Final = 0.2
+"""How long a process of a cluster waits before it looks again whether the run has begun."""
 
 _SPAN: Final = pa.struct(
     [
@@ -84,9 +89,10 @@ class Standing:
 class Landing:
     """The landing tables and objects of one pipeline, as one writer of it writes them.
 
-    Processes with the same `run_id` are one run, and so one writer. Epochs exceed `above`. `told` is called for each
-    commit that has landed, with its landed rows, and its quarantined ones by reason. A `private` store is in reach of
-    this process alone, as a replay's is until the swap, and is not claimed.
+    Processes with the same `run_id` are one run, and so one writer; which of its `peers` this process is says whether
+    it begins that run. Epochs exceed `above`. `told` is called for each commit that has landed, with its landed rows,
+    and its quarantined ones by reason. A `private` store is in reach of this process alone, as a replay's is until the
+    swap, and is not claimed.
     """
 
     def __init__(
@@ -96,6 +102,7 @@ class Landing:
         window_seconds: int,
         *,
         run_id: str | None = None,
+        peers: Peers | None = None,
         above: int = 0,
         private: bool = False,
         told: Callable[[int, Mapping[str, int]], None] | None = None,
@@ -104,6 +111,7 @@ class Landing:
         self._warehouse = warehouse
         self._window_seconds = window_seconds
         self._run_id = run_id
+        self._peers = peers
         self._above = above
         self._private = private
         self._told = told
@@ -115,20 +123,27 @@ class Landing:
     def begin(self) -> Standing:
         """Take a new writer epoch, which ends every older run, and learn where things stand.
 
+        Of a cluster one process does so, and the others wait for what it has begun: they list no store, and clear up
+        nothing.
+
         Epochs also exceed those of all objects in the store, so that a new warehouse over an old store overwrites
         nothing. Objects of unfinished commits are found here and removed once this run has committed: by then it is
         certain that this is the warehouse the store belongs to.
 
         Raises:
             ForeignStoreError: the store belongs to another pipeline.
-            BatteryError: store or warehouse cannot be used, or the run that this process belongs to has ended.
+            BatteryError: store or warehouse cannot be used, there was a run of this id, or the run that this process
+                belongs to has ended, or does not begin.
         """
-        claim = None if self._private else claim_store(self._store, self._warehouse)
-        stored = list(stored_objects(self._store))
         try:
-            standing: Standing = persistent(duckdb.TransactionException, duckdb.ConstraintException)(
-                self._begin, stored, claim
-            )
+            if self._peers is not None and not self._peers.begin_here:
+                standing = self._wait_for_run(self._peers)
+                _log.info("joined a run", writer_epoch=self._epoch, cells=len(standing.states))
+                return standing
+            claim = None if self._private else claim_store(self._store, self._warehouse)
+            stored = list(stored_objects(self._store))
+            retry = persistent(duckdb.TransactionException, duckdb.ConstraintException)
+            standing = retry(self._begin, stored, claim)
         except duckdb.Error as error:
             raise BatteryError(f"cannot begin a run: {str(error).splitlines()[0]}; start it again") from error
         _log.info("began a run", writer_epoch=self._epoch, cells=len(standing.states), leftovers=len(self._leftovers))
@@ -137,27 +152,49 @@ class Landing:
     def _begin(self, stored: Sequence[StoredObject], claim: Claim | None) -> Standing:
         with self._warehouse.connect("begin a run") as connection, transaction(connection):
             create_tables(connection)
-            width = window_width(connection)
-            if width is not None and width != self._window_seconds:
-                raise BatteryError(
-                    f"WINDOW_SECONDS={self._window_seconds}, but the windows in the warehouse are {width} s wide; set "
-                    "it back, or build them anew with `battery replay --from-beginning`"
-                )
-            joined = joined_epoch(connection, self._run_id) if self._run_id else None
-            if joined is None:
-                above = max(self._above, claim.epoch_above(stored) if claim else 0)
-                self._epoch = take_epoch(connection, Writer.WORKER, above, self._window_seconds, self._run_id)
-            else:
-                self._epoch = joined
-            states = dict(connection.execute("select cell_id, state from _cell_state").fetchall())
-            progress = connection.execute(
-                'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
-            ).fetchall()
-            seqs = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
-            # Only the process that has begun the run clears up: what another one of it has stored is no leftover.
-            if joined is None and claim is not None:
+            self._require_width(connection)
+            if self._run_id:
+                require_new_run(connection, self._run_id)
+            above = max(self._above, claim.epoch_above(stored) if claim else 0)
+            self._epoch = take_epoch(connection, Writer.WORKER, above, self._window_seconds, self._run_id)
+            if claim is not None:
                 self._leftovers = _removable(find_leftovers(connection, stored, self._epoch, claim.spared))
-        return Standing(self._epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
+            return _standing(connection, self._epoch)
+
+    def _wait_for_run(self, peers: Peers) -> Standing:
+        """Look until the run has begun; only the pauses count, since whoever holds the warehouse holds up all."""
+        for _ in range(max(1, round(peers.patience / JOIN_PAUSE_SECONDS))):
+            standing = self._join(peers.run_id)
+            if standing is not None:
+                return standing
+            time.sleep(JOIN_PAUSE_SECONDS)
+        raise BatteryError(
+            f"process {peers.process} at {peers.addresses[peers.process]} has waited {peers.patience:g} s "
+            f"(CLUSTER_TIMEOUT_SECONDS) for {peers.beginner} to begin the run RUN_ID={peers.run_id}; see what that one "
+            "says and that both have the same RUN_ID and WAREHOUSE, then start all again with a new RUN_ID"
+        )
+
+    def _join(self, run_id: str) -> Standing | None:
+        """Where things stand with the run, None where it has not begun."""
+        with (
+            suppress(duckdb.CatalogException, duckdb.BinderException),  # until it begins, tables may be lacking
+            self._warehouse.connect("join a run") as connection,
+            transaction(connection),
+        ):
+            epoch = run_epoch(connection, run_id)
+            if epoch is not None:
+                self._require_width(connection)
+                self._epoch = epoch
+                return _standing(connection, epoch)
+        return None
+
+    def _require_width(self, connection: duckdb.DuckDBPyConnection) -> None:
+        width = window_width(connection)
+        if width is not None and width != self._window_seconds:
+            raise BatteryError(
+                f"WINDOW_SECONDS={self._window_seconds}, but the windows in the warehouse are {width} s wide; set it "
+                "back, or build them anew with `battery replay --from-beginning`"
+            )
 
     def commit(self, lane: int, seq: int, results: Sequence[Cleaned[States]]) -> None:
         """Land results of one lane, in log order, exactly once, all in one commit."""
@@ -257,6 +294,15 @@ class Landing:
         with self._warehouse.connect("look up a commit") as connection:
             found = connection.execute('select count(*) from _commits where "commit" = ?', [commit]).fetchone()
         return found is not None and found[0] > 0
+
+
+def _standing(connection: duckdb.DuckDBPyConnection, epoch: int) -> Standing:
+    states = dict(connection.execute("select cell_id, state from _cell_state").fetchall())
+    progress = connection.execute(
+        'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
+    ).fetchall()
+    seqs = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
+    return Standing(epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
 
 
 def _removable(found: Leftovers) -> list[str]:

@@ -47,21 +47,37 @@ def pipeline_id(connection: duckdb.DuckDBPyConnection) -> str | None:
     return None
 
 
-def joined_epoch(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
-    """The epoch that another process of the same run has taken, None when this is the first one.
+def run_epoch(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
+    """The epoch that the process which begins a run has taken for all of its processes, None where it has not yet.
 
     Raises:
         SupersededError, ReplayedError: that run has ended.
     """
-    found = connection.execute(
-        "select epoch from _writers where run_id = ? order by epoch desc limit 1", [run_id]
-    ).fetchone()
-    if found is None:
+    epoch = _epoch_of(connection, run_id)
+    if epoch is None:
         return None
-    epoch = int(found[0])
     if connection.execute("select superseded_by from _writers where epoch = ?", [epoch]).fetchone() != (None,):
         raise _ended(connection, epoch)
     return epoch
+
+
+def require_new_run(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Let a run begin only under an id that none before it had: processes of that one may still be at work.
+
+    Raises:
+        BatteryError: there was a run of that id.
+    """
+    epoch = _epoch_of(connection, run_id)
+    if epoch is not None:
+        raise BatteryError(
+            f"RUN_ID={run_id} is that of an earlier start (writer epoch {epoch}); set a new one for each start, the "
+            "same for all processes of a cluster"
+        )
+
+
+def _epoch_of(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
+    found = connection.execute("select max(epoch) from _writers where run_id = ?", [run_id]).fetchone()
+    return None if found is None or found[0] is None else int(found[0])
 
 
 def take_epoch(

@@ -70,8 +70,7 @@ def test_a_process_that_is_killed_restarts_all_and_the_tables_are_the_same(pipel
     wait_for(cluster, "a process of the cluster has ended, starting all again")
     again = processes(wait_for(cluster, "started a cluster"))
     assert not set(again) & set(pids)
-    wait_for(cluster, "began a run")
-    wait_for(cluster, "began a run")
+    wait_for(cluster, "joined a run")
     cluster.send_signal(signal.SIGTERM)
     finish(cluster, 0)
     pipeline.battery("stream", "--until-end")
@@ -139,25 +138,56 @@ def test_going_from_one_worker_to_two_to_four_and_back_loses_nothing(broker: int
     require_sound(pipeline, undisturbed.tables)
 
 
+def two_addresses() -> tuple[str, str]:
+    first, second = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    return first, second
+
+
+def start_by_hand(pipeline: Pipeline, number: int, addresses: tuple[str, str]) -> subprocess.Popen[str]:
+    """One process of a cluster, as an operator starts it on a host."""
+    pipeline.folder.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bytewax.run", "dataflows.battery", "-i", str(number), "-a", ";".join(addresses)],
+        env=pipeline.environment | {"STREAM_UNTIL_END": "true", "PYTHONPATH": str(ROOT)},
+        cwd=pipeline.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    pipeline.started.append(process)
+    return process
+
+
+def said_by(output: str) -> str:
+    """The line in which a process says why it ended."""
+    (line,) = (line for line in output.splitlines() if line.startswith("battery: "))
+    return line
+
+
 def test_processes_started_by_hand_with_one_run_id_are_one_run(pipeline: Pipeline, shared: Log) -> None:
-    pipeline.extra |= {"RUN_ID": "by hand", "STREAM_UNTIL_END": "true", "PYTHONPATH": str(ROOT)}
-    addresses = ";".join(f"127.0.0.1:{free_port()}" for _ in range(2))
-    pipeline.folder.mkdir()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "bytewax.run", "dataflows.battery", "-i", str(number), "-a", addresses],
-            env=pipeline.environment,
-            cwd=pipeline.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    pipeline.started += processes
-    for process in processes:
+    pipeline.extra |= {"RUN_ID": "by hand"}
+    addresses = two_addresses()
+    processes = [start_by_hand(pipeline, number, addresses) for number in range(2)]
+    for number, process in enumerate(processes):
         output = rest_of(process)
         # Bytewax ends so now and then, most likely when the other one has gone first; the tables are what counts.
         assert process.returncode == 0 or "Send thread panic" in output, output
+        assert ("began a run" in output, "joined a run" in output) == (number == 0, number == 1), output
     assert pipeline.query("select count(*), min(run_id) from _writers") == [(1, "by hand")]
     require_sound(pipeline, shared.tables)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_process_whose_peer_does_not_come_gives_up_and_names_it(pipeline: Pipeline, number: int) -> None:
+    pipeline.extra |= {"RUN_ID": "alone", "CLUSTER_TIMEOUT_SECONDS": "3"}
+    addresses = two_addresses()
+    said = said_by(finish(start_by_hand(pipeline, number, addresses), 2))
+    assert f"process {number} at {addresses[number]} has waited 3 s (CLUSTER_TIMEOUT_SECONDS)" in said
+    assert f"for process {1 - number} at {addresses[1 - number]} of its cluster" in said
+
+
+def test_a_process_of_a_cluster_without_a_run_id_is_refused(pipeline: Pipeline) -> None:
+    process = start_by_hand(pipeline, 0, two_addresses())
+    output = rest_of(process)
+    assert process.returncode != 0
+    assert "RUN_ID is not set, and this is process 0 of a cluster" in output

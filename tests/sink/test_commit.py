@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from landed import clean_cell, state_of
 
 from battery.errors import BatteryError
 from battery.objects import FolderStore
+from battery.peers import Peers
 from dataflows.state import CellState
 from sink.claim import EPOCHS_IN_FLIGHT, adopt_store
 from sink.commit import Landing
@@ -76,6 +78,62 @@ def test_an_older_run_cannot_commit_any_more(store: FolderStore, warehouse: Duck
     with pytest.raises(SupersededError, match=r"writer epoch 1.*superseded by run 2"):
         zombie.commit(0, 1, [result(range(1, 4), offset=0)])
     assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(0,)]
+
+
+class NoStore:
+    """A store that must not be asked."""
+
+    def __getattr__(self, verb: str) -> Any:
+        raise AssertionError(f"the store was asked to {verb}")
+
+
+def peer(number: int, patience: float = 30.0) -> Peers:
+    return Peers(number, ("one:1", "two:2"), "this run", patience)
+
+
+def member(number: int, store: Any, warehouse: DuckDBFile, patience: float = 30.0) -> Landing:
+    """The landing of one process of a cluster."""
+    return Landing(store, warehouse, WINDOW, run_id="this run", peers=peer(number, patience))
+
+
+def test_one_process_of_a_cluster_begins_the_run_and_the_others_join_it_without_a_look_at_the_store(
+    store: FolderStore, warehouse: DuckDBFile
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        joining = pool.submit(member(1, NoStore(), warehouse).begin)  # before there is anything to join
+        begun = member(0, store, warehouse).begin()
+        assert joining.result() == begun
+    assert table(warehouse, "select epoch, run_id from _writers") == [(1, "this run")]
+
+
+def test_a_process_of_a_cluster_gives_up_where_the_run_does_not_begin_and_takes_no_epoch(
+    store: FolderStore, warehouse: DuckDBFile
+) -> None:
+    Landing(store, warehouse, WINDOW, run_id="another run").begin()
+    with pytest.raises(BatteryError, match=r"process 1 at two:2 has waited 0.4 s .* for process 0 at one:1 to begin"):
+        member(1, store, warehouse, patience=0.4).begin()
+    assert table(warehouse, "select count(*) from _writers") == [(1,)]
+
+
+def test_a_process_that_joins_a_run_of_another_window_width_is_refused(
+    store: FolderStore, warehouse: DuckDBFile
+) -> None:
+    member(0, store, warehouse).begin()
+    with pytest.raises(BatteryError, match="WINDOW_SECONDS=60, but the windows in the warehouse are 600 s wide"):
+        Landing(store, warehouse, 60, run_id="this run", peers=peer(1)).begin()
+
+
+def test_a_run_id_begins_one_run_only(store: FolderStore, warehouse: DuckDBFile) -> None:
+    member(0, store, warehouse).begin()
+    with pytest.raises(BatteryError, match=r"RUN_ID=this run is that of an earlier start \(writer epoch 1\)"):
+        member(0, store, warehouse).begin()
+
+
+def test_a_process_joins_no_run_that_has_ended(store: FolderStore, warehouse: DuckDBFile) -> None:
+    member(0, store, warehouse).begin()
+    Landing(store, warehouse, WINDOW).begin()
+    with pytest.raises(SupersededError, match=r"writer epoch 1.*superseded by run 2"):
+        member(1, store, warehouse).begin()
 
 
 def test_messages_are_never_landed_a_second_time(store: FolderStore, warehouse: DuckDBFile) -> None:

@@ -7,9 +7,11 @@ on to its supervisor, which asks all by closing their standard input; and when t
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 STOP: Final = threading.Event()
 """Set when this process is to end."""
+
+END_SECONDS: Final = 60.0
+"""How long a process may take to end when asked to: the worker commits, and may wait for a warehouse."""
 
 _SUPERVISORS: Final[set[int]] = set()
 
@@ -50,18 +55,36 @@ def leave_on_signals() -> None:
     signal.signal(signal.SIGINT, leave)
 
 
-def end_with_parent() -> None:
-    """From now on, this process is sent SIGTERM when its standard input closes.
+def end_with_parent(seconds: float = END_SECONDS) -> None:
+    """From now on, this process is sent SIGTERM when its standard input closes, and killed where that does not end it.
 
     Whoever started it holds that open as long as it is to run, and cannot outlive it: however that one ends, it closes.
+    A process that leads its group is killed along with the group.
+
+    Args:
+        seconds: how long it may take to end, s.
     """
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1024):
             pass  # nobody writes, and what is written means nothing
+        _silence_unread_output()
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(seconds)
+        leads = os.getpgrp() == os.getpid()
+        os.kill(-os.getpid() if leads else os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _silence_unread_output() -> None:
+    """Let what is written to a pipe that nobody reads any more go nowhere, and not raise where a signal is handled."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        looked = select.poll()
+        looked.register(stream, 0)  # errors are told in any case
+        if any(event & select.POLLERR for _, event in looked.poll(0)):
+            os.dup2(nowhere, stream)
 
 
 def stop_with(supervisor: int) -> None:

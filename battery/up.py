@@ -2,7 +2,7 @@
 
 Each part is a command of this program in a process of its own, out of reach of the terminal's Ctrl-C: who ends when is
 decided here alone. A part ends by SIGTERM, and when its standard input closes, as it does with this process, however
-that ends.
+that ends. A part that ends by itself is started again, however often; only the broker is not, since its log is gone.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -26,13 +27,14 @@ import structlog
 
 from battery.broker import READY_SECONDS, answers
 from battery.errors import BatteryError
+from battery.locks import lock_file
 from battery.logs import LINES, fields_of
-from battery.stopping import STOP, stop_on_signals
+from battery.pauses import Pauses
+from battery.stopping import END_SECONDS, STOP, stop_on_signals
 from battery.topic import open_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from battery.settings import Settings
 
@@ -41,11 +43,7 @@ _log = structlog.get_logger()
 TICK_SECONDS: Final = 0.05
 
 SHORT_LIFE_SECONDS: Final = 60.0
-MOST_SHORT_LIVES: Final = 5
-"""Give up when a part ends by itself so often in a row within that time of its start."""
-
-END_SECONDS: Final = 60.0
-"""How long a part may take to end: the worker commits, and may wait for a warehouse."""
+"""The pause before the next start grows while a part ends by itself within that time of its start."""
 
 NAME_COLUMNS: Final = 9
 
@@ -58,20 +56,31 @@ _ON_THIS_MACHINE: Final = re.compile(r"(?:127\.0\.0\.1|localhost):(\d+)")
 class Part:
     """One command of this program, kept running; its output goes to our standard error, line by line, with its name."""
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        locks: Sequence[int] = (),
+    ) -> None:
         self.name = name
         self._arguments = list(arguments)
         self._environment = dict(environment or {})
+        self._locks = locks
         self._process: subprocess.Popen[str] | None = None
         self._relay: threading.Thread | None = None
+        self._pauses = Pauses()
         self._started = 0.0
-        self._short_lives = 0
-        self._due: float | None = None
+        self._due: float | None = 0.0
         self.has_spoken = threading.Event()
 
     def start(self) -> None:
-        """Start it."""
-        self._started, self._due = time.monotonic(), None
+        """Start it.
+
+        Raises:
+            OSError: the system has no room for a process.
+        """
         self._process = subprocess.Popen(
             [sys.executable, "-m", "battery", *self._arguments],
             env=os.environ | self._environment,
@@ -81,7 +90,9 @@ class Part:
             text=True,
             errors="backslashreplace",
             start_new_session=True,  # Ctrl-C is for us
+            pass_fds=self._locks,
         )
+        self._started, self._due = time.monotonic(), None
         self._relay = threading.Thread(target=self._pass_on, args=(self._process.stdout,), daemon=True)
         self._relay.start()
 
@@ -91,25 +102,22 @@ class Part:
         return None if self._process is None else self._process.poll()
 
     def keep_running(self) -> None:
-        """Start it again where it has ended by itself, a little later each time.
-
-        Raises:
-            BatteryError: it has done so too often.
-        """
+        """Start it where it does not run and its pause is over."""
         now, code = time.monotonic(), self.exit_code
-        if code is None:
-            return
-        if self._due is None:
-            self._short_lives = self._short_lives + 1 if now - self._started < SHORT_LIFE_SECONDS else 1
-            if self._short_lives >= MOST_SHORT_LIVES:
-                raise BatteryError(
-                    f"the part {self.name} ended {self._short_lives} times in a row within {SHORT_LIFE_SECONDS:.0f} s "
-                    f"of its start (exit code {code}); what it said is above"
-                )
-            self._due = now + self._short_lives - 1
-            _log.warning("a part has ended by itself, starting it again", part=self.name, exit_code=code)
-        if now >= self._due:
-            self.start()
+        if self._due is None and code is not None:
+            if now - self._started >= SHORT_LIFE_SECONDS:
+                self._pauses.reset()
+            self._pause("a part has ended by itself, starting it again", exit_code=code)
+        elif self._due is not None and now >= self._due:
+            try:
+                self.start()
+            except OSError as error:
+                self._pause("a part cannot be started, trying again", error=str(error))
+
+    def _pause(self, what: str, **why: object) -> None:
+        pause = self._pauses.next()
+        self._due = time.monotonic() + pause
+        _log.warning(what, part=self.name, **why, in_seconds=pause)
 
     def end(self) -> None:
         """Ask it to end, and wait until it has; one that does not is killed, as are those that it started."""
@@ -134,14 +142,17 @@ class Part:
         for line in lines:
             self.has_spoken.set()
             text = line.rstrip("\n")
-            if not text.strip():
-                continue
-            if not LINES.as_json:
-                LINES.write(f"{self.name:<{NAME_COLUMNS}} | {text}\n")
-            elif (fields := fields_of(text)) is not None:
-                LINES.write(json.dumps({**fields, "part": self.name}) + "\n")
-            else:
-                _log.info(text, part=self.name)
+            if text.strip():
+                with suppress(OSError):  # nobody reads our own output; a part whose lines nobody took would hang
+                    self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        if not LINES.as_json:
+            LINES.write(f"{self.name:<{NAME_COLUMNS}} | {text}\n")
+        elif (fields := fields_of(text)) is not None:
+            LINES.write(json.dumps({**fields, "part": self.name}) + "\n")
+        else:
+            _log.info(text, part=self.name)
 
 
 def up(settings: Settings, inbox: Path, port: int | None, *, debug: bool = False) -> None:
@@ -154,43 +165,111 @@ def up(settings: Settings, inbox: Path, port: int | None, *, debug: bool = False
         debug: have the parts show tracebacks and debug log lines.
 
     Raises:
-        BatteryError: something is in the way, the broker has ended, or another part does so again and again.
+        BatteryError: something is in the way, such as another one over the same data, or the broker has ended.
     """
     stop_on_signals()
     inbox = _made(inbox)
-    if port is not None:
-        _require_dashboard(port)
     command = [*(["--debug"] if debug else []), "--with-parent"]
-    broker_port = _port_to_serve(settings)
-    broker = None if broker_port is None else Part("broker", [*command, "broker", "--port", str(broker_port)])
-    others = [
-        Part("worker", [*command, "stream"]),
-        Part("inbox", [*command, "produce", "--watch", "--skip-landed", str(inbox)]),
-        # What dbt builds, hundreds of lines, is in its own log; what fails is told in any case.
-        Part("refresh", [*command, "transform", "--watch"], {"DBT_QUIET": "true"}),
-    ]
-    if port is not None:
-        others.append(Part("dashboard", [*command, "dashboard", "--port", str(port)]))
-    parts = ([broker] if broker else []) + others
-    try:
+    with _data_of_our_own(settings) as locks, ExitStack() as running:
+        if port is not None:
+            _require_dashboard(port)
+        broker_port = _port_to_serve(settings)
+        broker = (
+            None
+            if broker_port is None
+            else Part("broker", [*command, "broker", "--port", str(broker_port)], locks=locks)
+        )
+        others = [
+            Part("worker", [*command, "stream"], locks=locks),
+            Part("inbox", [*command, "produce", "--watch", "--skip-landed", str(inbox)], locks=locks),
+            # What dbt builds, hundreds of lines, is in its own log; what fails is told in any case.
+            Part("refresh", [*command, "transform", "--watch"], {"DBT_QUIET": "true"}, locks=locks),
+        ]
+        if port is not None:
+            others.append(Part("dashboard", [*command, "dashboard", "--port", str(port)], locks=locks))
+        parts = ([broker] if broker else []) + others
+        for part in sorted(parts, key=lambda part: STOP_ORDER.index(part.name), reverse=True):
+            running.callback(part.end)  # the last one first
         if broker is not None and broker_port is not None:
             broker.start()
             _await_broker(broker, broker_port)
         if not STOP.is_set():
             open_topic(settings, create=True)  # says in one line what is wrong before the others start
-            for part in others:
-                part.start()
         _watch_over(broker, others, inbox, port)
-    finally:
-        for part in sorted(parts, key=lambda part: STOP_ORDER.index(part.name)):
-            part.end()
+
+
+@contextmanager
+def _data_of_our_own(settings: Settings) -> Iterator[tuple[int, ...]]:
+    """Keep other `battery up` away from warehouse and recovery store until this one and its parts have ended.
+
+    Returns:
+        The locks, which the parts are to have, too.
+
+    Raises:
+        BatteryError: another one runs over them, or its parts do not end.
+    """
+    places = {"RECOVERY_DIR": settings.recovery_dir.resolve()}
+    if not settings.warehouse.startswith("md:"):
+        places["WAREHOUSE"] = Path(settings.warehouse).resolve()
+    with ExitStack() as held:
+        yield tuple(held.enter_context(_lock(name, place)) for name, place in places.items())
+
+
+@contextmanager
+def _lock(name: str, place: Path) -> Iterator[int]:
+    """Lock what a setting names, by a file beside it that says which process has it."""
+    file = place.with_name(f"{place.name}.up")
+    deadline = time.monotonic() + END_SECONDS + SHORT_LIFE_SECONDS
+    told = False
+
+    def wait(seconds: float) -> None:
+        nonlocal told
+        process = file.read_text()
+        if _runs(process):
+            raise BatteryError(
+                f"another `battery up` is running over {name}={place} (process {process}); stop that one, or give this "
+                "one a WAREHOUSE and a RECOVERY_DIR of its own"
+            )
+        if time.monotonic() > deadline:
+            raise BatteryError(
+                f"the parts of an earlier `battery up` (process {process}) still run over {name}={place}; end them, "
+                "then try again"
+            )
+        if not told:
+            told = True
+            _log.info("waiting for the parts of an earlier `battery up` to end", **{name: str(place)})
+        if STOP.wait(seconds):
+            sys.exit(0)
+
+    with ExitStack() as held:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context(lock_file(file, wait))
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            raise BatteryError(f"{name}={place} cannot be used: {file}: {error.strerror}") from None
+        yield lock
+
+
+def _runs(process: str) -> bool:
+    """Whether another process of that number is there; who has only just taken a lock may not have said its number."""
+    if process in {"", str(os.getpid())}:
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
 
 
 def _watch_over(broker: Part | None, others: Sequence[Part], inbox: Path, port: int | None) -> None:
-    """Keep the parts running until this process is asked to end; says once where everything is.
+    """Start the parts and keep them running until this process is asked to end; says once where everything is.
 
     Raises:
-        BatteryError: the broker has ended, or another part does so again and again.
+        BatteryError: the broker has ended.
     """
     told = False
     while not STOP.wait(TICK_SECONDS):

@@ -13,12 +13,16 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import Pipeline
+from structlog.testing import capture_logs
 
+import battery.up
 from battery.broker import answers, embedded_broker, free_port
+from battery.up import Part
 from producer.simulate import simulate_cell
 from sink.marts import MANIFEST
 
@@ -141,7 +145,7 @@ def test_a_dropped_workbook_is_shown_a_killed_worker_comes_back_and_one_ctrl_c_s
     up.drop(workbooks[0])
     up.wait_for("the marts of the first cell", lambda: up.marts().get("battery_cells") == 1)
     assert up.pid_of("stream") != worker
-    assert re.search(r"a part has ended by itself, starting it again +exit_code=-9 part=worker", up.said)
+    assert re.search(r"a part has ended by itself, starting it again +exit_code=-9 in_seconds=1.0 part=worker", up.said)
 
     os.kill(up.pid_of("stream"), signal.SIGKILL)
     up.drop(workbooks[1])
@@ -184,17 +188,122 @@ def test_sigterm_to_it_alone_stops_all_but_a_broker_that_was_there_and_logs_are_
     assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
 
 
-def test_its_parts_do_not_outlive_it_even_where_it_is_killed(running: Callable[..., Up]) -> None:
+def descendants(ancestor: int) -> dict[int, str]:
+    """The processes that one has started, and those that these have, by their ids, each with its command."""
+    parents, commands = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            commands[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+    found = {ancestor}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {pid: commands[pid] for pid in found - {ancestor}}
+
+
+def test_nothing_outlives_it_where_it_is_killed_and_the_next_one_waits_for_the_end_of_its_parts(
+    running: Callable[..., Up],
+) -> None:
+    port = str(free_port())
+    up = running("--port", port)
+    up.wait_for("all parts", lambda: "Ctrl-C stops all" in up.said)
+    children = descendants(up.process.pid)
+    assert len(children) >= 6  # five parts, and the broker's own
+    worker = up.pid_of("stream")
+    os.kill(worker, signal.SIGSTOP)
+    up.process.kill()
+    up.process.wait()
+    second = running("--port", port)
+    try:
+        second.wait_for("its turn", lambda: "waiting for the parts of an earlier `battery up` to end" in second.said)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    second.wait_for("all parts", lambda: "Ctrl-C stops all" in second.said)
+    assert {pid: command for pid, command in children.items() if Path(f"/proc/{pid}").exists()} == {}
+    assert "using the broker that answers there already" not in second.said
+    children = second.children()
+    second.process.terminate()
+    second.require_clean_end(children)
+
+
+def test_nothing_outlives_a_broker_part_that_is_killed(running: Callable[..., Up]) -> None:
+    up = running("--no-dashboard")
+    up.wait_for("all parts", lambda: "Ctrl-C stops all" in up.said)
+    children, below = up.children(), descendants(up.pid_of("broker"))
+    assert len(below) == 1
+    os.kill(up.pid_of("broker"), signal.SIGKILL)
+    up.require_clean_end(children, 2)
+    up_to = time.monotonic() + DEADLINE_SECONDS
+    while any(Path(f"/proc/{pid}").exists() for pid in below):
+        assert time.monotonic() < up_to, below
+        time.sleep(0.05)
+
+
+def test_of_two_over_the_same_data_the_second_says_so_and_the_first_goes_on(
+    running: Callable[..., Up], place: Pipeline
+) -> None:
     up = running("--no-dashboard")
     up.wait_for("all parts", lambda: "Ctrl-C stops all" in up.said)
     children = up.children()
-    assert len(children) == 4
-    up.process.kill()
-    up.process.wait()
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while any(Path(f"/proc/{pid}").exists() for pid in children) or answers(up.pipeline.port):
-        assert time.monotonic() < deadline, children
-        time.sleep(0.05)
+    for name, elsewhere in (("RECOVERY_DIR", {}), ("WAREHOUSE", {"RECOVERY_DIR": str(place.folder / "other")})):
+        second = Pipeline(place.folder, place.port, elsewhere)
+        *before, said = second.battery(
+            "up", "--no-dashboard", "--inbox", str(place.folder / "another"), code=2
+        ).splitlines()
+        assert said.startswith(f"battery: another `battery up` is running over {name}={place.folder}")
+        assert f"(process {up.process.pid}); stop that one, or give this one" in said
+        assert before == []
+    assert up.children() == children
+    up.process.terminate()
+    up.require_clean_end(children)
+
+
+def test_a_part_that_fails_again_and_again_is_started_after_pauses_that_grow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = 1000.0
+    lives: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        lives.append(subprocess.Popen(*arguments, **options))
+        return lives[-1]
+
+    monkeypatch.setattr(battery.up.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(
+        battery.up, "subprocess", SimpleNamespace(Popen=start, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
+    )
+    with capture_logs() as told:
+        part = Part("worker", ["no-such-command"])
+        part.keep_running()
+        for life in range(1, 10):
+            assert len(lives) == life
+            assert lives[-1].wait(DEADLINE_SECONDS) == 2
+            part.keep_running()
+            clock += told[-1]["in_seconds"] - 0.1
+            part.keep_running()
+            assert len(lives) == life, "it is not started before its pause is over"
+            clock += 0.2
+            part.keep_running()
+        clock += 3600  # a long life
+        lives[-1].wait(DEADLINE_SECONDS)
+        part.keep_running()
+    pauses = [line["in_seconds"] for line in told if line["log_level"] == "warning"]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 1]
+    assert {line["part"] for line in told} == {"worker"}
+
+
+def test_a_part_for_which_the_system_has_no_room_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(battery.up, "subprocess", SimpleNamespace(Popen=full, PIPE=None, STDOUT=None))
+    with capture_logs() as told:
+        part = Part("worker", ["stream"])
+        part.keep_running()
+    (line,) = told
+    assert (line["event"], line["in_seconds"]) == ("a part cannot be started, trying again", 1.0)
+    assert part.exit_code is None
+    part.end()  # nothing is there to end
 
 
 def test_the_end_of_the_broker_ends_all_with_one_line(running: Callable[..., Up]) -> None:

@@ -274,6 +274,7 @@ def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> No
     import signal
 
     from battery.objects import open_store
+    from battery.transform import lock_models
     from sink.publish import introduce
     from sink.publish import publish as run
     from sink.stage import stage_models
@@ -291,14 +292,15 @@ def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> No
             click.echo(refreshed)
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us
-    done = stage_models(settings, warehouse, dbt or ("build",))
-    if done.audited and not stage:
-        click.echo(run(warehouse, open_store(settings)))
-        return
-    if done.built and not stage:
-        click.echo("readers see the models as they were until all tests have passed; `battery transform` runs them all")
-    for name in introduce(warehouse, done.tested_models):
-        click.echo(f"shown to readers for the first time: {name}")
+    with lock_models(settings) as lock:  # until they are published: what another run builds has not been tested
+        done = stage_models(settings, warehouse, dbt or ("build",), lock)
+        if done.audited and not stage:
+            click.echo(run(warehouse, open_store(settings)))
+            return
+        if done.built and not stage:
+            click.echo("readers see the models as they were until all tests have passed; `battery transform` runs all")
+        for name in introduce(warehouse, done.tested_models):
+            click.echo(f"shown to readers for the first time: {name}")
 
 
 @cli.command()
@@ -307,10 +309,12 @@ def publish(debug: bool) -> None:
     """Show readers the models that were built and have passed all tests, and export the marts to the object store."""
     settings = start(debug)
     from battery.objects import open_store
+    from battery.transform import lock_models
     from sink.publish import publish as run
     from sink.warehouse import open_warehouse
 
-    click.echo(run(open_warehouse(settings), open_store(settings)))
+    with lock_models(settings):
+        click.echo(run(open_warehouse(settings), open_store(settings)))
 
 
 @cli.command()
@@ -321,12 +325,14 @@ def news(debug: bool) -> int:
     Says also how fresh the landing is, by dbt's source freshness.
     """
     settings = start(debug)
+    from battery.transform import lock_models
     from sink.news import news as run
     from sink.stage import stage_models
     from sink.warehouse import open_warehouse
 
     warehouse = open_warehouse(settings)
-    stage_models(settings, warehouse, ("source", "freshness"))
+    with lock_models(settings) as lock:
+        stage_models(settings, warehouse, ("source", "freshness"), lock)
     found = run(settings, warehouse)
     click.echo(found or "nothing new since the models were published")
     return 0 if found else EXIT_NOTHING_NEW

@@ -6,14 +6,13 @@ state and the project can be run by hand just the same. What the models mean is 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,24 +21,30 @@ import structlog
 
 import battery
 from battery.errors import BatteryError
+from battery.locks import lock_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from battery.settings import Settings
 
 _log = structlog.get_logger()
 
-_DBT: Final = "from dbt.cli.main import cli; cli(prog_name='dbt')"
+_DBT: Final = """
+import sys
+from battery.orphans import end_with_parent
+end_with_parent(int(sys.argv.pop(1)))
+from dbt.cli.main import cli
+cli(prog_name='dbt')
+"""
 _FAILED: Final = frozenset({"error", "fail", "runtime error", "partial success"})
 _PASSED: Final = frozenset({"success", "pass", "warn"})
+_UNCHANGED: Final = frozenset({"error", "skipped"})
 _NAMED_FAILURES: Final = 5
 _SOURCES: Final = frozenset({".sql", ".py", ".yml", ".csv"})
 
 BUILT: Final = frozenset({"model", "seed", "snapshot"})
 """The kinds of nodes that are relations."""
-
-_ONLY_LOOKS: Final = frozenset({"test", "source", "ls", "list", "parse", "compile", "show", "debug", "docs", "deps"})
 
 PUBLISHED: Final = "main"
 """The schema that readers look at."""
@@ -86,8 +91,8 @@ class DbtRun:
 
     @property
     def built(self) -> bool:
-        """Whether it may have changed a model; where dbt says nothing of its nodes, it was ended in the middle."""
-        return may_build(self.command) if not self.results else any(result.kind in BUILT for result in self.results)
+        """Whether it has changed a model, as far as dbt says so; a model that failed is as it was."""
+        return any(result.kind in BUILT and result.status not in _UNCHANGED for result in self.results)
 
     @property
     def tested_models(self) -> frozenset[str]:
@@ -97,12 +102,51 @@ class DbtRun:
         return frozenset(result.node.rpartition(".")[2] for result in self.results if result.kind in BUILT)
 
 
-def may_build(command: Sequence[str]) -> bool:
-    """Whether a dbt command can change a model."""
-    return command[0] not in _ONLY_LOOKS
+def require_project(settings: Settings) -> Path:
+    """Look at what dbt needs before it begins.
+
+    Returns:
+        The folder of the dbt project.
+
+    Raises:
+        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
+    """
+    project = _project()
+    if settings.battery_cells is not None:
+        _require_cells(settings.battery_cells, project / "seeds" / "cells.csv")
+    return project
 
 
-def dbt(settings: Settings, command: Sequence[str], schema: str) -> DbtRun:
+@contextmanager
+def lock_models(settings: Settings) -> Iterator[int]:
+    """Have the models to oneself until the block ends: who builds and publishes them waits for others who do.
+
+    Returns:
+        The lock, for dbt to have it, too: where this process is killed, others wait until dbt has ended.
+
+    Raises:
+        BatteryError: the folder for dbt's own files cannot be made.
+    """
+    work = _work_folder(settings.warehouse)
+    told = False
+
+    def wait(seconds: float) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            _log.info("waiting for another run of dbt, or a publication", folder=str(work))
+        time.sleep(seconds)
+
+    with ExitStack() as held:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context(lock_file(work / "lock", wait))
+        except OSError as error:
+            raise BatteryError(f"the folder for dbt's own files, {work}, cannot be used: {error.strerror}") from None
+        yield lock
+
+
+def dbt(settings: Settings, command: Sequence[str], schema: str, lock: int, run: str = "") -> DbtRun:
     """Run a dbt command over the project's models; its output goes to the terminal.
 
     A warehouse file that another process holds is waited for, up to some minutes. dbt's own files go to a folder
@@ -113,37 +157,18 @@ def dbt(settings: Settings, command: Sequence[str], schema: str) -> DbtRun:
         settings: says which warehouse.
         command: dbt's subcommand and its options, such as `("build", "--select", "battery_ts+")`.
         schema: where the models are built.
+        lock: what `lock_models` lends.
+        run: the run's id in `_dbt_runs`, where each model is put on record by the transaction that builds it.
 
     Raises:
         BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
     """
-    project = _project()
-    if settings.battery_cells is not None:
-        _require_cells(settings.battery_cells, project / "seeds" / "cells.csv")
-
+    project = require_project(settings)
     work = _work_folder(settings.warehouse)
-    with _one_at_a_time(work):
-        return _dbt(settings, command, schema, project, work)
-
-
-@contextmanager
-def _one_at_a_time(work: Path) -> Iterator[None]:
-    """Wait for another run of dbt that works in the same folder: it would write the same files."""
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            _log.info("waiting for another run of dbt", folder=str(work))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _dbt(settings: Settings, command: Sequence[str], schema: str, project: Path, work: Path) -> DbtRun:
     target = work / "target"
     found = target / ("sources.json" if command[0] == "source" else "run_results.json")
     found.unlink(missing_ok=True)  # those of an earlier run would name the wrong failures
-    arguments = [sys.executable, "-c", _DBT]
+    arguments = [sys.executable, "-c", _DBT, str(os.getpid())]
     if settings.log_format == "json":
         arguments += ["--log-format", "json"]
     arguments += [*command, "--project-dir", str(project)]
@@ -153,7 +178,8 @@ def _dbt(settings: Settings, command: Sequence[str], schema: str, project: Path,
     arguments += ["--target-path", str(target), "--log-path", str(work / "logs")]
     sys.stdout.flush()  # what was printed before dbt's output stays before it
     started = time.monotonic()
-    finished = subprocess.run(arguments, env=_environment(settings, schema), check=False)
+    environment = _environment(settings, schema) | {"BATTERY_DBT_RUN": run}
+    finished = subprocess.run(arguments, env=environment, check=False, pass_fds=(lock,))
     results = _results(found)
     failure = None
     if finished.returncode != 0:
@@ -183,9 +209,7 @@ def inputs_of(settings: Settings) -> str:
     Raises:
         BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be read.
     """
-    project = _project()
-    if settings.battery_cells is not None:
-        _require_cells(settings.battery_cells, project / "seeds" / "cells.csv")
+    project = require_project(settings)
     paths = [path for folder in ("seeds", "tests") for path in (project / folder).rglob("*") if path.suffix in _SOURCES]
     cells = [] if settings.battery_cells is None else [settings.battery_cells]
     return hashlib.sha256(f"{code_of(project)} {_checksum([*sorted(paths), *cells])}".encode()).hexdigest()
@@ -232,7 +256,7 @@ def _work_folder(warehouse: str) -> Path:
     return beside.resolve() / "dbt"
 
 
-def _environment(settings: Settings, schema: str) -> Mapping[str, str]:
+def _environment(settings: Settings, schema: str) -> dict[str, str]:
     """The environment for dbt: this one, with the settings that a profile cannot know."""
     environment = dict(
         os.environ,

@@ -31,6 +31,7 @@ from battery.partition import Message
 from battery.reading import ARROW
 from battery.settings import Settings
 from battery.topic import MESSAGE_BYTES
+from battery.transform import lock_models
 from benchmarks.figures import Figure, figures_alone, tell
 from benchmarks.simulated import CELL, CYCLES, TESTS, exports_of_a_life
 from dataflows.cells import Cells
@@ -189,8 +190,9 @@ class History:
         settings = Settings(warehouse=str(self._path), object_store=f"file://{self._path.parent / 'objects'}")
         warehouse = open_warehouse(settings)
         started = time.perf_counter()
-        stage_models(settings, warehouse, ("build", *options))
-        publish(warehouse, open_store(settings))
+        with lock_models(settings) as lock:
+            stage_models(settings, warehouse, ("build", *options), lock)
+            publish(warehouse, open_store(settings))
         seconds = time.perf_counter() - started
         results = json.loads((self._path.parent / "dbt" / "target" / "run_results.json").read_text())["results"]
         return Refresh(seconds, {result["unique_id"]: result["execution_time"] for result in results})

@@ -11,7 +11,7 @@ from uuid import uuid4
 import duckdb
 
 from battery.errors import BatteryError
-from battery.transform import BUILT, may_build
+from battery.transform import BUILT
 from sink.tables import create_tables
 from sink.warehouse import transaction
 
@@ -31,6 +31,7 @@ SCAN: Final = "battery_test_versions"
 def announce(warehouse: Warehouse, command: Sequence[str]) -> str:
     """Put a dbt run on record in `_dbt_runs` before it begins, so that one that is killed is known of.
 
+    Each model that it builds is added by the transaction that builds it (dbt_project/macros/record.sql).
     Runs of more than KEPT_DAYS ago are forgotten.
 
     Returns:
@@ -43,8 +44,8 @@ def announce(warehouse: Warehouse, command: Sequence[str]) -> str:
     with _recorded(warehouse) as connection:
         create_tables(connection)
         connection.execute(
-            "insert into _dbt_runs values (?, ?, null, ?, 'it was ended in the middle', ?, false, [], [])",
-            [run, now, " ".join(command), may_build(command)],
+            "insert into _dbt_runs values (?, ?, null, ?, 'it was ended in the middle', false, false, [], [])",
+            [run, now, " ".join(command)],
         )
         connection.execute(
             f"delete from _dbt_runs where started_at < ?::timestamp - interval {KEPT_DAYS} days",  # noqa: S608
@@ -62,9 +63,17 @@ def record(warehouse: Warehouse, run: str, done: DbtRun) -> None:
     results = [asdict(result) | {"kind": result.kind} for result in done.results]
     with _recorded(warehouse) as connection:
         connection.execute(
-            "update _dbt_runs set seconds = ?, failure = ?, built = ?, audited = ?, models = ?, results = ? "
-            "where run = ?",
-            [done.seconds, done.failure, done.built, done.audited, list(done.models), results, run],
+            "update _dbt_runs set seconds = $seconds, failure = $failure, built = built or $built, audited = $audited, "
+            "models = $models, results = if(len($results) = 0, results, $results) where run = $run",
+            {
+                "seconds": done.seconds,
+                "failure": done.failure,
+                "built": done.built,
+                "audited": done.audited,
+                "models": list(done.models),
+                "results": results,
+                "run": run,
+            },
         )
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from battery.errors import BatteryError
+from battery.pauses import Pauses
 from battery.stopping import STOP
+from battery.transform import lock_models
 from sink.news import news
 from sink.publish import publish
 from sink.stage import stage_models
@@ -26,29 +28,47 @@ _log = structlog.get_logger()
 MOST_LOOKS: Final = 12
 """Looks that find something newer each time before models are built all the same: a live stream never pauses."""
 
+FIRST_RETRY_SECONDS: Final = 30.0
+LONGEST_RETRY_SECONDS: Final = 600.0
+
 
 def refreshes(
     settings: Settings, warehouse: Warehouse, store: ObjectStore, pause: Callable[[float], object] = STOP.wait
 ) -> Iterator[Publication]:
     """Look for news every commit interval, and build and publish once two looks in a row find the same, until `STOP`.
 
-    A refresh that fails is told of and tried again when something more has landed.
+    A refresh that fails is told of and tried again after a pause, each longer than the one before, or when something
+    more has landed.
     """
     before = failed = None
-    looks = 0
+    looks, waits = 0, 0.0
+    pauses = Pauses(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
     while not STOP.is_set():
         found = _news(settings, warehouse)
         looks = looks + 1 if found else 0
-        if found and not STOP.is_set() and found != failed and (found == before or looks >= MOST_LOOKS):
+        is_due = found != failed or waits <= 0
+        if found and not STOP.is_set() and is_due and (found == before or looks >= MOST_LOOKS):
             looks = 0
             try:
-                stage_models(settings, warehouse, ("build",))
-                yield publish(warehouse, store)
+                yield _refresh(settings, warehouse, store)
             except BatteryError as error:
-                failed = found
-                _log.error("the refresh failed; it is tried again when something more has landed", error=str(error))
+                failed, waits = found, pauses.next()
+                _log.error(
+                    "the refresh failed; it is tried again, or sooner when something more has landed",
+                    error=str(error),
+                    in_seconds=waits,
+                )
+            else:
+                pauses.reset()
         before = found
         pause(settings.commit_interval_seconds)
+        waits -= settings.commit_interval_seconds
+
+
+def _refresh(settings: Settings, warehouse: Warehouse, store: ObjectStore) -> Publication:
+    with lock_models(settings) as lock:
+        stage_models(settings, warehouse, ("build",), lock)
+        return publish(warehouse, store)
 
 
 def _news(settings: Settings, warehouse: Warehouse) -> str | None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from battery.errors import BatteryError
 from battery.reading import LANDED, QUARANTINED
 from battery.settings import Settings
-from battery.transform import PUBLISHED, dbt
+from battery.transform import PUBLISHED, dbt, lock_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,8 @@ ORDER = {
 
 def run_dbt(settings: Settings, command: Sequence[str] = ("build",)) -> None:
     """Run a dbt command on the models where readers look, as by hand."""
-    done = dbt(settings, command, PUBLISHED)
+    with lock_models(settings) as lock:
+        done = dbt(settings, command, PUBLISHED, lock)
     if done.failure:
         raise BatteryError(done.failure)
 

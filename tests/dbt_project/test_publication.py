@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +19,14 @@ from modelled import CYCLE_READINGS, ORDER, Row, Warehouse, cycling, run_dbt
 
 from battery.errors import BatteryError
 from battery.objects import FolderStore
+from battery.transform import lock_models
 from sink.publish import publish
 from sink.stage import stage_models
 from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sink.publish import Publication
 
 FADING = [1.1 - 0.002 * cycle for cycle in range(12)]
@@ -28,8 +39,9 @@ def day(number: int) -> datetime:
 def transform(warehouse: Warehouse, *options: str) -> Publication:
     """What `battery transform` does."""
     landing = open_warehouse(warehouse.settings)
-    stage_models(warehouse.settings, landing, ("build", *options))
-    return publish(landing, FolderStore(warehouse.path.parent / "objects"))
+    with lock_models(warehouse.settings) as lock:
+        stage_models(warehouse.settings, landing, ("build", *options), lock)
+        return publish(landing, FolderStore(warehouse.path.parent / "objects"))
 
 
 def contents(warehouse: Warehouse, schema: str) -> dict[str, list[Row]]:
@@ -80,3 +92,54 @@ def test_what_fails_its_tests_is_not_published_until_they_pass(refreshed: Wareho
     transform(refreshed, "--full-refresh")
     assert refreshed.query(cycles) == [(12,)]
     assert contents(refreshed, "main") == contents(refreshed, "building")
+
+
+def start_transform(warehouse: Warehouse, log: Path) -> subprocess.Popen[bytes]:
+    """`battery transform` as a process of its own."""
+    places = {"WAREHOUSE": str(warehouse.path), "OBJECT_STORE": f"file://{warehouse.path.parent / 'objects'}"}
+    with log.open("w") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "battery", "transform"],
+            env=os.environ | places,
+            cwd=log.parent,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def wait_until(what: str, condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_a_transform_killed_in_the_middle_leaves_its_models_on_record_and_the_one_that_waits_publishes(
+    refreshed: Warehouse, tmp_path: Path
+) -> None:
+    put(refreshed.path, {"KILLED": cycling("KILLED", day(4), FADING)})
+    first, second = tmp_path / "first.log", tmp_path / "second.log"
+    killed = start_transform(refreshed, first)
+    wait_until("a model", lambda: re.search(r"OK created .*battery_cleaned", first.read_text()))
+    waits = start_transform(refreshed, second)
+    wait_until("its turn", lambda: "waiting for another run of dbt" in second.read_text())
+    dbt = int(Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text())
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    wait_until("the end of its dbt", lambda: not Path(f"/proc/{dbt}").exists())
+    assert waits.wait(300) == 0, second.read_text()
+    assert "published" in second.read_text()
+    assert refreshed.query("select count(*) from main.battery_cycles where cell_id = 'KILLED'") == [(12,)]
+    broken, whole = refreshed.query(
+        "select failure, built, audited, results::json from _dbt_runs order by started_at desc limit 2"
+    )[::-1]
+    assert broken[:3] == ("it was ended in the middle", True, False)
+    built = {(result["node"], result["kind"], result["status"]) for result in json.loads(broken[3])}
+    assert {
+        ("model.battery.battery_test_versions", "model", "success"),
+        ("model.battery.battery_cleaned", "model", "success"),
+    } <= built
+    assert "model.battery.battery_cells" not in {node for node, *_ in built}
+    assert whole[:3] == (None, True, True)
+    nodes = [result["node"] for result in json.loads(whole[3])]
+    assert len(nodes) == len(set(nodes)), "what dbt says at the end stands in place of what was known until then"

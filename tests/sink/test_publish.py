@@ -53,6 +53,17 @@ def dbt_run(
     record(warehouse, run, DbtRun(command, 1.0, tuple(results), failure, audited, MODELS if audited else ()))
 
 
+def killed(warehouse: DuckDBFile, *command: str, models: Sequence[str]) -> None:
+    """A dbt run on record that was killed after it had built some models, which dbt itself has put down."""
+    run = announce(warehouse, command)
+    for name in models:
+        node = f"{{'node': 'model.battery.{name}', 'kind': 'model', 'status': 'success'}}"
+        execute(
+            warehouse,
+            f"update _dbt_runs set built = true, results = list_append(results, {node}) where run = '{run}'",  # noqa: S608
+        )
+
+
 def rebuilt(warehouse: DuckDBFile) -> None:
     """A dbt run that has built all models and passed all tests."""
     dbt_run(warehouse, "build", models=MODELS, audited=True)
@@ -191,7 +202,6 @@ def test_a_table_that_has_become_a_view_takes_its_place(warehouse: DuckDBFile, s
             {"failed": "test.battery.a_test", "failure": "dbt test failed: test a_test (Got 1 result)"},
             "Got 1 result",
         ),
-        ("build", {"failure": "dbt build failed: it ended before it ran anything"}, "it ended before it ran anything"),
         ("build", None, "it was ended in the middle"),
     ],
 )
@@ -202,7 +212,7 @@ def test_models_that_have_not_passed_all_tests_since_are_not_published(
     publish(warehouse, store)
     execute(warehouse, "update building.battery_cells set x = 8")
     if later is None:
-        announce(warehouse, [command])  # and it was killed
+        killed(warehouse, command, models=["battery_cells"])
     else:
         dbt_run(warehouse, command, **later)
     with pytest.raises(BatteryError, match=said):
@@ -219,13 +229,19 @@ def test_models_that_have_not_passed_all_tests_since_are_not_published(
     [
         ("test", {}),  # of some models
         ("source", {"failed": "source.battery.landing._commits", "failure": "dbt source freshness failed"}),
+        ("build", {"failure": "dbt build failed: it ended before it ran anything"}),
+        ("build", {"failed": "model.battery.battery_cells", "failure": "dbt build failed: model battery_cells (no)"}),
+        ("build", None),  # killed
     ],
 )
 def test_a_command_that_neither_builds_nor_finds_a_failure_changes_nothing_about_the_audit(
-    warehouse: DuckDBFile, store: FolderStore, command: str, later: dict[str, Any]
+    warehouse: DuckDBFile, store: FolderStore, command: str, later: dict[str, Any] | None
 ) -> None:
     build(warehouse)
-    dbt_run(warehouse, command, **later)
+    if later is None:
+        killed(warehouse, command, models=[])
+    else:
+        dbt_run(warehouse, command, **later)
     assert publish(warehouse, store).models == len(MODELS)
 
 
@@ -240,6 +256,20 @@ def test_models_that_were_not_all_built_since_the_readings_were_scanned_are_not_
     rest = [name for name in MODELS if name not in {"battery_test_versions", "battery_cleaned"}]
     dbt_run(warehouse, "run", models=rest)
     dbt_run(warehouse, "test", audited=True)
+    publish(warehouse, store)
+
+
+def test_a_killed_run_that_has_scanned_the_readings_anew_counts_for_what_it_has_built(
+    warehouse: DuckDBFile, store: FolderStore
+) -> None:
+    build(warehouse)
+    killed(warehouse, "build", models=["battery_test_versions"])
+    dbt_run(warehouse, "test", audited=True)
+    with pytest.raises(BatteryError, match="was not built since the readings were last scanned"):
+        publish(warehouse, store)
+    killed(warehouse, "build", models=["battery_cells"])
+    dbt_run(warehouse, "run", models=[name for name in MODELS if name != "battery_cells"][1:])
+    rebuilt(warehouse)
     publish(warehouse, store)
 
 
@@ -352,7 +382,7 @@ def test_runs_stay_on_record_for_ninety_days_with_what_became_of_each_node(wareh
     execute(warehouse, "update _dbt_runs set started_at = started_at - interval 89 days")
     dbt_run(warehouse, "run", "--select", "a", models=["battery_cells"], failure="dbt run failed")
     assert query(warehouse, "select command, failure, built, audited, seconds from _dbt_runs order by started_at") == [
-        ("build", None, True, False, 1.0),
+        ("build", None, False, False, 1.0),
         ("run --select a", "dbt run failed", True, False, 1.0),
     ]
     node = {"node": "model.battery.battery_cells", "kind": "model", "status": "success", "seconds": 0.5}

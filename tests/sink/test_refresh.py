@@ -1,12 +1,14 @@
-"""When `battery transform --watch` builds: after a pause in the landing, and again only when more has landed."""
+"""When `battery transform --watch` builds: after a pause in the landing, when more has landed, and after a failure."""
 
 from __future__ import annotations
 
 import threading
-from itertools import islice
+from contextlib import nullcontext
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 import sink.refresh
 from battery.errors import BatteryError
@@ -40,6 +42,7 @@ def looks_at_builds(
     monkeypatch.setattr(sink.refresh, "STOP", stop)
     monkeypatch.setattr(sink.refresh, "_news", look)
     monkeypatch.setattr(sink.refresh, "stage_models", build)
+    monkeypatch.setattr(sink.refresh, "lock_models", lambda _: nullcontext(-1))
     monkeypatch.setattr(sink.refresh, "publish", lambda *_: "published")
     runs = sink.refresh.refreshes(SETTINGS, cast("Any", None), cast("Any", None), lambda _: None)
     assert len(list(islice(runs, 100))) == len(built) - min(fails, len(built))
@@ -67,7 +70,22 @@ def test_models_are_built_once_the_landing_pauses(
 
 
 def test_a_refresh_that_failed_is_tried_again_when_more_has_landed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert looks_at_builds(monkeypatch, ["a", "a", "a", "a", "b", "b", "b"], fails=1) == [1, 5, 6]
+    assert looks_at_builds(monkeypatch, ["a", "a", "a", "b", "b", "b"], fails=1) == [1, 4, 5]
+
+
+def test_a_refresh_that_fails_is_tried_again_by_itself_after_pauses_that_grow_up_to_ten_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with capture_logs() as told:
+        built = looks_at_builds(monkeypatch, ["a"] * 300, fails=7)
+    pauses = [line["in_seconds"] for line in told]
+    assert pauses == [30, 60, 120, 240, 480, 600, 600]
+    assert {line["event"] for line in told} == {
+        "the refresh failed; it is tried again, or sooner when something more has landed"
+    }
+    between = [(later - earlier) * SETTINGS.commit_interval_seconds for earlier, later in pairwise(built)]
+    assert between[:7] == pauses
+    assert set(between[7:]) == {10}, "what works is not put off"
 
 
 def test_nothing_is_built_after_a_signal_whose_exception_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,19 +6,18 @@ names. MotherDuck has room for any number of readers and is asked itself.
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 import duckdb
-import pyarrow.parquet as pq
 
 from battery.errors import BatteryError
 from battery.objects import open_store
 from battery.transform import PUBLISHED
 from sink.marts import MANIFEST, MARTS
+from sink.parquet import DamagedObjectError, read_rows
 from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
@@ -121,9 +120,9 @@ class ExportedMarts:
         except KeyError:
             raise BatteryError(f"{MANIFEST} names no {name}: `battery publish` exports the marts anew") from None
         try:
-            return pq.read_table(io.BytesIO(self._store.get(key)))
-        except (OSError, ValueError) as error:
-            raise BatteryError(f"{key} is damaged ({str(error).splitlines()[0]}); `battery publish`") from None
+            return read_rows(self._store.get(key), key)
+        except DamagedObjectError as error:
+            raise BatteryError(f"{error}; `battery publish` exports the marts anew") from None
 
 
 class WarehouseMarts:

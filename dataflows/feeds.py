@@ -13,7 +13,8 @@ from battery.offsets import log_start
 from battery.partition import OffsetGoneError, read_log
 from battery.topic import find_topic
 from battery.weight import Limits
-from sink.archive import Archive, DamagedObjectError, archived
+from sink.archive import Archive, archived
+from sink.parquet import DamagedObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -24,12 +24,13 @@ from battery.topic import open_topic
 from dataflows.cells import Cells
 from dataflows.feeds import ArchiveFeed, LogFeed
 from dataflows.forward import fold
-from sink.archive import Archive, DamagedObjectError
+from sink.archive import Archive
 from sink.beside import Beside, beside, both, remove_replaced, reserve, swap
 from sink.commit import Landing
 from sink.compare import ahead_of_live, compare, messages_missing
 from sink.lanes import Lane
 from sink.manifest import Manifest, read_manifest
+from sink.parquet import DamagedObjectError
 from sink.verify import landing_checks
 from sink.warehouse import open_warehouse
 from sink.writers import window_width
@@ -376,7 +377,7 @@ def _damaged(live: Manifest, store: ObjectStore) -> tuple[str, ...]:
     archive, wrong = Archive(store), []
     for found in (found for commit in live.commits for found in commit.objects):
         try:
-            archive.read(found)
+            archive.rows(found)
         except DamagedObjectError as error:
             wrong.append(str(error))
     return tuple(wrong)

@@ -7,19 +7,18 @@ what was refused: of that the archive holds what the quarantine does. It serves 
 from __future__ import annotations
 
 import hashlib
-import io
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from battery.body import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault
 from battery.errors import BatteryError
 from battery.message import Delivery, Place
 from battery.reading import LANDED, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
 from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, stored_objects
+from sink.parquet import DamagedObjectError, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,10 +36,6 @@ _Message = tuple[str, int, int]
 
 SLICE: Final = 2_000
 """Messages that are put together at a time."""
-
-
-class DamagedObjectError(BatteryError):
-    """An object is missing, or is not what was committed; says which and how."""
 
 
 class Archive:
@@ -68,6 +63,16 @@ class Archive:
             raise DamagedObjectError(f"{committed.key} has another checksum than when it was committed")
         return data
 
+    def rows(self, committed: CommittedObject) -> pa.Table:
+        """The rows of an object, with the columns of its kind.
+
+        Raises:
+            DamagedObjectError: it is not what was committed.
+            BatteryError: the store does not answer.
+        """
+        schema = SCHEMAS[committed.kind]
+        return read_rows(self.read(committed), committed.key, rows=committed.rows, columns=schema.names).cast(schema)
+
 
 def archived(commit: Commit, archive: Archive) -> Iterator[list[Delivery]]:
     """The messages of one commit, some at a time, those of each cell in the order in which they were folded.
@@ -82,7 +87,7 @@ def archived(commit: Commit, archive: Archive) -> Iterator[list[Delivery]]:
     (topic_id,) = topics
     tables = {kind: schema.empty_table() for kind, schema in SCHEMAS.items()}
     for committed in commit.objects:
-        tables[committed.kind] = pq.read_table(io.BytesIO(archive.read(committed))).cast(SCHEMAS[committed.kind])
+        tables[committed.kind] = archive.rows(committed)
     landed = _Landed(tables[LANDED_KIND])
     faults = _faults(tables[QUARANTINE_KIND])
     origins = {

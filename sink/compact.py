@@ -8,30 +8,30 @@ manifest a moment ago still goes by them.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 import structlog
 
 from battery.errors import BatteryError
 from battery.faults import Point, fault_point
-from sink.archive import SCHEMAS, Archive, DamagedObjectError
+from sink.archive import SCHEMAS, Archive
 from sink.beside import alone
 from sink.commit import manifest_rows
 from sink.draft import commit_id, joined, put_object
 from sink.encode import ObjectWriter
 from sink.manifest import KINDS, QUARANTINE_KIND, Commit, object_key, read_commits
+from sink.parquet import DamagedObjectError
 from sink.sweep import clear
 from sink.warehouse import transaction
 from sink.writers import require_current
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+
+    import pyarrow as pa
 
     from battery.objects import ObjectStore
     from battery.settings import Settings
@@ -220,10 +220,7 @@ def _merge(group: Sequence[Commit], epoch: int, number: int, archive: Archive, s
     """
     parts: dict[str, list[pa.Table]] = {kind: [] for kind in KINDS}
     for found in (found for commit in group for found in commit.objects):
-        table = pq.read_table(io.BytesIO(archive.read(found))).cast(SCHEMAS[found.kind])
-        if table.num_rows != found.rows:
-            raise DamagedObjectError(f"{found.key} holds {table.num_rows} rows, not {found.rows}")
-        parts[found.kind].append(table)
+        parts[found.kind].append(archive.rows(found))
     last = group[-1]
     name = commit_id(epoch, last.lane, number)
     objects = []
@@ -231,7 +228,7 @@ def _merge(group: Sequence[Commit], epoch: int, number: int, archive: Archive, s
         if tables:
             writer = ObjectWriter(SCHEMAS[kind], name)
             for table in tables:
-                writer.add(table.cast(SCHEMAS[kind]).to_batches())
+                writer.add(table.to_batches())
             objects.append(put_object(store, object_key(kind, last.lane, epoch, number), kind, writer))
     fault_point(Point.COMPACTION_STORED)
     spans = joined(span for commit in group for span in commit.spans)

@@ -68,7 +68,9 @@ def test_damage_is_told_with_what_mends_it(published: PublishedFolder, tmp_path:
     marts = ExportedMarts(store)
     newest = marts.newest()
     store.put(newest.places["battery_cells"], b"PAR1 is how it should begin")
-    with pytest.raises(BatteryError, match=r"battery_cells\.parquet is damaged .*; `battery publish`"):
+    with pytest.raises(
+        BatteryError, match=r"battery_cells\.parquet is no whole Parquet file .*; `battery publish` exports"
+    ):
         marts.table(newest, "battery_cells")
     store.delete(newest.places["battery_tests"])
     with pytest.raises(BatteryError, match=r"battery_tests\.parquet"):

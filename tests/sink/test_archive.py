@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from landed import WINDOW_SECONDS, fold, landed_tables, state_of
 
 from battery.objects import FolderStore
-from sink.archive import Archive, DamagedObjectError, archived
+from sink.archive import Archive, archived
 from sink.commit import Landing
 from sink.manifest import read_manifest
+from sink.parquet import DamagedObjectError
 from sink.warehouse import DuckDBFile
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ from replayed import DAMAGE, at_point
 
 import sink.compact
 from battery.cleaned import Span
+from battery.errors import BatteryError
 from battery.faults import Point
 from dataflows.replay import Outcome, Start, replay
 from sink.archive import Archive, archived
@@ -223,6 +225,54 @@ def test_an_object_with_other_rows_than_its_commit_says_is_left_alone(landed: La
     landed.query(f'update _commits set "rows" = "rows" + 1 where object_key = \'{key}\'')  # noqa: S608
     assert f"{key} holds 1 rows, not 2" in compacted(landed).left[0]
     assert any(key in fault for fault in landed.faults())
+
+
+def half(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def without_its_middle(data: bytes) -> bytes:
+    """The footer says where the columns were."""
+    return data[:20] + data[-len(data) // 2 :]
+
+
+def with_flipped_bits(data: bytes) -> bytes:
+    """In the pages of the columns; the footer is whole."""
+    return data[:8] + bytes(byte ^ 0xFF for byte in data[8:120]) + data[120:]
+
+
+def of_other_columns(data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pq.read_table(io.BytesIO(data)).drop_columns(["cell_id"]), buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        (half, "is no whole Parquet file"),
+        (without_its_middle, "is no whole Parquet file"),
+        (with_flipped_bits, "is no whole Parquet file"),
+        (of_other_columns, "has other columns than it should have: cell_id"),
+    ],
+)
+def test_damage_that_the_manifest_does_not_know_of_is_told_in_one_line_by_whoever_reads_the_object(
+    landed: Landed, damaged: Callable[[bytes], bytes], said: str
+) -> None:
+    """The bytes are those that were committed, and no Parquet that can be read."""
+    key = landed.manifest().commits[0].objects[0].key
+    data = damaged(landed.store.get(key))
+    landed.store.put(key, data)
+    landed.query(
+        f"update _commits set bytes = {len(data)}, sha256 = '{hashlib.sha256(data).hexdigest()}' "  # noqa: S608
+        f"where object_key = '{key}'"
+    )
+    (told,) = compacted(landed).left
+    assert f"{key} {said}" in told
+    assert any(f"{key} {said}" in fault for fault in landed.faults())
+    with pytest.raises(BatteryError, match=f"the archive is damaged: {key} {said}.*--from-beginning") as raised:
+        replay(landed.settings, Start(archive=True))
+    assert "\n" not in told + str(raised.value)
 
 
 STOPS = [

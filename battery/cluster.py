@@ -19,8 +19,9 @@ import structlog
 
 from battery.broker import free_port
 from battery.errors import BatteryError
+from battery.recovery import make_recovery_store
 from battery.stopping import STOP, stop_on_signals
-from battery.stream import EXIT_PEER_LOST, EXIT_START_AGAIN, Member, make_recovery_store
+from battery.stream import EXIT_PEER_LOST, EXIT_START_AGAIN, Member
 from battery.topic import open_topic
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import structlog
-from bytewax.recovery import init_db_dir
 
-from battery.errors import LAST_WORDS, BatteryError, StartAgainError, battery_error_in
+from battery.errors import LAST_WORDS, StartAgainError, battery_error_in
+from battery.recovery import error_of, make_recovery_store
 from battery.stopping import stop_on_signals, stop_with
 from battery.tally import TALLY
 from battery.topic import open_topic
@@ -87,18 +87,20 @@ def stream(settings: Settings, *, until_end: bool, member: Member | None = None)
         with TALLY.shown(until_end=until_end or settings.stream_until_end, lines=member is not None):
             runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
     except Exception as error:
-        said = battery_error_in(error)
+        said = battery_error_in(error) or error_of(settings, error)
         if member is not None:
             _leave_the_cluster(said or error)
         if isinstance(said, StartAgainError):
             _log.info("starting again", because=str(said))
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # this very program
+        if said is not None and said is not error:
+            raise said from error
         raise
     except BaseException as error:
         # In a cluster an error of a part ends in a panic that tells nothing; a lost peer does too.
         if member is None or type(error).__name__ != "PanicException":
             raise
-        _leave_the_cluster(next(iter(LAST_WORDS), None))
+        _leave_the_cluster(next(iter(LAST_WORDS), None) or error_of(settings, error))
 
 
 def _take_ports_of_its_own(settings: Settings, process: int) -> None:
@@ -106,21 +108,6 @@ def _take_ports_of_its_own(settings: Settings, process: int) -> None:
     if settings.metrics_port:
         os.environ["METRICS_PORT"] = str(settings.metrics_port + process)
     os.environ["BYTEWAX_DATAFLOW_API_PORT"] = str(settings.bytewax_dataflow_api_port + process)
-
-
-def make_recovery_store(settings: Settings) -> None:
-    """Create the recovery store where it is absent.
-
-    Raises:
-        BatteryError: RECOVERY_DIR cannot be used.
-    """
-    store = settings.recovery_dir
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BatteryError(f"RECOVERY_DIR={store} cannot be used: {error.strerror}") from None
-    if not list(store.glob("*.sqlite3")):
-        init_db_dir(store, 1)  # type: ignore[no-untyped-call]
 
 
 def _leave_the_cluster(said: Exception | None) -> None:

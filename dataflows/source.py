@@ -49,6 +49,10 @@ BUSY_POLL_SECONDS: Final = 0.05
 """How long a poll may gather messages."""
 
 
+Snapshot = tuple[str, int | None, int | None, int | None, int | None]
+"""The fields of a position, in their order, as the recovery store keeps them: values that need no class of ours."""
+
+
 @dataclass(frozen=True)
 class Position:
     """Where a partition continues: the next offset to read of the log `topic_id`, None for its first message.
@@ -64,6 +68,16 @@ class Position:
     leader_epoch: int | None = None
     after: int | None = None
     empty_from: int | None = None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot | Position) -> Position:
+        """The position that a recovery store holds: earlier versions stored the object itself, which this one reads."""
+        return snapshot.complete() if isinstance(snapshot, Position) else cls(*snapshot)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the recovery store is to hold."""
+        return self.topic_id, self.next_offset, self.leader_epoch, self.after, self.empty_from
 
     def read(self, last: int, leader_epoch: int | None) -> Position:
         """Behind a message."""
@@ -97,7 +111,7 @@ class Position:
         return Passed(self.after, Stretch(self.empty_from, self.next_offset))
 
 
-class PartitionReader(StatefulSourcePartition[Poll, Position]):
+class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
     """Reads one partition of a log from `start` on; `landed` is the last offset that landed.
 
     Where it is to stop at the end, it tells `tell` of each poll: its partition, how many messages it has read, and how
@@ -192,7 +206,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         return datetime.now(UTC) + IDLE if self._idle and not self._is_done() else None
 
     @with_last_words
-    def snapshot(self) -> Position:
+    def snapshot(self) -> Snapshot:
         """Where to continue; tells the consumer group what the epoch before this one has committed for certain.
 
         Raises:
@@ -213,7 +227,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
         self._seen = self._at.next_offset or 0
         self._lag.end_epoch(poll.offsets for poll in self._held)
         self._epoch_has_closed = True
-        return self._at
+        return self._at.snapshot
 
     def close(self) -> None:
         """Tell the group the last position too: nothing starts from there, it is for lag tools.
@@ -382,7 +396,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Position]):
             _log.warning("could not tell the consumer group", partition=self._partition, error=str(error))
 
 
-class TopicSource(FixedPartitionedSource[Poll, Position]):
+class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
     """All partitions of the topic, each from where the pipeline left it.
 
     Bytewax asks for its parts before anything else, and in a cluster once all processes are connected: then it calls
@@ -426,7 +440,12 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
         return [str(partition) for partition in self._log().partitions]
 
     @with_last_words
-    def build_part(self, step_id: str, for_part: str, resume_state: Position | None) -> PartitionReader:  # noqa: ARG002
+    def build_part(
+        self,
+        step_id: str,  # noqa: ARG002
+        for_part: str,
+        resume_state: Snapshot | Position | None,
+    ) -> PartitionReader:
         """Continue at the recovered offset of this very log; a log never seen is read from its first message.
 
         Raises:
@@ -434,10 +453,10 @@ class TopicSource(FixedPartitionedSource[Poll, Position]):
         """
         topic, partition = self._log(), int(for_part)
         self._here.add(partition)
-        if resume_state is not None and resume_state.topic_id != topic.topic_id:
+        position = Position(topic.topic_id, None) if resume_state is None else Position.of(resume_state)
+        if position.topic_id != topic.topic_id:
             _log.info("the topic is a new log, reading it from the start", topic=topic.name, topic_id=topic.topic_id)
-            resume_state = None
-        position = (resume_state or Position(topic.topic_id, None)).complete()
+            position = Position(topic.topic_id, None)
         start = position.next_offset
         committed = self._committed().get((topic.topic_id, partition), -1)
         if position.must_have_landed > committed + 1:

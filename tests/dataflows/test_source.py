@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -157,6 +158,11 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
     return make
 
 
+def stored(reading: PartitionReader) -> Position:
+    """Where the recovery store would continue."""
+    return Position.of(reading.snapshot())
+
+
 def eof(place: int) -> Received:
     return Received(place, KafkaError(KafkaError._PARTITION_EOF))  # noqa: SLF001
 
@@ -287,7 +293,7 @@ def test_an_epoch_closes_while_the_broker_is_away_and_asks_when_it_is_back(reade
 
     reading = reader(Scripted([[Received(0)], [Received(1)]]), now=now)
     reading.next_batch()
-    assert reading.snapshot().next_offset == 1
+    assert stored(reading).next_offset == 1
     with pytest.raises(BatteryError, match="another log now"):
         reading.next_batch()
 
@@ -312,7 +318,7 @@ def test_the_broker_is_told_under_which_leader_was_read_and_the_recovery_store_r
     reading = reader(consumer, start=6, epoch=4, landed=5)
     assert (consumer.assigned, consumer.epochs) == ([6], [4])
     reading.next_batch()
-    assert reading.snapshot() == Position(TOPIC_ID, 8, 5, 8, 8)
+    assert stored(reading) == Position(TOPIC_ID, 8, 5, 8, 8)
 
 
 @pytest.mark.timeout(30)
@@ -397,9 +403,9 @@ def test_what_was_passed_over_without_a_message_is_remembered(reader: Any) -> No
     consumer = Scripted([[Received(6)], [eof(12)]], passes={1: 8})
     reading = reader(consumer, start=6, landed=5)
     reading.next_batch()
-    assert reading.snapshot() == Position(TOPIC_ID, 8, None, after=7, empty_from=7)  # a marker
+    assert stored(reading) == Position(TOPIC_ID, 8, None, after=7, empty_from=7)  # a marker
     reading.next_batch()
-    assert reading.snapshot() == Position(TOPIC_ID, 12, None, after=7, empty_from=7)  # and an aborted transaction
+    assert stored(reading) == Position(TOPIC_ID, 12, None, after=7, empty_from=7)  # and an aborted transaction
     reading.snapshot()
     assert [(place.offset, place.metadata) for place in consumer.told] == [
         (6, f"{TOPIC_ID}:6:6"), (8, f"{TOPIC_ID}:7:7"), (12, f"{TOPIC_ID}:7:7"),
@@ -410,16 +416,16 @@ def test_messages_that_are_held_for_the_next_epoch_are_not_passed_over(reader: A
     monkeypatch.setattr(dataflows.source, "MOST_ROWS", 1)
     reading = reader(Scripted([[Received(6), Received(7)]], passes={1: 9}), start=6, landed=5)
     reading.next_batch()
-    assert reading.snapshot().next_offset == 7
+    assert stored(reading).next_offset == 7
     reading.next_batch()
-    assert reading.snapshot() == Position(TOPIC_ID, 9, None, after=8, empty_from=8)
+    assert stored(reading) == Position(TOPIC_ID, 9, None, after=8, empty_from=8)
 
 
 def test_a_log_that_holds_no_message_yet_is_followed_from_its_end(reader: Any) -> None:
     reading = reader(Scripted([[eof(0)], []]))
     reading.next_batch()
-    assert reading.snapshot() == Position(TOPIC_ID, 0, None, after=0, empty_from=0)
-    lost = reader(Scripted([[gone()], [Received(9)]], begins=9), start=reading.snapshot())
+    assert stored(reading) == Position(TOPIC_ID, 0, None, after=0, empty_from=0)
+    lost = reader(Scripted([[gone()], [Received(9)]], begins=9), start=stored(reading))
     lost.next_batch()
     with pytest.raises(BatteryError, match="offsets 0 to 8 are gone"):
         lost.next_batch()
@@ -459,7 +465,7 @@ def test_a_loss_that_was_accepted_needs_no_second_acceptance_and_is_not_told_to_
     reading = reader(ended, start=7, landed=6, accept_lost_offsets=True)
     for _ in range(2):
         reading.next_batch()
-    at = reading.snapshot()
+    at = stored(reading)
     assert (at.next_offset, at.must_have_landed, at.passed_over) == (100, 7, Passed(7, Stretch(90, 100)))
     assert offsets(reader(Scripted([[Received(100)]]), start=at, landed=6).next_batch()) == [100]
 
@@ -468,7 +474,23 @@ def test_a_position_of_an_earlier_version_is_taken_up(reader: Any) -> None:
     old = Position.__new__(Position)
     old.__dict__.update(topic_id=TOPIC_ID, next_offset=7, leader_epoch=3)  # what its pickle holds
     reading = reader(Scripted([[Received(7)]]), start=old, landed=6)
-    assert reading.snapshot() == Position(TOPIC_ID, 7, 3, after=7, empty_from=7)
+    assert stored(reading) == Position(TOPIC_ID, 7, 3, after=7, empty_from=7)
+
+
+OLD_SNAPSHOT = (
+    b"\x80\x04\x95n\x00\x00\x00\x00\x00\x00\x00\x8c\x10dataflows.source\x94\x8c\x08Position\x94\x93\x94)\x81\x94}\x94("
+    b"\x8c\x08topic_id\x94\x8c\x16AaIpjLsecXOvEP69xgDg0w\x94\x8c\x0bnext_offset\x94K\x10\x8c\x0cleader_epoch\x94K\x00ub."
+)
+"""What a recovery store of an earlier version held: the class by its name, and the fields that it had."""
+
+
+def test_a_snapshot_of_an_earlier_version_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = pickle.loads(OLD_SNAPSHOT)  # noqa: S301  # as Bytewax does
+    log = replace(LOG, topic_id=old.topic_id)
+    monkeypatch.setattr(dataflows.source, "open_topic", lambda *_, **__: log)
+    monkeypatch.setattr(dataflows.source, "open_consumer", lambda *_: Scripted([]))
+    source = TopicSource(Settings(_env_file=None), lambda: {(log.topic_id, 0): 15}, lambda: False)  # type: ignore[call-arg]
+    assert stored(source.build_part("topic", "0", old)) == Position("AaIpjLsecXOvEP69xgDg0w", 16, 0, 16, 16)
 
 
 @pytest.mark.parametrize(("after", "landed", "said"), [(7, 6, None), (8, 6, "holds nothing after offset 6")])
@@ -478,7 +500,7 @@ def test_a_recovery_store_may_be_ahead_of_the_warehouse_by_offsets_without_a_mes
     monkeypatch.setattr(dataflows.source, "open_topic", lambda *_, **__: LOG)
     monkeypatch.setattr(dataflows.source, "open_consumer", lambda *_: Scripted([]))
     source = TopicSource(Settings(_env_file=None), lambda: {(TOPIC_ID, 0): landed}, lambda: False)  # type: ignore[call-arg]
-    at = Position(TOPIC_ID, 12, None, after, after)
+    at = Position(TOPIC_ID, 12, None, after, after).snapshot
     if said is None:
         source.build_part("topic", "0", at)
     else:
@@ -515,7 +537,7 @@ def test_partitions_that_were_added_while_messages_came_start_the_worker_again_o
 ) -> None:
     reading = reader(Scripted([[Received(6)], []]), start=6, landed=5, now=lambda: GROWN)
     reading.next_batch()
-    assert reading.snapshot().next_offset == 7
+    assert stored(reading).next_offset == 7
     with pytest.raises(StartAgainError):
         reading.next_batch()
 

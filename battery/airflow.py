@@ -38,7 +38,7 @@ def serve(port: int) -> int:
     if not dags.is_dir():
         raise BatteryError(f"no DAGs at {dags}: run from a checkout, where they lie beside the battery package")
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that starts us in the background has it ignored
-    process = subprocess.Popen([sys.executable, "-m", "airflow", "standalone"], env=_environment(dags, port))
+    process = subprocess.Popen([sys.executable, "-m", "battery.airflow_standalone"], env=_environment(dags, port))
     # Airflow ends its parts at SIGINT alone. A terminal sends it that by itself.
     signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+import stat
 import time
 import urllib.request
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from webhook import listening
 
@@ -33,6 +36,13 @@ def ended(database: Path) -> dict[str, str]:
             return dict(found.fetchall())
         except sqlite3.OperationalError:  # its tables are being made
             return {}
+
+
+def addresses_of(ancestor: int) -> set[tuple[str, int]]:
+    """Where a process listens, and all that it has started."""
+    processes = [psutil.Process(ancestor), *psutil.Process(ancestor).children(recursive=True)]
+    connections = [found for process in processes for found in process.net_connections("inet")]
+    return {(found.laddr.ip, found.laddr.port) for found in connections if found.status == psutil.CONN_LISTEN}
 
 
 @pytest.mark.timeout(900)
@@ -61,8 +71,12 @@ def test_airflow_runs_refresh_and_maintenance_on_schedule_and_tells_when_one_is_
             time.sleep(0.5)  # between two looks
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/monitor/health", timeout=30) as answer:
             assert b'"healthy"' in answer.read()
+        listens = addresses_of(running.pid)
         running.terminate()
         assert running.wait(60) == 0
+    assert listens == {("127.0.0.1", port)}, "nobody but this machine reaches it"
+    assert stat.S_IMODE((home / "simple_auth_manager_passwords.json.generated").stat().st_mode) == 0o600
+    assert re.search(r"Password for user 'admin': \w+", (pipeline.folder / "airflow.log").read_text())
     assert set(runs.values()) == {"success"}
     assert {alert["event"] for alert in webhook.alerts} == {"late", "success"}
     assert pipeline.query("select cell_id, cycle_count from battery_cells") == [("STANDALONE", 2)]

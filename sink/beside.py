@@ -5,7 +5,6 @@ Nothing here touches the live tables before the swap, which is one transaction. 
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 import structlog
+from filelock import lock_descriptor
 
 from battery.errors import BatteryError
 from battery.faults import Point, fault_point
@@ -79,15 +79,13 @@ def alone(settings: Settings, what: str) -> Iterator[Path]:
     except OSError as error:
         raise BatteryError(f"REPLAY_DIR={root} cannot be used: {error.strerror}") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not lock_descriptor(lock.fileno(), blocking=False):
             lock.seek(0)
             running = lock.read() or "replay"
             raise BatteryError(
                 f"{'another' if running == what else 'a'} {running} is running in REPLAY_DIR={root}; wait for it, or "
                 "stop it"
-            ) from None
+            )
         lock.truncate(0)  # it tells of one that was killed
         lock.write(what)
         lock.flush()

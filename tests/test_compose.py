@@ -83,7 +83,7 @@ def test_airflow_knows_its_variables_and_commands(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []
-    own = {name for name in given if not name.startswith("AIRFLOW__")} - {
+    own = {name for name in given if not name.startswith(("AIRFLOW__", "AIRFLOW_CONFIG"))} - {
         name.upper() for name in Settings.model_fields
     }
     own = {name.removeprefix("AIRFLOW_CONN_").lower() if "_CONN_" in name else name for name in own}  # as Airflow does
@@ -128,6 +128,27 @@ def test_every_service_is_pinned_limited_in_a_profile_and_waits_for_what_is_well
         assert port.startswith("127.0.0.1:")
     if service.get("restart") == "unless-stopped" and name != "console":  # whose image holds nothing to ask with
         assert "healthcheck" in service
+
+
+WRITABLE = {"redpanda": "rpk writes what the command says to /etc/redpanda/redpanda.yaml, and has no other way"}
+"""Services whose own files can be changed, and why."""
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_may_do_more_than_it_needs_or_write_elsewhere_than_to_its_volumes_and_a_little_memory(
+    name: str,
+) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert set(service) & {"cap_add", "privileged", "devices", "pid", "ipc", "network_mode"} == set()
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is (name not in WRITABLE)
+    places = [place.split(":") for place in service["tmpfs"]]
+    assert "/tmp" in dict(places)  # noqa: S108  # of the container
+    assert all(re.search(r"\bsize=\d+m\b", options) for _, options in places), "memory without a limit"
+    for mount in service.get("volumes", []):
+        source, _, *mode = mount.split(":")
+        assert source in COMPOSE["volumes"] or mode == ["ro"], mount
 
 
 def test_no_secret_stands_in_the_file() -> None:
@@ -227,6 +248,13 @@ def test_the_images_are_made_by_one_script_from_pinned_bases_and_run_as_nobody_s
     builds = [SERVICES[name]["build"] for name in (*PIPELINE, *AIRFLOW)]
     assert {build["dockerfile"] for build in builds} == {"docker/Dockerfile"}
     assert {build["target"] for build in builds} == set(re.findall(r" AS (\w+)$", DOCKERFILE, re.MULTILINE)[1:])
+
+
+def test_what_the_pipeline_keeps_at_home_or_lets_wait_on_disk_goes_to_its_volume() -> None:
+    for name in ("HOME", "TMPDIR"):
+        assert re.findall(rf"\b{name}=(\S+)", DOCKERFILE) == ["/var/lib/battery"]
+    for service in (*PIPELINE, *AIRFLOW):
+        assert "pipeline:/var/lib/battery" in SERVICES[service]["volumes"]
 
 
 def test_the_build_steps_make_a_pipeline_that_runs_for_a_user_without_rights(

@@ -1,5 +1,8 @@
 """What docker-compose.yml runs, run without an engine: commands, environment and health checks against real servers.
 
+Where this machine lets a test do so, all of it runs as the containers do: on a file system that cannot be written but
+below the volumes and a folder in place of /tmp, without capabilities, and with no way to gain any.
+
 Two health checks are not: Redpanda's, whose `rpk` cannot be had here, and no other broker answers it, and Grafana's,
 which cannot be had either.
 """
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, closing
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +39,12 @@ if TYPE_CHECKING:
     from services.servers import Kafka, MinIO
 
 ANSWER_SECONDS = 240.0
+CONFINED = """
+for place in $WRITABLE; do mount --bind "$place" "$place" || exit; done
+mount -o remount,bind,ro / && cd "$PWD" || exit
+exec setpriv --no-new-privs --bounding-set="$CAPABILITIES" --inh-caps=-all -- "$@"
+"""
+"""A shell that becomes a command which can write below WRITABLE alone, in mounts of its own."""
 BIN = Path(sys.executable).parent
 CHECKED = {"minio", "worker", "dashboard", "postgres", *AIRFLOW} - {"airflow-init"}
 CHECKED_BESIDE = {"prometheus"}
@@ -72,22 +83,51 @@ def places(kafka: Kafka, minio: MinIO, tmp_path_factory: pytest.TempPathFactory)
     }
 
 
+def confined(command: list[str], given: Mapping[str, str], folder: str) -> tuple[list[str], dict[str, str]]:
+    """A command and its environment as a container has them, as far as this machine lets us."""
+    root = Path(folder).parent  # of all volumes
+    environment_ = {**os.environ, **given, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    if not may_confine():
+        return command, environment_
+    writable = {str(root), *(given[name] for name in ("AIRFLOW_HOME", "PGHOST") if name in given)}
+    # PostgreSQL is another user's here and has no port: root without a capability may not reach its socket.
+    capabilities = "-all,+dac_override" if "PGHOST" in given else "-all"
+    environment_ |= {"WRITABLE": " ".join(sorted(writable)), "CAPABILITIES": capabilities, "TMPDIR": str(root)}
+    return [*UNSHARE, "sh", "-c", CONFINED, "sh", *command], environment_
+
+
+UNSHARE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+
+
+@cache
+def may_confine() -> bool:
+    """Whether this machine lets us make mounts of our own."""
+    if shutil.which("unshare") is None or shutil.which("setpriv") is None:
+        return False
+    tried = [*UNSHARE, "sh", "-c", CONFINED, "sh", "sh", "-c", "! touch /written"]
+    return (
+        subprocess.run(
+            tried, env=os.environ | {"WRITABLE": "", "CAPABILITIES": "-all"}, capture_output=True, check=False
+        ).returncode
+        == 0
+    )
+
+
 def run(command: list[str], given: Mapping[str, str], folder: str, code: int | None = 0) -> str:
     """A command of the file to its end, with the environment that the file gives it."""
-    path = f"{BIN}:{os.environ['PATH']}"
-    done = subprocess.run(
-        command, env={**os.environ, **given, "PATH": path}, cwd=folder, capture_output=True, text=True, check=False
-    )
+    words, environment_ = confined(command, given, folder)
+    done = subprocess.run(words, env=environment_, cwd=folder, capture_output=True, text=True, check=False)
     assert code is None or done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 def start(command: list[str], given: Mapping[str, str], folder: str) -> subprocess.Popen[str]:
     """A service of the file in the background, its output in a file beside its folder."""
+    words, environment_ = confined(command, given, folder)
     with (Path(folder).parent / f"{command[1]}.log").open("w") as said:
         return subprocess.Popen(
-            command,
-            env={**os.environ, **given, "PATH": f"{BIN}:{os.environ['PATH']}"},
+            words,
+            env=environment_,
             cwd=folder,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -108,7 +148,9 @@ def wait_until_well(
         )
         if asked.returncode == 0:
             return
-        assert process.poll() is None, f"{service} has ended: {asked.stderr}"
+        if process.poll() is not None:
+            said = "".join(path.read_text() for path in Path(places["/var/lib/battery"]).parent.glob("*.log"))
+            pytest.fail(f"{service} has ended: {asked.stderr}{said}")
         assert time.monotonic() < deadline, f"{service} is not well: {asked.stdout}{asked.stderr}"
         time.sleep(0.5)  # between two looks, as Compose does
 
@@ -228,6 +270,7 @@ def test_airflow_runs_on_postgres_as_the_file_starts_it_and_refreshes_what_the_w
         "airflow-api-server:8080": f"127.0.0.1:{api}",
         "127.0.0.1:8080": f"127.0.0.1:{api}",
         "127.0.0.1:8974": f"127.0.0.1:{health}",
+        "/tmp/airflow.cfg": str(tmp_path / "airflow.cfg"),  # noqa: S108  # of the container
     }
     ports = {
         "AIRFLOW_HOME": str(tmp_path),

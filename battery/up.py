@@ -254,7 +254,7 @@ def _lock(name: str, place: Path) -> Iterator[int]:
 
 def _runs(process: str) -> bool:
     """Whether another process of that number is there; who has only just taken a lock may not have said its number."""
-    if process in {"", str(os.getpid())}:
+    if not process.isdigit() or int(process) == os.getpid():
         return False
     try:
         os.kill(int(process), 0)

@@ -30,7 +30,7 @@ time.sleep(float(sys.argv[2]))
 
 
 def test_a_warehouse_that_another_process_holds_for_half_a_minute_is_waited_for(pipeline: Pipeline, log: Log) -> None:
-    pipeline.extra |= {"COMMIT_MAX_ROWS": "1"}  # some hundred commits, for the holder to come in between
+    pipeline.extra |= {"COMMIT_MAX_ROWS": "60"}  # some dozens of commits, for the holder to come in between
     worker = pipeline.start("stream", "--until-end")
     wait_for(worker, "committed")
     holder = subprocess.Popen(

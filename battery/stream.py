@@ -87,14 +87,15 @@ def stream(settings: Settings, *, until_end: bool, member: Member | None = None)
         with TALLY.shown(until_end=until_end or settings.stream_until_end, lines=member is not None):
             runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
     except Exception as error:
-        said = battery_error_in(error) or error_of(settings, error)
+        said = battery_error_in(error)
+        of_the_store = error_of(settings, error) if said is None else None
         if member is not None:
-            _leave_the_cluster(said or error)
+            _leave_the_cluster(said or of_the_store or error)
         if isinstance(said, StartAgainError):
             _log.info("starting again", because=str(said))
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # this very program
-        if said is not None and said is not error:
-            raise said from error
+        if of_the_store is not None:
+            raise of_the_store from error
         raise
     except BaseException as error:
         # In a cluster an error of a part ends in a panic that tells nothing; a lost peer does too.

@@ -21,7 +21,7 @@ import duckdb
 import structlog
 import tenacity
 
-from battery.errors import BatteryError
+from battery.errors import BatteryError, causes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +41,14 @@ SPARING: Final = {"threads": "1", "memory_limit": "80MB"}
 """What DuckDB may take beside a running flow. By itself it would take four fifths of the machine's memory, and every
 processor: for an append that is a tenth faster and costs half as much again."""
 
+_DAMAGE: Final = (
+    "Corrupt database file",
+    "Could not read enough bytes from file",
+    "Failure while replaying WAL file",
+    "not a valid DuckDB database file",
+)
+"""How DuckDB says, and only in words, that a file is not what it has written."""
+
 MOTHERDUCK_HOST: Final = "api.motherduck.com"
 NETWORK_SECONDS: Final = 5.0
 
@@ -56,7 +64,8 @@ class Warehouse(Protocol):
             read_only: whether nothing will be written; the warehouse must exist then.
 
         Raises:
-            BatteryError: it cannot be opened, or others hold it for longer than WAREHOUSE_LOCK_TIMEOUT_SECONDS.
+            BatteryError: it cannot be opened or is damaged, or others hold it for longer than
+                WAREHOUSE_LOCK_TIMEOUT_SECONDS.
         """
         ...
 
@@ -135,8 +144,26 @@ class DuckDBFile:
         connection = self._open(purpose, read_only=read_only)
         try:
             yield connection
+        except duckdb.Error as error:  # most of a file is read only when somebody asks for it
+            self._require_whole(error)
+            raise
         finally:
             connection.close()
+
+    def _require_whole(self, error: duckdb.Error) -> None:
+        """Tell an error that comes from a damaged file from all others, and what to do about it.
+
+        Raises:
+            BatteryError: the file is damaged.
+        """
+        for cause in causes(error):
+            line = (str(cause).splitlines() or [""])[0]
+            if isinstance(cause, duckdb.Error) and any(words in str(cause) for words in _DAMAGE):
+                raise BatteryError(
+                    f"WAREHOUSE={self._path} is damaged, or no DuckDB file ({line.removeprefix('IO Error: ')}); move "
+                    f"it and {self._path.name}.wal away, bring a backup in their place or build it anew with `battery "
+                    "adopt` and `battery replay --from-beginning`, then start again"
+                ) from None
 
     def _open(self, purpose: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         started = time.monotonic()
@@ -163,6 +190,7 @@ class DuckDBFile:
                     f"WAREHOUSE={self._path} has been held by another process for {self._lock_timeout_seconds:.0f} s "
                     f"(WAREHOUSE_LOCK_TIMEOUT_SECONDS): cannot {purpose}"
                 ) from None
+            self._require_whole(error)
             raise BatteryError(f"cannot open WAREHOUSE={self._path}: {str(error).splitlines()[0]}") from None
 
 

@@ -80,6 +80,6 @@ def test_what_is_not_there_yet_is_told_from_what_is_wrong(tmp_path: Path) -> Non
         look_at_stream(Pipeline(tmp_path / "nothing", 1).settings)
     broken = Pipeline(tmp_path, 1)
     (tmp_path / "battery.duckdb").write_text("no database")
-    with pytest.raises(BatteryError, match="cannot open WAREHOUSE") as fault:
+    with pytest.raises(BatteryError, match=r"WAREHOUSE=.* is damaged, or no DuckDB file") as fault:
         look_at_stream(broken.settings)
     assert not isinstance(fault.value, NothingYetError)

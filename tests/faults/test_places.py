@@ -88,6 +88,43 @@ def test_of_two_hosts_over_one_object_store_the_second_is_refused_by_every_comma
     assert [check["name"] for check in checks if not check["ok"]] == ["store"], "what the first has landed is whole"
 
 
+def test_the_way_out_of_a_damaged_warehouse_works(pipeline: Pipeline, log: Log) -> None:
+    pipeline.battery("stream", "--until-end")
+    warehouse = pipeline.folder / "battery.duckdb"
+    warehouse.write_bytes(warehouse.read_bytes()[:100_000])
+    for command in (["stream", "--until-end"], ["verify"], ["compact"]):
+        last = pipeline.battery(*command, code=2).strip().splitlines()[-1]
+        assert last.startswith(f"battery: WAREHOUSE={warehouse} is damaged")
+        assert "move it and battery.duckdb.wal away" in last
+        assert "`battery adopt` and `battery replay --from-beginning`" in last
+    warehouse.rename(warehouse.with_name("damaged"))
+    pipeline.battery("adopt")
+    pipeline.battery("replay", "--from-beginning")
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, log.tables)
+    assert "everything adds up" in pipeline.battery("verify")
+
+
+def test_a_warehouse_that_is_damaged_under_the_worker_is_told_with_the_way_out(tmp_path: Path) -> None:
+    port = free_port()
+    with embedded_broker(port):
+        pipeline = Pipeline(tmp_path / "struck", port)
+        worker = pipeline.start("stream")
+        send(pipeline.settings, traffic(range(4)))
+        wait_for(worker, "committed")
+        warehouse = pipeline.folder / "battery.duckdb"
+        warehouse.write_bytes(b"no database " * 1000)
+        messages = send(pipeline.settings, traffic(range(4, 6)))
+        last = finish(worker, 2).strip().splitlines()[-1]
+        assert last.startswith(f"battery: WAREHOUSE={warehouse} is damaged")
+        warehouse.rename(warehouse.with_name("damaged"))
+        pipeline.battery("adopt")
+        pipeline.battery("replay", "--from-beginning")
+        pipeline.battery("stream", "--until-end")
+        undisturbed = read_undisturbed(tmp_path / "undisturbed", port, "battery_topic", messages)
+        require_sound(pipeline, undisturbed.tables)
+
+
 def test_of_two_workers_on_one_warehouse_exactly_one_survives_and_the_other_says_why(tmp_path: Path) -> None:
     port = free_port()
     with embedded_broker(port):

@@ -13,6 +13,7 @@ from battery.settings import Settings
 from sink.warehouse import DuckDBFile, open_warehouse, transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 HOLD = """
@@ -91,11 +92,55 @@ def test_reading_a_warehouse_that_does_not_exist_names_the_command_that_makes_it
 def test_a_file_that_is_no_warehouse_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "battery.duckdb").write_text("hello" * 1000)
     with (
-        pytest.raises(BatteryError, match="cannot open WAREHOUSE") as caught,
+        pytest.raises(BatteryError, match=r"WAREHOUSE=.* is damaged, or no DuckDB file") as caught,
         DuckDBFile(tmp_path / "battery.duckdb", 1).connect("test"),
     ):
         pass
     assert "\n" not in str(caught.value)
+
+
+LEAVE_A_WAL = """
+import duckdb, os, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute("create table t as select range as a, range::varchar as b from range(200000)")
+connection.execute("checkpoint")
+for number in range(20):
+    connection.execute("insert into t values (?, ?)", [number, str(number)])
+os._exit(0)
+"""
+
+
+def overwritten(path: Path, start: int, end: int) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:start] + b"\xff" * (end - start) + data[end:])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(b"PK no database " * 1000), "not a valid DuckDB database file"),
+        (lambda path: path.write_bytes(b""), "not a valid DuckDB database file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:500_000]), "Could not read enough bytes"),
+        (lambda path: overwritten(path, 4096, 8192), "Corrupt database file"),
+        (lambda path: overwritten(path, 530_000, 700_000), "Corrupt database file"),  # what is read only when asked for
+        (lambda path: overwritten(path.with_name(f"{path.name}.wal"), 60, 80), "Failure while replaying WAL file"),
+    ],
+)
+def test_a_damaged_warehouse_is_told_with_its_setting_and_the_way_out(
+    warehouse: DuckDBFile, tmp_path: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    path = tmp_path / "battery.duckdb"
+    subprocess.run([sys.executable, "-c", LEAVE_A_WAL, str(path)], check=True)
+    damage(path)
+    with (
+        pytest.raises(BatteryError, match=rf"WAREHOUSE={path} is damaged.*{said}") as raised,
+        warehouse.connect("test") as connection,
+        transaction(connection),
+    ):
+        connection.execute("select sum(a), sum(length(b)) from t").fetchall()
+    assert f"move it and {path.name}.wal away" in str(raised.value)
+    assert "`battery replay --from-beginning`, then start again" in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_file_warehouse_is_what_a_path_names(tmp_path: Path) -> None:

@@ -75,6 +75,10 @@ _JSON_TYPES: Final[dict[pa.DataType, set[type]]] = {
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 """Halves of characters, which JSON can write and UTF-8 cannot."""
 
+_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_DAY_SECONDS: Final = 86_400
+_LAST: Final = 2**63 - 1
+
 QUOTED_CHARS: Final = 80
 """Most characters of a bad value that a detail quotes."""
 
@@ -144,14 +148,27 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if column.type == kind:
         return column
     if pa.types.is_timestamp(kind) and pa.types.is_timestamp(column.type):
-        # The wall clock counts; nothing below a microsecond does.
-        naive = column if column.type.tz is None else pc.local_timestamp(column)
-        return naive.cast(kind, safe=False)
+        return _wall_clock(column, kind)
     if pa.types.is_boolean(column.type):
         raise pa.ArrowInvalid("a truth value is no number")
     if _is_text(column.type) and not (_is_text(kind) or pa.types.is_timestamp(kind)):
         raise pa.ArrowInvalid("Arrow reads other texts as numbers than JSON messages may hold")
     return column.cast(kind)
+
+
+def _wall_clock(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Bring time stamps to another unit: the wall clock counts, and nothing below the unit does.
+
+    What the unit cannot hold, or hardly, becomes the last stamp that it can, which is beyond any cycler's clock.
+    """
+    per_second, wanted = _PER_SECOND[column.type.unit], _PER_SECOND[kind.unit]
+    last = min(_LAST, _LAST * per_second // wanted) - _DAY_SECONDS * per_second  # a zone may be most of a day away
+    count = column.cast(pa.int64())
+    beyond = pc.or_(pc.greater(count, last), pc.less(count, -last))
+    if pc.any(beyond).as_py():
+        column = pc.if_else(beyond, pa.scalar(0, column.type), column)
+    naive = column if column.type.tz is None else pc.local_timestamp(column)
+    return pc.if_else(beyond, pa.scalar(_LAST, kind), naive.cast(kind, safe=False))
 
 
 def read_json(value: bytes, limits: Limits) -> Body:
@@ -224,17 +241,20 @@ _ZONED: Final = r"^([12]\d{3}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)(?:
 """A clock with a zone, whose wall time counts."""
 
 
-def read_single(values: Sequence[bytes | None]) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+def read_single(values: Sequence[bytes | None], limits: Limits) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
     """Read in one pass those JSON messages that hold one reading whose values are all of their columns' types.
 
     Args:
         values: what the messages hold, n of them.
+        limits: what each of them may come to.
 
     Returns:
         Their readings in order, and which of the messages those are, shape (n,). `read_json` would read them alike, and
         is who says what the others hold.
     """
-    parts = [_read_some(values[start : start + _CACHED]) for start in range(0, len(values), _CACHED)]
+    longest = limits.longest_json
+    short = [value if value is None or len(value) <= longest else None for value in values]
+    parts = [_read_some(short[start : start + _CACHED]) for start in range(0, len(short), _CACHED)]
     return (
         pa.concat_batches([NO_READINGS, *(readings for readings, _ in parts)]),
         np.concatenate([NO_FLAGS, *(usable for _, usable in parts)]),
@@ -411,7 +431,13 @@ def python_row(readings: pa.RecordBatch | pa.Table, row: int) -> dict[str, objec
 
 
 def _python(scalar: pa.Scalar) -> object:
+    kind = scalar.type
     try:
+        # Arrow would make nanoseconds an object of pandas where there is pandas, and of Python where there is none.
+        if pa.types.is_timestamp(kind) and kind.unit == "ns":
+            return scalar.cast(pa.timestamp("us", kind.tz), safe=False).as_py()
+        if pa.types.is_duration(kind) and kind.unit == "ns":
+            return scalar.cast(pa.duration("us"), safe=False).as_py()
         return scalar.as_py()
     except (ValueError, OverflowError, LookupError, pa.ArrowException):
         return f"{scalar.type} {getattr(scalar, 'value', '')}".strip()

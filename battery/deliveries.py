@@ -208,7 +208,7 @@ def decode_poll(poll: Poll, most_rows: int, limits: Limits = LIMITS) -> Iterator
     single &= (timestamp_ms >= STAMPS_MS.low) & (timestamp_ms <= STAMPS_MS.high)
     single &= np.array([bool(cell_id) for cell_id in cell_ids])[cell]
     values = [poll.values[place] for place in order.tolist()]
-    readings, single = _single_readings(values, single, pa.array(cell_ids, pa.string()).take(pa.array(cell)))
+    readings, single = _single_readings(values, single, pa.array(cell_ids, pa.string()).take(pa.array(cell)), limits)
 
     def part(begin: int, end: int, sizes: list[int], bodies: list[Body], faults: list[tuple[int, Fault]]) -> Deliveries:
         first, last = cell[begin], cell[end - 1]
@@ -255,12 +255,12 @@ def decode_poll(poll: Poll, most_rows: int, limits: Limits = LIMITS) -> Iterator
 
 
 def _single_readings(
-    values: Sequence[bytes | None], single: npt.NDArray[np.bool_], cell_ids: pa.Array
+    values: Sequence[bytes | None], single: npt.NDArray[np.bool_], cell_ids: pa.Array, limits: Limits
 ) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
     """Read in one pass the messages that are `single`, and tell which of them hold one good reading of their cell."""
     at = np.flatnonzero(single)
     try:
-        readings, usable = read_single([values[place] for place in at.tolist()])
+        readings, usable = read_single([values[place] for place in at.tolist()], limits)
     except Exception:  # noqa: BLE001  # whichever raises it is found when each is read by itself
         readings, usable = NO_READINGS, np.zeros(len(at), dtype=np.bool_)
     at = at[usable]

@@ -24,11 +24,13 @@ class StartAgainError(BatteryError):
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, what caused it, and so on to the innermost."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    """An error, what caused it, and so on to the innermost; each once, where they cause each other in a circle."""
+    told: list[int] = []
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in told:
+        yield cause
+        told.append(id(cause))
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
 def battery_error_in(error: BaseException) -> BatteryError | None:

@@ -6,6 +6,7 @@ so that no input stops the worker and none disappears.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -42,6 +43,9 @@ RETRY_OF: Final = "retry-of"
 
 ARROW_START: Final = b"\xff\xff\xff\xff"
 """How an Arrow IPC stream begins, since version 0.15 of 2019; no text does."""
+
+_WIDE_MARKS: Final = (BOM_UTF16_LE, BOM_UTF16_BE)
+"""How a text of two bytes a character begins, as some shells write it; no Arrow stream does."""
 
 LIMITS: Final = Limits()
 """The limits where no settings give others."""
@@ -271,9 +275,9 @@ def _open(cell_id: str, message: Message, head: Head, limits: Limits) -> Body:
 
 def _encoding_of(value: bytes | None) -> str | None:
     """The encoding of a value that comes without a content-type, by its first bytes; None where these tell none."""
-    if value and value.startswith(ARROW_START):
-        return ARROW
-    return JSON if value and value.lstrip()[:1] in {b"{", b"["} else None
+    if not value or value.startswith(ARROW_START):
+        return ARROW if value else None
+    return JSON if value.startswith(_WIDE_MARKS) or value.removeprefix(BOM_UTF8).lstrip()[:1] in {b"{", b"["} else None
 
 
 def _text(value: bytes | None) -> str | None:

@@ -6,9 +6,11 @@ import io
 import os
 import shutil
 import time
+from base64 import b64encode
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import md5
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, ParamSpec, Protocol, TypeVar
@@ -261,11 +263,12 @@ class S3Store:
 
     def put_new(self, key: str, data: bytes) -> bool:
         """One PUT on the condition that there is no such object; the client itself has no word for that."""
+        headers = {"If-None-Match": "*", "Content-MD5": b64encode(md5(data, usedforsecurity=False).digest()).decode()}
 
         def put() -> bool:
             url = self._client.get_presigned_url("PUT", self._bucket, self._prefix + key, expires=SIGNED_FOR)
             try:
-                answer = self._http.request("PUT", url, body=data, headers={"If-None-Match": "*"})
+                answer = self._http.request("PUT", url, body=data, headers=headers)
             except urllib3.exceptions.HTTPError as error:  # its text holds the address, whose signature is a secret
                 raise urllib3.exceptions.HTTPError(f"no answer ({type(error).__name__})") from None
             if answer.status == HTTPStatus.PRECONDITION_FAILED:

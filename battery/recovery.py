@@ -54,6 +54,8 @@ def make_recovery_store(settings: Settings) -> None:
         BatteryError: RECOVERY_DIR cannot be used, or is damaged; says what to do.
     """
     store = settings.recovery_dir
+    if store.is_symlink() or store.exists():
+        _require_folder(store)
     try:
         store.mkdir(parents=True, exist_ok=True)
         _close_to_others(store)
@@ -78,6 +80,11 @@ def error_of(settings: Settings, error: BaseException) -> BatteryError | None:
     except BatteryError as said:
         return said
     return _unusable(settings.recovery_dir, found["said"] or "SQLite could not read or write there")
+
+
+def _require_folder(store: Path) -> None:
+    if not store.is_dir():
+        raise BatteryError(f"RECOVERY_DIR={store} is no folder; move it away or name another one, then start again")
 
 
 def _close_to_others(store: Path) -> None:

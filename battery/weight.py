@@ -75,6 +75,11 @@ class Limits:
         if size > self.size:
             raise TooLargeError(f"{what} {size} bytes, more than MESSAGE_MAX_BYTES={self.size}")
 
+    @property
+    def longest_json(self) -> int:
+        """Bytes of a JSON value that `require_json` lets pass."""
+        return self.size // JSON_GROWTH
+
     def require_json(self, value: bytes) -> None:
         """Let a JSON value pass by its size, before it is read.
 

@@ -28,6 +28,7 @@ from sink.archive import Archive
 from sink.beside import Beside, beside, both, remove_replaced, reserve, swap
 from sink.commit import Landing
 from sink.compare import ahead_of_live, compare, messages_missing
+from sink.draft import put_once
 from sink.lanes import Lane
 from sink.manifest import Manifest, read_manifest
 from sink.parquet import DamagedObjectError
@@ -353,7 +354,7 @@ class _Ending:
             for stored in self._place.store.list(""):
                 if stored.key not in self._uploaded:
                     self._uploaded.add(stored.key)  # before it is there, so that it is removed in any case
-                    self._store.put(stored.key, self._place.store.get(stored.key))
+                    put_once(self._store, stored.key, self._place.store.get(stored.key))
             fault_point(Point.REPLAY_STORED)
 
 

@@ -55,8 +55,8 @@ class Validated:
         if reason == Reason.MISSING_VALUE:
             return f"{name} is missing"
         value = reading[name]
-        if isinstance(value, str):
-            return f"{name} has {len(value.encode())} bytes, more than the {TEXT_BYTES} that a name may have"
+        if name in _TEXTS:
+            return f"{name} has {len(str(value).encode())} bytes, more than the {TEXT_BYTES} that a name may have"
         limits = INSTRUMENT_RANGE.get(name)
         if reason == Reason.OUT_OF_RANGE and limits is not None:
             return f"{name} is {value}, beyond the instrument's {limits.low:g} to {limits.high:g}"

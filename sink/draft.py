@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from battery.cleaned import CYCLE_PART, PROGRESS, WINDOW_PART, Span
+from battery.errors import BatteryError
 from battery.faults import Point, fault_point
 from battery.reading import LANDED, QUARANTINED, RETRIED
 from sink.encode import ObjectWriter
@@ -112,6 +113,19 @@ def commit_id(epoch: int, lane: int, seq: int) -> str:
     return f"{epoch:06d}-{lane:02d}-{seq:012d}"
 
 
+def put_once(store: ObjectStore, key: str, data: bytes) -> None:
+    """Store an object that no other one may have the key of; one that has arrived although its answer was lost stays.
+
+    Raises:
+        BatteryError: another object is there, or the store does not answer or refuses.
+    """
+    if not store.put_new(key, data) and store.get(key) != data:
+        raise BatteryError(
+            f"the OBJECT_STORE has another object at {key}, which was left as it is: a second copy of this WAREHOUSE "
+            "writes to the same store; keep one of the two, then start again"
+        )
+
+
 def put_object(store: ObjectStore, key: str, kind: str, writer: ObjectWriter) -> CommittedObject:
     """Store the rows of one kind as an object of a commit.
 
@@ -120,7 +134,7 @@ def put_object(store: ObjectStore, key: str, kind: str, writer: ObjectWriter) ->
     """
     data = writer.finish()
     fault_point(Point.BEFORE_PUT)
-    store.put(key, data)
+    put_once(store, key, data)
     fault_point(Point.AFTER_PUT)
     return CommittedObject(key, kind, writer.rows, len(data), hashlib.sha256(data).hexdigest())
 

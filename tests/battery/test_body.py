@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,7 +12,9 @@ import pytest
 from builders import arrow_value, as_json, message, reading
 from landed import clean_cell, state_of
 from msgspec.structs import replace
+from poison import stream
 
+from battery.body import python_row
 from battery.message import decode
 from battery.reading import JSON, READING_NULLABLE
 from dataflows.state import CellState
@@ -123,3 +125,33 @@ def test_text_in_a_number_means_the_same_whatever_stands_beside_it() -> None:
 @pytest.mark.parametrize("key", [b"\xff\xfe", b"a/b", b"..", b"x" * 10_000, b"\x00"])
 def test_an_odd_key_is_accounted_for(key: bytes) -> None:
     accounted_for(message(arrow_value([reading(1)]), key=key))
+
+
+BEYOND = [
+    pa.array([2**63 - 1, -(2**63), 0], pa.timestamp("s")),
+    pa.array([2**63 - 1, -(2**63), 0], pa.timestamp("s", "Asia/Tokyo")),
+    pa.array([2**63 - 1, -(2**63), 0], pa.timestamp("ms")),
+    pa.array([17 * 10**14, 17 * 10**17, 0], pa.timestamp("s")),
+    pa.array([2**63 - 1, -(2**63), 0], pa.timestamp("us")),
+    pa.array([2**63 - 1, -(2**63), 0], pa.timestamp("us", "Asia/Tokyo")),
+]
+
+
+@pytest.mark.parametrize("clock", BEYOND, ids=lambda clock: f"{clock.type} {clock.cast(pa.int64())[0]}")
+def test_a_clock_that_microseconds_cannot_hold_is_out_of_range_and_no_other_clock(clock: pa.Array) -> None:
+    """As where a gateway writes micro- or nanoseconds into a column of seconds."""
+    rows = [reading(point) for point in (1, 2, 3)]
+    columns = {name: pa.array([row.get(name) for row in rows]) for name in rows[0]} | {"date_time": clock}
+    cleaned = clean_cell(CellState(), [decode(message(stream(columns)))])
+    assert cleaned is not None
+    refused = cleaned.quarantined.to_pylist()
+    assert [(row["row"], row["reason"]) for row in refused] == [(0, "out_of_range"), (1, "out_of_range")]
+    assert all(row["detail"].startswith("date_time is ") for row in refused)
+    assert cleaned.landed.column("kafka_row").to_pylist() == [2]
+
+
+def test_a_reading_to_the_nanosecond_is_shown_alike_with_pandas_and_without() -> None:
+    """A worker does without pandas, and a replay may have it; both must say the same."""
+    zoned, naive = pa.array([1_700_000_000_000_000_001], pa.timestamp("ns", "UTC")), pa.array([1], pa.timestamp("ns"))
+    shown = python_row(pa.table({"zoned": zoned, "naive": naive, "length": pa.array([5_000], pa.duration("ns"))}), 0)
+    assert {type(value) for value in shown.values()} == {datetime, timedelta}

@@ -178,3 +178,10 @@ def test_garbage_is_shown_without_a_null_character() -> None:
 
 def test_the_key_names_the_cell() -> None:
     assert arrow([reading(1)]).cell_id == CELL
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_that_begins_with_a_byte_order_mark_is_told_by_it(encoding: str) -> None:
+    """Some shells write one."""
+    value = as_json(reading(1)).decode().encode(encoding)
+    assert decode(message(value, with_headers=[])).body.readings.column("data_point").to_pylist() == [1]

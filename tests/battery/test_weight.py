@@ -9,6 +9,7 @@ import pytest
 from builders import CELL, arrow_value, as_json, message, reading
 from poison import LONG, POISONS, dictionary_of, poison, runs_of, stream, views_of
 
+from battery.deliveries import decode_poll
 from battery.message import ARROW_START, decode, encode_arrow
 from battery.partition import Poll
 from battery.reading import ARROW, JSON, READING, Reason
@@ -120,3 +121,19 @@ def test_the_producers_messages_are_within_the_limits_of_the_worker() -> None:
     for rows, value in messages:
         body = decode(message(value, key=CELL.encode()), limits).body
         assert (len(body.rows), body.faults) == (rows, ())
+
+
+@pytest.mark.parametrize("with_headers", [None, []], ids=["with headers", "without"])
+def test_a_reading_in_json_beyond_the_limit_is_too_large_wherever_it_stands_in_a_poll(
+    with_headers: list[tuple[str, bytes | None]] | None,
+) -> None:
+    """Those of one reading are read together, and must be judged as by themselves."""
+    limits = Limits(size=64_000)
+    long = as_json(reading(2) | {"note": "x" * 8_000})
+    values = [as_json(reading(1)), long, as_json(reading(3))]
+    messages = [
+        message(value, offset=offset, encoding=JSON, with_headers=with_headers) for offset, value in enumerate(values)
+    ]
+    (part,) = decode_poll(Poll.of(messages), 1_000, limits)
+    assert part.readings.column("data_point").to_pylist() == [1, 3]
+    assert [fault.reason for _, fault in part.faults] == [Reason.TOO_LARGE]

@@ -137,7 +137,12 @@ def test_the_store_is_its_owners_alone_and_holds_plain_values(pipeline: Pipeline
         assert b"battery." not in pickled
 
 
-def test_a_folder_that_cannot_be_had_is_told_with_its_setting(tmp_path: Path) -> None:
-    (tmp_path / "recovery").write_text("in the way")
-    with pytest.raises(BatteryError, match=r"RECOVERY_DIR=.* cannot be used: File exists; .* name another one"):
-        make_recovery_store(Settings(recovery_dir=tmp_path / "recovery"))
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_what_is_no_folder_is_told_as_that(tmp_path: Path, kind: str) -> None:
+    store = tmp_path / "recovery"
+    if kind == "file":
+        store.write_bytes(b"")
+    else:
+        store.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(BatteryError, match=r"RECOVERY_DIR=.*recovery is no folder; move it away"):
+        make_recovery_store(Settings(recovery_dir=store))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from committed import WINDOW, Landed, Worker
 
+from battery.errors import BatteryError
 from battery.objects import FolderStore
 from dataflows.replay import Start, replay
 from sink.beside import remove_replaced, reserve
@@ -223,3 +224,20 @@ def test_verification_says_that_the_store_is_another_pipelines(
     assert json.loads(landed.store.get(CLAIM_KEY))["pipeline"] in checks["store"].detail
     checks = {check.name: check for check in verify(landed.settings, landed.store, landed.warehouse)}
     assert checks["store"].ok
+
+
+def test_of_two_copies_of_one_warehouse_neither_replaces_an_object_of_the_other(landed: Landed) -> None:
+    """As where a backup is started for a test, with the settings of the live one: their ids and epochs are the same."""
+    copied = landed.folder / "copy.duckdb"
+    copied.write_bytes((landed.folder / "battery.duckdb").read_bytes())
+    worker, copy = landed.worker(), Worker(landed.store, DuckDBFile(copied, 30))
+    worker.commit(0)
+    before = content(landed.store)
+    copy.landing.commit(0, copy.next_seq[0], [copy.folded(0)])  # the same object, to the byte
+    copy.next_seq[0] += 1
+    copy.states |= copy.folded(0).states
+    worker.commit(0)
+    with pytest.raises(BatteryError, match="a second copy of this WAREHOUSE writes to the same store"):
+        copy.landing.commit(0, copy.next_seq[0], [copy.folded(1)])
+    assert before.items() <= content(landed.store).items()
+    assert landed.faults() == []

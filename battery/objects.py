@@ -15,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, ParamSpec, Protocol, TypeVar
 from uuid import uuid4
+from xml.etree.ElementTree import ParseError
 
 import structlog
 import tenacity
@@ -274,7 +275,7 @@ class S3Store:
             if answer.status == HTTPStatus.PRECONDITION_FAILED:
                 return False
             if answer.status != HTTPStatus.OK:
-                raise ServerError(f"HTTP {answer.status}: {answer.reason}", answer.status)
+                raise _error_of(answer)
             return True
 
         return self._ask(f"write {key} to", put)
@@ -345,13 +346,21 @@ class S3Store:
             ) from None
 
 
+def _error_of(answer: urllib3.BaseHTTPResponse) -> MinioException:
+    """What a store refuses with; a proxy in between answers in no XML."""
+    try:
+        return S3Error.fromxml(answer)
+    except (ParseError, ValueError):
+        return ServerError(f"HTTP {answer.status}: {answer.reason}", answer.status)
+
+
 def _may_pass(error: BaseException) -> bool:
     """Tell whether the same request may succeed a little later."""
-    if isinstance(error, S3Error):
-        return error.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    if isinstance(error, S3Error):  # the conflict: another one is writing the same object at this moment
+        server_failed = error.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return server_failed or error.code == "ConditionalRequestConflict"
     if isinstance(error, ServerError):
-        # A conflict is another one who is writing the same object at this moment.
-        return error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status_code == HTTPStatus.CONFLICT
+        return error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
     # A proxy in between answers in no XML, and the client tells its code only in the message.
     return isinstance(error, urllib3.exceptions.HTTPError | InvalidResponseError)
 

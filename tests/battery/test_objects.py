@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import urllib3
+from minio import Minio
 from store_contract import (  # noqa: F401
     test_a_deleted_object_is_gone_and_deleting_it_again_is_no_error,
     test_a_listing_holds_all_keys_below_a_prefix_and_no_others,
@@ -67,6 +68,14 @@ def test_a_conditional_write_that_finds_no_server_does_not_show_its_signature(
     with pytest.raises(BatteryError, match="cannot write a to bucket made-on-start") as caught:
         store.put_new("a", b"x")
     assert "Signature" not in str(caught.value)
+
+
+def test_what_a_store_refuses_a_conditional_write_with_is_told_by_its_code(s3_port: int) -> None:
+    store = S3Store(s3(s3_port, "s3://removed-later"))
+    client = Minio(f"127.0.0.1:{s3_port}", access_key="key", secret_key="hush-secret", secure=False)
+    client.remove_bucket("removed-later")
+    with pytest.raises(BatteryError, match=r"cannot write a to bucket removed-later .*NoSuchBucket: "):
+        store.put_new("a", b"x")
 
 
 def test_a_folder_without_links_replaces_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

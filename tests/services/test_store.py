@@ -131,7 +131,7 @@ def test_a_missing_bucket_is_made_when_the_worker_starts(pipeline: Pipeline, log
     pipeline.extra |= minio.settings(bucket)
     pipeline.battery("stream", "--until-end")
     require_sound(pipeline, log.tables)
-    keys = [found.key for found in open_store(pipeline.settings).list("")]
+    keys = [found.key for found in open_store(pipeline.settings).list("battery_")]
     assert len(keys) == pipeline.query("select count(*) from _commits")[0][0]
 
 

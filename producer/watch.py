@@ -16,6 +16,7 @@ from watchfiles import watch
 
 from battery.errors import BatteryError
 from battery.objects import open_store
+from battery.pauses import Pauses
 from battery.topic import open_topic
 from producer.batch import Summary
 from producer.files import File, Signature, in_folder, one_line
@@ -41,8 +42,7 @@ TOPIC_SECONDS: Final = 10.0
 """How often it asks whether the log is still the same."""
 
 FIRST_PAUSE_SECONDS: Final = 1.0
-LONGEST_PAUSE_SECONDS: Final = 60.0
-"""How long it waits after a failure before it tries again, and how long at most after several."""
+"""How long it waits after a failure before it tries again; after several, longer each time."""
 
 CREATE_PAUSE_SECONDS: Final = 8.0
 """A topic that is gone is made again once the pauses have come to this: whoever has deleted it may be about to."""
@@ -107,7 +107,9 @@ class _Inbox:
     _closed_folders: set[str] = field(default_factory=set)
     _told_lines: set[str] = field(default_factory=set)
     """Files that were said to be left alone, which once a run is enough."""
+    _pauses: Pauses = field(default_factory=lambda: Pauses(FIRST_PAUSE_SECONDS))
     _pause: float = 0.0
+    """The last of them, while publishing does not work."""
     _due: float = 0.0
     _topic_due: float = field(default_factory=lambda: time.monotonic() + TOPIC_SECONDS)
 
@@ -128,12 +130,13 @@ class _Inbox:
             if not self._pause:
                 _log.warning("cannot publish now, trying again until it works", reason=str(error))
             self._is_new = True
-            self._pause = min(LONGEST_PAUSE_SECONDS, 2 * self._pause or FIRST_PAUSE_SECONDS)
+            self._pause = self._pauses.next()
             self._due = time.monotonic() + self._pause
         else:
             if self._pause:
                 _log.info("publishing works again")
             self._pause = 0.0
+            self._pauses.reset()
 
     def _follow(self, topic_id: str) -> None:
         """Have everything looked at again where another log has taken the place of the one before."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from battery.errors import BatteryError
-from battery.orphans import no_orphan
+from battery.orphans import start_no_orphan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,23 +53,18 @@ def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[sub
     if answers(port):
         raise BatteryError(f"port {port} is taken: something answers at 127.0.0.1:{port}; choose another with --port")
     address = f"tcp://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        no_orphan(
-            [
-                binary,
-                "broker",
-                "--listener-url",
-                address,
-                "--advertised-listener-url",
-                f"tcp://127.0.0.1:{advertised or port}",
-                "--storage-engine",
-                "memory://tansu/",
-                "--silent",
-            ]
-        ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us; the broker ends after those who still talk to it
+    process = start_no_orphan(  # in its own session: Ctrl-C is for us, the broker ends after those who still talk to it
+        [
+            binary,
+            "broker",
+            "--listener-url",
+            address,
+            "--advertised-listener-url",
+            f"tcp://127.0.0.1:{advertised or port}",
+            "--storage-engine",
+            "memory://tansu/",
+            "--silent",
+        ]
     )
     try:
         deadline = time.monotonic() + READY_SECONDS

@@ -8,7 +8,10 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
 import sys
+import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -30,9 +33,38 @@ def end_with_parent(parent: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def no_orphan(command: Sequence[str]) -> list[str]:
-    """A command that is killed when the thread of this process that starts it ends; it keeps its process id."""
-    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
+def start_no_orphan(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a silent command in a session of its own, which the system kills when this process ends.
+
+    The system goes by the thread that has started it, so that is one which waits until the command has ended.
+
+    Args:
+        command: the path of a program, and its arguments.
+
+    Raises:
+        OSError: the system has no room for it.
+    """
+    started: SimpleQueue[subprocess.Popen[bytes] | Exception] = SimpleQueue()
+
+    def start() -> None:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except Exception as error:  # noqa: BLE001  # it is raised where it is waited for
+            started.put(error)
+            return
+        started.put(process)
+        process.wait()
+
+    threading.Thread(target=start, name="no-orphan", daemon=True).start()
+    found = started.get()
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 if __name__ == "__main__":

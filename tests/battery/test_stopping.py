@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from battery.orphans import no_orphan
+from battery.orphans import start_no_orphan
 
 SECONDS = 60
 CHILD = """
@@ -73,8 +74,8 @@ def test_a_handler_that_prints_to_a_pipe_that_nobody_reads_does_its_work() -> No
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_no_orphan_outlives_the_process_that_started_it() -> None:
     parent = (
-        "import subprocess, time; from battery.orphans import no_orphan\n"
-        "print(subprocess.Popen(no_orphan(['/bin/sleep', '600'])).pid, flush=True)\n"
+        "import time; from battery.orphans import start_no_orphan\n"
+        "print(start_no_orphan(['/bin/sleep', '600']).pid, flush=True)\n"
         "time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
@@ -85,8 +86,18 @@ def test_no_orphan_outlives_the_process_that_started_it() -> None:
     wait_until_gone(orphan)
 
 
-def test_a_process_that_is_no_orphan_is_the_command_itself() -> None:
-    done = subprocess.run(no_orphan(["/bin/sh", "-c", "echo $$; exit 3"]), capture_output=True, text=True, check=False)
-    assert done.returncode == 3
-    started = subprocess.Popen(no_orphan(["/bin/sh", "-c", "echo $$"]), stdout=subprocess.PIPE, text=True)
-    assert started.communicate()[0].strip() == str(started.pid)
+def test_a_process_that_is_no_orphan_outlives_the_thread_that_started_it_and_is_the_command_itself() -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    thread = threading.Thread(target=lambda: started.append(start_no_orphan(["/bin/sleep", "600"])))
+    thread.start()
+    thread.join()
+    (process,) = started
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    assert os.getsid(process.pid) == process.pid
+    process.terminate()
+    assert process.wait(SECONDS) == -signal.SIGTERM
+
+
+def test_a_program_that_cannot_be_started_ends_with_a_code() -> None:
+    assert start_no_orphan(["/nowhere/program"]).wait(SECONDS) == 1

@@ -7,9 +7,11 @@ or damaged costs only time, and the way out is always the same.
 from __future__ import annotations
 
 import os
+import pickletools
 import re
 import sqlite3
 import stat
+from collections import deque
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -59,14 +61,14 @@ def make_recovery_store(settings: Settings) -> None:
     try:
         store.mkdir(parents=True, exist_ok=True)
         _close_to_others(store)
+        if not os.access(store, os.R_OK | os.W_OK | os.X_OK):
+            raise _unusable(store, "this user may not write there")
         found = sorted(store.glob("*.sqlite3"))
         if not found:
             init_db_dir(store, 1)  # type: ignore[no-untyped-call]
             found = sorted(store.glob("*.sqlite3"))
     except (OSError, RuntimeError) as error:  # Bytewax raises the latter where SQLite cannot write
         raise _unusable(store, getattr(error, "strerror", None) or str(error)) from None
-    if not os.access(store, os.R_OK | os.W_OK | os.X_OK):
-        raise _unusable(store, "this user may not write there")
     _require_all_parts(store, [_part(path) for path in found])
 
 
@@ -110,13 +112,15 @@ def _part(path: Path) -> tuple[int, int]:
             (said,) = part.execute("pragma quick_check(1)").fetchone()
             tables = {name for (name,) in part.execute("select name from sqlite_master where type = 'table'")}
             if said == "ok" and tables >= _TABLES:
+                for (snapshot,) in part.execute("select ser_change from snaps where ser_change is not null"):
+                    deque(pickletools.genops(snapshot), maxlen=0)  # whether it can be read, without reading it
                 ((index, count),) = part.execute("select part_index, part_count from parts").fetchall()
                 return int(index), int(count)
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_DAMAGE:
             raise _unusable(path.parent, f"{path.name}: {error}") from None
         said = str(error)
-    except ValueError:  # it is of no part, or of several
+    except ValueError:  # it is of no part, or of several, or a snapshot cannot be read
         said = "ok"
     raise _damaged(path.parent, f"{path.name}: {'not a whole part' if said == 'ok' else _one_line(said)}")
 

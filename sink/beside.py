@@ -17,7 +17,7 @@ from filelock import lock_descriptor
 from battery.errors import BatteryError
 from battery.faults import Point, fault_point
 from battery.objects import FolderStore
-from sink.claim import Claim, claim_store
+from sink.claim import Claim, claim_store, spare_others
 from sink.compare import KEYS
 from sink.leftovers import find_leftovers, remove_retired, retired_keys
 from sink.manifest import Manifest, epoch_of, read_manifest, stored_objects
@@ -126,7 +126,7 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
         ForeignStoreError: the store belongs to another pipeline.
         BatteryError: store or warehouse cannot be used.
     """
-    claim = claim_store(store, warehouse)
+    claim = spare_others(store, warehouse, claim_store(store, warehouse))
     stored = list(stored_objects(store))
     try:
         with warehouse.connect("begin a replay") as connection, transaction(connection):

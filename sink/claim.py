@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -35,6 +35,9 @@ _log = structlog.get_logger()
 
 CLAIM_KEY: Final = "pipeline/claim.json"
 
+MARK_KEY: Final = "pipeline/mark.json"
+"""What the last commit of a worker leaves beside the claim, for copies of its warehouse to be told from it."""
+
 EPOCHS_IN_FLIGHT: Final = 100
 """Runs of another pipeline that may have begun when its store is adopted, and have stored nothing yet."""
 
@@ -59,6 +62,14 @@ class Claim:
     def epoch_above(self, stored: Sequence[StoredObject]) -> int:
         """An epoch that each new one must exceed, so that no object is written in place of another's."""
         return max([self.spared, *(found.epoch for found in stored)])
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far the owner's warehouse had come: `commits` of one process, at least, in the run of a writer epoch."""
+
+    epoch: int
+    commits: int
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,58 @@ def adopt_store(store: ObjectStore, warehouse: Warehouse) -> Adoption:
     store.put(CLAIM_KEY, _encode(claim))
     named, _ = _known(warehouse)
     return Adoption(claim, before.pipeline if before else None, len({found.key for found in stored} - named))
+
+
+def write_mark(store: ObjectStore, mark: Mark) -> None:
+    """Leave a mark in the store.
+
+    Raises:
+        BatteryError: the store does not answer.
+    """
+    store.put(MARK_KEY, json.dumps(asdict(mark)).encode())
+
+
+def mark_beyond(store: ObjectStore, warehouse: Warehouse) -> Mark | None:
+    """The mark in the store, where the warehouse has not come so far: it is an older copy, or another one is in use.
+
+    Raises:
+        BatteryError: store or warehouse cannot be used.
+    """
+    if MARK_KEY not in {found.key for found in store.list(MARK_KEY)}:
+        return None
+    try:
+        mark = Mark(**json.loads(store.get(MARK_KEY)))
+    except (ValueError, TypeError):
+        return None  # it was damaged, and the next commit writes it anew
+    with warehouse.connect("look how far it has come") as connection:
+        if "_writers" not in landing_tables(connection):
+            return mark
+        found = connection.execute("select changes from _writers where epoch = ?", [mark.epoch]).fetchone()
+    return mark if found is None or found[0] < mark.commits else None
+
+
+def spare_others(store: ObjectStore, warehouse: Warehouse, claim: Claim) -> Claim:
+    """Spare what is in the store, for good, where another copy of the warehouse may name it.
+
+    Returns:
+        The claim as it is now.
+
+    Raises:
+        BatteryError: store or warehouse cannot be used.
+    """
+    mark = mark_beyond(store, warehouse)
+    if mark is None:
+        return claim
+    last = max(mark.epoch, claim.epoch_above(list(stored_objects(store))))
+    _log.warning(
+        "the WAREHOUSE is an older copy of one that has written to this OBJECT_STORE since; what that one may name "
+        "stays in the store for good",
+        writer_epochs_up_to=last,
+    )
+    if claim.spared < last:
+        claim = replace(claim, spared=last + EPOCHS_IN_FLIGHT)
+        store.put(CLAIM_KEY, _encode(claim))
+    return claim
 
 
 class DamagedClaimError(BatteryError):

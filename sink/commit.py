@@ -19,7 +19,7 @@ import structlog
 
 from battery.errors import BatteryError
 from battery.faults import LostConnectionError, Point, fault_point
-from sink.claim import claim_store
+from sink.claim import Mark, claim_store, spare_others, write_mark
 from sink.draft import Draft
 from sink.leftovers import find_leftovers
 from sink.manifest import (
@@ -116,6 +116,7 @@ class Landing:
         self._private = private
         self._told = told
         self._epoch = 0
+        self._commits = 0
         self._leftovers: list[str] = []
         self._one_at_a_time = threading.Lock()
         self._needs_memory = False
@@ -140,14 +141,26 @@ class Landing:
                 standing = self._wait_for_run(self._peers)
                 _log.info("joined a run", writer_epoch=self._epoch, cells=len(standing.states))
                 return standing
-            claim = None if self._private else claim_store(self._store, self._warehouse)
+            claim = None if self._private else self._claim()
             stored = list(stored_objects(self._store))
             retry = persistent(duckdb.TransactionException, duckdb.ConstraintException)
             standing = retry(self._begin, stored, claim)
+            self._leave_mark()
         except duckdb.Error as error:
             raise BatteryError(f"cannot begin a run: {str(error).splitlines()[0]}; start it again") from error
         _log.info("began a run", writer_epoch=self._epoch, cells=len(standing.states), leftovers=len(self._leftovers))
         return standing
+
+    def _claim(self) -> Claim:
+        return spare_others(self._store, self._warehouse, claim_store(self._store, self._warehouse))
+
+    def _leave_mark(self) -> None:
+        """Tell copies of the warehouse from it. Where the store is away, the next commit does."""
+        if not self._private:
+            try:
+                write_mark(self._store, Mark(self._epoch, self._commits))
+            except BatteryError as error:
+                _log.warning("the mark of this warehouse could not be left in the OBJECT_STORE", error=str(error))
 
     def _begin(self, stored: Sequence[StoredObject], claim: Claim | None) -> Standing:
         with self._warehouse.connect("begin a run") as connection, transaction(connection):
@@ -258,6 +271,8 @@ class Landing:
         try:
             with self._one_at_a_time:
                 persistent(duckdb.Error, LostConnectionError)(attempt_with_memory)
+                self._commits += 1
+                self._leave_mark()
                 for key in self._leftovers:
                     self._store.delete(key)
                 self._leftovers = []

@@ -14,11 +14,12 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Final
 
 import duckdb
+import structlog
 
 from battery.errors import BatteryError
 from battery.transform import BUILDING, PUBLISHED
 from sink.audit import audited_models
-from sink.claim import claim_store
+from sink.claim import ForeignStoreError, claim_store
 from sink.marts import export_marts
 from sink.tables import create_tables, quoted, require_tables
 from sink.warehouse import transaction
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from battery.objects import ObjectStore
     from sink.warehouse import Warehouse
+
+_log = structlog.get_logger()
 
 MARKS: Final = "_refreshed"
 """Which version of each test (or cell) a model was built from, and by which dbt run: see macros/refresh.sql."""
@@ -79,6 +82,7 @@ def publish(warehouse: Warehouse, store: ObjectStore) -> Publication:
     """
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection)
+    _require_own(store, warehouse)
     with _connected(warehouse) as connection:
         create_tables(connection)  # an earlier version kept no record of dbt's runs
         models = audited_models(connection)
@@ -87,7 +91,6 @@ def publish(warehouse: Warehouse, store: ObjectStore) -> Publication:
             changed = _show(connection, built)
             connection.execute(f"delete from {PUBLISHED}.{MARKS}")  # noqa: S608
             connection.execute(f"insert into {PUBLISHED}.{MARKS} from {BUILDING}.{MARKS}")
-    claim_store(store, warehouse)  # the export would remove the marts of another pipeline
     exported = export_marts(warehouse, store)
     with _connected(warehouse) as connection, transaction(connection):
         connection.execute(f"delete from {PUBLISHED}.{MARKS} where model = '{EXPORTED}'")  # noqa: S608
@@ -101,6 +104,19 @@ def publish(warehouse: Warehouse, store: ObjectStore) -> Publication:
         cells=len({cell for cell, _ in changed}),
         exported=exported,
     )
+
+
+def _require_own(store: ObjectStore, warehouse: Warehouse) -> None:
+    """Refuse a store of another pipeline, whose marts the export would remove.
+
+    A store that is away is for the export to tell: readers of the warehouse have their models by then.
+    """
+    try:
+        claim_store(store, warehouse)
+    except ForeignStoreError:
+        raise
+    except BatteryError as error:
+        _log.debug("cannot tell whose the object store is", error=str(error))
 
 
 def introduce(warehouse: Warehouse, models: Collection[str]) -> list[str]:

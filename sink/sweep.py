@@ -16,7 +16,7 @@ import structlog
 from battery.errors import BatteryError
 from sink.archive import Archive
 from sink.beside import alone
-from sink.claim import claim_store
+from sink.claim import claim_store, mark_beyond
 from sink.leftovers import find_leftovers, remove_retired
 from sink.manifest import Manifest, read_manifest, stored_objects
 from sink.tables import require_tables
@@ -86,6 +86,7 @@ def clear(settings: Settings, store: ObjectStore, warehouse: Warehouse, what: st
     with warehouse.connect(f"begin a {what}", read_only=True) as connection:
         require_tables(connection)
     claim = claim_store(store, warehouse)
+    is_behind = mark_beyond(store, warehouse) is not None
     stored = list(stored_objects(store))
     try:
         with warehouse.connect(f"begin a {what}") as connection, transaction(connection):
@@ -106,6 +107,11 @@ def clear(settings: Settings, store: ObjectStore, warehouse: Warehouse, what: st
             f"nothing was removed: the store holds objects of commits that the WAREHOUSE does not know, such as "
             f"{left.unknown[0].key}, so it may be an older copy; use the right one"
         )
+    elif is_behind:
+        doubt = (
+            "nothing was removed: another copy of the WAREHOUSE has written to the OBJECT_STORE since, so this one "
+            "may be older; use the right one"
+        )
     elif missing:
         doubt = (
             f"nothing was removed: the store lacks objects of the manifest, such as {missing[0]}, so the WAREHOUSE may "
@@ -113,7 +119,7 @@ def clear(settings: Settings, store: ObjectStore, warehouse: Warehouse, what: st
         )
     if doubt:
         _log.warning(doubt)
-        return Cleared(epoch, manifest, archive, Swept(0, 0, doubt), bool(left.unknown))
+        return Cleared(epoch, manifest, archive, Swept(0, 0, doubt), bool(left.unknown) or is_behind)
     unfinished = [found for some in left.unfinished.values() for found in some]
     for found in unfinished:
         store.delete(found.key)

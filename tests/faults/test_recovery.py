@@ -55,12 +55,24 @@ def of_a_larger_store(part: Path) -> None:
     (larger / "part-1.sqlite3").rename(part.with_name("part-1.sqlite3"))
 
 
+def unreadable(part: Path) -> None:
+    """A snapshot of bytes that are no pickle, in a database that is whole."""
+    with closing(sqlite3.connect(part)) as connection, connection:
+        columns = [name for _, name, *_ in connection.execute("pragma table_info(snaps)")]
+        row = {"step_id": "battery.topic", "state_key": "0", "ser_change": b"\x80\x04\xff"}
+        connection.execute(
+            f"insert into snaps values ({', '.join('?' * len(columns))})",  # noqa: S608
+            [row.get(name, 1) for name in columns],
+        )
+
+
 DAMAGE = [
     (garbage, "part-0.sqlite3: file is not a database"),
     (truncated, "part-0.sqlite3: "),
     (empty, "part-0.sqlite3: not a whole part"),
     (overwritten, "part-0.sqlite3: "),
     (of_a_larger_store, "part 0 of 2 is missing"),
+    (unreadable, "part-0.sqlite3: not a whole part"),
 ]
 
 

@@ -16,6 +16,7 @@ from sink.beside import remove_replaced, reserve
 from sink.claim import (
     CLAIM_KEY,
     EPOCHS_IN_FLIGHT,
+    MARK_KEY,
     DamagedClaimError,
     ForeignStoreError,
     adopt_store,
@@ -24,7 +25,7 @@ from sink.claim import (
 )
 from sink.commit import Landing
 from sink.compact import compact
-from sink.manifest import LANDED_KIND, object_key
+from sink.manifest import LANDED_KIND, object_key, read_manifest
 from sink.publish import publish
 from sink.sweep import sweep
 from sink.tables import create_tables
@@ -34,6 +35,8 @@ from sink.warehouse import DuckDBFile, transaction
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from sink.manifest import Manifest
 
 
 def content(store: FolderStore) -> dict[str, bytes]:
@@ -168,9 +171,8 @@ def test_an_adopted_store_keeps_all_that_the_other_pipeline_names(landed: Landed
     compact(settings, landed.store, other)
     sweep(settings, landed.store, other)
     after = content(landed.store)
-    assert {key: after.get(key) for key in before if key != CLAIM_KEY} == {
-        key: data for key, data in before.items() if key != CLAIM_KEY
-    }
+    kept = before.keys() - {CLAIM_KEY, MARK_KEY}
+    assert {key: after.get(key) for key in kept} == {key: before[key] for key in kept}
     assert landed.faults() == []
 
 
@@ -227,10 +229,11 @@ def test_verification_says_that_the_store_is_another_pipelines(
 
 
 def test_of_two_copies_of_one_warehouse_neither_replaces_an_object_of_the_other(landed: Landed) -> None:
-    """As where a backup is started for a test, with the settings of the live one: their ids and epochs are the same."""
-    copied = landed.folder / "copy.duckdb"
-    copied.write_bytes((landed.folder / "battery.duckdb").read_bytes())
-    worker, copy = landed.worker(), Worker(landed.store, DuckDBFile(copied, 30))
+    """As where both begin at the same moment, before either has left a mark: their ids and epochs are the same."""
+    copied = copy_of(landed)
+    worker = landed.worker()
+    landed.store.delete(MARK_KEY)
+    copy = Worker(landed.store, copied)
     worker.commit(0)
     before = content(landed.store)
     copy.landing.commit(0, copy.next_seq[0], [copy.folded(0)])  # the same object, to the byte
@@ -239,5 +242,70 @@ def test_of_two_copies_of_one_warehouse_neither_replaces_an_object_of_the_other(
     worker.commit(0)
     with pytest.raises(BatteryError, match="a second copy of this WAREHOUSE writes to the same store"):
         copy.landing.commit(0, copy.next_seq[0], [copy.folded(1)])
-    assert before.items() <= content(landed.store).items()
+    after = content(landed.store)
+    kept = before.keys() - {MARK_KEY}
+    assert {key: after.get(key) for key in kept} == {key: before[key] for key in kept}
     assert landed.faults() == []
+
+
+def copy_of(landed: Landed, name: str = "copy.duckdb") -> DuckDBFile:
+    """A copy of the warehouse as it is now, such as a backup."""
+    copied = landed.folder / name
+    copied.write_bytes((landed.folder / "battery.duckdb").read_bytes())
+    return DuckDBFile(copied, 30)
+
+
+@pytest.mark.parametrize("who", ["a worker", "a replay", "a sweep", "a compaction"])
+def test_a_backup_of_one_commit_ago_removes_nothing_that_has_been_committed_since(landed: Landed, who: str) -> None:
+    """The object of the last commit is where one that was never committed would be."""
+    worker = landed.worker()
+    worker.commit(0)
+    backup = copy_of(landed)
+    worker.commit(0)
+    settings = landed.settings.model_copy(update={"warehouse": str(landed.folder / "copy.duckdb")})
+    if who == "a worker":
+        Worker(landed.store, backup).commit(0, 1)
+        Worker(landed.store, backup).commit(0, 1)
+    elif who == "a replay":
+        reserve(backup, landed.store, WINDOW)
+    elif who == "a sweep":
+        assert "another copy of the WAREHOUSE has written" in str(sweep(settings, landed.store, backup).doubt)
+    else:
+        assert compact(settings, landed.store, backup).merged == 0
+    assert landed.faults() == []
+
+
+def test_two_copies_that_begin_by_turns_remove_nothing_of_each_other(landed: Landed) -> None:
+    """Each would take the epoch that the other has taken."""
+    backup = copy_of(landed)
+    landed.worker()
+    copy = Worker(landed.store, backup)
+    copy.commit(0)
+    landed.worker().commit(1)
+    landed.worker().commit(1)
+    assert landed.faults() == []
+    assert {found.key for commit in read(backup).commits for found in commit.objects} <= landed.kept()
+
+
+def read(warehouse: DuckDBFile) -> Manifest:
+    with warehouse.connect("look", read_only=True) as connection:
+        return read_manifest(connection)
+
+
+def test_a_worker_whose_warehouse_is_the_newest_removes_what_it_has_left(landed: Landed) -> None:
+    worker = landed.worker()
+    worker.commit(0)
+    orphan = object_key(LANDED_KIND, 0, 3, worker.next_seq[0])
+    landed.store.put(orphan, b"of a commit that was not to be")
+    landed.worker().commit(0)
+    assert orphan not in landed.kept()
+    claim = read_claim(landed.store)
+    assert claim is not None
+    assert claim.spared == 0
+
+
+def test_a_mark_that_is_damaged_or_lost_stops_nobody(landed: Landed) -> None:
+    for damage in (b"", b"[]", b'{"epoch": 1, "more": 2}'):
+        landed.store.put(MARK_KEY, damage)
+        landed.worker().commit(0)
+        assert landed.faults() == []

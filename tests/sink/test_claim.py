@@ -280,11 +280,30 @@ def test_two_copies_that_begin_by_turns_remove_nothing_of_each_other(landed: Lan
     backup = copy_of(landed)
     landed.worker()
     copy = Worker(landed.store, backup)
+    assert epochs(landed.warehouse) & epochs(backup) == {1, 2}
     copy.commit(0)
     landed.worker().commit(1)
     landed.worker().commit(1)
     assert landed.faults() == []
     assert {found.key for commit in read(backup).commits for found in commit.objects} <= landed.kept()
+
+
+def epochs(warehouse: DuckDBFile) -> set[int]:
+    """Those that the runs of a warehouse have taken."""
+    with warehouse.connect("look", read_only=True) as connection:
+        return {epoch for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
+
+
+def test_what_a_replay_of_a_backup_has_replaced_stays_since_the_newer_warehouse_names_it(landed: Landed) -> None:
+    worker = landed.worker()
+    worker.commit(0)
+    backup = copy_of(landed)
+    worker.commit(0)
+    *_, claim = reserve(backup, landed.store, WINDOW)
+    with backup.connect("replace all") as connection:
+        connection.execute("insert into _retired select object_key from _commits")
+    assert remove_replaced(backup, landed.store, claim) == 0
+    assert landed.faults() == []
 
 
 def read(warehouse: DuckDBFile) -> Manifest:

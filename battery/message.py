@@ -41,6 +41,9 @@ STAMPS_MS: Final = Range(-1, 7_258_118_400_000)
 RETRY_OF: Final = "retry-of"
 """Header of a message that publishes a quarantined row again: the `Place` that it had first."""
 
+LATE: Final = "late"
+"""Header of a message whose readings belong between, or before, readings of their test that were sent earlier."""
+
 ARROW_START: Final = b"\xff\xff\xff\xff"
 """How an Arrow IPC stream begins, since version 0.15 of 2019; no text does."""
 
@@ -111,14 +114,16 @@ class Delivery:
 
 
 def headers(
-    content_type: str, source_file: str | None, retry_of: Place | None = None
+    content_type: str, source_file: str | None, retry_of: Place | None = None, *, late: bool = False
 ) -> list[tuple[str, str | bytes | None]]:
-    """The headers of a message in the given encoding."""
+    """The headers of a message in the given encoding; `late` as `LATE` says."""
     found: list[tuple[str, str | bytes | None]] = [("content-type", content_type), ("schema-version", SCHEMA_VERSION)]
     if source_file is not None:
         found.append(("source-file", source_file))
     if retry_of is not None:
         found.append((RETRY_OF, str(retry_of)))
+    if late:
+        found.append((LATE, "true"))
     return found
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from battery.sent import Sent
     from battery.weight import Limits
 
 PAYLOAD_CHARS: Final = 64 * 1024
@@ -182,16 +183,7 @@ def read_json(value: bytes, limits: Limits) -> Body:
     if value.count(b",") >= limits.rows:  # each row but the last has one behind it
         with suppress(msgspec.DecodeError, RecursionError):  # which is told below
             limits.require_rows(len(msgspec.json.decode(value, type=list[msgspec.Raw])))
-    try:
-        found: object = msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        try:
-            found = json.loads(value)  # Python's own encoder writes NaN, which is not JSON
-        except (ValueError, RecursionError) as error:
-            raise UndecodableError(f"not JSON: {_first_line(error)}") from None
-    except RecursionError:
-        raise UndecodableError("not JSON: nested too deeply") from None
-    rows = found if isinstance(found, list) else [found]
+    rows = json_rows(value)
     limits.require_rows(len(rows))
     strangers = [index for index, row in enumerate(rows) if not isinstance(row, dict)]
     objects: list[Mapping[str, object]] = [row if isinstance(row, dict) else {} for row in rows]
@@ -220,6 +212,24 @@ def read_json(value: bytes, limits: Limits) -> Body:
     return Body(
         body.readings.filter(pa.array(keep)), body.rows[keep], body.value_dropped[keep], (*body.faults, *faults)
     )
+
+
+def json_rows(value: bytes) -> list[object]:
+    """What a JSON text holds: the members of an array, or the one thing that it is.
+
+    Raises:
+        UndecodableError: it is no JSON.
+    """
+    try:
+        found: object = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            found = json.loads(value)  # Python's own encoder writes NaN, which is not JSON
+        except (ValueError, RecursionError) as error:
+            raise UndecodableError(f"not JSON: {_first_line(error)}") from None
+    except RecursionError:
+        raise UndecodableError("not JSON: nested too deeply") from None
+    return found if isinstance(found, list) else [found]
 
 
 _KINDS: Final[dict[pa.DataType, Any]] = {
@@ -402,8 +412,14 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def refuse_strangers(cell_id: str, body: Body) -> Body:
-    """Take out readings of another cell: a cell whose readings are spread over keys has no order."""
+def refuse_strangers(cell_id: str, body: Body, sent: Sent) -> Body:
+    """Take out readings of another cell: a cell whose readings are spread over keys has no order.
+
+    Args:
+        cell_id: the message's cell.
+        body: what it holds.
+        sent: the message alone.
+    """
     stranger = pc.fill_null(pc.not_equal(body.readings.column("cell_id"), cell_id), fill_value=False)
     if not pc.any(stranger).as_py():
         return body
@@ -413,7 +429,7 @@ def refuse_strangers(cell_id: str, body: Body) -> Body:
             int(body.rows[index]),
             Reason.UNKNOWN_SCHEMA,
             f"the message's key {cell_id!r} is not the reading's cell_id",
-            show_row(python_row(body.readings, int(index))),
+            show_row(sent.row(0, int(body.rows[index])) or python_row(body.readings, int(index))),
         )
         for index in np.flatnonzero(where)
     )
@@ -451,6 +467,19 @@ def show_row(row: Mapping[str, object]) -> str:
         if value is not None
     }
     return _json(shown)[:PAYLOAD_CHARS]
+
+
+def show_rows(rows: Sequence[Mapping[str, object]]) -> str:
+    """The same of several, as a list where there is more than one; no more of them than fit."""
+    if len(rows) == 1:
+        return show_row(rows[0])
+    texts, left = [], PAYLOAD_CHARS
+    for row in rows:
+        texts.append(show_row(row))
+        left -= len(texts[-1])
+        if left < 0:
+            break
+    return f"[{', '.join(texts)}]"[:PAYLOAD_CHARS]
 
 
 def _json(value: object) -> str:

@@ -33,9 +33,10 @@ class Deliveries:
     """Decoded messages of one log: those of a cell stand together, in the order in which they came.
 
     Of the m messages: `cell` is the place in `cell_ids`, `partition`, `offset` and `timestamp_ms` are as in `Delivery`,
-    shape (m,), `source_file` a list, and `retry_of` has the place of those that publish a quarantined row again. Of the
-    n readings, which follow the messages: `message` is the place of theirs, `row` their row in it, and `value_dropped`
-    is as in `Body`, shape (n,). `faults` are the rows that are no readings, each with the place of its message.
+    shape (m,), `source_file` a list, `retry_of` has the place of those that publish a quarantined row again, `late`
+    tells of each as in `Delivery`, shape (m,), and `values` are what was sent, as far as that is known. Of the n
+    readings, which follow the messages: `message` is the place of theirs, `row` their row in it, and `value_dropped` is
+    as in `Body`, shape (n,). `faults` are the rows that are no readings, each with the place of its message.
     """
 
     topic_id: str
@@ -46,6 +47,8 @@ class Deliveries:
     timestamp_ms: npt.NDArray[np.int64]
     source_file: list[str | None]
     retry_of: Mapping[int, Place]
+    late: npt.NDArray[np.bool_]
+    values: Sequence[bytes | None]
     readings: pa.RecordBatch
     message: npt.NDArray[np.int64]
     row: npt.NDArray[np.int32]
@@ -76,6 +79,8 @@ class Deliveries:
             self.timestamp_ms[keep],
             [name for name, kept in zip(self.source_file, keep.tolist(), strict=True) if kept],
             {int(place[message]): origin for message, origin in self.retry_of.items() if keep[message]},
+            self.late[keep],
+            [value for value, kept in zip(self.values, keep.tolist(), strict=True) if kept],
             self.readings.filter(pa.array(stays)),
             place[self.message[stays]],
             self.row[stays],
@@ -114,6 +119,8 @@ def together(deliveries: Sequence[Delivery]) -> Deliveries:
         np.array([delivery.timestamp_ms for delivery in ordered], dtype=np.int64),
         [delivery.source_file for delivery in ordered],
         {place: found.retry_of for place, found in enumerate(ordered) if found.retry_of is not None},
+        np.array([delivery.late for delivery in ordered], dtype=np.bool_),
+        [delivery.value for delivery in ordered],
         [len(body.rows) for body in bodies],
         bodies,
         [(place, fault) for place, body in enumerate(bodies) for fault in body.faults],
@@ -144,6 +151,8 @@ def _joined(
     timestamp_ms: npt.NDArray[np.int64],
     source_file: list[str | None],
     retry_of: Mapping[int, Place],
+    late: npt.NDArray[np.bool_],
+    values: Sequence[bytes | None],
     sizes: Sequence[int] | npt.NDArray[np.int64],
     bodies: Sequence[Body],
     faults: Sequence[tuple[int, Fault]],
@@ -160,6 +169,8 @@ def _joined(
         timestamp_ms,
         source_file,
         retry_of,
+        late,
+        values,
         _named(readings, source_file, message),
         message,
         np.concatenate([body.rows for body in bodies]),
@@ -201,6 +212,7 @@ def decode_poll(poll: Poll, most_rows: int, limits: Limits = LIMITS) -> Iterator
     head = np.array([head_of[headers] for headers in poll.headers], dtype=np.int64)[order]
     heads = [Head.of(headers) for headers in head_of]
     is_retry = np.array([found.retry_of is not None for found in heads])
+    is_late = np.array([found.late for found in heads])
 
     single = np.array([head.encoding in {JSON, None} and head.version in {SCHEMA_VERSION, None} for head in heads])[
         head
@@ -223,6 +235,8 @@ def decode_poll(poll: Poll, most_rows: int, limits: Limits = LIMITS) -> Iterator
             timestamp_ms[begin:end],
             [heads[code].source_file for code in codes],
             {place: origin for place in again if (origin := heads[codes[place]].retry_of) is not None},
+            is_late[head[begin:end]],
+            values[begin:end],
             sizes,
             bodies,
             faults,

@@ -26,7 +26,8 @@ from battery.body import (
     show_bytes,
 )
 from battery.partition import text_of
-from battery.reading import ARROW, JSON, SCHEMA_VERSION, TEXT_BYTES, Range, Reason
+from battery.reading import ARROW, ARROW_START, JSON, SCHEMA_VERSION, TEXT_BYTES, Range, Reason
+from battery.sent import Sent
 from battery.weight import Limits, TooLargeError
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ RETRY_OF: Final = "retry-of"
 
 LATE: Final = "late"
 """Header of a message whose readings belong between, or before, readings of their test that were sent earlier."""
-
-ARROW_START: Final = b"\xff\xff\xff\xff"
-"""How an Arrow IPC stream begins, since version 0.15 of 2019; no text does."""
 
 _WIDE_MARKS: Final = (BOM_UTF16_LE, BOM_UTF16_BE)
 """How a text of two bytes a character begins, as some shells write it; no Arrow stream does."""
@@ -100,7 +98,7 @@ class Delivery:
     """One decoded message of one cell; `cell_id` is its key, empty when it had none.
 
     `timestamp_ms` is the broker's time stamp, in ms since 1970 UTC; `retry_of` is the place of the quarantined row
-    that it publishes again, if it does.
+    that it publishes again, if it does; `late` as in `LATE`; `value` is what was sent, where that is known.
     """
 
     cell_id: str
@@ -111,6 +109,8 @@ class Delivery:
     source_file: str | None
     body: Body
     retry_of: Place | None = None
+    late: bool = False
+    value: bytes | None = None
 
 
 def headers(
@@ -183,6 +183,8 @@ def decode(message: Message, limits: Limits = LIMITS) -> Delivery:
         head.source_file,
         body_of(cell_id, message, head, limits),
         head.retry_of,
+        head.late,
+        message.value,
     )
 
 
@@ -197,6 +199,7 @@ class Head(NamedTuple):
     version: str | None
     source_file: str | None
     retry_of: Place | None
+    late: bool
 
     @classmethod
     def of(cls, headers: Sequence[tuple[str, bytes | None]]) -> Head:
@@ -208,6 +211,7 @@ class Head(NamedTuple):
             _text(named.get("schema-version")) or None,
             (_text(named.get("source-file")) or "")[:TEXT_BYTES] or None,
             Place.from_text(_text(named.get(RETRY_OF)) or ""),
+            (_text(named.get(LATE)) or "").strip().lower() == "true",
         )
 
 
@@ -275,7 +279,7 @@ def _open(cell_id: str, message: Message, head: Head, limits: Limits) -> Body:
             f"the message's time stamp is {message.timestamp_ms}; it counts milliseconds since 1970",
             body.row_count,
         )
-    return refuse_strangers(cell_id, body)
+    return refuse_strangers(cell_id, body, Sent([value]))
 
 
 def _encoding_of(value: bytes | None) -> str | None:

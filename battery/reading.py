@@ -21,6 +21,9 @@ ARROW: Final = "application/vnd.apache.arrow.stream"
 JSON: Final = "application/json"
 """`content-type` of one reading as an object, or of an array of them."""
 
+ARROW_START: Final = b"\xff\xff\xff\xff"
+"""How an Arrow IPC stream begins, since version 0.15 of 2019; no text does."""
+
 _TIMESTAMP: Final = pa.timestamp("us")
 
 READING: Final = pa.schema(
@@ -124,6 +127,20 @@ QUARANTINED: Final = pa.schema(
 )
 """A row of `battery_quarantine`: `row_count` readings from `row` on that were refused for one `reason`."""
 
+REPEATED: Final = pa.schema(
+    [
+        pa.field("topic_id", pa.string(), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+        *(READING_NULLABLE.field(name) for name in READING_NULLABLE.names),
+        pa.field("sent", pa.string()),
+    ]
+)
+"""A reading at or below the last one of its test, until what has landed tells its reason.
+
+`sent` is the JSON text of all that was sent in its place, where that may be more than the columns."""
+
 RETRIED: Final = pa.schema(
     [
         pa.field("topic_id", pa.string(), nullable=False),
@@ -150,7 +167,17 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     OUT_OF_RANGE = "out_of_range"
     DUPLICATE = "duplicate"
+    """It has landed already: every value that it brings."""
+    CONFLICT = "conflict"
+    """Another reading of this cell, test and data point has landed, with other values."""
+    OUT_OF_ORDER = "out_of_order"
+    """It comes after readings that follow it in its test, and has not landed."""
     TIME_BACKWARDS = "time_backwards"
+
+
+COMES_BACK: Final = frozenset({Reason.DUPLICATE, Reason.CONFLICT, Reason.OUT_OF_ORDER})
+"""Reasons of readings at or below the last one of their test. What has landed tells these apart, so that a test keeps
+no record of all its readings."""
 
 
 class Quality(IntFlag):
@@ -174,6 +201,8 @@ class Quality(IntFlag):
     """A capacity or energy counter fell by less than a reset would; its gain here is negative."""
     RETRIED = 256
     """The reading was quarantined at first and came again by `battery quarantine retry`; see `battery_retries`."""
+    LATE = 1024
+    """The reading came after some that follow it in its test, by a message whose header says so."""
 
 
 TEXT_BYTES: Final = 1_000

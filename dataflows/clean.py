@@ -69,6 +69,7 @@ def clean(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Cleaned[
     quality = course.quality
     quality[np.flatnonzero(fresh.value_dropped[at] | valid.value_dropped[at])] |= Quality.VALUE_DROPPED
     quality[np.flatnonzero(lineage.is_retry[at])] |= Quality.RETRIED
+    quality[np.flatnonzero(fold.is_late[at] & ~lineage.is_retry[at])] |= Quality.LATE
     run = fold.columns.take(at)
     accepted = Accepted(
         cell=lineage.cell[at],
@@ -93,7 +94,8 @@ def clean(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Cleaned[
 
     return Cleaned(
         lineage.landed(valid.readings, at, quality, course.unmeasured, course.leapt),
-        lineage.quarantined(valid, fold.verdict, test_of),
+        lineage.quarantined(valid, fold.verdict),
+        lineage.repeated(valid.readings, fold.verdict),
         retried(fresh),
         pa.concat_batches([_NO_WINDOWS, *position.windows]),
         pa.concat_batches([_NO_CYCLES, *position.cycles]),

@@ -14,7 +14,7 @@ import numpy as np
 from battery.reading import COUNTERS, GAP_SECONDS, Quality
 from dataflows.counters import gains
 from dataflows.spikes import TEMPERATURE, VOLTAGE, spikes
-from dataflows.state import RECENT
+from dataflows.state import RECENT, SKIPS
 from dataflows.tails import NO_CLOCK, Tails, ends_of, latest, running_peaks, shifted
 
 if TYPE_CHECKING:
@@ -114,9 +114,8 @@ def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True) -> C
     """
     count = len(run.data_point)
     previous_time = shifted(run.test_time, starts, tails.test_time)
-    gap = (run.test_time - previous_time > GAP_SECONDS) | (
-        run.data_point - shifted(run.data_point, starts, tails.data_point) > 1
-    )
+    skips = skipped(tails, run, starts)
+    gap = (run.test_time - previous_time > GAP_SECONDS) | skips
     position = _positions(tails, run, starts)
     begun = np.cumsum(position == 0)
     peak = running_peaks(np.abs(run.current), starts, tails.peak_current)
@@ -141,9 +140,15 @@ def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True) -> C
     # A resistance of this run, or one before it, has been measured.
     pulsed = latest(run.resistance > 0) >= np.repeat(starts, np.diff(starts, append=count))
     pulsed |= np.repeat(tails.pulsed, np.diff(starts, append=count))
-    new_tails = _new_tails(tails, run, starts, position, begun, peak, pulsed)
+    new_tails = _new_tails(tails, run, starts, position, begun, peak, pulsed, skips)
     unmeasured = (run.resistance == 0) & ~pulsed
     return Course(quality, counters.gained, counters.counted, counters.leapt, unmeasured, new_tails)
+
+
+def skipped(tails: Tails, run: Run, starts: Integers) -> Flags:
+    """Before which readings data points are skipped; a test may begin with data point 0 or 1."""
+    found: Flags = run.data_point - shifted(run.data_point, starts, tails.data_point) > 1
+    return found
 
 
 def _positions(tails: Tails, run: Run, starts: Integers) -> Integers:
@@ -189,7 +194,14 @@ def _clock_jumps(tails: Tails, run: Run, starts: Integers, previous_time: Floats
 
 
 def _new_tails(
-    tails: Tails, run: Run, starts: Integers, position: Integers, begun: Integers, peak: Floats, pulsed: Flags
+    tails: Tails,
+    run: Run,
+    starts: Integers,
+    position: Integers,
+    begun: Integers,
+    peak: Floats,
+    pulsed: Flags,
+    skips: Flags,
 ) -> Tails:
     last = ends_of(starts, len(run.data_point)) - 1
     begun_before = np.concatenate(([0], begun[starts[1:] - 1]))
@@ -217,6 +229,7 @@ def _new_tails(
         _recent(tails, run, starts, last, recent_count),
         tails.refusals,
         (~np.isnan(run.counters[:, last])).T @ _BITS,
+        np.minimum(SKIPS, tails.skips + np.add.reduceat(skips, starts, dtype=np.int64)),
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from battery.reading import COUNTERS, Reason
 from dataflows.course import Course, Run, follow, follow_one
-from dataflows.holes import fill, with_holes
+from dataflows.holes import fill, skips_to_remember, with_holes
 from dataflows.order import DUPLICATE, admit, continues
 from dataflows.tails import Tails
 from dataflows.validate import ACCEPTED, REASONS
@@ -59,7 +59,8 @@ class Fold:
     """Goes along readings and notes the verdict on each, what the accepted ones add, and where their tests stand then.
 
     Of each cell, `before` is the state before, `tails` is where the test stands that it is in, and `refusals` counts.
-    `moved` has, of the cells in which it is not that test alone that has gone on, where those stand that have.
+    `is_late` tells which readings were put before others of their test that had come earlier, shape (n,). `moved` has,
+    of the cells in which it is not that test alone that has gone on, where those stand that have.
 
     Args:
         before: the states of c cells.
@@ -85,6 +86,7 @@ class Fold:
         self.tails = before.tails.take(np.arange(len(before)))
         self.moved: dict[int, dict[str, Tail]] = {}
         self.refusals = before.refusals.copy()
+        self.is_late = np.zeros(len(verdict), dtype=np.bool_)
         self.pieces: list[Piece] = []
         self.lineage = lineage
         self.test_of = test_of
@@ -95,7 +97,7 @@ class Fold:
         cell = self.lineage.cell
         apart = np.zeros(len(self.before), dtype=np.bool_)
         apart[self.lineage.fault_cell] = True
-        apart[cell[np.flatnonzero((self.verdict != ACCEPTED) | self.lineage.is_retry)]] = True
+        apart[cell[np.flatnonzero((self.verdict != ACCEPTED) | self.lineage.may_be_late)]] = True
         self._side_by_side(apart)
         alone = np.flatnonzero(apart)
         starts, ends = np.searchsorted(cell, alone), np.searchsorted(cell, alone, side="right")
@@ -155,7 +157,7 @@ class Fold:
         of_cell = self.lineage.fault_order[self.lineage.fault_cell == cell]
         refusals = _Refusals(int(self.refusals[cell]), self.lineage.order, of_cell, rows, self.verdict)
         accepted = rows[self.verdict[rows] == ACCEPTED]
-        for run in _runs(accepted, self.test_of, self.lineage.is_retry):
+        for run in _runs(accepted, self.test_of, self.lineage.is_retry, self.lineage.may_be_late):
             test_id = self.test_ids[self.test_of[run[0]]]
             moved = self.moved.setdefault(cell, {})
             tail = moved.get(test_id) or self.before.tail(cell, test_id)
@@ -165,15 +167,15 @@ class Fold:
         self.refusals[cell] = refusals.count
 
     def _judge(self, tail: Tail | None, rows: Rows, refusals: _Refusals) -> Iterator[tuple[Piece, Tail]]:
-        """Take consecutive readings of one test as its continuation, and those of a retry as late as well.
+        """Take consecutive readings of one test as its continuation, and those that may be late as late as well.
 
         Gives pieces, each with where the test stands after it.
         """
-        is_retry = bool(self.lineage.is_retry[rows[0]])
+        is_retry, may_be_late = bool(self.lineage.is_retry[rows[0]]), bool(self.lineage.may_be_late[rows[0]])
         columns, verdict = self.columns, self.verdict
         while len(rows):
             some, piece = rows, None
-            if is_retry and tail is not None and columns.data_point[rows[0]] <= tail.data_point:
+            if may_be_late and tail is not None and columns.data_point[rows[0]] <= tail.data_point:
                 filled = fill(tail, columns, rows)
                 if isinstance(filled, Reason):
                     some = rows[:1]
@@ -182,8 +184,9 @@ class Fold:
                 else:
                     some = rows[: filled.count]
                     tail, piece = filled.tail, Piece(some, filled.course, filled.correction)
+                    self.is_late[some] = True
             else:
-                some = rows[: _rising(columns.data_point[rows])] if is_retry else rows
+                some = rows[: _rising(columns.data_point[rows])] if may_be_late else rows
                 verdict[some] = admit(tail, columns.take(some), refusals.before(some))
                 refusals.note(some[(verdict[some] != ACCEPTED) & (verdict[some] != DUPLICATE)])
                 taken = some[verdict[some] == ACCEPTED]
@@ -224,9 +227,9 @@ class _Tests:
         self._lags = self.tails.refusals != before.refusals[self.cells]
 
     def go_on(self) -> Flags:
-        """Which tests go on with every one of the rows."""
+        """Which tests go on with every one of the rows, and have no hole to remember on the way."""
         found: Flags = continues(self.tails, self.run, self.starts) & ~self._lags
-        return found
+        return found & ~skips_to_remember(self.tails, self.run, self.starts)
 
     def known_already(self) -> Flags:
         """Which rows are at or below the last reading of their test."""
@@ -294,8 +297,9 @@ class _Refusals:
         return self._at
 
 
-def _runs(rows: Rows, test_of: Rows, is_retry: npt.NDArray[np.bool_]) -> Iterator[Rows]:
-    """Consecutive rows of one test, those of retries apart."""
+def _runs(rows: Rows, test_of: Rows, is_retry: Flags, may_be_late: Flags) -> Iterator[Rows]:
+    """Consecutive rows of one test, those of retries apart, and others that may be late."""
     if len(rows):
-        cuts = np.flatnonzero((np.diff(test_of[rows]) != 0) | (np.diff(is_retry[rows]) != 0)) + 1
+        changes = np.diff(test_of[rows]) != 0
+        cuts = np.flatnonzero(changes | np.diff(is_retry[rows]) | np.diff(may_be_late[rows])) + 1
         yield from np.split(rows, cuts)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
-from battery.body import Fault, python_row, show_row
+from battery.body import Fault, python_row, show_rows
 from battery.errors import BatteryError
 from battery.message import unforeseen
 from battery.reading import Reason
+from battery.sent import Sent
 from dataflows.clean import clean
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ def _one_by_one(cells: Cells, deliveries: Deliveries, window_seconds: int) -> It
 
 def _refused(message: Deliveries, detail: str) -> Deliveries:
     """One message, all of whose rows are refused."""
-    shown = show_row(python_row(message.readings, 0)) if message.readings.num_rows else None
-    fault = Fault(0, Reason.UNDECODABLE, detail, shown, int(message.rows[0]))
-    return message.without_readings(fault)
+    rows = int(message.rows[0])
+    return message.without_readings(Fault(0, Reason.UNDECODABLE, detail, _shown(message, rows), rows))
+
+
+def _shown(message: Deliveries, count: int) -> str | None:
+    """All that one message holds, as JSON text; of one that is not at hand any more, what was read of it."""
+    sent = Sent(message.values)
+    rows = [row for place in range(count) if (row := sent.row(0, place)) is not None]
+    rows = rows or [python_row(message.readings, place) for place in range(message.readings.num_rows)]
+    return show_rows(rows) if rows else None

@@ -1,7 +1,8 @@
-"""Readings that come late, by a retry: a quarantined reading that was mended goes to where it belonged.
+"""Readings that come late on purpose: a quarantined one that was mended, or a part of a test that arrives afterwards.
 
-The data points of a test rise, and a reading at or below the last one is a duplicate, unless it is a retry and falls
-into a hole: data points that the test passed over while readings of its cell were refused. Filling a hole is exact.
+The data points of a test rise, and a reading at or below the last one is refused, unless its message is a retry, or
+says that it is late, and it falls into a hole: data points that the test passed over while readings of its cell were
+refused, or in one of the first skips of the test. Filling a hole is exact.
 The counters' gain over the hole had been given to the reading behind it, which now gets a correction, so that
 capacities are what they would be had the reading come in time. Pure, as `dataflows.course` is.
 """
@@ -15,9 +16,9 @@ import msgspec
 import numpy as np
 
 from battery.reading import COUNTERS, Reason
-from dataflows.course import Run, follow_one
-from dataflows.state import Edge, Hole
-from dataflows.tails import NO_CLOCK
+from dataflows.course import Run, follow_one, skipped
+from dataflows.state import SKIPS, Edge, Hole
+from dataflows.tails import NO_CLOCK, Tails
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -79,14 +80,28 @@ def with_holes(tail: Tail | None, run: Run, course: Course, refusals: Integers, 
         refusals: the cell's count of refused readings before each of them, shape (n,).
         is_retry: whether they come by a retry: then what they pass over may have been refused long ago.
     """
-    if refusals[-1] == 0:  # as with nearly all cells
-        return course.tail
+    opens = _first_skips(tail, run)
+    if refusals[-1] == 0 and not opens.any():  # as with nearly all cells
+        return msgspec.structs.replace(course.tail, holes=tail.holes if tail else ())
     before = np.concatenate(([tail.refusals if tail else 0], refusals[:-1]))
     run = run.without_counters(course.leapt)
-    skipped = np.diff(run.data_point, prepend=tail.data_point if tail else BEFORE_START) > 1
-    opened = _holes(tail, run, course, skipped & (refusals > (0 if is_retry else before)))
+    passed = np.diff(run.data_point, prepend=tail.data_point if tail else BEFORE_START) > 1
+    opened = _holes(tail, run, course, opens | (passed & (refusals > (0 if is_retry else before))))
     holes = (*(tail.holes if tail else ()), *opened)[-MOST_HOLES:]
     return msgspec.structs.replace(course.tail, refusals=int(refusals[-1]), holes=holes)
+
+
+def skips_to_remember(tails: Tails, run: Run, starts: Integers) -> npt.NDArray[np.bool_]:
+    """Which tests skip data points and still remember where, shape (s,)."""
+    found: npt.NDArray[np.bool_] = np.logical_or.reduceat(skipped(tails, run, starts), starts)
+    return found & (tails.skips < SKIPS)
+
+
+def _first_skips(tail: Tail | None, run: Run) -> npt.NDArray[np.bool_]:
+    """The readings of a run before which its test skips data points, as far as it remembers that."""
+    skips = skipped(Tails.of([tail]), run, np.zeros(1, dtype=np.int64))
+    found: npt.NDArray[np.bool_] = skips & ((tail.skips if tail else 0) + np.cumsum(skips) <= SKIPS)
+    return found
 
 
 def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:

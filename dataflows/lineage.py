@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from battery.body import python_row, show_row
 from battery.cleaned import PROGRESS, Span
-from battery.reading import COUNTERS, LANDED, QUARANTINED, RETRIED, TEXT_BYTES, Reason
+from battery.reading import COMES_BACK, COUNTERS, LANDED, QUARANTINED, REPEATED, RETRIED, TEXT_BYTES, Reason
+from battery.sent import Sent
 from dataflows.validate import ACCEPTED, REASONS
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class Lineage:
     """The readings of messages, and where each came from: arrays of shape (n,).
 
     `cell` is the place of a reading's cell in `Deliveries.cell_ids`, `is_retry` tells whether its message publishes a
-    quarantined row again, and `order` rises from row to row and from message to message. `fault_order` is that of the
-    rows that are no readings, duplicates apart, shape (f,), and `fault_cell` their cells.
+    quarantined row again, `may_be_late` whether it may stand before readings that came earlier, as those of retries
+    may, and `order` rises from row to row and from message to message. `fault_order` is that of the rows that are no
+    readings, those that have come back apart, shape (f,), and `fault_cell` their cells.
     """
 
     def __init__(self, deliveries: Deliveries) -> None:
@@ -42,8 +44,10 @@ class Lineage:
         retries = np.zeros(len(deliveries.offset), dtype=np.bool_)
         retries[list(deliveries.retry_of)] = True
         self.is_retry = retries[message]
+        self.may_be_late = (retries | deliveries.late)[message]
+        self._sent = Sent(deliveries.values)
         self.order = (message << _ROW_BITS) + deliveries.row
-        faulty = [(place, fault.row) for place, fault in deliveries.faults if fault.reason != Reason.DUPLICATE]
+        faulty = [(place, fault.row) for place, fault in deliveries.faults if fault.reason not in COMES_BACK]
         self.fault_order = np.array([(place << _ROW_BITS) + row for place, row in faulty], dtype=np.int64)
         self.fault_cell = deliveries.cell[np.array([place for place, _ in faulty], dtype=np.int64)]
         self.partition = deliveries.partition[message]
@@ -81,63 +85,61 @@ class Lineage:
         arrays["kafka_row"] = pa.array(self._deliveries.row[at])
         return pa.RecordBatch.from_arrays([arrays[name] for name in LANDED.names], schema=LANDED)
 
-    def quarantined(
-        self,
-        valid: Validated,
-        verdict: npt.NDArray[np.int8],
-        test_of: npt.NDArray[np.int64],
-    ) -> pa.RecordBatch:
-        """The rows that were refused, in the order of the log.
+    def repeated(self, readings: pa.RecordBatch, verdict: npt.NDArray[np.int8]) -> pa.RecordBatch:
+        """The readings at or below the last one of their test, as what has landed will tell them apart.
+
+        Args:
+            readings: all readings, validated.
+            verdict: `ACCEPTED` or the code of the reason, shape (n,).
+        """
+        at = np.flatnonzero(verdict == _DUPLICATE)
+        if len(at) == 0:
+            return _NONE_REPEATED
+        arrays = dict(zip(readings.schema.names, readings.take(pa.array(at)).columns, strict=True))
+        arrays["cell_id"] = pa.array(self._deliveries.cell_ids, pa.string()).take(pa.array(self.cell[at]))
+        arrays["topic_id"] = pa.repeat(self._deliveries.topic_id, len(at))
+        arrays["partition"] = pa.array(self.partition[at])
+        arrays["offset"] = pa.array(self.offset[at])
+        arrays["row"] = pa.array(self._deliveries.row[at])
+        message, texts = self._deliveries.message[at], list[str | None]()
+        for rows in np.split(at, np.flatnonzero(np.diff(message)) + 1):
+            texts += self._sent.texts(int(self._deliveries.message[rows[0]]), self._deliveries.row[rows].tolist())
+        arrays["sent"] = pa.array(texts, pa.string())
+        return pa.RecordBatch.from_arrays([arrays[name] for name in REPEATED.names], schema=REPEATED)
+
+    def quarantined(self, valid: Validated, verdict: npt.NDArray[np.int8]) -> pa.RecordBatch:
+        """The rows that were refused, in the order of the log, without those that `repeated` holds.
 
         Args:
             valid: the readings, validated.
             verdict: `ACCEPTED` or the code of the reason, shape (n,).
-            test_of: numbers that tell the tests apart, shape (n,).
         """
-        rows = [*_faulty(self._deliveries), *self._refused(valid, verdict, test_of)]
+        rows = [*_faulty(self._deliveries), *self._refused(valid, verdict)]
         if not rows:
             return _NONE_QUARANTINED
         rows.sort(key=lambda row: (row["partition"], row["offset"], row["row"]))
         return pa.RecordBatch.from_pylist(rows, schema=QUARANTINED)
 
-    def _refused(
-        self, valid: Validated, verdict: npt.NDArray[np.int8], test_of: npt.NDArray[np.int64]
-    ) -> Iterator[dict[str, object]]:
-        """Readings that were refused; neighbouring duplicates of a message share a row: the log has them twice."""
-        refused = np.flatnonzero(verdict != ACCEPTED)
-        if len(refused) == 0:
-            return
-        duplicate = verdict[refused] == _DUPLICATE
-        joined = (
-            duplicate[1:]
-            & duplicate[:-1]
-            & (np.diff(self.offset[refused]) == 0)
-            & (np.diff(self.partition[refused]) == 0)
-            & (np.diff(self._deliveries.row[refused]) == 1)
-            & (np.diff(test_of[refused]) == 0)
-            & (np.diff(self.cell[refused]) == 0)
-        )
-        for group in np.split(refused, np.flatnonzero(~joined) + 1):
-            row = int(group[0])
+    def _refused(self, valid: Validated, verdict: npt.NDArray[np.int8]) -> Iterator[dict[str, object]]:
+        for row in np.flatnonzero((verdict != ACCEPTED) & (verdict != _DUPLICATE)).tolist():
             reading = python_row(valid.readings, row)
             reason = REASONS[verdict[row]]
             cell_id = self._deliveries.cell_ids[self.cell[row]]
+            place = int(self._deliveries.row[row])
             yield {
                 "topic_id": self._deliveries.topic_id,
                 "partition": int(self.partition[row]),
                 "offset": int(self.offset[row]),
-                "row": int(self._deliveries.row[row]),
-                "row_count": len(group),
+                "row": place,
+                "row_count": 1,
                 "cell_id": reading["cell_id"] or cell_id or None,
                 "source_file": str(reading["source_file"] or "")[:TEXT_BYTES] or None,
                 "reason": str(reason),
                 "detail": self._detail(valid, row, reason, reading),
-                "payload": None if reason == Reason.DUPLICATE else show_row(reading),
+                "payload": show_row(self._sent.row(int(self._deliveries.message[row]), place) or reading),
             }
 
     def _detail(self, valid: Validated, row: int, reason: Reason, reading: Mapping[str, object]) -> str:
-        if reason == Reason.DUPLICATE:
-            return f"test {reading['test_id']} is already known beyond data point {reading['data_point']}"
         if reason == Reason.TIME_BACKWARDS:
             where = "not between the readings around it" if self.is_retry[row] else "before the reading accepted last"
             return f"test_time(s) is {reading['test_time(s)']}, {where}"
@@ -151,6 +153,7 @@ class Lineage:
         return valid.detail(row, reading)
 
 
+_NONE_REPEATED: Final = pa.RecordBatch.from_pylist([], schema=REPEATED)
 _NONE_QUARANTINED: Final = pa.RecordBatch.from_pylist([], schema=QUARANTINED)
 _NONE_RETRIED: Final = pa.RecordBatch.from_pylist([], schema=RETRIED)
 

@@ -13,6 +13,9 @@ import msgspec
 RECENT: Final = 3
 """Readings of the current step that the spike filter looks back on."""
 
+SKIPS: Final = 4
+"""How many of the places at which a test skipped data points it remembers, although nothing was refused there. One that
+skips more often is thinned out on purpose: the first remain."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -33,8 +36,9 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `battery.reading.COUNTERS`, in Ah and Wh; `crossed` tells for each
     whether a step has begun since; `peak_current` is the largest magnitude of the test's current in A;
     `pulsed` tells that the test has measured a resistance; `refusals` is the cell's count of refused readings when
-    this one was accepted; `holes` are places in the test that refused readings may still be meant for; `measured` has
-    a bit for each counter that this reading measured.
+    this one was accepted; `holes` are places in the test that readings may still be meant for; `measured` has
+    a bit for each counter that this reading measured; `skips` counts how often data points were skipped, up to
+    `SKIPS`.
     """
 
     data_point: int
@@ -51,6 +55,7 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     refusals: int = 0
     holes: tuple[Hole, ...] = ()
     measured: int = 0
+    skips: int = 0
 
 
 class Edge(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -68,7 +73,7 @@ class Edge(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Hole(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Data points that a test has passed over while readings of its cell were refused.
+    """Data points that a test has passed over, while readings of its cell were refused or as one of the first.
 
     `before` is where the test stood, without holes of its own, and None at its beginning; `after` is the reading that
     came next.

@@ -65,6 +65,7 @@ class Tails:
     recent: Floats
     refusals: Integers
     measured: Integers
+    skips: Integers
 
     def __len__(self) -> int:
         return len(self.is_known)
@@ -89,6 +90,7 @@ class Tails:
             np.moveaxis(np.array([_samples(tail) for tail in found], dtype=np.float64).reshape(-1, RECENT, 4), 0, -1),
             np.array([tail.refusals for tail in found], dtype=np.int64),
             np.array([tail.measured for tail in found], dtype=np.int64),
+            np.array([tail.skips for tail in found], dtype=np.int64),
         )
 
     @classmethod
@@ -130,6 +132,7 @@ class Tails:
             self.refusals.tolist(),
             no_holes,
             self.measured.tolist(),
+            self.skips.tolist(),
             strict=True,
         )
 

@@ -19,6 +19,7 @@ import structlog
 
 from battery.errors import BatteryError
 from battery.faults import LostConnectionError, Point, fault_point
+from battery.reading import LANDED
 from sink.claim import Mark, claim_store, spare_others, write_mark
 from sink.draft import Draft
 from sink.leftovers import find_leftovers
@@ -26,6 +27,7 @@ from sink.manifest import (
     Commit,
     stored_objects,
 )
+from sink.repeats import LANDED_BEFORE
 from sink.tables import FILL, FILL_STATES, REPEATED, create_tables
 from sink.warehouse import ATTEMPTS, lacks_memory, lift_memory_limit, persistent, transaction
 from sink.writers import Writer, require_current, require_new_run, run_epoch, take_epoch, window_width
@@ -218,7 +220,26 @@ class Landing:
 
     def draft(self, lane: int, seq: int) -> Draft:
         """A commit to gather results of one lane in; `land` lands it once it has been stored."""
-        return Draft(self._store, self._epoch, lane, seq)
+        return Draft(self._store, self._epoch, lane, seq, self._landed_with)
+
+    def _landed_with(self, keys: pa.Table) -> pa.Table:
+        """The landed rows of some readings.
+
+        Raises:
+            BatteryError: the warehouse failed.
+        """
+
+        def look_up() -> pa.Table:
+            with self._warehouse.connect("look up readings that come again") as connection:
+                connection.register("repeated_keys", keys)
+                return connection.execute(LANDED_BEFORE).to_arrow_table().cast(LANDED)
+
+        try:
+            return persistent(duckdb.Error, LostConnectionError)(look_up)
+        except (duckdb.Error, LostConnectionError) as error:
+            raise BatteryError(
+                f"the warehouse did not tell {ATTEMPTS} times what has landed: {str(error).splitlines()[0]}"
+            ) from error
 
     def land(self, stored: Stored, states: Callable[[], pa.Table]) -> None:
         """Land a stored commit, exactly once; those of a lane in their order.

@@ -13,12 +13,13 @@ import pyarrow as pa
 from battery.cleaned import CYCLE_PART, PROGRESS, WINDOW_PART, Span
 from battery.errors import BatteryError
 from battery.faults import Point, fault_point
-from battery.reading import LANDED, QUARANTINED, RETRIED
+from battery.reading import LANDED, QUARANTINED, REPEATED, RETRIED
 from sink.encode import ObjectWriter
 from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, Commit, CommittedObject, object_key
+from sink.repeats import judge, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from battery.cleaned import Cleaned, States
     from battery.objects import ObjectStore
@@ -39,10 +40,21 @@ class Stored:
 
 
 class Draft:
-    """One commit of a lane while its results gather, in log order."""
+    """One commit of a lane while its results gather, in log order.
 
-    def __init__(self, store: ObjectStore, epoch: int, lane: int, seq: int) -> None:
+    `look_up` finds the landed rows of some keys, as `sink.repeats` has them.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        epoch: int,
+        lane: int,
+        seq: int,
+        look_up: Callable[[pa.Table], pa.Table],
+    ) -> None:
         self._store = store
+        self._look_up = look_up
         self._epoch = epoch
         self._lane = lane
         self._seq = seq
@@ -57,15 +69,21 @@ class Draft:
         self._landed.add([result.landed])
 
     def store(self) -> Stored:
-        """Put the objects into the store.
+        """Put the objects into the store; those commits of the lane have landed that come before.
 
         Raises:
-            BatteryError: the store failed.
+            BatteryError: the store failed, or the warehouse, which is asked what readings that come back were.
         """
         results = self._results
+        landed = pa.Table.from_batches([result.landed for result in results], schema=LANDED)
         tables = {
-            LANDED_KIND: pa.Table.from_batches([result.landed for result in results], schema=LANDED),
-            QUARANTINE_KIND: pa.Table.from_batches([result.quarantined for result in results], schema=QUARANTINED),
+            LANDED_KIND: landed,
+            QUARANTINE_KIND: pa.concat_tables(
+                [
+                    pa.Table.from_batches([result.quarantined for result in results], schema=QUARANTINED),
+                    self._repeats(landed),
+                ]
+            ),
             RETRIED_KIND: pa.Table.from_batches([result.retried for result in results], schema=RETRIED),
         }
         writers = {LANDED_KIND: self._landed}
@@ -90,6 +108,13 @@ class Draft:
             },
             self._started,
         )
+
+    def _repeats(self, landed: pa.Table) -> pa.Table:
+        """The rows of the quarantine that readings become which have come back."""
+        repeated = pa.Table.from_batches([result.repeated for result in self._results], schema=REPEATED)
+        if repeated.num_rows == 0:
+            return QUARANTINED.empty_table()
+        return judge(repeated, self._look_up(keys_of(repeated)), landed)
 
     def states(self) -> pa.Table:
         """The state of each cell after the last of the results that has it, as it is kept."""

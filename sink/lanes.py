@@ -57,6 +57,7 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         self._max_bytes = max(LEAST_BYTES, 2 * ROW_BYTES * max_rows)
         self._draft: Draft | None = None
         self._rows = self._bytes = 0
+        self._comes_back = False
         self._gathered: list[Future[None]] = []
         self._landed: Future[None] | None = None
         self._storer = ThreadPoolExecutor(1, thread_name_prefix=f"store-{lane}")
@@ -73,8 +74,10 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
             if self._draft is None:
                 self._draft = self._landing.draft(self._lane, self._seq)
             self._gathered.append(self._storer.submit(self._draft.add, item))
-            self._rows += item.landed.num_rows + item.quarantined.num_rows
-            self._bytes += item.landed.nbytes + item.quarantined.nbytes
+            for rows in (item.landed, item.quarantined, item.repeated):
+                self._rows += rows.num_rows
+                self._bytes += rows.nbytes
+            self._comes_back |= item.repeated.num_rows > 0
             if self._rows >= self._max_rows or self._bytes >= self._max_bytes:
                 self._commit(self._draft)
 
@@ -97,12 +100,13 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
 
     def _commit(self, draft: Draft) -> None:
         began = time.monotonic()
-        stored = self._storer.submit(_stored, draft, self._gathered)
+        before = self._landed if self._comes_back else None
+        stored = self._storer.submit(_stored, draft, self._gathered, before)
         states = self._storer.submit(draft.states)
         self._wait()
         self._landed = self._lander.submit(lambda: self._land(stored.result(), states.result, began))
         self._seq += 1
-        self._draft, self._rows, self._bytes, self._gathered = None, 0, 0, []
+        self._draft, self._rows, self._bytes, self._gathered, self._comes_back = None, 0, 0, [], False
 
     def _land(self, stored: Stored, states: Callable[[], pa.Table], began: float) -> None:
         self._landing.land(stored, states)
@@ -120,9 +124,11 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
             self._landed.result()
 
 
-def _stored(draft: Draft, gathered: list[Future[None]]) -> Stored:
+def _stored(draft: Draft, gathered: list[Future[None]], before: Future[None] | None) -> Stored:
     for result in gathered:
         result.result()  # raises what encoding it has raised
+    if before is not None:
+        before.result()  # it may hold what comes back now
     return draft.store()
 
 

@@ -15,6 +15,7 @@ from battery.topic import open_topic
 from battery.weight import Limits
 from sink.archive import Archive
 from sink.claim import DamagedClaimError, read_claim
+from sink.comeback import COME_BACK, ComeBack
 from sink.compare import content_of
 from sink.manifest import KINDS, SPREAD, read_manifest
 from sink.parquet import DamagedObjectError
@@ -75,8 +76,9 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse, *, live
         ).fetchall()
         progress = connection.execute('select cell_id, topic_id, "partition", "offset" from _progress').fetchall()
         refused = {(topic_id, part, at): rows for topic_id, part, at, rows in connection.execute(REFUSED).fetchall()}
+        come_back = ComeBack(warehouse, connection.execute(COME_BACK).fetchall())
     reached = {(cell, topic_id, part): last for cell, topic_id, part, last in progress} if live else None
-    return [*_log(settings, spans, reached, refused), *checks]
+    return [*_log(settings, spans, reached, refused, come_back), *checks]
 
 
 def landing_checks(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> list[Check]:
@@ -113,6 +115,7 @@ def _log(
     spans: list[tuple[str, int, int, int, int]],
     reached: Mapping[tuple[str, str, int], int] | None,
     refused: Mapping[tuple[str, int, int], int],
+    come_back: ComeBack,
 ) -> Iterator[Check]:
     """Rows in, counted in the messages themselves, against the rows that the commits account for.
 
@@ -122,6 +125,7 @@ def _log(
         reached: the last offset that landed of each cell, topic id and partition, while a worker lands more; else None.
         refused: the rows of each message that was refused as a whole, by topic id, partition and offset; these count as
             they were judged, since limits, and what can be read, may be others today.
+        come_back: what judges readings that came back anew.
     """
     topic = open_topic(settings)
     landed_up_to = {
@@ -146,6 +150,7 @@ def _log(
                         waiting += 1
                         continue
                 messages += 1
+                come_back.take(delivery)
                 rows_in += refused.get((topic.topic_id, partition, message.offset), delivery.body.row_count)
         expired += last >= 0 and (oldest is None or oldest > first)
     if expired:
@@ -158,6 +163,13 @@ def _log(
             ok=rows_in == accounted,
             detail=f"{rows_in} rows in {messages} messages of {topic.name}, {accounted} rows accounted for by commits",
         )
+    come_back.finish()
+    yield Check(
+        "reasons",
+        ok=come_back.misjudged == 0,
+        detail=f"{come_back.rows} readings of the log came back after their test had gone on, of which "
+        f"{come_back.misjudged} have another reason than what has landed says",
+    )
     yield Check(
         "lag",
         ok=waiting == 0 or reached is not None,

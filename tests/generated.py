@@ -11,7 +11,7 @@ from builders import CELL, STARTED, arrow, arrow_value, as_json, message, readin
 from hypothesis import strategies as st
 
 from battery.message import Place, decode
-from battery.reading import JSON
+from battery.reading import ARROW, JSON
 
 if TYPE_CHECKING:
     from battery.message import Delivery
@@ -68,6 +68,8 @@ def rows(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
         elif fault == "stranger":
             row["cell_id"] = "ANOTHER"
         found.append(row)
+        if draw(st.integers(0, 9)) == 0:
+            found.append(draw(st.sampled_from(found)))
     return found
 
 
@@ -158,6 +160,17 @@ def histories(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
             if draw(st.integers(0, 9)) == 0:
                 found[-1]["date_time"] = None
     return found
+
+
+@st.composite
+def in_parts(draw: st.DrawFn, history: list[dict[str, Any]]) -> list[Delivery]:
+    """A log in which few parts of a history come in any order, each of which says that it may be late."""
+    places = sorted(draw(st.sets(st.integers(0, len(history)), max_size=4)))
+    parts = [part for start, end in pairwise([0, *places, len(history)]) if (part := history[start:end])]
+    headers = [("content-type", ARROW.encode()), ("late", b"true")]
+    return [
+        arrow(part, offset=offset, with_headers=headers) for offset, part in enumerate(draw(st.permutations(parts)))
+    ]
 
 
 @st.composite

@@ -10,10 +10,11 @@ from builders import arrow
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART
 from battery.deliveries import together
-from battery.reading import LANDED, QUARANTINED, RETRIED
+from battery.reading import LANDED, QUARANTINED, REPEATED, RETRIED
 from dataflows.cells import Cells, States
 from dataflows.clean import clean
 from dataflows.state import CellState
+from sink.repeats import LANDED_BEFORE, judge, keys_of
 from sink.tables import FILL, create_tables
 
 if TYPE_CHECKING:
@@ -65,9 +66,16 @@ def landed(commits: list[list[Cleaned[States]]]) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     create_tables(connection)
     for commit in commits:
+        quarantined = pa.Table.from_batches([result.quarantined for result in commit], schema=QUARANTINED)
+        repeated = pa.Table.from_batches([result.repeated for result in commit], schema=REPEATED)
+        if repeated.num_rows:
+            connection.register("repeated_keys", keys_of(repeated))
+            before = connection.execute(LANDED_BEFORE).to_arrow_table().cast(LANDED)
+            here = pa.Table.from_batches([result.landed for result in commit], schema=LANDED)
+            quarantined = pa.concat_tables([quarantined, judge(repeated, before, here)])
+        connection.register("staged_quarantined", quarantined)
         for name, schema, column in (
             ("staged_landed", LANDED, "landed"),
-            ("staged_quarantined", QUARANTINED, "quarantined"),
             ("staged_retried", RETRIED, "retried"),
             ("staged_windows", WINDOW_PART, "windows"),
             ("staged_cycles", CYCLE_PART, "cycles"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from builders import CELL, STARTED, TEST, arrow, reading
-from landed import clean_cell, state_of
+from landed import clean_cell, landed, rows_of, state_of
 
 from battery.deliveries import together
 from battery.reading import COUNTERS, Quality
@@ -94,8 +94,10 @@ def test_a_dead_sensor_costs_its_value_and_is_flagged(value: float) -> None:
 def test_a_run_of_duplicates_is_one_row_with_its_count_and_no_payload() -> None:
     first = cleaned([reading(point) for point in range(1, 6)])
     second = cleaned([reading(point) for point in range(1, 8)], state_of(first), offset=1)
-    (row,) = second.quarantined.to_pylist()
-    assert (row["reason"], row["row"], row["row_count"], row["payload"]) == ("duplicate", 0, 5, None)
+    with landed([[first], [second]]) as connection:
+        assert rows_of(connection, 'select reason, "row", row_count, payload, detail from battery_quarantine') == [
+            ("duplicate", 0, 5, None, f"data points 1 to 5 of test {TEST} have landed with the same values")
+        ]
     assert second.landed.column("data_point").to_pylist() == [6, 7]
 
 

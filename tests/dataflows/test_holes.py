@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from builders import CELL, arrow, reading
-from generated import BAD, ORIGIN, histories, refused_at_first, retry
+from generated import BAD, ORIGIN, histories, in_parts, refused_at_first, retry
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from landed import clean_cell, fold, landed, rows_of, state_of, whole_state
 
-from battery.reading import Quality, Reason
+from battery.reading import ARROW, Quality, Reason
 from dataflows.holes import MOST_HOLES, fill
 from dataflows.state import CellState
 from sink.recount import differing_cycles, differing_windows
+
+if TYPE_CHECKING:
+    from battery.message import Delivery
 
 
 def charging(point: int, **changes: Any) -> dict[str, Any]:
@@ -33,10 +36,10 @@ def test_a_retried_reading_lands_where_it_was_missing_and_is_flagged() -> None:
     assert rows_of(connection, "from battery_retries") == [("log-one", 0, 1, CELL, *vars(ORIGIN).values())]
 
 
-def test_without_being_a_retry_a_late_reading_is_a_duplicate() -> None:
+def test_without_being_a_retry_a_late_reading_is_out_of_order() -> None:
     log = [arrow([charging(1), charging(2, **BAD), charging(3)]), arrow([charging(2)], offset=1)]
     connection = landed([fold([[message] for message in log])])
-    assert rows_of(connection, 'select reason from battery_quarantine where "offset" = 1') == [("duplicate",)]
+    assert rows_of(connection, 'select reason from battery_quarantine where "offset" = 1') == [("out_of_order",)]
 
 
 def test_a_retry_lands_once() -> None:
@@ -46,12 +49,55 @@ def test_a_retry_lands_once() -> None:
 
 
 @pytest.mark.parametrize("elsewhere", [[], [charging(2, **BAD)]])
-def test_a_retry_of_a_reading_that_never_was_refused_is_a_duplicate(elsewhere: list[dict[str, Any]]) -> None:
-    log = [arrow([charging(1), *elsewhere, charging(3)]), arrow([charging(5)], offset=1), retry(charging(4), 2)]
+def test_a_reading_that_came_out_of_order_lands_where_it_belongs_when_it_is_retried(
+    elsewhere: list[dict[str, Any]],
+) -> None:
+    log = [
+        *(arrow([charging(1), *elsewhere, charging(3)]), arrow([charging(5, cycle_index=2)], offset=1)),
+        *(arrow([charging(4)], offset=2), retry(charging(4), 3)),
+    ]
     for connection in (landed([fold([log])]), landed([fold([[message] for message in log])])):
-        assert rows_of(connection, 'select reason, detail from battery_quarantine where "offset" = 2') == [
-            ("duplicate", "test 2024-01-01T08:00:00 is already known beyond data point 4")
+        assert rows_of(connection, 'select reason, detail from battery_quarantine where "offset" >= 2') == [
+            ("out_of_order", "data point 4 of test 2024-01-01T08:00:00 comes after later ones, and had not landed")
         ]
+        assert rows_of(connection, "select quality from battery_ts_cleaned where data_point = 4") == [
+            (Quality.RETRIED,)
+        ]
+        sql = "select cycle_index, charge_capacity_ah from battery_cell_cycles order by all"
+        assert rows_of(connection, sql) == [(1, 0.04), (2, 0.01)]
+
+
+def test_a_retry_of_what_a_test_does_not_remember_stays_out_of_order() -> None:
+    thinned = [charging(point) for point in range(1, 100, 10)]
+    connection = landed([fold([[arrow(thinned), retry(charging(85), 1)]])])
+    assert rows_of(connection, "select reason from battery_quarantine") == [("out_of_order",)]
+
+
+def late(rows: list[dict[str, Any]], offset: int) -> Delivery:
+    return arrow(rows, offset=offset, with_headers=[("content-type", ARROW.encode()), ("late", b"true")])
+
+
+def test_a_part_of_a_test_that_says_it_is_late_lands_before_and_between_the_parts_that_came_earlier() -> None:
+    whole = [charging(point, cycle_index=1 + point // 4) for point in range(1, 13)]
+    log = [arrow(whole[4:6]), arrow(whole[9:], offset=1), late(whole[:4], 2), late(whole[6:9], 3)]
+    sql = "select cycle_index, charge_capacity_ah, reading_count from battery_cell_cycles order by all"
+    in_time = rows_of(landed([fold([[arrow(whole)]])]), sql)
+    for cut in ([log], [[message] for message in log]):
+        connection = landed([fold(cut)])
+        assert rows_of(connection, "from battery_quarantine") == []
+        assert rows_of(connection, sql) == in_time
+        flags = rows_of(connection, "select data_point, quality from battery_ts_cleaned order by all")
+        assert [point for point, quality in flags if quality & Quality.LATE] == [1, 2, 3, 4, 7, 8, 9]
+
+
+def test_a_late_part_that_landed_before_is_a_duplicate_and_one_with_other_values_a_conflict() -> None:
+    rows = [charging(point) for point in range(1, 5)]
+    log = [arrow(rows), late(rows[:2], 1), late([rows[2] | {"voltage(v)": 3.1}], 2)]
+    connection = landed([fold([log])])
+    assert rows_of(connection, "select reason, row_count from battery_quarantine order by all") == [
+        ("conflict", 1),
+        ("duplicate", 2),
+    ]
 
 
 @pytest.mark.parametrize("time", [29.0, 91.0])
@@ -140,9 +186,11 @@ def test_of_more_holes_than_a_test_remembers_the_oldest_are_forgotten() -> None:
         assert cleaned.landed.num_rows == lands
 
 
-def test_a_cell_without_refused_readings_remembers_no_holes() -> None:
-    state = whole_state([arrow([charging(point) for point in range(1, 100, 10)])])
+def test_a_cell_without_refused_readings_remembers_the_first_places_at_which_it_skipped_some() -> None:
+    state = whole_state([arrow([charging(point) for point in range(1, 100)])])
     assert [tail.holes for tail in state.tests.values()] == [()]
+    state = whole_state([arrow([charging(point) for point in range(1, 100, 10)])])
+    assert [hole.after.data_point for tail in state.tests.values() for hole in tail.holes] == [11, 21, 31, 41]
 
 
 @given(st.data())
@@ -151,7 +199,7 @@ def test_readings_that_come_late_give_the_numbers_that_they_would_have_given_in_
     history = data.draw(histories())
     in_one_line = len({row["test_id"] for row in history}) == 1 and all(row["date_time"] for row in history)
     in_time = landed([fold([[arrow(history)]])])
-    late = landed([fold([data.draw(refused_at_first(history))])])
+    late = landed([fold([data.draw(st.one_of(refused_at_first(history), in_parts(history)))])])
     # Where a reading lacks a counter, what was refused before it cannot come back.
     assume(rows_of(late, "from battery_quarantine where reason = 'missing_value'") == [])
     for sql in (
@@ -168,7 +216,8 @@ def test_readings_that_come_late_give_the_numbers_that_they_would_have_given_in_
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_late_readings_do_not_make_results_depend_on_how_the_log_is_cut(data: st.DataObject) -> None:
-    log = data.draw(refused_at_first(data.draw(histories())))
+    history = data.draw(histories())
+    log = data.draw(st.one_of(refused_at_first(history), in_parts(history)))
     place = data.draw(st.integers(0, len(log)))
     pieces = fold([part for part in (log[:place], log[place:]) if part])
     whole = fold([log])
@@ -184,4 +233,4 @@ def test_late_readings_do_not_make_results_depend_on_how_the_log_is_cut(data: st
 def test_a_state_of_the_time_before_retries_can_be_read() -> None:
     tail = "[1,30.0,null,null,1,1,[null,null,null,null],[false,false,false,false],0.0,false,[]]"
     state = CellState.from_json(f'{{"offsets":{{}},"tests":{{"A":{tail}}}}}')
-    assert (state.refusals, state.tests["A"].holes) == (0, ())
+    assert (state.refusals, state.tests["A"].holes, state.tests["A"].skips) == (0, (), 0)

@@ -38,6 +38,7 @@ Sent = tuple[bytes, str, str, Place | None]
 def traffic(rounds: range) -> Iterator[Sent]:
     """Messages of several cells, a round a message of each: mostly good, with all that can be wrong between."""
     for turn in rounds:
+        first: dict[str, Any] = {}
         for number, cell in enumerate(CELLS):
             rows = [
                 reading(
@@ -58,7 +59,9 @@ def traffic(rounds: range) -> Iterator[Sent]:
             if (turn + number) % 5 == 0:
                 rows[7]["voltage(v)"] = math.nan
             yield arrow_value(rows), ARROW, cell, None
-        yield as_json(reading(20 * turn + 1, cell_id=CELLS[turn % 8])), JSON, CELLS[turn % 8], None  # a duplicate
+            first[cell] = rows[0]
+        conflicting = {"voltage(v)": 3.7} if turn % 2 else {}
+        yield as_json(first[CELLS[turn % 8]] | conflicting), JSON, CELLS[turn % 8], None  # a duplicate, by turns
         yield b"garbage", JSON, CELLS[turn % 8], None
         if turn >= 5:  # the reading that was refused five rounds ago comes again
             cell = CELLS[(5 - turn) % 5]

@@ -1,0 +1,154 @@
+"""Readings at or below the last one of their test: which have landed, with the same values or others, and which not.
+
+The fold keeps no record of all readings of a test, which would cost every log. What has landed is that record, and it
+is asked only where something comes back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from battery.body import show_row
+from battery.reading import LANDED, OPTIONAL, QUARANTINED, READING, TEXT_BYTES, Quality, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+
+KEY: Final = ("cell_id", "test_id", "data_point")
+"""What makes two readings the same one."""
+
+VALUES: Final = tuple(name for name in READING.names if name not in {*KEY, "source_file"})
+"""What was measured; the same test exported again stands in another file."""
+
+
+def differs(name: str) -> str:
+    """SQL for whether a reading `came` brings a value that the one that `stood` there does not have.
+
+    What cleaning has dropped of the latter may have been the same: a resistance before the first pulse, and a value
+    that no instrument reports.
+    """
+    came, stood = f'came."{name}"', f'stood."{name}"'
+    dropped = f"{stood} is null and (stood.quality & {int(Quality.VALUE_DROPPED)}) <> 0"
+    told = f"{came} is not null and {came} is distinct from {stood} and not ({dropped})"
+    return f"{told} and {came} <> 0" if name in OPTIONAL and name.startswith("internal") else told
+
+
+_COLUMNS: Final = ", ".join(f'stood."{name}"' for name in LANDED.names)
+
+LANDED_BEFORE: Final = f"""
+select {_COLUMNS} from battery_ts_cleaned as stood semi join repeated_keys as came using ({", ".join(KEY)})"""  # noqa: S608  # our own names
+"""Those landed readings that `repeated_keys` speaks of."""
+
+_JUDGE: Final = f"""
+select
+    came."row_id" as row_id, stood.data_point is not null as has_landed, stood.source_file as stood_in,
+    list_filter([{", ".join(f"case when {differs(name)} then '{name}' end" for name in VALUES)}], x -> x is not null)
+        as others,
+    {", ".join(f'stood."{name}"::varchar as "{name}"' for name in VALUES)}
+from came left join stood
+on {" and ".join(f"came.{name} = stood.{name}" for name in KEY)}
+    and (stood.earlier or came."partition" <> stood.kafka_partition
+        or (stood.kafka_offset, stood.kafka_row) < (came."offset", came."row"))
+order by row_id
+"""  # noqa: S608  # names come from this module alone
+
+
+def keys_of(repeated: pa.Table) -> pa.Table:
+    """Which readings have to be looked up."""
+    return repeated.select(KEY).group_by(list(KEY)).aggregate([])
+
+
+def judge(repeated: pa.Table, before: pa.Table, together: pa.Table) -> pa.Table:
+    """Tell readings that come back apart.
+
+    Args:
+        repeated: the readings, with the columns of `REPEATED`.
+        before: rows of `LANDED` with their keys, of commits before.
+        together: those of this commit, which is of one log; of these the earlier ones count.
+
+    Returns:
+        Rows of the quarantine. A run of duplicates in one message is one row; it has no payload, since the log has it
+        twice.
+    """
+    with duckdb.connect() as connection:
+        stood = [
+            table.append_column("earlier", pa.array([earlier] * table.num_rows, pa.bool_()))
+            for table, earlier in ((before, True), (together, False))
+        ]
+        connection.register("stood", pa.concat_tables(stood))
+        connection.register("came", repeated.append_column("row_id", pa.array(range(repeated.num_rows), pa.int64())))
+        found = connection.execute(_JUDGE).to_arrow_table()
+    return pa.Table.from_pylist(list(_rows(repeated, found)), schema=QUARANTINED)
+
+
+def _rows(repeated: pa.Table, found: pa.Table) -> Iterator[dict[str, Any]]:
+    has_landed = found["has_landed"].to_numpy()
+    is_duplicate = has_landed & (pc.list_value_length(found["others"]).to_numpy() == 0)
+    for group in np.split(np.arange(repeated.num_rows), _ends(repeated, is_duplicate)):
+        first = int(group[0])
+        came = _python(repeated, first)
+        if is_duplicate[first]:
+            last = repeated["data_point"][int(group[-1])].as_py()
+            yield _quarantined(came, len(group), Reason.DUPLICATE, _known(came, last), None)
+        else:
+            reason = Reason.CONFLICT if has_landed[first] else Reason.OUT_OF_ORDER
+            yield _quarantined(came, 1, reason, _detail(came, _python(found, first)), _payload(came))
+
+
+def _ends(repeated: pa.Table, is_duplicate: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Where a row of the quarantine ends: at each reading but where duplicates of a message stand side by side."""
+    goes_on = is_duplicate[1:] & is_duplicate[:-1] & (np.diff(repeated["row"].to_numpy()) == 1)
+    for name in ("topic_id", "partition", "offset", "cell_id", "test_id"):
+        values = repeated[name].combine_chunks()
+        codes = values.dictionary_encode().indices if pa.types.is_string(values.type) else values
+        goes_on &= np.diff(codes.to_numpy()) == 0
+    found: npt.NDArray[np.int64] = np.flatnonzero(~goes_on) + 1
+    return found
+
+
+def _known(came: Mapping[str, Any], last: int) -> str:
+    first = came["data_point"]
+    points = f"data point {first} of test {came['test_id']} has"
+    if last != first:
+        points = f"data points {first} to {last} of test {came['test_id']} have"
+    return f"{points} landed with the same values"
+
+
+def _detail(came: Mapping[str, Any], stood: Mapping[str, Any]) -> str:
+    point = f"data point {came['data_point']} of test {came['test_id']}"
+    if not stood["has_landed"]:
+        return f"{point} comes after later ones, and had not landed"
+    name, *others = stood["others"]
+    where = f" from {stood['stood_in']}" if stood["stood_in"] else ""
+    more = f", and so differ {', '.join(others)}" if others else ""
+    return f"{point} has landed{where} with {name} {stood[name]}, not {came[name]}{more}"
+
+
+def _payload(came: Mapping[str, Any]) -> str:
+    sent: str | None = came["sent"]
+    return show_row({name: came[name] for name in READING.names}) if sent is None else sent
+
+
+def _python(table: pa.Table, row: int) -> dict[str, Any]:
+    found: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
+    return found
+
+
+def _quarantined(
+    came: Mapping[str, Any], row_count: int, reason: Reason, detail: str, payload: str | None
+) -> dict[str, Any]:
+    return {
+        **{name: came[name] for name in ("topic_id", "partition", "offset", "row", "cell_id")},
+        "row_count": row_count,
+        "source_file": str(came["source_file"] or "")[:TEXT_BYTES] or None,
+        "reason": str(reason),
+        "detail": detail,
+        "payload": payload,
+    }

@@ -167,8 +167,9 @@ RULES: Final = (
     Rule(
         "Readings",
         "A reading lands, flagged where something was noticed, or is quarantined with the reason; nothing disappears. "
-        "Duplicates, such as a second export of the same test, are quarantined too. Left out of what is computed are "
-        "readings that were suspected of a voltage spike and proved to be one.",
+        "Duplicates, such as a second export of the same test, are quarantined too, and so is a reading that conflicts "
+        "with one that has landed. Left out of what is computed are readings that were suspected of a voltage spike "
+        "and proved to be one.",
     ),
 )
 

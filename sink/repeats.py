@@ -127,7 +127,7 @@ def _detail(came: Mapping[str, Any], stood: Mapping[str, Any]) -> str:
         return f"{point} comes after later ones, and had not landed"
     name, *others = stood["others"]
     where = f" from {stood['stood_in']}" if stood["stood_in"] else ""
-    more = f", and so differ {', '.join(others)}" if others else ""
+    more = f"; {', '.join(others)} {'differs' if len(others) == 1 else 'differ'} too" if others else ""
     return f"{point} has landed{where} with {name} {stood[name]}, not {came[name]}{more}"
 
 

@@ -223,6 +223,10 @@ def test_a_broker_that_comes_back_with_another_log_loses_no_reading(tmp_path: Pa
         ("delete from _progress", "progress"),
         ('update _progress set "offset" = 0', "progress"),
         ("delete from _cell_state", "progress"),
+        ("update battery_quarantine set reason = 'duplicate' where reason = 'conflict'", "reasons"),
+        ("update battery_quarantine set reason = 'duplicate' where reason = 'out_of_order'", "reasons"),
+        ("update battery_quarantine set reason = 'out_of_order' where reason = 'duplicate'", "reasons"),
+        ("delete from battery_ts_cleaned where data_point = 1", "reasons"),
         ("update _commits set sha256 = 'x'", "objects"),
         (("update _commits set offsets = [{'topic_id': o.topic_id, 'partition': o.\"partition\", 'first': o.\"first\", "
          "'last': o.\"last\", 'rows': o.\"rows\" + 1} for o in offsets]"), "log"),
@@ -260,10 +264,23 @@ def damaged(broker: int, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     ]
     send(
         pipeline.settings,
-        [(arrow_value(rows[:20]), ARROW, CELL.encode()), (arrow_value(rows[20:]), ARROW, CELL.encode())],
+        [
+            (arrow_value(rows[:20]), ARROW, CELL.encode()),
+            (arrow_value(rows[20:]), ARROW, CELL.encode()),
+            (
+                as_json([rows[0], rows[1], rows[2] | {"voltage(v)": 3.1}, rows[0] | {"data_point": 0}]),
+                JSON,
+                CELL.encode(),
+            ),
+        ],
     )
     pipeline.battery("stream", "--until-end")
-    assert "everything adds up" in pipeline.battery("verify")
+    assert pipeline.query("select reason, row_count from battery_quarantine order by all") == [
+        *(("conflict", 1), ("duplicate", 2), ("out_of_order", 1))
+    ]
+    said = pipeline.battery("verify")
+    assert "4 readings of the log came back after their test had gone on, of which 0 have another reason" in said
+    assert "everything adds up" in said
     return pipeline
 
 

@@ -9,7 +9,8 @@
         'cycle_backwards': 32,
         'value_dropped': 64,
         'counter_fell': 128,
-        'retried': 256
+        'retried': 256,
+        'late': 1024
     } -%}
     (quality & {{ bits[name] }}) <> 0
 {%- endmacro %}

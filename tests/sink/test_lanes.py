@@ -115,6 +115,22 @@ def test_the_flow_goes_on_while_a_commit_lands(gate: Gate) -> None:
     lane.close()
 
 
+def test_a_commit_of_readings_that_come_back_is_judged_when_the_one_before_has_landed(gate: Gate) -> None:
+    (first,) = results(1)
+    again = clean_cell(state_of(first), [arrow([reading(1), reading(2)], offset=1)])
+    assert again is not None
+    lane = lane_of(gate, max_rows=2)
+    lane.write_batch([first])
+    thread = aside(lane.write_batch, [again])
+    thread.join(0.3)
+    assert gate.stored == [2]
+    gate.is_open.set()
+    thread.join(SECONDS)
+    lane.snapshot()
+    assert (gate.stored, gate.landed) == ([2, 0], [1, 2])
+    lane.close()
+
+
 def test_a_commit_is_due_when_its_rows_take_much_however_few_they_are(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

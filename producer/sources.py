@@ -13,6 +13,7 @@ from producer.answer import DownloadLimits
 from producer.datasets import CALCE, dataset_url
 from producer.download import download
 from producer.files import PUBLISHABLE, BadSourceError, File, Refusal, in_folder, one_line
+from producer.formats import format_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +43,16 @@ def require_source(source: str) -> None:
             f"CALCE data sets {', '.join(CALCE)}"
         )
     elif os.path.isfile(source) and Path(source).suffix.lower() not in PUBLISHABLE:  # noqa: PTH113
-        raise BadSourceError(f"{shown} is neither a workbook (.xlsx, .xls) nor a ZIP nor a folder")
+        raise BadSourceError(f"{shown} {_what_it_is(Path(source))}")
     elif os.path.exists(source) and not os.path.isfile(source) and not os.path.isdir(source):  # noqa: PTH110,PTH112,PTH113
         raise BadSourceError(f"{shown} is neither a file nor a folder but a pipe or a device")
+
+
+def _what_it_is(path: Path) -> str:
+    try:
+        return format_of(path) or "is neither a workbook (.xlsx, .xls) nor a ZIP nor a folder"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
 
 
 def require_sources(sources: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,7 +60,9 @@ def test_pipes_sockets_and_links_to_nothing_in_a_folder_are_passed_over(tmp_path
         ("nowhere", "there is no nowhere; SOURCE is an .xlsx"),
         ("x" * 300, "there is no x"),
         ("empty", "holds no workbook"),
-        ("a.csv", "neither"),
+        ("a.csv", "a.csv is empty; export or copy it again"),
+        ("cell.ndax", r"cell.ndax is a Neware \.ndax file, which has no reader yet; export the records to Excel"),
+        ("notes", "notes is a text file of no format that is known here; if it holds readings, save its readings as"),
         ("pipe.xlsx", "pipe.xlsx is neither a file nor a folder but a pipe or a device"),
         ("http://[::1/x.zip", "is no complete URL"),
         ("http://127.0.0.1:99999/x.zip", "is no complete URL"),
@@ -72,6 +75,9 @@ def test_a_source_that_is_none_is_named(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.csv").touch()
+    (tmp_path / "notes").write_text("nothing much")
+    with zipfile.ZipFile(tmp_path / "cell.ndax", "w") as archive:
+        archive.writestr("data.ndc", b"x")
     os.mkfifo("pipe.xlsx")
     with pytest.raises(BadSourceError, match=said):
         find_files(source, Settings())

@@ -1,0 +1,251 @@
+"""What a file is that there is no reader for, told by its content, and how its readings can be published all the same.
+
+Only the first and the last kilobytes are looked at, and nothing is unpacked: a file from outside may be anything.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+HEAD_BYTES: Final = 16 * 1024
+TAIL_BYTES: Final = 64 * 1024
+"""How much of a file is looked at: its first lines, and where a ZIP lists what is in it."""
+
+COLUMNS: Final = (
+    "Test_Time(s)",
+    "Date_Time",
+    "Step_Index",
+    "Cycle_Index",
+    "Current(A)",
+    "Voltage(V)",
+    "Charge_Capacity(Ah)",
+    "Discharge_Capacity(Ah)",
+    "Charge_Energy(Wh)",
+    "Discharge_Energy(Wh)",
+)
+"""The columns that a sheet of readings must have, as a person writes them; the units may be others of the same kind."""
+
+_WORKBOOK_WAY: Final = f"with the columns {', '.join(COLUMNS)}"
+_SAVE: Final = f"save its readings as an .xlsx workbook {_WORKBOOK_WAY}"
+_NO_READINGS: Final = "it holds no readings that can be published; leave it out"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: what it is, with its article, and what to do to have its readings published."""
+
+    name: str
+    way_on: str
+
+    def __str__(self) -> str:
+        """Both in one line, to stand behind the file's name."""
+        return f"is {self.name}; {self.way_on}"
+
+
+def _unread(name: str, way_on: str = _SAVE) -> Format:
+    return Format(f"{name}, which has no reader yet", way_on)
+
+
+def _renamed(*names: tuple[str, str]) -> str:
+    """The way on where a spreadsheet can open the file and the columns need nothing but other names."""
+    return f"open it in a spreadsheet, {_names(*names)}, and save it as .xlsx"
+
+
+def _names(*names: tuple[str, str]) -> str:
+    return "rename " + ", ".join(f"{theirs} to {ours}" for theirs, ours in names)
+
+
+_NEWARE_NAMES: Final = (
+    ("Total Time or Cumulative Time", "Test_Time"),
+    ("Date", "Date_Time"),
+    ("Chg. Cap.(Ah)", "Charge_Capacity(Ah)"),
+    ("DChg. Cap.(Ah)", "Discharge_Capacity(Ah)"),
+    ("Chg. Energy(Wh)", "Charge_Energy(Wh)"),
+    ("DChg. Energy(Wh)", "Discharge_Energy(Wh)"),
+)
+_NEWARE_EXPORT: Final = f"export the records to Excel with Neware's BTSDA and {_names(*_NEWARE_NAMES)}"
+
+NDAX: Final = _unread("a Neware .ndax file", _NEWARE_EXPORT)
+NEWARE_WORKBOOK: Final = _unread("a Neware workbook", f"name its columns as a channel's: {', '.join(COLUMNS)}")
+LANDT_WORKBOOK: Final = _unread("a LANDT workbook", f"name its columns as a channel's: {', '.join(COLUMNS)}")
+ARBIN_TEXT: Final = _unread("an Arbin text export (.csv)", "open it in a spreadsheet and save it as .xlsx")
+OTHER_WORKBOOK: Final = Format("a workbook by another ending", "save it as .xlsx")
+EMPTY: Final = Format("empty", "export or copy it again")
+TEXT: Final = Format("a text file of no format that is known here", f"if it holds readings, {_SAVE}")
+UNKNOWN: Final = Format(
+    "of no format that is known here", f"workbooks (.xlsx, .xls) and ZIPs of them are read; {_SAVE}"
+)
+
+_ZIP: Final = b"PK\x03\x04"
+_OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_READ_SUFFIXES: Final = frozenset({".xlsx", ".xls", ".zip"})
+
+_BY_FIRST_BYTES: Final[tuple[tuple[bytes, Format], ...]] = (
+    (b"NEWARE", _unread("a Neware .nda file", _NEWARE_EXPORT)),
+    (b"BIO-LOGIC MODULAR FILE", _unread("a BioLogic .mpr file", f"export it as text with EC-Lab, then {_SAVE}")),
+    (
+        b"\x00\x01\x00\x00Standard Jet DB",
+        _unread("an Access database, as Arbin's .res is", "export the test to Excel with Arbin's Data Watcher"),
+    ),
+    (
+        b"\x00\x01\x00\x00Standard ACE DB",
+        _unread("an Access database, as Arbin's .res is", "export the test to Excel with Arbin's Data Watcher"),
+    ),
+    (b"%PDF-", Format("a PDF", _NO_READINGS)),
+    (b"\x89PNG", Format("a picture (PNG)", _NO_READINGS)),
+    (b"\xff\xd8\xff", Format("a picture (JPEG)", _NO_READINGS)),
+    (b"GIF8", Format("a picture (GIF)", _NO_READINGS)),
+    (b"\x1f\x8b", Format("packed with gzip", "unpack it first")),
+    (b"7z\xbc\xaf\x27\x1c", Format("a 7z archive", "unpack it, or pack it as a .zip")),
+    (b"Rar!", Format("a RAR archive", "unpack it, or pack it as a .zip")),
+    (b"\x89HDF\r\n", _unread("an HDF5 file (or a MATLAB file of version 7.3)")),
+    (b"MATLAB 5.0 MAT-file", _unread("a MATLAB file")),
+    (b"PAR1", _unread("a Parquet file")),
+    (b"ARROW1", _unread("an Arrow file")),
+    (b"SQLite format 3", _unread("an SQLite database")),
+)
+
+_BY_FIRST_LINES: Final[tuple[tuple[str, Format], ...]] = (
+    (r"^Today'?s Date.*\n(.*\n){0,20}?Rec#", _unread("a Maccor text export")),
+    (r"\ARec#?\t", _unread("a Maccor text export")),
+    (r"\A~Resultfile from Basytec", _unread("a Basytec text export")),
+    (r"^\[Summary\]\s*\nNovonix|^\[Summary\](.*\n){0,60}?\[Data\]", _unread("a Novonix export")),
+    (r"^#RESULTS CHECK|^Test,Cell,Rack,Shelf,Position", _unread("a PEC export")),
+    (r"^(EC|BT)-Lab ASCII FILE|^mode\tox/red\t", _unread("a BioLogic .mpt text export")),
+    (
+        r"\A(?=.*\btest_time_(second|millisecond)\b).*\bvoltage_volt\b|\A(?=.*\bTest Time / )(?=.*\bVoltage / )",
+        _unread("a Battery Data Format (BDF) file"),
+    ),
+    (
+        r"\A(?=.*\bChg\. Cap\.)(?=.*\bDChg\. Cap\.)(?=.*\bStep Type\b)",
+        _unread("a Neware text export", _renamed(*_NEWARE_NAMES)),
+    ),
+    (
+        r"\ACycle Index,Chg\. Cap\.",
+        _unread("a Neware text export in layers", "export the records alone with Neware's BTSDA, to Excel"),
+    ),
+    (
+        r"\ARecord Index\b.*\bRelative Time",
+        _unread("a Neware text export", _renamed(("Absolute Time", "Date_Time"))),
+    ),
+    (r"\ARecord\b.*\bTestTime/Sec", _unread("a LANDT text export")),
+    (
+        r"\A(?=.*\bCycle_Index\b)(?=.*\b(Environment|Cell)_Temperature ?\(C\))",
+        _unread(
+            "a Battery Archive export", "open it in a spreadsheet, add the column Step_Index, and save it as .xlsx"
+        ),
+    ),
+    (
+        r"\A(?=.*\bCycle[ _]Index\b)(?=.*\bTest[ _]Time ?\(s\))(?=.*\bVoltage ?\(V\))",
+        ARBIN_TEXT,
+    ),
+    (
+        r"\A(?=.*\bTest_Time\b)(?=.*\bCycle_Index\b)(?=.*\bDateTime\b)",
+        _unread("an Arbin text export without units", f"{_SAVE}; its DateTime counts seconds since 1970, UTC"),
+    ),
+    (
+        r"\A(?=.*\bTime_sec\b)(?=.*\bCurrent_Amp\b)",
+        _unread("a CALCE text export", f"{_SAVE}; its Date_Time counts days in MATLAB's manner"),
+    ),
+    (r"\A\s*<(!doctype html|html)\b", Format("a web page, perhaps a server's error", "download the file itself")),
+    (
+        r"\A\s*<\?xml(?s:.)*urn:schemas-microsoft-com:office:spreadsheet",
+        _unread("a spreadsheet in XML", "open it in a spreadsheet and save it as .xlsx"),
+    ),
+    (r"\A\s*<\?xml", Format("an XML file of no format that is known here", f"if it holds readings, {_SAVE}")),
+    (
+        r"\A\s*[\[{]\s*[\]\"{]",
+        Format("a JSON file", f"publish its readings to the topic, one object each, or {_SAVE}"),
+    ),
+)
+_PATTERNS: Final = tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), kind) for pattern, kind in _BY_FIRST_LINES)
+
+
+def format_of(path: Path) -> str | None:
+    """What a file is that there is no reader for, and the way on, in one line to stand behind the file's name.
+
+    None for what is read: a workbook or a ZIP by its name as by its content.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - TAIL_BYTES))
+        tail = file.read(TAIL_BYTES)
+    kind = recognised(path.suffix, head, tail)
+    return None if kind is None else str(kind)
+
+
+def recognised(suffix: str, head: bytes, tail: bytes = b"") -> Format | None:
+    """The format that there is no reader for; None for a workbook or a ZIP, by name as by content.
+
+    Args:
+        suffix: the ending of the file's name, with its dot.
+        head: the first bytes, `HEAD_BYTES` of them or all.
+        tail: the last bytes, `TAIL_BYTES` of them or all, where they are at hand.
+    """
+    if not head:
+        return EMPTY
+    if head.startswith((_ZIP, _OLE)):
+        return _package(suffix, head, tail)
+    for start, kind in _BY_FIRST_BYTES:
+        if head.startswith(start):
+            return kind
+    if head[257:262] == b"ustar":
+        return Format("a tar archive", "unpack it, or pack it as a .zip")
+    return _text(head)
+
+
+def _package(suffix: str, head: bytes, tail: bytes) -> Format | None:
+    """That of a ZIP or an old Office file, either of which may be a workbook."""
+    if head.startswith(_ZIP) and b".ndc" in head + tail and b"[Content_Types].xml" not in head + tail:
+        return NDAX
+    if suffix.lower() in _READ_SUFFIXES:
+        return None
+    if head.startswith(_OLE):
+        return Format("an Office file of an old kind", "if it is a workbook, save it as .xlsx")
+    if b"[Content_Types].xml" in head + tail or b"opendocument.spreadsheet" in head:
+        if b"word/document" in tail or b"ppt/" in tail:
+            return Format("an Office document", _NO_READINGS)
+        return OTHER_WORKBOOK
+    return Format("a ZIP by another ending", "give it the ending .zip")
+
+
+def _text(head: bytes) -> Format:
+    text = _decoded(head)
+    if text is None:
+        return UNKNOWN
+    return next((kind for pattern, kind in _PATTERNS if pattern.search(text)), TEXT)
+
+
+def _decoded(head: bytes) -> str | None:
+    """The first lines of a text, whatever its encoding; None for what is no text."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = head.decode("utf-16", "replace")
+    elif b"\x00" in head:
+        return None
+    else:
+        text = head.decode("utf-8-sig", "replace")
+    strange = sum(letter < " " and letter not in "\t\r\n\f\v\x1a" for letter in text)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if strange * 100 <= len(text) else None
+
+
+def sheets_format(headers: Iterable[tuple[str, Iterable[object]]]) -> Format | None:
+    """The maker of a workbook that has no channel sheet, by its sheets' names and first rows; None if it is unknown."""
+    for name, header in headers:
+        names = {str(cell).strip().lower() for cell in header}
+        if {"record", "testtime/sec"} <= names or name in {"Record-Tab", "Cycle-Tab"}:
+            return LANDT_WORKBOOK
+        if {"record index", "relative time(h:min:s.ms)"} <= names or re.match(r"Detail_\d+_\d+_\d+", name):
+            return NEWARE_WORKBOOK
+        if name == "record" and {"datapoint", "cycle index"} <= names:
+            return NEWARE_WORKBOOK
+    return None

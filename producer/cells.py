@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import pyarrow as pa
 
+from producer.header import SAME
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+
+    from producer.header import Unit
 
 _EXCEL_EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001  # a cycler's wall clock has no zone
 _ARROW_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001
@@ -31,8 +35,13 @@ class BadCellError(Exception):
         self.index = index
 
 
-def column_of(field: pa.Field, cells: Sequence[Cell]) -> pa.Array:
+def column_of(field: pa.Field, cells: Sequence[Cell], unit: Unit | None = SAME) -> pa.Array:
     """One column of cells in the contract's type; the common case is one conversion, the rest cell by cell.
+
+    Args:
+        field: the column.
+        cells: what the sheet has in it.
+        unit: that of its numbers; None where its cells have to be durations.
 
     Raises:
         BadCellError: a cell holds no such value.
@@ -45,14 +54,21 @@ def column_of(field: pa.Field, cells: Sequence[Cell]) -> pa.Array:
         ticks = ((clock - _ARROW_EPOCH) // _TICK for clock in cast("Sequence[datetime]", clocks))
         return _array(field, np.fromiter(ticks, np.int64, len(clocks)))
     if kinds <= {float, int}:
-        values = np.array(cells, dtype=np.float64)
+        values = (unit or SAME).convert(np.array(cells, dtype=np.float64))
         if pa.types.is_floating(field.type):
             usable = np.isfinite(values)
         else:
             usable = (values == np.floor(values)) & (np.abs(values) < _limit(field))
         if usable.all():
             return _array(field, values.astype(field.type.to_pandas_dtype(), copy=False))
-    return pa.array([_number(field, index, cell) for index, cell in enumerate(cells)], field.type)
+    numbers = pa.array([_number(field, index, cell) for index, cell in enumerate(cells)], field.type)
+    return numbers if unit in {None, SAME} else _converted(numbers, unit or SAME)
+
+
+def _converted(numbers: pa.Array, unit: Unit) -> pa.Array:
+    """Numbers in the contract's unit; those that are missing stay so."""
+    values = unit.convert(numbers.fill_null(0.0).to_numpy(zero_copy_only=False))
+    return pa.array(values, numbers.type, mask=numbers.is_null().to_numpy(zero_copy_only=False))
 
 
 def repeated(text: str, rows: int) -> pa.Array:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import structlog
+
 from battery.objects import open_store
 from battery.progress import Progress
 from battery.topic import message_limit, open_producer, open_topic
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from battery.settings import Settings
     from producer.files import File
     from producer.send import Receipt
+
+_log = structlog.get_logger()
 
 __all__ = ["Options", "Summary", "publish"]
 
@@ -73,6 +77,8 @@ def _read(batch: Batch, sources: Sequence[str | File], readers: Readers) -> None
                 batch.refuse(outcome)
             elif job is not None:
                 batch.take(job, outcome)
+                for note in outcome.notes:
+                    _log.info(note, workbook=job.file.origin)
             progress.expect(batch.to_read)
             if job is not None:
                 batch.drop(job)

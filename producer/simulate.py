@@ -17,7 +17,8 @@ import openpyxl
 import pyarrow as pa
 
 from battery.reading import READING
-from producer.workbook import CELL_COLUMNS, Test
+from producer.header import CELL_COLUMNS
+from producer.workbook import Test
 
 if TYPE_CHECKING:
     from pathlib import Path

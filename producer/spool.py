@@ -60,10 +60,11 @@ class SpooledTest:
 
 @dataclass(frozen=True)
 class SpooledWorkbook:
-    """A workbook that has been judged and is good: its tests by their start."""
+    """A workbook that has been judged and is good: its tests by their start, and what is to be said of it."""
 
     cell_id: str
     tests: tuple[SpooledTest, ...]
+    notes: tuple[str, ...] = ()
 
 
 def reading_processes(settings: Settings) -> int:
@@ -107,7 +108,7 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
                 f"{job.folder}: readings cannot wait there, {error}; TMPDIR names another place"
             ) from None
         tests.append(spooled)
-    return SpooledWorkbook(workbook.cell_id, tuple(tests))
+    return SpooledWorkbook(workbook.cell_id, tuple(tests), workbook.notes)
 
 
 class Readers:

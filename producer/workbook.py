@@ -15,19 +15,19 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-from python_calamine import CalamineError, CalamineWorkbook, PasswordError
+from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetVisibleEnum
 
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
 from producer.cells import BadCellError, Cell, column_of, repeated
+from producer.formats import sheets_format
+from producer.header import CELL_COLUMNS, HeaderError, contract_name, read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
     from pathlib import Path
-
-CELL_COLUMNS: Final = ("cell_id", "test_id", "source_file")
-"""Columns of the contract that no sheet has: they follow from the file."""
 
 NEEDED: Final = (
     *(field.name for field in READING if not field.nullable and field.name not in CELL_COLUMNS),
@@ -37,14 +37,14 @@ NEEDED: Final = (
 """Columns without which a sheet cannot be read: the contract's required ones, the clock that names the test, and
 the counters that capacities are computed from."""
 
-_KNOWN: Final = frozenset(READING.names) - frozenset(CELL_COLUMNS)
+NUMBERED: Final = "data_point"
+"""The column that is made where a sheet has none: some software numbers no readings."""
 
 _ZIP: Final = b"PK\x03\x04"
 _OLE: Final = b"\xd0\xcf\x11\xe0"
 _EXPORT_DATE: Final = re.compile(r"_(?P<month>\d{1,2})_(?P<day>\d{1,2})_(?P<year>\d{2}|\d{4})$")
 _CHANNEL: Final = re.compile(r"^channel", re.IGNORECASE)
 _NO_DATA: Final = re.compile(r"^(info|statistics)", re.IGNORECASE)
-_TEMPERATURE: Final = re.compile(r"^(aux_)?temperature ?\(c\)(_\d+)?$", re.IGNORECASE)
 
 
 class BadWorkbookError(BatteryError):
@@ -81,11 +81,15 @@ class Test:
 
 @dataclass(frozen=True)
 class Workbook:
-    """A workbook's tests, by their start."""
+    """A workbook's tests, by their start.
+
+    `notes` say what a person may want to know of how it was read, each a line that begins with the sheet.
+    """
 
     name: str
     cell_id: str
     tests: tuple[Test, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def row_count(self) -> int:
@@ -124,14 +128,15 @@ def read_workbook(path: Path, *, name: str | None = None, cell_id: str | None = 
     name = name or path.name
     cell_id = cell_id or cell_id_of(name)
     with _sound(path, name) as start, _by_name_or_content(path, start) as book:
-        sheets = [_read_sheet(name, sheet) for sheet in _channels(name, book)]
+        sheets = _read_sheets(name, _channels(name, book))
     tests: list[Test] = []
     for columns in _joined(sheets):
         test_id = columns.started_at.isoformat()
         if any(test.test_id == test_id for test in tests):
             test_id = f"{test_id}/{columns.sheet}"  # two channels started in the same second
         tests.append(Test(cell_id, test_id, columns.started_at, columns.table(cell_id, test_id, name)))
-    return Workbook(name, cell_id, tuple(sorted(tests, key=lambda test: (test.started_at, test.test_id))))
+    notes = tuple(note for columns in sheets for note in columns.notes)
+    return Workbook(name, cell_id, tuple(sorted(tests, key=lambda test: (test.started_at, test.test_id))), notes)
 
 
 @contextmanager
@@ -185,6 +190,7 @@ class _Sheet:
     name: str
     header: Sequence[Cell]
     cells: Sequence[Cell]
+    is_hidden: bool = False
 
     @property
     def row_count(self) -> int:
@@ -203,7 +209,10 @@ class _Sheet:
 def _read_cells(book: CalamineWorkbook, name: str) -> _Sheet:
     rows = book.get_sheet_by_name(name).iter_rows()
     header = next(rows, [])
-    return _Sheet(name, header, list(chain.from_iterable(rows)))
+    is_hidden = any(
+        sheet.name == name and sheet.visible is not SheetVisibleEnum.Visible for sheet in book.sheets_metadata
+    )
+    return _Sheet(name, header, list(chain.from_iterable(rows)), is_hidden)
 
 
 def _channels(name: str, book: CalamineWorkbook) -> Iterator[_Sheet]:
@@ -219,8 +228,8 @@ def _channels(name: str, book: CalamineWorkbook) -> Iterator[_Sheet]:
     headless, found = [], 0
     for candidate in named or [sheet for sheet in book.sheet_names if not _NO_DATA.match(sheet)]:
         sheet = _read_cells(book, candidate)
-        header = {str(cell).strip().lower() for cell in sheet.header}
-        if {"data_point", "voltage(v)"} <= header if not named else header & _KNOWN:
+        columns = {contract_name(cell) for cell in sheet.header} - {None}
+        if columns if named else _is_channel(columns):
             found += 1
             yield sheet
         elif any(isinstance(cell, float) for cell in chain(sheet.header, sheet.cells)):
@@ -228,13 +237,21 @@ def _channels(name: str, book: CalamineWorkbook) -> Iterator[_Sheet]:
     if named and (headless or not found):
         raise BadWorkbookError(
             name,
-            f"has none of the columns of a channel in its first row; it needs {NEEDED[0]} and others",
+            f"has none of the columns of a channel in its first row; it needs {NEEDED[1]} and others",
             sheet=(headless or named)[0],
         )
     if not found:
+        maker = sheets_format((sheet, _read_cells(book, sheet).header) for sheet in book.sheet_names)
+        if maker is not None:
+            raise BadWorkbookError(name, str(maker))
         raise BadWorkbookError(
             name, f"has no channel sheet (Channel_…), only {', '.join(book.sheet_names)}; export the raw channel data"
         )
+
+
+def _is_channel(columns: AbstractSet[str | None]) -> bool:
+    """Whether a sheet that is not named like a channel has the columns of one; statistics have no step."""
+    return columns >= {NUMBERED, "voltage(v)"} or columns >= {*NEEDED} - {NUMBERED}
 
 
 @dataclass(frozen=True)
@@ -244,6 +261,7 @@ class _Columns:
     sheet: str
     started_at: datetime
     arrays: dict[str, pa.ChunkedArray]
+    notes: tuple[str, ...] = ()
 
     def first(self, column: str) -> float:
         return float(self.arrays[column][0].as_py())
@@ -281,10 +299,23 @@ def _joined(sheets: Sequence[_Columns]) -> list[_Columns]:
     return found
 
 
-def _read_sheet(file: str, sheet: _Sheet) -> _Columns:
-    place = _places(file, sheet.name, sheet.header)
+def _read_sheets(file: str, sheets: Iterable[_Sheet]) -> list[_Columns]:
+    """Convert sheets in their order; readings that have no number go on counting where a test goes on."""
+    found: list[_Columns] = []
+    for sheet in sheets:
+        found.append(_read_sheet(file, sheet, found[-1] if found else None))
+    return found
+
+
+def _read_sheet(file: str, sheet: _Sheet, before: _Columns | None) -> _Columns:
+    try:
+        header = read_header(sheet.header)
+    except HeaderError as error:
+        raise BadWorkbookError(file, str(error), sheet=sheet.name, column=error.column) from None
+    place = header.places
+    _require_columns(file, sheet, place)
     rows: Sequence[int] = range(sheet.row_count)
-    holes = sheet.column(place[NEEDED[0]])
+    holes = sheet.column(place[NUMBERED if NUMBERED in place else "test_time(s)"].index)
     if "" in holes:  # every reading needs this cell, so only a row without it may be one without any
         rows = [row for row in rows if holes[row] != "" or any(cell != "" for cell in sheet.row(row))]
     if not rows:
@@ -294,30 +325,40 @@ def _read_sheet(file: str, sheet: _Sheet) -> _Columns:
         if field.name not in place:
             return pa.nulls(len(rows), field.type)
         try:
-            cells = sheet.column(place[field.name])
-            return column_of(field, cells if len(rows) == len(cells) else [cells[row] for row in rows])
+            cells = sheet.column(place[field.name].index)
+            return column_of(
+                field, cells if len(rows) == len(cells) else [cells[row] for row in rows], place[field.name].unit
+            )
         except BadCellError as error:
-            column = str(sheet.header[place[field.name]]).strip()
             row = rows[error.index] + 2  # a sheet counts from 1, and its first row is the header
-            raise BadWorkbookError(file, str(error), sheet=sheet.name, column=column, row=row) from None
+            raise BadWorkbookError(
+                file, str(error), sheet=sheet.name, column=place[field.name].title, row=row
+            ) from None
 
     arrays = {field.name: pa.chunked_array([array(field)]) for field in READING if field.name not in CELL_COLUMNS}
     started_at = next((stamp.as_py() for stamp in arrays["date_time"] if stamp.is_valid), None)
     if started_at is None:
         raise BadWorkbookError(file, "is empty; the test cannot be named", sheet=sheet.name, column="Date_Time")
-    return _Columns(sheet.name, started_at, arrays)
+    notes = [f"sheet {sheet.name}: {note}" for note in header.notes]
+    if sheet.is_hidden:
+        notes.append(f"sheet {sheet.name}: is hidden, and was read")
+    if NUMBERED not in place:
+        arrays[NUMBERED] = _numbers(arrays["test_time(s)"], before)
+        notes.append(f"sheet {sheet.name}: has no column Data_Point; its readings are numbered in their order")
+    return _Columns(sheet.name, started_at, arrays, tuple(notes))
 
 
-def _places(file: str, sheet: str, header: Sequence[Cell]) -> dict[str, int]:
-    """Where each column of the contract stands; of two of the same name the first counts."""
-    found: dict[str, int] = {}
-    for index, cell in enumerate(header):
-        name = str(cell).strip().lower()
-        found.setdefault("temperature(c)" if _TEMPERATURE.match(name) else name, index)
+def _numbers(times: pa.ChunkedArray, before: _Columns | None) -> pa.ChunkedArray:
+    """Numbers for readings that have none: from 1, or on from the sheet before where the test goes on."""
+    goes_on = before is not None and times[0].as_py() >= before.last("test_time(s)")
+    first = int(before.last(NUMBERED)) + 1 if before is not None and goes_on else 1
+    return pa.chunked_array([pa.array(range(first, first + len(times)), pa.int64())])
+
+
+def _require_columns(file: str, sheet: _Sheet, place: Container[str]) -> None:
     for name in NEEDED:
-        if name not in found:
-            shown = ", ".join(str(cell) for cell in header if str(cell)) or "nothing"
+        if name not in place and name != NUMBERED:
+            shown = ", ".join(str(cell) for cell in sheet.header if str(cell)) or "nothing"
             raise BadWorkbookError(
-                file, f"is missing; the header has {shown}; export all columns", sheet=sheet, column=name
+                file, f"is missing; the header has {shown}; export all columns", sheet=sheet.name, column=name
             )
-    return found

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import openpyxl
 import pytest
+import structlog
 from bombs import BOMBS, MEMORY_BYTES
 from conftest import Pipeline
 
@@ -80,6 +82,21 @@ def test_the_raw_workbooks_and_their_zip_are_kept_once_by_content(
     publish(settings, [str(archive), str(workbooks[0])], Options(again=True))
     sums = [(hashlib.sha256(path.read_bytes()).hexdigest(), path.name) for path in (archive, workbooks[0])]
     assert kept(settings) == sorted(f"raw/sha256={digest}/{name}" for digest, name in sums)
+
+
+def test_what_is_to_be_said_of_how_a_workbook_was_read_is_logged(settings: Settings, workbooks: list[Path]) -> None:
+    hidden = openpyxl.load_workbook(workbooks[0])
+    hidden["Channel_1-008"].sheet_state = "hidden"
+    path = workbooks[0].with_name("HIDDEN.xlsx")
+    hidden.save(path)
+    with structlog.testing.capture_logs() as said:
+        publish(settings, [str(path)], Options())
+    path.unlink()
+    assert {
+        "event": "sheet Channel_1-008: is hidden, and was read",
+        "workbook": "HIDDEN.xlsx",
+        "log_level": "info",
+    } in said
 
 
 def test_the_workbooks_of_a_zip_that_several_processes_read_go_out_as_those_that_one_reads(

@@ -174,6 +174,69 @@ def test_rows_and_columns_of_a_sheet_count_where_the_header_begins_further_right
         read_workbook(save(path, {"Channel_1": cells}))
 
 
+def test_numbers_of_a_header_in_milli_units_are_converted_exactly(tmp_path: Path) -> None:
+    header = [name.replace("(A)", "(mA)").replace("(Ah)", "(mAh)").replace("(Wh)", "(mWh)") for name in HEADER]
+    cells = rows()
+    for row in cells:
+        row[6], row[8] = 1000.0, 700.0
+    (test,) = read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [header, *cells]})).tests
+    assert test.readings["current(a)"].to_pylist() == [1.0] * 3
+    assert test.readings["charge_capacity(ah)"].to_pylist() == [0.7] * 3
+    cells[1][6] = "1e3"
+    cells[1][8] = None
+    (test,) = read_workbook(save(tmp_path / "B.xlsx", {"Channel_1": [header, *cells]})).tests
+    assert test.readings["current(a)"].to_pylist() == [1.0] * 3
+    assert test.readings["charge_capacity(ah)"].to_pylist() == [0.7, None, 0.7]
+
+
+def test_names_with_blanks_are_read_as_those_with_underscores(tmp_path: Path) -> None:
+    spaced = [name.replace("_", " ").replace("(", " (") for name in HEADER]
+    plain = read_workbook(good(tmp_path / "A.xlsx")).tests[0]
+    for sheet in ("Channel_1_1", "Sheet1"):
+        (test,) = read_workbook(save(tmp_path / "A.xlsx", {sheet: [spaced, *rows()]})).tests
+        assert test.readings.equals(plain.readings)
+
+
+def test_readings_without_a_data_point_are_numbered_on_over_the_sheets_of_a_test_and_it_is_said(tmp_path: Path) -> None:
+    more = rows(2, first=4)
+    later = rows(2, start=START + timedelta(days=9))
+    sheets = {
+        "Channel_1_1": [list(HEADER[1:]), *(row[1:] for row in rows())],
+        "Channel_1_2": [list(HEADER[1:]), *(row[1:] for row in more)],
+        "Channel_1_3": [list(HEADER[1:]), *(row[1:] for row in later)],
+    }
+    workbook = read_workbook(save(tmp_path / "A.xlsx", sheets))
+    assert [test.readings["data_point"].to_pylist() for test in workbook.tests] == [[1, 2, 3, 4, 5], [1, 2]]
+    assert workbook.notes[0] == (
+        "sheet Channel_1_1: has no column Data_Point; its readings are numbered in their order"
+    )
+
+
+def test_a_sheet1_without_a_data_point_is_a_channel_and_one_of_statistics_is_none(tmp_path: Path) -> None:
+    statistics = [[name for name in HEADER if name not in {"Data_Point", "Step_Index"}]]
+    sheets = {"Sheet1": [list(HEADER[1:]), *(row[1:] for row in rows())], "Sheet2": statistics}
+    assert read_workbook(save(tmp_path / "A.xlsx", sheets)).row_count == 3
+
+
+def test_an_empty_row_is_passed_over_where_no_reading_has_a_number(tmp_path: Path) -> None:
+    cells: list[list[Any]] = [list(HEADER[1:]), rows()[0][1:], [], rows()[1][1:]]
+    (test,) = read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": cells})).tests
+    assert test.readings["data_point"].to_pylist() == [1, 2]
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_a_hidden_channel_is_read_and_it_is_said(tmp_path: Path, state: str) -> None:
+    start = START + timedelta(days=1)
+    path = good(tmp_path / "A.xlsx", **{"Channel_1-009": [list(HEADER), *rows(2, start=start)]})
+    book = openpyxl.load_workbook(path)
+    book["Channel_1-009"].sheet_state = state
+    book.save(path)
+    workbook = read_workbook(path)
+    assert workbook.row_count == 5
+    assert workbook.notes == ("sheet Channel_1-009: is hidden, and was read",)
+    assert read_workbook(good(path)).notes == ()
+
+
 def encrypted(path: Path) -> Path:
     locked = io.BytesIO()
     msoffcrypto.format.ooxml.OOXMLFile(io.BytesIO(good(path).read_bytes())).encrypt("secret", locked)
@@ -258,6 +321,14 @@ BAD = {
         "A.xlsx, sheet Channel_1-008: has a header but no readings",
     ),
     "no voltage": (lambda path: without(path, 7), "A.xlsx, sheet Channel_1-008, column voltage(v): is missing"),
+    "unknown unit": (
+        lambda path: save(path, {"Channel_1-008": [[name.replace("(A)", "(hp)") for name in HEADER], *rows()]}),
+        "A.xlsx, sheet Channel_1-008, column Current(hp): has the unit 'hp', which is not known here",
+    ),
+    "LANDT": (
+        lambda path: save(path, {"Record-Tab": [["Record", "TestTime/Sec", "Current/mA"], [1, 0, 0]]}),
+        "A.xlsx: is a LANDT workbook, which has no reader yet; name its columns as a channel's: Test_Time(s), Date_",
+    ),
     "no counter": (lambda path: without(path, 9), "column discharge_capacity(ah): is missing"),
     "no clock": (lambda path: without(path, 2), "column date_time: is missing"),
     "text": (

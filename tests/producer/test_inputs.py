@@ -1,0 +1,68 @@
+"""Workbooks that labs have and that were read wrong once, each of a kind; skipped where they are not at hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from producer.workbook import BadWorkbookError, Workbook, read_workbook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(name="folder")
+def _folder(shared_data: Path) -> Path:
+    folder = shared_data.parent / "inputs" / "workbooks"
+    if not folder.is_dir():
+        pytest.skip("the input workbooks are not here")
+    return folder
+
+
+def gains(workbook: Workbook, ampere: float) -> bool:
+    """Whether each cycle of a workbook's first test has gained an hour of a current in both directions."""
+    readings = workbook.tests[0].readings
+    cycles = readings["cycle_index"].to_pylist()[-1]
+    return all(
+        readings[f"{way}_capacity(ah)"].to_pylist()[-1] == pytest.approx(cycles * ampere)
+        for way in ("charge", "discharge")
+    ) and set(readings["current(a)"].to_pylist()) == {0.0, ampere, -ampere}
+
+
+def test_current_in_milliamperes(folder: Path) -> None:
+    # The column Current(mA) of this file holds 1.0, so it is a milliampere, whatever else is said of it.
+    assert gains(read_workbook(folder / "MILLI_3_1_24.xlsx"), 0.001)
+
+
+def test_names_with_blanks(folder: Path) -> None:
+    assert gains(read_workbook(folder / "SPACED_3_1_24.xlsx"), 1.0)
+
+
+def test_a_hidden_sheet(folder: Path) -> None:
+    workbook = read_workbook(folder / "HIDDEN_3_1_24.xlsx")
+    assert workbook.row_count == 396 + 1116
+    assert "sheet Channel_1-009: is hidden, and was read" in workbook.notes
+
+
+def test_a_real_workbook_without_a_data_point(shared_data: Path) -> None:
+    path = shared_data / "foreign" / "arbin_mits8_no_data_point.xlsx"
+    if not path.is_file():
+        pytest.skip("the files of other makers are not here")
+    workbook = read_workbook(path)
+    (test,) = workbook.tests
+    assert test.readings["data_point"].to_pylist() == list(range(1, 312))
+    assert test.started_at == datetime(2020, 10, 19, 11, 31, 46, 582000)  # noqa: DTZ001
+    assert test.readings["charge_capacity(ah)"].to_pylist()[-1] == pytest.approx(0.005702703, abs=1e-9)
+    assert test.readings["discharge_capacity(ah)"].to_pylist()[-1] == pytest.approx(0.011054898, abs=1e-9)
+    assert workbook.notes
+
+
+@pytest.mark.parametrize(("name", "maker"), [("landt_b.xlsx", "LANDT"), ("neware_bts_detail.xlsx", "Neware")])
+def test_a_real_workbook_of_another_maker_is_named(shared_data: Path, name: str, maker: str) -> None:
+    path = shared_data / "foreign" / name
+    if not path.is_file():
+        pytest.skip("the files of other makers are not here")
+    with pytest.raises(BadWorkbookError, match=f"is a {maker} workbook, which has no reader yet"):
+        read_workbook(path)

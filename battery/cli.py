@@ -10,7 +10,7 @@ import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -100,6 +100,10 @@ def cli(context: click.Context, debug: bool, with_parent: bool) -> None:
     "--speed", type=click.FloatRange(min=0, min_open=True),
     help="Replay the readings at this many times real time; by default all at once.",
 )  # fmt: skip
+@click.option(
+    "--dates", "date_order", type=click.Choice(["dmy", "mdy", "ymd"]),
+    help="The order of dates such as 10/03/2024 in texts; by default each workbook must show it. Above DATE_ORDER.",
+)  # fmt: skip
 @click.option("--watch", is_flag=True, help="Keep watching the folder SOURCE for new workbooks.")
 @click.option(
     "--again", is_flag=True,
@@ -121,6 +125,7 @@ def produce(
     cell: str | None,
     encoding: str,
     speed: float | None,
+    date_order: Literal["dmy", "mdy", "ymd"] | None,
     watch: bool,
     again: bool,
     skip_landed: bool,
@@ -138,6 +143,8 @@ def produce(
     from producer.spool import reading_processes
     from producer.watch import watch_folder
 
+    if date_order is not None:
+        settings = settings.model_copy(update={"date_order": date_order})
     options = Options(cell, encoding, speed, again, processes or reading_processes(settings))
     if skip_landed:
         from functools import partial

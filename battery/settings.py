@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     workbook_max_bytes: Annotated[int, Field(ge=1)] = 1024**3
     reader_memory_bytes: Annotated[int, Field(ge=64 * 1024**2)] = 3 * 1024**3
     reader_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None
     stream_until_end: bool = False
     accept_lost_offsets: bool = False
     max_lag_messages: Annotated[int, Field(ge=0)] = 1_000
@@ -84,7 +85,7 @@ class Settings(BaseSettings):
             raise ValueError("must be file://FOLDER or s3://BUCKET")
         return value
 
-    @field_validator("battery_cells", mode="before")
+    @field_validator("battery_cells", "date_order", mode="before")
     @classmethod
     def _none_where_empty(cls, value: object) -> object:
         return value or None  # compose passes an empty one

@@ -139,7 +139,8 @@ class Batch:
         if self._is_published(file) or self._leave_alone(file.content.sha256):
             _drop(file)
             return
-        yield Job(file, self.options.cell_id, Path(tempfile.mkdtemp(prefix="tests-", dir=self.scratch)))
+        folder = Path(tempfile.mkdtemp(prefix="tests-", dir=self.scratch))
+        yield Job(file, self.options.cell_id, folder, self.settings.date_order)
 
     def _is_published(self, file: WorkbookFile) -> bool:
         """Whether this log has a workbook, or an earlier one had it and all of it has landed."""

@@ -1,9 +1,8 @@
-"""A sheet's cells as typed columns: what cyclers write into numbers and clocks, and how to point at what is wrong."""
+"""A sheet's cells as typed columns: what cyclers write for numbers, and how to point at what is wrong."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as midnight
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -18,13 +17,11 @@ if TYPE_CHECKING:
 
     from producer.header import Unit
 
-_EXCEL_EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001  # a cycler's wall clock has no zone
-_ARROW_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001
+_ARROW_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # a cycler's wall clock has no zone
 _TICK: Final = timedelta(microseconds=1)
-_CLOCK_TEXTS: Final = ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S.%f", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M")
 
 Cell = object
-"""What a workbook's cell may hold: float, str, bool, date or datetime; an empty one is an empty str."""
+"""What a workbook's cell may hold: float, str, bool, date, datetime, time, timedelta; an empty one is an empty str."""
 
 
 class BadCellError(Exception):
@@ -35,26 +32,25 @@ class BadCellError(Exception):
         self.index = index
 
 
-def column_of(field: pa.Field, cells: Sequence[Cell], unit: Unit | None = SAME) -> pa.Array:
+def column_of(field: pa.Field, cells: Sequence[Cell], unit: Unit = SAME) -> pa.Array:
     """One column of cells in the contract's type; the common case is one conversion, the rest cell by cell.
 
     Args:
         field: the column.
-        cells: what the sheet has in it.
-        unit: that of its numbers; None where its cells have to be durations.
+        cells: what the sheet has in it; of a clock, stamps or None (`producer/clock.py`).
+        unit: that of its numbers.
 
     Raises:
         BadCellError: a cell holds no such value.
     """
     kinds = set(map(type, cells))
     if pa.types.is_timestamp(field.type):
-        clocks = cells if kinds == {datetime} else [_clock(index, cell) for index, cell in enumerate(cells)]
-        if None in clocks:
-            return pa.array(clocks, field.type)
-        ticks = ((clock - _ARROW_EPOCH) // _TICK for clock in cast("Sequence[datetime]", clocks))
-        return _array(field, np.fromiter(ticks, np.int64, len(clocks)))
+        if kinds != {datetime}:
+            return pa.array(cells, field.type)
+        ticks = ((clock - _ARROW_EPOCH) // _TICK for clock in cast("Sequence[datetime]", cells))
+        return _array(field, np.fromiter(ticks, np.int64, len(cells)))
     if kinds <= {float, int}:
-        values = (unit or SAME).convert(np.array(cells, dtype=np.float64))
+        values = unit.convert(np.array(cells, dtype=np.float64))
         if pa.types.is_floating(field.type):
             usable = np.isfinite(values)
         else:
@@ -62,7 +58,7 @@ def column_of(field: pa.Field, cells: Sequence[Cell], unit: Unit | None = SAME) 
         if usable.all():
             return _array(field, values.astype(field.type.to_pandas_dtype(), copy=False))
     numbers = pa.array([_number(field, index, cell) for index, cell in enumerate(cells)], field.type)
-    return numbers if unit in {None, SAME} else _converted(numbers, unit or SAME)
+    return numbers if unit == SAME else _converted(numbers, unit)
 
 
 def _converted(numbers: pa.Array, unit: Unit) -> pa.Array:
@@ -113,28 +109,3 @@ def _number(field: pa.Field, index: int, cell: Cell) -> float | int | None:
 def _limit(field: pa.Field) -> float:
     """The first whole number that the column's type, or a double, does not hold any more."""
     return float(2 ** min(field.type.bit_width - 1, 53))
-
-
-def _clock(index: int, cell: Cell) -> datetime | None:
-    if isinstance(cell, datetime):
-        return cell
-    if isinstance(cell, date):  # calamine's reading of a stamp at midnight
-        return datetime.combine(cell, midnight())
-    if isinstance(cell, float | int) and not isinstance(cell, bool):
-        try:
-            return _EXCEL_EPOCH + timedelta(milliseconds=round(cell * 86_400_000))
-        except (OverflowError, ValueError):
-            raise BadCellError(index, f"{cell!r} is no day that a calendar has; mend the cell") from None
-    text = str(cell).strip()
-    if not text:
-        return None
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError:
-        pass
-    for form in _CLOCK_TEXTS:
-        try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC).replace(tzinfo=None)
-        except ValueError:
-            continue
-    raise BadCellError(index, f"{text!r} is not a date and time; use YYYY-MM-DD HH:MM:SS")

@@ -130,12 +130,13 @@ class Refusals:
 
 
 def _reader(settings: Settings) -> str:
-    """What a refusal depends on besides the content: the code that reads, and its limits."""
+    """What a refusal depends on besides the content: the code that reads, its limits, and what it is told of dates."""
     limits = (
         settings.reader_memory_bytes,
         settings.reader_timeout_seconds,
         settings.workbook_max_bytes,
         settings.zip_max_bytes,
+        settings.date_order,
     )
     return hashlib.sha256(f"{_code()} {limits}".encode()).hexdigest()[:16]
 

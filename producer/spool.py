@@ -37,11 +37,15 @@ _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True)
 class Job:
-    """A workbook to read: whose readings it holds if its name does not say, and an empty folder for its tests."""
+    """A workbook to read: whose readings it holds if its name does not say, and an empty folder for its tests.
+
+    `dates` is the order of its dates, where somebody has said it.
+    """
 
     file: WorkbookFile
     cell_id: str | None
     folder: Path
+    dates: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
         BatteryError: the tests cannot be written.
     """
     try:
-        workbook = read_workbook(job.file.content.path, name=job.file.name, cell_id=job.cell_id)
+        workbook = read_workbook(job.file.content.path, name=job.file.name, cell_id=job.cell_id, dates=job.dates)
     except BadWorkbookError as error:
         line = job.file.origin + str(error).removeprefix(job.file.name)  # it may be one of many of that name
         return Refusal(line, None if isinstance(error, UnreadableWorkbookError) else job.file.content.sha256)

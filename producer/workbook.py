@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from errno import ENOMEM
+from functools import cached_property
 from itertools import chain
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
@@ -20,14 +22,18 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError, Shee
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
 from producer.cells import BadCellError, Cell, column_of, repeated
+from producer.clock import Clues, OpenDatesError, clocks_of
+from producer.duration import is_duration, seconds_of
+from producer.epoch import counts_from_1904
 from producer.formats import sheets_format
-from producer.header import CELL_COLUMNS, HeaderError, contract_name, read_header
+from producer.header import CELL_COLUMNS, DURATIONS, SAME, HeaderError, contract_name, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
-    from datetime import datetime
     from pathlib import Path
+
+    from producer.header import Header, Unit
 
 NEEDED: Final = (
     *(field.name for field in READING if not field.nullable and field.name not in CELL_COLUMNS),
@@ -62,6 +68,10 @@ class BadWorkbookError(BatteryError):
 
 class UnreadableWorkbookError(BadWorkbookError):
     """A workbook that its disk does not give; the same content may be fine another time."""
+
+
+class _OpenDatesError(BadWorkbookError):
+    """A sheet that does not say in which order its dates are; another of the workbook may."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,9 @@ def exported_on(name: str) -> tuple[int, int, int]:
     return (int(found["year"]) % 100, int(found["month"]), int(found["day"])) if found else (0, 0, 0)
 
 
-def read_workbook(path: Path, *, name: str | None = None, cell_id: str | None = None) -> Workbook:
+def read_workbook(
+    path: Path, *, name: str | None = None, cell_id: str | None = None, dates: str | None = None
+) -> Workbook:
     """Read every channel sheet of an .xlsx or .xls workbook.
 
     A bad file may take all memory, or end this process: one from outside is read in a child (`producer/spool.py`).
@@ -121,6 +133,7 @@ def read_workbook(path: Path, *, name: str | None = None, cell_id: str | None = 
         path: where it lies.
         name: what to call it in messages and as `source_file`; the path's base name by default.
         cell_id: whose readings these are; read off the name by default.
+        dates: in which order dates of three numbers are, a key of `ORDERS`; by default the column decides.
 
     Raises:
         BadWorkbookError: it is no workbook, has no readings, or a single cell of it cannot be taken.
@@ -128,7 +141,7 @@ def read_workbook(path: Path, *, name: str | None = None, cell_id: str | None = 
     name = name or path.name
     cell_id = cell_id or cell_id_of(name)
     with _sound(path, name) as start, _by_name_or_content(path, start) as book:
-        sheets = _read_sheets(name, _channels(name, book))
+        sheets = _read_sheets(_Book(name, path, dates), _channels(name, book))
     tests: list[Test] = []
     for columns in _joined(sheets):
         test_id = columns.started_at.isoformat()
@@ -262,6 +275,7 @@ class _Columns:
     started_at: datetime
     arrays: dict[str, pa.ChunkedArray]
     notes: tuple[str, ...] = ()
+    order: str | None = None
 
     def first(self, column: str) -> float:
         return float(self.arrays[column][0].as_py())
@@ -299,53 +313,114 @@ def _joined(sheets: Sequence[_Columns]) -> list[_Columns]:
     return found
 
 
-def _read_sheets(file: str, sheets: Iterable[_Sheet]) -> list[_Columns]:
-    """Convert sheets in their order; readings that have no number go on counting where a test goes on."""
-    found: list[_Columns] = []
+@dataclass(frozen=True)
+class _Book:
+    """What is known of a workbook beside its sheets: its name, where it lies, and the order of its dates if given."""
+
+    name: str
+    path: Path
+    dates: str | None
+
+    @cached_property
+    def since_1904(self) -> bool:
+        return counts_from_1904(self.path)
+
+
+def _read_sheets(book: _Book, sheets: Iterable[_Sheet]) -> list[_Columns]:
+    """Convert sheets in their order; readings that have no number go on counting where a test goes on.
+
+    One program wrote all of them, so a sheet whose dates are open is read in the order that the others show.
+    """
+    found: list[_Columns | tuple[_Sheet, BadWorkbookError]] = []
     for sheet in sheets:
-        found.append(_read_sheet(file, sheet, found[-1] if found else None))
-    return found
+        before = next((columns for columns in reversed(found) if isinstance(columns, _Columns)), None)
+        try:
+            found.append(_read_sheet(book, sheet, before))
+        except _OpenDatesError as error:
+            found.append((sheet, error))
+    orders = {columns.order for columns in found if isinstance(columns, _Columns) and columns.order}
+    read: list[_Columns] = []
+    for columns in found:
+        if isinstance(columns, _Columns):
+            read.append(columns)
+        elif len(orders) == 1:
+            read.append(_read_sheet(replace(book, dates=next(iter(orders))), columns[0], read[-1] if read else None))
+        else:
+            raise columns[1]
+    return read
 
 
-def _read_sheet(file: str, sheet: _Sheet, before: _Columns | None) -> _Columns:
+def _read_sheet(book: _Book, sheet: _Sheet, before: _Columns | None) -> _Columns:
     try:
         header = read_header(sheet.header)
     except HeaderError as error:
-        raise BadWorkbookError(file, str(error), sheet=sheet.name, column=error.column) from None
+        raise BadWorkbookError(book.name, str(error), sheet=sheet.name, column=error.column) from None
     place = header.places
-    _require_columns(file, sheet, place)
+    _require_columns(book.name, sheet, place)
     rows: Sequence[int] = range(sheet.row_count)
     holes = sheet.column(place[NUMBERED if NUMBERED in place else "test_time(s)"].index)
     if "" in holes:  # every reading needs this cell, so only a row without it may be one without any
         rows = [row for row in rows if holes[row] != "" or any(cell != "" for cell in sheet.row(row))]
     if not rows:
-        raise BadWorkbookError(file, "has a header but no readings", sheet=sheet.name)
-
-    def array(field: pa.Field) -> pa.Array:
-        if field.name not in place:
-            return pa.nulls(len(rows), field.type)
-        try:
-            cells = sheet.column(place[field.name].index)
-            return column_of(
-                field, cells if len(rows) == len(cells) else [cells[row] for row in rows], place[field.name].unit
-            )
-        except BadCellError as error:
-            row = rows[error.index] + 2  # a sheet counts from 1, and its first row is the header
-            raise BadWorkbookError(
-                file, str(error), sheet=sheet.name, column=place[field.name].title, row=row
-            ) from None
-
-    arrays = {field.name: pa.chunked_array([array(field)]) for field in READING if field.name not in CELL_COLUMNS}
+        raise BadWorkbookError(book.name, "has a header but no readings", sheet=sheet.name)
+    arrays, order = _converted(book, sheet, header, rows)
     started_at = next((stamp.as_py() for stamp in arrays["date_time"] if stamp.is_valid), None)
     if started_at is None:
-        raise BadWorkbookError(file, "is empty; the test cannot be named", sheet=sheet.name, column="Date_Time")
+        raise BadWorkbookError(book.name, "is empty; the test cannot be named", sheet=sheet.name, column="Date_Time")
     notes = [f"sheet {sheet.name}: {note}" for note in header.notes]
     if sheet.is_hidden:
         notes.append(f"sheet {sheet.name}: is hidden, and was read")
     if NUMBERED not in place:
         arrays[NUMBERED] = _numbers(arrays["test_time(s)"], before)
         notes.append(f"sheet {sheet.name}: has no column Data_Point; its readings are numbered in their order")
-    return _Columns(sheet.name, started_at, arrays, tuple(notes))
+    return _Columns(sheet.name, started_at, arrays, tuple(notes), order)
+
+
+def _converted(
+    book: _Book, sheet: _Sheet, header: Header, rows: Sequence[int]
+) -> tuple[dict[str, pa.ChunkedArray], str | None]:
+    """The columns of the contract, those that the sheet does not have empty, and the order that its dates are in."""
+    arrays: dict[str, pa.ChunkedArray] = {}
+    order = None
+    for field in READING:
+        if field.name in CELL_COLUMNS:
+            continue
+        if field.name not in header.places:
+            arrays[field.name] = pa.chunked_array([pa.nulls(len(rows), field.type)])
+            continue
+        place = header.places[field.name]
+        cells = sheet.column(place.index)
+        if len(rows) != len(cells):
+            cells = [cells[row] for row in rows]
+        try:
+            if field.name in DURATIONS:
+                cells, unit = _seconds(book, cells, place.unit)
+                arrays[field.name] = pa.chunked_array([column_of(field, cells, unit)])
+            elif field.name == "date_time" and set(map(type, cells)) != {datetime}:
+                times = arrays["test_time(s)"].to_numpy()
+                numbered = any(isinstance(cell, float | int | timedelta) for cell in cells)
+                clues = Clues(times, numbered and book.since_1904, exported_on(book.name), book.dates)
+                cells, order = clocks_of(cells, clues)
+                arrays[field.name] = pa.chunked_array([column_of(field, cells)])
+            else:
+                arrays[field.name] = pa.chunked_array([column_of(field, cells, place.unit or SAME)])
+        except BadCellError as error:
+            kind = _OpenDatesError if isinstance(error, OpenDatesError) else BadWorkbookError
+            row = rows[error.index] + 2  # a sheet counts from 1, and its first row is the header
+            raise kind(book.name, str(error), sheet=sheet.name, column=place.title, row=row) from None
+    return arrays, order
+
+
+def _seconds(book: _Book, cells: Sequence[Cell], unit: Unit | None) -> tuple[Sequence[Cell], Unit]:
+    """Numbers of a time column with their unit; durations, if it holds any, as seconds."""
+    if unit is not None and set(map(type, cells)) <= {float, int}:
+        return cells, unit
+    if unit is None or any(is_duration(cell) for cell in cells):
+        dates = any(isinstance(cell, date) for cell in cells)
+        return [
+            "" if second is None else second for second in seconds_of(cells, since_1904=dates and book.since_1904)
+        ], SAME
+    return cells, unit
 
 
 def _numbers(times: pa.ChunkedArray, before: _Columns | None) -> pa.ChunkedArray:

@@ -40,6 +40,28 @@ def test_names_with_blanks(folder: Path) -> None:
     assert gains(read_workbook(folder / "SPACED_3_1_24.xlsx"), 1.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("D1904N_3_1_24.xlsx", "2024-03-01T09:01:00", "2024-03-01T15:36:00"),
+        ("DMY1_3_10_24.xlsx", "2024-03-10T20:01:00", "2024-03-11T04:48:00"),
+        ("DMY2_3_12_24.xlsx", "2024-03-12T20:01:00", "2024-03-13T04:48:00"),
+        ("TXTSLISO_3_1_24.xlsx", "2024-03-01T09:01:00", "2024-03-01T15:36:00"),
+    ],
+)
+def test_clocks(folder: Path, name: str, first: str, last: str) -> None:
+    (test,) = read_workbook(folder / name).tests
+    stamps = test.readings["date_time"].to_pylist()
+    assert (stamps[0].isoformat(), stamps[-1].isoformat()) == (first, last)
+    assert (max(stamps), test.test_id) == (stamps[-1], first)
+
+
+def test_test_times_in_hours_minutes_and_seconds(folder: Path) -> None:
+    workbook = read_workbook(folder / "DURATION_3_1_24.xlsx")
+    assert workbook.tests[0].readings["test_time(s)"].to_pylist()[::395] == [60.0, 23_760.0]
+    assert gains(workbook, 1.0)
+
+
 def test_a_hidden_sheet(folder: Path) -> None:
     workbook = read_workbook(folder / "HIDDEN_3_1_24.xlsx")
     assert workbook.row_count == 396 + 1116

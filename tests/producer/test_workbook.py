@@ -13,6 +13,7 @@ import pytest
 import xlwt
 from openpyxl.chart import LineChart
 from openpyxl.styles import Font
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
 
 from battery.reading import READING
 from producer.simulate import HEADER, simulate_cell, simulate_tests
@@ -235,6 +236,92 @@ def test_a_hidden_channel_is_read_and_it_is_said(tmp_path: Path, state: str) -> 
     assert workbook.row_count == 5
     assert workbook.notes == ("sheet Channel_1-009: is hidden, and was read",)
     assert read_workbook(good(path)).notes == ()
+
+
+def with_column(path: Path, column: int, cells: list[Any], sheet: str = "Channel_1") -> Path:
+    """A workbook in which one column holds other cells."""
+    table = rows(len(cells))
+    for row, cell in zip(table, cells, strict=True):
+        row[column] = cell
+    return save(path, {sheet: [list(HEADER), *table]})
+
+
+def test_a_clock_in_numbers_counts_from_the_day_of_the_workbook(tmp_path: Path) -> None:
+    path = with_column(tmp_path / "A.xlsx", 2, [43890.37569444445, 43890.37638888889])
+    book = openpyxl.load_workbook(path)
+    book.epoch = CALENDAR_MAC_1904
+    book.save(path)
+    (test,) = read_workbook(path).tests
+    assert test.readings["date_time"].to_pylist() == [
+        datetime(2024, 3, 1, 9, 1),  # noqa: DTZ001
+        datetime(2024, 3, 1, 9, 2),  # noqa: DTZ001
+    ]
+    assert test.test_id == "2024-03-01T09:01:00"
+
+
+def test_dates_in_texts_are_read_in_the_order_that_the_column_shows(tmp_path: Path) -> None:
+    for form in ("%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S"):
+        stamps = [datetime(2024, 3, 10, 23, 59, 30) + timedelta(seconds=30 * n) for n in range(3)]  # noqa: DTZ001
+        (test,) = read_workbook(with_column(tmp_path / "A.xlsx", 2, [f"{stamp:{form}}" for stamp in stamps])).tests
+        assert test.readings["date_time"].to_pylist() == stamps
+
+
+def test_dates_in_texts_that_nothing_decides_are_refused_and_read_as_it_is_said(tmp_path: Path) -> None:
+    path = with_column(tmp_path / "A.xlsx", 2, ["", "10/03/2024 20:01:00", "10/03/2024 20:01:30"])
+    with pytest.raises(
+        BadWorkbookError,
+        match=r"A.xlsx, sheet Channel_1, column Date_Time, row 3: '10/03/2024 20:01:00' may be 2024-03-10",
+    ):
+        read_workbook(path)
+    for order, month, day in (("dmy", 3, 10), ("mdy", 10, 3)):
+        (test,) = read_workbook(path, dates=order).tests
+        assert test.started_at == datetime(2024, month, day, 20, 1)  # noqa: DTZ001
+    named = read_workbook(path, name="CELL_3_20_24.xlsx").tests[0]
+    assert named.started_at == datetime(2024, 3, 10, 20, 1)  # noqa: DTZ001
+
+
+def test_a_sheet_whose_dates_are_open_is_read_in_the_order_of_the_others(tmp_path: Path) -> None:
+    tables = []
+    for first, day in ((1, 10), (4, 11), (7, 13)):
+        table = rows(3, first=first)
+        for number, row in enumerate(table):
+            row[2] = f"{day}/03/2024 20:0{number}:00"
+        tables.append([list(HEADER), *table])
+    sheets = {f"Channel_1_{number}": table for number, table in enumerate(tables)}
+    starts = [test.started_at for test in read_workbook(save(tmp_path / "A.xlsx", sheets)).tests]
+    assert starts[0] == datetime(2024, 3, 10, 20)  # noqa: DTZ001
+
+
+DAY_COUNTS = [30 / 86_400, 1 + 30 / 86_400, 70 + 30 / 86_400]
+
+
+@pytest.mark.parametrize("epoch", [CALENDAR_WINDOWS_1900, CALENDAR_MAC_1904])
+@pytest.mark.parametrize(
+    ("form", "cells"),
+    [("[h]:mm:ss", DAY_COUNTS), ("h:mm:ss", DAY_COUNTS), ("@", ["0:00:30", "1d 00:00:30", "70-00:00:30"])],
+)
+def test_test_times_that_are_durations_are_read_as_seconds(
+    tmp_path: Path, form: str, cells: list[Any], epoch: datetime
+) -> None:
+    book = openpyxl.load_workbook(good(tmp_path / "A.xlsx"))
+    book.epoch = epoch
+    for row, value in enumerate(cells, start=2):
+        cell = book["Channel_1-008"].cell(row, 2)
+        cell.value, cell.number_format = value, form
+    book.save(tmp_path / "A.xlsx")
+    (test,) = read_workbook(tmp_path / "A.xlsx").tests
+    assert test.readings["test_time(s)"].to_pylist() == [30.0, 86_430.0, 70 * 86_400.0 + 30.0]
+
+
+def test_durations_under_a_name_without_a_unit_are_read_and_numbers_are_refused(tmp_path: Path) -> None:
+    table = rows(2)
+    header = ["Test_Time" if name == "Test_Time(s)" else name for name in HEADER]
+    with pytest.raises(BadWorkbookError, match=r"column Test_Time, row 2: 30.0 is no duration"):
+        read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [header, *table]}))
+    for number, row in enumerate(table):
+        row[1] = f"26:0{number}:00"
+    (test,) = read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [header, *table]})).tests
+    assert test.readings["test_time(s)"].to_pylist() == [93_600.0, 93_660.0]
 
 
 def encrypted(path: Path) -> Path:

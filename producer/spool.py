@@ -19,7 +19,7 @@ import pyarrow as pa
 from battery.errors import BatteryError
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import Refusal
-from producer.workbook import BadWorkbookError, UnreadableWorkbookError, read_workbook
+from producer.workbook import BadWorkbookError, UndatedWorkbookError, UnreadableWorkbookError, read_workbook
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -100,7 +100,8 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
         workbook = read_workbook(job.file.content.path, name=job.file.name, cell_id=job.cell_id, dates=job.dates)
     except BadWorkbookError as error:
         line = job.file.origin + str(error).removeprefix(job.file.name)  # it may be one of many of that name
-        return Refusal(line, None if isinstance(error, UnreadableWorkbookError) else job.file.content.sha256)
+        lasts = not isinstance(error, UnreadableWorkbookError | UndatedWorkbookError)
+        return Refusal(line, job.file.content.sha256 if lasts else None)
     tests = []
     for place, test in enumerate(workbook.tests):
         spooled = SpooledTest(test.started_at, job.folder / f"{place}.arrow", test.readings.num_rows)

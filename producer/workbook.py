@@ -70,8 +70,8 @@ class UnreadableWorkbookError(BadWorkbookError):
     """A workbook that its disk does not give; the same content may be fine another time."""
 
 
-class _OpenDatesError(BadWorkbookError):
-    """A sheet that does not say in which order its dates are; another of the workbook may."""
+class UndatedWorkbookError(BadWorkbookError):
+    """A workbook that does not say in which order its dates are; a person may, or another name of the file."""
 
 
 @dataclass(frozen=True)
@@ -336,7 +336,7 @@ def _read_sheets(book: _Book, sheets: Iterable[_Sheet]) -> list[_Columns]:
         before = next((columns for columns in reversed(found) if isinstance(columns, _Columns)), None)
         try:
             found.append(_read_sheet(book, sheet, before))
-        except _OpenDatesError as error:
+        except UndatedWorkbookError as error:
             found.append((sheet, error))
     orders = {columns.order for columns in found if isinstance(columns, _Columns) and columns.order}
     read: list[_Columns] = []
@@ -405,7 +405,7 @@ def _converted(
             else:
                 arrays[field.name] = pa.chunked_array([column_of(field, cells, place.unit or SAME)])
         except BadCellError as error:
-            kind = _OpenDatesError if isinstance(error, OpenDatesError) else BadWorkbookError
+            kind = UndatedWorkbookError if isinstance(error, OpenDatesError) else BadWorkbookError
             row = rows[error.index] + 2  # a sheet counts from 1, and its first row is the header
             raise kind(book.name, str(error), sheet=sheet.name, column=place.title, row=row) from None
     return arrays, order

@@ -81,6 +81,16 @@ def test_an_empty_file_of_cells_as_compose_passes_it_is_none(monkeypatch: pytest
     assert load_settings().battery_cells is None
 
 
+def test_the_order_of_dates_is_one_of_three_or_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATE_ORDER", "")
+    assert load_settings().date_order is None
+    monkeypatch.setenv("DATE_ORDER", "dmy")
+    assert load_settings().date_order == "dmy"
+    monkeypatch.setenv("DATE_ORDER", "day first")
+    with pytest.raises(BatteryError, match="DATE_ORDER: Input should be 'dmy', 'mdy' or 'ymd'"):
+        load_settings()
+
+
 def test_a_lane_takes_whole_groups_of_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANES", "2")
     monkeypatch.setenv("CELL_GROUPS", "4")

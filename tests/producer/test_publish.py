@@ -25,7 +25,7 @@ from battery.partition import read_log
 from battery.topic import open_topic
 from producer.files import Content, Refusal, checksum
 from producer.publish import Options, publish
-from producer.simulate import simulate_cell
+from producer.simulate import HEADER, simulate_cell
 
 if TYPE_CHECKING:
     from battery.message import Delivery
@@ -252,6 +252,51 @@ def test_what_was_refused_is_left_alone_until_its_content_or_its_reader_changes_
     assert len(publish(settings, inbox, leaving).failed) == 4, "another version may take it"
     more = settings.model_copy(update={"reader_memory_bytes": settings.reader_memory_bytes + 1})
     assert len(publish(more, inbox, leaving).failed) == 4, "another limit may let it"
+
+
+def undated(path: Path, sound: Path) -> Path:
+    """A workbook whose dates are texts of which nothing says which number is the day."""
+    book = openpyxl.load_workbook(sound)
+    for name in book.sheetnames[1:]:
+        del book[name]
+    sheet = book.create_sheet("Channel_1-001")
+    sheet.append(HEADER)
+    for number in (1, 2):
+        sheet.append([number, number * 30, f"10/03/2024 20:0{number}:00", 30, 1, 1, *([0] * (len(HEADER) - 6))])
+    book.save(path)
+    return path
+
+
+def test_dates_that_nothing_decides_are_refused_until_somebody_or_the_name_says_it(
+    settings: Settings, workbooks: list[Path], tmp_path: Path
+) -> None:
+    path, leaving = undated(tmp_path / "CELL.xlsx", workbooks[0]), Options(leave_refused=True)
+    (refused,) = publish(settings, [str(path)], leaving).failed
+    assert "row 2: '10/03/2024 20:01:00' may be 2024-03-10 or 2024-10-03" in refused
+    assert "--dates dmy" in refused
+    said = settings.model_copy(update={"date_order": "dmy"})
+    assert publish(said, [str(path)], leaving).workbooks == 1
+    path.rename(tmp_path / "OTHER_3_20_24.xlsx")
+    assert publish(settings, [str(tmp_path)], leaving).workbooks == 1
+    starts = {delivery.body.readings.column("test_id")[0].as_py() for delivery in log(settings)}
+    assert starts == {"2024-03-10T20:01:00"}
+
+
+def test_a_workbook_that_contradicts_what_is_said_is_left_alone_and_read_as_something_else_is_said(
+    settings: Settings, workbooks: list[Path], tmp_path: Path
+) -> None:
+    path, leaving = undated(tmp_path / "CELL.xlsx", workbooks[0]), Options(leave_refused=True)
+    year_first = settings.model_copy(update={"date_order": "ymd"})
+    assert len(publish(year_first, [str(path)], leaving).failed) == 1
+    assert len(publish(year_first, [str(path)], leaving).left_alone) == 1
+    assert publish(settings.model_copy(update={"date_order": "mdy"}), [str(path)], leaving).workbooks == 1
+
+
+def test_the_command_takes_the_order_of_dates(broker: int, workbooks: list[Path], tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": "dates"})
+    path = str(undated(tmp_path / "CELL.xlsx", workbooks[0]))
+    assert "produce it again with --dates dmy (day first) or --dates mdy" in pipeline.battery("produce", path, code=1)
+    assert "published 2 rows of 1 workbooks" in pipeline.battery("produce", path, "--dates", "dmy")
 
 
 def test_what_the_machine_may_be_to_blame_for_is_tried_again(

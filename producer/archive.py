@@ -32,6 +32,7 @@ from producer.files import (
     WorkbookFile,
     as_text,
 )
+from producer.formats import HEAD_BYTES, NDAX, recognised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -236,6 +237,23 @@ def _room_in(folder: Path) -> Iterator[None]:
         raise BatteryError(f"{folder}: cannot unpack there, {error}; TMPDIR names another place") from None
 
 
+def _contents(archive: zipfile.ZipFile) -> str:
+    """What an archive without a workbook holds instead: what its first file is, and how to go on."""
+    files = [member for member in archive.infolist() if not member.is_dir() and not _is_hidden(inside(member))]
+    if any(inside(member).suffix.lower() == ".ndc" for member in files):
+        return str(NDAX)
+    if not files:
+        return "holds no workbook (.xlsx, .xls) and no other file"
+    with archive.open(files[0]) as first:
+        kind = recognised(inside(files[0]).suffix, first.read(HEAD_BYTES))
+    what = f": {as_text(str(inside(files[0])))} {kind}" if kind else ""
+    return f"holds no workbook (.xlsx, .xls) in {len(files)} files{what}"
+
+
+def _is_hidden(place: PurePosixPath) -> bool:
+    return any(part.startswith((".", "~$", "__MACOSX")) for part in place.parts)
+
+
 def _judged(origin: str, archive: zipfile.ZipFile, zip_max_bytes: int) -> list[zipfile.ZipInfo]:
     """The workbooks of an archive, which is refused whole when any member is unsafe."""
     workbooks = []
@@ -249,8 +267,7 @@ def _judged(origin: str, archive: zipfile.ZipFile, zip_max_bytes: int) -> list[z
             raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} is a link")
         if member.flag_bits & _ENCRYPTED:
             raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} is encrypted")
-        hidden = any(part.startswith((".", "~$", "__MACOSX")) for part in place.parts)
-        if not member.is_dir() and not hidden and place.suffix.lower() in WORKBOOKS:
+        if not member.is_dir() and not _is_hidden(place) and place.suffix.lower() in WORKBOOKS:
             workbooks.append(member)
     size = sum(member.file_size for member in archive.infolist())
     if size > zip_max_bytes:
@@ -258,5 +275,5 @@ def _judged(origin: str, archive: zipfile.ZipFile, zip_max_bytes: int) -> list[z
             f"{origin} is refused: it unpacks to {size} bytes, more than ZIP_MAX_BYTES={zip_max_bytes}"
         )
     if not workbooks:
-        raise BadSourceError(f"{origin} holds no workbook (.xlsx, .xls)")
+        raise BadSourceError(f"{origin} {_contents(archive)}")
     return workbooks

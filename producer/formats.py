@@ -175,13 +175,22 @@ def format_of(path: Path) -> str | None:
     Raises:
         OSError: it cannot be read.
     """
+    kind = format_in(path)
+    return None if kind is None else str(kind)
+
+
+def format_in(path: Path) -> Format | None:
+    """What `format_of` says in one line.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         size = file.seek(0, 2)
         file.seek(max(0, size - TAIL_BYTES))
         tail = file.read(TAIL_BYTES)
-    kind = recognised(path.suffix, head, tail)
-    return None if kind is None else str(kind)
+    return recognised(path.suffix, head, tail)
 
 
 def recognised(suffix: str, head: bytes, tail: bytes = b"") -> Format | None:

@@ -25,7 +25,7 @@ from producer.cells import BadCellError, Cell, column_of, repeated
 from producer.clock import Clues, OpenDatesError, clocks_of
 from producer.duration import is_duration, seconds_of
 from producer.epoch import counts_from_1904
-from producer.formats import sheets_format
+from producer.formats import NDAX, TEXT, UNKNOWN, format_in, sheets_format
 from producer.header import CELL_COLUMNS, DURATIONS, SAME, HeaderError, contract_name, read_header
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
+    from producer.formats import Format
     from producer.header import Header, Unit
 
 NEEDED: Final = (
@@ -174,8 +175,22 @@ def _sound(path: Path, name: str) -> Iterator[bytes]:
             or "password required" in said.lower()
         ):
             raise BadWorkbookError(name, "is protected by a password; save it without one") from None
+        kind = _other_format(path, start)
+        if kind is not None:
+            raise BadWorkbookError(name, str(kind)) from None
         what = "is truncated or damaged" if start.startswith((_ZIP, _OLE)) else "is not a workbook"
         raise BadWorkbookError(name, f"{what} ({said}); export or copy it again") from None
+
+
+def _other_format(path: Path, start: bytes) -> Format | None:
+    """What a file is that is called a workbook and is none; None where it may be a damaged one, or nobody knows."""
+    try:
+        kind = format_in(path)
+    except OSError:  # it is gone, or its disk: what has been said of it still holds
+        return None
+    if start.startswith((_ZIP, _OLE)):
+        return kind if kind == NDAX else None
+    return None if kind in {TEXT, UNKNOWN} else kind
 
 
 def _by_name_or_content(path: Path, start: bytes) -> CalamineWorkbook:

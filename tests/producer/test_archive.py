@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -242,6 +243,31 @@ def test_what_a_file_is_is_told_by_its_name_or_else_by_its_content(
     path = zipped(tmp_path / name, members)
     with Unpacker(Settings(), scratch) as unpacker:
         assert unpacker.is_workbook(File(path, name)) is is_workbook
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        (
+            {"Step.xml": b"", "data.ndc": b""},
+            r"a\.zip is a Neware \.ndax file, which has no reader yet; export the records",
+        ),
+        (
+            {".hidden": b"", "lab/a.csv": b"Rec#\tCyc#\n", "b.csv": b""},
+            r"a\.zip holds no workbook \(\.xlsx, \.xls\) in 2 files: lab/a\.csv is a Maccor text export, which",
+        ),
+        ({"other.zip": b"PK\x03\x04"}, r"a\.zip holds no workbook \(\.xlsx, \.xls\) in 1 files$"),
+        ({}, r"a\.zip holds no workbook \(\.xlsx, \.xls\) and no other file"),
+    ],
+)
+def test_a_zip_without_a_workbook_is_named_by_what_it_holds(
+    scratch: Path, tmp_path: Path, members: dict[str | zipfile.ZipInfo, bytes], said: str
+) -> None:
+    path = zipped(tmp_path / "a.zip", members)
+    with Unpacker(Settings(), scratch) as unpacker:
+        (refused,) = unpacker.workbooks_of(File(path, "a.zip"), Content.of(path))
+    assert isinstance(refused, Refusal)
+    assert re.match(said, refused.line)
 
 
 def test_the_real_sample_zip_holds_six_workbooks(find: Find, shared_data: Path) -> None:

@@ -349,6 +349,13 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
+def zip_of(path: Path, *members: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in members:
+            archive.writestr(name, "x")
+    return path
+
+
 def damaged(path: Path, member: str, change: Callable[[bytes], bytes | None], sound: Path | None = None) -> Path:
     """A sound archive around a damaged part, as a failing disk or export leaves it."""
     with zipfile.ZipFile(sound or good(path)) as archive:
@@ -390,6 +397,14 @@ BAD = {
     "empty file": (lambda path: written(path, b""), "A.xlsx: the file is empty"),
     "truncated": (lambda path: written(path, good(path).read_bytes()[:2000]), "A.xlsx: is truncated"),
     "no workbook": (lambda path: written(path, b"hello " * 200), "A.xlsx: is not a workbook"),
+    "Maccor": (
+        lambda path: written(path, b"Today's Date 01/01/2020\nRec#\tCyc#\tStep\n"),
+        "A.xlsx: is a Maccor text export, which has no reader yet; save its readings as an .xlsx workbook with the",
+    ),
+    "Neware .ndax": (
+        lambda path: zip_of(path, "Step.xml", "data.ndc"),
+        "A.xlsx: is a Neware .ndax file, which has no reader yet; export the records to Excel",
+    ),
     "password": (encrypted, "A.xlsx: is protected by a password"),
     "no channel": (
         lambda path: save(path, {"Info": [["x"]], "Summary": [["y"]]}),

@@ -31,8 +31,12 @@ COLUMNS: Final = (
 )
 """The columns that a sheet of readings must have, as a person writes them; the units may be others of the same kind."""
 
-_WORKBOOK_WAY: Final = f"with the columns {', '.join(COLUMNS)}"
-_SAVE: Final = f"save its readings as an .xlsx workbook {_WORKBOOK_WAY}"
+_WITH_COLUMNS: Final = f"with the columns {', '.join(COLUMNS)} (the last two may be empty)"
+_SAVE: Final = f"save its readings as an .xlsx workbook {_WITH_COLUMNS}"
+_ONE_COUNTER: Final = (
+    f"copy its readings to a workbook {_WITH_COLUMNS}; its one Capacity counts both directions, so split it by the "
+    "sign of the current, and let each part keep its value while the other counts"
+)
 _NO_READINGS: Final = "it holds no readings that can be published; leave it out"
 
 
@@ -61,19 +65,22 @@ def _names(*names: tuple[str, str]) -> str:
     return "rename " + ", ".join(f"{theirs} to {ours}" for theirs, ours in names)
 
 
-_NEWARE_NAMES: Final = (
-    ("Total Time or Cumulative Time", "Test_Time"),
+NEWARE_NAMES: Final = (
+    ("Total Time (or Cumulative Time)", "Test_Time"),
     ("Date", "Date_Time"),
     ("Chg. Cap.(Ah)", "Charge_Capacity(Ah)"),
     ("DChg. Cap.(Ah)", "Discharge_Capacity(Ah)"),
     ("Chg. Energy(Wh)", "Charge_Energy(Wh)"),
     ("DChg. Energy(Wh)", "Discharge_Energy(Wh)"),
 )
-_NEWARE_EXPORT: Final = f"export the records to Excel with Neware's BTSDA and {_names(*_NEWARE_NAMES)}"
+"""What Neware's records are called, and what by a channel; Test_Time has no unit there, as its cells are durations."""
+
+_NEWARE_EXPORT: Final = f"export the records to Excel with Neware's BTSDA and {_names(*NEWARE_NAMES)}"
 
 NDAX: Final = _unread("a Neware .ndax file", _NEWARE_EXPORT)
-NEWARE_WORKBOOK: Final = _unread("a Neware workbook", f"name its columns as a channel's: {', '.join(COLUMNS)}")
-LANDT_WORKBOOK: Final = _unread("a LANDT workbook", f"name its columns as a channel's: {', '.join(COLUMNS)}")
+NEWARE_WORKBOOK: Final = _unread("a Neware workbook", _ONE_COUNTER)
+LANDT_WORKBOOK: Final = _unread("a LANDT workbook", _ONE_COUNTER)
+NEWARE_RECORDS: Final = _unread("a Neware workbook", _names(*NEWARE_NAMES))
 ARBIN_TEXT: Final = _unread("an Arbin text export (.csv)", "open it in a spreadsheet and save it as .xlsx")
 OTHER_WORKBOOK: Final = Format("a workbook by another ending", "save it as .xlsx")
 EMPTY: Final = Format("empty", "export or copy it again")
@@ -124,21 +131,22 @@ _BY_FIRST_LINES: Final[tuple[tuple[str, Format], ...]] = (
     ),
     (
         r"\A(?=.*\bChg\. Cap\.)(?=.*\bDChg\. Cap\.)(?=.*\bStep Type\b)",
-        _unread("a Neware text export", _renamed(*_NEWARE_NAMES)),
+        _unread("a Neware text export", _renamed(*NEWARE_NAMES)),
     ),
     (
         r"\ACycle Index,Chg\. Cap\.",
-        _unread("a Neware text export in layers", "export the records alone with Neware's BTSDA, to Excel"),
+        _unread("a Neware text export in layers", _NEWARE_EXPORT),
     ),
     (
         r"\ARecord Index\b.*\bRelative Time",
-        _unread("a Neware text export", _renamed(("Absolute Time", "Date_Time"))),
+        _unread("a Neware text export", _ONE_COUNTER),
     ),
-    (r"\ARecord\b.*\bTestTime/Sec", _unread("a LANDT text export")),
+    (r"\ARecord\b.*\bTestTime/Sec", _unread("a LANDT text export", _ONE_COUNTER)),
     (
         r"\A(?=.*\bCycle_Index\b)(?=.*\b(Environment|Cell)_Temperature ?\(C\))",
         _unread(
-            "a Battery Archive export", "open it in a spreadsheet, add the column Step_Index, and save it as .xlsx"
+            "a Battery Archive export",
+            "open it in a spreadsheet, add a column Step_Index with 1 in each row, and save it as .xlsx",
         ),
     ),
     (
@@ -255,6 +263,6 @@ def sheets_format(headers: Iterable[tuple[str, Iterable[object]]]) -> Format | N
             return LANDT_WORKBOOK
         if {"record index", "relative time(h:min:s.ms)"} <= names or re.match(r"Detail_\d+_\d+_\d+", name):
             return NEWARE_WORKBOOK
-        if name == "record" and {"datapoint", "cycle index"} <= names:
-            return NEWARE_WORKBOOK
+        if {"datapoint", "cycle index"} <= names and {"chg. cap.(ah)", "chg. cap.(mah)"} & names:
+            return NEWARE_RECORDS
     return None

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.formats import COLUMNS, format_of, sheets_format
+from producer.formats import COLUMNS, NEWARE_NAMES, format_of, sheets_format
+from producer.header import contract_name
 from producer.workbook import NEEDED
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def test_text_in_another_encoding_is_text(tmp_path: Path) -> None:
         ([("Record-Tab", ["Record", "TestTime/Sec"])], "LANDT"),
         ([("Sheet1", ["Record", "TestTime/Sec", "Current/mA"])], "LANDT"),
         ([("Cycle_14_1_3", ["Channel"]), ("Detail_14_1_3", ["Record Index"])], "Neware"),
-        ([("unit", ["Start Time"]), ("record", ["DataPoint", "Cycle Index", "Step Type"])], "Neware"),
+        ([("unit", ["Start Time"]), ("record", ["DataPoint", "Cycle Index", "Chg. Cap.(Ah)"])], "Neware"),
     ],
 )
 def test_a_workbook_of_another_maker_is_told_by_its_sheets(sheets: list[tuple[str, list[str]]], maker: str) -> None:
@@ -138,3 +139,14 @@ def test_every_real_file_of_another_maker_is_told(shared_data: Path) -> None:
 
 def test_the_columns_that_are_advised_are_all_a_sheet_needs() -> None:
     assert {name.lower() for name in COLUMNS} == set(NEEDED) - {"data_point"}
+
+
+def test_records_of_neware_have_all_columns_once_they_are_renamed_as_it_is_said() -> None:
+    named = dict(NEWARE_NAMES)
+    named["Cumulative Time"] = named.pop("Total Time (or Cumulative Time)")
+    header = [
+        "DataPoint", "Cycle Index", "Step Index", "Step Type", "Time", "Cumulative Time", "Current(A)", "Voltage(V)",
+        "Chg. Cap.(Ah)", "DChg. Cap.(Ah)", "Chg. Energy(Wh)", "DChg. Energy(Wh)", "Date",
+    ]  # fmt: skip
+    assert set(named) <= set(header)
+    assert {contract_name(named.get(title, title)) for title in header} >= set(NEEDED)

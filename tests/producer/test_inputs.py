@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import openpyxl
 import pytest
 
+from producer.formats import NEWARE_NAMES
 from producer.workbook import BadWorkbookError, Workbook, read_workbook
 
 if TYPE_CHECKING:
@@ -79,6 +82,45 @@ def test_a_real_workbook_without_a_data_point(shared_data: Path) -> None:
     assert test.readings["charge_capacity(ah)"].to_pylist()[-1] == pytest.approx(0.005702703, abs=1e-9)
     assert test.readings["discharge_capacity(ah)"].to_pylist()[-1] == pytest.approx(0.011054898, abs=1e-9)
     assert workbook.notes
+
+
+def as_a_spreadsheet_saves_it(path: Path, target: Path, names: dict[str, str], added: dict[str, object]) -> Path:
+    """A text export as a person saves it as .xlsx: numbers are numbers, and some columns renamed or added."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *table = csv.reader(file)
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("Sheet1")
+    sheet.append([*(names.get(title, title) for title in header), *added])
+    for row in table:
+        sheet.append([*map(number, row), *added.values()])
+    book.save(target)
+    return target
+
+
+def number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "added", "rows"),
+    [
+        ("arbin_mits10.csv", {}, {}, 13),
+        ("arbin_res_86uA_as_product_columns.csv", {}, {}, 2150),
+        ("battery_archive.csv", {}, {"Step_Index": 1}, 15),
+        ("neware_bts8.csv", {**dict(NEWARE_NAMES), "Cumulative Time": "Test_Time"}, {}, 364),
+    ],
+)
+def test_the_way_on_that_is_said_for_a_text_export_can_be_gone(
+    shared_data: Path, tmp_path: Path, name: str, names: dict[str, str], added: dict[str, object], rows: int
+) -> None:
+    path = shared_data / "foreign" / name
+    if not path.is_file():
+        pytest.skip("the files of other makers are not here")
+    workbook = read_workbook(as_a_spreadsheet_saves_it(path, tmp_path / "A.xlsx", names, added))
+    assert (len(workbook.tests), workbook.row_count) == (1, rows)
 
 
 @pytest.mark.parametrize(("name", "maker"), [("landt_b.xlsx", "LANDT"), ("neware_bts_detail.xlsx", "Neware")])

@@ -160,6 +160,12 @@ def test_an_optional_column_may_be_absent_or_empty(tmp_path: Path) -> None:
     assert test.readings["internal_resistance(ohm)"].null_count == 3
 
 
+def test_energies_may_be_empty(tmp_path: Path) -> None:
+    cells = [[*row[:10], None, None] for row in rows()]
+    (test,) = read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [list(HEADER[:12]), *cells]})).tests
+    assert test.readings["charge_energy(wh)"].null_count == test.readings["discharge_energy(wh)"].null_count == 3
+
+
 def test_empty_rows_are_passed_over(tmp_path: Path) -> None:
     cells: list[list[Any]] = [list(HEADER), *rows(2), [], [], *rows(1, first=3), []]
     assert read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": cells})).row_count == 3
@@ -429,7 +435,7 @@ BAD = {
     ),
     "LANDT": (
         lambda path: save(path, {"Record-Tab": [["Record", "TestTime/Sec", "Current/mA"], [1, 0, 0]]}),
-        "A.xlsx: is a LANDT workbook, which has no reader yet; name its columns as a channel's: Test_Time(s), Date_",
+        "A.xlsx: is a LANDT workbook, which has no reader yet; copy its readings to a workbook with the columns T",
     ),
     "no counter": (lambda path: without(path, 9), "column discharge_capacity(ah): is missing"),
     "no clock": (lambda path: without(path, 2), "column date_time: is missing"),

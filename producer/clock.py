@@ -13,6 +13,8 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from producer.cells import BadCellError
 
@@ -28,10 +30,11 @@ DRIFT: Final = 65 / (7 * 86_400)
 """Seconds that a cycler's two clocks drift apart in a second; the most that was seen is 65 s a week."""
 
 CLOCK_CHANGE_SECONDS: Final = 3660.0
-"""How far a wall clock may fall behind Test_Time between two readings: summer time ends, and some show no seconds."""
+"""How far a wall clock may leave Test_Time between two readings, beside that: summer time, and no seconds."""
 
 PAUSE_SECONDS: Final = 86_400.0
-"""How far it may run ahead: a test that is paused. Day and month confused are 27 days or more."""
+"""How far it may run ahead where no order is in question: a test may be paused. Where one is, this would be too much:
+the first of March and the first of April are a day apart with day and month exchanged."""
 
 EXPORT_DAYS: Final = 14
 """How long after its last reading a test is exported, at most, for the date of a file's name to tell anything."""
@@ -175,24 +178,54 @@ def _date(year: int, month: int, day: int) -> date | None:
         return None
 
 
-def _first_leap(stamps: Sequence[datetime | None], times: npt.NDArray[np.float64]) -> int | None:
-    """The first reading at which the clock leaves Test_Time; None where it goes on as that does."""
-    present = [index for index, stamp in enumerate(stamps) if stamp is not None and np.isfinite(times[index])]
-    start = stamps[present[0]] if present else None
-    clock = np.array([(stamps[index] - start).total_seconds() for index in present])  # type: ignore[operator]
-    passed, expected = np.diff(clock), np.diff(times[present])
+def _first_leap(
+    stamps: Sequence[datetime | None], times: npt.NDArray[np.float64], pause: float = CLOCK_CHANGE_SECONDS
+) -> int | None:
+    """The first reading at which the clock leaves Test_Time; None where it goes on as that does, but for pauses."""
+    present = np.array([index for index, stamp in enumerate(stamps) if stamp is not None], np.int64)
+    known = [stamp for stamp in stamps if stamp is not None]
+    clock = np.array([(stamp - known[0]).total_seconds() for stamp in known])
+    leap = _leap(clock, times[present], pause)
+    return None if leap is None else int(present[leap])
+
+
+def _leap(clock: npt.NDArray[np.float64], times: npt.NDArray[np.float64], pause: float) -> int | None:
+    passed, expected = np.diff(clock), np.diff(times)
     drift = DRIFT * expected
     behind = passed < expected - drift - CLOCK_CHANGE_SECONDS
-    ahead = passed > expected + drift + PAUSE_SECONDS
+    ahead = passed > expected + drift + pause
     leaps = np.flatnonzero((expected >= 0) & (behind | ahead))  # where Test_Time falls another test begins
-    return present[int(leaps[0]) + 1] if len(leaps) else None
+    return int(leaps[0]) + 1 if len(leaps) else None
+
+
+def require_days_as_days(clock: pa.ChunkedArray, times: npt.NDArray[np.float64]) -> None:
+    """Refuse dates that leap by months where they would go on as Test_Time does with day and month exchanged.
+
+    That is what a spreadsheet leaves that took 10/03 and 11/03 for the 3rd of October and the 3rd of November.
+
+    Raises:
+        BadCellError: they do.
+    """
+    if clock.null_count:
+        return
+    leap = _leap(clock.cast(pa.int64()).to_numpy() / 1e6, times, PAUSE_SECONDS)
+    if leap is None or pc.max(pc.day(clock)).as_py() > 12:  # noqa: PLR2004
+        return
+    stamps: list[datetime] = clock.to_pylist()
+    exchanged = [stamp.replace(month=stamp.day, day=stamp.month) for stamp in stamps]
+    if _first_leap(exchanged, times) is None:
+        raise BadCellError(
+            leap,
+            f"{stamps[leap]} leaps from {stamps[leap - 1]}, and would go on as Test_Time does with day and month "
+            "exchanged, as by a spreadsheet; export it again with YYYY-MM-DD HH:MM:SS",
+        )
 
 
 def _require_running(
     stamps: Sequence[datetime | None], times: npt.NDArray[np.float64], cells: Sequence[object]
 ) -> None:
     """Refuse texts beside dates where they do not go on with each other: a spreadsheet has taken days for months."""
-    index = _first_leap(stamps, times)
+    index = _first_leap(stamps, times, PAUSE_SECONDS)
     if index is not None:
         shown = str(cells[index])
         raise BadCellError(

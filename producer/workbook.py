@@ -22,7 +22,7 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError, Shee
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
 from producer.cells import BadCellError, Cell, column_of, repeated
-from producer.clock import Clues, OpenDatesError, clocks_of
+from producer.clock import Clues, OpenDatesError, clocks_of, require_days_as_days
 from producer.duration import is_duration, seconds_of
 from producer.epoch import counts_from_1904
 from producer.formats import NDAX, TEXT, UNKNOWN, format_in, sheets_format
@@ -419,6 +419,8 @@ def _converted(
                 arrays[field.name] = pa.chunked_array([column_of(field, cells)])
             else:
                 arrays[field.name] = pa.chunked_array([column_of(field, cells, place.unit or SAME)])
+            if field.name == "date_time" and order is None:
+                require_days_as_days(arrays[field.name], arrays["test_time(s)"].to_numpy())
         except BadCellError as error:
             kind = UndatedWorkbookError if isinstance(error, OpenDatesError) else BadWorkbookError
             row = rows[error.index] + 2  # a sheet counts from 1, and its first row is the header
@@ -448,6 +450,9 @@ def _numbers(times: pa.ChunkedArray, before: _Columns | None) -> pa.ChunkedArray
 def _require_columns(file: str, sheet: _Sheet, place: Container[str]) -> None:
     for name in NEEDED:
         if name not in place and name != NUMBERED:
+            maker = sheets_format([(sheet.name, sheet.header)])
+            if maker is not None:
+                raise BadWorkbookError(file, str(maker), sheet=sheet.name)
             shown = ", ".join(str(cell) for cell in sheet.header if str(cell)) or "nothing"
             raise BadWorkbookError(
                 file, f"is missing; the header has {shown}; export all columns", sheet=sheet.name, column=name

@@ -6,10 +6,11 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from producer.cells import BadCellError
-from producer.clock import Clues, OpenDatesError, clocks_of
+from producer.clock import Clues, OpenDatesError, clocks_of, require_days_as_days
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,13 +84,42 @@ def test_a_clock_that_goes_on_as_test_time_does_tells_the_order(form: str, order
     assert clocks_of(cells, clues(cells)) == (read(texts("%Y-%m-%d %H:%M:%S")), order)
 
 
-def test_drift_pauses_and_the_end_of_summer_time_tell_nothing_against_an_order() -> None:
+def test_drift_and_summer_time_tell_nothing_against_an_order() -> None:
     start = datetime(2024, 10, 1, 12)  # noqa: DTZ001
     week = [start + timedelta(seconds=(3600 + 65 / 168) * hour) for hour in range(168)]
-    paused = [stamp + timedelta(hours=20 if number > 5 else 0) for number, stamp in enumerate(week)]
+    set_forward = [stamp + timedelta(hours=1 if number > 5 else 0) for number, stamp in enumerate(week)]
     set_back = [stamp - timedelta(hours=1 if number > 90 else 0) for number, stamp in enumerate(week)]
-    for stamps in (week, paused, set_back):
+    for stamps in (week, set_forward, set_back):
         assert clocks_of([f"{stamp:{DMY}}" for stamp in stamps], clues(stamps))[1] == "dmy"
+
+
+@pytest.mark.parametrize("form", [DMY, MDY])
+def test_a_test_that_pauses_for_a_month_leaves_the_order_open(form: str) -> None:
+    # The first of March and of April; with day and month exchanged it is a pause of a day.
+    cells = [f"{datetime(2024, month, 1, 10 + hour):{form}}" for month in (3, 4) for hour in (0, 1)]  # noqa: DTZ001
+    with pytest.raises(OpenDatesError):
+        read(cells)
+    assert clocks_of(cells, clues(cells, order="mdy" if form == MDY else "dmy"))[0][2] == datetime(2024, 4, 1, 10)  # noqa: DTZ001
+
+
+def stamps_of(days: Sequence[tuple[int, int]]) -> pa.ChunkedArray:
+    """Four readings an hour apart on each of some days, as month and day."""
+    stamps = [datetime(2024, month, day, 20 + hour) for month, day in days for hour in range(4)]  # noqa: DTZ001
+    return pa.chunked_array([pa.array(stamps, pa.timestamp("us"))])
+
+
+def test_dates_that_go_on_with_day_and_month_exchanged_alone_are_refused() -> None:
+    clock, times = stamps_of([(10, 3), (11, 3)]), np.array([0, 1, 2, 3, 24, 25, 26, 27]) * 3600.0
+    with pytest.raises(
+        BadCellError, match="2024-11-03 20:00:00 leaps from 2024-10-03 23:00:00, and would go on"
+    ) as caught:
+        require_days_as_days(clock, times)
+    assert caught.value.index == 4
+
+
+@pytest.mark.parametrize("days", [[(3, 10), (3, 11)], [(3, 1), (4, 1)], [(3, 1), (9, 17)], [(5, 5), (7, 7)]])
+def test_dates_that_go_on_or_only_pause_are_taken(days: list[tuple[int, int]]) -> None:
+    require_days_as_days(stamps_of(days), np.array([0, 1, 2, 3, 4, 5, 6, 7]) * 3600.0)
 
 
 def test_dots_stand_behind_the_day() -> None:

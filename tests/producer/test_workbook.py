@@ -437,6 +437,20 @@ BAD = {
         lambda path: save(path, {"Record-Tab": [["Record", "TestTime/Sec", "Current/mA"], [1, 0, 0]]}),
         "A.xlsx: is a LANDT workbook, which has no reader yet; copy its readings to a workbook with the columns T",
     ),
+    "Neware records": (
+        lambda path: save(
+            path, {"record": [["DataPoint", "Cycle Index", "Voltage(V)", "Chg. Cap.(Ah)"], [1, 1, 3, 0]]}
+        ),
+        "A.xlsx, sheet record: is a Neware workbook, which has no reader yet; rename Total Time",
+    ),
+    "days taken for months": (
+        lambda path: with_column(
+            path,
+            2,
+            [datetime(2024, 10, 3, 23, 59, 30), datetime(2024, 11, 3), datetime(2024, 11, 3, 0, 0, 30)],  # noqa: DTZ001
+        ),
+        "column Date_Time, row 3: 2024-11-03 00:00:00 leaps from 2024-10-03 23:59:30, and would go on as",
+    ),
     "no counter": (lambda path: without(path, 9), "column discharge_capacity(ah): is missing"),
     "no clock": (lambda path: without(path, 2), "column date_time: is missing"),
     "text": (

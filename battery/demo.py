@@ -15,7 +15,7 @@ import click
 
 from battery.broker import embedded_broker, free_port
 from battery.errors import BatteryError
-from battery.logs import configure_logging
+from battery.logs import configure_logging, say
 
 EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
@@ -73,7 +73,7 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
     click.secho(f"simulating {cells} cells of {cycles} cycles as Arbin workbooks in {workbooks}", bold=True)
     _simulate(workbooks, cells, cycles)
     with embedded_broker(port):
-        click.echo(f"an embedded broker answers at 127.0.0.1:{port}")
+        say(f"an embedded broker answers at 127.0.0.1:{port}")
         battery("produce", str(workbooks))
         battery("stream", "--until-end")
         battery("transform")

@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, TextIO, cast
 
+import click
 import structlog
+
+from battery.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +93,21 @@ class Lines:
 LINES: Final = Lines()
 
 
+def plain_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Have nothing from outside reach a terminal raw; of a traceback each line by itself."""
+    for name, value in event.items():
+        if name == "exception" and isinstance(value, str):
+            event[name] = "\n".join(map(plain, value.split("\n")))
+        else:
+            event[name] = plain(value if isinstance(value, str) else repr(value))
+    return event
+
+
+def say(*lines: object, err: bool = False) -> None:
+    """Print lines that people read; what in them is not to be shown on a terminal is escaped, line breaks included."""
+    click.echo("\n".join(plain(str(line)) for line in lines), err=err)
+
+
 def configure_logging(log_format: Literal["console", "json"] = "console", *, debug: bool = False) -> None:
     """Send structured log lines to stderr; stdout is for a command's own result."""
     LINES.as_json = log_format == "json"
@@ -105,6 +123,7 @@ def configure_logging(log_format: Literal["console", "json"] = "console", *, deb
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             redact,
+            *([] if log_format == "json" else [plain_values]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
@@ -113,14 +132,14 @@ def configure_logging(log_format: Literal["console", "json"] = "console", *, deb
     )
 
 
-def complain(text: str) -> None:
+def complain(text: str, level: Literal["error", "warning"] = "error") -> None:
     """Tell a person on stderr what is wrong, in one line that begins with `battery: `, or is JSON where the log is."""
     text = mask_urls(text)
     if LINES.as_json or os.environ.get("LOG_FORMAT") == "json":  # the settings may be what is wrong
-        said = {"event": text, "level": "error", "complaint": True, "timestamp": datetime.now(UTC).isoformat()}
+        said = {"event": text, "level": level, "complaint": True, "timestamp": datetime.now(UTC).isoformat()}
         text = json.dumps(redact(None, "error", said))
     else:
-        text = f"battery: {text}"
+        text = plain(f"battery: {text}")
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

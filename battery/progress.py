@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 
 from battery.logs import LINES
+from battery.plain import plain
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,7 +38,7 @@ class Progress:
     """
 
     def __init__(self, what: str, unit: str, total: int | None = None, *, lines: bool = False) -> None:
-        self._what, self._unit, self._total = what, unit, total
+        self._what, self._unit, self._total = plain(what), unit, total
         self._done = 0
         self._started = self._told = time.monotonic()
         self._bar = None if lines or not LINES.may_draw else _bar(unit)
@@ -109,7 +110,7 @@ def _bar(unit: str) -> Bar:
             return Text(f"{rate:,.{1 if rate < FEW else 0}f} {unit}/s", style="progress.data.speed")
 
     return Bar(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # what is downloaded may have brackets in its name
         BarColumn(BAR_COLUMNS),
         MofNCompleteColumn(),
         Rate(),

@@ -22,14 +22,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import click
 import structlog
 
 from battery.broker import READY_SECONDS, answers
 from battery.errors import BatteryError
 from battery.locks import lock_file
-from battery.logs import LINES, fields_of
+from battery.logs import LINES, fields_of, say
 from battery.pauses import Pauses
+from battery.plain import plain
 from battery.stopping import END_SECONDS, STOP, stop_on_signals
 from battery.topic import open_topic
 
@@ -148,7 +148,7 @@ class Part:
 
     def _tell(self, text: str) -> None:
         if not LINES.as_json:
-            LINES.write(f"{self.name:<{NAME_COLUMNS}} | {text}\n")
+            LINES.write(f"{self.name:<{NAME_COLUMNS}} | {plain(text)}\n")
         elif (fields := fields_of(text)) is not None:
             LINES.write(json.dumps({**fields, "part": self.name}) + "\n")
         else:
@@ -283,9 +283,7 @@ def _watch_over(broker: Part | None, others: Sequence[Part], inbox: Path, port: 
         if not told and _all_answer(others, port):
             told = True
             where = [] if port is None else [f"dashboard  http://127.0.0.1:{port}"]
-            click.echo(
-                "\n".join(["", *where, f"inbox      {inbox}  (drop workbooks or ZIPs here)", "Ctrl-C stops all", ""])
-            )
+            say("", *where, f"inbox      {inbox}  (drop workbooks or ZIPs here)", "Ctrl-C stops all", "")
 
 
 def _all_answer(others: Sequence[Part], port: int | None) -> bool:

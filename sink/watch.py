@@ -7,13 +7,13 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-import click
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from battery.errors import BatteryError
-from battery.logs import LINES
+from battery.logs import LINES, say
+from battery.plain import plain
 from battery.stopping import STOP
 from sink.status import status
 from sink.warehouse import open_warehouse
@@ -42,11 +42,11 @@ def watch_status(settings: Settings, seconds: float, *, as_json: bool) -> None:
             drawn.enter_context(LINES.above(console))
         while not STOP.is_set():
             if as_json:
-                click.echo(json.dumps(looks.figures(), default=str))
+                say(json.dumps(looks.figures(), default=str))
             elif live is not None:
-                live.update(Text("\n".join(looks.lines())), refresh=True)
+                live.update(Text("\n".join(map(plain, looks.lines()))), refresh=True)
             else:
-                click.echo("\n".join(looks.lines()) + "\n")
+                say(*looks.lines(), "")
             STOP.wait(seconds)
 
 

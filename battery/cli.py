@@ -5,9 +5,11 @@ Everything heavy is imported by the command that needs it, so that `battery --he
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from battery.errors import BatteryError, battery_error_in, causes
-from battery.logs import LINES, complain
+from battery.logs import LINES, complain, say
 from battery.quarantine import quarantine
 from battery.startup import start
 
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if LINES.as_json or os.environ.get("LOG_FORMAT") == "json":
             complain(error.format_message())
         else:
-            error.show()
+            _show(error)
         sys.exit(EXIT_ERROR)
     except (click.Abort, KeyboardInterrupt):
         complain("interrupted")
@@ -60,6 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         complain(_reason(error))
         sys.exit(EXIT_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: click.ClickException) -> None:
+    """Say what is wrong with the command line, beside its usage."""
+    shown = io.StringIO()
+    error.show(shown)
+    say(*shown.getvalue().rstrip("\n").split("\n"), err=True)
 
 
 def _reason(error: BaseException) -> str:
@@ -138,8 +147,9 @@ def produce(
     """
     settings = start(debug)
     from battery.stopping import STOP, leave_on_signals
+    from producer.files import BadSourceError
     from producer.publish import Options, publish
-    from producer.sources import require_sources
+    from producer.sources import record_refused_sources, require_sources
     from producer.spool import reading_processes
     from producer.watch import watch_folder
 
@@ -157,7 +167,12 @@ def produce(
         import signal
 
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that what waits on disk goes with us
-        require_sources(sources)
+        try:
+            require_sources(sources)
+        except BadSourceError:
+            with suppress(BatteryError):  # what is wrong with them is said all the same
+                record_refused_sources(settings, sources, cell)
+            raise
         summary = publish(settings, sources, options)
         _tell(summary)
         return EXIT_INCOMPLETE if summary.failed else 0
@@ -170,9 +185,11 @@ def produce(
 
 
 def _tell(summary: Summary) -> None:
+    from producer.passed_over import in_words
+
     landed = f" ({summary.landed} have landed from an earlier log)" if summary.landed else ""
     left_alone = f"; {len(summary.left_alone)} left alone, as refused before" if summary.left_alone else ""
-    click.echo(
+    say(
         f"published {summary.rows} rows of {summary.workbooks} workbooks in {summary.messages} messages; "
         f"{summary.skipped} skipped{landed}, {len(summary.failed)} refused{left_alone}"
     )
@@ -180,7 +197,13 @@ def _tell(summary: Summary) -> None:
         if LINES.as_json:
             complain(f"refused: {line}")
         else:
-            click.echo(f"  refused: {line}", err=True)
+            say(f"  refused: {line}", err=True)
+    if summary.others:
+        said = f"passed over: {in_words(summary.passed_over, summary.others)}; `battery quarantine list` says why"
+        if LINES.as_json:
+            complain(said, level="warning")
+        else:
+            say(f"  {said}", err=True)
 
 
 @cli.command()
@@ -207,7 +230,7 @@ def stream(debug: bool, until_end: bool, workers: int, member: str | None) -> No
     run(settings, until_end=until_end, member=place)
     if until_end or settings.stream_until_end:
         for line in TALLY.lines():
-            click.echo(f"process {place.process}: {line}" if place else line)
+            say(f"process {place.process}: {line}" if place else line)
 
 
 @cli.command()
@@ -258,10 +281,10 @@ def replay(
     suit_polls()
     found = run(settings, where, dry_run=dry_run)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        say(json.dumps(asdict(found)))
         return
     for line in found.lines():
-        click.echo(line)
+        say(line)
 
 
 @cli.command()
@@ -296,18 +319,18 @@ def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> No
             raise BatteryError("--watch builds all models and publishes them; leave out --stage and DBT")
         leave_on_signals()
         for refreshed in refreshes(settings, warehouse, open_store(settings)):
-            click.echo(refreshed)
+            say(refreshed)
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us
     with lock_models(settings) as lock:  # until they are published: what another run builds has not been tested
         done = stage_models(settings, warehouse, dbt or ("build",), lock)
         if done.audited and not stage:
-            click.echo(run(warehouse, open_store(settings)))
+            say(run(warehouse, open_store(settings)))
             return
         if done.built and not stage:
-            click.echo("readers see the models as they were until all tests have passed; `battery transform` runs all")
+            say("readers see the models as they were until all tests have passed; `battery transform` runs all")
         for name in introduce(warehouse, done.tested_models):
-            click.echo(f"shown to readers for the first time: {name}")
+            say(f"shown to readers for the first time: {name}")
 
 
 @cli.command()
@@ -321,7 +344,7 @@ def publish(debug: bool) -> None:
     from sink.warehouse import open_warehouse
 
     with lock_models(settings):
-        click.echo(run(open_warehouse(settings), open_store(settings)))
+        say(run(open_warehouse(settings), open_store(settings)))
 
 
 @cli.command()
@@ -341,7 +364,7 @@ def news(debug: bool) -> int:
     with lock_models(settings) as lock:
         stage_models(settings, warehouse, ("source", "freshness"), lock)
     found = run(settings, warehouse)
-    click.echo(found or "nothing new since the models were published")
+    say(found or "nothing new since the models were published")
     return 0 if found else EXIT_NOTHING_NEW
 
 
@@ -359,7 +382,7 @@ def compact(debug: bool, as_json: bool) -> int:
     from sink.warehouse import open_warehouse
 
     found = run(settings, open_store(settings), open_warehouse(settings))
-    click.echo(json.dumps({"ok": found.ok, **asdict(found)}) if as_json else "\n".join(found.lines()))
+    say(*([json.dumps({"ok": found.ok, **asdict(found)})] if as_json else found.lines()))
     return 0 if found.ok else EXIT_INCOMPLETE
 
 
@@ -375,7 +398,7 @@ def adopt(debug: bool) -> None:
     from sink.claim import adopt_store
     from sink.warehouse import open_warehouse
 
-    click.echo(adopt_store(open_store(settings), open_warehouse(settings)))
+    say(adopt_store(open_store(settings), open_warehouse(settings)))
 
 
 @cli.command()
@@ -392,7 +415,7 @@ def sweep(debug: bool, as_json: bool) -> int:
     from sink.warehouse import open_warehouse
 
     found = run(settings, open_store(settings), open_warehouse(settings))
-    click.echo(json.dumps(asdict(found)) if as_json else "\n".join(found.lines()))
+    say(*([json.dumps(asdict(found))] if as_json else found.lines()))
     return EXIT_INCOMPLETE if found.doubt else 0
 
 
@@ -410,11 +433,11 @@ def verify(debug: bool, live: bool, as_json: bool) -> int:
     checks = run(settings, open_store(settings), open_warehouse(settings), live=live)
     ok = all(check.ok for check in checks)
     if as_json:
-        click.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
+        say(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
     else:
         for check in checks:
-            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
-        click.echo("everything adds up" if ok else "it does not add up")
+            say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+        say("everything adds up" if ok else "it does not add up")
     return 0 if ok else EXIT_INCOMPLETE
 
 
@@ -431,7 +454,7 @@ def verify(debug: bool, live: bool, as_json: bool) -> int:
 )  # fmt: skip
 @click.pass_obj
 def status(debug: bool, as_json: bool, check: bool, seconds: float | None) -> int:
-    """Show lag, committed offsets, rows, quarantine by reason, the last commit and freshness."""
+    """Show lag, offsets, rows, quarantine, refused files, freshness, models, the last dbt run and what waits."""
     settings = start(debug)
     from sink.status import status as run
     from sink.warehouse import open_warehouse
@@ -449,10 +472,10 @@ def status(debug: bool, as_json: bool, check: bool, seconds: float | None) -> in
     limits = settings.max_lag_messages, settings.max_commit_age_seconds
     complaints = list(found.complaints(*limits)) if check else []
     if as_json:
-        click.echo(json.dumps({**found.figures(), "complaints": complaints}, default=str))
+        say(json.dumps({**found.figures(), "complaints": complaints}, default=str))
         return EXIT_INCOMPLETE if complaints else 0
     for line in found.lines():
-        click.echo(line)
+        say(line)
     if complaints:
         complain("; ".join(complaints))
     return EXIT_INCOMPLETE if complaints else 0
@@ -470,7 +493,7 @@ def health(debug: bool) -> int:
     except BatteryError as error:
         complain(str(error))
         return EXIT_INCOMPLETE
-    click.echo(f"the worker closed an epoch {age:.0f} s ago")
+    say(f"the worker closed an epoch {age:.0f} s ago")
     return 0
 
 
@@ -528,7 +551,7 @@ def report(debug: bool, cell: str, folder: Path, png: bool | None) -> None:
     from battery.report import report as run
 
     for line in run(settings, cell, folder, png=png):
-        click.echo(line)
+        say(line)
 
 
 @cli.command()

@@ -101,6 +101,24 @@ def open_store(settings: Settings) -> ObjectStore:
     return FolderStore(Path(settings.object_store.removeprefix("file://")))
 
 
+def open_to_look(settings: Settings) -> ObjectStore | None:
+    """As `open_store`, for a look that somebody waits for: requests end within seconds, and no folder is made.
+
+    Returns:
+        The store; None where it is a folder that is not there yet.
+
+    Raises:
+        BatteryError: it cannot be reached.
+    """
+    if (
+        not settings.object_store.startswith("s3://")
+        and not Path(settings.object_store.removeprefix("file://")).exists()
+    ):
+        return None
+    patience = min(settings.object_store_timeout_seconds, OPEN_SECONDS)
+    return open_store(settings.model_copy(update={"object_store_timeout_seconds": patience}))
+
+
 class FolderStore:
     """Objects as files below a folder."""
 

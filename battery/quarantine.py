@@ -1,19 +1,24 @@
-"""`battery quarantine`: the dead letters, to look at and to publish again after a fix."""
+"""`battery quarantine`: the dead letters, to look at and to publish again after a fix, and files that were refused."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from battery.errors import BatteryError
+from battery.logs import complain, say
 from battery.startup import start
+
+if TYPE_CHECKING:
+    from battery.settings import Settings
 
 
 @click.group()
 def quarantine() -> None:
-    """Look into the quarantine, and publish refused rows again after a fix."""
+    """Look into the quarantine and at refused files, and publish refused rows again after a fix."""
 
 
 _reason_option = click.option("--reason", help="Only what was refused for this reason.")
@@ -30,28 +35,73 @@ _cell_option = click.option("--cell", help="Only rows of this cell.")
 def quarantine_list(
     debug: bool, reason: str | None, cell: str | None, everything: bool, limit: int, as_json: bool
 ) -> None:
-    """List what was refused: its id, how many rows, why, and whether it was retried."""
+    """List what was refused: rows by their id, how many, why, and whether they were retried; then files.
+
+    Files are those that were refused or passed over before any row of them was read. --reason leaves them out.
+    """
     settings = start(debug)
     from battery.refused import Fate
     from sink.quarantine import find_refused
     from sink.warehouse import open_warehouse
 
-    found = [
-        entry
-        for entry in find_refused(open_warehouse(settings), reason, cell)
-        if everything or entry.fate is not Fate.LANDED
-    ]
+    try:
+        refused = find_refused(open_warehouse(settings), reason, cell)
+    except BatteryError:  # there may be no warehouse yet, and files that were refused all the same
+        _list_files(settings, cell, limit, as_json=as_json, everything=everything)
+        raise
+    found = [entry for entry in refused if everything or entry.fate is not Fate.LANDED]
     for entry in found if as_json else found[:limit]:
         if as_json:
-            click.echo(json.dumps({"id": str(entry.place), **asdict(entry)}))
+            say(json.dumps({"id": str(entry.place), **asdict(entry)}))
         else:
             rows = f"{entry.row_count} rows" if entry.row_count > 1 else "1 row"
-            click.echo(
-                f"{entry.place}  {entry.cell_id or '(no cell)'}  {rows}  {entry.reason}, {entry.fate}: {entry.detail}"
-            )
+            say(f"{entry.place}  {entry.cell_id or '(no cell)'}  {rows}  {entry.reason}, {entry.fate}: {entry.detail}")
     if not as_json:
         more = f", the first {limit} shown" if len(found) > limit else ""
-        click.echo(f"{sum(entry.row_count for entry in found)} rows in {len(found)} entries{more}")
+        say(f"{sum(entry.row_count for entry in found)} rows in {len(found)} entries{more}")
+    if reason is None:
+        _list_files(settings, cell, limit, as_json=as_json, everything=everything)
+
+
+def _list_files(settings: Settings, cell: str | None, limit: int, *, as_json: bool, everything: bool) -> None:
+    """Print which files were refused or passed over; that the object store does not answer costs no more than this."""
+    from battery.file_records import FileState
+    from battery.objects import open_to_look
+    from sink.files import read_files
+
+    try:
+        records = read_files(open_to_look(settings))
+    except BatteryError as error:
+        complain(f"which files were refused is unknown: {error}")
+        return
+    found = [
+        record
+        for record in records
+        if (everything or record.state is not FileState.DISMISSED) and (cell is None or record.cell_id == cell)
+    ]
+    if as_json:
+        for record in found:
+            say(json.dumps({**asdict(record), "id": f"file:{record.id}"}, default=str))
+        return
+    more = f", the latest {limit} shown" if len(found) > limit else ""
+    say(*(f"file:{record.id}  {record}" for record in found[:limit]), f"{len(found)} files{more}")
+
+
+@quarantine.command("dismiss")
+@click.argument("names", metavar="FILE...", nargs=-1, required=True)
+@click.pass_obj
+def quarantine_dismiss(debug: bool, names: tuple[str, ...]) -> None:
+    """Show files no longer that were refused or passed over, until their content or the reason changes.
+
+    FILE is an id as `list` prints it, `file:…`. What was refused is still not published.
+    """
+    settings = start(debug)
+    from battery.file_records import FileRecords
+    from battery.objects import open_store
+
+    records = FileRecords(open_store(settings))
+    for name in names:
+        say(f"dismissed {records.dismiss(name).file}")
 
 
 @quarantine.command("show")
@@ -77,9 +127,9 @@ def quarantine_show(debug: bool, name: str) -> None:
         "fate": entry.fate,
         "retried at": ", ".join(str(place) for place in entry.retries) or None,
     }.items():
-        click.echo(f"{label:<12} {'' if value is None else value}")
-    click.echo("payload")
-    click.echo(entry.payload or "(none is kept of duplicates: the log has them)")
+        say(f"{label:<12} {'' if value is None else value}")
+    say("payload")
+    say(entry.payload or "(none is kept of duplicates: the log has them)")
 
 
 @quarantine.command("retry")
@@ -123,7 +173,7 @@ def quarantine_retry(
     retries = retries_of(settings, chosen, fix)
     if dry_run:
         for retry in retries:
-            click.echo(f"{retry.origin} as {retry.key.decode()}: {len(retry.value)} bytes, {dict(retry.headers)}")
+            say(f"{retry.origin} as {retry.key.decode()}: {len(retry.value)} bytes, {dict(retry.headers)}")
         return
     publish_again(settings, retries)
-    click.echo(f"published {sum(entry.row_count for entry in chosen)} rows again in {len(retries)} messages")
+    say(f"published {sum(entry.row_count for entry in chosen)} rows again in {len(retries)} messages")

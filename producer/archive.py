@@ -20,19 +20,25 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Final, Self
 
 from battery.errors import BatteryError
+from battery.file_records import SourceFile
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import (
     PUBLISHABLE,
     WORKBOOKS,
     BadSourceError,
     Content,
+    PassedOver,
     Refusal,
     Signature,
     UnreadableSourceError,
     WorkbookFile,
     as_text,
+    is_hidden,
+    one_line,
+    place_of,
 )
 from producer.formats import HEAD_BYTES, NDAX, recognised
+from producer.passed_over import MOST_NAMED, MOST_SAID, holds, why_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +91,14 @@ class BadMember:
     problem: str
 
 
+@dataclass(frozen=True)
+class OtherMembers:
+    """Members of a ZIP that are no workbooks: how many, and the first of them by name."""
+
+    count: int
+    members: tuple[str, ...]
+
+
 class Unpacker:
     """A child that looks into ZIPs and unpacks them, where there are any.
 
@@ -123,8 +137,8 @@ class Unpacker:
         except WorkEndedError as error:
             raise BadSourceError(f"{file.origin}: {self._complaint(error)}") from None
 
-    def workbooks_of(self, file: File, content: Content) -> Iterator[WorkbookFile | Refusal]:
-        """The workbooks of a ZIP, each unpacked when it is asked for, and what of the ZIP is refused.
+    def workbooks_of(self, file: File, content: Content) -> Iterator[WorkbookFile | Refusal | PassedOver]:
+        """The workbooks of a ZIP, each unpacked when it is asked for, and what of the ZIP is refused or passed over.
 
         Raises:
             BatteryError: what was unpacked cannot be written.
@@ -137,14 +151,18 @@ class Unpacker:
                     yield WorkbookFile(unpacked, name, f"{file.origin}!{as_text(found.member)}", content)
                 elif isinstance(found, BadMember):
                     line = f"{file.origin}!{as_text(found.member)}: {found.problem}"
-                    yield Refusal(line, f"{content.sha256}!{found.member}")
+                    sha256 = f"{content.sha256}!{found.member}"
+                    yield Refusal(line, sha256, _on_record(file, found.member, sha256))
+                elif isinstance(found, OtherMembers):
+                    others = [(_on_record(file, member), why_member(member)) for member in found.members]
+                    yield PassedOver(f"{place_of(file.path)}!", found.count, tuple(others))
         except UnreadableSourceError as error:
-            yield Refusal(str(error))
+            yield Refusal(str(error), None, file.on_record(content.sha256))
         except BadSourceError as error:
-            yield Refusal(str(error), content.sha256)
+            yield Refusal(str(error), content.sha256, file.on_record(content.sha256))
         except WorkEndedError as error:
-            lasts = error.cause == "memory"
-            yield Refusal(f"{file.origin}: {self._complaint(error)}", content.sha256 if lasts else None)
+            line, lasts = f"{file.origin}: {self._complaint(error)}", error.cause == "memory"
+            yield Refusal(line, content.sha256 if lasts else None, file.on_record(content.sha256))
 
     def _complaint(self, error: WorkEndedError) -> str:
         match error.cause:
@@ -170,7 +188,13 @@ def holds_workbook(file: File) -> bool:
         raise _unsound(file, error) from None
 
 
-def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Member | BadMember]:
+def _on_record(file: File, member: str, sha256: str | None = None) -> SourceFile:
+    """A member of a ZIP as it goes on record."""
+    name = as_text(member)
+    return SourceFile(f"{file.origin}!{name}", f"{place_of(file.path)}!{name}", sha256)
+
+
+def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Member | BadMember | OtherMembers]:
     """Unpack the workbooks of a ZIP, each when it is asked for, into folders of their own below `folder`.
 
     Raises:
@@ -179,7 +203,8 @@ def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Member | BadMem
     """
     try:
         with zipfile.ZipFile(file.path) as archive:
-            for number, member in enumerate(_judged(file.origin, archive, bounds.zip_max_bytes)):
+            workbooks, others = _judged(file.origin, archive, bounds.zip_max_bytes)
+            for number, member in enumerate(workbooks):
                 if member.file_size > bounds.workbook_max_bytes:
                     limit = f"WORKBOOK_MAX_BYTES={bounds.workbook_max_bytes}"
                     yield BadMember(str(inside(member)), f"unpacks to {member.file_size} bytes, more than {limit}")
@@ -196,6 +221,7 @@ def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Member | BadMem
                 except MemoryError:
                     target.unlink(missing_ok=True)
                     yield BadMember(str(inside(member)), f"takes more than {MEMORY_BYTES} bytes of memory to unpack")
+            yield others
     except UNSOUND as error:
         raise _unsound(file, error) from None
     except OSError as error:
@@ -237,26 +263,25 @@ def _room_in(folder: Path) -> Iterator[None]:
         raise BatteryError(f"{folder}: cannot unpack there, {error}; TMPDIR names another place") from None
 
 
-def _contents(archive: zipfile.ZipFile) -> str:
-    """What an archive without a workbook holds instead: what its first file is, and how to go on."""
-    files = [member for member in archive.infolist() if not member.is_dir() and not _is_hidden(inside(member))]
-    if any(inside(member).suffix.lower() == ".ndc" for member in files):
+def _contents(archive: zipfile.ZipFile, others: list[str]) -> str:
+    """What an archive without a workbook holds instead: its files, what one of them is, and how to go on."""
+    if any(PurePosixPath(name).suffix.lower() == ".ndc" for name in others):
         return str(NDAX)
-    if not files:
-        return "holds no workbook (.xlsx, .xls) and no other file"
-    with archive.open(files[0]) as first:
-        kind = recognised(inside(files[0]).suffix, first.read(HEAD_BYTES))
-    what = f": {as_text(str(inside(files[0])))} {kind}" if kind else ""
-    return f"holds no workbook (.xlsx, .xls) in {len(files)} files{what}"
+    said = "holds no workbook (.xlsx, .xls)" + (
+        holds(map(one_line, sorted(others)), len(others)) or " and no other file"
+    )
+    for name in sorted(others)[:MOST_SAID]:
+        member = next(found for found in archive.infolist() if str(inside(found)) == name)
+        with archive.open(member) as file:
+            kind = recognised(inside(member).suffix, file.read(HEAD_BYTES))
+        if kind:
+            return f"{said}; {one_line(name)} {kind}"
+    return said
 
 
-def _is_hidden(place: PurePosixPath) -> bool:
-    return any(part.startswith((".", "~$", "__MACOSX")) for part in place.parts)
-
-
-def _judged(origin: str, archive: zipfile.ZipFile, zip_max_bytes: int) -> list[zipfile.ZipInfo]:
-    """The workbooks of an archive, which is refused whole when any member is unsafe."""
-    workbooks = []
+def _judged(origin: str, archive: zipfile.ZipFile, zip_max_bytes: int) -> tuple[list[zipfile.ZipInfo], OtherMembers]:
+    """The workbooks of an archive and its other members; it is refused whole when any member is unsafe."""
+    workbooks, others = [], []
     for member in archive.infolist():
         place = inside(member)
         if not member.orig_filename.isprintable():
@@ -267,13 +292,17 @@ def _judged(origin: str, archive: zipfile.ZipFile, zip_max_bytes: int) -> list[z
             raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} is a link")
         if member.flag_bits & _ENCRYPTED:
             raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} is encrypted")
-        if not member.is_dir() and not _is_hidden(place) and place.suffix.lower() in WORKBOOKS:
+        if member.is_dir() or any(map(is_hidden, place.parts)):
+            continue
+        if place.suffix.lower() in WORKBOOKS:
             workbooks.append(member)
+        else:
+            others.append(str(place))
     size = sum(member.file_size for member in archive.infolist())
     if size > zip_max_bytes:
         raise BadSourceError(
             f"{origin} is refused: it unpacks to {size} bytes, more than ZIP_MAX_BYTES={zip_max_bytes}"
         )
     if not workbooks:
-        raise BadSourceError(f"{origin} {_contents(archive)}")
-    return workbooks
+        raise BadSourceError(f"{origin} {_contents(archive, others)}")
+    return workbooks, OtherMembers(len(others), tuple(sorted(others)[:MOST_NAMED]))

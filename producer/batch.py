@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from producer.answer import DownloadError
-from producer.files import BadSourceError, Content, File, Refusal, Signature, WorkbookFile, as_text
+from producer.files import BadSourceError, Content, File, PassedOver, Refusal, Signature, WorkbookFile, as_text
 from producer.raw import keep
 from producer.send import Waiting
-from producer.sources import find_files
+from producer.sources import download_on_record, find_files, on_record
 from producer.spool import Job
 from producer.workbook import cell_id_of, exported_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from battery.file_records import FileRecords, SourceFile
     from battery.objects import ObjectStore
     from battery.settings import Settings
     from producer.archive import Unpacker
@@ -56,7 +57,8 @@ class Summary:
     """What became of a batch: workbooks, rows and messages that went out, and workbooks that were skipped.
 
     Of the skipped ones, which this log has already, `landed` went to an earlier log. `failed` holds one line for each
-    source or workbook that was refused, `left_alone` one for each that was refused before.
+    source or workbook that was refused, `left_alone` one for each that was refused before; `passed_over` names files of
+    another kind, the first of `others` in all.
     """
 
     topic_id: str = ""
@@ -67,6 +69,8 @@ class Summary:
     messages: int = 0
     failed: list[str] = field(default_factory=list)
     left_alone: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    others: int = 0
 
 
 @dataclass
@@ -78,6 +82,7 @@ class Batch:
     store: ObjectStore
     published: Publications
     refusals: Refusals
+    records: FileRecords
     unpacker: Unpacker
     options: Options
     summary: Summary
@@ -100,43 +105,66 @@ class Batch:
             try:
                 files = [source] if isinstance(source, File) else find_files(source, self.settings)
             except (BadSourceError, DownloadError) as error:
-                yield Refusal(str(error))
+                yield Refusal(str(error), None, on_record(str(source)))
                 continue
+            if not isinstance(source, File) and (download := download_on_record(source)):
+                self.records.take(download)  # it may have failed before
             self.to_read += len(files)
             for file in files:
                 self.to_read -= 1
+                if isinstance(file, PassedOver):
+                    self._pass_over(file)
+                    continue
                 for job in [file] if isinstance(file, Refusal) else self._jobs_of(file):
                     self.to_read += isinstance(job, Job)
                     yield job
+
+    def _pass_over(self, found: PassedOver) -> None:
+        """Say which files of a folder or ZIP are of another kind, and put them on record."""
+        self.records.pass_over(found.files, found.below)
+        self.summary.passed_over += [file.name for file, _ in found.files]
+        self.summary.others += found.count
 
     def _jobs_of(self, file: File) -> Iterator[Job | Refusal]:
         limit = self.settings.workbook_max_bytes
         try:
             is_workbook = self.unpacker.is_workbook(file)
             if is_workbook and (size := Signature.of(file.path).size) > limit:
-                yield Refusal(
-                    f"{file.origin}: has {size} bytes, more than WORKBOOK_MAX_BYTES={limit}; split the workbook"
-                )
+                line = f"{file.origin}: has {size} bytes, more than WORKBOOK_MAX_BYTES={limit}; split the workbook"
+                yield Refusal(line, None, file.on_record())
                 return
             content = Content.of(file.path)
         except BadSourceError as error:
-            yield Refusal(str(error))
+            yield Refusal(str(error), None, file.on_record())
             return
         except OSError as error:
-            yield Refusal(f"{file.origin}: cannot be read: {error.strerror or error}")
+            yield Refusal(f"{file.origin}: cannot be read: {error.strerror or error}", None, file.on_record())
             return
         if is_workbook:
             yield from self._job(WorkbookFile(content, as_text(file.path.name), file.origin))
-        elif not self._leave_alone(content.sha256):
-            for found in self.unpacker.workbooks_of(file, content):
-                if isinstance(found, Refusal):
-                    yield found
-                else:
-                    yield from self._job(found)
+        elif not self._leave_alone(file.on_record(content.sha256)):
+            yield from self._jobs_of_zip(file, content)
+
+    def _jobs_of_zip(self, file: File, content: Content) -> Iterator[Job | Refusal]:
+        whole, is_good = file.on_record(content.sha256), True
+        for found in self.unpacker.workbooks_of(file, content):
+            if isinstance(found, PassedOver):
+                self._pass_over(found)
+            elif isinstance(found, Refusal):
+                is_good = is_good and found.file != whole
+                yield found
+            else:
+                yield from self._job(found)
+        if is_good:
+            self._take(whole)
 
     def _job(self, file: WorkbookFile) -> Iterator[Job]:
         """What there is to do for a workbook, which is nothing for one that a log already has, or that was refused."""
-        if self._is_published(file) or self._leave_alone(file.content.sha256):
+        if self._is_published(file):
+            self._take(file.on_record)
+            _drop(file)
+            return
+        if self._leave_alone(file.on_record):
             _drop(file)
             return
         folder = Path(tempfile.mkdtemp(prefix="tests-", dir=self.scratch))
@@ -163,15 +191,20 @@ class Batch:
         self.summary.landed += 1
         return True
 
-    def _leave_alone(self, sha256: str) -> bool:
-        """Whether a content was refused before, and is not wanted again."""
-        if not self.options.leave_refused or self.options.again:
+    def _leave_alone(self, file: SourceFile) -> bool:
+        """Whether a content was refused before, and is not wanted again; that it came once more goes on record."""
+        if file.sha256 is None or not self.options.leave_refused or self.options.again:
             return False
-        reason = self.refusals.reason(sha256)
+        reason = self.refusals.reason(file.sha256)
         if reason is None:
             return False
         self.summary.left_alone.append(reason)
+        self.records.refuse(file, _reason(reason, file.name), self.options.cell_id)
         return True
+
+    def _take(self, file: SourceFile) -> None:
+        """Forget that a file was refused."""
+        self.records.take(file, None if file.sha256 is None else self.refusals.note_of(file.sha256))
 
     def take(self, job: Job, workbook: SpooledWorkbook) -> None:
         """Keep a good workbook raw, and have its tests sent later.
@@ -181,7 +214,8 @@ class Batch:
         """
         file, archive = job.file, job.file.archive
         if not (archive or file.content).is_unchanged():
-            self.refuse(Refusal(f"{file.origin}: it was written to while it was being read; produce it again"))
+            line = f"{file.origin}: it was written to while it was being read; produce it again"
+            self.refuse(Refusal(line, None, file.on_record))
             return
         if archive is not None and archive.sha256 not in self._archives:
             keep(self.store, archive.path, as_text(archive.path.name), archive.sha256)
@@ -193,23 +227,32 @@ class Batch:
             for place, test in enumerate(workbook.tests)
         ]
         self.summary.workbooks += 1
+        self._take(file.on_record)
 
-    def refuse(self, refused: Refusal) -> None:
-        """Note what was refused, to be left alone where somebody wants that.
+    def refuse(self, refused: Refusal, job: Job | None = None) -> None:
+        """Put on record what was refused; a content that will be refused again may then be left alone.
 
         Raises:
             BatteryError: the store does not take the note.
         """
-        if refused.sha256 is None:
-            self.summary.failed.append(refused.line)
-        elif not self._leave_alone(refused.sha256):
-            self.summary.failed.append(refused.line)
+        file = refused.file or (None if job is None else job.file.on_record)
+        if refused.sha256 is not None and file is not None and self._leave_alone(replace(file, sha256=refused.sha256)):
+            return
+        self.summary.failed.append(refused.line)
+        if file is not None:
+            self.records.refuse(file, _reason(refused.line, file.name), self.options.cell_id)
+        if refused.sha256 is not None:
             self.refusals.remember(refused.sha256, refused.line)
 
     @staticmethod
     def drop(job: Job) -> None:
         """Remove a workbook that was unpacked for this batch alone."""
         _drop(job.file)
+
+
+def _reason(line: str, name: str) -> str:
+    """Why a file was refused, without its name, which the record has."""
+    return line.removeprefix(name).removeprefix(":").strip()
 
 
 def _drop(file: WorkbookFile) -> None:

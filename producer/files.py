@@ -7,12 +7,15 @@ import os
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NamedTuple
 
 from battery.errors import BatteryError
+from battery.file_records import SourceFile
 
 WORKBOOKS: Final = frozenset({".xlsx", ".xls"})
 PUBLISHABLE: Final = WORKBOOKS | {".zip"}
+
+_OF_THE_SYSTEM: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 NAME_BYTES: Final = 200
 """Most bytes of a workbook's name; file systems end at 255."""
@@ -31,11 +34,24 @@ class Refusal:
     """A source or a workbook that cannot be taken, in one line that says why.
 
     `sha256` is the content that was refused; None where it could not be read, or where the same content may be taken
-    another time.
+    another time. `file` is what goes on record; None where it is no file, or its job says which.
     """
 
     line: str
     sha256: str | None = None
+    file: SourceFile | None = None
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """What of a folder or a ZIP is no workbook: how many files, the first of them by name, and why each.
+
+    `below` is how their places begin, in this listing and in any later one.
+    """
+
+    below: str
+    count: int
+    files: tuple[tuple[SourceFile, str], ...]
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,10 @@ class File:
 
     path: Path
     origin: str
+
+    def on_record(self, sha256: str | None = None) -> SourceFile:
+        """What goes on record of it, with its checksum where that is known."""
+        return SourceFile(self.origin, place_of(self.path), sha256)
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,14 @@ class WorkbookFile:
     origin: str
     archive: Content | None = None
 
+    @property
+    def on_record(self) -> SourceFile:
+        """What goes on record of it."""
+        if self.archive is None:
+            return SourceFile(self.origin, place_of(self.content.path), self.content.sha256)
+        member = self.origin.partition("!")[2]
+        return SourceFile(self.origin, f"{place_of(self.archive.path)}!{member}", self.content.sha256)
+
 
 def checksum(path: Path) -> str:
     """The SHA-256 of a file, as hexadecimal digits.
@@ -112,28 +140,42 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def in_folder(folder: Path) -> tuple[list[Path], list[str]]:
-    """The workbooks and ZIPs below a folder, by name, and a line for each folder that cannot be looked into.
+def place_of(path: Path) -> str:
+    """Where a file or a folder lies, as text that is the same for whatever path leads there."""
+    return one_line(os.path.realpath(path))
 
-    Hidden files and those of open spreadsheets do not count.
+
+class Listing(NamedTuple):
+    """What lies below a folder: workbooks and ZIPs, a line for each folder that is closed, and files of other kinds."""
+
+    files: list[Path]
+    closed_folders: list[str]
+    others: list[Path]
+
+
+def in_folder(folder: Path) -> Listing:
+    """The workbooks and ZIPs below a folder, by name, and what is passed over.
+
+    Hidden files, those of open spreadsheets and those that systems leave do not count.
     """
-    files, closed_folders = [], []
+    files: list[Path] = []
+    others: list[Path] = []
+    closed_folders: list[str] = []
 
     def note(error: OSError) -> None:
         closed_folders.append(f"the folder {one_line(str(error.filename))} cannot be looked into: {error.strerror}")
 
     for place, folders, names in os.walk(folder, onerror=note):
-        folders[:] = [name for name in folders if not _hidden(name)]
-        files += [
-            path
-            for path in (Path(place, name) for name in names if not _hidden(name))
-            if path.suffix.lower() in PUBLISHABLE and os.path.isfile(path)  # noqa: PTH113  # Path.is_file may raise
-        ]
-    return sorted(files), closed_folders
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        for path in (Path(place, name) for name in names if not is_hidden(name)):
+            if os.path.isfile(path):  # noqa: PTH113  # Path.is_file may raise
+                (files if path.suffix.lower() in PUBLISHABLE else others).append(path)
+    return Listing(sorted(files), closed_folders, sorted(others))
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith((".", "~$"))
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is the system's or a program's own: nobody means it to be read."""
+    return name.startswith((".", "~$")) or name.lower() in _OF_THE_SYSTEM
 
 
 def as_text(name: str) -> str:

@@ -98,12 +98,15 @@ def _publication(key: str, note: bytes) -> Publication | None:
 
 
 class Refusals:
-    """Which contents this reader has refused, with the limits that it has now."""
+    """Which contents this reader has refused, with the limits that it has now.
+
+    A reader of another version reads them anew. What people are shown is on record apart (`battery/file_records.py`).
+    """
 
     def __init__(self, store: ObjectStore, settings: Settings, cell_id: str | None) -> None:
         self._store = store
         self._cell_id = cell_id or ""
-        self._prefix = f"refused/reader={_reader(settings)}/"
+        self._prefix = f"left-alone/reader={_reader(settings)}/"
         self._known = {found.key for found in store.list(self._prefix)}
 
     def reason(self, sha256: str) -> str | None:
@@ -125,8 +128,12 @@ class Refusals:
         self._store.put(key, f"{line}\n".encode("utf-8", "replace"))
         self._known.add(key)
 
+    def note_of(self, sha256: str) -> str:
+        """What the key of a note on this content ends with, whichever version wrote it."""
+        return _digest(sha256, self._cell_id)
+
     def _key(self, sha256: str) -> str:
-        return f"{self._prefix}{_digest(sha256, self._cell_id)}"
+        return f"{self._prefix}{self.note_of(sha256)}"
 
 
 def _reader(settings: Settings) -> str:

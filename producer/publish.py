@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from battery.file_records import FileRecords
 from battery.objects import open_store
 from battery.progress import Progress
 from battery.topic import message_limit, open_producer, open_topic
@@ -53,7 +54,8 @@ def publish(settings: Settings, sources: Sequence[str | File], options: Options)
                 settings, limit
             )  # it becomes ready, half a second or more, while workbooks are read
             refusals = Refusals(store, settings, options.cell_id)
-            batch = Batch(folder, settings, store, published, refusals, unpacker, options, Summary(topic.topic_id))
+            records, summary = FileRecords(store), Summary(topic.topic_id)
+            batch = Batch(folder, settings, store, published, refusals, records, unpacker, options, summary)
             _read(batch, sources, readers)
         manner = Manner(settings.battery_topic, limit, options.encoding, options.speed, Limits.of(settings))
 
@@ -74,7 +76,7 @@ def _read(batch: Batch, sources: Sequence[str | File], readers: Readers) -> None
     ):
         for job, outcome in outcomes:
             if isinstance(outcome, Refusal):
-                batch.refuse(outcome)
+                batch.refuse(outcome, job)
             elif job is not None:
                 batch.take(job, outcome)
                 for note in outcome.notes:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from battery.file_records import FileRecords, SourceFile
 from battery.logs import mask_urls
+from battery.objects import open_store
 from producer.answer import DownloadLimits
 from producer.datasets import CALCE, dataset_url
 from producer.download import download
-from producer.files import PUBLISHABLE, BadSourceError, File, Refusal, in_folder, one_line
+from producer.files import PUBLISHABLE, BadSourceError, File, PassedOver, Refusal, in_folder, one_line
 from producer.formats import format_of
+from producer.passed_over import holds, passed_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,8 +74,44 @@ def require_sources(sources: Sequence[str]) -> None:
         raise BadSourceError("; ".join(problems))
 
 
-def find_files(source: str, settings: Settings) -> list[File | Refusal]:
-    """Find the workbooks and ZIPs that a source names, and below a folder what cannot be looked into.
+def url_of(source: str) -> str | None:
+    """Where to download what a source names; None where it lies on disk."""
+    if _URL.match(source):
+        return source
+    return None if os.path.exists(source) else dataset_url(source)  # noqa: PTH110  # Path.exists raises for long names
+
+
+def download_on_record(source: str) -> SourceFile | None:
+    """What goes on record of a download that fails, without what may be secret in its URL; None where it is none."""
+    url = url_of(source)
+    shown = None if url is None else mask_urls(one_line(url))
+    return None if shown is None else SourceFile(shown, shown)
+
+
+def on_record(source: str) -> SourceFile | None:
+    """What goes on record of a source that is refused; None where it is neither a download nor a file."""
+    if os.path.isfile(source):  # noqa: PTH113  # Path.is_file raises for long names
+        return File(Path(source), one_line(Path(source).name)).on_record()
+    return download_on_record(source)
+
+
+def record_refused_sources(settings: Settings, sources: Sequence[str], cell_id: str | None) -> None:
+    """Put on record which files of a command line are of no kind that is read; nothing else is done with them.
+
+    Raises:
+        BatteryError: the object store does not answer.
+    """
+    records = FileRecords(open_store(settings))
+    for source in sources:
+        try:
+            require_source(source)
+        except BadSourceError as error:
+            if os.path.isfile(source) and (file := on_record(source)):  # noqa: PTH113
+                records.refuse(file, str(error), cell_id)
+
+
+def find_files(source: str, settings: Settings) -> list[File | Refusal | PassedOver]:
+    """Find the workbooks and ZIPs that a source names, and below a folder what is closed or passed over.
 
     Args:
         source: a workbook, a ZIP, a folder, an http(s) URL or the name of a CALCE data set.
@@ -84,12 +123,18 @@ def find_files(source: str, settings: Settings) -> list[File | Refusal]:
     """
     require_source(source)
     path = Path(source)
-    url = source if _URL.match(source) else (None if path.exists() else dataset_url(source))
+    url = url_of(source)
     if url is not None:
         path = download(url, settings.download_dir, DownloadLimits.of(settings))
     if not path.is_dir():
         return [File(path, one_line(path.name))]
-    files, closed_folders = in_folder(path)
+    files, closed_folders, others = in_folder(path)
+    ignored = passed_over(path, others)
     if not files and not closed_folders:
-        raise BadSourceError(f"the folder {one_line(str(path))} holds no workbook (.xlsx, .xls) and no ZIP")
-    return [*map(Refusal, closed_folders), *(File(file, one_line(str(file.relative_to(path)))) for file in files)]
+        instead = holds((file.name for file, _ in ignored.files), ignored.count)
+        line = f"the folder {one_line(str(path))} holds no workbook (.xlsx, .xls) and no ZIP{instead}"
+        if not others:
+            raise BadSourceError(line)
+        return [Refusal(line), ignored]
+    named = (File(file, one_line(str(file.relative_to(path)))) for file in files)
+    return [*map(Refusal, closed_folders), *named, ignored]

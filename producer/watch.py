@@ -15,11 +15,13 @@ import structlog
 from watchfiles import watch
 
 from battery.errors import BatteryError
+from battery.file_records import FileRecords
 from battery.objects import open_store
 from battery.pauses import Pauses
 from battery.topic import open_topic
 from producer.batch import Summary
 from producer.files import File, Signature, in_folder, one_line
+from producer.passed_over import passed_over
 from producer.publish import publish
 
 if TYPE_CHECKING:
@@ -105,6 +107,8 @@ class _Inbox:
     """Whether something in it may not have been published yet."""
     _seen: dict[Path, Signature] = field(default_factory=dict)
     _closed_folders: set[str] = field(default_factory=set)
+    _others: tuple[Path, ...] = ()
+    """Files of another kind that are on record, and were said to be passed over."""
     _told_lines: set[str] = field(default_factory=set)
     """Files that were said to be left alone, which once a run is enough."""
     _pauses: Pauses = field(default_factory=lambda: Pauses(FIRST_PAUSE_SECONDS))
@@ -146,11 +150,12 @@ class _Inbox:
             self._seen = {}
 
     def _publish_new(self) -> Iterator[Summary]:
-        files, closed_folders = in_folder(self.folder)
+        files, closed_folders, others = in_folder(self.folder)
         for line in closed_folders:
             if line not in self._closed_folders:
                 _log.warning(line)
         self._closed_folders = set(closed_folders)
+        yield from self._pass_over(tuple(others))
         found = {}
         for path in files:
             with suppress(OSError):  # it is gone again
@@ -161,9 +166,21 @@ class _Inbox:
             self._follow(summary.topic_id or self.topic_id)
             summary.left_alone = [line for line in summary.left_alone if line not in self._told_lines]
             self._told_lines.update(summary.left_alone)
-            if summary.workbooks or summary.skipped or summary.failed or summary.left_alone:
+            if summary.workbooks or summary.skipped or summary.failed or summary.left_alone or summary.others:
                 yield summary
         self._seen |= {path: found[path] for path in new}
+
+    def _pass_over(self, others: tuple[Path, ...]) -> Iterator[Summary]:
+        """Put files of another kind on record where they are not the same as before; say each once."""
+        if others == self._others:
+            return
+        found = passed_over(self.folder, others)
+        FileRecords(open_store(self.settings)).pass_over(found.files, found.below)
+        new = [path for path in others if path not in set(self._others)]
+        self._others = others
+        if new:
+            names = [one_line(str(path.relative_to(self.folder))) for path in new]
+            yield Summary(self.topic_id, passed_over=names, others=len(names))
 
     def _published(self, files: Sequence[File]) -> Iterator[Summary]:
         """Publish files together; where that fails in a way that nobody has foreseen, each by itself.

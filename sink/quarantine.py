@@ -11,7 +11,9 @@ from battery.refused import Fate, Refused
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    import duckdb
 
     from sink.warehouse import Warehouse
 
@@ -34,6 +36,15 @@ _RETRIES: Final = f"""
         on l.cell_id = r.cell_id and l.kafka_partition = r."partition" and l.kafka_offset = r."offset"
     order by r.topic_id, r."partition", r."offset"
 """  # noqa: S608  # names come from this module alone
+
+
+_RETRIABLE: Final = f"""
+    select coalesce(sum(row_count), 0)::bigint from battery_quarantine
+    where reason <> '{Reason.DUPLICATE}' and (topic_id, "partition", "offset", "row") not in (
+        select unnest($topics::varchar[]), unnest($partitions::integer[]), unnest($offsets::bigint[]),
+            unnest($rows::integer[])
+    )
+"""  # noqa: S608
 
 
 def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str | None = None) -> list[Refused]:
@@ -63,6 +74,22 @@ def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str |
     return found
 
 
+def retriable_rows(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many quarantined rows a retry may bring in: all but duplicates and what has landed since by a retry."""
+    retries = _Retries(connection.execute(_RETRIES).fetchall())
+    landed = [place for place in retries.origins if retries.fate_of(place) is Fate.LANDED]
+    found = connection.execute(
+        _RETRIABLE,
+        {
+            "topics": [place.topic_id for place in landed],
+            "partitions": [place.partition for place in landed],
+            "offsets": [place.offset for place in landed],
+            "rows": [place.row for place in landed],
+        },
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
 class _Retries:
     """Which messages published which rows again; one that was refused again may itself be the origin of another."""
 
@@ -76,6 +103,11 @@ class _Retries:
             self._from.setdefault((topic_id, partition, offset), []).append(origin)
             if has_landed:
                 self._landed.add(again)
+
+    @property
+    def origins(self) -> Iterable[Place]:
+        """The rows that were published again."""
+        return self._of
 
     def of(self, place: Place) -> list[Place]:
         """The messages that published a row again."""

@@ -7,14 +7,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from battery.errors import BatteryError
+from battery.objects import open_to_look
 from battery.offsets import waiting
 from battery.topic import open_topic
+from sink.files import FilesStatus, files_status
+from sink.models import models_status, published_at
+from sink.quarantine import retriable_rows
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from battery.settings import Settings
+    from sink.models import ModelsStatus
     from sink.warehouse import Warehouse
 
 
@@ -48,7 +53,8 @@ class Status:
     """Where the pipeline stands; ages are in s, times UTC. `broker` holds the complaint when none answers.
 
     `freshness` goes by the newest time stamp of a message that is not later than now; `stamped_later` counts the
-    landed readings whose stamp is.
+    landed readings whose stamp is. `retriable` of the quarantined rows may be published again, since they are no
+    duplicates and no retry of them has landed.
     """
 
     topic: str
@@ -66,6 +72,9 @@ class Status:
     last_commit_age: float | None = None
     freshness: float | None = None
     stamped_later: int = 0
+    retriable: int = 0
+    files: FilesStatus | None = None
+    models: ModelsStatus | None = None
 
     @property
     def lag(self) -> int | None:
@@ -88,11 +97,27 @@ class Status:
         yield f"quarantined  {sum(self.quarantined.values())} rows"
         for reason, rows in self.quarantined.items():
             yield f"  {reason}: {rows}"
+        if self.files is not None:
+            yield from self.files.lines()
         yield f"commits      {self.commits}, last {self.last_commit or 'never'} UTC"
         if self.freshness is not None:
             yield f"freshness    the newest landed reading was published {self.freshness:.0f} s ago"
         if self.stamped_later:
             yield f"  {self.stamped_later} readings are stamped later than now, and say nothing of freshness"
+        if self.models is not None:
+            yield from self.models.lines()
+        yield f"waiting      {'; '.join(self.waits()) or 'nothing'}"
+
+    def waits(self) -> Iterator[str]:
+        """What waits for somebody, or for the next run of something."""
+        if self.lag:
+            yield f"{self.lag} messages to land"
+        if self.models is not None and self.models.news:
+            yield f"models: {self.models.news}"
+        if self.retriable:
+            yield f"{self.retriable} quarantined rows that a retry may bring in"
+        if self.files is not None and self.files.refused:
+            yield f"{self.files.refused} refused files"
 
     def complaints(self, max_lag: int, max_commit_age: float) -> Iterator[str]:
         """What is wrong with the stream, each in one line with its figures; nothing when it is well.
@@ -125,7 +150,7 @@ class Status:
 
 
 def status(settings: Settings, warehouse: Warehouse) -> Status:
-    """Look at the warehouse, then at the broker.
+    """Look at the warehouse, then at the broker and the object store; neither needs to answer.
 
     Raises:
         BatteryError: there is no warehouse yet, or it cannot be opened.
@@ -154,6 +179,7 @@ def status(settings: Settings, warehouse: Warehouse) -> Status:
                 "select reason, sum(row_count)::bigint from battery_quarantine group by reason order by reason"
             ).fetchall()
         )
+        retriable = retriable_rows(connection)
         progress = connection.execute(
             'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
         ).fetchall()
@@ -169,6 +195,13 @@ def status(settings: Settings, warehouse: Warehouse) -> Status:
             )
     except BatteryError as error:
         broker = str(error)
+    published = away = None
+    try:
+        store = open_to_look(settings)
+        files, published = files_status(store), published_at(store)
+    except BatteryError as error:
+        away = str(error)
+        files = FilesStatus(None, None, unknown=away)
     return Status(
         topic=settings.battery_topic,
         topic_id=topic_id,
@@ -185,6 +218,9 @@ def status(settings: Settings, warehouse: Warehouse) -> Status:
         last_commit_age=_age(last_commit, now),
         freshness=_age(streamed_at, now),
         stamped_later=_whole(later),
+        retriable=retriable,
+        files=files,
+        models=models_status(settings, warehouse, published, away),
     )
 
 

@@ -16,13 +16,13 @@ from battery.errors import BatteryError
 from battery.settings import Settings
 from producer import archive as archive_module
 from producer.archive import Unpacker
-from producer.files import Content, File, Refusal, WorkbookFile
+from producer.files import Content, File, PassedOver, Refusal, WorkbookFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    Find = Callable[..., list[WorkbookFile | Refusal]]
+    Find = Callable[..., list[WorkbookFile | Refusal | PassedOver]]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def scratch(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def find(scratch: Path) -> Find:
-    def run(path: Path, **limits: int) -> list[WorkbookFile | Refusal]:
+    def run(path: Path, **limits: int) -> list[WorkbookFile | Refusal | PassedOver]:
         with Unpacker(Settings(**limits), scratch) as unpacker:  # type: ignore[arg-type]
             return list(unpacker.workbooks_of(File(path, path.name), Content.of(path)))
 
@@ -48,11 +48,11 @@ def zipped(path: Path, members: dict[str | zipfile.ZipInfo, bytes], method: int 
     return path
 
 
-def refused(found: list[WorkbookFile | Refusal]) -> list[str]:
+def refused(found: list[WorkbookFile | Refusal | PassedOver]) -> list[str]:
     return [one.line for one in found if isinstance(one, Refusal)]
 
 
-def contents(found: list[WorkbookFile | Refusal]) -> dict[str, bytes]:
+def contents(found: list[WorkbookFile | Refusal | PassedOver]) -> dict[str, bytes]:
     return {one.name: one.content.path.read_bytes() for one in found if isinstance(one, WorkbookFile)}
 
 
@@ -68,7 +68,10 @@ def test_members_of_a_zip_are_unpacked_below_the_scratch_folder_alone(
     )
     found = find(path)
     assert contents(found) == {"a.xlsx": b"one", "b.xlsx": b"two"}
-    for one in found:
+    *workbooks, others = found
+    assert isinstance(others, PassedOver)
+    assert [file.name for file, _ in others.files] == ["set.zip!S/read.me"]
+    for one in workbooks:
         assert isinstance(one, WorkbookFile)
         assert one.archive == Content.of(path)
         assert one.content == Content.of(one.content.path)
@@ -219,7 +222,7 @@ def test_no_room_to_unpack_is_no_fault_of_the_zip(scratch: Path, tmp_path: Path)
     path = zipped(tmp_path / "set.zip", {"a.xlsx": b"x"})
     with Unpacker(Settings(), scratch) as unpacker:
         list(unpacker.workbooks_of(File(path, "set.zip"), Content.of(path)))
-        found: Iterator[WorkbookFile | Refusal] = unpacker.workbooks_of(File(path, "set.zip"), Content.of(path))
+        found: Iterator[object] = unpacker.workbooks_of(File(path, "set.zip"), Content.of(path))
         for one in scratch.iterdir():
             one.rename(tmp_path / one.name)
         scratch.rmdir()
@@ -254,9 +257,9 @@ def test_what_a_file_is_is_told_by_its_name_or_else_by_its_content(
         ),
         (
             {".hidden": b"", "lab/a.csv": b"Rec#\tCyc#\n", "b.csv": b""},
-            r"a\.zip holds no workbook \(\.xlsx, \.xls\) in 2 files: lab/a\.csv is a Maccor text export, which",
+            r"a\.zip holds no workbook \(\.xlsx, \.xls\); it holds b\.csv, lab/a\.csv; lab/a\.csv is a Maccor text export",
         ),
-        ({"other.zip": b"PK\x03\x04"}, r"a\.zip holds no workbook \(\.xlsx, \.xls\) in 1 files$"),
+        ({"other.zip": b"PK\x03\x04"}, r"a\.zip holds no workbook \(\.xlsx, \.xls\); it holds other\.zip$"),
         ({}, r"a\.zip holds no workbook \(\.xlsx, \.xls\) and no other file"),
     ],
 )

@@ -1,0 +1,61 @@
+"""Files that lie where workbooks are looked for and are of another kind: which they are, why, and how that is said."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from battery.file_records import SourceFile
+from producer.files import PUBLISHABLE, PassedOver, one_line, place_of
+from producer.formats import format_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+MOST_NAMED: Final = 200
+"""So many files of a folder or ZIP are looked at and go on record; the rest is counted."""
+
+MOST_SAID: Final = 5
+"""So many are named in a line."""
+
+
+def passed_over(folder: Path, others: Sequence[Path]) -> PassedOver:
+    """What of a folder is of another kind, each with the reason."""
+    named = [
+        (SourceFile(one_line(str(path.relative_to(folder))), place_of(path)), why_file(path))
+        for path in others[:MOST_NAMED]
+    ]
+    return PassedOver(f"{place_of(folder)}/", len(others), tuple(named))
+
+
+def why_file(path: Path) -> str:
+    """Why a file is passed over, and the way on."""
+    try:
+        return format_of(path) or _why(path.suffix)
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+
+
+def why_member(member: str) -> str:
+    """Why a member of a ZIP is passed over, which is not unpacked for that."""
+    suffix = PurePosixPath(member).suffix
+    return "a ZIP in a ZIP is not opened; unpack the outer one" if suffix.lower() in PUBLISHABLE else _why(suffix)
+
+
+def _why(suffix: str) -> str:
+    kind = f"files that end in {one_line(suffix)}" if suffix else "files without an ending"
+    return f"{kind} are not read; a workbook ends in .xlsx or .xls"
+
+
+def in_words(names: Iterable[str], count: int) -> str:
+    """The first names of a number of files, and how many more there are."""
+    named = list(islice(names, MOST_SAID))
+    more = count - len(named)
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+
+
+def holds(names: Iterable[str], count: int) -> str:
+    """What to add to the complaint that there is no workbook: what there is instead."""
+    return f"; it holds {in_words(names, count)}" if count else ""

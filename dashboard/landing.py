@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import duckdb
+import pyarrow as pa
 
 from battery.errors import BatteryError
+from battery.file_records import FileState
+from battery.objects import open_to_look
 from dashboard.published import NothingYetError
+from sink.files import read_files
 from sink.news import news
 from sink.status import status
 from sink.tables import require_tables
@@ -23,8 +27,6 @@ from sink.warehouse import open_warehouse
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
-
-    import pyarrow as pa
 
     from battery.settings import Settings
     from sink.status import Status
@@ -110,6 +112,14 @@ _READINGS: Final = """
     where cell_id = $cell and (test_id, cycle_index) in (select unnest($tests), unnest($cycles))
     order by test_id, data_point
 """
+
+
+_FILES: Final = pa.schema(
+    {
+        "state": pa.string(), "file": pa.string(), "cell_id": pa.string(), "reason": pa.string(),
+        "last_at": pa.timestamp("us"), "first_at": pa.timestamp("us"), "count": pa.int64(), "id": pa.string(),
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -200,6 +210,20 @@ def look_at_refusals(settings: Settings, reason: str) -> pa.Table:
         return connection.execute(
             _REFUSALS, {"reason": reason, "most": RECENT_REFUSALS, "letters": PAYLOAD_LETTERS}
         ).to_arrow_table()
+
+
+def look_at_files(settings: Settings) -> pa.Table:
+    """Which files are on record as refused or passed over, the latest first (UTC); what was dismissed is left out.
+
+    Raises:
+        BatteryError: the object store does not answer.
+    """
+    rows = [
+        {name: getattr(record, name) for name in _FILES.names} | {"state": str(record.state), "id": f"file:{record.id}"}
+        for record in read_files(open_to_look(settings))
+        if record.state is not FileState.DISMISSED
+    ]
+    return pa.Table.from_pylist(rows, schema=_FILES)
 
 
 def look_at_results(settings: Settings, run: str) -> pa.Table:

@@ -13,6 +13,7 @@ import streamlit as st
 from battery.errors import BatteryError
 from battery.settings import load_settings
 from dashboard.landing import look_at_news
+from dashboard.outside import literal, spreadsheet_safe
 from dashboard.published import NothingYetError, open_marts
 from dashboard.remembered import Remembered, Seen
 
@@ -86,9 +87,9 @@ def show(title: str, body: Callable[[Settings], None]) -> None:
     try:
         body(load_settings())
     except NothingYetError as nothing:
-        st.info(str(nothing), icon=":material/hourglass_empty:")
+        st.info(literal(str(nothing)), icon=":material/hourglass_empty:")
     except BatteryError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
 
 
 def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
@@ -118,15 +119,16 @@ def _show_age(settings: Settings, seen: Seen[Publication]) -> None:
         age = lasting((datetime.now(UTC).replace(tzinfo=None) - at).total_seconds())
         st.caption(f"Marts published {at:%Y-%m-%d %H:%M:%S} UTC, {age} ago.")
     if seen.complaint:
-        st.warning(f"The marts could not be looked at since {seen.at:%H:%M:%S} UTC: {seen.complaint}")
+        st.warning(f"The marts could not be looked at since {seen.at:%H:%M:%S} UTC: {literal(seen.complaint)}")
     try:
         landed = look(("news", settings), lambda: look_at_news(settings))
     except BatteryError as error:
-        st.caption(f"Whether anything has landed since cannot be told: {error}")
+        st.caption(f"Whether anything has landed since cannot be told: {literal(str(error))}")
         return
     if landed.value:
         st.warning(
-            f"Not the newest: {landed.value}. The hourly refresh, or `battery transform`, brings the marts up to date.",
+            f"Not the newest: {literal(landed.value)}. The hourly refresh, or `battery transform`, brings the marts up "
+            "to date.",
             icon=":material/update:",
         )
 
@@ -162,11 +164,11 @@ def chart(figure: go.Figure, name: str, alt: str) -> None:
 
 
 def downloads(table: pa.Table, name: str) -> None:
-    """Offer a table as CSV and as Parquet; each is made when it is asked for."""
+    """Offer a table as CSV, safe to open in a spreadsheet, and as Parquet; each is made when it is asked for."""
 
     def as_csv() -> bytes:
         buffer = io.BytesIO()
-        pa_csv.write_csv(table, buffer)
+        pa_csv.write_csv(spreadsheet_safe(table), buffer)
         return buffer.getvalue()
 
     def as_parquet() -> bytes:

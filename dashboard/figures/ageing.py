@@ -15,6 +15,7 @@ from plotly.subplots import make_subplots
 
 from ageing.tables import END_OF_LIFE_SHARE
 from dashboard.figures.style import COLOURS, LAYOUT, MOST_POINTS, MUTED, add_bands, colour, frame, kept_rows, said
+from dashboard.outside import in_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -215,9 +216,9 @@ def fleet(cells: Sequence[Cell], cycles: pa.Table, axis: str, foremost: Sequence
         ink = colour(list(foremost).index(cell["cell_id"])) if in_front else MUTED
         x, y = decimated_measure(rows, MEASURES["soh"], column(rows, AXES[axis].column), 400)
         figure.add_scatter(
-            x=x, y=y, name=cell["cell_id"], mode="lines", line={"color": ink, "width": 2 if in_front else 1},
+            x=x, y=y, name=in_figure(cell["cell_id"]), mode="lines", line={"color": ink, "width": 2 if in_front else 1},
             opacity=1 if in_front else 0.6, showlegend=in_front, legendrank=1 if in_front else 2,
-            hovertemplate=f"{cell['cell_id']}<br>%{{y:.1f}} %<extra></extra>",
+            hovertemplate=f"{in_figure(cell['cell_id'])}<br>%{{y:.1f}} %<extra></extra>",
         )  # fmt: skip
     for name, key, symbol in (("end of life", "eol_cycle", "x"), ("knee", "knee_cycle", "diamond-open")):
         marked = [(cell, *_on_course(cycles_of(cycles, cell["cell_id"]), cell[key], axis)) for cell in ordered]
@@ -225,7 +226,7 @@ def fleet(cells: Sequence[Cell], cycles: pa.Table, axis: str, foremost: Sequence
         if marked:
             figure.add_scatter(
                 x=[at for _, at, _ in marked], y=[health for _, _, health in marked], name=name, mode="markers",
-                text=[f"{cell['cell_id']}: {name} at cycle {cell[key]:.0f}" for cell, _, _ in marked],
+                text=[f"{in_figure(cell['cell_id'])}: {name} at cycle {cell[key]:.0f}" for cell, _, _ in marked],
                 marker={"symbol": symbol, "size": 11, "color": MUTED, "line": {"width": 2}},
                 hovertemplate="%{text}<extra></extra>",
             )  # fmt: skip
@@ -248,8 +249,8 @@ def compare(cycles: pa.Table, cells: Sequence[str], measure: str, axis: str, *, 
         if relative and len(y):
             y = 100 * y / y[0]
         figure.add_scatter(
-            x=x, y=y, name=cell, mode="lines", line={"color": colour(number)},
-            hovertemplate=f"{cell}<br>%{{y:.4~f}}<extra></extra>",
+            x=x, y=y, name=in_figure(cell), mode="lines", line={"color": colour(number)},
+            hovertemplate=f"{in_figure(cell)}<br>%{{y:.4~f}}<extra></extra>",
         )  # fmt: skip
     return figure
 
@@ -294,7 +295,7 @@ def _add_end(figure: go.Figure, cell: Cell, axis: str, x: npt.NDArray[Any], numb
         return
     figure.add_hline(
         y=level, line={"color": MUTED, "dash": "dash", "width": 1}, annotation_position="bottom left",
-        annotation_text=f"{level:.3f} Ah: {cell['eol_rule']}", annotation_font={"color": MUTED},
+        annotation_text=f"{level:.3f} Ah: {in_figure(cell['eol_rule'])}", annotation_font={"color": MUTED},
     )  # fmt: skip
     if cell["eol_cycle"] is not None:
         at = x[np.searchsorted(number, cell["eol_cycle"])]

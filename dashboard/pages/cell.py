@@ -18,6 +18,7 @@ from dashboard.figures.ageing import (
     temperature,
     threshold_ah,
 )
+from dashboard.outside import literal, spreadsheet_safe
 from dashboard.ranking import outliers_first
 from dashboard.view import UNKNOWN, chart, downloads, key_figures, show_marts
 
@@ -63,7 +64,13 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
                 chart(figure, f"{chosen}-{name}", f"{title} of {chosen} over {AXES[axis].title}")
     _show_tests(published, chosen)
     st.subheader("Cycles")
-    st.dataframe(cycles.drop_columns(["cell_id"]), hide_index=True, height=320, key="cycles", alt=f"Cycles of {chosen}")
+    st.dataframe(
+        spreadsheet_safe(cycles.drop_columns(["cell_id"])),
+        hide_index=True,
+        height=320,
+        key="cycles",
+        alt=f"Cycles of {chosen}",
+    )
     downloads(cycles, f"{chosen}-cycles")
 
 
@@ -112,7 +119,7 @@ def _show_end(cell: Mapping[str, Any]) -> None:
     if level is None:
         st.caption("Neither a nominal capacity nor a complete cycle is known: nothing tells the end of life yet.")
         return
-    st.caption(f"Rule {cell['eol_rule']}: threshold {level:.4f} Ah; {_end_in_words(cell)}")
+    st.caption(f"Rule {literal(cell['eol_rule'])}: threshold {level:.4f} Ah; {_end_in_words(cell)}")
     alternatives = cell["eol_alternatives"] or []
     with st.expander("End of life by other rules"):
         st.dataframe(
@@ -131,4 +138,4 @@ def _show_tests(published: Published, cell: str) -> None:
 
 def _show_table(table: pa.Table, key: str, alt: str) -> None:
     if table.num_rows:
-        st.dataframe(table, hide_index=True, key=key, alt=alt)
+        st.dataframe(spreadsheet_safe(table), hide_index=True, key=key, alt=alt)

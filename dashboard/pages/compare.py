@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.address import choose_many, choose_one, choose_whether
 from dashboard.figures.ageing import AXES, MEASURES, compare
+from dashboard.outside import spreadsheet_safe
 from dashboard.ranking import outliers_first
 from dashboard.view import chart, downloads, show_marts
 
@@ -61,7 +62,12 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     rows = published.table("battery_cells")
     rows = rows.filter(pc.is_in(rows["cell_id"], value_set=pa.array(chosen)))
     st.dataframe(
-        rows, hide_index=True, column_order=list(FIGURES), column_config=FIGURES, key="compared", alt="Cells compared"
+        spreadsheet_safe(rows),
+        hide_index=True,
+        column_order=list(FIGURES),
+        column_config=FIGURES,
+        key="compared",
+        alt="Cells compared",
     )
     of_cells = cycles.filter(pc.is_in(cycles["cell_id"], value_set=pa.array(chosen)))
     downloads(of_cells, "compared-cycles")

@@ -13,6 +13,7 @@ from dashboard.address import choose_many, choose_one
 from dashboard.figures.ageing import AXES, MEASURES, column, cycles_of, decimated_measure, fleet
 from dashboard.figures.style import COLOURS
 from dashboard.navigation import go
+from dashboard.outside import spreadsheet_safe
 from dashboard.ranking import ALL, SHOWN, chosen_cells, outliers_first
 from dashboard.view import UNKNOWN, chart, downloads, key_figures, show_marts
 
@@ -85,7 +86,7 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     table = _table(rows, cycles)
     st.caption("Choose a row to open its cell; a column's title sorts by it.")
     picked = st.dataframe(
-        table, hide_index=True, column_config=COLUMNS, column_order=list(COLUMNS), on_select="rerun",
+        spreadsheet_safe(table), hide_index=True, column_config=COLUMNS, column_order=list(COLUMNS), on_select="rerun",
         selection_mode="single-row", key="cells", alt="The cells, those that stand out first",
     )  # fmt: skip
     downloads(table.drop_columns(["course"]), "cells")

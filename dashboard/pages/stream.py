@@ -10,10 +10,23 @@ import streamlit as st
 from battery.errors import BatteryError
 from dashboard.address import choose_one, choose_whether
 from dashboard.figures import stream as figures
-from dashboard.landing import look_at_news, look_at_refusals, look_at_results, look_at_status, look_at_stream
-from dashboard.view import chart, downloads, key_figures, lasting, look, show
+from dashboard.landing import (
+    look_at_files,
+    look_at_news,
+    look_at_refusals,
+    look_at_results,
+    look_at_status,
+    look_at_stream,
+)
+from dashboard.outside import literal, spreadsheet_safe
+from dashboard.published import NothingYetError
+from dashboard.view import UNKNOWN, chart, downloads, key_figures, lasting, look, show
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
     from battery.settings import Settings
     from dashboard.landing import StreamLook
     from dashboard.remembered import Seen
@@ -30,7 +43,12 @@ def show_page() -> None:
 
 def _draw(settings: Settings) -> None:
     live = choose_whether(f"Look again every {LIVE_SECONDS} s", "live", first=True)
-    stream = _look(settings).value
+    try:
+        stream = _look(settings).value
+    except NothingYetError:  # files may have been refused all the same
+        if _look_at_files(settings).num_rows:
+            _draw_files(_look_at_files(settings))
+        raise
     again = LIVE_SECONDS if live else None
     # Side by side with the rest: where no broker answers, it takes some seconds to say so.
     st.fragment(_draw_figures, run_every=again, parallel=True)(settings)
@@ -48,7 +66,7 @@ def _draw_figures(settings: Settings) -> None:
         status = look(("status", settings), lambda: look_at_status(settings)).value
         rate = _look(settings).value.rate(RATE_SECONDS, datetime.now(UTC).replace(tzinfo=None))
     except BatteryError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
         return
     age = None
     if status.last_commit is not None:
@@ -60,22 +78,25 @@ def _draw_figures(settings: Settings) -> None:
         "commits": f"{status.commits:,}",
         "rows landed": f"{status.rows:,}",
         "rows quarantined": f"{sum(status.quarantined.values()):,}",
+        "files refused": UNKNOWN
+        if status.files is None or status.files.refused is None
+        else f"{status.files.refused:,}",
         "cells": f"{status.cells:,}",
         "newest reading": "none" if status.freshness is None else f"{lasting(status.freshness)} old",
     }
     key_figures(shown)
     for complaint in status.complaints(settings.max_lag_messages, settings.max_commit_age_seconds):
-        st.warning(complaint, icon=":material/warning:")
+        st.warning(literal(complaint), icon=":material/warning:")
 
 
 def _draw_commits(settings: Settings) -> None:
     try:
         seen = _look(settings)
     except BatteryError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
         return
     if seen.complaint:
-        st.warning(f"Seen at {seen.at:%H:%M:%S} UTC; not since: {seen.complaint}", icon=":material/update:")
+        st.warning(f"Seen at {seen.at:%H:%M:%S} UTC; not since: {literal(seen.complaint)}", icon=":material/update:")
     left, right = st.columns(2)
     with left:
         st.subheader("Rows by second")
@@ -89,9 +110,40 @@ def _draw_commits(settings: Settings) -> None:
 def _draw_quarantine(settings: Settings, stream: StreamLook) -> None:
     st.subheader("Quarantine")
     reasons = stream.reasons["reason"].to_pylist()
-    if not reasons:
+    try:
+        files = _look_at_files(settings)
+    except BatteryError as error:
+        st.warning(f"Which files were refused is unknown: {literal(str(error))}", icon=":material/warning:")
+        files = None
+    if reasons:
+        _draw_refused_rows(settings, stream, reasons)
+    elif files is not None and not files.num_rows:
         st.success("Nothing has been refused.")
-        return
+    else:
+        st.info("No row has been refused.")
+    if files is not None and files.num_rows:
+        _draw_files(files)
+
+
+def _look_at_files(settings: Settings) -> pa.Table:
+    return look(("files", settings), lambda: look_at_files(settings)).value
+
+
+def _draw_files(files: pa.Table) -> None:
+    """Files that were refused or passed over before any row of them was read."""
+    refused = files["state"].to_pylist().count("refused")
+    st.subheader("Files")
+    told = f"{refused} files have been refused, {files.num_rows - refused} of other kinds passed over."
+    (st.warning if refused else st.info)(told, icon=":material/draft:")
+    st.dataframe(spreadsheet_safe(files), hide_index=True, key="files", alt="Files that were refused or passed over")
+    st.caption(
+        "A file leaves the list when it, or one of the same content, is taken; `battery quarantine dismiss ID` puts "
+        "it aside."
+    )
+    downloads(files, "files")
+
+
+def _draw_refused_rows(settings: Settings, stream: StreamLook, reasons: Sequence[str]) -> None:
     left, right = st.columns([1, 2])
     with left:
         chart(figures.refused(stream.reasons), "quarantine", "Rows in the quarantine by reason")
@@ -99,7 +151,7 @@ def _draw_quarantine(settings: Settings, stream: StreamLook) -> None:
         reason = choose_one("Look into", reasons, "reason", first)
     found = look(("refusals", settings, reason), lambda: look_at_refusals(settings, reason))
     with right:
-        st.dataframe(found.value, hide_index=True, key="refusals", alt=f"Refused as {reason}")
+        st.dataframe(spreadsheet_safe(found.value), hide_index=True, key="refusals", alt=f"Refused as {reason}")
         st.caption(
             "`battery quarantine show ID` has all of an entry; `battery quarantine retry ID` publishes it again."
         )
@@ -116,9 +168,12 @@ def _draw_runs(settings: Settings, stream: StreamLook) -> None:
     news = look(("news", settings), lambda: look_at_news(settings)).value
     if news:
         st.info(
-            f"The marts are not the newest: {news}. The next refresh, or `battery transform`, brings them up to date."
+            f"The marts are not the newest: {literal(news)}. The next refresh, or `battery transform`, brings them up "
+            "to date."
         )
-    st.dataframe(stream.runs.drop_columns(["run"]), hide_index=True, key="runs", alt="The newest dbt runs")
+    st.dataframe(
+        spreadsheet_safe(stream.runs.drop_columns(["run"])), hide_index=True, key="runs", alt="The newest dbt runs"
+    )
     starts = {
         run: f"{at:%Y-%m-%d %H:%M:%S} UTC, {command}, {outcome}"
         for run, at, command, outcome in zip(
@@ -127,4 +182,6 @@ def _draw_runs(settings: Settings, stream: StreamLook) -> None:
     }
     run = choose_one("Results of", list(starts), "run", next(iter(starts)), lambda one: starts[one])
     results = look(("results", settings, run), lambda: look_at_results(settings, run))
-    st.dataframe(results.value, hide_index=True, key="results", alt="What became of each model and test")
+    st.dataframe(
+        spreadsheet_safe(results.value), hide_index=True, key="results", alt="What became of each model and test"
+    )

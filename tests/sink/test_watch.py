@@ -83,7 +83,7 @@ def test_on_a_terminal_it_is_drawn_in_place(landed: Pipeline) -> None:
     assert seen.code == 0
     assert seen.plain.count("quarantined  0 rows") > 1
     assert [line.split()[0] for line in seen.screen] == [
-        "topic", "partition", "landed", "quarantined", "commits", "freshness",
+        "topic", "partition", "landed", "quarantined", "files", "commits", "freshness", "models", "dbt", "waiting",
     ]  # fmt: skip
 
 

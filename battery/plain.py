@@ -13,6 +13,8 @@ from typing import Final
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of controls, of invisible marks such as those of direction, of surrogates, of line ends."""
 
+_COLOUR: Final = re.compile(r"(\x1b\[[0-9;]*m)")
+
 _ORDINARY: Final = re.compile(r"[ -~]*")
 
 
@@ -21,6 +23,11 @@ def plain(text: str) -> str:
     if _ORDINARY.fullmatch(text):
         return text
     return "".join(_escaped(letter) if unicodedata.category(letter) in _UNSAFE else letter for letter in text)
+
+
+def plain_coloured(text: str) -> str:
+    """As `plain`, for the output of another program on this terminal: its colours stay, which do no harm."""
+    return "".join(part if _COLOUR.fullmatch(part) else plain(part) for part in _COLOUR.split(text))
 
 
 def _escaped(letter: str) -> str:

@@ -11,17 +11,20 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import click
 import structlog
 
 import battery
 from battery.errors import BatteryError
 from battery.locks import lock_file
+from battery.plain import plain_coloured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,6 +45,9 @@ _PASSED: Final = frozenset({"success", "pass", "warn"})
 _UNCHANGED: Final = frozenset({"error", "skipped"})
 _NAMED_FAILURES: Final = 5
 _SOURCES: Final = frozenset({".sql", ".py", ".yml", ".csv"})
+
+RELAY_SECONDS: Final = 10.0
+"""How long the last lines of a dbt that has ended may take to be printed."""
 
 BUILT: Final = frozenset({"model", "seed", "snapshot"})
 """The kinds of nodes that are relations."""
@@ -179,7 +185,8 @@ def dbt(settings: Settings, command: Sequence[str], schema: str, lock: int, run:
     sys.stdout.flush()  # what was printed before dbt's output stays before it
     started = time.monotonic()
     environment = _environment(settings, schema) | {"BATTERY_DBT_RUN": run}
-    finished = subprocess.run(arguments, env=environment, check=False, pass_fds=(lock,))
+    with _relayed() as out, _relayed(err=True) as err:
+        finished = subprocess.run(arguments, env=environment, check=False, pass_fds=(lock,), stdout=out, stderr=err)
     results = _results(found)
     failure = None
     if finished.returncode != 0:
@@ -194,6 +201,26 @@ def dbt(settings: Settings, command: Sequence[str], schema: str, lock: int, run:
         audited=failure is None and bool(tests) and tests <= passed,
         models=tuple(sorted(models)),
     )
+
+
+@contextmanager
+def _relayed(*, err: bool = False) -> Iterator[int]:
+    """A file descriptor for dbt's output: what it says of values is not to reach a terminal raw."""
+    ours, theirs = os.pipe()
+
+    def relay() -> None:
+        with open(ours, encoding="utf-8", errors="backslashreplace") as lines:  # noqa: PTH123  # a descriptor has no path
+            for line in lines:
+                with suppress(OSError):  # nobody reads our own output; dbt goes on, as it would by itself
+                    click.echo(plain_coloured(line.rstrip("\n")), err=err)
+
+    thread = threading.Thread(target=relay, daemon=True)
+    thread.start()
+    try:
+        yield theirs
+    finally:
+        os.close(theirs)
+        thread.join(RELAY_SECONDS)
 
 
 def code_of(project: Path) -> str:

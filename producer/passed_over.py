@@ -33,9 +33,10 @@ def passed_over(folder: Path, others: Sequence[Path]) -> PassedOver:
 def why_file(path: Path) -> str:
     """Why a file is passed over, and the way on."""
     try:
-        return format_of(path) or _why(path.suffix)
+        known = format_of(path)
     except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
+        return f"it cannot be read: {error.strerror or error}"
+    return f"it {known}" if known else _why(path.suffix)
 
 
 def why_member(member: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +13,9 @@ import structlog
 
 from battery.cli import main
 from battery.logs import complain, configure_logging, say
-from battery.plain import plain
+from battery.plain import plain, plain_coloured
 from battery.progress import Progress
+from battery.transform import _relayed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,3 +98,18 @@ def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
     said = json.dumps({"cell": EVIL})
     say(said)
     assert json.loads(capsys.readouterr().out) == {"cell": EVIL}
+
+
+def test_the_output_of_dbt_keeps_its_colours_and_nothing_else_that_a_terminal_acts_on(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    program = (
+        "import sys; print('\\x1b[32mOK\\x1b[0m \\x1b[2J \\x9b31m \\u202e'); "
+        "print('\\x1b]0;owned\\x07', file=sys.stderr)"
+    )
+    with _relayed() as out, _relayed(err=True) as err:
+        subprocess.run([sys.executable, "-X", "utf8", "-c", program], check=True, stdout=out, stderr=err)
+    said = capfd.readouterr()
+    assert plain_coloured("\x1b[32mOK\x1b[0m \x1b[2J") == "\x1b[32mOK\x1b[0m " + r"\x1b[2J"
+    assert said.out == r"OK \x1b[2J \x9b31m \u202e" + "\n"  # no terminal, no colours
+    assert said.err == r"\x1b]0;owned\x07" + "\n"

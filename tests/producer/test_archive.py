@@ -256,8 +256,8 @@ def test_what_a_file_is_is_told_by_its_name_or_else_by_its_content(
             r"a\.zip is a Neware \.ndax file, which has no reader yet; export the records",
         ),
         (
-            {".hidden": b"", "lab/a.csv": b"Rec#\tCyc#\n", "b.csv": b""},
-            r"a\.zip holds no workbook \(\.xlsx, \.xls\); it holds b\.csv, lab/a\.csv; lab/a\.csv is a Maccor text export",
+            {".hidden": b"", "lab/a.csv": b"Rec#\tCyc#\n", "z.csv": b""},
+            r"a\.zip holds no workbook \(\.xlsx, \.xls\); it holds lab/a\.csv, z\.csv; lab/a\.csv is a Maccor",
         ),
         ({"other.zip": b"PK\x03\x04"}, r"a\.zip holds no workbook \(\.xlsx, \.xls\); it holds other\.zip$"),
         ({}, r"a\.zip holds no workbook \(\.xlsx, \.xls\) and no other file"),

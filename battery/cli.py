@@ -100,7 +100,11 @@ def cli(context: click.Context, debug: bool, with_parent: bool) -> None:
 
 @cli.command()
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.option("--cell", help="The cell's id; by default it is read off each file's name.")
+@click.option(
+    "--cell", "cells", multiple=True, metavar="[CHANNEL=]ID",
+    help="The cell's id; by default it is read off each file's name. With CHANNEL= that of one channel, as its sheet "
+    "names it (1-002=CELL_B); may be repeated.",
+)  # fmt: skip
 @click.option(
     "--format", "encoding", type=click.Choice(["arrow", "json"]), default="arrow", show_default=True,
     help="Encoding of the messages.",
@@ -131,7 +135,7 @@ def cli(context: click.Context, debug: bool, with_parent: bool) -> None:
 def produce(
     debug: bool,
     sources: tuple[str, ...],
-    cell: str | None,
+    cells: tuple[str, ...],
     encoding: str,
     speed: float | None,
     date_order: Literal["dmy", "mdy", "ymd"] | None,
@@ -155,7 +159,10 @@ def produce(
 
     if date_order is not None:
         settings = settings.model_copy(update={"date_order": date_order})
-    options = Options(cell, encoding, speed, again, processes or reading_processes(settings))
+    cell, channel_cells = _cells_asked(cells)
+    options = Options(
+        cell, encoding, speed, again, processes or reading_processes(settings), channel_cells=channel_cells
+    )
     if skip_landed:
         from functools import partial
 
@@ -184,6 +191,28 @@ def produce(
     return 0
 
 
+def _cells_asked(cells: Sequence[str]) -> tuple[str | None, dict[str, str]]:
+    """What `--cell` says: the cell of all, if any, and those of channels.
+
+    Raises:
+        BatteryError: it says two things of one, or names nothing.
+    """
+    of_all: list[str] = []
+    of_channels: dict[str, str] = {}
+    for told in cells:
+        channel, is_channel, cell = told.partition("=")
+        if not told or (is_channel and not (channel and cell)):
+            raise BatteryError(
+                f"--cell {told!r} names no cell; give --cell ID, or --cell CHANNEL=ID as in 1-002=CELL_B"
+            )
+        if is_channel and of_channels.setdefault(channel, cell) != cell:
+            raise BatteryError(f"--cell names two cells for channel {channel}: {of_channels[channel]} and {cell}")
+        of_all += [] if is_channel else [told]
+    if len(set(of_all)) > 1:
+        raise BatteryError(f"--cell names several cells: {', '.join(of_all)}; give one, or --cell CHANNEL=ID for each")
+    return (of_all[0] if of_all else None), of_channels
+
+
 def _tell(summary: Summary) -> None:
     from producer.passed_over import in_words
 
@@ -193,6 +222,11 @@ def _tell(summary: Summary) -> None:
         f"published {summary.rows} rows of {summary.workbooks} workbooks in {summary.messages} messages; "
         f"{summary.skipped} skipped{landed}, {len(summary.failed)} refused{left_alone}"
     )
+    for line in summary.remarks:
+        if LINES.as_json:
+            complain(f"note: {line}")
+        else:
+            click.echo(f"  note: {line}", err=True)
     for line in summary.failed:
         if LINES.as_json:
             complain(f"refused: {line}")

@@ -12,19 +12,21 @@ import structlog
 from producer.answer import DownloadError
 from producer.files import BadSourceError, Content, File, PassedOver, Refusal, Signature, WorkbookFile, as_text
 from producer.raw import keep
+from producer.register import identify_all
 from producer.send import Waiting
 from producer.sources import download_on_record, find_files, on_record
 from producer.spool import Job
 from producer.workbook import cell_id_of, exported_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from battery.file_records import FileRecords, SourceFile
     from battery.objects import ObjectStore
     from battery.settings import Settings
     from producer.archive import Unpacker
     from producer.notes import LandedOffsets, Publications, Refusals
+    from producer.register import Register
     from producer.spool import SpooledWorkbook
 
 _log = structlog.get_logger()
@@ -34,10 +36,10 @@ _log = structlog.get_logger()
 class Options:
     """How to publish.
 
-    `cell_id` overrides what the file names say; `encoding` is a key of `ENCODINGS`; `speed` replays readings at
-    that many times real time (None: at once); `again` reads and publishes what this log already has, and what would be
-    left alone. So many `processes` read workbooks side by side; a program that publishes guards its main module, since
-    each process imports that.
+    `cell_id` overrides what the file names say, `channel_cells` what is said of a channel; `encoding` is a key of
+    `ENCODINGS`; `speed` replays readings at that many times real time (None: at once); `again` reads and publishes what
+    this log already has, and what would be left alone. So many `processes` read workbooks side by side; a program that
+    publishes guards its main module, since each process imports that.
 
     `leave_refused` leaves alone what was refused before. `landed` tells how far the landing is, as
     `Publication.has_landed` wants it: what went to an earlier log and has landed is then skipped.
@@ -50,6 +52,20 @@ class Options:
     processes: int = 1
     leave_refused: bool = False
     landed: Callable[[], LandedOffsets] | None = None
+    channel_cells: Mapping[str, str] = field(default_factory=dict)
+
+    def cell_of(self, name: str) -> str:
+        """Whose readings a file of that name is published as, as far as that is known before it is read."""
+        return " ".join([self.cell_id or cell_id_of(name), *self._named_channels])
+
+    @property
+    def cell_asked(self) -> str | None:
+        """What was asked of cells, as one text; None for nothing."""
+        return " ".join([*([self.cell_id] if self.cell_id else []), *self._named_channels]) or None
+
+    @property
+    def _named_channels(self) -> list[str]:
+        return [f"{channel}={cell}" for channel, cell in sorted(self.channel_cells.items())]
 
 
 @dataclass
@@ -57,8 +73,9 @@ class Summary:
     """What became of a batch: workbooks, rows and messages that went out, and workbooks that were skipped.
 
     Of the skipped ones, which this log has already, `landed` went to an earlier log. `failed` holds one line for each
-    source or workbook that was refused, `left_alone` one for each that was refused before; `passed_over` names files of
-    another kind, the first of `others` in all.
+    source or workbook that was refused, `left_alone` one for each that was refused before, `remarks` one for each
+    workbook of several cells, and for each that was skipped since its bytes are another cell's; `passed_over` names
+    files of another kind, the first of `others` in all.
     """
 
     topic_id: str = ""
@@ -71,6 +88,7 @@ class Summary:
     left_alone: list[str] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     others: int = 0
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -81,6 +99,7 @@ class Batch:
     settings: Settings
     store: ObjectStore
     published: Publications
+    register: Register
     refusals: Refusals
     records: FileRecords
     unpacker: Unpacker
@@ -90,7 +109,11 @@ class Batch:
     to_read: int = 0
     """How many workbooks it will have read, as far as is known: a source that was not opened yet counts as one."""
 
+    workbook_cells: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    """The cells of each workbook that was read, by whose readings it was published as and its checksum."""
+
     _archives: set[str] = field(default_factory=set)
+    _contents: dict[str, tuple[str, str]] = field(default_factory=dict)
     _landed_offsets: LandedOffsets | None = None
 
     def jobs(self, sources: Sequence[str | File]) -> Iterator[Job | Refusal]:
@@ -168,16 +191,20 @@ class Batch:
             _drop(file)
             return
         folder = Path(tempfile.mkdtemp(prefix="tests-", dir=self.scratch))
-        yield Job(file, self.options.cell_id, folder, self.settings.date_order)
+        yield Job(file, self.options.cell_id, folder, self.settings.date_order, self.options.channel_cells)
 
     def _is_published(self, file: WorkbookFile) -> bool:
         """Whether this log has a workbook, or an earlier one had it and all of it has landed."""
-        cell_id, sha256 = self.options.cell_id or cell_id_of(file.name), file.content.sha256
+        cell_id, sha256 = self.options.cell_of(file.name), file.content.sha256
         if self.options.again:
             return False
         if self.published.has(cell_id, sha256):
             _log.info("skipped: this log already has it, --again publishes it anyway", workbook=file.origin)
             self.summary.skipped += 1
+            return True
+        elsewhere = [] if self.options.cell_asked else self.published.elsewhere(cell_id, sha256)
+        if elsewhere:
+            self._skip_copy(file, elsewhere[0].cell_id, elsewhere[0].name)
             return True
         if self.options.landed is None:
             return False
@@ -190,6 +217,14 @@ class Batch:
         self.summary.skipped += 1
         self.summary.landed += 1
         return True
+
+    def _skip_copy(self, file: WorkbookFile, cell_id: str, name: str) -> None:
+        """Say that a file is not published, since its bytes are those of another cell."""
+        self.summary.skipped += 1
+        self.summary.remarks.append(
+            f"{file.origin}: skipped, its bytes were published as cell {cell_id} from {name}; --again publishes it as "
+            f"{self.options.cell_of(file.name)} too, --cell as what it names"
+        )
 
     def _leave_alone(self, file: SourceFile) -> bool:
         """Whether a content was refused before, and is not wanted again; that it came once more goes on record."""
@@ -217,15 +252,27 @@ class Batch:
             line = f"{file.origin}: it was written to while it was being read; produce it again"
             self.refuse(Refusal(line, None, file.on_record))
             return
+        sha256 = file.content.sha256
+        asked = self.options.cell_of(file.name)
+        first = self._contents.setdefault(sha256, (asked, file.name))
+        if first[0] != asked and not self.options.again:
+            self._skip_copy(file, *first)
+            return
         if archive is not None and archive.sha256 not in self._archives:
             keep(self.store, archive.path, as_text(archive.path.name), archive.sha256)
             self._archives.add(archive.sha256)
-        sha256 = file.content.sha256
         keep(self.store, file.content.path, file.name, sha256)
         self.tests += [
-            Waiting(workbook.cell_id, test.started_at, exported_on(file.name), file.name, place, sha256, test)
+            Waiting(test.cell_id, test.started_at, exported_on(file.name), file.name, place, sha256, test, file.origin)
             for place, test in enumerate(workbook.tests)
         ]
+        cells = dict.fromkeys(test.cell_id for test in workbook.tests)
+        self.workbook_cells.setdefault((asked, sha256), set()).update(cells)
+        if len(cells) > 1:
+            self.summary.remarks.append(
+                f"{file.origin}: its channels ran at the same time and are cells of their own: {', '.join(cells)}; "
+                "--cell CHANNEL=ID names one"
+            )
         self.summary.workbooks += 1
         self._take(file.on_record)
 
@@ -243,6 +290,19 @@ class Batch:
             self.records.refuse(file, _reason(refused.line, file.name), self.options.cell_id)
         if refused.sha256 is not None:
             self.refusals.remember(refused.sha256, refused.line)
+
+    def identify(self) -> None:
+        """Settle which test of its cell each one is, and refuse the workbooks of which that cannot be told.
+
+        Raises:
+            BatteryError: the register cannot be read or written.
+        """
+        while (identified := identify_all(self.register, self.tests)).conflicts:
+            for (origin, sha256), line in identified.conflicts.items():
+                self.tests = [test for test in self.tests if (test.origin, test.sha256) != (origin, sha256)]
+                self.summary.workbooks -= 1
+                self.refuse(Refusal(line))
+        self.tests = identified.tests
 
     @staticmethod
     def drop(job: Job) -> None:

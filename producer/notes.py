@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -24,15 +24,20 @@ LandedOffsets: TypeAlias = Mapping[tuple[str, str, int], int]
 """The offset of the last message of a cell that has landed, by cell, topic id and partition."""
 
 _PUBLISHED: Final = "published/topic="
+_NOTE_DIGITS: Final = 32
 
 
 @dataclass(frozen=True)
 class Publication:
-    """Where the readings of a workbook went: in which log, and up to which offset of each partition."""
+    """Where the readings of a workbook went: in which log, and for each cell up to which offset of each partition.
+
+    `cell_id` is what its file calls its cell, or whoever published it; `last_offsets` has the cells of its channels.
+    """
 
     cell_id: str
     topic_id: str
-    last_offsets: Mapping[int, int]
+    last_offsets: Mapping[str, Mapping[int, int]]
+    name: str = ""
 
     def has_landed(self, landed: LandedOffsets) -> bool:
         """Whether every message of it has come to its end in the warehouse, landed or quarantined.
@@ -40,8 +45,9 @@ class Publication:
         Messages of a cell land in the order of their partition: where the last one has, those before it have too.
         """
         return bool(self.last_offsets) and all(
-            landed.get((self.cell_id, self.topic_id, partition), -1) >= last
-            for partition, last in self.last_offsets.items()
+            bool(offsets)
+            and all(landed.get((cell, self.topic_id, partition), -1) >= last for partition, last in offsets.items())
+            for cell, offsets in self.last_offsets.items()
         )
 
 
@@ -57,31 +63,48 @@ class Publications:
 
     def has(self, cell_id: str, sha256: str) -> bool:
         """Tell whether the log has this very file as readings of this cell."""
-        return f"{self._prefix}{_digest(sha256, cell_id)}" in self._known
+        return any(f"{self._prefix}{name}" in self._known for name in _note_names(sha256, cell_id))
 
     def earlier(self, cell_id: str, sha256: str) -> list[Publication]:
         """To which earlier logs this file went as readings of this cell, as far as notes say where in them."""
+        found = self._of_earlier_logs()
+        return self._read(key for name in _note_names(sha256, cell_id) for key in found.get(name, []))
+
+    def elsewhere(self, cell_id: str, sha256: str) -> list[Publication]:
+        """To which logs this file went as readings of other cells; notes of earlier versions do not tell."""
+        own, start = _note_names(sha256, cell_id), f"{sha256}-"
+        here = (key for key in sorted(self._known) if _note_name(key).startswith(start) and _note_name(key) not in own)
+        earlier = self._of_earlier_logs()
+        names = (name for name in earlier if name.startswith(start) and name not in own)
+        return self._read([*here, *(key for name in names for key in earlier[name])])
+
+    def _of_earlier_logs(self) -> dict[str, list[str]]:
+        """The notes of other logs, by what they are called there."""
         if self._earlier is None:
             self._earlier = {}
             for found in self._store.list(_PUBLISHED):
                 if not found.key.startswith(self._prefix):
-                    self._earlier.setdefault(found.key.rpartition("/")[2], []).append(found.key)
-        publications = [
-            _publication(key, self._store.get(key)) for key in self._earlier.get(_digest(sha256, cell_id), [])
-        ]
+                    self._earlier.setdefault(_note_name(found.key), []).append(found.key)
+        return self._earlier
+
+    def _read(self, keys: Iterable[str]) -> list[Publication]:
+        publications = [_publication(key, self._store.get(key)) for key in keys]
         return [publication for publication in publications if publication is not None]
 
-    def remember(self, publication: Publication, sha256: str, name: str) -> None:
+    def remember(self, publication: Publication, sha256: str) -> None:
         """Note that every row of a workbook has been acknowledged.
 
         Raises:
             BatteryError: the store does not take the note.
         """
-        key = f"{self._prefix}{_digest(sha256, publication.cell_id)}"
+        key = f"{self._prefix}{_note_names(sha256, publication.cell_id)[0]}"
         note = {
-            "workbook": name,
+            "workbook": publication.name,
             "cell_id": publication.cell_id,
-            "last_offsets": {str(partition): last for partition, last in publication.last_offsets.items()},
+            "cells": {
+                cell: {str(partition): last for partition, last in offsets.items()}
+                for cell, offsets in publication.last_offsets.items()
+            },
         }
         self._store.put(key, json.dumps(note).encode())
         self._known.add(key)
@@ -91,8 +114,12 @@ def _publication(key: str, note: bytes) -> Publication | None:
     topic_id = unquote(key.removeprefix(_PUBLISHED).partition("/")[0])
     try:
         told = json.loads(note)
-        offsets = {int(partition): int(last) for partition, last in told["last_offsets"].items()}
-        return Publication(str(told["cell_id"]), topic_id, offsets)
+        cells = told["cells"] if "cells" in told else {str(told["cell_id"]): told["last_offsets"]}
+        offsets = {
+            str(cell): {int(partition): int(last) for partition, last in of_cell.items()}
+            for cell, of_cell in cells.items()
+        }
+        return Publication(str(told["cell_id"]), topic_id, offsets, str(told["workbook"]))
     except (ValueError, KeyError, TypeError, AttributeError):  # a note of an earlier version, which was a line of text
         return None
 
@@ -134,6 +161,16 @@ class Refusals:
 
     def _key(self, sha256: str) -> str:
         return f"{self._prefix}{self.note_of(sha256)}"
+
+
+def _note_name(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def _note_names(sha256: str, cell_id: str) -> tuple[str, str]:
+    """What the note of a file that was published as of a cell is called, by this version and by earlier ones."""
+    digest = _digest(sha256, cell_id)
+    return f"{sha256}-{digest[:_NOTE_DIGITS]}", digest
 
 
 def _reader(settings: Settings) -> str:

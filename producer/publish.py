@@ -20,6 +20,7 @@ from producer.archive import Unpacker
 from producer.batch import Batch, Options, Summary
 from producer.files import Refusal
 from producer.notes import Publication, Publications, Refusals
+from producer.register import Register
 from producer.scratch import scratch_folder
 from producer.send import Manner, send
 from producer.spool import Readers, spool_all
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from battery.settings import Settings
     from producer.files import File
-    from producer.send import Receipt
+    from producer.send import Receipt, Waiting
 
 _log = structlog.get_logger()
 
@@ -53,19 +54,45 @@ def publish(settings: Settings, sources: Sequence[str | File], options: Options)
             producer = open_producer(
                 settings, limit
             )  # it becomes ready, half a second or more, while workbooks are read
-            refusals = Refusals(store, settings, options.cell_id)
+            register = Register(store, topic.topic_id)
+            refusals = Refusals(store, settings, options.cell_asked)
             records, summary = FileRecords(store), Summary(topic.topic_id)
-            batch = Batch(folder, settings, store, published, refusals, records, unpacker, options, summary)
+            batch = Batch(folder, settings, store, published, register, refusals, records, unpacker, options, summary)
             _read(batch, sources, readers)
+            batch.identify()
         manner = Manner(settings.battery_topic, limit, options.encoding, options.speed, Limits.of(settings))
 
-        def remember(receipt: Receipt) -> None:
-            publication = Publication(receipt.cell_id, topic.topic_id, receipt.last_offsets or {})
-            published.remember(publication, receipt.sha256, receipt.name)
-
-        sent = send(producer, sorted(batch.tests), manner, remember)
+        notes = _Notes(batch, topic.topic_id)
+        sent = send(producer, sorted(batch.tests), manner, notes.take)
     batch.summary.rows, batch.summary.messages = sent.rows, sent.messages
     return batch.summary
+
+
+class _Notes:
+    """What is noted of a batch while it goes out: of each test as its rows are acknowledged, and of each workbook."""
+
+    def __init__(self, batch: Batch, topic_id: str) -> None:
+        self._batch = batch
+        self._topic_id = topic_id
+        self._offsets: dict[tuple[str, str], dict[int, int]] = {}
+        self._tests: dict[tuple[str, str], list[Waiting]] = {}
+        for waiting in batch.tests:
+            self._tests.setdefault((waiting.cell_id, waiting.sha256), []).append(waiting)
+
+    def take(self, receipt: Receipt) -> None:
+        """Note that a workbook's rows of one cell have been acknowledged.
+
+        Raises:
+            BatteryError: the store does not take the note.
+        """
+        self._offsets[receipt.cell_id, receipt.sha256] = receipt.last_offsets or {}
+        for waiting in self._tests[receipt.cell_id, receipt.sha256]:
+            self._batch.register.note_sent(waiting)
+        for (asked, sha256), cells in self._batch.workbook_cells.items():
+            offsets = {cell: self._offsets[cell, sha256] for cell in cells if (cell, sha256) in self._offsets}
+            if sha256 == receipt.sha256 and receipt.cell_id in cells and len(offsets) == len(cells):
+                publication = Publication(asked, self._topic_id, offsets, receipt.name)
+                self._batch.published.remember(publication, sha256)
 
 
 def _read(batch: Batch, sources: Sequence[str | File], readers: Readers) -> None:

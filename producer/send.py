@@ -15,11 +15,14 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from battery.errors import BatteryError
 from battery.message import LIMITS, encode_arrow, encode_json, headers
 from battery.progress import Progress
-from battery.reading import ARROW, JSON
+from battery.reading import ARROW, JSON, READING
 from battery.topic import AROUND_BYTES, MESSAGE_BYTES
+from producer.cells import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -45,7 +48,9 @@ ENCODERS: Final = 2
 class Waiting:
     """A test that waits for its turn; the order is that of its cell's life.
 
-    `name` and `sha256` are those of its workbook, of whose tests it is number `place`.
+    `name` and `sha256` are those of its workbook, of whose tests it is number `place`; `origin` is how a user knows it.
+    `test_id` is the id that it goes out with, by default the one that it was read with; readings up to the data point
+    `late_until` belong before, or between, others of their test that went out earlier.
     """
 
     cell_id: str
@@ -55,6 +60,27 @@ class Waiting:
     place: int
     sha256: str = field(compare=False)
     test: SpooledTest = field(compare=False)
+    origin: str = field(compare=False, default="")
+    test_id: str | None = field(compare=False, default=None)
+    late_until: int | None = field(compare=False, default=None)
+
+    def readings(self) -> pa.Table:
+        """The readings, with the id that their test has."""
+        readings = self.test.readings()
+        if self.test_id is None or self.test_id == self.test.started_at.isoformat():
+            return readings
+        column = READING.get_field_index("test_id")
+        return readings.set_column(column, READING.field(column), repeated(self.test_id, readings.num_rows))
+
+    def parts(self) -> list[tuple[pa.Table, bool]]:
+        """The readings in order, those that come late apart from the others, and whether they do."""
+        readings = self.readings()
+        if self.late_until is None:
+            return [(readings, False)]
+        above = readings.column("data_point").to_numpy() > self.late_until
+        late = int(above.argmax()) if above.any() else len(above)
+        parts = [(readings.slice(0, late), True), (readings.slice(late), False)]
+        return [(part, is_late) for part, is_late in parts if part.num_rows]
 
 
 @dataclass(frozen=True)
@@ -126,7 +152,7 @@ def send(
         Progress("publishing", "rows", total=sum(waiting.test.rows for waiting in tests)) as progress,
         closing(messages),
     ):
-        for waiting, rows, value in messages:
+        for waiting, rows, value, late in messages:
             on_delivery = acknowledgements.callback(waiting, rows)
             while True:
                 try:
@@ -134,7 +160,7 @@ def send(
                         manner.topic,
                         value=value,
                         key=waiting.cell_id,
-                        headers=headers(ENCODINGS[manner.encoding], waiting.name),
+                        headers=headers(ENCODINGS[manner.encoding], waiting.name, late=late),
                         on_delivery=on_delivery,
                     )
                     break
@@ -188,8 +214,8 @@ class _Acknowledgements:
             raise BatteryError(f"topic {self._topic}: the broker did not take a message: {self._refusal}")
 
 
-_Message = tuple[Waiting, int, bytes]
-"""The value of a message, its test, and its number of rows."""
+_Message = tuple[Waiting, int, bytes, bool]
+"""Of a message its test, its number of rows, its value, and whether it comes late."""
 
 
 def _messages(tests: Sequence[Waiting], manner: Manner) -> Generator[_Message]:
@@ -201,29 +227,37 @@ def _messages(tests: Sequence[Waiting], manner: Manner) -> Generator[_Message]:
     Raises:
         BatteryError: the limit is too small for a single reading.
     """
-    max_bytes = min(MESSAGE_BYTES, manner.limit - AROUND_BYTES)
 
-    def encoded(waiting: Waiting, readings: pa.Table) -> Iterator[_Message]:
-        if manner.encoding == "json":
-            yield from ((waiting, 1, value) for value in encode_json(readings))
-            return
-        try:
-            for rows, value in encode_arrow(readings, max_bytes, manner.limits):
-                yield waiting, rows, value
-        except ValueError as error:
-            raise BatteryError(
-                f"topic {manner.topic} takes {manner.limit} bytes a message (max.message.bytes), too few: {error}; "
-                "raise it"
-            ) from None
+    def encoded(waiting: Waiting) -> Iterator[_Message]:
+        for readings, late in waiting.parts():
+            yield from _encoded(waiting, readings, late, manner)
 
     if manner.speed is not None:
         for part in _paced(tests, manner.speed):
-            yield from encoded(*part)
+            yield from _encoded(*part, manner)
     elif manner.encoding == "json":  # nothing but Python, which one thread at a time may use
         for waiting in tests:
-            yield from encoded(waiting, waiting.test.readings())
+            yield from encoded(waiting)
     else:
-        yield from _ahead(tests, lambda waiting: list(encoded(waiting, waiting.test.readings())))
+        yield from _ahead(tests, lambda waiting: list(encoded(waiting)))
+
+
+def _encoded(waiting: Waiting, readings: pa.Table, late: bool, manner: Manner) -> Iterator[_Message]:
+    """The messages of some readings of a test.
+
+    Raises:
+        BatteryError: the limit is too small for a single reading.
+    """
+    if manner.encoding == "json":
+        yield from ((waiting, 1, value, late) for value in encode_json(readings))
+        return
+    try:
+        for rows, value in encode_arrow(readings, min(MESSAGE_BYTES, manner.limit - AROUND_BYTES), manner.limits):
+            yield waiting, rows, value, late
+    except ValueError as error:
+        raise BatteryError(
+            f"topic {manner.topic} takes {manner.limit} bytes a message (max.message.bytes), too few: {error}; raise it"
+        ) from None
 
 
 def _ahead(tests: Sequence[Waiting], encoded: Callable[[Waiting], list[_Message]]) -> Generator[_Message]:
@@ -240,27 +274,30 @@ def _ahead(tests: Sequence[Waiting], encoded: Callable[[Waiting], list[_Message]
         threads.shutdown(cancel_futures=True)
 
 
-def _paced(tests: Sequence[Waiting], speed: float) -> Iterator[tuple[Waiting, pa.Table]]:
+def _paced(tests: Sequence[Waiting], speed: float) -> Iterator[tuple[Waiting, pa.Table, bool]]:
     """Let every cell live side by side at `speed` times real time; the pauses between its tests are left out."""
     cells: dict[str, list[Waiting]] = {}
     for waiting in tests:
         cells.setdefault(waiting.cell_id, []).append(waiting)
     started = time.monotonic()
     schedules = (_schedule(cell, speed) for cell in cells.values())
-    for due, waiting, part in heapq.merge(*schedules, key=lambda item: item[0]):
+    for due, waiting, part, late in heapq.merge(*schedules, key=lambda item: item[0]):
         time.sleep(max(0.0, started + due - time.monotonic()))
-        yield waiting, part
+        yield waiting, part, late
 
 
-def _schedule(tests: Sequence[Waiting], speed: float) -> Iterator[tuple[float, Waiting, pa.Table]]:
+def _schedule(tests: Sequence[Waiting], speed: float) -> Iterator[tuple[float, Waiting, pa.Table, bool]]:
     """Cut a cell's tests into the parts that become due, in s after the start, one after the other."""
-    began = 0.0
+    began = passed = 0.0
+    before: str | None = None
     for waiting in tests:
-        readings = waiting.test.readings()
-        due = began + readings.column("test_time(s)").to_numpy() / speed
-        first = 0
-        for row in range(1, readings.num_rows + 1):
-            if row == readings.num_rows or due[row] // TICK_SECONDS != due[first] // TICK_SECONDS:
-                yield float(due[row - 1]), waiting, readings.slice(first, row - first)
-                first = row
-        began = float(due[-1])
+        since = passed if waiting.test_id is not None and waiting.test_id == before else 0.0
+        for readings, late in waiting.parts():
+            test_time = readings.column("test_time(s)").to_numpy()
+            due = began + np.maximum(0.0, test_time - since) / speed
+            first = 0
+            for row in range(1, readings.num_rows + 1):
+                if row == readings.num_rows or due[row] // TICK_SECONDS != due[first] // TICK_SECONDS:
+                    yield float(due[row - 1]), waiting, readings.slice(first, row - first), late
+                    first = row
+        began, passed, before = float(due[-1]), float(test_time[-1]), waiting.test_id

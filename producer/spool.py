@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, cast
@@ -19,10 +19,11 @@ import pyarrow as pa
 from battery.errors import BatteryError
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import Refusal
+from producer.trace import Trace
 from producer.workbook import BadWorkbookError, UndatedWorkbookError, UnreadableWorkbookError, read_workbook
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Mapping
     from datetime import datetime
     from types import TracebackType
 
@@ -39,22 +40,25 @@ _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 class Job:
     """A workbook to read: whose readings it holds if its name does not say, and an empty folder for its tests.
 
-    `dates` is the order of its dates, where somebody has said it.
+    `dates` is the order of its dates, where somebody has said it; `channel_cells` says whose its channels are.
     """
 
     file: WorkbookFile
     cell_id: str | None
     folder: Path
     dates: str | None = None
+    channel_cells: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SpooledTest:
-    """A test on disk, as an Arrow IPC file of so many rows."""
+    """A test of a cell on disk, as an Arrow IPC file of so many rows, and what identifies it."""
 
     started_at: datetime
     path: Path
     rows: int
+    cell_id: str = ""
+    trace: Trace | None = None
 
     def readings(self) -> pa.Table:
         """The readings, which stay on disk until they are looked at."""
@@ -64,7 +68,10 @@ class SpooledTest:
 
 @dataclass(frozen=True)
 class SpooledWorkbook:
-    """A workbook that has been judged and is good: its tests by their start, and what is to be said of it."""
+    """A workbook that has been judged and is good: its tests by their start, and what is to be said of it.
+
+    `cell_id` is what its file calls its cell, or whoever publishes it; its channels may be several.
+    """
 
     cell_id: str
     tests: tuple[SpooledTest, ...]
@@ -97,14 +104,21 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
         BatteryError: the tests cannot be written.
     """
     try:
-        workbook = read_workbook(job.file.content.path, name=job.file.name, cell_id=job.cell_id, dates=job.dates)
+        workbook = read_workbook(
+            job.file.content.path,
+            name=job.file.name,
+            cell_id=job.cell_id,
+            dates=job.dates,
+            channel_cells=job.channel_cells,
+        )
     except BadWorkbookError as error:
         line = job.file.origin + str(error).removeprefix(job.file.name)  # it may be one of many of that name
         lasts = not isinstance(error, UnreadableWorkbookError | UndatedWorkbookError)
         return Refusal(line, job.file.content.sha256 if lasts else None)
     tests = []
     for place, test in enumerate(workbook.tests):
-        spooled = SpooledTest(test.started_at, job.folder / f"{place}.arrow", test.readings.num_rows)
+        path, rows = job.folder / f"{place}.arrow", test.readings.num_rows
+        spooled = SpooledTest(test.started_at, path, rows, test.cell_id, Trace.of(test.readings))
         try:
             with pa.OSFile(str(spooled.path), "wb") as file, pa.ipc.new_file(file, test.readings.schema) as writer:
                 writer.write_table(test.readings)

@@ -22,14 +22,16 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError, Shee
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
 from producer.cells import BadCellError, Cell, column_of, repeated
+from producer.channels import cell_of_channel, channel_of, run_together, tests_of
 from producer.clock import Clues, OpenDatesError, clocks_of, require_days_as_days
 from producer.duration import is_duration, seconds_of
 from producer.epoch import counts_from_1904
 from producer.formats import NDAX, TEXT, UNKNOWN, format_in, sheets_format
 from producer.header import CELL_COLUMNS, DURATIONS, SAME, HeaderError, contract_name, read_header
+from producer.trace import Span, span_of
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -50,6 +52,9 @@ NUMBERED: Final = "data_point"
 _ZIP: Final = b"PK\x03\x04"
 _OLE: Final = b"\xd0\xcf\x11\xe0"
 _EXPORT_DATE: Final = re.compile(r"_(?P<month>\d{1,2})_(?P<day>\d{1,2})_(?P<year>\d{2}|\d{4})$")
+_WORKBOOK_PART: Final = re.compile(r"_Wb_\d+$", re.IGNORECASE)
+_COPY: Final = re.compile(r"( \(\d+\)|( -)? copy( \d+)?)$", re.IGNORECASE)
+_COPY_OF: Final = re.compile(r"^copy( \(\d+\))? of ", re.IGNORECASE)
 _CHANNEL: Final = re.compile(r"^channel", re.IGNORECASE)
 _NO_DATA: Final = re.compile(r"^(info|statistics)", re.IGNORECASE)
 
@@ -79,7 +84,8 @@ class UndatedWorkbookError(BadWorkbookError):
 class Test:
     """One cycler test: readings in the order of the sheet, with the columns and types of `READING`.
 
-    `test_id` is the first Date_Time, ISO 8601; `started_at` the same as a wall clock time without zone.
+    `test_id` is the first Date_Time, ISO 8601; `started_at` the same as a wall clock time without zone. Only who knows
+    the other tests of the cell can tell whether the id is free (`producer/identity.py`).
     """
 
     __test__ = False  # no test case, whatever pytest thinks
@@ -92,9 +98,10 @@ class Test:
 
 @dataclass(frozen=True)
 class Workbook:
-    """A workbook's tests, by their start.
+    """A workbook's tests, by their start; `cell_id` is what the file calls its cell, or whoever publishes it.
 
-    `notes` say what a person may want to know of how it was read, each a line that begins with the sheet.
+    The channels of a workbook may be several cells; the cell of each test is its own. `notes` say what a person may
+    want to know of how it was read, each a line that begins with the sheet.
     """
 
     name: str
@@ -109,9 +116,13 @@ class Workbook:
 
 
 def cell_id_of(name: str) -> str:
-    """The cell that a file name speaks of: without ending and export date, `CS2_35_8_17_10.xlsx` is CS2_35."""
-    stem = PurePath(name).stem
-    return _EXPORT_DATE.sub("", stem) or stem
+    """The cell that a file name speaks of: without ending, export date, part of a test and marks of a copy.
+
+    `CS2_35_8_17_10.xlsx` is CS2_35, `CS2_35_8_17_10 (1).xlsx` and `Copy of CS2_35.XLSX` are too, and
+    `SPLIT_Channel_1_Wb_2.xlsx` is SPLIT_Channel_1.
+    """
+    stem = _original(name)
+    return _WORKBOOK_PART.sub("", _EXPORT_DATE.sub("", _WORKBOOK_PART.sub("", stem))) or stem
 
 
 def exported_on(name: str) -> tuple[int, int, int]:
@@ -119,12 +130,25 @@ def exported_on(name: str) -> tuple[int, int, int]:
 
     It orders exports of one test. It says nothing about when a test began.
     """
-    found = _EXPORT_DATE.search(PurePath(name).stem)
+    found = _EXPORT_DATE.search(_WORKBOOK_PART.sub("", _original(name)))
     return (int(found["year"]) % 100, int(found["month"]), int(found["day"])) if found else (0, 0, 0)
 
 
+def _original(name: str) -> str:
+    """A file name without its ending and without what desktops and browsers add to a copy of it."""
+    stem = PurePath(name).stem
+    while (bare := _COPY_OF.sub("", _COPY.sub("", stem))) and bare != stem:
+        stem = bare
+    return stem
+
+
 def read_workbook(
-    path: Path, *, name: str | None = None, cell_id: str | None = None, dates: str | None = None
+    path: Path,
+    *,
+    name: str | None = None,
+    cell_id: str | None = None,
+    dates: str | None = None,
+    channel_cells: Mapping[str, str] | None = None,
 ) -> Workbook:
     """Read every channel sheet of an .xlsx or .xls workbook.
 
@@ -133,24 +157,25 @@ def read_workbook(
     Args:
         path: where it lies.
         name: what to call it in messages and as `source_file`; the path's base name by default.
-        cell_id: whose readings these are; read off the name by default.
+        cell_id: whose readings these are; read off the name by default. Where several channels ran at the same time,
+            their cells are this and the channel, as in `CELL_1-002`.
         dates: in which order dates of three numbers are, a key of `ORDERS`; by default the column decides.
+        channel_cells: whose readings those of a channel are, by channel.
 
     Raises:
-        BadWorkbookError: it is no workbook, has no readings, or a single cell of it cannot be taken.
+        BadWorkbookError: it is no workbook, has no readings, or a single cell of it cannot be taken; or it has none of
+            the channels that `channel_cells` names, and no `cell_id` is given.
     """
     name = name or path.name
-    cell_id = cell_id or cell_id_of(name)
     with _sound(path, name) as start, _by_name_or_content(path, start) as book:
         sheets = _read_sheets(_Book(name, path, dates), _channels(name, book))
-    tests: list[Test] = []
-    for columns in _joined(sheets):
+    tests = []
+    for cell, columns in _by_cell(name, sheets, cell_id, channel_cells or {}):
         test_id = columns.started_at.isoformat()
-        if any(test.test_id == test_id for test in tests):
-            test_id = f"{test_id}/{columns.sheet}"  # two channels started in the same second
-        tests.append(Test(cell_id, test_id, columns.started_at, columns.table(cell_id, test_id, name)))
+        tests.append(Test(cell, test_id, columns.started_at, columns.table(cell, test_id, name)))
+    tests.sort(key=lambda test: (test.started_at, test.cell_id))
     notes = tuple(note for columns in sheets for note in columns.notes)
-    return Workbook(name, cell_id, tuple(sorted(tests, key=lambda test: (test.started_at, test.test_id))), notes)
+    return Workbook(name, cell_id or cell_id_of(name), tuple(tests), notes)
 
 
 @contextmanager
@@ -292,17 +317,9 @@ class _Columns:
     notes: tuple[str, ...] = ()
     order: str | None = None
 
-    def first(self, column: str) -> float:
-        return float(self.arrays[column][0].as_py())
-
-    def last(self, column: str) -> float:
-        return float(self.arrays[column][-1].as_py())
-
-    def continues(self, before: _Columns) -> bool:
-        """A big test goes on in the next sheet; another channel starts anew."""
-        return self.first("data_point") > before.last("data_point") and self.first("test_time(s)") >= before.last(
-            "test_time(s)"
-        )
+    def span(self) -> Span:
+        """How the sheet begins and ends."""
+        return span_of(pa.Table.from_arrays(list(self.arrays.values()), names=list(self.arrays)))
 
     def table(self, cell_id: str, test_id: str, source_file: str) -> pa.Table:
         rows = len(self.arrays["data_point"])
@@ -313,19 +330,37 @@ class _Columns:
         return pa.Table.from_arrays(columns, schema=READING)
 
 
-def _joined(sheets: Sequence[_Columns]) -> list[_Columns]:
-    found: list[_Columns] = []
-    for sheet in sheets:
-        if found and sheet.continues(found[-1]):
-            before = found.pop()
-            arrays = {
-                column: pa.chunked_array([*before.arrays[column].chunks, *sheet.arrays[column].chunks])
-                for column in before.arrays
-            }
-            found.append(_Columns(before.sheet, before.started_at, arrays))
-        else:
-            found.append(sheet)
-    return found
+def _by_cell(
+    name: str, sheets: Sequence[_Columns], cell_id: str | None, channel_cells: Mapping[str, str]
+) -> list[tuple[str, _Columns]]:
+    """The tests that some sheets fill, each with the cell that it is of.
+
+    Raises:
+        BadWorkbookError: there is none of the channels that are named.
+    """
+    channels = [channel_of(sheet.sheet) for sheet in sheets]
+    spans = [sheet.span() for sheet in sheets]
+    tests = tests_of(channels, spans)
+    of_test = [channels[test[0]] for test in tests]
+    several = run_together(of_test, [Span(spans[test[0]].first, spans[test[-1]].last) for test in tests])
+    cells = [
+        cell_of_channel(channel, cell_id or cell_id_of(name), channel_cells, several=several) for channel in of_test
+    ]
+    if channel_cells and cell_id is None and not set(cells) & set(channel_cells.values()):
+        asked, found = " or ".join(channel_cells), ", ".join(dict.fromkeys(channels))
+        raise BadWorkbookError(
+            name, f"has no channel {asked}, which --cell names, only {found}; name one of these, or the cell alone"
+        )
+    return [(cell, _joined([sheets[sheet] for sheet in test])) for cell, test in zip(cells, tests, strict=True)]
+
+
+def _joined(sheets: Sequence[_Columns]) -> _Columns:
+    """The sheets that one test fills, end to end."""
+    arrays = {
+        column: pa.chunked_array([chunk for sheet in sheets for chunk in sheet.arrays[column].chunks])
+        for column in sheets[0].arrays
+    }
+    return _Columns(sheets[0].sheet, sheets[0].started_at, arrays)
 
 
 @dataclass(frozen=True)
@@ -442,8 +477,8 @@ def _seconds(book: _Book, cells: Sequence[Cell], unit: Unit | None) -> tuple[Seq
 
 def _numbers(times: pa.ChunkedArray, before: _Columns | None) -> pa.ChunkedArray:
     """Numbers for readings that have none: from 1, or on from the sheet before where the test goes on."""
-    goes_on = before is not None and times[0].as_py() >= before.last("test_time(s)")
-    first = int(before.last(NUMBERED)) + 1 if before is not None and goes_on else 1
+    goes_on = before is not None and times[0].as_py() >= before.arrays["test_time(s)"][-1].as_py()
+    first = before.arrays[NUMBERED][-1].as_py() + 1 if before is not None and goes_on else 1
     return pa.chunked_array([pa.array(range(first, first + len(times)), pa.int64())])
 
 

@@ -58,6 +58,21 @@ def good(path: Path, **more: list[list[Any]]) -> Path:
         ("CX2_16_10_1_11.xlsx", "CX2_16"),
         ("cell 7.xlsx", "cell 7"),
         ("CS2_35.xlsx", "CS2_35"),
+        ("SPLIT_Channel_1_Wb_2.xlsx", "SPLIT_Channel_1"),
+        ("SPLIT_Channel_1_Wb_12_3_1_24.xlsx", "SPLIT_Channel_1"),
+        ("SPLIT_3_1_24_wb_2.xlsx", "SPLIT"),
+        ("X (1).xlsx", "X"),
+        ("X - Copy.xlsx", "X"),
+        ("X - Copy (2).xlsx", "X"),
+        ("Copy of X.xlsx", "X"),
+        ("Copy (2) of X_3_1_24.xlsx", "X"),
+        ("X copy 2.xlsx", "X"),
+        ("X.XLSX", "X"),
+        ("CS2_35_8_17_10 (1) (2).xlsx", "CS2_35"),
+        ("(1).xlsx", "(1)"),
+        ("X(1).xlsx", "X(1)"),
+        ("Wb_1.xlsx", "Wb_1"),
+        ("Copy.xlsx", "Copy"),
     ],
 )
 def test_the_cell_is_read_off_the_name_without_its_export_date(name: str, cell: str) -> None:
@@ -67,6 +82,7 @@ def test_the_cell_is_read_off_the_name_without_its_export_date(name: str, cell: 
 def test_exports_of_one_test_are_ordered_by_their_date_and_not_by_their_letters() -> None:
     names = ["CS2_35_2_4_11.xlsx", "CS2_35_02_10_2011.xlsx", "CS2_35_12_30_10.xlsx", "CS2_35.xlsx"]
     assert sorted(names, key=exported_on) == [names[3], names[2], names[0], names[1]]
+    assert exported_on("Copy of CS2_35_2_4_11 (1).XLSX") == exported_on(names[0]) == (11, 2, 4)
 
 
 def test_a_simulated_workbook_reads_back_exactly(tmp_path: Path) -> None:
@@ -102,11 +118,11 @@ def test_a_sheet_that_starts_anew_is_another_test_by_its_start(tmp_path: Path) -
     assert [test.started_at for test in read_workbook(path).tests] == [earlier, START]
 
 
-def test_two_channels_that_start_in_the_same_second_are_two_tests(tmp_path: Path) -> None:
+def test_two_channels_that_start_in_the_same_second_are_two_cells(tmp_path: Path) -> None:
     path = good(tmp_path / "A.xlsx", **{"Channel_1-009": [list(HEADER), *rows(2)]})
-    assert [test.test_id for test in read_workbook(path).tests] == [
-        "2010-08-16T23:59:30",
-        "2010-08-16T23:59:30/Channel_1-009",
+    assert [(test.cell_id, test.test_id) for test in read_workbook(path).tests] == [
+        ("A_1-008", "2010-08-16T23:59:30"),
+        ("A_1-009", "2010-08-16T23:59:30"),
     ]
 
 

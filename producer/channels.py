@@ -1,0 +1,79 @@
+"""Which sheets of a workbook are one test, and which channels are cells of their own.
+
+A cycler's channel runs one cell at a time. So channels whose clocks overlap are several cells; those that ran one
+after the other, under one file name, are tests of the cell that the file names.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from producer.trace import follows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from producer.trace import Span
+
+_SHEET: Final = re.compile(r"^channel[_\- ]*(?P<channel>.+?)(?:_(?P<part>\d+))?$", re.IGNORECASE)
+
+
+def channel_of(sheet: str) -> str:
+    """The channel that a sheet's name speaks of: `Channel_1-008_2` is the second sheet of channel 1-008."""
+    found = _SHEET.match(sheet.strip())
+    return found["channel"] if found else sheet.strip()
+
+
+def tests_of(channels: Sequence[str], spans: Sequence[Span]) -> list[list[int]]:
+    """The sheets that make up each test, in the order of its data points, whatever their order in the workbook.
+
+    Sheets of one channel go on where data points and Test_Time do. A channel that goes on in another one is one test
+    with it where all else goes on too.
+
+    Args:
+        channels: of each sheet.
+        spans: how each sheet begins and ends.
+    """
+    tests: list[list[int]] = []
+    by_start = sorted(range(len(spans)), key=lambda sheet: (spans[sheet].first.data_point, sheet))
+    for sheet in by_start:
+        before = [test for test in tests if _goes_on(channels, spans, test[-1], sheet)]
+        own = [test for test in before if channels[test[-1]] == channels[sheet]]
+        candidates = own or [test for test in before if channels[test[-1]] != channels[sheet]]
+        if candidates:
+            max(candidates, key=lambda test: spans[test[-1]].last.data_point).append(sheet)
+        else:
+            tests.append([sheet])
+    return sorted(tests)
+
+
+def _goes_on(channels: Sequence[str], spans: Sequence[Span], before: int, sheet: int) -> bool:
+    last, first = spans[before].last, spans[sheet].first
+    if channels[before] == channels[sheet]:
+        return first.data_point > last.data_point and first.test_time >= last.test_time
+    return follows(last, first)
+
+
+def run_together(channels: Sequence[str], spans: Sequence[Span]) -> bool:
+    """Whether any two channels ran at the same time."""
+    return any(
+        channels[one] != channels[two] and spans[one].overlaps(spans[two])
+        for one in range(len(spans))
+        for two in range(one)
+    )
+
+
+def cell_of_channel(channel: str, cell_id: str, named: Mapping[str, str], *, several: bool) -> str:
+    """Whose readings a channel holds.
+
+    Args:
+        channel: as its sheet names it.
+        cell_id: what the file, or whoever publishes it, calls its cell.
+        named: cells by channel, as whoever publishes it names them.
+        several: whether the channels of this workbook are several cells.
+    """
+    for told, cell in named.items():
+        if channel_of(told).casefold() == channel.casefold() or told.casefold() == channel.casefold():
+            return cell
+    return f"{cell_id}_{channel}" if several else cell_id

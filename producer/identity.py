@@ -1,0 +1,266 @@
+"""Which test of its cell an export holds, by what was measured: one that is known, a part of one, or a new one.
+
+Where that cannot be told, nobody guesses: readings that land twice, or on another test, are worse than a refused file.
+Pure: what is known comes in, an answer goes out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from battery.errors import BatteryError
+from producer.trace import CLOCK_SECONDS, VALUES, distance, follows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from producer.trace import End, Shared, Trace
+
+FIRST_POINT: Final = 1
+FIRST_SECONDS: Final = 3_600.0
+"""A test that is exported from its start has a first reading up to this number and this Test_Time."""
+
+EDITED_SHARE: Final = 0.5
+"""Where more than this share of the readings from the first difference on agree again, somebody has edited some. Two
+tests that began alike never agree again, since their counters do not."""
+
+SAME_TIMES_SHARE: Final = 0.9
+"""Where at least this share of one export's readings stand at their times in another, both measured the same."""
+
+_UNITS: Final = dict(zip(VALUES, ("s", "A", "V", "Ah", "Ah", "Wh", "Wh"), strict=True))
+_TELLING: Final = ("voltage(v)", "current(a)", *VALUES[3:], "test_time(s)")
+"""Values in the order in which they are taken to tell two tests apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class KnownTest:
+    """A test that has an id; `source_file` is the workbook that it first came in.
+
+    `sent` are the data points that went out, as stretches of first and last ones, by log; all logs together by "".
+    """
+
+    cell_id: str
+    test_id: str
+    source_file: str
+    trace: Trace
+    sent: Mapping[str, tuple[tuple[int, int], ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """A test, or a part of one, as a workbook holds it; `origin` is how a user knows the workbook."""
+
+    cell_id: str
+    origin: str
+    started_at: datetime
+    trace: Trace
+    readings: Callable[[], pa.Table]
+
+
+class ConflictError(BatteryError):
+    """An export of which cannot be told whether it is of a known test; says of which, and what to do."""
+
+
+def identify(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
+    """The test of a cell that an export is of; None where it is a new one.
+
+    Args:
+        tests: those of the cell that are known.
+        export: what is to be told.
+
+    Raises:
+        ConflictError: it was measured at the same time as a known test, and may be the same one or not; or it goes on
+            from two tests alike.
+    """
+    near = [(test, test.trace.shared(export.trace)) for test in tests if _may_share(test.trace, export.trace)]
+    same = [(test, shared) for test, shared in near if _is_same(shared)]
+    if same:
+        return max(same, key=lambda found: len(found[1].points))[0]
+    part_of = _continued(tests, export)
+    if part_of is not None:
+        return part_of
+    for test, shared in near:
+        if any(one.overlaps(two) for one in test.trace.spans for two in export.trace.spans):
+            _require_two_tests(test, shared, export)
+    return None
+
+
+def free_id(tests: Sequence[KnownTest], export: Export) -> str:
+    """An id for a new test of a cell: its first Date_Time, and where another has that, what tells it from that one.
+
+    That is a value and the data point at which it was measured, as in `2024-03-01T09:01:00/3.5V@128`. So a test has the
+    same id again wherever the other one is known first, however far both have grown.
+    """
+    taken = {test.test_id: test for test in tests}
+    test_id = export.started_at.isoformat()
+    while test_id in taken:
+        test_id += f"/{_difference(taken[test_id].trace.shared(export.trace))}@{_differs_at(taken[test_id], export)}"
+    return test_id
+
+
+def late_until_point(test: KnownTest, topic_id: str, first: int, last: int) -> int:
+    """Up to which data point readings are late: they belong before, or between, others of their test that went out.
+
+    Args:
+        test: whose readings they are.
+        topic_id: the log that they are to go to.
+        first: their first data point.
+        last: their last one.
+
+    Returns:
+        That data point; below `first` where none is late. Readings that all went out before are not late but doubled.
+    """
+    found = first - 1
+    for stretches in (test.sent.get(topic_id, ()), test.sent.get("", ())):
+        end = min(last, max((stretch[1] for stretch in stretches), default=first - 1))
+        if end >= first and not any(begin <= first and end <= until for begin, until in stretches):
+            found = max(found, end)
+    return found
+
+
+def with_sent(test: KnownTest, topic_id: str, stretches: Sequence[tuple[int, int]], logs: int) -> KnownTest:
+    """The same test when more of it has gone out to a log; what went to other ones is kept for so many logs."""
+    sent = dict(test.sent)
+    for log in ("", topic_id):
+        sent[log] = _united([*sent.pop(log, ()), *stretches])
+    for log in [log for log in sent if log][:-logs]:
+        del sent[log]
+    return KnownTest(test.cell_id, test.test_id, test.source_file, test.trace, sent)
+
+
+def _united(stretches: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(stretches):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return tuple(found)
+
+
+def _may_share(known: Trace, new: Trace) -> bool:
+    """Whether two traces can hold the same readings, which have the same clock."""
+    return known.started <= new.ended + CLOCK_SECONDS and new.started <= known.ended + CLOCK_SECONDS
+
+
+def _is_same(shared: Shared) -> bool:
+    """Whether two exports are of one test, by the data points that they share."""
+    agree = shared.equal & shared.on_time
+    if not len(agree) or agree.all():
+        return bool(len(agree))
+    return float(agree[np.argmin(agree) :].mean()) > EDITED_SHARE
+
+
+def _continued(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
+    """The test that an export is a part of, of which it shares no reading.
+
+    Raises:
+        ConflictError: two are continued alike.
+    """
+    found = sorted(
+        ((apart, test) for test in tests if (apart := _distance_from(test.trace, export.trace)) is not None),
+        key=lambda pair: pair[0],
+    )
+    if len(found) > 1 and found[0][0] >= found[1][0]:
+        one, two = (_named(test) for _, test in found[:2])
+        raise ConflictError(
+            f"{export.origin}: it goes on from {one} and from {two} of cell {export.cell_id} alike; export the "
+            "whole test"
+        )
+    return found[0][1] if found else None
+
+
+def _distance_from(known: Trace, part: Trace) -> float | None:
+    """How far a part is from the stretches of a test that it goes on from or leads to; None where it does not."""
+    first, last = part.spans[0].first, part.spans[-1].last
+    before = [span.last for span in known.spans if span.last.data_point < first.data_point]
+    behind = [span.first for span in known.spans if span.first.data_point > last.data_point]
+    if len(before) + len(behind) < len(known.spans):  # they share numbers
+        return None
+    seams: list[tuple[End, End]] = [*((end, first) for end in before[-1:]), *((last, end) for end in behind[:1])]
+    if not all(follows(*seam) for seam in seams):
+        return None
+    return min(distance(*seam) for seam in seams)
+
+
+def _require_two_tests(test: KnownTest, shared: Shared, export: Export) -> None:
+    """Tell that an export which was measured at the same time as a known test is another one.
+
+    Both must have been exported from their start, so that they share numbers, under which other values stand.
+
+    Raises:
+        ConflictError: that cannot be told, or both measured the same under other numbers.
+    """
+    advice = "export the whole test, or give its cell another name with --cell"
+    if _at_the_same_times(test.trace, export) or (len(shared.points) and shared.equal.all()):
+        raise ConflictError(
+            f"{export.origin}: it holds what was measured in {_named(test)} of cell {export.cell_id}, under another "
+            f"Data_Point, Test_Time or Date_Time; {advice}"
+        )
+    if not (_begins(test.trace) and _begins(export.trace) and len(shared.points)):
+        since, until = (datetime.fromtimestamp(clock, UTC).replace(tzinfo=None) for clock in _extent(export.trace))
+        raise ConflictError(
+            f"{export.origin}: its clock, {since} to {until}, overlaps that of {_named(test)} of cell "
+            f"{export.cell_id}, and whether both are one test cannot be told; {advice}"
+        )
+
+
+def _extent(trace: Trace) -> tuple[float, float]:
+    return trace.started, trace.ended
+
+
+def _named(test: KnownTest) -> str:
+    return f"test {test.test_id} ({test.source_file})"
+
+
+def _begins(trace: Trace) -> bool:
+    """Whether a test was exported from its start."""
+    first = trace.spans[0].first
+    return first.data_point <= FIRST_POINT and first.test_time <= FIRST_SECONDS
+
+
+def _at_the_same_times(known: Trace, export: Export) -> bool:
+    """Whether an export holds a test's readings at the times at which they were measured, under other numbers."""
+    readings = export.readings()
+    stamps = readings.column("date_time").to_numpy()
+    rows = np.flatnonzero(~np.isnat(stamps))
+    clocks = stamps[rows].astype("datetime64[us]").astype(np.int64) / 1e6
+    rows = rows[np.argsort(clocks, kind="stable")]
+    clocks = np.sort(clocks)
+    time, current, voltage = (readings.column(name).to_numpy()[rows] for name in VALUES[:3])
+    points = readings.column("data_point").to_numpy()[rows]
+    begin = np.searchsorted(clocks, known.clocks - CLOCK_SECONDS, "left")
+    end = np.searchsorted(clocks, known.clocks + CLOCK_SECONDS, "right")
+    seen = same = 0
+    for sample, (low, high) in enumerate(zip(begin, end, strict=True)):
+        if low == high or np.isnan(known.clocks[sample]):
+            continue
+        told_time, told_current, told_voltage = known.values[sample, :3].astype(np.float64)
+        equal = np.isclose(current[low:high], told_current, rtol=1e-6) & np.isclose(
+            voltage[low:high], told_voltage, rtol=1e-6
+        )
+        renumbered = (points[low:high] != known.points[sample]) | (np.abs(time[low:high] - told_time) > CLOCK_SECONDS)
+        seen += 1
+        same += bool((equal & renumbered).any())
+    return seen > 0 and same >= SAME_TIMES_SHARE * seen
+
+
+def _differs_at(test: KnownTest, export: Export) -> int:
+    shared = test.trace.shared(export.trace)
+    differs = ~(shared.equal & shared.on_time)
+    return int(shared.points[np.argmax(differs)] if differs.any() else export.trace.spans[0].first.data_point)
+
+
+def _difference(shared: Shared) -> str:
+    """The value that tells a test from another with the same start."""
+    if shared.equal.all():
+        return ""
+    place = int(np.argmin(shared.equal))
+    column = next(name for name in _TELLING if not shared.close[place, VALUES.index(name)])
+    return f"{shared.values[place, VALUES.index(column)]:.5g}{_UNITS[column]}"

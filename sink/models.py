@@ -67,8 +67,8 @@ class DbtStatus:
 class ModelsStatus:
     """What readers have: when the models were published (UTC), how old they are in s, and what is new since.
 
-    Both are None where no models have been published, or `unknown` says why it cannot be told. `news` is None where
-    nothing is new.
+    They are None where no models have been published, and `news` where nothing is new; `unknown` says why any of it
+    cannot be told.
     """
 
     published_at: datetime | None
@@ -79,12 +79,12 @@ class ModelsStatus:
 
     def lines(self) -> Iterator[str]:
         """The figures for a person."""
-        if self.unknown:
-            yield f"models       of when they are is unknown: {self.unknown}"
-        elif self.published_at is None:
-            yield "models       none have been published"
-        else:
+        if self.published_at is not None:
             yield f"models       published {self.published_at:%Y-%m-%d %H:%M:%S} UTC, {self.age:.0f} s ago"
+        elif self.unknown is None:
+            yield "models       none have been published"
+        if self.unknown:
+            yield f"models       how old they are, or what is new, is unknown: {self.unknown}"
         yield "dbt          has not run yet" if self.run is None else self.run.line()
 
 
@@ -105,7 +105,11 @@ def models_status(
     with warehouse.connect("look at the last dbt run", read_only=True) as connection:
         run = _last_run(connection)
     age = None if published_at is None else (datetime.now(UTC).replace(tzinfo=None) - published_at).total_seconds()
-    return ModelsStatus(published_at, None if age is None else round(age, 1), news(settings, warehouse), unknown, run)
+    try:
+        new = news(settings, warehouse)
+    except BatteryError as error:  # such as no dbt project beside this package
+        new, unknown = None, unknown or str(error)
+    return ModelsStatus(published_at, None if age is None else round(age, 1), new, unknown, run)
 
 
 def _last_run(connection: duckdb.DuckDBPyConnection) -> DbtStatus | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from battery.errors import BatteryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from battery.objects import ObjectStore
 
@@ -120,20 +120,23 @@ class FileRecords:
         """Put on record that a file was refused, once more where it was before."""
         self._note(file, FileState.REFUSED, reason, cell_id)
 
-    def pass_over(self, files: Iterable[tuple[SourceFile, str]], below: str) -> None:
+    def pass_over(self, files: Iterable[tuple[SourceFile, str]], below: str, archives: Collection[str] = ()) -> None:
         """Put on record which files of a folder or ZIP are passed over, and why; those that are gone are forgotten.
 
         Args:
             files: each with the reason.
             below: how the places of all that lies in that folder or ZIP begin.
+            archives: places of ZIPs in that folder, which tell of their members themselves.
         """
         noted = set()
         for file, reason in files:
             noted.add(file.id)
             self._note(file, FileState.PASSED_OVER, reason, None)
         for record in [*self._by_id.values()]:
-            gone = record.id not in noted and (record.place or "").startswith(below)
-            if gone and record.state is FileState.PASSED_OVER:
+            place = record.place or ""
+            if record.id in noted or record.state is not FileState.PASSED_OVER or not place.startswith(below):
+                continue
+            if not any(place.startswith(f"{archive}!") for archive in archives):
                 self._forget(record)
 
     def take(self, file: SourceFile, note: str | None = None) -> None:

@@ -144,7 +144,7 @@ class Batch:
 
     def _pass_over(self, found: PassedOver) -> None:
         """Say which files of a folder or ZIP are of another kind, and put them on record."""
-        self.records.pass_over(found.files, found.below)
+        self.records.pass_over(found.files, found.below, found.archives)
         self.summary.passed_over += [file.name for file, _ in found.files]
         self.summary.others += found.count
 

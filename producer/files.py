@@ -46,12 +46,14 @@ class Refusal:
 class PassedOver:
     """What of a folder or a ZIP is no workbook: how many files, the first of them by name, and why each.
 
-    `below` is how their places begin, in this listing and in any later one.
+    `below` is how their places begin, in this listing and in any later one; `archives` are places of ZIPs there, which
+    tell of their members themselves.
     """
 
     below: str
     count: int
     files: tuple[tuple[SourceFile, str], ...]
+    archives: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class WorkbookFile:
         """What goes on record of it."""
         if self.archive is None:
             return SourceFile(self.origin, place_of(self.content.path), self.content.sha256)
-        member = self.origin.partition("!")[2]
+        member = self.origin.partition(f"{one_line(self.archive.path.name)}!")[2]
         return SourceFile(self.origin, f"{place_of(self.archive.path)}!{member}", self.content.sha256)
 
 

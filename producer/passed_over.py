@@ -11,8 +11,10 @@ from producer.files import PUBLISHABLE, PassedOver, one_line, place_of
 from producer.formats import format_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from producer.files import Listing
 
 MOST_NAMED: Final = 200
 """So many files of a folder or ZIP are looked at and go on record; the rest is counted."""
@@ -21,13 +23,15 @@ MOST_SAID: Final = 5
 """So many are named in a line."""
 
 
-def passed_over(folder: Path, others: Sequence[Path]) -> PassedOver:
+def passed_over(folder: Path, listing: Listing) -> PassedOver:
     """What of a folder is of another kind, each with the reason."""
+    others = listing.others
     named = [
         (SourceFile(one_line(str(path.relative_to(folder))), place_of(path)), why_file(path))
         for path in others[:MOST_NAMED]
     ]
-    return PassedOver(f"{place_of(folder)}/", len(others), tuple(named))
+    archives = frozenset(place_of(path) for path in listing.files if path.suffix.lower() == ".zip")
+    return PassedOver(f"{place_of(folder)}/", len(others), tuple(named), archives)
 
 
 def why_file(path: Path) -> str:

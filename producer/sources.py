@@ -128,8 +128,8 @@ def find_files(source: str, settings: Settings) -> list[File | Refusal | PassedO
         path = download(url, settings.download_dir, DownloadLimits.of(settings))
     if not path.is_dir():
         return [File(path, one_line(path.name))]
-    files, closed_folders, others = in_folder(path)
-    ignored = passed_over(path, others)
+    listing = files, closed_folders, others = in_folder(path)
+    ignored = passed_over(path, listing)
     if not files and not closed_folders:
         instead = holds((file.name for file, _ in ignored.files), ignored.count)
         line = f"the folder {one_line(str(path))} holds no workbook (.xlsx, .xls) and no ZIP{instead}"

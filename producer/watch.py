@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from battery.settings import Settings
     from producer.batch import Options
+    from producer.files import Listing
 
 _log = structlog.get_logger()
 
@@ -107,7 +108,7 @@ class _Inbox:
     """Whether something in it may not have been published yet."""
     _seen: dict[Path, Signature] = field(default_factory=dict)
     _closed_folders: set[str] = field(default_factory=set)
-    _others: tuple[Path, ...] = ()
+    _others: list[Path] = field(default_factory=list)
     """Files of another kind that are on record, and were said to be passed over."""
     _told_lines: set[str] = field(default_factory=set)
     """Files that were said to be left alone, which once a run is enough."""
@@ -150,12 +151,12 @@ class _Inbox:
             self._seen = {}
 
     def _publish_new(self) -> Iterator[Summary]:
-        files, closed_folders, others = in_folder(self.folder)
+        listing = files, closed_folders, _ = in_folder(self.folder)
         for line in closed_folders:
             if line not in self._closed_folders:
                 _log.warning(line)
         self._closed_folders = set(closed_folders)
-        yield from self._pass_over(tuple(others))
+        yield from self._pass_over(listing)
         found = {}
         for path in files:
             with suppress(OSError):  # it is gone again
@@ -170,14 +171,14 @@ class _Inbox:
                 yield summary
         self._seen |= {path: found[path] for path in new}
 
-    def _pass_over(self, others: tuple[Path, ...]) -> Iterator[Summary]:
+    def _pass_over(self, listing: Listing) -> Iterator[Summary]:
         """Put files of another kind on record where they are not the same as before; say each once."""
-        if others == self._others:
+        if listing.others == self._others:
             return
-        found = passed_over(self.folder, others)
-        FileRecords(open_store(self.settings)).pass_over(found.files, found.below)
-        new = [path for path in others if path not in set(self._others)]
-        self._others = others
+        found = passed_over(self.folder, listing)
+        FileRecords(open_store(self.settings)).pass_over(found.files, found.below, found.archives)
+        said, self._others = set(self._others), listing.others
+        new = [path for path in listing.others if path not in said]
         if new:
             names = [one_line(str(path.relative_to(self.folder))) for path in new]
             yield Summary(self.topic_id, passed_over=names, others=len(names))

@@ -53,7 +53,7 @@ def test_every_file_that_is_not_taken_is_on_record_and_no_longer_once_it_is_take
     (inbox / "damaged.xlsx").write_bytes(b"PK\x03\x04 no more")
     (inbox / "empty.xlsx").touch()
     (inbox / "broken.zip").write_bytes(b"PK\x03\x04 no more")
-    with zipfile.ZipFile(inbox / "half.zip", "w") as archive:
+    with zipfile.ZipFile(inbox / "half!.zip", "w") as archive:
         archive.writestr("bad.xlsx", b"hello")
         archive.writestr("readme.txt", b"hello")
         archive.writestr("__MACOSX/x.txt", b"hello")
@@ -63,14 +63,14 @@ def test_every_file_that_is_not_taken_is_on_record_and_no_longer_once_it_is_take
         (inbox / name).write_text("hello")
     summary = publish(settings, [str(inbox)], Options("CELL_9"))
     assert (summary.workbooks, len(summary.failed)) == (1, 4)
-    assert (sorted(summary.passed_over), summary.others) == (["half.zip!readme.txt", "notes.txt"], 2)
+    assert (sorted(summary.passed_over), summary.others) == (["half!.zip!readme.txt", "notes.txt"], 2)
     found = records(settings)
     assert {name: record.state for name, record in found.items()} == {
         "damaged.xlsx": FileState.REFUSED,
         "empty.xlsx": FileState.REFUSED,
         "broken.zip": FileState.REFUSED,
-        "half.zip!bad.xlsx": FileState.REFUSED,
-        "half.zip!readme.txt": FileState.PASSED_OVER,
+        "half!.zip!bad.xlsx": FileState.REFUSED,
+        "half!.zip!readme.txt": FileState.PASSED_OVER,
         "notes.txt": FileState.PASSED_OVER,
     }
     assert found["damaged.xlsx"].cell_id == "CELL_9"
@@ -79,7 +79,7 @@ def test_every_file_that_is_not_taken_is_on_record_and_no_longer_once_it_is_take
 
     for name in ("damaged.xlsx", "empty.xlsx"):
         shutil.copy(workbook, inbox / name)
-    for name in ("broken.zip", "half.zip"):
+    for name in ("broken.zip", "half!.zip"):
         with zipfile.ZipFile(inbox / name, "w") as archive:
             archive.write(workbook, "bad.xlsx")
     (inbox / "notes.txt").unlink()

@@ -65,8 +65,15 @@ RULES: Final = (
         "Complete cycle",
         "A cycle is complete when it discharged more than a least capacity and in discharging went down to a voltage "
         "that is set for the cell (for CALCE's cells 0.3 Ah and 2.8 V). Where nothing is set, that is a quarter of the "
-        "nominal (else of the largest) capacity, and 0.1 V above the discharge limit (else above the median of the "
-        "voltages that the cycles discharge to). Capacities are differences of the cycler's counters.",
+        "nominal (else of the largest) capacity, and 0.1 V (3 % where that is more, as of a pack) above the discharge "
+        "limit (else above the median of the voltages that the cycles discharge to). Capacities are differences of the "
+        "cycler's counters.",
+    ),
+    Rule(
+        "Rest",
+        "A current is none when it is at most 0.5 % of the one at which the test moved half of its charge, as its "
+        "counters tell: so a coin cell at 10 µA is judged as a pack at 10 kA is. A test whose counters gain nothing is "
+        "at rest.",
     ),
     Rule(
         "Reference test",

@@ -56,7 +56,14 @@
 {# The sum of capacities or energies of steps, which are whole pico-units: exact, and so the same in any order. #}
 {% macro exact_sum(column) -%} sum(round({{ column }} * 1e12)::hugeint) / 1e12 {%- endmacro %}
 
-{# Whether two capacities or energies differ by more than their last digits. #}
+{# Whether two capacities or energies differ by more than their last digits, of which a pack of many MWh has fewer
+   behind the point. #}
 {% macro differs(one, other) -%}
-    (({{ one }} is null) <> ({{ other }} is null) or coalesce(abs({{ one }} - {{ other }}) > 1e-9, false))
+    (
+        ({{ one }} is null) <> ({{ other }} is null)
+        or coalesce(abs({{ one }} - {{ other }}) > greatest(1e-9, 1e-12 * abs({{ one }})), false)
+    )
 {%- endmacro %}
+
+{# A voltage that still counts as the limit below it: 0.1 V above it, or 3 % where that is more, as of a pack. #}
+{% macro just_above(limit) -%} {{ limit }} + greatest(0.1, 0.03 * abs({{ limit }})) {%- endmacro %}

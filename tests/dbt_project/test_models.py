@@ -234,6 +234,15 @@ def test_counters_start_anew_in_sql_where_they_do_in_the_stream() -> None:
     assert gains == [(7 * 10**12,), (0,)]
 
 
+def test_capacities_differ_by_more_than_their_last_digits_whatever_their_size() -> None:
+    differs = jinja2.Template((MACROS / "steps.sql").read_text()).module.differs("one", "other")
+    pairs = [(1.0, 1.0 + 2e-9, True), (1.0, 1.0 + 5e-10, False), (1.5e7, 1.5e7 + 4e-9, False), (1.5e7, 1.5e7 + 1, True)]
+    pairs += [(None, 1.0, True), (None, None, False)]
+    table = pa.table({"one": [pair[0] for pair in pairs], "other": [pair[1] for pair in pairs]})
+    answers = duckdb.from_arrow(table).project(differs).fetchall()
+    assert [answer for (answer,) in answers] == [expected for *_, expected in pairs]
+
+
 def test_a_second_build_gives_the_same_tables(copied: Warehouse) -> None:
     before = [copied.rows(model) for model in MODELS]
     run_dbt(copied.settings)

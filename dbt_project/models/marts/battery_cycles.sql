@@ -65,8 +65,8 @@ limits as (
         ) as full_cycle_min_ah,
         coalesce(
             metadata.full_cycle_max_v,
-            metadata.discharge_limit_v + 0.1,
-            quantile_cont(numbered.discharged_to_v, 0.5) + 0.1
+            {{ just_above('metadata.discharge_limit_v') }},
+            {{ just_above('quantile_cont(numbered.discharged_to_v, 0.5)') }}
         ) as full_cycle_max_v
     from numbered
     left join {{ ref('battery_cell_metadata') }} as metadata on numbered.cell_id = metadata.cell_id

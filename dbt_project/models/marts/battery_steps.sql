@@ -13,9 +13,7 @@ followed as (
         {{ counter_before('discharge_capacity(ah)', 'discharge_capacity') }},
         {{ counter_before('charge_energy(wh)', 'charge_energy') }},
         {{ counter_before('discharge_energy(wh)', 'discharge_energy') }},
-        lag("internal_resistance(ohm)" ignore nulls) over in_test as resistance_before,
-        -- Below this a current is none: the offset of an instrument, not a cell at work.
-        greatest(0.005 * max(abs("current(a)")) over (partition by cell_id, test_id), 1e-4) as rest_a
+        lag("internal_resistance(ohm)" ignore nulls) over in_test as resistance_before
     from numbered
     window in_test as (partition by cell_id, test_id order by data_point)
 ),
@@ -80,24 +78,65 @@ steps as (
         count("temperature(c)") as temperature_count,
         count(*) filter (where is_reset) as counter_reset_count,
         arg_min(is_reset, data_point) as is_reset_at_start,
-        count(*) filter (where abs("current(a)") > rest_a) as moving_count,
-        max(rest_a) as rest_a
+        -- The largest current that half of the readings carry, in either direction: one wild reading does not move it.
+        -quantile_disc(-abs("current(a)"), 0.5) as current_size_a,
+        coalesce(sum(abs(charge_pah)), 0) + coalesce(sum(abs(discharge_pah)), 0) as counted_pah,
+        count(charge_pah) + count(discharge_pah) as counted
     from gained
     group by cell_id, test_id, cycle_index, step_number
 ),
 
-directed as (
+-- What each step moved: as the cycler counted it, which counts no offset of an instrument; by current and time in a
+-- test without counters.
+moved as (
+    select
+        cell_id,
+        test_id,
+        step_number,
+        current_size_a,
+        case
+            when sum(counted) over (partition by cell_id, test_id) > 0 then counted_pah
+            else current_size_a * lasted_s
+        end as moved
+    from steps
+),
+
+working as (
     select
         *,
+        sum(moved) over (partition by cell_id, test_id) as moved_in_test,
+        sum(moved) over (
+            partition by cell_id, test_id order by current_size_a, step_number rows unbounded preceding
+        ) as moved_up_to
+    from moved
+),
+
+-- Below this a current is none: the offset of an instrument, not a cell at work. It goes by the current at which the
+-- test moved half of its charge, whatever the size of the cell; a test that moved nothing is all rest.
+limits as (
+    select
+        cell_id,
+        test_id,
+        0.005 * min(current_size_a) filter (where 2 * moved_up_to >= moved_in_test) as rest_a
+    from working
+    where moved_in_test > 0
+    group by cell_id, test_id
+),
+
+directed as (
+    select
+        steps.*,
+        limits.rest_a,
         case
-            when 2 * moving_count < row_count then 'none'
-            when current_low_a < -rest_a and current_high_a > rest_a then 'both'
-            when current_median_a > 0 then 'charge'
+            when limits.rest_a is null or steps.current_size_a <= limits.rest_a then 'none'
+            when steps.current_low_a < -limits.rest_a and steps.current_high_a > limits.rest_a then 'both'
+            when steps.current_median_a > 0 then 'charge'
             else 'discharge'
         end as direction,
-        current_high_a - current_low_a <= 0.02 * abs(current_median_a) as is_current_steady,
-        voltage_high_v - voltage_low_v <= 0.002 * voltage_max_v as is_voltage_steady
+        steps.current_high_a - steps.current_low_a <= 0.02 * abs(steps.current_median_a) as is_current_steady,
+        steps.voltage_high_v - steps.voltage_low_v <= 0.002 * steps.voltage_max_v as is_voltage_steady
     from steps
+    left join limits using (cell_id, test_id)
 ),
 
 placed as (

@@ -67,7 +67,8 @@ RULES: Final = (
         "that is set for the cell (for CALCE's cells 0.3 Ah and 2.8 V). Where nothing is set, that is a quarter of the "
         "nominal (else of the largest) capacity, and 0.1 V (3 % where that is more, as of a pack) above the discharge "
         "limit (else above the median of the voltages that the cycles discharge to). Capacities are differences of the "
-        "cycler's counters.",
+        "cycler's counters. Never complete is the rest of a discharge, with which a test begins: one that begins lower "
+        "than those that follow a charge, by more than 5 % of the voltage between there and where they end.",
     ),
     Rule(
         "Rest",

@@ -1,15 +1,15 @@
-"""Cells that are easily misjudged, and what the models say of them: of any size, at rest, or with a wild reading."""
+"""Cells that are easily misjudged, and what the models say of them: of any size, at rest, begun in the middle."""
 
 from __future__ import annotations
 
 import csv
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from conftest import SHARED
 from landed import put
-from modelled import STREAMED, Row, Warehouse, cycling, run_dbt
+from modelled import CYCLE_READINGS, STREAMED, Row, Warehouse, cycling, run_dbt
 
 from battery.reading import COUNTERS, LANDED
 
@@ -66,6 +66,52 @@ def of_file(path: Path) -> list[Row]:
     ]
 
 
+def later(rows: list[Row], since: int) -> list[Row]:
+    """The readings from a place on as a test of their own, whose clocks and counters begin there."""
+    before = rows[since - 1]
+    start = before["date_time"] + timedelta(hours=2)
+    in_step = before["step_time(s)"] if before["step_index"] == rows[since]["step_index"] else 0.0
+    found = []
+    for number, row in enumerate(rows[since:], start=1):
+        is_of_first_step = number <= CYCLE_READINGS and row["step_index"] == rows[since]["step_index"]
+        passed = row["test_time(s)"] - before["test_time(s)"]
+        found.append(
+            row
+            | {"test_id": start.isoformat(), "data_point": number, "test_time(s)": passed}
+            | {"date_time": start + timedelta(seconds=round(passed))}
+            | {"step_time(s)": row["step_time(s)"] - (in_step if is_of_first_step else 0.0)}
+            | {name: row[name] - before[name] for name in COUNTERS}
+        )
+    return found
+
+
+def rested(rows: list[Row], voltage: float) -> list[Row]:
+    """The same test after a minute of rest at a voltage."""
+    rest = rows[0] | {"step_index": 9, "current(a)": 0.0, "voltage(v)": voltage, "step_time(s)": 60.0}
+    moved = [
+        row
+        | {"data_point": row["data_point"] + 1, "test_time(s)": row["test_time(s)"] + 60}
+        | {"date_time": row["date_time"] + timedelta(seconds=60)}
+        for row in rows
+    ]
+    return [rest | {"test_time(s)": 60.0, **dict.fromkeys(COUNTERS, 0.0)}, *moved]
+
+
+DISCHARGE: Final = 2 * CYCLE_READINGS + 25
+"""Where the last discharge of a course begins: after a rest, 20 readings of a charge, 3 of its hold, and a rest."""
+
+BEGINNINGS: Final = {
+    "CUT": lambda rows: rows[31:],
+    "CONTINUED": lambda rows: [*rows[: DISCHARGE + 7], *later(rows, DISCHARGE + 7)],
+    "CONTINUED_RESTED": lambda rows: [*rows[: DISCHARGE + 7], *rested(later(rows, DISCHARGE + 7), 3.7)],
+    "WHOLE": lambda rows: [*rows[:DISCHARGE], *later(rows, DISCHARGE)],
+    "WHOLE_RESTED": lambda rows: [*rows[: DISCHARGE - 1], *later(rows, DISCHARGE - 1)],
+    "ALONE": lambda rows: later(rows, DISCHARGE),
+    "ALONE_RESTED": lambda rows: later(rows, DISCHARGE - 1),
+}
+"""Courses by where a test of them begins; those of two tests are cut before or in the middle of a discharge."""
+
+
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     """All of them in one warehouse."""
@@ -73,6 +119,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     cells["GLITCH"] = glitched(course("GLITCH"))
     cells["AT_REST"] = at_rest(course("AT_REST"))
     cells["NO_COUNTERS"] = [row | dict.fromkeys(COUNTERS) for row in offset(course("NO_COUNTERS"), 0.001)]
+    cells |= {cell: cut(course(cell)) for cell, cut in BEGINNINGS.items()}
     if COIN_FILE.exists():
         cells["86UA"] = of_file(COIN_FILE)
     warehouse = Warehouse(tmp_path_factory.mktemp("odd") / "battery.duckdb")
@@ -114,3 +161,31 @@ def test_a_coin_cell_at_86_microamperes_has_complete_cycles(warehouse: Warehouse
         "order by cycle_number"
     )
     assert [efficiency for (efficiency,) in found] == COIN_EFFICIENCIES
+
+
+@pytest.mark.parametrize(
+    ("cell", "complete"),
+    [
+        ("CUT", [False, True, True]),
+        ("CONTINUED", [True, True, False, False]),
+        ("CONTINUED_RESTED", [True, True, False, False]),
+        ("WHOLE", [True, True, False, True]),
+        ("WHOLE_RESTED", [True, True, False, True]),
+        ("ALONE", [False]),
+        ("ALONE_RESTED", [True]),
+    ],
+)
+def test_the_rest_of_a_discharge_is_no_complete_cycle(warehouse: Warehouse, cell: str, complete: list[bool]) -> None:
+    """A test that begins in the middle of a discharge; one that begins with a whole discharge is complete."""
+    found = warehouse.query(
+        f"select is_complete, soh is not null from battery_cycles where cell_id = '{cell}' order by cycle_number"  # noqa: S608
+    )
+    assert found == [(whole, whole) for whole in complete]
+
+
+def test_a_cell_has_the_efficiency_of_a_cycle_over_two_tests(warehouse: Warehouse) -> None:
+    """The rest of a discharge ends discharged, so it closes the loop that the test before has begun."""
+    found = warehouse.query(
+        "select round(coulombic_efficiency, 6) from battery_cycles where cell_id = 'CONTINUED' order by cycle_number"
+    )
+    assert found == [(1.0,), (1.0,), (None,), (1.0,)]

@@ -12,6 +12,28 @@ tests as (
     select * from {{ ref('battery_tests') }} {{ only_touched_cells() }}
 ),
 
+followed as (
+    select
+        *,
+        case when lag(kind) over in_test in ('rest', 'pulse') then lag(voltage_end_v) over in_test end as rested_v,
+        lag(step_number) over in_test is null as is_first_of_test,
+        lag(case when is_charge or is_discharge then is_charge end ignore nulls) over in_test as is_after_charge
+    from steps
+    window in_test as (partition by cell_id, test_id order by step_number)
+),
+
+-- The voltages at which the discharges of a cell begin that are known to follow a charge: of the rest before them, and
+-- of their own first reading.
+usual as (
+    select
+        cell_id,
+        quantile_cont(rested_v, 0.5) as rested_v,
+        quantile_cont(voltage_start_v, 0.5) as loaded_v
+    from followed
+    where is_discharge and is_after_charge
+    group by cell_id
+),
+
 measured as (
     select
         cell_id,
@@ -58,6 +80,7 @@ limits as (
     select
         numbered.cell_id,
         metadata.nominal_capacity_ah,
+        quantile_cont(numbered.discharged_to_v, 0.5) as discharged_to_v,
         coalesce(
             metadata.full_cycle_min_ah,
             0.25 * metadata.nominal_capacity_ah,
@@ -75,6 +98,29 @@ limits as (
         metadata.discharge_limit_v
 ),
 
+-- A test that moves its cell by a discharge first tells nothing of the charge before. Where the discharge begins lower
+-- than those that follow a charge, it is the rest of one; so it is where there are none to compare it with, and the
+-- reading before its first is missing.
+rests_of_discharges as (
+    select
+        followed.cell_id,
+        followed.test_id,
+        followed.cycle_index
+    from followed
+    inner join limits on followed.cell_id = limits.cell_id
+    left join usual on followed.cell_id = usual.cell_id
+    where
+        followed.is_discharge
+        and followed.is_after_charge is null
+        and case
+            when followed.rested_v is not null and usual.rested_v is not null
+                then followed.rested_v < usual.rested_v - 0.05 * (usual.rested_v - limits.discharged_to_v)
+            when usual.loaded_v is not null
+                then followed.voltage_start_v < usual.loaded_v - 0.05 * (usual.loaded_v - limits.discharged_to_v)
+            else followed.is_first_of_test
+        end
+),
+
 judged as (
     select
         numbered.*,
@@ -84,11 +130,17 @@ judged as (
         ) as is_discharged,
         coalesce(
             numbered.discharge_capacity_ah > limits.full_cycle_min_ah
-            and numbered.discharged_to_v <= limits.full_cycle_max_v,
+            and numbered.discharged_to_v <= limits.full_cycle_max_v
+            and rests_of_discharges.cell_id is null,
             false
         ) as is_complete
     from numbered
     inner join limits on numbered.cell_id = limits.cell_id
+    left join rests_of_discharges
+        on
+            numbered.cell_id = rests_of_discharges.cell_id
+            and numbered.test_id = rests_of_discharges.test_id
+            and numbered.cycle_index = rests_of_discharges.cycle_index
 ),
 
 paced as (

@@ -99,8 +99,8 @@ def draw_figures(life: Life) -> Iterator[Drawn]:
         ),
         Drawn(
             "resistance", "Resistance",
-            f"Resistance (mΩ) of {cell} over the cycle number: the cycler's internal resistance, and the voltage jump "
-            f"by the current's as a discharge sets in. {bands}",
+            f"Resistance (mΩ) of {cell} over the cycle number: the cycler's internal resistance, and the change of "
+            f"voltage by that of current at a stated time after a discharge has set in. {bands}",
             resistance(cycles, life.steps),
         ),
         Drawn(

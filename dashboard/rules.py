@@ -110,9 +110,22 @@ RULES: Final = (
     ),
     Rule(
         "Resistance",
-        "The cycler's own is the mean of its internal resistance over the discharging readings. That of the jump is "
-        "ΔV / ΔI between the last reading of a rest and the first of the discharge after it, if that comes within 60 s "
-        "(the direct-current resistance of IEC 62660-1); it grows with the time that the jump took to be read.",
+        "The cycler's own is the mean of its internal resistance over the discharging readings. That of a pulse is "
+        "ΔV / ΔI at a stated time after the discharge has set in (10 s by default), against the last reading of the "
+        "rest before it. Voltage and current at that time are interpolated between readings that are no further apart "
+        "than that, or of which one is within 2 % of it. There is none where the cycler has no such readings, where "
+        "the current has strayed by more than 2 % by then, or where the rest was not read in its last 10 s: what a "
+        "cycler logs by how far the voltage falls would say nothing but that.",
+        (
+            (
+                "IEC 62660-1: Secondary lithium-ion cells for the propulsion of electric road vehicles. Part 1: "
+                "Performance testing."
+            ),
+            (
+                "J. P. Christophersen: Battery Test Manual For Electric Vehicles, revision 3. Idaho National "
+                "Laboratory, INL/EXT-15-34184, 2015."
+            ),
+        ),
     ),
     Rule(
         "Knee",

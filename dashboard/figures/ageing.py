@@ -148,7 +148,7 @@ def efficiency(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) -> 
 
 
 def resistance(cycles: pa.Table, steps: pa.Table, axis: str = "cycle", *, bands: bool = True) -> go.Figure:
-    """Internal resistance in mΩ: the cycler's own, and that of the voltage jump as a discharge sets in."""
+    """Internal resistance in mΩ: the cycler's own, and that at a stated time after a discharge has set in."""
     figure = frame(AXES[axis].title, "resistance (mΩ)")
     x = column(cycles, AXES[axis].column)
     if bands:
@@ -159,12 +159,13 @@ def resistance(cycles: pa.Table, steps: pa.Table, axis: str = "cycle", *, bands:
             x=there, y=y, name="measured by the cycler", mode="lines", line={"color": COLOURS[0]},
             hovertemplate="%{y:.2f} mΩ<extra></extra>",
         )  # fmt: skip
-    at, jump, seconds = _jumps(cycles, steps, x)
+    at, ohm, seconds = _pulses(cycles, steps, x)
     if len(at):
+        times = ", ".join(f"{time:g}" for time in np.unique(seconds))
         figure.add_scatter(
-            x=at, y=1000 * jump, customdata=seconds, name="from the jump into discharge", mode="markers",
+            x=at, y=1000 * ohm, customdata=seconds, name=f"at {times} s of discharge", mode="markers",
             marker={"color": COLOURS[1], "size": 4},
-            hovertemplate="%{y:.2f} mΩ, read %{customdata:.1f} s after<extra></extra>",
+            hovertemplate="%{y:.2f} mΩ at %{customdata:g} s<extra></extra>",
         )  # fmt: skip
     return figure if figure.data else said(figure, "no resistance was measured")
 
@@ -352,10 +353,10 @@ def _on_course(cycles: pa.Table, at: float | None, axis: str) -> tuple[Any, floa
     return column(rows, AXES[axis].column)[row], 100 * float(column(rows, "soh")[row])
 
 
-def _jumps(
+def _pulses(
     cycles: pa.Table, steps: pa.Table, x: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Of each step at constant discharge current with a jump: x, the resistance in Ω, and how late it was read in s."""
+    """Of each discharge at constant current that has one: x, its resistance in Ω, and at which time in s."""
     place = {
         key: row
         for row, key in enumerate(zip(cycles["test_id"].to_pylist(), cycles["cycle_index"].to_pylist(), strict=True))

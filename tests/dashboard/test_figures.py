@@ -177,8 +177,8 @@ def test_measures_have_the_unit_that_their_axis_says() -> None:
     assert set(efficiency["energy efficiency"].y) == {91.0}
     resistance = traces(ageing.resistance(cycles, steps_table()))
     assert set(resistance["measured by the cycler"].y) == {90.0}
-    jump = resistance["from the jump into discharge"]
-    assert (list(jump.x), list(jump.y)) == ([20], [150.0])
+    pulse = resistance["at 10 s of discharge"]
+    assert (list(pulse.x), list(pulse.y)) == ([20], [150.0])
     times = traces(ageing.charge_times(cycles))
     assert (set(times["constant current"].y), set(times["constant voltage"].y)) == ({100.0}, {20.0})
     for key, measure in ageing.MEASURES.items():

@@ -1,8 +1,9 @@
-"""Cells that are easily misjudged, and what the models say of them: of any size, at rest, begun in the middle."""
+"""Cells that are easily misjudged, and what the models say of them: of any size, at rest, begun half-way, pulsed."""
 
 from __future__ import annotations
 
 import csv
+import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from modelled import CYCLE_READINGS, STREAMED, Row, Warehouse, cycling, run_dbt
 from battery.reading import COUNTERS, LANDED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 START: Final = datetime(2024, 1, 1)  # noqa: DTZ001  # a cycler's wall clock has no zone
@@ -112,6 +114,74 @@ BEGINNINGS: Final = {
 """Courses by where a test of them begins; those of two tests are cut before or in the middle of a discharge."""
 
 
+OHMIC, POLARISED, SECONDS = 0.05, 0.03, 8.0
+"""Of a cell with one RC element in series with a resistance: both resistances in Ω, and its time constant in s."""
+
+
+def resistance(seconds: float) -> float:
+    """What that cell shows so long after a current has set in, in Ω."""
+    return OHMIC + POLARISED * (1 - math.exp(-seconds / SECONDS))
+
+
+def pulsed(
+    cell: str,
+    times: Sequence[float],
+    *,
+    current: float = -2.0,
+    last_rest: float = 60.0,
+    strays: float = 0.0,
+    has_step_time: bool = True,
+) -> list[Row]:
+    """A rest of a minute, then a current from its end on, which is logged at some times after that, in s.
+
+    Args:
+        cell: its id.
+        times: at which the pulse is logged.
+        current: in A.
+        last_rest: when the rest was logged last, in s.
+        strays: by how much the current has grown at the end of the pulse, as a share of it.
+        has_step_time: whether the cycler says how long a step has lasted.
+    """
+    empty = dict.fromkeys(LANDED.names) | {"cell_id": cell, "test_id": START.isoformat(), "cycle_index": 1}
+    empty |= {"quality": 0, "streamed_at": STREAMED, "kafka_partition": 0, "kafka_offset": 0, "kafka_row": 0}
+    rows = [
+        empty | {"step_index": 1, "test_time(s)": time, "step_time(s)": time, "current(a)": 0.0, "voltage(v)": 3.8}
+        for time in (1.0, 20.0, last_rest)
+    ]
+    for time in times:
+        strength = current * (1 + strays * time / times[-1])
+        voltage = 3.8 + strength * resistance(time)
+        rows.append(
+            empty
+            | {"step_index": 2, "test_time(s)": 60 + time, "step_time(s)": time}
+            | {"current(a)": strength, "voltage(v)": voltage}
+        )
+    return [
+        row | {"data_point": point, "step_time(s)": row["step_time(s)"] if has_step_time else None}
+        for point, row in enumerate(rows, start=1)
+    ]
+
+
+EVERY_SECOND: Final = [0.37 + second for second in range(40)]
+
+PULSES: Final = {
+    "EVERY_SECOND": (pulsed("EVERY_SECOND", EVERY_SECOND), 1e-4),
+    "CHARGED": (pulsed("CHARGED", EVERY_SECOND, current=0.5), 1e-4),
+    "AT_THE_TIME": (pulsed("AT_THE_TIME", [1e-6, 10.015, 40.0]), 1e-4),
+    "CLOSE_ENOUGH": (pulsed("CLOSE_ENOUGH", [1.0, 7.0, 12.0, 60.0]), 1e-3),
+    "UNTIL_THEN": (pulsed("UNTIL_THEN", [1.0, 5.0, 9.9]), 1e-3),
+    "NO_STEP_TIME": (pulsed("NO_STEP_TIME", [second + 0.1 for second in range(20)], has_step_time=False), 1e-3),
+    "TOO_FAR_APART": (pulsed("TOO_FAR_APART", [1.0, 16.0, 60.0]), None),
+    "EVERY_HALF_MINUTE": (pulsed("EVERY_HALF_MINUTE", [1e-6, 30.0, 60.0]), None),
+    "BY_VOLTAGE": (pulsed("BY_VOLTAGE", [9.95, 40.0, 70.0]), None),
+    "TOO_SHORT": (pulsed("TOO_SHORT", [1.0, 3.0, 5.0]), None),
+    "STRAYED": (pulsed("STRAYED", EVERY_SECOND, strays=0.2), None),
+    "RESTED_UNSEEN": (pulsed("RESTED_UNSEEN", EVERY_SECOND, last_rest=45.0), None),
+    "BEGAN_UNSEEN": (pulsed("BEGAN_UNSEEN", [second + 3.0 for second in range(20)], has_step_time=False), None),
+}
+"""Pulses by how they are logged, each with how well the resistance at 10 s can be told from it in Ω; None for not."""
+
+
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     """All of them in one warehouse."""
@@ -119,6 +189,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     cells["GLITCH"] = glitched(course("GLITCH"))
     cells["AT_REST"] = at_rest(course("AT_REST"))
     cells["NO_COUNTERS"] = [row | dict.fromkeys(COUNTERS) for row in offset(course("NO_COUNTERS"), 0.001)]
+    cells |= {cell: rows for cell, (rows, _) in PULSES.items()}
     cells |= {cell: cut(course(cell)) for cell, cut in BEGINNINGS.items()}
     if COIN_FILE.exists():
         cells["86UA"] = of_file(COIN_FILE)
@@ -189,3 +260,15 @@ def test_a_cell_has_the_efficiency_of_a_cycle_over_two_tests(warehouse: Warehous
         "select round(coulombic_efficiency, 6) from battery_cycles where cell_id = 'CONTINUED' order by cycle_number"
     )
     assert found == [(1.0,), (1.0,), (None,), (1.0,)]
+
+
+@pytest.mark.parametrize("cell", PULSES)
+def test_a_resistance_is_told_at_ten_seconds_or_not_at_all(warehouse: Warehouse, cell: str) -> None:
+    found = warehouse.query(
+        f"select pulse_resistance_ohm, pulse_time_s from battery_steps where cell_id = '{cell}' order by step_number"  # noqa: S608
+    )
+    _, within = PULSES[cell]
+    if within is None:
+        assert found == [(None, None)] * 2
+    else:
+        assert found == [(None, None), (pytest.approx(resistance(10), abs=within), 10.0)]

@@ -1,5 +1,7 @@
 {{ refreshed_from('battery_cleaned') }}
 
+{%- set pulse_s = var('pulse_time_s') %}
+
 with readings as (
     select * from {{ ref('battery_cleaned') }} {{ only_touched() }}
 ),
@@ -58,7 +60,6 @@ steps as (
         max("current(a)") as current_max_a,
         quantile_cont("current(a)", 0.1) as current_low_a,
         quantile_cont("current(a)", 0.9) as current_high_a,
-        arg_min("current(a)", data_point) as current_start_a,
         arg_max("current(a)", data_point) as current_end_a,
         min("voltage(v)") as voltage_min_v,
         max("voltage(v)") as voltage_max_v,
@@ -146,9 +147,79 @@ placed as (
         lead(direction) over in_test as direction_after,
         lag(voltage_end_v) over in_test as voltage_before_v,
         lag(current_end_a) over in_test as current_before_a,
-        coalesce(first_after_s, test_time_start_s - lag(test_time_start_s + duration_s) over in_test) as jump_s
+        lag(test_time_start_s + duration_s) over in_test as ended_before_s,
+        coalesce(test_time_start_s - first_after_s, lag(test_time_start_s + duration_s) over in_test) as began_at_s
     from directed
     window in_test as (partition by cell_id, test_id order by step_number)
+),
+
+-- Where a current sets in after a rest whose last reading is no more than the pulse time old. Without a step time, that
+-- reading must also be the moment of it.
+onsets as (
+    select *
+    from placed
+    where
+        direction_before = 'none'
+        and direction in ('charge', 'discharge')
+        and began_at_s - ended_before_s between -0.02 * {{ pulse_s }} and {{ pulse_s }}
+        and (first_after_s is not null or test_time_start_s - ended_before_s <= 0.02 * {{ pulse_s }})
+),
+
+-- Their readings about the pulse time, each with the one before and with how far the current has strayed by then.
+courses as (
+    select
+        numbered.cell_id,
+        numbered.test_id,
+        numbered.step_number,
+        coalesce(numbered."step_time(s)", numbered."test_time(s)" - onsets.began_at_s) as after_s,
+        numbered."current(a)" as current_a,
+        numbered."voltage(v)" as voltage_v,
+        lag(after_s) over in_step as after_s_before,
+        lag(numbered."current(a)") over in_step as current_before_a,
+        lag(numbered."voltage(v)") over in_step as voltage_before_v,
+        max(numbered."current(a)") over in_step - min(numbered."current(a)") over in_step as strayed_a
+    from numbered
+    inner join onsets using (cell_id, test_id, step_number)
+    where numbered."test_time(s)" <= onsets.began_at_s + 2 * {{ pulse_s }}
+    window in_step as (
+        partition by numbered.cell_id, numbered.test_id, numbered.step_number order by numbered.data_point
+    )
+),
+
+-- The first reading at the pulse time or after it, else the last before it.
+reached as (
+    select
+        *,
+        case
+            when after_s <= {{ pulse_s }} then 1
+            else ({{ pulse_s }} - after_s_before) / (after_s - after_s_before)
+        end as weight
+    from courses
+    qualify row_number() over (
+        partition by cell_id, test_id, step_number
+        order by after_s < {{ pulse_s }}, abs(after_s - {{ pulse_s }})
+    ) = 1
+),
+
+-- Current and voltage at the pulse time: interpolated between two readings of the step that are no further apart than
+-- that, or of which one is within 2 % of it, and where the current has kept to its value within 2 %. A single reading
+-- cannot say that it has, and where a cycler logs by voltage, its time would say nothing but how far the voltage fell.
+pulses as (
+    select
+        cell_id,
+        test_id,
+        step_number,
+        current_before_a + weight * (current_a - current_before_a) as current_a,
+        voltage_before_v + weight * (voltage_v - voltage_before_v) as voltage_v
+    from reached
+    where
+        after_s_before is not null
+        and strayed_a <= 0.02 * abs(current_a)
+        and (
+            abs(after_s - {{ pulse_s }}) <= 0.02 * {{ pulse_s }}
+            or abs(after_s_before - {{ pulse_s }}) <= 0.02 * {{ pulse_s }}
+            or (after_s > {{ pulse_s }} and after_s - after_s_before <= {{ pulse_s }})
+        )
 ),
 
 -- One step may first charge at constant current and then hold the voltage: where the current leaves its plateau, and
@@ -205,6 +276,8 @@ told as (
     select
         placed.*,
         holds.switch_time_s,
+        pulses.current_a - placed.current_before_a as pulse_current_a,
+        (pulses.voltage_v - placed.voltage_before_v) / (pulses.current_a - placed.current_before_a) as pulse_ohm,
         case
             when
                 placed.lasted_s <= 60 and placed.is_resistance_measured
@@ -224,6 +297,7 @@ told as (
         end as kind
     from placed
     left join holds using (cell_id, test_id, step_number)
+    left join pulses using (cell_id, test_id, step_number)
 ),
 
 final as (
@@ -265,14 +339,8 @@ final as (
         temperature_mean_c,
         temperature_max_c,
         temperature_count,
-        case
-            when
-                direction_before = 'none' and direction in ('charge', 'discharge') and jump_s <= 60
-                and abs(current_start_a - current_before_a) > rest_a
-                and (voltage_start_v - voltage_before_v) / (current_start_a - current_before_a) > 0
-                then (voltage_start_v - voltage_before_v) / (current_start_a - current_before_a)
-        end as pulse_resistance_ohm,
-        case when pulse_resistance_ohm is not null then jump_s end as pulse_time_s,
+        case when abs(pulse_current_a) > rest_a and pulse_ohm > 0 then pulse_ohm end as pulse_resistance_ohm,
+        case when pulse_resistance_ohm is not null then {{ pulse_s }}::double end as pulse_time_s,
         counter_reset_count,
         is_reset_at_start
     from told

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
+import pyarrow as pa
 
 from battery.reading import COUNTERS
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
-    import pyarrow as pa
 
     Bools = npt.NDArray[np.bool_]
     Integers = npt.NDArray[np.int64]
@@ -214,15 +214,20 @@ def distance(last: End, first: End) -> float:
 
 def _numbers(readings: pa.Table, column: str) -> Floats:
     """A column as numbers, NaN where there is none; whole data points are exact up to 2**53."""
-    found: Floats = readings.column(column).combine_chunks().to_numpy(zero_copy_only=False).astype(np.float64)
+    array = readings.column(column).combine_chunks()
+    whole = np.int64 if pa.types.is_timestamp(array.type) else array.type.to_pandas_dtype()
+    valid, content = array.buffers()
+    # `to_numpy` would import pandas, where it is installed: in every new process, longer than a workbook takes.
+    found: Floats = np.frombuffer(content, whole)[array.offset :][: len(array)].astype(np.float64)
+    if array.null_count:
+        bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
+        found[bits[array.offset :][: len(array)] == 0] = np.nan
     return found
 
 
 def _clocks(readings: pa.Table) -> Floats:
-    stamps = readings.column("date_time").combine_chunks().to_numpy(zero_copy_only=False)
-    clocks: Floats = stamps.astype("datetime64[us]").astype(np.int64) / 1e6
-    clocks[np.isnat(stamps)] = np.nan
-    return clocks
+    """The wall clock in s since 1970, NaN where there is none."""
+    return _numbers(readings, "date_time") / 1e6
 
 
 def _end(readings: pa.Table, row: int, clocks: Floats) -> End:

@@ -114,6 +114,17 @@ def test_a_reading_that_somebody_has_edited_makes_no_other_test(settings: Settin
     assert rows_by_test(settings) == {("A", ID): 2 * len(rows)}
 
 
+def test_exports_that_differ_in_the_last_reading_that_they_share_may_be_one_test_and_are_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
+    rows = cycled(1)
+    mended = [*rows[:-1], [*rows[-1][:7], 2.9, *rows[-1][8:]]]
+    files = [workbook(tmp_path / name, part) for name, part in (("A_3_1_24.xlsx", rows), ("A_3_2_24.xlsx", mended))]
+    (line,) = produced(settings, *[[path] for path in files])
+    assert "A_3_2_24.xlsx: its clock" in line
+    assert "whether both are one test cannot be told" in line
+
+
 def test_of_two_producers_at_once_one_has_the_id(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,7 +179,8 @@ def test_no_room_for_readings_is_one_line_from_another_process_too(
 def test_a_reading_process_does_not_wait_for_libraries_that_it_has_no_use_for(
     workbooks: list[Path], tmp_path: Path
 ) -> None:
-    child = Child(Limits(MEMORY_BYTES, 60), tmp_path, spool_module.__name__)
+    roomy = Settings().reader_memory_bytes  # what finds no room is not imported either
+    child = Child(Limits(roomy, 60), tmp_path, spool_module.__name__)
     assert isinstance(child.result(spool, job(workbooks[0], tmp_path / "tests")), SpooledWorkbook)
     found = child.result(eval, "[name for name, module in __import__('sys').modules.items() if module]")
     child.end()

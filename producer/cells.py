@@ -74,6 +74,16 @@ def repeated(text: str, rows: int) -> pa.Array:
     return pa.repeat(pa.StringArray.from_buffers(1, ends, pa.py_buffer(content))[0], rows)
 
 
+def numbers_in(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """The numbers of a column of doubles, or the microseconds of one of stamps, none of them missing.
+
+    `to_numpy` would first import pandas, as `_array` says of its like.
+    """
+    kind = np.float64 if pa.types.is_floating(column.type) else np.int64
+    parts = [np.frombuffer(part.buffers()[1], kind)[part.offset :][: len(part)] for part in column.chunks]
+    return np.concatenate(parts).astype(np.float64)
+
+
 def _array(field: pa.Field, values: npt.NDArray[Any]) -> pa.Array:
     """Values in memory as the column's type has them, as a column.
 

@@ -13,15 +13,14 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from producer.cells import BadCellError
+from producer.cells import BadCellError, numbers_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
+    import pyarrow as pa
 
 ORDERS: Final = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}
 """The orders that a date of three numbers may be in, as `--dates` and DATE_ORDER name them."""
@@ -208,10 +207,12 @@ def require_days_as_days(clock: pa.ChunkedArray, times: npt.NDArray[np.float64])
     """
     if clock.null_count:
         return
-    leap = _leap(clock.cast(pa.int64()).to_numpy() / 1e6, times, PAUSE_SECONDS)
-    if leap is None or pc.max(pc.day(clock)).as_py() > 12:  # noqa: PLR2004
+    leap = _leap(numbers_in(clock) / 1e6, times, PAUSE_SECONDS)
+    if leap is None:
         return
     stamps: list[datetime] = clock.to_pylist()
+    if max(stamp.day for stamp in stamps) > 12:  # noqa: PLR2004
+        return
     exchanged = [stamp.replace(month=stamp.day, day=stamp.month) for stamp in stamps]
     if _first_leap(exchanged, times) is None:
         raise BadCellError(

@@ -21,7 +21,7 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError, Shee
 
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
-from producer.cells import BadCellError, Cell, column_of, repeated
+from producer.cells import BadCellError, Cell, column_of, numbers_in, repeated
 from producer.channels import cell_of_channel, channel_of, run_together, tests_of
 from producer.clock import Clues, OpenDatesError, clocks_of, require_days_as_days
 from producer.duration import is_duration, seconds_of
@@ -447,7 +447,7 @@ def _converted(
                 cells, unit = _seconds(book, cells, place.unit)
                 arrays[field.name] = pa.chunked_array([column_of(field, cells, unit)])
             elif field.name == "date_time" and set(map(type, cells)) != {datetime}:
-                times = arrays["test_time(s)"].to_numpy()
+                times = numbers_in(arrays["test_time(s)"])
                 numbered = any(isinstance(cell, float | int | timedelta) for cell in cells)
                 clues = Clues(times, numbered and book.since_1904, exported_on(book.name), book.dates)
                 cells, order = clocks_of(cells, clues)
@@ -455,7 +455,7 @@ def _converted(
             else:
                 arrays[field.name] = pa.chunked_array([column_of(field, cells, place.unit or SAME)])
             if field.name == "date_time" and order is None:
-                require_days_as_days(arrays[field.name], arrays["test_time(s)"].to_numpy())
+                require_days_as_days(arrays[field.name], numbers_in(arrays["test_time(s)"]))
         except BadCellError as error:
             kind = UndatedWorkbookError if isinstance(error, OpenDatesError) else BadWorkbookError
             row = rows[error.index] + 2  # a sheet counts from 1, and its first row is the header

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from producer.cells import BadCellError
 from producer.clock import Clues, OpenDatesError, clocks_of, require_days_as_days
@@ -91,6 +94,21 @@ def test_drift_and_summer_time_tell_nothing_against_an_order() -> None:
     set_back = [stamp - timedelta(hours=1 if number > 90 else 0) for number, stamp in enumerate(week)]
     for stamps in (week, set_forward, set_back):
         assert clocks_of([f"{stamp:{DMY}}" for stamp in stamps], clues(stamps))[1] == "dmy"
+
+
+@given(
+    start=st.datetimes(datetime(2001, 1, 1), datetime(2068, 1, 1)),  # noqa: DTZ001
+    minutes=st.lists(st.integers(0, 3 * 1440), min_size=1, max_size=12),
+    form=st.sampled_from([DMY, MDY, "%d/%m/%y %H:%M:%S", "%m/%d/%y %H:%M:%S", "%y/%m/%d %H:%M:%S"]),
+    drift=st.floats(-1e-4, 1e-4),
+)
+def test_a_column_is_read_as_it_was_written_or_refused(
+    start: datetime, minutes: list[int], form: str, drift: float
+) -> None:
+    times = np.cumsum([0, *minutes]) * 60.0
+    stamps = [start.replace(microsecond=0) + timedelta(seconds=round(second * (1 + drift))) for second in times]
+    with suppress(OpenDatesError):
+        assert clocks_of([f"{stamp:{form}}" for stamp in stamps], Clues(times))[0] == stamps
 
 
 @pytest.mark.parametrize("form", [DMY, MDY])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import zipfile
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -528,6 +530,16 @@ def test_empty_sheets_and_charts_beside_a_channel_are_passed_over(tmp_path: Path
     book.create_chartsheet("Channel_1-008_Chart").add_chart(LineChart())
     book.save(tmp_path / "A.xlsx")
     assert read_workbook(tmp_path / "A.xlsx").row_count == 3
+
+
+def test_reading_imports_nothing_that_takes_as_long_as_the_reading(tmp_path: Path) -> None:
+    path = good(tmp_path / "A.xlsx")
+    program = (
+        "import sys, pathlib; from producer.workbook import read_workbook; read_workbook(pathlib.Path(sys.argv[1])); "
+        "print({'pandas', 'pyarrow.compute'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
 
 
 def test_all_real_workbooks_of_cs2_35_are_read(shared_data: Path) -> None:

@@ -35,8 +35,17 @@ def gains(workbook: Workbook, ampere: float) -> bool:
 
 
 def test_current_in_milliamperes(folder: Path) -> None:
-    # The column Current(mA) of this file holds 1.0, so it is a milliampere, whatever else is said of it.
-    assert gains(read_workbook(folder / "MILLI_3_1_24.xlsx"), 0.001)
+    # The column Current(mA) of this file holds 1.0, so it is a milliampere; its energies in Wh are those of an ampere.
+    workbook = read_workbook(folder / "MILLI_3_1_24.xlsx")
+    assert gains(workbook, 0.001)
+    assert "10.83 Wh of charge over 0.003 Ah would be 3610 V" in workbook.notes[0]
+
+
+def test_no_real_workbook_is_in_doubt_about_its_units(shared_data: Path) -> None:
+    folders = [shared_data / "calce" / "CS2_35", shared_data / "calce" / "CS2_34"]
+    paths = [path for folder in folders for path in sorted(folder.iterdir())]
+    paths += [shared_data / "foreign" / "arbin_four_channels.xlsx"]
+    assert [note for path in paths if path.is_file() for note in read_workbook(path).notes] == []
 
 
 def test_names_with_blanks(folder: Path) -> None:

@@ -214,6 +214,20 @@ def test_numbers_of_a_header_in_milli_units_are_converted_exactly(tmp_path: Path
     assert test.readings["charge_capacity(ah)"].to_pylist() == [0.7, None, 0.7]
 
 
+DOUBT = (
+    "7.2 Wh of charge over 0.002 Ah would be 3600 V, and the voltage is 3.703 V at most; a unit in the header may be"
+)
+
+
+@pytest.mark.parametrize(("unit", "said"), [("(Ah)", ()), ("(mAh)", (f"sheet Channel_1: {DOUBT} wrong",))])
+def test_units_that_cannot_be_right_together_are_said(tmp_path: Path, unit: str, said: tuple[str, ...]) -> None:
+    header = [name.replace("Charge_Capacity(Ah)", f"Charge_Capacity{unit}") for name in HEADER]
+    cells = rows()
+    for number, row in enumerate(cells):
+        row[8], row[10] = float(number), 3.6 * number
+    assert read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [header, *cells]})).notes == said
+
+
 def test_names_with_blanks_are_read_as_those_with_underscores(tmp_path: Path) -> None:
     spaced = [name.replace("_", " ").replace("(", " (") for name in HEADER]
     plain = read_workbook(good(tmp_path / "A.xlsx")).tests[0]

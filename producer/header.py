@@ -143,7 +143,7 @@ def read_header(cells: Sequence[object]) -> Header:
     notes: list[str] = []
     problems: dict[str, HeaderError] = {}
     for index, cell in enumerate(cells):
-        title = str(cell).strip()
+        title = " ".join(str(cell).split())
         named = _named(title)
         if named is None:
             continue

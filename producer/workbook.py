@@ -27,6 +27,7 @@ from producer.channels import cell_of_channel, channel_of, run_together, tests_o
 from producer.clock import Clues, OpenDatesError, clocks_of, require_days_as_days
 from producer.duration import is_duration, seconds_of
 from producer.epoch import counts_from_1904
+from producer.files import one_line
 from producer.formats import NDAX, TEXT, UNKNOWN, format_in, sheets_format
 from producer.header import CELL_COLUMNS, DURATIONS, SAME, HeaderError, contract_name, read_header
 from producer.trace import Span, span_of
@@ -70,7 +71,7 @@ class BadWorkbookError(BatteryError):
         places += [f"sheet {sheet}"] if sheet is not None else []
         places += [f"column {column}"] if column is not None else []
         places += [f"row {row}"] if row is not None else []
-        super().__init__(f"{', '.join(places)}: {problem}")
+        super().__init__(one_line(f"{', '.join(places)}: {problem}"))
 
 
 class UnreadableWorkbookError(BadWorkbookError):
@@ -175,7 +176,7 @@ def read_workbook(
         test_id = columns.started_at.isoformat()
         tests.append(Test(cell, test_id, columns.started_at, columns.table(cell, test_id, name)))
     tests.sort(key=lambda test: (test.started_at, test.cell_id))
-    notes = tuple(note for columns in sheets for note in columns.notes)
+    notes = tuple(one_line(note) for columns in sheets for note in columns.notes)
     return Workbook(name, cell_id or cell_id_of(name), tuple(tests), notes)
 
 

@@ -228,6 +228,17 @@ def test_units_that_cannot_be_right_together_are_said(tmp_path: Path, unit: str,
     assert read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [header, *cells]})).notes == said
 
 
+def test_names_over_two_lines_are_read_and_said_in_one(tmp_path: Path) -> None:
+    header = [name.replace("(", "\n(") for name in HEADER]
+    path = save(tmp_path / "A.xlsx", {"Channel_1": [[*header, "Current\n(mA)\x85"], *rows()]})
+    assert read_workbook(path).notes == (
+        "sheet Channel_1: column Current (mA) is passed over, as Current (A) stands before it",
+    )
+    with pytest.raises(BadWorkbookError) as caught:
+        read_workbook(save(tmp_path / "A.xlsx", {"Channel\x85_1": [header, *rows(0)]}))
+    assert str(caught.value) == "A.xlsx, sheet Channel\ufffd_1: has a header but no readings"
+
+
 def test_names_with_blanks_are_read_as_those_with_underscores(tmp_path: Path) -> None:
     spaced = [name.replace("_", " ").replace("(", " (") for name in HEADER]
     plain = read_workbook(good(tmp_path / "A.xlsx")).tests[0]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from plotly.offline import get_plotlyjs
 
+from dashboard.amounts import decimals_of
 from dashboard.figures.ageing import charge_times, efficiency, fade, resistance, temperature, threshold_ah
 from dashboard.figures.cycle import differential, incremental
 from dashboard.rules import METHODS, RULES, citation_of, end_in_words, end_threshold_ah
@@ -181,7 +182,7 @@ def write_page(
         projection=_projection(cell),
         figures=figures,
         plotlyjs=get_plotlyjs(),
-        gaps=_gaps(life.gaps),
+        gaps=_gaps(life.gaps, decimals_of(life.cell)),
         recoveries=_recoveries(cell),
         tests=_tests(life.tests),
         counts=[(words, f"{cell[name]:,}") for name, words in COUNTS.items()],
@@ -195,16 +196,24 @@ def write_page(
 
 def _key_figures(cell: Mapping[str, Any]) -> list[dict[str, str]]:
     """The numbers that are looked for first, each with its unit and what it goes by."""
-    basis = cell["soh_basis"]
+    basis, digits_ah = cell["soh_basis"], decimals_of(cell)
     soh, ohm = cell["latest_soh"], cell["latest_internal_resistance_ohm"]
-    of_basis = f"of the {basis} capacity, {_number(cell[f'{basis}_capacity_ah'], 4)} Ah" if basis else "no basis yet"
+    of_basis = (
+        f"of the {basis} capacity, {_number(cell[f'{basis}_capacity_ah'], digits_ah)} Ah" if basis else "no basis yet"
+    )
     rows = (
         ("State of health", None if soh is None else 100 * soh, 1, "%", of_basis),
-        ("Discharge capacity", cell["latest_capacity_ah"], 4, "Ah", "of the last complete cycle"),
+        ("Discharge capacity", cell["latest_capacity_ah"], digits_ah, "Ah", "of the last complete cycle"),
         ("Complete cycles", cell["complete_cycle_count"], 0, "cycles", f"of {cell['cycle_count']:,} cycles in all"),
         ("Equivalent full cycles", cell["equivalent_full_cycles"], 1, "cycles", "charge moved by twice the capacity"),
-        ("Fade, whole life", cell["fade_ah_per_100_cycles"], 4, "Ah per 100 cycles", "Theil-Sen slope"),
-        ("Fade, recent", cell["recent_fade_ah_per_100_cycles"], 4, "Ah per 100 cycles", "last 100 complete cycles"),
+        ("Fade, whole life", cell["fade_ah_per_100_cycles"], digits_ah, "Ah per 100 cycles", "Theil-Sen slope"),
+        (
+            "Fade, recent",
+            cell["recent_fade_ah_per_100_cycles"],
+            digits_ah,
+            "Ah per 100 cycles",
+            "last 100 complete cycles",
+        ),
         ("Internal resistance", None if ohm is None else 1000 * ohm, 1, "mΩ", "the cycler's, last that was measured"),
         ("End of life", cell["eol_cycle"], 0, "cycle", cell["eol_rule"]),
         ("Knee", cell["knee_cycle"], 0, "cycle", _range(cell, "knee", "95 % interval")),
@@ -229,7 +238,8 @@ def _end(cell: Mapping[str, Any]) -> str:
     if level is None:
         return "Neither a nominal capacity nor a complete cycle is known: nothing tells the end of life yet."
     reached = f"was reached at cycle {cell['eol_cycle']}" if cell["eol_cycle"] is not None else "has not been reached"
-    return f"The end of life {reached}, by the rule {cell['eol_rule']} with its threshold of {level:.4f} Ah."
+    threshold = _number(level, decimals_of(cell))
+    return f"The end of life {reached}, by the rule {cell['eol_rule']} with its threshold of {threshold} Ah."
 
 
 def _ends(cell: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -238,7 +248,7 @@ def _ends(cell: Mapping[str, Any]) -> list[tuple[str, ...]]:
     found += [(other["rule"], other["cycle_number"]) for other in cell["eol_alternatives"] or []]
     return [
         (
-            rule, end_in_words(rule) or UNKNOWN, _number(end_threshold_ah(cell, rule), 4),
+            rule, end_in_words(rule) or UNKNOWN, _number(end_threshold_ah(cell, rule), decimals_of(cell)),
             _number(cycle, 0, "not reached"),
         )
         for rule, cycle in found
@@ -273,24 +283,24 @@ def _fade_in_words(cell: Mapping[str, Any]) -> str:
     words = f"Discharge capacity (Ah) of {cell['cell_id']} over the cycle number."
     if level is None:
         return words
-    return f"{words} Dashed: the threshold of {level:.4f} Ah by the rule {cell['eol_rule']}."
+    return f"{words} Dashed: the threshold of {level:.{decimals_of(cell)}f} Ah by the rule {cell['eol_rule']}."
 
 
 def _recoveries(cell: Mapping[str, Any]) -> str:
     return (
         f"In {cell['recovery_count']:,} of {cell['gap_count']:,} pauses the cell has recovered capacity, "
-        f"{_number(cell['recovered_ah'] or 0.0, 4)} Ah together; the longest pause was "
+        f"{_number(cell['recovered_ah'] or 0.0, decimals_of(cell))} Ah together; the longest pause was "
         f"{_number(cell['longest_gap_h'], 1)} h."
     )
 
 
-def _gaps(gaps: pa.Table) -> list[tuple[str, ...]]:
+def _gaps(gaps: pa.Table, digits_ah: int) -> list[tuple[str, ...]]:
     return [
         (
             _moment(row["started_at"]), _moment(row["ended_at"]), _number(row["gap_h"], 1),
-            _number(row["cycle_number"], 0), _number(row["capacity_before_ah"], 4),
-            _number(row["capacity_after_ah"], 4),
-            _number(row["recovered_ah"], 4), "yes" if row["is_recovery"] else "no",
+            _number(row["cycle_number"], 0), _number(row["capacity_before_ah"], digits_ah),
+            _number(row["capacity_after_ah"], digits_ah),
+            _number(row["recovered_ah"], digits_ah), "yes" if row["is_recovery"] else "no",
         )
         for row in gaps.to_pylist()
     ]  # fmt: skip
@@ -313,8 +323,8 @@ def _provenance(life: Life, made: Made) -> list[tuple[str, str]]:
         ("Marts published", _published(made)),
         ("Pipeline", f"Battery Degradation Analytics Pipeline, version {made.version}"),
         ("Chemistry", life.cell["chemistry"] or UNKNOWN),
-        ("Nominal capacity", f"{_number(life.cell['nominal_capacity_ah'], 4)} Ah"),
-        ("Initial capacity", f"{_number(life.cell['initial_capacity_ah'], 4)} Ah"),
+        ("Nominal capacity", f"{_number(life.cell['nominal_capacity_ah'], decimals_of(life.cell))} Ah"),
+        ("Initial capacity", f"{_number(life.cell['initial_capacity_ah'], decimals_of(life.cell))} Ah"),
         (
             "First and last reading",
             f"{_moment(life.cell['first_at'])} to {_moment(life.cell['last_at'])}, cycler's clock",

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
 from ageing.tables import END_OF_LIFE_SHARE
+from dashboard.amounts import decimals_of
 from dashboard.figures.style import COLOURS, LAYOUT, MOST_POINTS, MUTED, add_bands, colour, frame, kept_rows, said
 from dashboard.outside import in_figure
 
@@ -115,13 +116,14 @@ def fade(cell: Cell, cycles: pa.Table, axis: str = "cycle", *, bands: bool = Tru
         if len(rows):
             figure.add_scatter(
                 x=x[rows], y=capacity[rows], customdata=number[rows], name=name, mode="markers", marker=marker,
-                hovertemplate="cycle %{customdata}<br>%{y:.4f} Ah<extra></extra>",
+                hovertemplate=f"cycle %{{customdata}}<br>%{{y:.{decimals_of(cell)}f}} Ah<extra></extra>",
             )  # fmt: skip
     middle, median = running_median(cycles)
     if len(middle):
         figure.add_scatter(
             x=x[middle], y=median, name=f"median of {MEDIAN_CYCLES}", mode="lines",
-            line={"color": COLOURS[1], "width": 2}, hovertemplate="median %{y:.4f} Ah<extra></extra>",
+            line={"color": COLOURS[1], "width": 2},
+            hovertemplate=f"median %{{y:.{decimals_of(cell)}f}} Ah<extra></extra>",
         )  # fmt: skip
     _add_end(figure, cell, axis, x, number)
     _add_knee(figure, cell, x, number, capacity)
@@ -296,7 +298,8 @@ def _add_end(figure: go.Figure, cell: Cell, axis: str, x: npt.NDArray[Any], numb
         return
     figure.add_hline(
         y=level, line={"color": MUTED, "dash": "dash", "width": 1}, annotation_position="bottom left",
-        annotation_text=f"{level:.3f} Ah: {in_figure(cell['eol_rule'])}", annotation_font={"color": MUTED},
+        annotation_text=f"{level:.{decimals_of(cell) - 1}f} Ah: {in_figure(cell['eol_rule'])}",
+        annotation_font={"color": MUTED},
     )  # fmt: skip
     if cell["eol_cycle"] is not None:
         at = x[np.searchsorted(number, cell["eol_cycle"])]

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import streamlit as st
 
 from dashboard.address import choose_one, choose_whether
+from dashboard.amounts import decimals_of
 from dashboard.figures.ageing import (
     AXES,
     charge_times,
@@ -80,7 +81,9 @@ def _show_figures(cell: Mapping[str, Any]) -> None:
 
     figures = {
         "SOH (%)": UNKNOWN if cell["latest_soh"] is None else f"{100 * cell['latest_soh']:.1f}",
-        "capacity (Ah)": UNKNOWN if cell["latest_capacity_ah"] is None else f"{cell['latest_capacity_ah']:.4f}",
+        "capacity (Ah)": UNKNOWN
+        if cell["latest_capacity_ah"] is None
+        else f"{cell['latest_capacity_ah']:.{decimals_of(cell)}f}",
         "complete cycles": f"{cell['complete_cycle_count']:,}",
         "equivalent full cycles": UNKNOWN
         if cell["equivalent_full_cycles"] is None
@@ -96,7 +99,7 @@ def _fade_in_words(cell: Mapping[str, Any]) -> str:
     level = threshold_ah(cell)
     words = [f"Discharge capacity of {cell['cell_id']} over its life, {cell['complete_cycle_count']} complete cycles."]
     if level is not None:
-        words.append(f"End of life below {level:.3f} Ah: {_end_in_words(cell)}")
+        words.append(f"End of life below {level:.{decimals_of(cell) - 1}f} Ah: {_end_in_words(cell)}")
     return " ".join(words)
 
 
@@ -119,7 +122,7 @@ def _show_end(cell: Mapping[str, Any]) -> None:
     if level is None:
         st.caption("Neither a nominal capacity nor a complete cycle is known: nothing tells the end of life yet.")
         return
-    st.caption(f"Rule {literal(cell['eol_rule'])}: threshold {level:.4f} Ah; {_end_in_words(cell)}")
+    st.caption(f"Rule {literal(cell['eol_rule'])}: threshold {level:.{decimals_of(cell)}f} Ah; {_end_in_words(cell)}")
     alternatives = cell["eol_alternatives"] or []
     with st.expander("End of life by other rules"):
         st.dataframe(

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import streamlit as st
 
 from dashboard.address import choose_many, choose_one, choose_whether
+from dashboard.amounts import AH_COLUMN
 from dashboard.figures.ageing import AXES, MEASURES, compare
 from dashboard.outside import spreadsheet_safe
 from dashboard.ranking import outliers_first
@@ -22,11 +23,11 @@ FIRST_CELLS: Final = 4
 
 FIGURES: Final[dict[str, Any]] = {
     "cell_id": "cell",
-    "initial_capacity_ah": st.column_config.NumberColumn("initial capacity (Ah)", format="%.4f"),
-    "latest_capacity_ah": st.column_config.NumberColumn("last capacity (Ah)", format="%.4f"),
+    "initial_capacity_ah": st.column_config.NumberColumn("initial capacity (Ah)", format=AH_COLUMN),
+    "latest_capacity_ah": st.column_config.NumberColumn("last capacity (Ah)", format=AH_COLUMN),
     "complete_cycle_count": "complete cycles",
     "equivalent_full_cycles": st.column_config.NumberColumn("equivalent full cycles", format="%.1f"),
-    "fade_ah_per_100_cycles": st.column_config.NumberColumn("fade (Ah/100 cycles)", format="%.4f"),
+    "fade_ah_per_100_cycles": st.column_config.NumberColumn("fade (Ah/100 cycles)", format=AH_COLUMN),
     "eol_cycle": "end of life (cycle)",
     "eol_rule": "rule of the end of life",
     "knee_cycle": st.column_config.NumberColumn("knee (cycle)", format="%.0f"),

@@ -10,6 +10,7 @@ import streamlit as st
 
 from ageing.outliers import FAR
 from dashboard.address import choose_many, choose_one
+from dashboard.amounts import AH_COLUMN
 from dashboard.figures.ageing import AXES, MEASURES, column, cycles_of, decimated_measure, fleet
 from dashboard.figures.style import COLOURS
 from dashboard.navigation import go
@@ -36,11 +37,11 @@ COLUMNS: Final[dict[str, Any]] = {
     "course": st.column_config.LineChartColumn(
         "course", help="state of health over the cycles (%)", y_min=0, y_max=110
     ),
-    "latest_capacity_ah": st.column_config.NumberColumn("capacity (Ah)", format="%.4f"),
+    "latest_capacity_ah": st.column_config.NumberColumn("capacity (Ah)", format=AH_COLUMN),
     "complete_cycle_count": "complete cycles",
     "equivalent_full_cycles": st.column_config.NumberColumn("equivalent full cycles", format="%.1f"),
-    "fade_ah_per_100_cycles": st.column_config.NumberColumn("fade (Ah/100 cycles)", format="%.4f"),
-    "recent_fade_ah_per_100_cycles": st.column_config.NumberColumn("recent fade (Ah/100 cycles)", format="%.4f"),
+    "fade_ah_per_100_cycles": st.column_config.NumberColumn("fade (Ah/100 cycles)", format=AH_COLUMN),
+    "recent_fade_ah_per_100_cycles": st.column_config.NumberColumn("recent fade (Ah/100 cycles)", format=AH_COLUMN),
     "eol_cycle": st.column_config.NumberColumn("end of life (cycle)"),
     "knee_cycle": st.column_config.NumberColumn("knee (cycle)", format="%.0f"),
     "projected_eol_cycle": st.column_config.NumberColumn("projected end (cycle)", format="%.0f"),

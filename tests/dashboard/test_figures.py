@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from looking import contrast
 
+from dashboard.amounts import decimals
 from dashboard.figures import ageing, cycle, stream
 from dashboard.figures.style import COLOURS, MUTED, kept_rows
 
@@ -183,6 +184,15 @@ def test_measures_have_the_unit_that_their_axis_says() -> None:
     assert (set(times["constant current"].y), set(times["constant voltage"].y)) == ({100.0}, {20.0})
     for key, measure in ageing.MEASURES.items():
         assert re.search(r" \((Ah|%|mΩ|V|min|°C)\)$", measure.title), key
+
+
+def test_the_capacities_of_a_coin_cell_keep_their_digits() -> None:
+    assert [decimals(size) for size in (None, 0.0, 100.0, 1.1, 0.1, 0.09, 4.7e-4, 3e-6)] == [4, 4, 4, 4, 4, 5, 7, 9]
+    coin = CELL | {"nominal_capacity_ah": None, "initial_capacity_ah": 4.7e-4}
+    coin["eol_rule"] = "median_11_below_80_percent_of_initial"
+    figure = ageing.fade(coin, cycles_table(discharge_capacity_ah=[4.7e-4] * 30))
+    assert figure.data[0].hovertemplate == "cycle %{customdata}<br>%{y:.7f} Ah<extra></extra>"
+    assert {note.text for note in figure.layout.annotations} >= {"0.000376 Ah: median_11_below_80_percent_of_initial"}
 
 
 def test_a_figure_without_anything_to_draw_says_why() -> None:

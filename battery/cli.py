@@ -226,7 +226,7 @@ def _tell(summary: Summary) -> None:
         if LINES.as_json:
             complain(f"note: {line}")
         else:
-            click.echo(f"  note: {line}", err=True)
+            say(f"  note: {line}", err=True)
     for line in summary.failed:
         if LINES.as_json:
             complain(f"refused: {line}")

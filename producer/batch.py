@@ -114,6 +114,7 @@ class Batch:
 
     _archives: set[str] = field(default_factory=set)
     _contents: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _files: dict[tuple[str, str], SourceFile] = field(default_factory=dict)
     _landed_offsets: LandedOffsets | None = None
 
     def jobs(self, sources: Sequence[str | File]) -> Iterator[Job | Refusal]:
@@ -257,6 +258,7 @@ class Batch:
         first = self._contents.setdefault(sha256, (asked, file.name))
         if first[0] != asked and not self.options.again:
             self._skip_copy(file, *first)
+            self._take(file.on_record)
             return
         if archive is not None and archive.sha256 not in self._archives:
             keep(self.store, archive.path, as_text(archive.path.name), archive.sha256)
@@ -274,6 +276,7 @@ class Batch:
                 "--cell CHANNEL=ID names one"
             )
         self.summary.workbooks += 1
+        self._files[file.origin, sha256] = file.on_record
         self._take(file.on_record)
 
     def refuse(self, refused: Refusal, job: Job | None = None) -> None:
@@ -301,7 +304,7 @@ class Batch:
             for (origin, sha256), line in identified.conflicts.items():
                 self.tests = [test for test in self.tests if (test.origin, test.sha256) != (origin, sha256)]
                 self.summary.workbooks -= 1
-                self.refuse(Refusal(line))
+                self.refuse(Refusal(line, None, self._files[origin, sha256]))
         self.tests = identified.tests
 
     @staticmethod

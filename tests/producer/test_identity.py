@@ -13,6 +13,7 @@ from conftest import Pipeline
 from cycling import ROWS_EACH, START, cycled, numbered_anew, workbook, workbook_of
 
 from battery.errors import BatteryError
+from battery.file_records import FileRecords
 from battery.message import LATE, decode
 from battery.objects import FolderStore, open_store
 from battery.partition import read_log
@@ -327,4 +328,7 @@ def test_a_conflict_refuses_its_workbook_and_nothing_else(settings: Settings, tm
     assert (summary.workbooks, len(summary.failed)) == (2, 1)
     assert rows_by_test(settings) == {("O", ID): len(rows), ("P", ID): len(rows)}
     store = open_store(settings)
+    (record,) = FileRecords(store).all()
+    assert record.file == "O_3_2_24.xlsx"
+    assert "of cell O, under another Data_Point" in record.reason
     assert len(list(store.list("tests/"))) == 2, "nothing is known of a test that was refused"

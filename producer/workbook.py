@@ -21,7 +21,7 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError, Shee
 
 from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
-from producer.agreement import unit_doubts
+from producer.agreement import COUNTED, denied_prefix, unit_doubts
 from producer.cells import BadCellError, Cell, column_of, numbers_in, repeated
 from producer.channels import cell_of_channel, channel_of, run_together, tests_of
 from producer.clock import Clues, OpenDatesError, clocks_of, require_days_as_days
@@ -420,6 +420,14 @@ def _read_sheet(book: _Book, sheet: _Sheet, before: _Columns | None) -> _Columns
     if started_at is None:
         raise BadWorkbookError(book.name, "is empty; the test cannot be named", sheet=sheet.name, column="Date_Time")
     notes = [f"sheet {sheet.name}: {note}" for note in header.notes]
+    if denied_prefix(arrays, place) is not None:
+        told = ", ".join(place[name].title for name in COUNTED)
+        plain = {name: replace(place[name], unit=SAME) for name in COUNTED}
+        arrays, order = _converted(book, sheet, replace(header, places={**place, **plain}), rows)
+        notes.append(
+            f"sheet {sheet.name}: {told} are taken as A and Ah, as Wh and V say: with the prefix, the energies would "
+            "be those of another current; if it is the energies that are wrong, mend their unit in the header"
+        )
     notes += [f"sheet {sheet.name}: {doubt}" for doubt in unit_doubts(arrays)]
     if sheet.is_hidden:
         notes.append(f"sheet {sheet.name}: is hidden, and was read")

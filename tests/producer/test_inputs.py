@@ -35,10 +35,10 @@ def gains(workbook: Workbook, ampere: float) -> bool:
 
 
 def test_current_in_milliamperes(folder: Path) -> None:
-    # The column Current(mA) of this file holds 1.0, so it is a milliampere; its energies in Wh are those of an ampere.
+    # The column Current(mA) of this file holds 1.0; its voltages, and its energies in Wh, are those of an ampere.
     workbook = read_workbook(folder / "MILLI_3_1_24.xlsx")
-    assert gains(workbook, 0.001)
-    assert "10.83 Wh of charge over 0.003 Ah would be 3610 V" in workbook.notes[0]
+    assert gains(workbook, 1.0)
+    assert "Current(mA), Charge_Capacity(mAh), Discharge_Capacity(mAh) are taken as A and Ah" in workbook.notes[0]
 
 
 def test_no_real_workbook_is_in_doubt_about_its_units(shared_data: Path) -> None:

@@ -228,6 +228,17 @@ def test_units_that_cannot_be_right_together_are_said(tmp_path: Path, unit: str,
     assert read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [header, *cells]})).notes == said
 
 
+@pytest.mark.parametrize(("energy", "current"), [(3.7, 1.0), (0.0037, 0.001), (0.0, 0.001), (1.0, 0.001)])
+def test_a_prefix_that_voltages_and_energies_deny_is_none(tmp_path: Path, energy: float, current: float) -> None:
+    header = [name.replace("(A", "(mA") for name in HEADER]
+    cells = rows()
+    for number, row in enumerate(cells):
+        row[6], row[7], row[8], row[10] = 1.0, 3.7, float(number), energy * number
+    (test,) = read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [header, *cells]})).tests
+    assert set(test.readings["current(a)"].to_pylist()) == {current}
+    assert test.readings["charge_capacity(ah)"].to_pylist() == [current * number for number in range(len(cells))]
+
+
 def test_names_over_two_lines_are_read_and_said_in_one(tmp_path: Path) -> None:
     header = [name.replace("(", "\n(") for name in HEADER]
     path = save(tmp_path / "A.xlsx", {"Channel_1": [[*header, "Current\n(mA)\x85"], *rows()]})

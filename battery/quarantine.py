@@ -83,6 +83,8 @@ def _list_files(settings: Settings, cell: str | None, limit: int, *, as_json: bo
         for record in found:
             say(json.dumps({**asdict(record), "id": f"file:{record.id}"}, default=str))
         return
+    if not found:
+        return
     more = f", the latest {limit} shown" if len(found) > limit else ""
     say(*(f"file:{record.id}  {record}" for record in found[:limit]), f"{len(found)} files{more}")
 

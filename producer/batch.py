@@ -114,7 +114,8 @@ class Batch:
 
     _archives: set[str] = field(default_factory=set)
     _contents: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _files: dict[tuple[str, str], SourceFile] = field(default_factory=dict)
+    _taken: dict[tuple[str, str], tuple[str, SourceFile]] = field(default_factory=dict)
+    _split_cells: set[str] = field(default_factory=set)
     _landed_offsets: LandedOffsets | None = None
 
     def jobs(self, sources: Sequence[str | File]) -> Iterator[Job | Refusal]:
@@ -269,14 +270,15 @@ class Batch:
             for place, test in enumerate(workbook.tests)
         ]
         cells = dict.fromkeys(test.cell_id for test in workbook.tests)
-        self.workbook_cells.setdefault((asked, sha256), set()).update(cells)
+        if any(test.channel and test.cell_id != workbook.cell_id for test in workbook.tests):
+            self._split_cells.add(workbook.cell_id)
         if len(cells) > 1:
             self.summary.remarks.append(
                 f"{file.origin}: its channels ran at the same time and are cells of their own: {', '.join(cells)}; "
                 "--cell CHANNEL=ID names one"
             )
         self.summary.workbooks += 1
-        self._files[file.origin, sha256] = file.on_record
+        self._taken[file.origin, sha256] = (asked, file.on_record)
         self._take(file.on_record)
 
     def refuse(self, refused: Refusal, job: Job | None = None) -> None:
@@ -300,12 +302,29 @@ class Batch:
         Raises:
             BatteryError: the register cannot be read or written.
         """
+        self.tests = [self._by_channel(test) for test in self.tests]
         while (identified := identify_all(self.register, self.tests)).conflicts:
             for (origin, sha256), line in identified.conflicts.items():
                 self.tests = [test for test in self.tests if (test.origin, test.sha256) != (origin, sha256)]
                 self.summary.workbooks -= 1
-                self.refuse(Refusal(line, None, self._files[origin, sha256]))
+                self.refuse(Refusal(line, None, self._taken[origin, sha256][1]))
         self.tests = identified.tests
+        for cell_id in self._split_cells:
+            self.register.note_split(cell_id)
+        for test in self.tests:
+            asked, _ = self._taken[test.origin, test.sha256]
+            self.workbook_cells.setdefault((asked, test.sha256), set()).add(test.cell_id)
+
+    def _by_channel(self, test: Waiting) -> Waiting:
+        """A test as one of its channel's cell, where channels of that name ran at the same time in another workbook."""
+        if not test.test.channel or not (test.cell_id in self._split_cells or self.register.is_split(test.cell_id)):
+            return test
+        cell_id = f"{test.cell_id}_{test.test.channel}"
+        self.summary.remarks.append(
+            f"{test.origin}: is of cell {cell_id}, since channels of {test.cell_id} ran at the same time in another "
+            "workbook; --cell CHANNEL=ID names one"
+        )
+        return replace(test, cell_id=cell_id)
 
     @staticmethod
     def drop(job: Job) -> None:

@@ -37,6 +37,7 @@ class Register:
         self._store = store
         self.topic_id = topic_id
         self._cells: dict[str, dict[str, KnownTest]] = {}
+        self._split: dict[str, bool] = {}
 
     def tests_of(self, cell_id: str) -> list[KnownTest]:
         """The tests of a cell.
@@ -48,6 +49,26 @@ class Register:
             found = [_read(stored.key, self._store.get(stored.key)) for stored in self._store.list(_folder(cell_id))]
             self._cells[cell_id] = {test.test_id: test for test in found}
         return list(self._cells[cell_id].values())
+
+    def is_split(self, cell_id: str) -> bool:
+        """Whether the channels of workbooks that name this cell are cells of their own.
+
+        Raises:
+            BatteryError: the store does not say it.
+        """
+        if cell_id not in self._split:
+            self._split[cell_id] = any(True for _ in self._store.list(_split_key(cell_id)))
+        return self._split[cell_id]
+
+    def note_split(self, cell_id: str) -> None:
+        """Note that channels of workbooks that name this cell ran at the same time.
+
+        Raises:
+            BatteryError: the store does not take it.
+        """
+        if not self.is_split(cell_id):
+            self._store.put(_split_key(cell_id), json.dumps({"cell_id": cell_id}).encode())
+            self._split[cell_id] = True
 
     def claim(self, waiting: Waiting) -> bool:
         """Give a new test its id; False where another producer has just given it, whose test is known from then on.
@@ -135,6 +156,10 @@ def _identified(of_cell: list[KnownTest], waiting: Waiting, topic_id: str) -> tu
 
 def _folder(cell_id: str) -> str:
     return f"tests/cell={_name(cell_id)}/"
+
+
+def _split_key(cell_id: str) -> str:
+    return f"channels/cell={_name(cell_id)}.json"
 
 
 def _key(test: KnownTest) -> str:

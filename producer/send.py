@@ -65,12 +65,14 @@ class Waiting:
     late_until: int | None = field(compare=False, default=None)
 
     def readings(self) -> pa.Table:
-        """The readings, with the id that their test has."""
+        """The readings, with the cell and the id that their test has."""
         readings = self.test.readings()
-        if self.test_id is None or self.test_id == self.test.started_at.isoformat():
-            return readings
-        column = READING.get_field_index("test_id")
-        return readings.set_column(column, READING.field(column), repeated(self.test_id, readings.num_rows))
+        read = {"cell_id": self.test.cell_id or self.cell_id, "test_id": self.test.started_at.isoformat()}
+        for name, value in (("cell_id", self.cell_id), ("test_id", self.test_id)):
+            if value is not None and value != read[name]:
+                column = READING.get_field_index(name)
+                readings = readings.set_column(column, READING.field(column), repeated(value, readings.num_rows))
+        return readings
 
     def parts(self) -> list[tuple[pa.Table, bool]]:
         """The readings in order, those that come late apart from the others, and whether they do."""

@@ -52,13 +52,17 @@ class Job:
 
 @dataclass(frozen=True)
 class SpooledTest:
-    """A test of a cell on disk, as an Arrow IPC file of so many rows, and what identifies it."""
+    """A test of a cell on disk, as an Arrow IPC file of so many rows, and what identifies it.
+
+    `channel` is as that of `Test`.
+    """
 
     started_at: datetime
     path: Path
     rows: int
     cell_id: str = ""
     trace: Trace | None = None
+    channel: str = ""
 
     def readings(self) -> pa.Table:
         """The readings, which stay on disk until they are looked at."""
@@ -118,7 +122,7 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
     tests = []
     for place, test in enumerate(workbook.tests):
         path, rows = job.folder / f"{place}.arrow", test.readings.num_rows
-        spooled = SpooledTest(test.started_at, path, rows, test.cell_id, Trace.of(test.readings))
+        spooled = SpooledTest(test.started_at, path, rows, test.cell_id, Trace.of(test.readings), test.channel)
         try:
             with pa.OSFile(str(spooled.path), "wb") as file, pa.ipc.new_file(file, test.readings.schema) as writer:
                 writer.write_table(test.readings)

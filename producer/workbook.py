@@ -6,6 +6,7 @@ and cells, and nothing of topics.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -87,7 +88,8 @@ class Test:
     """One cycler test: readings in the order of the sheet, with the columns and types of `READING`.
 
     `test_id` is the first Date_Time, ISO 8601; `started_at` the same as a wall clock time without zone. Only who knows
-    the other tests of the cell can tell whether the id is free (`producer/identity.py`).
+    the other tests of the cell can tell whether the id is free (`producer/identity.py`). `channel` is the one that its
+    sheet names; empty where whoever publishes it says whose readings those are.
     """
 
     __test__ = False  # no test case, whatever pytest thinks
@@ -96,6 +98,7 @@ class Test:
     test_id: str
     started_at: datetime
     readings: pa.Table
+    channel: str = dataclasses.field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -173,8 +176,10 @@ def read_workbook(
         sheets = _read_sheets(_Book(name, path, dates), _channels(name, book))
     tests = []
     for cell, columns in _by_cell(name, sheets, cell_id, channel_cells or {}):
-        test_id = columns.started_at.isoformat()
-        tests.append(Test(cell, test_id, columns.started_at, columns.table(cell, test_id, name)))
+        test_id, channel = columns.started_at.isoformat(), channel_of(columns.sheet)
+        is_named = cell in (channel_cells or {}).values()
+        readings = columns.table(cell, test_id, name)
+        tests.append(Test(cell, test_id, columns.started_at, readings, "" if is_named else channel))
     tests.sort(key=lambda test: (test.started_at, test.cell_id))
     notes = tuple(one_line(note) for columns in sheets for note in columns.notes)
     return Workbook(name, cell_id or cell_id_of(name), tuple(tests), notes)

@@ -1,7 +1,4 @@
-"""What a lab makes of its tests, end to end: each file is produced and landed, and the cycles are the cell's.
-
-Parts that come late need a fold that lands them where they belong.
-"""
+"""What a lab makes of its tests, end to end: each file is produced and landed, and the cycles are the cell's."""
 
 from __future__ import annotations
 

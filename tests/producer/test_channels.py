@@ -138,6 +138,24 @@ def test_the_cells_of_a_workbook_are_said_and_it_is_skipped_when_all_of_them_are
     assert rows_by_cell(settings)["B"] == 3 * ROWS_EACH
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
+def test_a_channel_that_is_exported_alone_is_the_cell_that_it_was_beside_others(
+    settings: Settings, two: Path, tmp_path: Path, apart: bool
+) -> None:
+    grown = workbook(tmp_path / "TWO_3_8_24.xlsx", cycled(5, 4.0), sheet="Channel_1-002")
+    for batch in [[two], [grown]] if apart else [[grown, two]]:
+        summary = publish(settings, [str(path) for path in batch], Options())
+    assert "TWO_3_8_24.xlsx: is of cell TWO_1-002, since channels of TWO ran at the same time" in summary.remarks[-1]
+    assert rows_by_cell(settings) == {"TWO_1-001": 2 * ROWS_EACH, "TWO_1-002": 8 * ROWS_EACH}
+    ids = {
+        (delivery.cell_id, *delivery.body.readings.column("cell_id").unique().to_pylist())
+        for poll in read_log(settings, open_topic(settings), 0)
+        for delivery in map(decode, poll)
+    }
+    assert ids == {("TWO_1-001", "TWO_1-001"), ("TWO_1-002", "TWO_1-002")}
+    assert publish(settings, [str(grown)], Options()).skipped == 1
+
+
 @pytest.mark.parametrize("landed", [["TWO_1-001"], ["TWO_1-001", "TWO_1-002"]])
 def test_a_workbook_of_two_cells_has_landed_when_both_have(settings: Settings, two: Path, landed: list[str]) -> None:
     publish(settings, [str(two)], Options())

@@ -188,6 +188,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     cells = {cell: scaled(offset(course(cell), 0.001), size) for cell, size in SIZES.items()}
     cells["GLITCH"] = glitched(course("GLITCH"))
     cells["AT_REST"] = at_rest(course("AT_REST"))
+    cells["AT_REST_MEASURED"] = at_rest(cycling("AT_REST_MEASURED", START, CAPACITIES))
     cells["NO_COUNTERS"] = [row | dict.fromkeys(COUNTERS) for row in offset(course("NO_COUNTERS"), 0.001)]
     cells |= {cell: rows for cell, (rows, _) in PULSES.items()}
     cells |= {cell: cut(course(cell)) for cell, cut in BEGINNINGS.items()}
@@ -222,6 +223,8 @@ def test_cells_of_any_size_have_the_same_health(warehouse: Warehouse) -> None:
 
 def test_a_test_that_moves_nothing_is_at_rest_whatever_the_instrument_shows(warehouse: Warehouse) -> None:
     assert set(kinds(warehouse, "AT_REST")) == {"rest"}
+    first, *others = kinds(warehouse, "AT_REST_MEASURED")
+    assert (first, set(others)) == ("pulse", {"rest"}), "the cycler's own pulses remain"
 
 
 def test_a_coin_cell_at_86_microamperes_has_complete_cycles(warehouse: Warehouse) -> None:

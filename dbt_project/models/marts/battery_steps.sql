@@ -281,7 +281,7 @@ told as (
         case
             when
                 placed.lasted_s <= 60 and placed.is_resistance_measured
-                and abs(placed.current_median_a) <= 10 * placed.rest_a
+                and coalesce(abs(placed.current_median_a) <= 10 * placed.rest_a, true)
                 then 'pulse'
             when
                 placed.lasted_s <= 60 and placed.row_count >= 3 and placed.is_current_steady

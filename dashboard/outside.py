@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _CODE: Final = re.compile(r"(`[^`]*`)")
-_MARK: Final = re.compile(r"([!-/:-@\[-`{-~])")
+_MARK: Final = re.compile(r"([\\\[\]<*~$&]|:(?=[\w/+-]+:)|(?<!\w)_|_(?!\w))")
+"""What Markdown acts on in the middle of a line: links, images, HTML, emphasis, formulas, and Streamlit's icons."""
 
 FORMULA: Final = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """How a cell of a spreadsheet begins that is computed when a CSV file is opened (OWASP, CSV injection)."""

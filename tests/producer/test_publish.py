@@ -280,8 +280,8 @@ def test_dates_that_nothing_decides_are_refused_until_somebody_or_the_name_says_
     assert "--dates dmy" in refused
     said = settings.model_copy(update={"date_order": "dmy"})
     assert publish(said, [str(path)], leaving).workbooks == 1
-    path.rename(tmp_path / "OTHER_3_20_24.xlsx")
-    assert publish(settings, [str(tmp_path)], leaving).workbooks == 1
+    dated = path.rename(tmp_path / "OTHER_3_20_24.xlsx")
+    assert publish(settings, [str(dated)], replace(leaving, cell_id="OTHER")).workbooks == 1
     starts = {delivery.body.readings.column("test_id")[0].as_py() for delivery in log(settings)}
     assert starts == {"2024-03-10T20:01:00"}
 

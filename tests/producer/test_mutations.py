@@ -126,7 +126,9 @@ def test_mutated_files_are_published_or_refused_in_one_line(
         if name.endswith("set.zip"):
             assert lines <= len(in_zips)
         else:
-            assert lines + (name in published) == 1, name
+            # Some are alike: the bytes of the second one are another cell's by then.
+            copies = sum(remark.startswith(f"{name}: skipped, its bytes were published") for remark in summary.remarks)
+            assert lines + copies + (name in published) == 1, name
     assert {name for name in refused if name not in names} == set()
     assert published <= {*names, *in_zips}
     assert all("\n" not in line and "Traceback" not in line for line in summary.failed)

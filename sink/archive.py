@@ -99,9 +99,10 @@ def archived(commit: Commit, archive: Archive) -> Iterator[list[Delivery]]:
 
     def delivery(message: _Message) -> Delivery:
         cell_id, partition, offset = message
-        timestamp_ms, readings, rows, dropped = landed.rows_of(message)
+        timestamp_ms, readings, rows, dropped, late = landed.rows_of(message)
         body = Body(readings, rows, dropped, faults.get(message, ()))
-        return Delivery(cell_id, topic_id, partition, offset, timestamp_ms, None, body, origins.get(message))
+        origin = origins.get(message)
+        return Delivery(cell_id, topic_id, partition, offset, timestamp_ms, None, body, origin, late=late)
 
     messages = _in_order(landed.messages, [message for message in faults if message not in landed.places])
     for start in range(0, len(messages), SLICE):
@@ -120,7 +121,9 @@ class _Landed:
             self._batch.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset", "kafka_row")
         )
         self._stamp = self._batch.column("streamed_at").cast(pa.int64()).to_numpy() // 1000
-        self._dropped = (self._batch.column("quality").to_numpy() & int(Quality.VALUE_DROPPED)) != 0
+        quality = self._batch.column("quality").to_numpy()
+        self._dropped = (quality & int(Quality.VALUE_DROPPED)) != 0
+        self._late = (quality & int(Quality.LATE)) != 0
         self._readings = self._batch.select(READING_NULLABLE.names).cast(READING_NULLABLE)
         changes = np.logical_or.reduce([np.diff(values) != 0 for values in (cell, partition, offset)])
         starts = np.concatenate((np.zeros(min(self._batch.num_rows, 1), np.int64), np.flatnonzero(changes) + 1))
@@ -134,13 +137,19 @@ class _Landed:
         ends = np.append(starts, self._batch.num_rows)[1:]
         self.places = dict(zip(self.messages, zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
 
-    def rows_of(self, message: _Message) -> tuple[int, pa.RecordBatch, npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-        """Time stamp in ms, readings, their rows in the message, and where a value was dropped."""
+    def rows_of(
+        self, message: _Message
+    ) -> tuple[int, pa.RecordBatch, npt.NDArray[np.int32], npt.NDArray[np.bool_], bool]:
+        """Time stamp in ms, readings, their rows in the message, where a value was dropped, and whether it said `late`.
+
+        Of a message none of whose readings was put before others, what it said changes nothing.
+        """
         if message not in self.places:
-            return 0, NO_READINGS, NO_ROWS, NO_FLAGS
+            return 0, NO_READINGS, NO_ROWS, NO_FLAGS, False
         start, end = self.places[message]
         readings = self._readings.slice(start, end - start)
-        return int(self._stamp[start]), readings, self._row[start:end], self._dropped[start:end]
+        late = bool(self._late[start:end].any())
+        return int(self._stamp[start]), readings, self._row[start:end], self._dropped[start:end], late
 
 
 def _faults(quarantined: pa.Table) -> dict[_Message, tuple[Fault, ...]]:

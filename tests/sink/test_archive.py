@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from builders import arrow, reading
-from generated import cut, histories, logs, refused_at_first
+from generated import cut, histories, in_parts, logs, refused_at_first
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from landed import WINDOW_SECONDS, fold, landed_tables, state_of
 
 from battery.objects import FolderStore
+from battery.reading import ARROW
 from sink.archive import Archive, archived
 from sink.commit import Landing
 from sink.manifest import read_manifest
@@ -46,7 +47,7 @@ def messages_of(manifest: Manifest, store: FolderStore) -> list[Delivery]:
 @given(st.data())
 @settings(max_examples=25, deadline=None)
 def test_folding_the_archive_gives_the_tables_and_the_state_that_the_log_gave(data: st.DataObject) -> None:
-    log = data.draw(st.one_of(logs(), histories().flatmap(refused_at_first)))
+    log = data.draw(st.one_of(logs(), histories().flatmap(refused_at_first), histories().flatmap(in_parts)))
     results = fold(data.draw(cut(log)))
     with tempfile.TemporaryDirectory() as folder:
         store, manifest = land(Path(folder), data.draw(cut(results)))
@@ -54,6 +55,15 @@ def test_folding_the_archive_gives_the_tables_and_the_state_that_the_log_gave(da
     assert landed_tables([again]) == landed_tables([results])
     assert state_of(again[-1]) == state_of(results[-1])
     assert sum(span.rows for result in again for span in result.spans) == sum(d.body.row_count for d in log)
+
+
+def test_a_part_that_came_late_comes_late_from_the_archive_too(tmp_path: Path) -> None:
+    late = [("content-type", ARROW.encode()), ("late", b"true")]
+    results = fold([[arrow([reading(1), reading(4)]), arrow([reading(2), reading(3)], offset=1, with_headers=late)]])
+    store, manifest = land(tmp_path, [results])
+    again = fold([messages_of(manifest, store)])
+    assert [result.landed.num_rows for result in again] == [4]
+    assert landed_tables([again]) == landed_tables([results])
 
 
 def four_messages() -> list[Cleaned[States]]:

@@ -72,6 +72,7 @@ def _members(value: bytes, rows: Sequence[int]) -> Sequence[str | None]:
     """Members of a JSON text as they stand there."""
     try:
         if value.lstrip()[:1] == b"{":
+            msgspec.json.decode(value, type=msgspec.Raw)  # two bytes a character begin so as well
             return [show_bytes(value)] * len(rows)
         members = msgspec.json.decode(value, type=list[msgspec.Raw])
         return [show_bytes(bytes(members[row])) for row in rows]

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from battery.body import show_row
-from battery.reading import LANDED, OPTIONAL, QUARANTINED, READING, TEXT_BYTES, Quality, Reason
+from battery.reading import LANDED, QUARANTINED, READING, TEXT_BYTES, Quality, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,8 @@ def differs(name: str) -> str:
     came, stood = f'came."{name}"', f'stood."{name}"'
     dropped = f"{stood} is null and (stood.quality & {int(Quality.VALUE_DROPPED)}) <> 0"
     told = f"{came} is not null and {came} is distinct from {stood} and not ({dropped})"
-    return f"{told} and {came} <> 0" if name in OPTIONAL and name.startswith("internal") else told
+    is_resistance = name == "internal_resistance(ohm)"
+    return f"{told} and not ({came} = 0 and {stood} is null)" if is_resistance else told
 
 
 _COLUMNS: Final = ", ".join(f'stood."{name}"' for name in LANDED.names)

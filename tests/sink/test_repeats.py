@@ -61,6 +61,11 @@ def test_a_reading_that_brings_another_value_is_a_conflict(changes: dict[str, An
     assert judged([reading(1), reading(2)], [reading(1) | changes]) == [("conflict", 1)]
 
 
+def test_a_resistance_of_zero_is_another_value_where_one_has_landed() -> None:
+    row = reading(1, **{"internal_resistance(ohm)": 0.09})
+    assert judged([row, reading(2)], [row | {"internal_resistance(ohm)": 0.0}]) == [("conflict", 1)]
+
+
 def test_a_value_that_cleaning_has_dropped_may_have_been_the_same() -> None:
     row = reading(1, **{"temperature(c)": math.inf})
     assert judged([row, reading(2)], [row]) == [("duplicate", 1)]
@@ -98,6 +103,15 @@ def test_details_name_what_stands_there() -> None:
             (f"{conflict}; voltage(v) differs too", "copy.xlsx"),
             (f"data point 2 of test {TEST} comes after later ones, and had not landed", "CELL_1_1_1_24.xlsx"),
         ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_payload_can_be_read_however_its_text_was_encoded(encoding: str) -> None:
+    body = json.loads(as_json(reading(2, rack="B7")))
+    again = decode(message(json.dumps(body).encode(encoding), encoding=JSON, offset=1))
+    with landed([fold([[arrow([reading(1), reading(3)]), again]])]) as connection:
+        ((reason, payload),) = rows_of(connection, "select reason, payload from battery_quarantine")
+    assert (reason, json.loads(payload)) == ("out_of_order", body)
 
 
 def test_only_duplicates_have_no_payload_and_it_keeps_all_that_was_sent() -> None:

@@ -6,12 +6,15 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+import pyarrow as pa
 import pytest
 from builders import CELL, TEST, arrow, as_json, message, reading
 from landed import fold, landed, rows_of
 
 from battery.message import decode
-from battery.reading import JSON
+from battery.reading import JSON, LANDED, REPEATED
+from sink.repeats import JUDGE
 
 if TYPE_CHECKING:
     from battery.message import Delivery
@@ -131,3 +134,13 @@ def test_only_duplicates_have_no_payload_and_it_keeps_all_that_was_sent() -> Non
         "date_time": "2024-01-01 08:01:00"
     }
     assert {cell for *_, cell in found} == {CELL}
+
+
+def test_what_has_landed_is_found_by_its_key_and_not_by_looking_at_each() -> None:
+    with duckdb.connect() as connection:
+        connection.register("came", REPEATED.append(pa.field("row_id", pa.int64())).empty_table())
+        connection.register("stood", LANDED.append(pa.field("earlier", pa.bool_())).empty_table())
+        ((_, plan),) = connection.execute(f"explain {JUDGE}").fetchall()
+    assert "HASH_JOIN" in plan
+    assert "NL_JOIN" not in plan
+    assert "NESTED_LOOP" not in plan

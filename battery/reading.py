@@ -84,8 +84,18 @@ COUNTER_NOISE: Final = 1e-9
 """Ah or Wh by which a counter may fall without anything having happened."""
 
 COUNTER_LEAP: Final = 100.0
-"""A counter leaps where it gains so many times what the largest current of its test would in the time since the reading
-before and a second more: that is a glitch, and no measurement. Energy, at the reading's voltage or at 1 V."""
+"""A counter leaps where it moves so many times what the largest current of its test would move it in the time since it
+was last measured and a second more; energy, at the reading's voltage or at 1 V. Its gain comes from the current."""
+
+COUNTER_LEAP_CURRENT: Final = 1.0
+"""The largest current of a test before any has flowed, in A, for telling a leap."""
+
+COUNTER_RETURN: Final = 2.0
+"""A counter that fell to zero, or leaped, and is back where it stood was not reset, if from zero it would have moved so
+many times what the largest current would move it; within one step, if that is nearer to what the current tells."""
+
+COUNTER_ZERO: Final = 1e-8
+"""Ah or Wh from which on a counter that is back where it stood is told from one that has just begun."""
 
 RESET_SHARE: Final = 0.5
 """A counter that was reset starts anew near zero: below this share of what it stood at. One that falls by less has
@@ -196,13 +206,33 @@ class Quality(IntFlag):
     CYCLE_BACKWARDS = 32
     """The cycle index fell within the test."""
     VALUE_DROPPED = 64
-    """An auxiliary channel held no usable number, or a counter leaped; that value landed as NULL."""
+    """An auxiliary channel held no usable number, or a counter leaped away; that value landed as NULL."""
     COUNTER_FELL = 128
     """A capacity or energy counter fell by less than a reset would; its gain here is negative."""
     RETRIED = 256
     """The reading was quarantined at first and came again by `battery quarantine retry`; see `battery_retries`."""
+    COUNTER_LEAP = 512
+    """A capacity or energy counter moved further than the current can have moved it, or came back from there. Its gain
+    here comes from the current. Where the value is NULL it leaped away; a value has stayed, or come back."""
     LATE = 1024
     """The reading came after some that follow it in its test, by a message whose header says so."""
+    CHARGE_CAPACITY_LEAP = 2048
+    """The charge capacity was the one that leaped, or among them."""
+    DISCHARGE_CAPACITY_LEAP = 4096
+    """The discharge capacity was."""
+    CHARGE_ENERGY_LEAP = 8192
+    """The charge energy was."""
+    DISCHARGE_ENERGY_LEAP = 16_384
+    """The discharge energy was."""
+
+
+LEAPS: Final = (
+    Quality.CHARGE_CAPACITY_LEAP,
+    Quality.DISCHARGE_CAPACITY_LEAP,
+    Quality.CHARGE_ENERGY_LEAP,
+    Quality.DISCHARGE_ENERGY_LEAP,
+)
+"""The flags that tell which of `COUNTERS` leaped."""
 
 
 TEXT_BYTES: Final = 1_000

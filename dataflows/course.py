@@ -79,8 +79,8 @@ class Run:
 class Course:
     """What runs add to their tests.
 
-    `gained` are the counters' gains over each reading in pico-Ah and pico-Wh, shape (4, n), `counted` where a
-    counter was measured at all, `leapt` where one leaped, which is no measurement; `unmeasured` marks resistances that
+    `gained` are the counters' gains over each reading in pico-Ah and pico-Wh, shape (4, n), `counted` where what a
+    counter gained is known, `leapt` where it leaped away, which is no measurement; `unmeasured` marks resistances that
     are none; `tails` are where the tests stand now, one a run: their refusals are those of before.
     """
 
@@ -98,12 +98,12 @@ class Course:
         return tail
 
 
-def follow_one(tail: Tail | None, run: Run, *, judge: bool = True) -> Course:
+def follow_one(tail: Tail | None, run: Run, *, judge: bool = True, late: bool = False) -> Course:
     """Follow one test along accepted readings, at least one."""
-    return follow(Tails.of([tail]), run, np.zeros(1, dtype=np.int64), judge=judge)
+    return follow(Tails.of([tail]), run, np.zeros(1, dtype=np.int64), judge=judge, late=late)
 
 
-def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True) -> Course:
+def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True, late: bool = False) -> Course:
     """Follow tests along accepted readings.
 
     Args:
@@ -111,6 +111,7 @@ def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True) -> C
         run: their readings, those of each test together and at least one.
         starts: the rows at which each test's begin, shape (s,), the first of them 0.
         judge: whether counters that leap are looked for; not where the readings have been followed before.
+        late: whether the readings come late: a leap is then dropped, and what it gained is left to the next reading.
     """
     count = len(run.data_point)
     previous_time = shifted(run.test_time, starts, tails.test_time)
@@ -119,9 +120,9 @@ def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True) -> C
     position = _positions(tails, run, starts)
     begun = np.cumsum(position == 0)
     peak = running_peaks(np.abs(run.current), starts, tails.peak_current)
-    counters = gains(tails, run, starts, begun, peak, judge=judge)
-    run = run.without_counters(counters.leapt)
     voltage_spike, temperature_spike = _spikes(tails, run, starts, position, peak)
+    counters = gains(tails, run, starts, position, peak, voltage_spike, judge=judge, late=late)
+    run = run.without_counters(counters.leapt)
     before_cycle = np.where(tails.is_known, tails.cycle_index, run.cycle_index[starts])
     back = run.cycle_index < shifted(run.cycle_index, starts, before_cycle)
 
@@ -133,14 +134,16 @@ def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True) -> C
         (Quality.COUNTER_RESET, counters.reset),
         (Quality.COUNTER_FELL, counters.fell),
         (Quality.VALUE_DROPPED, counters.leapt.any(axis=0)),
+        (Quality.COUNTER_LEAP, counters.leaps),
         (Quality.CLOCK_JUMP, _clock_jumps(tails, run, starts, previous_time)),
         (Quality.CYCLE_BACKWARDS, back),
     ):
         quality[np.flatnonzero(where)] |= flag
+    quality |= counters.leaps
     # A resistance of this run, or one before it, has been measured.
     pulsed = latest(run.resistance > 0) >= np.repeat(starts, np.diff(starts, append=count))
     pulsed |= np.repeat(tails.pulsed, np.diff(starts, append=count))
-    new_tails = _new_tails(tails, run, starts, position, begun, peak, pulsed, skips)
+    new_tails = _new_tails(tails, run, starts, position, begun, peak, pulsed, skips, counters.doubts)
     unmeasured = (run.resistance == 0) & ~pulsed
     return Course(quality, counters.gained, counters.counted, counters.leapt, unmeasured, new_tails)
 
@@ -202,6 +205,7 @@ def _new_tails(
     peak: Floats,
     pulsed: Flags,
     skips: Flags,
+    doubts: npt.NDArray[np.object_],
 ) -> Tails:
     last = ends_of(starts, len(run.data_point)) - 1
     begun_before = np.concatenate(([0], begun[starts[1:] - 1]))
@@ -230,6 +234,7 @@ def _new_tails(
         tails.refusals,
         (~np.isnan(run.counters[:, last])).T @ _BITS,
         np.minimum(SKIPS, tails.skips + np.add.reduceat(skips, starts, dtype=np.int64)),
+        doubts,
     )
 
 

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from battery.reading import COUNTERS, Reason
+from dataflows.counters import unsettled
 from dataflows.course import Run, follow_one, skipped
 from dataflows.state import SKIPS, Edge, Hole
 from dataflows.tails import NO_CLOCK, Tails
@@ -86,7 +87,8 @@ def with_holes(tail: Tail | None, run: Run, course: Course, refusals: Integers, 
     before = np.concatenate(([tail.refusals if tail else 0], refusals[:-1]))
     run = run.without_counters(course.leapt)
     passed = np.diff(run.data_point, prepend=tail.data_point if tail else BEFORE_START) > 1
-    opened = _holes(tail, run, course, opens | (passed & (refusals > (0 if is_retry else before))))
+    opens |= passed & (refusals > (0 if is_retry else before))
+    opened = _holes(tail, run, course, opens & ~unsettled(tail, course))
     holes = (*(tail.holes if tail else ()), *opened)[-MOST_HOLES:]
     return msgspec.structs.replace(course.tail, refusals=int(refusals[-1]), holes=holes)
 
@@ -134,7 +136,7 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
         return Reason.MISSING_VALUE
     late = late.take(slice(0, count))
 
-    course = follow_one(hole.before, late)
+    course = follow_one(hole.before, late, late=True)
     late = late.without_counters(course.leapt)
     both = follow_one(hole.before, _joined(late, hole.after), judge=False)
     alone = follow_one(hole.before, _run_of(hole.after), judge=False)
@@ -170,7 +172,7 @@ def _holes(tail: Tail | None, run: Run, course: Course, opens: npt.NDArray[np.bo
     holes, at, stood = [], 0, _bare(tail)
     for row in np.flatnonzero(opens)[-MOST_HOLES:].tolist():
         if row > at:
-            stood = follow_one(stood, run.take(slice(at, row))).tail
+            stood = follow_one(stood, run.take(slice(at, row)), judge=False).tail
         at = row
         holes.append(Hole(stood, _edge(run, row, unmeasured=bool(course.unmeasured[row]))))
     return holes

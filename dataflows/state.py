@@ -29,6 +29,25 @@ class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
     temperature: float | None
 
 
+class Doubt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the next readings of a counter are held against, beside what it stood at.
+
+    `counter` is its place in `battery.reading.COUNTERS`; it was last measured at the test time `measured_at`, in s.
+    `leapt_to` is the value that it leaped to since, at the test time `leapt_at`, and `given` what the current had it
+    gain meanwhile, in pico-units. `stood` is what it stood at, at the test time `stood_at`, before it fell to zero, or
+    leaped away and stayed there; `crossed` tells whether a step has begun since.
+    """
+
+    counter: int
+    measured_at: float
+    leapt_to: float | None = None
+    leapt_at: float = 0.0
+    given: int = 0
+    stood: float | None = None
+    stood_at: float = 0.0
+    crossed: bool = False
+
+
 class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a test stands: its last accepted reading, and the last few of the step that it is in.
 
@@ -38,7 +57,7 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `pulsed` tells that the test has measured a resistance; `refusals` is the cell's count of refused readings when
     this one was accepted; `holes` are places in the test that readings may still be meant for; `measured` has
     a bit for each counter that this reading measured; `skips` counts how often data points were skipped, up to
-    `SKIPS`.
+    `SKIPS`; `doubts` are of the counters of which more has to be known.
     """
 
     data_point: int
@@ -56,6 +75,7 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, gc=False):
     holes: tuple[Hole, ...] = ()
     measured: int = 0
     skips: int = 0
+    doubts: tuple[Doubt, ...] = ()
 
 
 class Edge(msgspec.Struct, frozen=True, array_like=True, gc=False):

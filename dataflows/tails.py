@@ -48,6 +48,7 @@ class Tails:
 
     `is_known` is false where a test begins: it stands at zero there. `counters` and `crossed` have shape (4, s);
     `recent_count` tells how many of the readings in `recent`, shape (RECENT, 4, s), each test has: s, V, A and degC.
+    `doubts` has None where there are none.
     """
 
     is_known: Flags
@@ -66,6 +67,7 @@ class Tails:
     refusals: Integers
     measured: Integers
     skips: Integers
+    doubts: npt.NDArray[np.object_]
 
     def __len__(self) -> int:
         return len(self.is_known)
@@ -91,6 +93,7 @@ class Tails:
             np.array([tail.refusals for tail in found], dtype=np.int64),
             np.array([tail.measured for tail in found], dtype=np.int64),
             np.array([tail.skips for tail in found], dtype=np.int64),
+            _objects([tail.doubts or None for tail in found]),
         )
 
     @classmethod
@@ -117,6 +120,7 @@ class Tails:
         if (self.recent_count != RECENT).any():
             recent = [samples[:count] for samples, count in zip(recent, self.recent_count.tolist(), strict=True)]
         no_holes: list[tuple[()]] = [()] * len(self)
+        doubts = [doubt or () for doubt in self.doubts.tolist()]
         return zip(
             self.data_point.tolist(),
             self.test_time.tolist(),
@@ -133,12 +137,20 @@ class Tails:
             no_holes,
             self.measured.tolist(),
             self.skips.tolist(),
+            doubts,
             strict=True,
         )
 
     def objects(self) -> list[Tail]:
         """Each as an object of its own, without holes."""
         return msgspec.json.decode(msgspec.json.encode(list(self.rows())), type=list[Tail])
+
+
+def _objects(values: Sequence[object]) -> npt.NDArray[np.object_]:
+    found = np.empty(len(values), dtype=np.object_)
+    for place, value in enumerate(values):  # numpy would take tuples apart
+        found[place] = value
+    return found
 
 
 def _samples(tail: Tail) -> list[tuple[float | None, ...]]:

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from battery.reading import COUNTER_NOISE, COUNTERS, GAP_SECONDS, RESET_SHARE, STEP_RESET_SHARE
+from battery.reading import (
+    COUNTER_NOISE,
+    COUNTER_ZERO,
+    COUNTERS,
+    GAP_SECONDS,
+    LEAPS,
+    RESET_SHARE,
+    STEP_RESET_SHARE,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +36,38 @@ def _gain(index: int) -> str:
     return f"{_whole(now, '1e12')} - {_whole(since, '1e12')}"
 
 
+def _each(text: str) -> str:
+    """The same for each counter: `{n}` is its place, `{name}` its column, `{bit}` its flag, `{flow}` its current."""
+    flows = (
+        'greatest("current(a)", 0)',
+        'greatest(-1 * "current(a)", 0)',
+        'greatest("current(a)", 0) * abs("voltage(v)")',
+        'greatest(-1 * "current(a)", 0) * abs("voltage(v)")',
+    )
+    return ", ".join(
+        text.format(n=n, name=f'"{name}"', bit=int(LEAPS[n]), flow=flows[n]) for n, name in enumerate(COUNTERS)
+    )
+
+
+def _leap_gain(index: int) -> str:
+    """The same in a test in which a counter leaps: there it is what the current tells, and the next reading makes up.
+
+    A counter that is back where it stood before it fell to zero gains what it did since then.
+    """
+    now, before, left = f'"{COUNTERS[index]}"', f"before_{index}", f"left_{index}"
+    has_leapt = f"quality & {int(LEAPS[index])} <> 0"
+    is_back = (
+        f"abs({before}) <= {COUNTER_NOISE} and {left} > {COUNTER_ZERO} "
+        f"and {now} >= {left} - {COUNTER_NOISE} and {now} <= {left} * 2"
+    )
+    back = " - ".join(_whole(value, "1e12") for value in (now, left, before))
+    return (
+        f"case when {now} is null then if({has_leapt}, flow_{index}, null) "
+        f"when {has_leapt} and coalesce({is_back}, false) then {back} - given_{index} "
+        f"when {has_leapt} then flow_{index} else {_gain(index)} - given_{index} end"
+    )
+
+
 _GAINED: Final = f"""
     stepped as (
         select *, coalesce(
@@ -44,17 +84,54 @@ _GAINED: Final = f"""
     ),
     followed as (
         select *,
-            {", ".join(f'lag("{name}" ignore nulls) over test as before_{n}' for n, name in enumerate(COUNTERS))},
-            {
-    ", ".join(
-        f'lag(if("{name}" is null, null, begun) ignore nulls) over test as begun_{n}' for n, name in enumerate(COUNTERS)
-    )
-}
+            {_each("lag({name} ignore nulls) over test as before_{n}")},
+            {_each("lag(if({name} is null, null, begun) ignore nulls) over test as begun_{n}")}
         from numbered
         window test as (partition by cell_id, test_id order by data_point)
     ),
+    leaping as (
+        select distinct cell_id, test_id from battery_ts_cleaned where quality & {sum(LEAPS)} <> 0
+    ),
+    timed as (
+        select *, begins or lag(data_point) over test is null as is_first,
+            "test_time(s)" - coalesce(lag("test_time(s)") over test, 0) as since,
+            if(is_first, least(since, "step_time(s)"), since) as lasted,
+            {_each("{flow} as power_{n}, lag(power_{n}) over test as power_before_{n}")}
+        from followed semi join leaping using (cell_id, test_id)
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    flowing as (
+        select *, {
+    _each(
+        "round(least((if(is_first, power_{n}, power_before_{n}) + power_{n}) / 2"
+        f" * if(lasted > {GAP_SECONDS}, 0, lasted) / 3600, 1e6) * 1e12)::hugeint as flow_{{n}}"
+    )
+}
+        from timed
+    ),
+    told as (
+        select *,
+            {_each("sum(if({name} is null and quality & {bit} <> 0, flow_{n}, 0)) over test as told_{n}")},
+            {_each(f"lag(if(abs({{name}}) > {COUNTER_NOISE}, {{name}}, null) ignore nulls) over test as left_{{n}}")}
+        from flowing
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    given as (
+        select *, {
+    _each("told_{n} - coalesce(lag(if({name} is null, null, told_{n}) ignore nulls) over test, 0) as given_{n}")
+}
+        from told
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    leaps as (
+        select cell_id, test_id, data_point, true as is_leaping,
+            {", ".join(f"{_leap_gain(n)} as leap_gain_{n}" for n in range(len(COUNTERS)))}
+        from given
+    ),
     gained as (
-        select *, {", ".join(f"{_gain(n)} as gain_{n}" for n in range(len(COUNTERS)))} from followed
+        select followed.*,
+            {", ".join(f"if(is_leaping, leap_gain_{n}, {_gain(n)}) as gain_{n}" for n in range(len(COUNTERS)))}
+        from followed left join leaps using (cell_id, test_id, data_point)
     )
 """  # noqa: S608  # names come from this module alone
 

@@ -74,6 +74,52 @@ def rows(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
 
 
 @st.composite
+def leaping(draw: st.DrawFn) -> list[Delivery]:
+    """A log of good readings in which counters leap: away and back, to stay, to zero, one after the other."""
+    found: list[dict[str, Any]] = []
+    time, step, charge, base, discharged = 0.0, 1, draw(st.sampled_from([0.0, 0.0, 0.4])), 0.0, 0.0
+    for point in range(1, draw(st.integers(2, 25)) + 1):
+        seconds = draw(st.sampled_from([1.0, 10.0, 10.0, 30.0, 30.0, 600.0, 4000.0]))
+        current = draw(st.sampled_from([1.0, 1.0, 1.0, 0.0, -0.5]))
+        time += seconds
+        charge += max(current, 0.0) * seconds / 3600
+        discharged += max(-current, 0.0) * seconds / 3600
+        step = draw(st.sampled_from([step, step, step, step, step + 1]))
+        base = draw(st.sampled_from([base] * 12 + [500.0, -charge, 0.0, -20.0]))
+        seen = draw(st.sampled_from([charge + base] * 6 + [99_999.0, 99_999.0, 0.0, -7e4, 2 * charge, None]))
+        energy = draw(st.sampled_from([3.7 * charge] * 6 + [4e5, 0.0, None]))
+        found.append(
+            reading(
+                point,
+                step_index=step,
+                date_time=STARTED + timedelta(seconds=time),
+                cycle_index=1 + point // 9,
+                **{
+                    "test_time(s)": time,
+                    "step_time(s)": draw(st.sampled_from([seconds, seconds, None, 1.0])),
+                    "current(a)": current,
+                    "voltage(v)": draw(st.sampled_from([3.7, 3.7, 3.7, 3.7012, 4.3])),
+                    "charge_capacity(ah)": seen,
+                    "discharge_capacity(ah)": discharged if seen is not None else draw(st.sampled_from([0.0, None])),
+                    "charge_energy(wh)": energy,
+                },
+            )
+        )
+        if draw(st.integers(0, 14)) == 0:
+            found[-1] |= BAD
+    log: list[Delivery] = []
+    start = 0
+    while start < len(found):
+        end = draw(st.integers(start + 1, len(found)))
+        log.append(arrow(found[start:end], offset=len(log)))
+        start = end
+    bad = [row for row in found if math.isnan(row["voltage(v)"])]
+    if bad:
+        log.append(arrow([row | {"voltage(v)": 3.7} for row in bad], offset=len(log), retry_of=ORIGIN))
+    return log
+
+
+@st.composite
 def logs(draw: st.DrawFn) -> list[Delivery]:
     """Messages of one cell: rows in messages of any size, with garbage and wrong versions between them."""
     left, found, offset = draw(rows()), [], 0
@@ -136,7 +182,7 @@ def histories(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
         for point in range(1, draw(st.integers(2, 14)) + 1):
             time += draw(st.sampled_from([30.0, 30.0, 30.0, 900.0, 4000.0]))
             counters = [
-                draw(st.sampled_from([value, value + 0.1, value + 1 / 3, value * 0.9, 0.0])) for value in counters
+                draw(st.sampled_from([value, value + 0.1, value + 1 / 3, value * 0.9, 0.02])) for value in counters
             ]
             found.append(
                 reading(
@@ -177,7 +223,8 @@ def in_parts(draw: st.DrawFn, history: list[dict[str, Any]]) -> list[Delivery]:
 def refused_at_first(draw: st.DrawFn, history: list[dict[str, Any]]) -> list[Delivery]:
     """A log in which some readings were unusable, and came again by retries in any order."""
     bad = draw(st.sets(st.sampled_from(range(len(history)))))
-    log, start = [], 0
+    log: list[Delivery] = []
+    start = 0
     while start < len(history):
         end = draw(st.integers(start + 1, len(history)))
         log.append(

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from battery.reading import (
     COUNTER_LEAP,
+    COUNTER_LEAP_CURRENT,
     COUNTER_NOISE,
+    COUNTER_RETURN,
+    COUNTER_ZERO,
     COUNTERS,
     GAP_SECONDS,
     INSTRUMENT_RANGE,
+    LEAPS,
     OPTIONAL,
     REQUIRED,
     RESET_SHARE,
@@ -88,7 +92,10 @@ class Test:
         "cycle_index",
         "data_point",
         "date_time",
-        "measured",
+        "given",
+        "leapt",
+        "left",
+        "measured_at",
         "peak_current",
         "pulsed",
         "recent",
@@ -111,7 +118,11 @@ class Test:
         self.pulsed = False
         self.recent: list[Sample] = []  # of this step
         self.refusals = 0  # of its cell, when it was last accepted
-        self.measured = [False] * len(COUNTERS)  # by that reading
+        self.measured_at = [0.0] * len(COUNTERS)
+        self.leapt: list[tuple[float, float] | None] = [None] * len(COUNTERS)  # to what and when, since it was measured
+        self.given = [0.0] * len(COUNTERS)  # what the current told since then
+        # Where it stood, when, and whether a step has begun since, before it fell to zero or leaped to stay.
+        self.left: list[tuple[float, float, bool] | None] = [None] * len(COUNTERS)
 
     def remembered(self) -> list[Any]:
         """All that it knows."""
@@ -128,7 +139,10 @@ class Test:
             self.pulsed,
             self.recent,
             self.refusals,
-            self.measured,
+            self.measured_at,
+            self.leapt,
+            self.given,
+            self.left,
         ]
 
     @classmethod
@@ -148,7 +162,10 @@ class Test:
             test.pulsed,
             test.recent,
             test.refusals,
-            test.measured,
+            test.measured_at,
+            test.leapt,
+            test.given,
+            test.left,
         ) = remembered
         return test
 
@@ -210,8 +227,10 @@ class Test:
         ):
             recent.clear()
             self.crossed = [True] * len(COUNTERS)
+            self.left = [None if left is None else (*left[:2], True) for left in self.left]
         self.peak_current = peak = max(self.peak_current, abs(current))
-        gained, flags = self._gains(row, time, peak * (time - last_time + 1.0) * COUNTER_LEAP / 3_600.0)
+        flow = _flow(row, time - last_time, recent[-1] if recent else None)
+        gained, flags = self._gains(row, time, flow)
         quality |= flags
         if len(recent) == RECENT:
             _, before, _, warmth_before = recent[-1]
@@ -238,36 +257,90 @@ class Test:
         self.step_index, self.cycle_index, self.step_time = step_index, cycle_index, step_time
         return gained
 
-    def _gains(self, row: Row, time: float, charge: float) -> tuple[list[float], int]:
-        """What the counters have gained, and flags for those that fell or leaped beyond a `charge` in Ah."""
-        counters, crossed, has_measured = self.counters, self.crossed, self.measured
-        energy = charge * max(abs(row["voltage(v)"]), 1.0)
+    def _gains(self, row: Row, time: float, flow: tuple[float, ...]) -> tuple[list[float], int]:
+        """What the counters have gained, and flags for those that fell or leaped; `flow` is what the current tells."""
         gained, flags = [], 0
         for index, name in enumerate(COUNTERS):
-            measured = row[name]
-            if measured is None:
-                has_measured[index] = False
+            value = row[name]
+            if value is None:
                 gained.append(0.0)
                 continue
-            before, flag = counters[index], 0
-            if before is None:
-                before = 0.0 if time <= GAP_SECONDS else measured
-            if measured < before - COUNTER_NOISE:
-                if abs(measured) < (STEP_RESET_SHARE if crossed[index] else RESET_SHARE) * before:
-                    flag = Quality.COUNTER_RESET.value
-                    before = 0.0
-                else:
-                    flag = Quality.COUNTER_FELL.value
-            if has_measured[index] and abs(measured - before) > (charge if index < CHARGES else energy) > 0.0:
-                flags |= Quality.VALUE_DROPPED.value
-                row[name], has_measured[index] = None, False
-                gained.append(0.0)
-                continue
+            gain, flag = self._gain(index, value, row, time, flow[index])
+            gained.append(gain)
             flags |= flag
-            gained.append(measured - before)
-            counters[index] = measured
-            crossed[index], has_measured[index] = False, True
         return gained, flags
+
+    def _gain(self, index: int, value: float, row: Row, time: float, flow: float) -> tuple[float, int]:
+        """The same of one counter, which drops its value where it leaped."""
+        stood, left, leapt, given = self.counters[index], self.left[index], self.leapt[index], self.given[index]
+        rate = (self.peak_current or COUNTER_LEAP_CURRENT) * COUNTER_LEAP / 3_600.0
+        if index >= CHARGES:
+            rate *= max(abs(row["voltage(v)"]), 1.0)
+        before = stood if stood is not None else 0.0 if time <= GAP_SECONDS else value
+        was_zero = stood is not None and abs(before) <= COUNTER_NOISE
+        fell = value < before - COUNTER_NOISE
+        anew = fell and abs(value) < (STEP_RESET_SHARE if self.crossed[index] else RESET_SHARE) * before
+        gain = value if anew else value - before
+        most = rate * (time - self.measured_at[index] + 1.0)
+        back = left is not None and (was_zero or anew) and left[0] - COUNTER_NOISE <= value <= 2 * left[0]
+        returns = (
+            left is not None
+            and back
+            and value - left[0] <= rate * (time - left[1] + 1.0)
+            and ((not left[2] and value - flow > left[0] / 2) or value > most * (COUNTER_RETURN / COUNTER_LEAP))
+        )
+        spike = self._is_spike(time, row["voltage(v)"], row["current(a)"])
+        now_left, flag = None, int(Quality.COUNTER_LEAP | LEAPS[index])
+        if left is not None and returns and not spike:
+            gain = value - left[0] - before - given if was_zero else flow
+        elif not returns and abs(gain) <= most:
+            gain -= given
+            flag = (Quality.COUNTER_RESET if anew else Quality.COUNTER_FELL).value if fell else 0
+            now_left = left
+            if stood is not None and abs(value) <= COUNTER_NOISE and not was_zero:
+                now_left = (stood, self.measured_at[index], self.crossed[index]) if stood > COUNTER_ZERO else None
+            elif abs(value) > COUNTER_NOISE and (anew or was_zero):
+                now_left = None
+        elif (
+            leapt is not None
+            and not (value == leapt[0] and flow > 0)
+            and abs(value - leapt[0]) <= rate * (time - leapt[1] + 1.0)
+            and not (back and was_zero)
+            and not spike
+        ):
+            gain = flow
+            if stood is not None and COUNTER_ZERO < stood < value:
+                now_left = (stood, self.measured_at[index], self.crossed[index])
+        else:
+            self.leapt[index], self.given[index] = (value, time), given + flow
+            row[COUNTERS[index]] = None
+            return flow, flag | Quality.VALUE_DROPPED.value
+        self.counters[index], self.measured_at[index], self.crossed[index] = value, time, False
+        self.left[index], self.leapt[index], self.given[index] = now_left, None, 0.0
+        return gain, flag
+
+    def _is_spike(self, time: float, voltage: float, current: float) -> bool:
+        """Whether a reading, the next one, is a suspected one."""
+        return (
+            len(self.recent) == RECENT
+            and abs(voltage - self.recent[-1][1]) > VOLTAGE_FLOOR
+            and _voltage_spikes(self.recent, time, voltage, current, self.peak_current)
+        )
+
+
+def _flow(row: Row, elapsed: float, before: Sample | None) -> tuple[float, ...]:
+    """What the current would have each counter gain, given the reading before where that is of the same step."""
+    if before is None and row["step_time(s)"] is not None:
+        elapsed = min(elapsed, row["step_time(s)"])
+    if elapsed > GAP_SECONDS:
+        elapsed = 0.0
+    found = []
+    for has_volts in (False, True):
+        for sign in (1.0, -1.0):
+            now = max(sign * row["current(a)"], 0.0) * (abs(row["voltage(v)"]) if has_volts else 1.0)
+            then = now if before is None else max(sign * before[2], 0.0) * (abs(before[1]) if has_volts else 1.0)
+            found.append((then + now) / 2 * elapsed / 3_600.0)
+    return tuple(found)
 
 
 CHARGES: Final = 2

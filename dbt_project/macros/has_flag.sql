@@ -10,7 +10,12 @@
         'value_dropped': 64,
         'counter_fell': 128,
         'retried': 256,
-        'late': 1024
+        'counter_leap': 512,
+        'late': 1024,
+        'charge_capacity_leap': 2048,
+        'discharge_capacity_leap': 4096,
+        'charge_energy_leap': 8192,
+        'discharge_energy_leap': 16384
     } -%}
     (quality & {{ bits[name] }}) <> 0
 {%- endmacro %}

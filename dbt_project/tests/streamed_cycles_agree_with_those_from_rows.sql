@@ -1,6 +1,7 @@
 -- The worker adds up each cycle as its readings pass; battery_cycles is made from the rows that landed, by other code.
 -- Both count in whole pico-Ah, so they agree to the last digit. Left out are tests of which more has landed than the
--- models have seen, and all of them where a warehouse holds readings alone.
+-- models have seen, and all of them where a warehouse holds readings alone. Where a counter leaps, the current tells
+-- what it gained from one reading to the next: not so exactly once a spike among them is left out.
 {% set streamed = source('landing', 'battery_cell_cycles') %}
 {% if is_missing(streamed) | trim %}
 
@@ -25,6 +26,15 @@
         having sum(streamed.reading_count) = tests.reading_count
     ),
 
+    leapt as (
+        select distinct
+            cell_id,
+            test_id,
+            cycle_index
+        from {{ ref('battery_ts') }}
+        where {{ has_flag('counter_leap') }}
+    ),
+
     final as (
         select
             streamed.cell_id,
@@ -43,10 +53,16 @@
                 streamed.cell_id = cycles.cell_id
                 and streamed.test_id = cycles.test_id
                 and streamed.cycle_index = cycles.cycle_index
+        left join leapt
+            on
+                streamed.cell_id = leapt.cell_id
+                and streamed.test_id = leapt.test_id
+                and streamed.cycle_index = leapt.cycle_index
         where
             streamed.reading_count - coalesce(cycles.row_count, 0) not between 0 and settled.dropped
             or (
                 cycles.row_count is not null
+                and (leapt.cell_id is null or streamed.reading_count = cycles.row_count)
                 and (
                     {{ differs('streamed.charge_capacity_ah', 'cycles.charge_capacity_ah') }}
                     or {{ differs('streamed.discharge_capacity_ah', 'cycles.discharge_capacity_ah') }}

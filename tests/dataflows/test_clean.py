@@ -175,7 +175,7 @@ def test_a_counter_that_starts_anew_is_flagged_and_counts_from_zero() -> None:
 
 def test_a_counter_that_lost_its_last_digit_is_no_reset() -> None:
     charge = [50.0, 51.0, 50.999999, 51.5]
-    rows = [reading(k + 1, **{"charge_capacity(ah)": c}) for k, c in enumerate(charge)]
+    rows = [reading(k + 1, **{"charge_capacity(ah)": c, "current(a)": 100.0}) for k, c in enumerate(charge)]
     result = cleaned(rows)
     assert flags(result) == [0, 0, Quality.COUNTER_FELL, 0]
     (cycle,) = result.cycles.to_pylist()
@@ -184,7 +184,10 @@ def test_a_counter_that_lost_its_last_digit_is_no_reset() -> None:
 
 def test_a_counter_that_each_cycle_starts_anew_may_be_far_on_again_when_it_is_next_logged() -> None:
     charge = [1.1, 1.095, 1.0901]
-    rows = [reading(k + 1, cycle_index=k + 1, **{"charge_capacity(ah)": c}) for k, c in enumerate(charge)]
+    rows = [
+        reading(k + 1, cycle_index=k + 1, **{"charge_capacity(ah)": c, "current(a)": 100.0})
+        for k, c in enumerate(charge)
+    ]
     for calls in ([rows], [[row] for row in rows]):
         state, gained = CellState(), []
         for offset, call in enumerate(calls):
@@ -223,7 +226,7 @@ def test_a_counter_measured_late_in_a_call_gains_the_same_as_in_a_call_of_its_ow
 
 def test_a_cycle_counts_what_the_counters_gained_since_the_cycle_before() -> None:
     rows = [
-        reading(1, **{"charge_capacity(ah)": 1.0}),
+        reading(1, **{"charge_capacity(ah)": 1.0, "current(a)": 100.0}),
         reading(2, cycle_index=2, **{"charge_capacity(ah)": 1.5, "discharge_capacity(ah)": 0.25}),
         reading(3, cycle_index=2, **{"charge_capacity(ah)": 2.25, "discharge_capacity(ah)": 0.75}),
     ]
@@ -242,7 +245,11 @@ def test_the_gains_of_a_thousand_readings_add_up_to_the_difference_of_the_ends_t
 def test_a_test_whose_beginning_is_missing_counts_from_its_first_reading() -> None:
     start = STARTED + timedelta(seconds=9000)
     rows = [
-        reading(300 + k, date_time=start, **{"test_time(s)": 9000.0 + k, "charge_capacity(ah)": 30.0 + k})
+        reading(
+            300 + k,
+            date_time=start,
+            **{"test_time(s)": 9000.0 + k, "charge_capacity(ah)": 30.0 + k, "current(a)": 100.0},
+        )
         for k in range(3)
     ]
     (cycle,) = cleaned(rows).cycles.to_pylist()

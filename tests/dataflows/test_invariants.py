@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from builders import CELL, arrow, json_message, reading
-from generated import cut, labs, logs, rows
+from generated import cut, labs, leaping, logs, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from landed import WINDOW_SECONDS, clean_cell, fold, landed, landed_tables, state_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_results_do_not_depend_on_how_the_log_is_cut(data: st.DataObject) -> None:
-    log = data.draw(logs())
+    log = data.draw(st.one_of(logs(), leaping()))
     whole = fold([log])
     pieces = fold(data.draw(cut(log)))
     commits = data.draw(cut(pieces))
@@ -53,7 +53,7 @@ def test_cells_that_are_folded_side_by_side_become_what_each_becomes_by_itself(p
     assert states == {cell_id: state_of(parts[-1]) for cell_id, parts in apart.items()}
 
 
-@given(logs())
+@given(st.one_of(logs(), leaping()))
 @settings(max_examples=60, deadline=None)
 def test_every_row_in_is_landed_or_quarantined_exactly_once(log: list[Delivery]) -> None:
     (cleaned,) = fold([log])
@@ -71,7 +71,7 @@ def test_every_row_in_is_landed_or_quarantined_exactly_once(log: list[Delivery])
     assert len(set(places)) == len(places)
 
 
-@given(logs())
+@given(st.one_of(logs(), leaping()))
 @settings(max_examples=40, deadline=None)
 def test_windows_and_cycles_are_what_sql_makes_of_the_landed_rows(log: list[Delivery]) -> None:
     connection = landed([fold([log])])
@@ -80,7 +80,7 @@ def test_windows_and_cycles_are_what_sql_makes_of_the_landed_rows(log: list[Deli
     connection.close()
 
 
-@given(logs())
+@given(st.one_of(logs(), leaping()))
 @settings(max_examples=40, deadline=None)
 def test_replaying_a_log_over_its_own_state_changes_nothing(log: list[Delivery]) -> None:
     state = state_of(fold([log])[-1])
@@ -90,7 +90,7 @@ def test_replaying_a_log_over_its_own_state_changes_nothing(log: list[Delivery])
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_a_restart_that_reads_from_an_older_offset_ends_the_same(data: st.DataObject) -> None:
-    log = data.draw(logs())
+    log = data.draw(st.one_of(logs(), leaping()))
     stop = data.draw(st.integers(0, len(log)))
     back = data.draw(st.integers(0, stop))
     before = fold([log[:stop]]) if stop else []
@@ -113,7 +113,7 @@ def test_quality_and_aggregates_do_not_depend_on_the_encoding_or_size_of_message
     assert reasons == [row["reason"] for row in pieces[0].quarantined.to_pylist()]
 
 
-@given(logs())
+@given(st.one_of(logs(), leaping()))
 @settings(max_examples=40, deadline=None)
 def test_publishing_a_log_twice_lands_nothing_new(log: list[Delivery]) -> None:
     first = fold([log])

@@ -45,6 +45,24 @@ def fell_once(rows: list[Row]) -> list[Row]:
     ]
 
 
+def leapt(rows: list[Row]) -> list[Row]:
+    """Counters that leap away and back, to stay, and to zero and back."""
+    found = []
+    for row in rows:
+        changes: Row = {}
+        if row["data_point"] > 15:
+            changes["charge_capacity(ah)"] = row["charge_capacity(ah)"] + 9_000
+        if row["data_point"] in {44, 45, 46, 90}:
+            changes["discharge_capacity(ah)"] = 99_999.0 - row["data_point"]
+            changes["discharge_energy(wh)"] = -7e4
+        if row["data_point"] in {100, 101}:
+            changes |= {"discharge_capacity(ah)": 0.0, "charge_energy(wh)": 0.0}
+        if row["data_point"] == len(rows):
+            changes["discharge_energy(wh)"] = 5e5
+        found.append(row | changes)
+    return found
+
+
 CELLS: Final = {
     "PER_TEST": lambda rows: rows,
     "PER_CYCLE": lambda rows: counted_from(rows, lambda row: row["cycle_index"]),
@@ -54,6 +72,7 @@ CELLS: Final = {
     "HOLES": lambda rows: [row | {COUNTERS[row["data_point"] % 4]: None} for row in rows],
     "NONE": lambda rows: [row | dict.fromkeys(COUNTERS) for row in rows],
     "MID_CYCLE": lambda rows: rows[30:],
+    "LEAPT": leapt,
 }  # fmt: skip
 
 
@@ -81,6 +100,18 @@ def test_the_same_course_has_the_same_capacities_whatever_the_counters_count_fro
         "where cell_id in ('PER_TEST', 'PER_CYCLE', 'PER_STEP', 'LATE') group by cell_id"
     )
     assert dict(found) == {cell: list(CAPACITIES) for cell in ("PER_TEST", "PER_CYCLE", "PER_STEP", "LATE")}
+
+
+def test_no_leap_becomes_a_capacity(warehouse: Warehouse) -> None:
+    found = warehouse.query(
+        "select charge_capacity_ah, discharge_capacity_ah, charge_energy_wh, discharge_energy_wh "
+        "from battery_cycles where cell_id = 'LEAPT' order by cycle_number"
+    )
+    assert len(found) == len(CAPACITIES)
+    for capacity, row in zip(CAPACITIES, found, strict=True):
+        # Only where a counter leaps is it the current that tells, which here is not all that the counters count.
+        assert row == pytest.approx((capacity, capacity, 4 * capacity, 3.5 * capacity), rel=0.05)
+    assert warehouse.query("select count(*) from battery_ts where quality & 512 <> 0") == [(10,)]
 
 
 def test_how_a_tests_counters_behave_is_recorded(warehouse: Warehouse) -> None:

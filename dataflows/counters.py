@@ -448,9 +448,10 @@ class _Judge:
         elif self._late:
             self.is_dropped = True
             gain = 0
-        elif self._stays(now) and not (is_back and is_zero) and not now.spike:
+        elif not now.spike and (not is_known or (self._stays(now) and not (is_back and is_zero))):
+            # A test may begin with what its counters stood at when it was cut: that is no gain.
             self.has_leapt = True
-            gain = now.flow
+            gain = now.flow if is_known else 0
             is_up = is_known and COUNTER_ZERO < self._value < now.value
             self._measure(now, (self._value, self._at, self._begun) if is_up else None)
         else:

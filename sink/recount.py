@@ -64,7 +64,7 @@ def _leap_gain(index: int) -> str:
     return (
         f"case when {now} is null then if({has_leapt}, flow_{index}, null) "
         f"when {has_leapt} and coalesce({is_back}, false) then {back} - given_{index} "
-        f"when {has_leapt} then flow_{index} else {_gain(index)} - given_{index} end"
+        f"when {has_leapt} then if({before} is null, 0, flow_{index}) else {_gain(index)} - given_{index} end"
     )
 
 

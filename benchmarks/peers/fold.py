@@ -301,14 +301,16 @@ class Test:
                 now_left = (stood, self.measured_at[index], self.crossed[index]) if stood > COUNTER_ZERO else None
             elif abs(value) > COUNTER_NOISE and (anew or was_zero):
                 now_left = None
-        elif (
-            leapt is not None
-            and not (value == leapt[0] and flow > 0)
-            and abs(value - leapt[0]) <= rate * (time - leapt[1] + 1.0)
-            and not (back and was_zero)
-            and not spike
+        elif not spike and (
+            stood is None
+            or (
+                leapt is not None
+                and not (value == leapt[0] and flow > 0)
+                and abs(value - leapt[0]) <= rate * (time - leapt[1] + 1.0)
+                and not (back and was_zero)
+            )
         ):
-            gain = flow
+            gain = 0.0 if stood is None else flow
             if stood is not None and COUNTER_ZERO < stood < value:
                 now_left = (stood, self.measured_at[index], self.crossed[index])
         else:

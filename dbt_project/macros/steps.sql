@@ -157,6 +157,7 @@
                     then
                         round("{{ column }}" * 1e12)::hugeint - round({{ name }}_left * 1e12)::hugeint
                         - round({{ name }}_before * 1e12)::hugeint - {{ name }}_given
+                when (quality & {{ bit }}) <> 0 and {{ name }}_before is null then 0
                 when (quality & {{ bit }}) <> 0 then {{ name }}_flow
                 else {{ counter_gain(column, name) }} - {{ name }}_given
             end as {{ gain }}

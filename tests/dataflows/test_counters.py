@@ -100,8 +100,9 @@ SHAPES: dict[str, Callable[[Rows], Mapping[int, float | None]]] = {
 def test_no_leap_becomes_a_capacity(shape: str, seconds: float, size: int) -> None:
     rows = charge(seconds)
     results = followed(put(rows, SHAPES[shape](rows)), size)
-    # What a reading of a few seconds gains may be told by the current, and the first one by its own.
-    assert gained(results) == pytest.approx(COUNT * seconds / HOUR, abs=1e-9)
+    # Where all counters begin is no gain: who knows what was before.
+    readings = COUNT - 1 if shape == "from the first reading on" else COUNT
+    assert gained(results) == pytest.approx(readings * seconds / HOUR, abs=1e-9)
     assert any(value & Quality.COUNTER_LEAP for value in column(results, "quality"))
 
 
@@ -178,6 +179,21 @@ def test_a_cut_whose_counters_begin_high_gains_from_there() -> None:
     results = followed(rows)
     assert gained(results) == pytest.approx(39 * 30 / HOUR, abs=1e-11)
     assert not any(value & Quality.COUNTER_LEAP for value in column(results, "quality"))
+
+
+@pytest.mark.parametrize("size", [1, COUNT])
+def test_a_cut_that_begins_at_no_time_gains_no_more_than_its_counters_do(size: int) -> None:
+    rows = [
+        row
+        | {name: row[name] - 30 for name in ("test_time(s)", "step_time(s)")}
+        | {"date_time": row["date_time"] - timedelta(seconds=30)}
+        for row in charge(start=0.88)
+    ]
+    results = followed(rows, size)
+    assert gained(results) == pytest.approx(39 * 30 / HOUR, abs=1e-11)
+    both = HERE | Quality.CHARGE_ENERGY_LEAP
+    assert column(results, "quality") == [both] + [0] * (COUNT - 1)
+    assert column(results, NAME)[0] == rows[0][NAME]
 
 
 def test_a_reading_whose_voltage_is_suspected_confirms_no_leap() -> None:

@@ -267,4 +267,19 @@ INSTRUMENT_RANGE: Final = {
     "temperature(c)": Range(-200, 1_400),
 }
 """Limits of the instrument, never of the protocol: a single-cell channel ends at 10 V whichever way
-it is wired, a type K thermocouple at 1,372 degC. Over 4.2 V or under 2.7 V is ordinary data."""
+it is wired, a type K thermocouple at 1,372 degC. Over 4.2 V or under 2.7 V is ordinary data. Voltage and current are
+settings, and these their defaults."""
+
+RANGE_SETTINGS: Final = {
+    "voltage(v)": "INSTRUMENT_MAX_VOLTAGE_V",
+    "current(a)": "INSTRUMENT_MAX_CURRENT_A",
+}
+"""The settings that say how far a column may go, either way."""
+
+
+def instrument_range(max_voltage_v: float, max_current_a: float) -> dict[str, Range]:
+    """The limits of an instrument that measures up to so many volts and amperes, either way."""
+    return INSTRUMENT_RANGE | {
+        "voltage(v)": Range(-max_voltage_v, max_voltage_v),
+        "current(a)": Range(-max_current_a, max_current_a),
+    }

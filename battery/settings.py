@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     lanes: Annotated[int, Field(ge=1, le=64)] = 1
     cell_groups: Annotated[int, Field(ge=0, le=4096)] = 0
     window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    instrument_max_voltage_v: Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)] = 10.0
+    instrument_max_current_a: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 2_000.0
     message_max_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     message_max_bytes: Annotated[int, Field(ge=1024, le=1024**3)] = 64 * 1024**2
 

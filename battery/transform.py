@@ -223,11 +223,13 @@ def _relayed(*, err: bool = False) -> Iterator[int]:
         thread.join(RELAY_SECONDS)
 
 
-def code_of(project: Path) -> str:
-    """A checksum of what makes rows of readings: the models, their macros and settings, and the package ageing."""
+def code_of(project: Path, settings: Settings) -> str:
+    """A checksum of what makes rows of readings: models, macros, their settings, the package ageing, the instrument."""
     paths = [path for folder in ("models", "macros") for path in (project / folder).rglob("*")]
     paths += [project / "dbt_project.yml", *(project.parent / "ageing").glob("*.py")]
-    return _checksum(path for path in sorted(paths) if path.suffix in _SOURCES)
+    code = _checksum(path for path in sorted(paths) if path.suffix in _SOURCES)
+    ranges = settings.instrument_max_voltage_v, settings.instrument_max_current_a
+    return hashlib.sha256(f"{code} {ranges}".encode()).hexdigest()
 
 
 def inputs_of(settings: Settings) -> str:
@@ -239,7 +241,7 @@ def inputs_of(settings: Settings) -> str:
     project = require_project(settings)
     paths = [path for folder in ("seeds", "tests") for path in (project / folder).rglob("*") if path.suffix in _SOURCES]
     cells = [] if settings.battery_cells is None else [settings.battery_cells]
-    return hashlib.sha256(f"{code_of(project)} {_checksum([*sorted(paths), *cells])}".encode()).hexdigest()
+    return hashlib.sha256(f"{code_of(project, settings)} {_checksum([*sorted(paths), *cells])}".encode()).hexdigest()
 
 
 def _checksum(paths: Iterable[Path]) -> str:
@@ -289,7 +291,9 @@ def _environment(settings: Settings, schema: str) -> dict[str, str]:
         os.environ,
         DBT_SEND_ANONYMOUS_USAGE_STATS="false",
         BATTERY_SCHEMA=schema,
-        BATTERY_CODE=code_of(_project()),
+        BATTERY_CODE=code_of(_project(), settings),
+        INSTRUMENT_MAX_VOLTAGE_V=str(settings.instrument_max_voltage_v),
+        INSTRUMENT_MAX_CURRENT_A=str(settings.instrument_max_current_a),
         BATTERY_INPUTS=inputs_of(settings),
     )
     if not sys.stdout.isatty():

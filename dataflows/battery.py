@@ -26,6 +26,7 @@ from battery.objects import open_store
 from battery.partition import Poll
 from battery.peers import Peers, await_peers, peers_of_this_process
 from battery.pulse import Pulse
+from battery.reading import instrument_range
 from battery.settings import Settings, load_settings
 from battery.stopping import STOP, stop_on_signals
 from battery.tally import TALLY
@@ -57,6 +58,7 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
         self._window_seconds = settings.window_seconds
         self._most_rows = min(settings.commit_max_rows, MOST_ROWS)
         self._limits = Limits.of(settings)
+        self._ranges = instrument_range(settings.instrument_max_voltage_v, settings.instrument_max_current_a)
         self._cells = Cells()
 
     @with_last_words
@@ -70,7 +72,7 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
             known = [one for one in deliveries.cell_ids if one in saved and one not in self._cells]
             if known:
                 self._cells.update(States.of({one: CellState.from_json(saved[one]) for one in known}))
-            for cleaned in fold(self._cells, deliveries, self._window_seconds):
+            for cleaned in fold(self._cells, deliveries, self._window_seconds, self._ranges):
                 for cell_id in cleaned.spread:
                     _log.warning(
                         "a cell came over more than one partition: its readings have no order there, and a replay may "

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from battery.cleaned import CYCLE_PART, WINDOW_PART, Cleaned
-from battery.reading import COUNTERS, Quality
+from battery.reading import COUNTERS, INSTRUMENT_RANGE, Quality
 from dataflows.aggregate import Accepted, OpenCycles, cycle_parts, late_parts, window_parts
 from dataflows.cells import States
 from dataflows.course import Run
@@ -25,9 +25,12 @@ from dataflows.tails import NO_CLOCK
 from dataflows.validate import validate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from battery.deliveries import Deliveries
+    from battery.reading import Range
     from dataflows.cells import Cells
     from dataflows.holes import Correction
 
@@ -38,13 +41,16 @@ _NO_WINDOWS: Final = pa.RecordBatch.from_pylist([], schema=WINDOW_PART)
 _NO_CYCLES: Final = pa.RecordBatch.from_pylist([], schema=CYCLE_PART)
 
 
-def clean(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Cleaned[States] | None:
+def clean(
+    cells: Cells, deliveries: Deliveries, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
+) -> Cleaned[States] | None:
     """Fold messages into the states of their cells.
 
     Args:
         cells: the states that the messages before have left; nothing of them changes.
         deliveries: messages of one log; those that a state has already folded are passed over.
         window_seconds: width of the aggregates' event-time windows, s.
+        ranges: what the instrument can report, by column.
 
     Returns:
         What the messages became, or None when there was nothing new.
@@ -53,7 +59,7 @@ def clean(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Cleaned[
     if fresh is None:
         return None
     lineage = Lineage(fresh)
-    valid = validate(fresh.readings)
+    valid = validate(fresh.readings, ranges)
     test_of, test_ids = _tests(valid.readings)
     fold = Fold(
         cells.of(fresh.cell_ids),

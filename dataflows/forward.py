@@ -14,51 +14,57 @@ import structlog
 from battery.body import Fault, python_row, show_rows
 from battery.errors import BatteryError
 from battery.message import unforeseen
-from battery.reading import Reason
+from battery.reading import INSTRUMENT_RANGE, Reason
 from battery.sent import Sent
 from dataflows.clean import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from battery.cleaned import Cleaned
     from battery.deliveries import Deliveries
+    from battery.reading import Range
     from dataflows.cells import Cells, States
 
 _log = structlog.get_logger()
 
 
-def fold(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Iterator[Cleaned[States]]:
+def fold(
+    cells: Cells, deliveries: Deliveries, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
+) -> Iterator[Cleaned[States]]:
     """Fold messages into the states of their cells, which go on with each result.
 
     Args:
         cells: the states that the messages before have left.
         deliveries: messages of one log.
         window_seconds: width of the aggregates' event-time windows, s.
+        ranges: what the instrument can report, by column.
 
     Returns:
         What the messages became, all together or, where that fails, one by one; nothing of those that are not new.
     """
     try:
-        results = [clean(cells, deliveries, window_seconds)]
+        results = [clean(cells, deliveries, window_seconds, ranges)]
     except BatteryError:
         raise
     except Exception as error:  # noqa: BLE001  # one of them must not keep the others from landing
         _log.warning("folding messages one by one, since together they failed", error=unforeseen(error))
         results = None
-    for cleaned in _one_by_one(cells, deliveries, window_seconds) if results is None else results:
+    for cleaned in _one_by_one(cells, deliveries, window_seconds, ranges) if results is None else results:
         if cleaned is not None:
             cells.update(cleaned.states)
             yield cleaned
 
 
-def _one_by_one(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Iterator[Cleaned[States] | None]:
+def _one_by_one(
+    cells: Cells, deliveries: Deliveries, window_seconds: int, ranges: Mapping[str, Range]
+) -> Iterator[Cleaned[States] | None]:
     for place in range(len(deliveries.offset)):
         message = deliveries.take(np.arange(len(deliveries.offset)) == place)
         try:
-            yield clean(cells, message, window_seconds)
+            yield clean(cells, message, window_seconds, ranges)
         except Exception as error:  # noqa: BLE001
-            yield clean(cells, _refused(message, unforeseen(error)), window_seconds)
+            yield clean(cells, _refused(message, unforeseen(error)), window_seconds, ranges)
 
 
 def _refused(message: Deliveries, detail: str) -> Deliveries:

@@ -20,6 +20,7 @@ from battery.faults import Point, fault_point
 from battery.objects import open_store
 from battery.partition import offset_at
 from battery.progress import Progress
+from battery.reading import instrument_range
 from battery.topic import open_topic
 from dataflows.cells import Cells
 from dataflows.feeds import ArchiveFeed, LogFeed
@@ -207,6 +208,7 @@ class _Build:
 
     def __init__(self, settings: Settings, place: Beside, epoch: int, feeds: Sequence[Feed]) -> None:
         self._window_seconds = settings.window_seconds
+        self._ranges = instrument_range(settings.instrument_max_voltage_v, settings.instrument_max_current_a)
         self._place = place
         self._feeds = feeds
         self._cells = Cells()
@@ -233,7 +235,7 @@ class _Build:
         if deliveries.topic_id != self._topic_id:
             self._lane.snapshot()  # a commit is of one log
             self._topic_id = deliveries.topic_id
-        for cleaned in fold(self._cells, deliveries, self._window_seconds):
+        for cleaned in fold(self._cells, deliveries, self._window_seconds, self._ranges):
             self.messages += cleaned.messages
             self.rows += sum(span.rows for span in cleaned.spans)
             self._lane.write_batch([cleaned])

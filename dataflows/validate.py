@@ -6,14 +6,23 @@ Judges each reading by itself and knows no state. Protocol limits are not its bu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from battery.reading import INSTRUMENT_RANGE, OPTIONAL, READING_NULLABLE, REQUIRED, TEXT_BYTES, Range, Reason
+from battery.reading import (
+    INSTRUMENT_RANGE,
+    OPTIONAL,
+    RANGE_SETTINGS,
+    READING_NULLABLE,
+    REQUIRED,
+    TEXT_BYTES,
+    Range,
+    Reason,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,13 +43,15 @@ class Validated:
     """Readings with the verdict on each.
 
     `readings` are those given, with unusable auxiliary values set to null; `verdict` holds `ACCEPTED` or an index
-    into `REASONS`, and `column` the index of the column at fault; `value_dropped` is true where a value was nulled.
+    into `REASONS`, and `column` the index of the column at fault; `value_dropped` is true where a value was nulled;
+    `ranges` are what the instrument can report.
     """
 
     readings: pa.RecordBatch
     verdict: npt.NDArray[np.int8]
     column: npt.NDArray[np.int8]
     value_dropped: npt.NDArray[np.bool_]
+    ranges: Mapping[str, Range] = field(default_factory=lambda: INSTRUMENT_RANGE)
 
     def refuse(self, where: npt.NDArray[np.bool_], reason: Reason, name: str) -> None:
         """Give the readings at `where` their verdict, unless they have one already: the first fault counts."""
@@ -57,20 +68,23 @@ class Validated:
         value = reading[name]
         if name in _TEXTS:
             return f"{name} has {len(str(value).encode())} bytes, more than the {TEXT_BYTES} that a name may have"
-        limits = INSTRUMENT_RANGE.get(name)
+        limits = self.ranges.get(name)
         if reason == Reason.OUT_OF_RANGE and limits is not None:
-            return f"{name} is {value}, beyond the instrument's {limits.low:g} to {limits.high:g}"
+            setting = RANGE_SETTINGS.get(name)
+            way_on = f"; where it is real, raise {setting}" if setting else ""
+            return f"{name} is {value}, beyond the instrument's {limits.low:.10g} to {limits.high:.10g}{way_on}"
         return f"{name} is {value}"
 
 
-def validate(readings: pa.RecordBatch) -> Validated:
-    """Judge readings that have the columns of `READING_NULLABLE`."""
+def validate(readings: pa.RecordBatch, ranges: Mapping[str, Range] = INSTRUMENT_RANGE) -> Validated:
+    """Judge readings that have the columns of `READING_NULLABLE`, by what an instrument can report."""
     count = readings.num_rows
     valid = Validated(
         readings,
         verdict=np.full(count, ACCEPTED, dtype=np.int8),
         column=np.full(count, ACCEPTED, dtype=np.int8),
         value_dropped=np.zeros(count, dtype=np.bool_),
+        ranges=ranges,
     )
     for name in REQUIRED:
         valid.refuse(_missing(readings.column(name)), Reason.MISSING_VALUE, name)
@@ -80,7 +94,7 @@ def validate(readings: pa.RecordBatch) -> Validated:
             too_long = pc.fill_null(pc.greater(length, TEXT_BYTES), fill_value=False)
             valid.refuse(too_long.to_numpy(zero_copy_only=False), Reason.OUT_OF_RANGE, name)
     arrays = dict(zip(READING_NULLABLE.names, readings.columns, strict=True))
-    for name, limits in (INSTRUMENT_RANGE | {"date_time": _CLOCK_RANGE}).items():
+    for name, limits in (*ranges.items(), ("date_time", _CLOCK_RANGE)):
         array = arrays[name]
         values = array.cast(pa.int64()) if name == "date_time" else array
         if array.null_count == count or _within(values, limits):

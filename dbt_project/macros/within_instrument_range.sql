@@ -1,10 +1,10 @@
-{# The limits of battery.reading.INSTRUMENT_RANGE: what an instrument can report at all, never what a test
-   protocol asks for. NaN and infinity lie outside. #}
+{# The limits of battery.reading.INSTRUMENT_RANGE, with those that are settings: what an instrument can report at all,
+   never what a test protocol asks for. NaN and infinity lie outside. #}
 {% macro within_instrument_range(column) -%}
     {%- set limits = {
         'test_time(s)': ('0', '1e9'),
-        'current(a)': ('-2000', '2000'),
-        'voltage(v)': ('-10', '10')
+        'current(a)': ('-' ~ var('instrument_max_current_a'), var('instrument_max_current_a')),
+        'voltage(v)': ('-' ~ var('instrument_max_voltage_v'), var('instrument_max_voltage_v'))
     } -%}
     "{{ column }}" between {{ limits[column][0] }} and {{ limits[column][1] }}
 {%- endmacro %}

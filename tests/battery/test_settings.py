@@ -45,6 +45,10 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
         ("WAREHOUSE", "md:battery_db", "needs MOTHERDUCK_TOKEN"),
         ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "needs KAFKA_SASL_MECHANISM"),
         ("BATTERY_TOPIC", "no spaces", "BATTERY_TOPIC"),
+        ("INSTRUMENT_MAX_VOLTAGE_V", "0", "INSTRUMENT_MAX_VOLTAGE_V: Input should be greater than 0"),
+        ("INSTRUMENT_MAX_VOLTAGE_V", "inf", "INSTRUMENT_MAX_VOLTAGE_V"),
+        ("INSTRUMENT_MAX_CURRENT_A", "-5", "INSTRUMENT_MAX_CURRENT_A: Input should be greater than 0"),
+        ("INSTRUMENT_MAX_CURRENT_A", "nan", "INSTRUMENT_MAX_CURRENT_A"),
     ],
 )
 def test_a_bad_setting_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:

@@ -11,7 +11,7 @@ from builders import CELL, STARTED, TEST, arrow, reading
 from landed import clean_cell, landed, rows_of, state_of
 
 from battery.deliveries import together
-from battery.reading import COUNTERS, Quality
+from battery.reading import COUNTERS, Quality, instrument_range
 from dataflows.cells import Cells, States
 from dataflows.clean import clean
 from dataflows.state import CellState
@@ -331,3 +331,18 @@ def test_a_step_that_begins_in_one_cell_is_crossed_by_the_counters_of_no_other()
         states |= cleaned.states
     crossed = {cell: tail.crossed for cell, state in states.items() for tail in state.tests.values()}
     assert crossed == {"A": (True,) * 4, "B": (False,) * 4}
+
+
+def test_a_pack_lands_where_the_instrument_is_said_to_reach_so_far() -> None:
+    pack = arrow(
+        [reading(1, **{"voltage(v)": 1_500.0, "current(a)": -10_000.0}), reading(2, **{"voltage(v)": 1_500.5})]
+    )
+    wide = clean(Cells(), together([pack]), WINDOW_SECONDS, instrument_range(1_500, 10_000))
+    assert wide is not None
+    assert wide.landed.column("data_point").to_pylist() == [1]
+    assert wide.quarantined.column("detail").to_pylist() == [
+        "voltage(v) is 1500.5, beyond the instrument's -1500 to 1500; where it is real, raise INSTRUMENT_MAX_VOLTAGE_V"
+    ]
+    narrow = clean(Cells(), together([pack]), WINDOW_SECONDS)
+    assert narrow is not None
+    assert narrow.quarantined.column("reason").to_pylist() == ["out_of_range"] * 2

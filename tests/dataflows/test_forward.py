@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 POISONOUS = 13
 
 
-def strict(cells: Cells, deliveries: Deliveries, window_seconds: int) -> Any:
+def strict(cells: Cells, deliveries: Deliveries, window_seconds: int, ranges: Any) -> Any:
     """The fold, as it would be with a fault that nobody knows of."""
     if POISONOUS in deliveries.readings.column("data_point").to_pylist():
         raise OverflowError(f"cannot fold {POISONOUS}\nat all")
-    return clean(cells, deliveries, window_seconds)
+    return clean(cells, deliveries, window_seconds, ranges)
 
 
 def test_a_message_that_the_fold_raises_on_is_quarantined_and_the_others_land(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,6 @@ import dataflows.course
 import dataflows.validate
 from battery.errors import BatteryError
 from battery.objects import open_store
-from battery.reading import INSTRUMENT_RANGE, Range
 from dataflows.replay import Outcome, Start, replay
 from sink.verify import verify
 from sink.warehouse import open_warehouse
@@ -97,12 +96,12 @@ def test_other_cleaning_rules_are_told_by_reason_and_column_and_hold_from_then_o
     live: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A rule that refuses more, and one that flags more.
-    monkeypatch.setattr(dataflows.validate, "INSTRUMENT_RANGE", INSTRUMENT_RANGE | {"voltage(v)": Range(-10, 3.65)})
     monkeypatch.setattr(dataflows.course, "CLOCK_JUMP_US", -1)
     ((refused, kept),) = live.query(
         'select count(*) filter ("voltage(v)" > 3.65), count(*) filter ("voltage(v)" <= 3.65) from battery_ts_cleaned'
     )
-    report = replay(live.settings, Start(beginning=True))
+    changed = live.settings.model_copy(update={"instrument_max_voltage_v": 3.65})
+    report = replay(changed, Start(beginning=True))
     assert report.outcome is Outcome.SWAPPED
     reasons = report.comparison.reasons
     otherwise = sum(

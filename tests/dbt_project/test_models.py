@@ -18,6 +18,7 @@ import duckdb
 import jinja2
 import pyarrow as pa
 import pytest
+import yaml
 from modelled import Row, Warehouse, create_landing, run_dbt
 
 import battery
@@ -30,6 +31,7 @@ from battery.reading import (
     RESET_SHARE,
     STEP_RESET_SHARE,
     Quality,
+    instrument_range,
 )
 from battery.settings import Settings
 
@@ -206,8 +208,22 @@ def test_the_flags_in_sql_are_those_of_the_reading_contract() -> None:
 
 @pytest.mark.parametrize("column", ["test_time(s)", "current(a)", "voltage(v)"])
 def test_the_limits_in_sql_are_those_of_the_reading_contract(column: str) -> None:
-    within = jinja2.Template((MACROS / "within_instrument_range.sql").read_text()).module.within_instrument_range
-    low, high = INSTRUMENT_RANGE[column].low, INSTRUMENT_RANGE[column].high
+    template = jinja2.Template((MACROS / "within_instrument_range.sql").read_text())
+    project = yaml.safe_load((MACROS.parent / "dbt_project.yml").read_text())
+    given = jinja2.Environment(autoescape=True).from_string
+    defaults = {n: given(str(v)).render(env_var=lambda _, default: default) for n, v in project["vars"].items()}
+    for settings, ranges in (
+        (defaults, INSTRUMENT_RANGE),
+        (
+            {"instrument_max_voltage_v": "1500.0", "instrument_max_current_a": "10000.0"},
+            instrument_range(1_500, 10_000),
+        ),
+    ):
+        within = template.make_module({"var": settings.__getitem__}).within_instrument_range
+        check_limits(within, column, ranges[column].low, ranges[column].high)
+
+
+def check_limits(within: Any, column: str, low: float, high: float) -> None:
     values = [low, high, low - 1e-6, high + 1e-6, float("nan"), float("inf"), None]
     answers = duckdb.from_arrow(pa.table({column: values})).project(within(column)).fetchall()
     assert [answer for (answer,) in answers] == [True, True, False, False, False, False, None]

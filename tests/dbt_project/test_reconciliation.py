@@ -114,6 +114,13 @@ def test_no_leap_becomes_a_capacity(warehouse: Warehouse) -> None:
     assert warehouse.query("select count(*) from battery_ts where quality & 512 <> 0") == [(10,)]
 
 
+def test_no_leap_becomes_a_point_of_a_curve(warehouse: Warehouse) -> None:
+    found = warehouse.query("select count(*), max(capacity_ah) from battery_ica where cell_id = 'LEAPT'")
+    expected = warehouse.query("select count(*), max(capacity_ah) from battery_ica where cell_id = 'PER_TEST'")
+    assert expected[0][0] > 0
+    assert found == [(0, None)]  # of the only cycle that is drawn, a counter leaps in either step
+
+
 def test_how_a_tests_counters_behave_is_recorded(warehouse: Warehouse) -> None:
     found = dict(warehouse.query("select cell_id, counter_behaviour from battery_tests"))
     assert {cell: found[cell] for cell in ("PER_TEST", "PER_CYCLE", "PER_STEP", "NONE", "LATE", "MID_CYCLE")} == {

@@ -47,6 +47,11 @@ final as (
             and readings.test_id = steps.test_id
             and readings.data_point between steps.first_data_point and steps.last_data_point
     where readings."test_time(s)" <= steps.until_s
+    -- Over a step in which a counter leaps to stay its values are no course.
+    qualify
+        not bool_or(
+            {{ has_flag('counter_leap') }} and counter_ah is not null
+        ) over (partition by readings.cell_id, readings.test_id, steps.cycle_index, steps.direction)
 )
 
 select * from final

@@ -81,13 +81,12 @@
     timed as (
         select
             *,
-            {%- for column, name, _, _, power in counters %}
+            {% for column, name, _, _, power in counters %}
             {{ counter_before(column, name) }},
-            lag(case when abs("{{ column }}") > 1e-9 then "{{ column }}" end ignore nulls) over in_test
-                as {{ name }}_left,
+            lag(case when abs("{{ column }}") > 1e-9 then "{{ column }}" end ignore nulls) over in_test as {{ name }}_left,
             {{ power }} as {{ name }}_power,
             lag({{ power }}) over in_test as {{ name }}_power_before,
-            {%- endfor %}
+            {% endfor %}
             coalesce(step_number <> lag(step_number) over in_test, true) as is_first,
             "test_time(s)" - coalesce(lag("test_time(s)") over in_test, 0) as since_s
         from {{ numbered }}
@@ -105,7 +104,7 @@
     flowing as (
         select
             *
-            {%- for _, name, _, _, _ in counters %},
+            {% for _, name, _, _, _ in counters %},
             round(
                 least(
                     (case when is_first then {{ name }}_power else {{ name }}_power_before end + {{ name }}_power) / 2
@@ -113,18 +112,18 @@
                     1e6
                 ) * 1e12
             )::hugeint as {{ name }}_flow
-            {%- endfor %}
+            {% endfor %}
         from lasting
     ),
 
     told_of as (
         select
             *
-            {%- for column, name, _, bit, _ in counters %},
+            {% for column, name, _, bit, _ in counters %},
             sum(
                 case when "{{ column }}" is null and (quality & {{ bit }}) <> 0 then {{ name }}_flow else 0 end
             ) over in_test as {{ name }}_told
-            {%- endfor %}
+            {% endfor %}
         from flowing
         window in_test as (partition by cell_id, test_id order by data_point)
     ),
@@ -132,11 +131,11 @@
     made_up as (
         select
             *
-            {%- for column, name, _, _, _ in counters %},
+            {% for column, name, _, _, _ in counters %},
             {{ name }}_told - coalesce(
                 lag(case when "{{ column }}" is not null then {{ name }}_told end ignore nulls) over in_test, 0
             ) as {{ name }}_given
-            {%- endfor %}
+            {% endfor %}
         from told_of
         window in_test as (partition by cell_id, test_id order by data_point)
     ),
@@ -147,10 +146,10 @@
             test_id,
             data_point,
             true as is_leaping
-            {%- for column, name, gain, bit, _ in counters %},
+            {% for column, name, gain, bit, _ in counters %},
             case
-                when "{{ column }}" is null
-                    then case when (quality & {{ bit }}) <> 0 then {{ name }}_flow end
+                when "{{ column }}" is null and (quality & {{ bit }}) = 0 then null
+                when "{{ column }}" is null then {{ name }}_flow
                 when
                     (quality & {{ bit }}) <> 0 and abs({{ name }}_before) <= 1e-9 and {{ name }}_left > 1e-8
                     and "{{ column }}" between {{ name }}_left - 1e-9 and 2 * {{ name }}_left
@@ -161,7 +160,7 @@
                 when (quality & {{ bit }}) <> 0 then {{ name }}_flow
                 else {{ counter_gain(column, name) }} - {{ name }}_given
             end as {{ gain }}
-            {%- endfor %}
+            {% endfor %}
         from made_up
     )
 {%- endmacro %}

@@ -81,7 +81,7 @@
     timed as (
         select
             *,
-            {% for column, name, _, _, power in counters %}
+            {% for column, name, _, _, power in counters %} -- noqa: LT02
             {{ counter_before(column, name) }},
             lag(case when abs("{{ column }}") > 1e-9 then "{{ column }}" end ignore nulls) over in_test as {{ name }}_left,
             {{ power }} as {{ name }}_power,
@@ -159,7 +159,7 @@
                 when (quality & {{ bit }}) <> 0 and {{ name }}_before is null then 0
                 when (quality & {{ bit }}) <> 0 then {{ name }}_flow
                 else {{ counter_gain(column, name) }} - {{ name }}_given
-            end as {{ gain }}
+            end as {{ gain }} -- noqa: LT02
             {% endfor %}
         from made_up
     )

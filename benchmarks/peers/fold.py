@@ -613,7 +613,7 @@ class Cycle(Summary):
         self._extend(row["voltage(v)"], row["temperature(c)"])
         capacities = self.capacities
         for index, name in enumerate(COUNTERS):
-            if row[name] is not None:
+            if row[name] is not None or row["quality"] & LEAPS[index]:  # the current tells what one that leaped gained
                 capacities[index] = (capacities[index] or 0.0) + gained[index]
         resistance = row["internal_resistance(ohm)"]
         if resistance is not None and gained[1] > 0:

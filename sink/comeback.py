@@ -52,8 +52,9 @@ where came.reason <> case
 end
 -- One that was refused, and landed only later, by a retry or as late, is told by when it landed.
 and not coalesce(
-    came.reason = 'out_of_order' and came."partition" = stood.kafka_partition
-    and (stood.kafka_offset, stood.kafka_row) > (came."offset", came."row")
+    came.reason = 'out_of_order'
+    and (came."partition" <> stood.kafka_partition
+        or (stood.kafka_offset, stood.kafka_row) > (came."offset", came."row"))
     and (stood.quality & {int(Quality.RETRIED | Quality.LATE)}) <> 0,
     false
 )

@@ -233,7 +233,7 @@ def _new_tails(
         _recent(tails, run, starts, last, recent_count),
         tails.refusals,
         (~np.isnan(run.counters[:, last])).T @ _BITS,
-        np.minimum(SKIPS, tails.skips + np.add.reduceat(skips, starts, dtype=np.int64)),
+        np.minimum(SKIPS, tails.skips + np.add.reduceat(skips, starts, dtype=np.int64)) if skips.any() else tails.skips,
         doubts,
     )
 

@@ -19,7 +19,7 @@ from battery.reading import COUNTERS, Reason
 from dataflows.counters import unsettled
 from dataflows.course import Run, follow_one, skipped
 from dataflows.state import SKIPS, Edge, Hole
-from dataflows.tails import NO_CLOCK, Tails
+from dataflows.tails import NO_CLOCK, Tails, ends_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -94,8 +94,15 @@ def with_holes(tail: Tail | None, run: Run, course: Course, refusals: Integers, 
 
 
 def skips_to_remember(tails: Tails, run: Run, starts: Integers) -> npt.NDArray[np.bool_]:
-    """Which tests skip data points and still remember where, shape (s,)."""
-    found: npt.NDArray[np.bool_] = np.logical_or.reduceat(skipped(tails, run, starts), starts)
+    """Which tests skip data points and still remember where, shape (s,); their data points rise.
+
+    It is asked of all readings of nearly all cells, so only the ends of each test are looked at.
+    """
+    if len(starts) == 0:
+        return np.zeros(0, dtype=np.bool_)
+    ends = ends_of(starts, len(run.data_point))
+    first, last = run.data_point[starts], run.data_point[ends - 1]
+    found: npt.NDArray[np.bool_] = (first - tails.data_point > 1) | (last - first >= ends - starts)
     return found & (tails.skips < SKIPS)
 
 

@@ -241,7 +241,9 @@ def test_verify_notices(damaged: Pipeline, damage: str, check: str) -> None:
         checks = verify(damaged.settings, open_store(damaged.settings), open_warehouse(damaged.settings))
     finally:
         path.write_bytes(sound)
-    assert check in [found.name for found in checks if not found.ok]
+    wrong = {found.name: found.detail for found in checks if not found.ok}
+    assert check in wrong
+    assert "battery replay --from-beginning" in wrong.get("reasons", "battery replay --from-beginning")
 
 
 @pytest.fixture(scope="module")

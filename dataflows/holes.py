@@ -135,9 +135,9 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
     hole = tail.holes[places[0]]
     if time > hole.after.test_time or (hole.before is not None and time < hole.before.test_time):
         return Reason.TIME_BACKWARDS
-    late = columns.take(rows[:LOOK_AHEAD])
-    fits = ~_blocked(hole, late) & (late.data_point < hole.after.data_point) & (late.test_time <= hole.after.test_time)
-    fits[1:] &= (np.diff(late.data_point) > 0) & (np.diff(late.test_time) >= 0)
+    late = columns.take(rows[: _ahead(columns.data_point[rows[:LOOK_AHEAD]], hole.after.data_point)])
+    fits = ~_blocked(hole, late) & (late.test_time <= hole.after.test_time)
+    fits[1:] &= np.diff(late.test_time) >= 0
     count = len(fits) if fits.all() else int(np.argmin(fits))
     if count == 0:
         return Reason.MISSING_VALUE
@@ -159,6 +159,13 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
         left.append(Hole(course.tail, hole.after))
     holes = (*tail.holes[: places[0]], *left, *tail.holes[places[0] + 1 :])[-MOST_HOLES:]
     return Filled(count, course, correction, msgspec.structs.replace(tail, holes=holes))
+
+
+def _ahead(points: Integers, behind: int) -> int:
+    """How many data points rise, and stay before the one behind a hole; the first of them does."""
+    fits = points < behind
+    fits[1:] &= np.diff(points) > 0
+    return len(fits) if fits.all() else int(np.argmin(fits))
 
 
 def _blocked(hole: Hole, late: Run) -> npt.NDArray[np.bool_]:

@@ -175,14 +175,17 @@ def cut(draw: st.DrawFn, log: list[Delivery]) -> list[list[Delivery]]:
 
 @st.composite
 def histories(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
-    """Good readings of one or two tests, whatever their counters, steps, cycles and clocks do."""
+    """Good readings of one or two tests, whatever their counters, steps, cycles and clocks do.
+
+    No counter gains what 1 A could not move a hundred times over: those are leaps.
+    """
     found: list[dict[str, Any]] = []
     for test in draw(st.sampled_from(["A", "AB"])):
         time, counters = 0.0, [0.0, 0.0]
         for point in range(1, draw(st.integers(2, 14)) + 1):
             time += draw(st.sampled_from([30.0, 30.0, 30.0, 900.0, 4000.0]))
             counters = [
-                draw(st.sampled_from([value, value + 0.1, value + 1 / 3, value * 0.9, 0.02])) for value in counters
+                draw(st.sampled_from([value, value + 0.01, value + 1 / 30, value * 0.9, 0.002])) for value in counters
             ]
             found.append(
                 reading(

@@ -96,14 +96,16 @@ NO_FLAGS: Final = np.zeros(0, dtype=np.bool_)
 class Body:
     """The readings of one message and the faults beside them; each of its rows is in exactly one of the two.
 
-    `readings` has the columns of `READING`, each of which may be null; `rows` gives the row in the message of
-    each of them; `value_dropped` is true where an auxiliary value was unusable and is null now.
+    `readings` has the columns of `READING`, each of which may be null; `rows` gives the row in the message of each of
+    them; `value_dropped` is true where an auxiliary value was unusable and is null now. `leaps` has the flags of
+    `LEAPS` of readings that were judged before, as those of the archive; None where they were not.
     """
 
     readings: pa.RecordBatch
     rows: npt.NDArray[np.int32]
     value_dropped: npt.NDArray[np.bool_]
     faults: tuple[Fault, ...]
+    leaps: npt.NDArray[np.int32] | None = None
 
     @property
     def row_count(self) -> int:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from battery.partition import Poll
     from battery.weight import Limits
 
+UNJUDGED: Final = np.int32(-1)
+"""Stands for the leaps of a reading that nobody has judged."""
+
 MOST_ROWS: Final = 32_768
 """Rows that are decoded and cleaned at a time: enough that what a call costs does not count, and few to hold."""
 
@@ -35,8 +38,9 @@ class Deliveries:
     Of the m messages: `cell` is the place in `cell_ids`, `partition`, `offset` and `timestamp_ms` are as in `Delivery`,
     shape (m,), `source_file` a list, `retry_of` has the place of those that publish a quarantined row again, `late`
     tells of each as in `Delivery`, shape (m,), and `values` are what was sent, as far as that is known. Of the n
-    readings, which follow the messages: `message` is the place of theirs, `row` their row in it, and `value_dropped` is
-    as in `Body`, shape (n,). `faults` are the rows that are no readings, each with the place of its message.
+    readings, which follow the messages: `message` is the place of theirs, `row` their row in it, and `value_dropped`
+    and `leaps` are as in `Body`, shape (n,), the latter `UNJUDGED` where nobody has judged. `faults` are the rows that
+    are no readings, each with the place of its message.
     """
 
     topic_id: str
@@ -53,6 +57,7 @@ class Deliveries:
     message: npt.NDArray[np.int64]
     row: npt.NDArray[np.int32]
     value_dropped: npt.NDArray[np.bool_]
+    leaps: npt.NDArray[np.int32]
     faults: Sequence[tuple[int, Fault]]
 
     @property
@@ -85,6 +90,7 @@ class Deliveries:
             place[self.message[stays]],
             self.row[stays],
             self.value_dropped[stays],
+            self.leaps[stays],
             [(int(place[message]), fault) for message, fault in self.faults if keep[message]],
         )
 
@@ -96,6 +102,7 @@ class Deliveries:
             message=np.zeros(0, dtype=np.int64),
             row=NO_ROWS,
             value_dropped=NO_FLAGS,
+            leaps=NO_ROWS,
             faults=[(0, fault)],
         )
 
@@ -175,6 +182,7 @@ def _joined(
         message,
         np.concatenate([body.rows for body in bodies]),
         np.concatenate([body.value_dropped for body in bodies]),
+        np.concatenate([np.full(len(body.rows), UNJUDGED) if body.leaps is None else body.leaps for body in bodies]),
         faults,
     )
 

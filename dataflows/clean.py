@@ -63,7 +63,7 @@ def clean(
     test_of, test_ids = _tests(valid.readings)
     fold = Fold(
         cells.of(fresh.cell_ids),
-        _columns(valid.readings),
+        _columns(valid.readings, fresh.leaps),
         lineage,
         valid.verdict.copy(),
         test_of,
@@ -232,7 +232,7 @@ def _tests(readings: pa.RecordBatch) -> tuple[Rows, pa.Array]:
     return codes, encoded.dictionary
 
 
-def _columns(readings: pa.RecordBatch) -> Run:
+def _columns(readings: pa.RecordBatch, leaps: npt.NDArray[np.int32]) -> Run:
     def floats(name: str) -> npt.NDArray[np.float64]:
         found: npt.NDArray[np.float64] = readings.column(name).to_numpy(zero_copy_only=False)
         return found.astype(np.float64, copy=False)
@@ -257,4 +257,5 @@ def _columns(readings: pa.RecordBatch) -> Run:
         counters=np.stack([floats(name) for name in COUNTERS]),
         resistance=floats("internal_resistance(ohm)"),
         temperature=floats("temperature(c)"),
+        leaps=leaps,
     )

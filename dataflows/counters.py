@@ -111,6 +111,7 @@ def gains(
     begun = np.cumsum(position == 0)
     charge = _most_charge(tails, run, starts, peak) if judge else None
     known = {test: tails.doubts[test] for test in np.flatnonzero(tails.doubts != None).tolist()}  # noqa: E711
+    is_judged = bool((run.leaps >= 0).any())
     flow: Integers | None = None
     for index, values in enumerate(run.counters):
         counter = _Counter(tails, known, run.test_time, starts, begun, index)
@@ -118,7 +119,10 @@ def gains(
         doubtful = np.zeros(0, dtype=np.int64)
         if charge is not None:
             most = charge if index < _CAPACITIES else charge * np.maximum(np.abs(run.voltage), 1.0)
-            doubtful = counter.doubtful(values, np.flatnonzero(np.abs(gained) > most), reset)
+            beyond = np.abs(gained) > most
+            if is_judged:
+                beyond = np.where(run.leaps < 0, beyond, (run.leaps & LEAPS[index]) != 0)
+            doubtful = counter.doubtful(values, np.flatnonzero(beyond), reset)
         counter.remember(values, reset, doubtful, found.doubts)
         if len(doubtful):
             reset, fell = counter.without(doubtful, reset), counter.without(doubtful, fell)
@@ -142,6 +146,7 @@ def _readings(
             1.0 if index < _CAPACITIES else max(abs(float(run.voltage[row])), 1.0),
             int(flow[row]),
             bool(spike[row]),
+            None if run.leaps[row] < 0 else bool(run.leaps[row] & LEAPS[index]),
         )
 
     return reading
@@ -162,9 +167,14 @@ def _judge(
         judge = _Judge(counter, test, late=late)
         rows = range(int(counter.starts[test]), int(counter.ends[test]))
         for row in rows:
-            if not found.counted[index, row]:
+            now = reading(row)
+            if found.counted[index, row]:
+                gained[row] = judge.take(now)
+            elif now.has_leapt and not late:
+                gained[row] = judge.drop(now)
+                found.counted[index, row] = True
+            else:
                 continue
-            gained[row] = judge.take(reading(row))
             found.leapt[index, row] = judge.is_dropped
             found.leaps[row] |= LEAPS[index] if judge.has_leapt else 0
             found.reset[row] |= judge.is_reset
@@ -390,7 +400,8 @@ class _Reading(NamedTuple):
     """A counter's value in Ah or Wh, its test time in s, and how many steps have begun up to it.
 
     `current` is the largest of the test in A, `volts` the voltage, 1 for a charge; `flow` is what the current would
-    have it gain, in pico-units; `spike` tells that the voltage is suspected.
+    have it gain, in pico-units; `spike` tells that the voltage is suspected. `has_leapt` is what it was judged to have
+    done before, None where it was not; then the value may be NaN: it was dropped.
     """
 
     value: float
@@ -400,6 +411,7 @@ class _Reading(NamedTuple):
     volts: float
     flow: int
     spike: bool
+    has_leapt: bool | None = None
 
     def most(self, since: float) -> float:
         """The gain since then, in pico-units, beyond which it is a leap."""
@@ -437,29 +449,44 @@ class _Judge:
         self.is_dropped = self.has_leapt = self.is_reset = self.has_fallen = False
         is_back = self._stood is not None and (is_zero or is_anew) and bool(_is_back(now.value, self._stood))
         returns = is_back and not self._late and self._returns(now)
-        if returns and not now.spike:
+        if now.has_leapt is None:
+            is_plain = not returns and abs(float(gain)) <= now.most(self._at)
+            stays = not now.spike and (not is_known or (self._stays(now) and not (is_back and is_zero)))
+            returns = returns and not now.spike
+        else:
+            returns, is_plain, stays = is_back and now.has_leapt, not now.has_leapt, now.has_leapt
+        if returns:
             self.has_leapt = True
             gain = gain - _pico(self._stood or 0.0) - self._given if is_zero else now.flow
             self._measure(now, None)
-        elif not returns and abs(float(gain)) <= now.most(self._at):
+        elif is_plain:
             self.is_reset, self.has_fallen = is_anew, is_lower and not is_anew
             gain -= self._given
             self._measure(now, self._left(now, is_anew=is_anew))
         elif self._late:
             self.is_dropped = True
             gain = 0
-        elif not now.spike and (not is_known or (self._stays(now) and not (is_back and is_zero))):
+        elif stays:
             # A test may begin with what its counters stood at when it was cut: that is no gain.
             self.has_leapt = True
             gain = now.flow if is_known else 0
             is_up = is_known and COUNTER_ZERO < self._value < now.value
             self._measure(now, (self._value, self._at, self._begun) if is_up else None)
         else:
-            self.is_dropped = self.has_leapt = True
-            self._leapt_to, self._leapt_at = now.value, now.time
-            self._given = min(self._given + now.flow, _MOST_GIVEN)
-            gain = now.flow
+            gain = self.drop(now)
         return gain
+
+    def drop(self, now: _Reading) -> int:
+        """The gain over a reading whose value is dropped, in pico-units: what the current tells.
+
+        Where the value itself was not kept, the next one is not taken for a confirmation of it.
+        """
+        self.is_reset = self.has_fallen = False
+        self.is_dropped = self.has_leapt = True
+        known = 0.0 if np.isnan(self._value) else self._value
+        self._leapt_to, self._leapt_at = known if np.isnan(now.value) else now.value, now.time
+        self._given = min(self._given + now.flow, _MOST_GIVEN)
+        return now.flow
 
     def doubt(self, measured_last: float, begun: int) -> Doubt | None:
         """What is to be remembered after the last reading: its test time in s, and how many steps had begun then."""

@@ -39,7 +39,8 @@ class Run:
 
     NaN, or `NO_CLOCK`, stands where nothing was measured.
 
-    Units as in the contract: s, microseconds, A, V, ohm, degC; `counters` has shape (4, n), in Ah and Wh.
+    Units as in the contract: s, microseconds, A, V, ohm, degC; `counters` has shape (4, n), in Ah and Wh. `leaps` has
+    the flags of `LEAPS` of readings that were judged before, and -1 for all others.
     """
 
     data_point: Integers
@@ -53,6 +54,7 @@ class Run:
     counters: Floats
     resistance: Floats
     temperature: Floats
+    leaps: npt.NDArray[np.int32]
 
     def take(self, rows: slice | Integers) -> Run:
         """The same columns of some of the rows."""
@@ -68,6 +70,7 @@ class Run:
             self.counters[:, rows],
             self.resistance[rows],
             self.temperature[rows],
+            self.leaps[rows],
         )
 
     def without_counters(self, where: Flags) -> Run:

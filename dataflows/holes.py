@@ -233,6 +233,7 @@ def _run_of(edge: Edge) -> Run:
         counters=np.array([one(value) for value in edge.counters]),
         resistance=one(edge.resistance),
         temperature=one(edge.temperature),
+        leaps=np.full(1, -1, dtype=np.int32),
     )
 
 

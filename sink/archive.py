@@ -16,14 +16,12 @@ import pyarrow as pa
 from battery.body import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault
 from battery.errors import BatteryError
 from battery.message import Delivery, Place
-from battery.reading import LANDED, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
+from battery.reading import LANDED, LEAPS, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
 from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, stored_objects
 from sink.parquet import DamagedObjectError, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import numpy.typing as npt
 
     from battery.objects import ObjectStore
     from sink.manifest import Commit, CommittedObject
@@ -99,8 +97,7 @@ def archived(commit: Commit, archive: Archive) -> Iterator[list[Delivery]]:
 
     def delivery(message: _Message) -> Delivery:
         cell_id, partition, offset = message
-        timestamp_ms, readings, rows, dropped, late = landed.rows_of(message)
-        body = Body(readings, rows, dropped, faults.get(message, ()))
+        timestamp_ms, body, late = landed.body_of(message, faults.get(message, ()))
         origin = origins.get(message)
         return Delivery(cell_id, topic_id, partition, offset, timestamp_ms, None, body, origin, late=late)
 
@@ -123,6 +120,7 @@ class _Landed:
         self._stamp = self._batch.column("streamed_at").cast(pa.int64()).to_numpy() // 1000
         quality = self._batch.column("quality").to_numpy()
         self._dropped = (quality & int(Quality.VALUE_DROPPED)) != 0
+        self._leaps = quality & sum(LEAPS)
         self._late = (quality & int(Quality.LATE)) != 0
         self._readings = self._batch.select(READING_NULLABLE.names).cast(READING_NULLABLE)
         changes = np.logical_or.reduce([np.diff(values) != 0 for values in (cell, partition, offset)])
@@ -137,19 +135,19 @@ class _Landed:
         ends = np.append(starts, self._batch.num_rows)[1:]
         self.places = dict(zip(self.messages, zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
 
-    def rows_of(
-        self, message: _Message
-    ) -> tuple[int, pa.RecordBatch, npt.NDArray[np.int32], npt.NDArray[np.bool_], bool]:
-        """Time stamp in ms, readings, their rows in the message, where a value was dropped, and whether it said `late`.
+    def body_of(self, message: _Message, faults: tuple[Fault, ...]) -> tuple[int, Body, bool]:
+        """Time stamp in ms, the landed readings beside those faults, and whether the message said `late`.
 
         Of a message none of whose readings was put before others, what it said changes nothing.
         """
         if message not in self.places:
-            return 0, NO_READINGS, NO_ROWS, NO_FLAGS, False
+            return 0, Body(NO_READINGS, NO_ROWS, NO_FLAGS, faults), False
         start, end = self.places[message]
-        readings = self._readings.slice(start, end - start)
-        late = bool(self._late[start:end].any())
-        return int(self._stamp[start]), readings, self._row[start:end], self._dropped[start:end], late
+        rows = slice(start, end)
+        body = Body(
+            self._readings.slice(start, end - start), self._row[rows], self._dropped[rows], faults, self._leaps[rows]
+        )
+        return int(self._stamp[start]), body, bool(self._late[rows].any())
 
 
 def _faults(quarantined: pa.Table) -> dict[_Message, tuple[Fault, ...]]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from builders import arrow, reading
-from generated import cut, histories, in_parts, logs, refused_at_first
+from generated import cut, histories, in_parts, leaping, logs, refused_at_first
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from landed import WINDOW_SECONDS, fold, landed_tables, state_of
+from msgspec.structs import replace
 
 from battery.objects import FolderStore
 from battery.reading import ARROW
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from battery.cleaned import Cleaned
     from battery.message import Delivery
     from dataflows.cells import States
+    from dataflows.state import CellState
     from sink.manifest import Manifest
 
 
@@ -55,6 +57,26 @@ def test_folding_the_archive_gives_the_tables_and_the_state_that_the_log_gave(da
     assert landed_tables([again]) == landed_tables([results])
     assert state_of(again[-1]) == state_of(results[-1])
     assert sum(span.rows for result in again for span in result.spans) == sum(d.body.row_count for d in log)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_counters_leap_from_the_archive_where_they_leaped_from_the_log(data: st.DataObject) -> None:
+    results = fold(data.draw(cut(data.draw(leaping()))))
+    with tempfile.TemporaryDirectory() as folder:
+        store, manifest = land(Path(folder), data.draw(cut(results)))
+        again = fold([messages_of(manifest, store)])
+    assert landed_tables([again]) == landed_tables([results])
+    assert settled(state_of(again[-1])) == settled(state_of(results[-1]))
+
+
+def settled(state: CellState) -> CellState:
+    """A state without where counters have leaped to since they were measured: those values were dropped."""
+    tests = {}
+    for test_id, tail in state.tests.items():
+        doubts = tuple(replace(doubt, leapt_to=None if doubt.leapt_to is None else 0.0) for doubt in tail.doubts)
+        tests[test_id] = replace(tail, doubts=doubts)
+    return replace(state, tests=tests)
 
 
 def test_a_part_that_came_late_comes_late_from_the_archive_too(tmp_path: Path) -> None:

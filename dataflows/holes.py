@@ -145,6 +145,8 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
 
     course = follow_one(hole.before, late, late=True)
     late = late.without_counters(course.leapt)
+    if follow_one(hole.before, _joined(late, hole.after), late=True).leapt[:, -1].any():
+        return Reason.DUPLICATE  # seen from here, a counter behind the hole has leaped, and has landed as it was
     both = follow_one(hole.before, _joined(late, hole.after), judge=False)
     alone = follow_one(hole.before, _run_of(hole.after), judge=False)
     correction = Correction(

@@ -90,6 +90,15 @@ def test_a_part_of_a_test_that_says_it_is_late_lands_before_and_between_the_part
         assert [point for point, quality in flags if quality & Quality.LATE] == [1, 2, 3, 4, 7, 8, 9]
 
 
+def test_a_part_is_not_put_before_a_counter_that_leaped_from_there() -> None:
+    whole = [charging(point, **{"test_time(s)": 7200.0 + 30 * point}) for point in range(1, 9)]
+    behind = [whole[4] | {"charge_capacity(ah)": 99_999.0}, *whole[5:]]
+    connection = landed([fold([[arrow(behind), late(whole[:4], 1)]])])
+    assert rows_of(connection, "select reason, count(*) from battery_quarantine group by all") == [("out_of_order", 4)]
+    ((gained,),) = rows_of(connection, "select charge_capacity_ah from battery_cell_cycles")
+    assert gained < 1
+
+
 def test_a_late_part_that_landed_before_is_a_duplicate_and_one_with_other_values_a_conflict() -> None:
     rows = [charging(point) for point in range(1, 5)]
     log = [arrow(rows), late(rows[:2], 1), late([rows[2] | {"voltage(v)": 3.1}], 2)]

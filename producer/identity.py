@@ -81,14 +81,14 @@ def identify(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
         ConflictError: it was measured at the same time as a known test, and may be the same one or not; or it goes on
             from two tests alike.
     """
-    near = [(test, test.trace.shared(export.trace)) for test in tests if _may_share(test.trace, export.trace)]
-    same = [(test, shared) for test, shared in near if _is_same(shared)]
+    all_shared = [(test, test.trace.shared(export.trace)) for test in tests]
+    same = [(test, shared) for test, shared in all_shared if _is_same(shared)]
     if same:
         return max(same, key=lambda found: len(found[1].points))[0]
     part_of = _continued(tests, export)
     if part_of is not None:
         return part_of
-    for test, shared in near:
+    for test, shared in all_shared:
         if any(one.overlaps(two) for one in test.trace.spans for two in export.trace.spans):
             _require_two_tests(test, shared, export)
     return None
@@ -145,11 +145,6 @@ def _united(stretches: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]
         else:
             found.append((first, last))
     return tuple(found)
-
-
-def _may_share(known: Trace, new: Trace) -> bool:
-    """Whether two traces can hold the same readings, which have the same clock."""
-    return known.started <= new.ended + CLOCK_SECONDS and new.started <= known.ended + CLOCK_SECONDS
 
 
 def _is_same(shared: Shared) -> bool:

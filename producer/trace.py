@@ -45,6 +45,12 @@ DRIFT_SECONDS: Final = 5.0
 DRIFT_SHARE: Final = 2 * 65.0 / (7 * 86_400)
 """How far the wall clock may move against the test's own: 65 s a week were seen, twice that is let pass."""
 
+SUMMER_SECONDS: Final = 3_600.0
+"""How far a wall clock is put on or back when summer time begins or ends."""
+
+MINUTE_SECONDS: Final = 60.0
+"""How far a clock may be behind that was exported in whole minutes."""
+
 _CLOSE: Final = 1e-6
 """Relative difference of two values that are the same: exports differ in their last digits."""
 
@@ -188,16 +194,28 @@ def follows(last: End, first: End) -> bool:
     """Whether a reading can be a later one of the test that another belongs to, by all that must go on.
 
     Data points and Test_Time go on, the wall clock too; cycle and counters do not fall back. Both clocks tell the same
-    start, but for the drift of the one against the other; a test that was paused is known by its very next data point.
+    start, but for the drift of the one against the other, whole minutes, and the hour of summer time; a test that was
+    paused is known by its very next data point.
     """
     if first.data_point <= last.data_point or first.test_time < last.test_time or first.cycle < last.cycle:
         return False
-    if first.clock < last.clock - CLOCK_SECONDS or _fell_to_zero(last, first):
+    if _fell_to_zero(last, first):
         return False
-    drift = DRIFT_SECONDS + DRIFT_SHARE * (first.test_time - last.test_time)
-    if abs(first.origin - last.origin) <= drift:
+    shift, drift = first.origin - last.origin, _drift(last, first)
+    if abs(shift + SUMMER_SECONDS) <= drift:
+        return True
+    if first.clock < last.clock - CLOCK_SECONDS:
+        return False
+    if min(abs(shift), abs(shift - SUMMER_SECONDS)) <= drift:
         return True
     return first.data_point == last.data_point + 1 and any(counter > 0 for counter in first.counters)
+
+
+def _drift(last: End, first: End) -> float:
+    """How far the starts that two readings tell may be apart, in s."""
+    in_minutes = last.clock % MINUTE_SECONDS == 0 and first.clock % MINUTE_SECONDS == 0
+    between = first.test_time - last.test_time
+    return DRIFT_SECONDS + DRIFT_SHARE * between + (MINUTE_SECONDS if in_minutes else 0.0)
 
 
 def _fell_to_zero(last: End, first: End) -> bool:

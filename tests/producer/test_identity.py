@@ -270,6 +270,49 @@ def test_exports_that_overlap_are_one_test(settings: Settings, tmp_path: Path) -
     assert rows_by_test(settings) == {("O", ID): 8 * ROWS_EACH}
 
 
+def with_clock(rows: list[Row], clock: Callable[[Row], object]) -> list[Row]:
+    return [[*row[:2], clock(row), *row[3:]] for row in rows]
+
+
+HOUR = timedelta(hours=1)
+CLOCKS: dict[str, Callable[[Row], object]] = {
+    "in whole minutes": lambda row: (row[2] + timedelta(seconds=13 * row[0] % 60)).replace(second=0),
+    "put on by an hour": lambda row: row[2] + HOUR * (row[0] > 140),
+    "put back by an hour": lambda row: row[2] - HOUR * (row[0] > 130),
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 1, 0)], ids=str)
+def test_the_workbooks_of_one_test_are_one_test_whatever_its_clock(
+    settings: Settings, tmp_path: Path, clock: str, order: tuple[int, ...]
+) -> None:
+    rows = with_clock(cycled(6), CLOCKS[clock])
+    if clock == "in whole minutes":
+        rows = [[row[0], row[1] + 13 * row[0] % 60, *row[2:]] for row in rows]
+    parts = parts_of(tmp_path, rows, 130, 261)
+    assert produced(settings, *[[parts[number]] for number in order]) == []
+    ids = {test.removesuffix(" (late)") for _, test in rows_by_test(settings)}
+    assert len(ids) == 1
+    assert sum(rows_by_test(settings).values()) == len(rows)
+
+
+def test_exports_of_a_test_whose_clock_was_put_back_are_one_test(settings: Settings, tmp_path: Path) -> None:
+    """The second begins later by its clock than the first ends, although they share readings."""
+    rows = with_clock(cycled(6), lambda row: row[2] - HOUR * (row[0] > 140))
+    exports = [workbook(tmp_path / "O_3_1_24.xlsx", rows[:150]), workbook(tmp_path / "O_3_2_24.xlsx", rows[99:])]
+    assert rows[99][2] > rows[149][2]
+    assert produced(settings, *[[path] for path in exports]) == []
+    assert list(rows_by_test(settings)) == [("O", ID)]
+
+
+def test_the_middle_of_another_test_is_no_part_of_one_that_began_before_it(settings: Settings, tmp_path: Path) -> None:
+    short = workbook(tmp_path / "O_3_1_24.xlsx", cycled(1)[:20])
+    later = cycled(6, start=START + timedelta(minutes=30))
+    produced(settings, [short], [workbook(tmp_path / "O_3_2_24.xlsx", later[130:])])
+    assert len(rows_by_test(settings)) == 2
+
+
 CONFLICTS: dict[str, Callable[[list[Row]], list[Row]]] = {
     "numbered anew": lambda rows: numbered_anew(rows[2 * ROWS_EACH :], timed_anew=False),
     "numbered and timed anew": lambda rows: numbered_anew(rows[2 * ROWS_EACH :]),

@@ -9,20 +9,50 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from producer.trace import follows
+from producer.trace import Span, follows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from producer.trace import Span
-
 _SHEET: Final = re.compile(r"^channel[_\- ]*(?P<channel>.+?)(?:_(?P<part>\d+))?$", re.IGNORECASE)
+
+_CHANNEL: Final = re.compile(r"^channel[_\- ]*", re.IGNORECASE)
 
 
 def channel_of(sheet: str) -> str:
     """The channel that a sheet's name speaks of: `Channel_1-008_2` is the second sheet of channel 1-008."""
     found = _SHEET.match(sheet.strip())
     return found["channel"] if found else sheet.strip()
+
+
+def channels_of(sheets: Sequence[str], spans: Sequence[Span]) -> list[str]:
+    """The channel of each sheet of a workbook.
+
+    `Channel_1_1` and `Channel_1_2` are two sheets of channel 1 where the one goes on in the other, and the channels 1_1
+    and 1_2 where they ran at the same time.
+
+    Args:
+        sheets: their names.
+        spans: how each sheet begins and ends.
+    """
+    channels = [channel_of(sheet) for sheet in sheets]
+    tests = tests_of(channels, spans)
+    of_test = [channels[test[0]] for test in tests]
+    extents = [Span(spans[test[0]].first, spans[test[-1]].last) for test in tests]
+    together = {
+        of_test[one]
+        for one in range(len(tests))
+        for two in range(one)
+        if of_test[one] == of_test[two] and extents[one].overlaps(extents[two])
+    }
+    return [
+        _with_number(sheet) if channel in together else channel for sheet, channel in zip(sheets, channels, strict=True)
+    ]
+
+
+def _with_number(sheet: str) -> str:
+    """What stands behind `Channel_` in a sheet's name."""
+    return _CHANNEL.sub("", sheet.strip()) or sheet.strip()
 
 
 def tests_of(channels: Sequence[str], spans: Sequence[Span]) -> list[list[int]]:
@@ -74,6 +104,6 @@ def cell_of_channel(channel: str, cell_id: str, named: Mapping[str, str], *, sev
         several: whether the channels of this workbook are several cells.
     """
     for told, cell in named.items():
-        if channel_of(told).casefold() == channel.casefold() or told.casefold() == channel.casefold():
+        if channel.casefold() in {told.casefold(), channel_of(told).casefold(), _with_number(told).casefold()}:
             return cell
     return f"{cell_id}_{channel}" if several else cell_id

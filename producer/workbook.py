@@ -24,7 +24,7 @@ from battery.errors import BatteryError
 from battery.reading import COUNTERS, READING
 from producer.agreement import COUNTED, denied_prefix, unit_doubts
 from producer.cells import BadCellError, Cell, column_of, numbers_in, repeated
-from producer.channels import cell_of_channel, channel_of, run_together, tests_of
+from producer.channels import cell_of_channel, channels_of, run_together, tests_of
 from producer.clock import Clues, OpenDatesError, clocks_of, require_days_as_days
 from producer.duration import is_duration, seconds_of
 from producer.epoch import counts_from_1904
@@ -175,8 +175,8 @@ def read_workbook(
     with _sound(path, name) as start, _by_name_or_content(path, start) as book:
         sheets = _read_sheets(_Book(name, path, dates), _channels(name, book))
     tests = []
-    for cell, columns in _by_cell(name, sheets, cell_id, channel_cells or {}):
-        test_id, channel = columns.started_at.isoformat(), channel_of(columns.sheet)
+    for cell, channel, columns in _by_cell(name, sheets, cell_id, channel_cells or {}):
+        test_id = columns.started_at.isoformat()
         is_named = cell in (channel_cells or {}).values()
         readings = columns.table(cell, test_id, name)
         tests.append(Test(cell, test_id, columns.started_at, readings, "" if is_named else channel))
@@ -339,14 +339,14 @@ class _Columns:
 
 def _by_cell(
     name: str, sheets: Sequence[_Columns], cell_id: str | None, channel_cells: Mapping[str, str]
-) -> list[tuple[str, _Columns]]:
-    """The tests that some sheets fill, each with the cell that it is of.
+) -> list[tuple[str, str, _Columns]]:
+    """The tests that some sheets fill, each with the cell that it is of and the channel that it ran in.
 
     Raises:
         BadWorkbookError: there is none of the channels that are named.
     """
-    channels = [channel_of(sheet.sheet) for sheet in sheets]
     spans = [sheet.span() for sheet in sheets]
+    channels = channels_of([sheet.sheet for sheet in sheets], spans)
     tests = tests_of(channels, spans)
     of_test = [channels[test[0]] for test in tests]
     several = run_together(of_test, [Span(spans[test[0]].first, spans[test[-1]].last) for test in tests])
@@ -358,7 +358,10 @@ def _by_cell(
         raise BadWorkbookError(
             name, f"has no channel {asked}, which --cell names, only {found}; name one of these, or the cell alone"
         )
-    return [(cell, _joined([sheets[sheet] for sheet in test])) for cell, test in zip(cells, tests, strict=True)]
+    return [
+        (cell, channel, _joined([sheets[sheet] for sheet in test]))
+        for cell, channel, test in zip(cells, of_test, tests, strict=True)
+    ]
 
 
 def _joined(sheets: Sequence[_Columns]) -> _Columns:

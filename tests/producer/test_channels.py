@@ -103,6 +103,27 @@ def test_each_of_several_channels_may_fill_several_sheets(tmp_path: Path) -> Non
     assert len(read_workbook(path).tests) == 2
 
 
+@pytest.mark.parametrize(
+    ("asked", "cells"),
+    [
+        ({}, ["A_1_1", "A_1_2"]),
+        ({"channel_cells": {"Channel_1_2": "B"}}, ["A_1_1", "B"]),
+        ({"channel_cells": {"1_2": "B"}}, ["A_1_1", "B"]),
+    ],
+)
+def test_sheets_that_are_named_as_parts_of_a_channel_and_ran_at_the_same_time_are_cells_of_their_own(
+    tmp_path: Path, asked: dict[str, object], cells: list[str]
+) -> None:
+    path = workbook_of(tmp_path / "A.xlsx", {"Channel_1_1": cycled(2), "Channel_1_2": cycled(3, 4.0)})
+    assert cells_of(path, **asked) == dict(zip(cells, [2 * ROWS_EACH, 3 * ROWS_EACH], strict=True))
+
+
+def test_a_part_that_begins_after_the_clock_was_put_back_is_still_one_of_its_channel(tmp_path: Path) -> None:
+    rows = [[*row[:2], row[2] - timedelta(hours=row[0] > 70), *row[3:]] for row in cycled(3)]
+    path = workbook_of(tmp_path / "A.xlsx", {"Channel_1_1": rows[:70], "Channel_1_2": rows[70:]})
+    assert cells_of(path) == {"A": len(rows)}
+
+
 def test_channels_that_ran_one_after_the_other_are_tests_of_one_cell(tmp_path: Path) -> None:
     later = cycled(2, start=START + timedelta(days=30))
     path = workbook_of(tmp_path / "A.xlsx", {"Channel_1-009": later, "Channel_1-001": cycled(3)})

@@ -40,10 +40,19 @@ EXPORT_DAYS: Final = 14
 
 FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 2199
-"""The years that a number of days may lead to; beyond them it counts something else, such as Unix seconds."""
+"""The years that a clock may tell; a number of days beyond them counts something else, such as Unix seconds, and a date
+beyond them stands for none."""
+
+HALF_DAY_SECONDS: Final = 43_200.0
+HALF_DAY_CLOSE_SECONDS: Final = 60.0
+"""How near to half a day a clock falls that has lost AM and PM, beside the drift."""
 
 _EPOCHS: Final = {False: datetime(1899, 12, 30), True: datetime(1904, 1, 1)}  # noqa: DTZ001  # no zone in workbooks
-_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS: Final = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+"""English alone: `marras` is no March, but the November of Finland."""
 _TIME: Final = (
     r"(?:[T\s,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,:](?P<fraction>\d+))?)?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?)?\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})?$"
@@ -222,6 +231,40 @@ def require_days_as_days(clock: pa.ChunkedArray, times: npt.NDArray[np.float64])
         )
 
 
+def require_clock(clock: pa.ChunkedArray, times: npt.NDArray[np.float64]) -> None:
+    """Refuse stamps that no cycler's clock has shown: in a year beyond all, or without AM and PM where these belong.
+
+    Raises:
+        BadCellError: there are such.
+    """
+    first, end = (np.datetime64(f"{year}", "us").astype(np.int64) for year in (FIRST_YEAR, LAST_YEAR + 1))
+    ticks = None if clock.null_count else numbers_in(clock)
+    if ticks is None or not (first <= ticks.min() and ticks.max() < end):
+        for index, stamp in enumerate(clock.to_pylist()):
+            if stamp is not None and not FIRST_YEAR <= stamp.year <= LAST_YEAR:
+                raise BadCellError(
+                    index, f"{stamp} is in the year {stamp.year}, when nothing was measured; use YYYY-MM-DD HH:MM:SS"
+                )
+    if ticks is not None:
+        _require_halves(ticks / 1e6, times)
+
+
+def _require_halves(clock: npt.NDArray[np.float64], times: npt.NDArray[np.float64]) -> None:
+    """Refuse a clock in s whose hours are 1 to 12 and which falls by half a day, as 1 PM does without its PM."""
+    expected = np.diff(times)
+    missing = np.abs(expected - np.diff(clock) - HALF_DAY_SECONDS)
+    falls = np.flatnonzero((expected >= 0) & (missing <= HALF_DAY_CLOSE_SECONDS + DRIFT * expected))
+    hours = clock // 3600 % 24
+    if len(falls) and hours.min() >= 1 and hours.max() <= 12:  # noqa: PLR2004
+        index = int(falls[0]) + 1
+        shown = datetime(1970, 1, 1) + timedelta(seconds=float(clock[index]))  # noqa: DTZ001
+        raise BadCellError(
+            index,
+            f"{shown:%Y-%m-%d %H:%M:%S} is half a day before the reading before it, and no hour of the column is above "
+            "12: it has lost AM and PM; export it again with YYYY-MM-DD HH:MM:SS",
+        )
+
+
 def _require_running(
     stamps: Sequence[datetime | None], times: npt.NDArray[np.float64], cells: Sequence[object]
 ) -> None:
@@ -296,9 +339,10 @@ def _stamp(text: str) -> datetime | _Open | None:
     part: dict[str, str] = {name: value for name, value in found.groupdict().items() if value is not None}
     month = part.get("month") or part["month_first"]
     if not month.isdigit():
-        if month[:3].lower() not in _MONTHS:
+        number = next((place for place, name in enumerate(_MONTHS, 1) if name.startswith(month.lower())), None)
+        if number is None:
             return None
-        month = str(_MONTHS.index(month[:3].lower()) + 1)
+        month = str(number)
     try:
         day = date(_full(int(part["year"])), int(month), int(part.get("day") or part["day_second"]))
     except ValueError:

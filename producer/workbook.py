@@ -25,7 +25,7 @@ from battery.reading import COUNTERS, READING
 from producer.agreement import COUNTED, denied_prefix, unit_doubts
 from producer.cells import BadCellError, Cell, column_of, numbers_in, repeated
 from producer.channels import cell_of_channel, channels_of, run_together, tests_of
-from producer.clock import Clues, OpenDatesError, clocks_of, require_days_as_days
+from producer.clock import Clues, OpenDatesError, clocks_of, require_clock, require_days_as_days
 from producer.duration import is_duration, seconds_of
 from producer.epoch import counts_from_1904
 from producer.files import one_line
@@ -473,8 +473,11 @@ def _converted(
                 arrays[field.name] = pa.chunked_array([column_of(field, cells)])
             else:
                 arrays[field.name] = pa.chunked_array([column_of(field, cells, place.unit or SAME)])
-            if field.name == "date_time" and order is None:
-                require_days_as_days(arrays[field.name], numbers_in(arrays["test_time(s)"]))
+            if field.name == "date_time":
+                times = numbers_in(arrays["test_time(s)"])
+                require_clock(arrays[field.name], times)
+                if order is None:
+                    require_days_as_days(arrays[field.name], times)
         except BadCellError as error:
             kind = UndatedWorkbookError if isinstance(error, OpenDatesError) else BadWorkbookError
             row = rows[error.index] + 2  # a sheet counts from 1, and its first row is the header

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.cells import BadCellError
-from producer.clock import Clues, OpenDatesError, clocks_of, require_days_as_days
+from producer.clock import Clues, OpenDatesError, clocks_of, require_clock, require_days_as_days
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,6 +138,39 @@ def test_dates_that_go_on_with_day_and_month_exchanged_alone_are_refused() -> No
 @pytest.mark.parametrize("days", [[(3, 10), (3, 11)], [(3, 1), (4, 1)], [(3, 1), (9, 17)], [(5, 5), (7, 7)]])
 def test_dates_that_go_on_or_only_pause_are_taken(days: list[tuple[int, int]]) -> None:
     require_days_as_days(stamps_of(days), np.array([0, 1, 2, 3, 4, 5, 6, 7]) * 3600.0)
+
+
+def clock_of(stamps: Sequence[datetime | None]) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(stamps, pa.timestamp("us"))])
+
+
+@pytest.mark.parametrize("count", [24, 60])
+def test_a_clock_that_has_lost_am_and_pm_is_refused(count: int) -> None:
+    shown = [datetime.strptime(text, "%Y-%m-%d %H:%M:%S") for text in texts("%Y-%m-%d %I:%M:%S", count=count)]  # noqa: DTZ007
+    with pytest.raises(
+        BadCellError, match=r"2024-03-11 01:01:00 is half a day before .* it has lost AM and PM"
+    ) as caught:
+        require_clock(clock_of(shown), np.arange(count) * 3600.0)
+    assert caught.value.index == 5
+
+
+def test_a_clock_with_all_its_hours_may_fall_by_half_a_day() -> None:
+    stamps = [MARCH + timedelta(hours=hour - 12 * (hour > 30)) for hour in range(48)]
+    require_clock(clock_of(stamps), np.arange(48) * 3600.0)
+
+
+@pytest.mark.parametrize("year", [1, 1900, 1969, 2200])
+def test_a_year_in_which_nothing_was_measured_is_refused(year: int) -> None:
+    clock = clock_of([MARCH, None, MARCH.replace(year=year)])
+    with pytest.raises(BadCellError, match=f"is in the year {year}, when nothing was measured") as caught:
+        require_clock(clock, np.arange(3) * 3600.0)
+    assert caught.value.index == 2
+
+
+@pytest.mark.parametrize("text", ["10 marras 2024 20:01:00", "10 marmalade 2024 20:01:00"])
+def test_a_month_of_another_language_is_not_taken_for_the_one_that_begins_alike(text: str) -> None:
+    with pytest.raises(BadCellError, match="is not a date and time"):
+        read([text])
 
 
 def test_dots_stand_behind_the_day() -> None:

@@ -521,6 +521,10 @@ BAD = {
     ),
     "fraction": (lambda path: changed(path, 1, 5, 1.5), "column Cycle_Index, row 2: 1.5 is not a whole number"),
     "huge": (lambda path: changed(path, 1, 4, 1e12), "column Step_Index, row 2: 1000000000000"),
+    "a year of no cycler": (
+        lambda path: changed(path, 2, 2, "0001-01-01 00:00:00"),
+        "column Date_Time, row 3: 0001-01-01 00:00:00 is in the year 1, when nothing was measured",
+    ),
     "clock": (lambda path: changed(path, 2, 2, "yesterday"), "column Date_Time, row 3: 'yesterday' is not a date"),
 }
 

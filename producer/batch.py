@@ -309,6 +309,7 @@ class Batch:
                 self.summary.workbooks -= 1
                 self.refuse(Refusal(line, None, self._taken[origin, sha256][1]))
         self.tests = identified.tests
+        self.summary.remarks += identified.remarks
         for cell_id in self._split_cells:
             self.register.note_split(cell_id)
         for test in self.tests:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from battery.errors import BatteryError
+from battery.reading import COUNTERS
 from producer.trace import CLOCK_SECONDS, VALUES, distance, follows
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ tests that began alike never agree again, since their counters do not."""
 
 ALIKE: Final = 8
 """Two exports that share more readings than this and differ in the last one alone may be one test or two."""
+
+ZONE_SECONDS: Final = 26 * 3_600.0
+"""How far the clocks of two zones are apart, at most."""
 
 SAME_TIMES_SHARE: Final = 0.9
 """Where at least this share of one export's readings stand at their times in another, both measured the same."""
@@ -89,9 +93,14 @@ def identify(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
     if part_of is not None:
         return part_of
     for test, shared in all_shared:
-        if any(one.overlaps(two) for one in test.trace.spans for two in export.trace.spans):
+        if _overlap(test.trace, export.trace) or _in_another_zone(test.trace, export.trace, shared):
             _require_two_tests(test, shared, export)
     return None
+
+
+def at_the_same_time(tests: Sequence[KnownTest], trace: Trace) -> KnownTest | None:
+    """One of the tests of a cell that ran at the same time as another one, which a single cell cannot."""
+    return next((test for test in tests if _overlap(test.trace, trace)), None)
 
 
 def free_id(tests: Sequence[KnownTest], export: Export) -> str:
@@ -145,6 +154,21 @@ def _united(stretches: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]
         else:
             found.append((first, last))
     return tuple(found)
+
+
+def _overlap(known: Trace, new: Trace) -> bool:
+    return any(one.overlaps(two) for one in known.spans for two in new.spans)
+
+
+def _in_another_zone(known: Trace, new: Trace, shared: Shared) -> bool:
+    """Whether two exports tell the same of all that they share, and of capacities, but for their clocks."""
+    counters = shared.values[:, VALUES.index(COUNTERS[0]) :]
+    return (
+        len(shared.points) > ALIKE
+        and bool(shared.equal.all())
+        and bool((np.nanmax(counters, axis=0) > np.nanmin(counters, axis=0)).any())
+        and abs(known.started - new.started) <= ZONE_SECONDS
+    )
 
 
 def _is_same(shared: Shared) -> bool:

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from battery.errors import BatteryError
-from producer.identity import ConflictError, Export, KnownTest, free_id, identify, late_until_point, with_sent
+from producer.identity import (
+    ConflictError,
+    Export,
+    KnownTest,
+    at_the_same_time,
+    free_id,
+    identify,
+    late_until_point,
+    with_sent,
+)
 from producer.trace import Trace
 
 if TYPE_CHECKING:
@@ -105,10 +114,14 @@ class Register:
 
 @dataclass(frozen=True)
 class Identified:
-    """Tests with their ids, or why not: a line for each workbook, by its origin and checksum."""
+    """Tests with their ids, or why not: a line for each workbook, by its origin and checksum.
+
+    `remarks` has a line for each new test that ran at the same time as another one of its cell.
+    """
 
     tests: list[Waiting]
     conflicts: dict[tuple[str, str], str]
+    remarks: list[str]
 
 
 def identify_all(register: Register, tests: Sequence[Waiting]) -> Identified:
@@ -119,7 +132,7 @@ def identify_all(register: Register, tests: Sequence[Waiting]) -> Identified:
     """
     while True:
         known: dict[str, list[KnownTest]] = {}
-        found, new, conflicts = [], [], {}
+        found, new, conflicts, remarks = [], [], {}, []
         for waiting in sorted(tests):
             of_cell = known.setdefault(waiting.cell_id, register.tests_of(waiting.cell_id))
             try:
@@ -128,9 +141,20 @@ def identify_all(register: Register, tests: Sequence[Waiting]) -> Identified:
                 conflicts[waiting.origin, waiting.sha256] = str(error)
                 continue
             found.append(identified)
-            new += [identified] if is_new else []
+            if is_new:
+                new.append(identified)
+                remarks += _remarks(of_cell[:-1], identified)
         if conflicts or all(register.claim(waiting) for waiting in new):
-            return Identified(found, conflicts)
+            return Identified(found, conflicts, remarks)
+
+
+def _remarks(others: Sequence[KnownTest], new: Waiting) -> list[str]:
+    """What to say of a new test that ran while another one of its cell did."""
+    beside = None if new.test.trace is None else at_the_same_time(others, new.test.trace)
+    if beside is None:
+        return []
+    named = f"test {beside.test_id} ({beside.source_file}) of cell {new.cell_id}"
+    return [f"{new.origin}: it ran at the same time as {named}; if it is another cell, produce it again with --cell"]
 
 
 def _identified(of_cell: list[KnownTest], waiting: Waiting, topic_id: str) -> tuple[Waiting, bool]:

@@ -316,7 +316,8 @@ def test_the_middle_of_another_test_is_no_part_of_one_that_began_before_it(setti
 CONFLICTS: dict[str, Callable[[list[Row]], list[Row]]] = {
     "numbered anew": lambda rows: numbered_anew(rows[2 * ROWS_EACH :], timed_anew=False),
     "numbered and timed anew": lambda rows: numbered_anew(rows[2 * ROWS_EACH :]),
-    "with the clock moved by an hour": lambda rows: [[*row[:2], row[2] + timedelta(hours=1), *row[3:]] for row in rows],
+    "with the clock moved by an hour": lambda rows: with_clock(rows, lambda row: row[2] + HOUR),
+    "with the clock of another zone": lambda rows: with_clock(rows, lambda row: row[2] + 9 * HOUR),
 }
 
 
@@ -353,8 +354,27 @@ def test_tests_of_a_cell_whose_clocks_overlap_are_refused_where_nothing_tells_th
 def test_two_tests_that_were_exported_from_their_starts_may_overlap(settings: Settings, tmp_path: Path) -> None:
     files = [workbook(tmp_path / "O_3_1_24.xlsx", cycled(6))]
     files.append(workbook(tmp_path / "O_3_2_24.xlsx", cycled(6, 4.0, start=START + timedelta(minutes=17))))
-    assert produced(settings, files) == []
+    summary = publish(settings, [str(path) for path in files], Options())
+    assert summary.failed == []
     assert len(rows_by_test(settings)) == 2
+    (remark,) = summary.remarks
+    assert remark == (
+        f"O_3_2_24.xlsx: it ran at the same time as test {ID} (O_3_1_24.xlsx) of cell O; if it is another cell, "
+        "produce it again with --cell"
+    )
+
+
+def test_tests_of_a_cell_that_follow_each_other_need_no_remark(settings: Settings, tmp_path: Path) -> None:
+    """The second begins in the second in which the first ends, and measures the same a day later."""
+    first = cycled(2)
+    files = [
+        workbook(tmp_path / f"O_3_{day}_24.xlsx", cycled(2, start=start))
+        for day, start in enumerate((START, first[-1][2] - timedelta(minutes=1), START + timedelta(days=3)), 1)
+    ]
+    files[1] = workbook(files[1], cycled(2, 4.0, start=first[-1][2] - timedelta(minutes=1)))
+    summary = publish(settings, [str(path) for path in files], Options())
+    assert (summary.failed, summary.remarks) == ([], [])
+    assert len(rows_by_test(settings)) == 3
 
 
 def test_a_conflict_refuses_its_workbook_and_nothing_else(settings: Settings, tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ import numpy as np
 
 from battery.errors import BatteryError
 from battery.reading import COUNTERS
-from producer.trace import CLOCK_SECONDS, VALUES, distance, follows
+from producer.trace import CLOCK_SECONDS, VALUES, Trace, distance, follows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
-    from producer.trace import End, Shared, Trace
+    from producer.trace import End, Shared
 
 FIRST_POINT: Final = 1
 FIRST_SECONDS: Final = 3_600.0
@@ -85,7 +85,7 @@ def identify(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
         ConflictError: it was measured at the same time as a known test, and may be the same one or not; or it goes on
             from two tests alike.
     """
-    all_shared = [(test, test.trace.shared(export.trace)) for test in tests]
+    all_shared = [(test, _shared(test.trace, export)) for test in tests]
     same = [(test, shared) for test, shared in all_shared if _is_same(shared)]
     if same:
         return max(same, key=lambda found: len(found[1].points))[0]
@@ -154,6 +154,14 @@ def _united(stretches: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]
         else:
             found.append((first, last))
     return tuple(found)
+
+
+def _shared(known: Trace, export: Export) -> Shared:
+    """What a known test and an export share; in a long test, no sample may be among the few readings that both have."""
+    shared = known.shared(export.trace)
+    if len(shared.points) or not any(one.shares_numbers(two) for one in known.spans for two in export.trace.spans):
+        return shared
+    return known.shared(Trace.of(export.readings(), known.points)) if _overlap(known, export.trace) else shared
 
 
 def _overlap(known: Trace, new: Trace) -> bool:

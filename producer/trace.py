@@ -84,6 +84,11 @@ class Span(NamedTuple):
         begins = max(self.first.clock, other.first.clock)
         return begins < min(self.last.clock, other.last.clock) or self.first.clock == other.first.clock
 
+    def shares_numbers(self, other: Span) -> bool:
+        """Whether there is a data point that both may have."""
+        first = max(self.first.data_point, other.first.data_point)
+        return first <= min(self.last.data_point, other.last.data_point)
+
 
 @dataclass(frozen=True, eq=False)
 class Trace:
@@ -98,10 +103,16 @@ class Trace:
     spans: tuple[Span, ...]
 
     @classmethod
-    def of(cls, readings: pa.Table) -> Self:
-        """That of readings in their order, at least one; needs the columns of the contract but those of the file."""
+    def of(cls, readings: pa.Table, at: Integers | None = None) -> Self:
+        """That of readings in their order, at least one.
+
+        Args:
+            readings: with the columns of the contract but those of the file.
+            at: the data points to sample, in place of the usual ones.
+        """
         points, clocks = _numbers(readings, "data_point").astype(np.int64), _clocks(readings)
-        sampled = np.flatnonzero(_sampled(points, [(int(points[0]), int(points[-1]))]))
+        chosen = _sampled(points, [(int(points[0]), int(points[-1]))]) if at is None else np.isin(points, at)
+        sampled = np.flatnonzero(chosen)
         _, first = np.unique(points[sampled], return_index=True)
         rows = sampled[first]
         values = np.column_stack([_numbers(readings, name)[rows] for name in VALUES]).astype(np.float32)

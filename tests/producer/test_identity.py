@@ -8,6 +8,8 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import Pipeline
 from cycling import ROWS_EACH, START, cycled, numbered_anew, workbook, workbook_of
@@ -17,9 +19,12 @@ from battery.file_records import FileRecords
 from battery.message import LATE, decode
 from battery.objects import FolderStore, open_store
 from battery.partition import read_log
+from battery.reading import COUNTERS
 from battery.topic import open_topic
+from producer.identity import Export, KnownTest, identify
 from producer.publish import Options, publish
 from producer.register import Register
+from producer.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -275,6 +280,28 @@ def with_clock(rows: list[Row], clock: Callable[[Row], object]) -> list[Row]:
 
 
 HOUR = timedelta(hours=1)
+
+
+def long_test(first: int, last: int) -> pa.Table:
+    """Readings of a test, one a second, that rises and counts all the time."""
+    point = np.arange(first, last + 1)
+    clock = np.datetime64(START, "us") + point * np.timedelta64(1, "s")
+    value = point / 1e6
+    whole = {"data_point": point, "cycle_index": point // 9_000, "step_index": point // 4_500}
+    names = [*whole, "test_time(s)", "date_time", "current(a)", "voltage(v)", *COUNTERS]
+    columns = [*whole.values(), point * 1.0, clock, value, 3 + value, *(value for _ in COUNTERS)]
+    return pa.table([pa.array(column) for column in columns], names=names)
+
+
+@pytest.mark.parametrize("begin", [69_700, 69_000, 5_000])
+def test_a_few_readings_that_exports_of_a_long_test_share_tell_that_they_are_of_one_test(begin: int) -> None:
+    """From 69,700 to 70,000 no sample of the one is a sample of the other."""
+    known = KnownTest("L", ID, "L_Wb_1.xlsx", Trace.of(long_test(1, 70_000)), {})
+    readings = long_test(begin, 75_000)
+    export = Export("L", "L_Wb_2.xlsx", START, Trace.of(readings), lambda: readings)
+    assert identify([known], export) is known
+
+
 CLOCKS: dict[str, Callable[[Row], object]] = {
     "in whole minutes": lambda row: (row[2] + timedelta(seconds=13 * row[0] % 60)).replace(second=0),
     "put on by an hour": lambda row: row[2] + HOUR * (row[0] > 140),

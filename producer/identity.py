@@ -103,6 +103,29 @@ def at_the_same_time(tests: Sequence[KnownTest], trace: Trace) -> KnownTest | No
     return next((test for test in tests if _overlap(test.trace, trace)), None)
 
 
+def joined_test(tests: Sequence[KnownTest], known: KnownTest, trace: Trace) -> KnownTest | None:
+    """Another known test of the cell that a part of a known one leads to, or goes on from; then all three are one test.
+
+    That is seen too late where parts of a test that was paused arrive in another order: each has gone out with its id.
+    """
+    last = trace.spans[-1].last.data_point
+
+    def is_later(test: KnownTest) -> bool:
+        return test.trace.spans[0].first.data_point > last
+
+    return next(
+        (
+            test
+            for test in tests
+            if test.test_id != known.test_id
+            and is_later(test) != is_later(known)
+            and _distance_from(known.trace, trace) is not None
+            and _distance_from(test.trace, trace) is not None
+        ),
+        None,
+    )
+
+
 def free_id(tests: Sequence[KnownTest], export: Export) -> str:
     """An id for a new test of a cell: its first Date_Time, and where another has that, what tells it from that one.
 

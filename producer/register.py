@@ -21,6 +21,7 @@ from producer.identity import (
     at_the_same_time,
     free_id,
     identify,
+    joined_test,
     late_until_point,
     with_sent,
 )
@@ -136,25 +137,36 @@ def identify_all(register: Register, tests: Sequence[Waiting]) -> Identified:
         for waiting in sorted(tests):
             of_cell = known.setdefault(waiting.cell_id, register.tests_of(waiting.cell_id))
             try:
+                before = [*of_cell]
                 identified, is_new = _identified(of_cell, waiting, register.topic_id)
             except ConflictError as error:
                 conflicts[waiting.origin, waiting.sha256] = str(error)
                 continue
             found.append(identified)
-            if is_new:
-                new.append(identified)
-                remarks += _remarks(of_cell[:-1], identified)
+            new += [identified] if is_new else []
+            remarks += _remarks(before, identified, is_new=is_new)
         if conflicts or all(register.claim(waiting) for waiting in new):
             return Identified(found, conflicts, remarks)
 
 
-def _remarks(others: Sequence[KnownTest], new: Waiting) -> list[str]:
-    """What to say of a new test that ran while another one of its cell did."""
-    beside = None if new.test.trace is None else at_the_same_time(others, new.test.trace)
-    if beside is None:
+def _remarks(before: Sequence[KnownTest], found: Waiting, *, is_new: bool) -> list[str]:
+    """What to say of a test, or a part of one, when `before` were the tests that were known of its cell."""
+    trace = found.test.trace
+    if trace is None:
         return []
-    named = f"test {beside.test_id} ({beside.source_file}) of cell {new.cell_id}"
-    return [f"{new.origin}: it ran at the same time as {named}; if it is another cell, produce it again with --cell"]
+    if is_new:
+        beside = at_the_same_time(before, trace)
+        ask = "if it is another cell, produce it again with --cell"
+        return [f"{found.origin}: it ran at the same time as {_named(beside)}; {ask}"] if beside else []
+    known = next(test for test in before if test.test_id == found.test_id)
+    joined = joined_test(before, known, trace)
+    ask = "for whole cycles at the seam, produce all parts together with --cell and another name"
+    both = "which are one test and have landed as two"
+    return [f"{found.origin}: it joins {_named(known)} and {_named(joined)}, {both}; {ask}"] if joined else []
+
+
+def _named(test: KnownTest) -> str:
+    return f"test {test.test_id} ({test.source_file}) of cell {test.cell_id}"
 
 
 def _identified(of_cell: list[KnownTest], waiting: Waiting, topic_id: str) -> tuple[Waiting, bool]:

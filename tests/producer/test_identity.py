@@ -324,6 +324,18 @@ def test_the_workbooks_of_one_test_are_one_test_whatever_its_clock(
     assert sum(rows_by_test(settings).values()) == len(rows)
 
 
+@pytest.mark.parametrize("order", [(0, 2, 1), (2, 0, 1)], ids=str)
+def test_a_part_that_joins_two_tests_of_a_paused_one_is_said(
+    settings: Settings, tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    parts = parts_of(tmp_path, with_clock(cycled(6), lambda row: row[2] + 72 * HOUR * (row[0] > 140)), 130, 261)
+    summaries = [publish(settings, [str(parts[number])], Options()) for number in order]
+    assert [len(summary.remarks) for summary in summaries] == [0, 0, 1]
+    (remark,) = summaries[-1].remarks
+    assert remark.startswith("T_Channel_1_Wb_2.xlsx: it joins test 2024-03-")
+    assert "which are one test and have landed as two; for whole cycles at the seam, produce all parts" in remark
+
+
 def test_exports_of_a_test_whose_clock_was_put_back_are_one_test(settings: Settings, tmp_path: Path) -> None:
     """The second begins later by its clock than the first ends, although they share readings."""
     rows = with_clock(cycled(6), lambda row: row[2] - HOUR * (row[0] > 140))

@@ -94,12 +94,15 @@ LINES: Final = Lines()
 
 
 def plain_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Have nothing from outside reach a terminal raw; of a traceback each line by itself."""
+    """Have nothing from outside reach a terminal raw; of a traceback each line by itself.
+
+    What is no text is shown as Python writes it, which writes out all that is not to be printed.
+    """
     for name, value in event.items():
         if name == "exception" and isinstance(value, str):
             event[name] = "\n".join(map(plain, value.split("\n")))
-        else:
-            event[name] = plain(value if isinstance(value, str) else repr(value))
+        elif isinstance(value, str):
+            event[name] = plain(value)
     return event
 
 

@@ -5,7 +5,6 @@ Only what is refused is looked up here: a message is read once more, whole, when
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -86,15 +85,14 @@ class Sent:
 
     def __init__(self, values: Sequence[bytes | None]) -> None:
         self._values = values
-        self._rows = lru_cache(maxsize=1)(self._read)  # whoever asks goes from message to message
+        self._latest: tuple[int, Callable[[int], Mapping[str, object] | None]] | None = None
 
     def row(self, message: int, row: int) -> Mapping[str, object] | None:
         """All that stood in a row of a message; None where that is not known."""
-        return self._rows(message)(row)
+        if self._latest is None or self._latest[0] != message:  # whoever asks goes from message to message
+            self._latest = message, sent_rows(self._values[message])
+        return self._latest[1](row)
 
     def texts(self, message: int, rows: Sequence[int]) -> Sequence[str | None]:
         """As `sent_texts`, of a message."""
         return sent_texts(self._values[message], rows)
-
-    def _read(self, message: int) -> Callable[[int], Mapping[str, object] | None]:
-        return sent_rows(self._values[message])

@@ -49,6 +49,11 @@ _log = structlog.get_logger()
 JOIN_PAUSE_SECONDS: Final = 0.2
 """How long a process of a cluster waits before it looks again whether the run has begun."""
 
+REMOVED: Final = (
+    "the WAREHOUSE holds no landing tables any more: it was removed under the running worker; bring it back, or "
+    "rebuild it with `battery adopt` and `battery replay --from-beginning`, then start again"
+)
+
 _SPAN: Final = pa.struct(
     [
         ("topic_id", pa.string()),
@@ -232,7 +237,10 @@ class Landing:
         def look_up() -> pa.Table:
             with self._warehouse.connect("look up readings that come again") as connection:
                 connection.register("repeated_keys", keys)
-                return connection.execute(LANDED_BEFORE).to_arrow_table().cast(LANDED)
+                try:
+                    return connection.execute(LANDED_BEFORE).to_arrow_table().cast(LANDED)
+                except duckdb.CatalogException:
+                    raise BatteryError(REMOVED) from None
 
         try:
             return persistent(duckdb.Error, LostConnectionError)(look_up)
@@ -309,10 +317,7 @@ class Landing:
             try:
                 require_current(connection, self._epoch)
             except duckdb.CatalogException:
-                raise BatteryError(
-                    "the WAREHOUSE holds no landing tables any more: it was removed under the running worker; bring it "
-                    "back, or rebuild it with `battery adopt` and `battery replay --from-beginning`, then start again"
-                ) from None
+                raise BatteryError(REMOVED) from None
             repeated = connection.execute(REPEATED).fetchone()
             if repeated is None or repeated[0]:
                 raise BatteryError(

@@ -126,7 +126,7 @@ def test_a_refresh_leaves_alone_what_the_hour_has_not_touched(hour: Warehouse) -
 
 def test_other_code_builds_everything_anew(hour: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     hour.execute(f"update battery_features set step_index = step_index + {MARKED}")  # noqa: S608  # our own names
-    monkeypatch.setattr(transform, "code_of", lambda _: "of another version")
+    monkeypatch.setattr(transform, "code_of", lambda *_: "of another version")
     run_dbt(hour.settings, ("run", "--select", "battery_features"))
     assert hour.query(f"select count(*) from battery_features where step_index >= {MARKED}") == [(0,)]  # noqa: S608
 

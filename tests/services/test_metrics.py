@@ -144,7 +144,7 @@ def test_no_series_is_told_twice(watched: Watched) -> None:
 
 def test_every_alert_is_evaluated_and_refused_rows_are_told_of(watched: Watched) -> None:
     refused = 'ALERTS{alertname="BatteryRowsQuarantined",alertstate="firing"}'
-    assert len(watched.once(f"count by (reason) ({refused})", lambda values: len(values) == 2)) == 2
+    assert len(watched.once(f"count by (reason) ({refused})", lambda values: len(values) == 3)) == 3
     ((group,),) = (watched.ask("rules")["groups"],)
     assert {rule["name"]: (rule["health"], rule.get("lastError")) for rule in group["rules"]} == {
         rule["alert"]: ("ok", None) for rule in ALERTS

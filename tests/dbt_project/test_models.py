@@ -206,6 +206,19 @@ def test_the_flags_in_sql_are_those_of_the_reading_contract() -> None:
         assert answers == [(True,), (True,), (False,), (False,)], flag
 
 
+def test_no_test_of_the_models_takes_the_default_limits_of_the_instrument_for_all() -> None:
+    for path in (MACROS.parent / "models").rglob("*.yml"):
+        for model in yaml.safe_load(path.read_text()).get("models", []):
+            for column in model.get("columns", []):
+                for test in column.get("data_tests", []) if column["name"] in LIMITED else []:
+                    limits = test.get("accepted_range", {}).get("arguments", {}) if isinstance(test, dict) else {}
+                    assert all("instrument_max" in str(limit) for limit in limits.values()), (path.name, column["name"])
+
+
+LIMITED = {"current(a)", "voltage(v)", "power_watt"}
+"""Columns whose values may be as large as the instrument reports."""
+
+
 @pytest.mark.parametrize("column", ["test_time(s)", "current(a)", "voltage(v)"])
 def test_the_limits_in_sql_are_those_of_the_reading_contract(column: str) -> None:
     template = jinja2.Template((MACROS / "within_instrument_range.sql").read_text())

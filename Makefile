@@ -34,7 +34,7 @@ services: setup servers ## the tests on a real Kafka, MinIO, Prometheus, Postgre
 	$(RUN)/pytest tests/services -n auto --dist loadfile
 
 servers: setup ## make those servers: Kafka by Maven, MinIO by Go (some minutes, once), Prometheus by apt, outside this folder
-	$(RUN)/python tests/services/servers.py
+	$(RUN)/python tests/support/servers.py
 
 browser: ## install Debian's Chromium where there is none and this user may: the dashboard is tested in it
 	@command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { apt-get update -qq \

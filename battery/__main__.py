@@ -1,5 +1,5 @@
 """`python -m battery` is the `battery` command."""
 
-from battery.cli import main
+from battery.cli.main import main
 
 main()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import battery
-from battery.errors import BatteryError
+from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import dashboard
-from battery.errors import BatteryError
+from kernel.base.errors import BatteryError
 
 PAGE: Final = Path(dashboard.__file__).with_name("app.py")
 

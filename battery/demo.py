@@ -13,9 +13,9 @@ from typing import Final
 
 import click
 
-from battery.broker import embedded_broker, free_port
-from battery.errors import BatteryError
-from battery.logs import configure_logging, say
+from kernel.base.errors import BatteryError
+from kernel.base.logs import configure_logging, say
+from kernel.edges.broker import embedded_broker, free_port
 
 EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pyarrow.compute as pc
 
-from battery.errors import BatteryError
+from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from battery.settings import Settings
-    from dashboard.published import Marts, Publication
     from dashboard.report import Life
+    from kernel.base.settings import Settings
+    from refresh.marts import Marts, Publication
 
 MOST_NAMED: Final = 5
 """Known cells that are named where one is not known."""
@@ -46,8 +46,8 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
     """
     try:
         from dashboard.paper import NoBrowserError, draw_pngs  # noqa: PLC0415  # an extra
-        from dashboard.published import open_marts  # noqa: PLC0415
         from dashboard.report import Made, draw_figures, write_page  # noqa: PLC0415
+        from refresh.marts import open_marts  # noqa: PLC0415
     except ImportError:
         raise BatteryError(
             "the report is part of the extra dashboard: pip install 'battery-pipeline[dashboard]'"

@@ -24,19 +24,19 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from battery.broker import READY_SECONDS, answers
-from battery.errors import BatteryError
-from battery.locks import lock_file
-from battery.logs import LINES, fields_of, say
-from battery.pauses import Pauses
-from battery.plain import plain
-from battery.stopping import END_SECONDS, STOP, stop_on_signals
-from battery.topic import open_topic
+from kernel.base.errors import BatteryError
+from kernel.base.locks import lock_file
+from kernel.base.logs import LINES, fields_of, say
+from kernel.base.pauses import Pauses
+from kernel.base.plain import plain
+from kernel.base.stopping import END_SECONDS, STOP, stop_on_signals
+from kernel.edges.broker import READY_SECONDS, answers
+from kernel.edges.kafka import open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from battery.settings import Settings
+    from kernel.base.settings import Settings
 
 _log = structlog.get_logger()
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from battery.partition import read_log
-from battery.topic import message_limit, open_producer, open_topic
 from benchmarks.figures import Figure, tell
 from benchmarks.simulated import json_messages
 from benchmarks.worker import log_of, seconds_of
+from kernel.edges.consumer import read_log
+from kernel.edges.kafka import message_limit, open_producer, open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

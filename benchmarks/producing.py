@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from battery.broker import embedded_broker, free_port
-from battery.message import encode_arrow, headers
-from battery.reading import ARROW
-from battery.settings import Settings
-from battery.topic import AROUND_BYTES, MESSAGE_BYTES, message_limit, open_producer, open_topic
 from benchmarks.figures import Figure, tell
+from kernel.base.settings import Settings
+from kernel.contract.message import encode_arrow, headers
+from kernel.contract.reading import ARROW
+from kernel.edges.broker import embedded_broker, free_port
+from kernel.edges.kafka import AROUND_BYTES, MESSAGE_BYTES, message_limit, open_producer, open_topic
 from producer.send import Manner, Waiting, send
 from producer.simulate import simulate_tests
 from producer.spool import SpooledTest

@@ -24,28 +24,28 @@ import click
 import duckdb
 import pyarrow as pa
 
-from battery.deliveries import together
-from battery.message import decode, encode_arrow, headers
-from battery.objects import open_store
-from battery.partition import Message
-from battery.reading import ARROW
-from battery.settings import Settings
-from battery.topic import MESSAGE_BYTES
-from battery.transform import lock_models
 from benchmarks.figures import Figure, figures_alone, tell
 from benchmarks.simulated import CELL, CYCLES, TESTS, exports_of_a_life
-from dataflows.cells import Cells
-from dataflows.clean import clean
-from sink.publish import publish
-from sink.stage import stage_models
+from dataflows.fold.clean import clean
+from dataflows.fold.states import Cells
+from kernel.base.settings import Settings
+from kernel.contract.batch import together
+from kernel.contract.message import decode, encode_arrow, headers
+from kernel.contract.reading import ARROW
+from kernel.edges.consumer import Message
+from kernel.edges.kafka import MESSAGE_BYTES
+from kernel.edges.objects import open_store
+from kernel.edges.warehouse import open_warehouse
+from refresh.dbt import lock_models
+from refresh.publish import publish
+from refresh.stage import stage_models
 from sink.tables import create_tables
-from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from battery.message import Delivery
     from benchmarks.figures import Show
+    from kernel.contract.message import Delivery
 
 HISTORY: Final = 20_000_000
 BASE: Final = 1_000_000

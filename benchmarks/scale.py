@@ -13,11 +13,11 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from battery.broker import free_port
-from battery.cluster import GROUPS_PER_WORKER
 from benchmarks.figures import Figure, tell
 from benchmarks.simulated import arrow_messages
 from benchmarks.worker import log_of, run_of
+from dataflows.cluster import GROUPS_PER_WORKER
+from kernel.edges.broker import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from battery.message import encode_arrow, encode_json, headers
-from battery.reading import ARROW, JSON
-from battery.topic import MESSAGE_BYTES
+from kernel.contract.message import encode_arrow, encode_json, headers
+from kernel.contract.reading import ARROW, JSON
+from kernel.edges.kafka import MESSAGE_BYTES
 from producer.simulate import simulate_tests
 
 if TYPE_CHECKING:

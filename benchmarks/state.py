@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from battery.deliveries import MOST_ROWS, decode_poll
-from battery.interpreter import suit_polls
-from battery.objects import FolderStore
-from battery.partition import Message, Poll, text_of
 from benchmarks.figures import Figure, tell
 from benchmarks.simulated import json_messages
-from dataflows.cells import Cells
-from dataflows.clean import clean
+from dataflows.fold.clean import clean
+from dataflows.fold.states import Cells
+from kernel.base.tuning import suit_polls
+from kernel.contract.batch import MOST_ROWS, decode_poll
+from kernel.edges.consumer import Message, Poll, text_of
+from kernel.edges.objects import FolderStore
+from kernel.edges.warehouse import SPARING, DuckDBFile
 from sink.commit import Landing
 from sink.lanes import Lane
-from sink.warehouse import SPARING, DuckDBFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from battery.cleaned import Cleaned
     from benchmarks.figures import Show
-    from dataflows.cells import States
+    from dataflows.fold.states import States
+    from kernel.contract.results import Cleaned
 
 CELLS: Final = 100_000
 EPOCHS: Final = 4

@@ -14,11 +14,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from battery.reading import LANDED
 from benchmarks.figures import Figure, tell
 from benchmarks.peers import rowwise
 from benchmarks.simulated import arrow_messages, json_messages
 from benchmarks.worker import log_of, run_of, run_peer
+from kernel.contract.reading import LANDED
 from sink.tables import create_tables
 
 if TYPE_CHECKING:

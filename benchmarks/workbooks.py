@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Final
 import openpyxl
 import pyarrow as pa
 
-from battery.settings import Settings
 from benchmarks.figures import Figure, tell
+from kernel.base.settings import Settings
 from producer.files import Content, Signature, WorkbookFile, in_folder
+from producer.readers.arbin import read_workbook
 from producer.simulate import simulate_cell
 from producer.spool import Job, Readers, SpooledWorkbook, spool_all
-from producer.workbook import read_workbook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,9 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from battery.broker import embedded_broker, free_port
-from battery.settings import Settings
-from battery.topic import message_limit, open_producer, open_topic
+from kernel.base.settings import Settings
+from kernel.edges.broker import embedded_broker, free_port
+from kernel.edges.kafka import message_limit, open_producer, open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

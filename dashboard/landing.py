@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 import pyarrow as pa
 
-from battery.errors import BatteryError
-from battery.file_records import FileState
-from battery.objects import open_to_look
-from dashboard.published import NothingYetError
-from sink.files import read_files
-from sink.news import news
-from sink.status import status
+from kernel.base.errors import BatteryError
+from kernel.edges.file_records import FileState
+from kernel.edges.objects import open_to_look
+from kernel.edges.warehouse import open_warehouse
+from refresh.marts import NothingYetError
+from refresh.news import news
+from refresh.status import status
+from sink.care.files import read_files
 from sink.tables import require_tables
-from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from battery.settings import Settings
-    from sink.status import Status
+    from kernel.base.settings import Settings
+    from refresh.status import Status
 
 LOOK_SECONDS: Final = 2.0
 """How long a look waits for a warehouse that another process holds, in s; a visitor is waiting."""

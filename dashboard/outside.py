@@ -1,7 +1,7 @@
 """Text that came from outside, such as a cell's id or an error with a file's name, in places that would act on it.
 
 Pages read Markdown, Plotly reads some HTML and templates, and a spreadsheet computes what begins like a formula.
-Terminals have their own (`battery/plain.py`), HTML pages escape by their templates.
+Terminals have their own (`kernel/base/plain.py`), HTML pages escape by their templates.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from battery.plain import plain
+from kernel.base.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from kaleido.errors import (
     KaleidoError,
 )
 
-from battery.errors import BatteryError
+from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

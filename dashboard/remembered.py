@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from battery.errors import BatteryError
-from dashboard.published import NothingYetError
+from kernel.base.errors import BatteryError
+from refresh.marts import NothingYetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -10,12 +10,12 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import streamlit as st
 
-from battery.errors import BatteryError
-from battery.settings import load_settings
 from dashboard.landing import look_at_news
 from dashboard.outside import literal, spreadsheet_safe
-from dashboard.published import NothingYetError, open_marts
 from dashboard.remembered import Remembered, Seen
+from kernel.base.errors import BatteryError
+from kernel.base.settings import load_settings
+from refresh.marts import NothingYetError, open_marts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import pyarrow as pa
 
-    from battery.settings import Settings
-    from dashboard.published import Marts, Publication
+    from kernel.base.settings import Settings
+    from refresh.marts import Marts, Publication
 
 T = TypeVar("T")
 

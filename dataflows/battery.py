@@ -15,29 +15,29 @@ import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 
-from battery.cleaned import Cleaned
-from battery.deliveries import MOST_ROWS, decode_poll
-from battery.endpoint import serve, settle_bytewax_api
-from battery.errors import with_last_words
-from battery.interpreter import suit_polls
-from battery.logs import configure_logging
-from battery.metrics import Metrics
-from battery.objects import open_store
-from battery.partition import Poll
-from battery.peers import Peers, await_peers, peers_of_this_process
-from battery.pulse import Pulse
-from battery.reading import instrument_range
-from battery.settings import Settings, load_settings
-from battery.stopping import STOP, stop_on_signals
-from battery.tally import TALLY
-from battery.weight import Limits
-from dataflows.cells import Cells, States
+from dataflows.endpoint import serve, settle_bytewax_api
+from dataflows.fold.state import CellState
+from dataflows.fold.states import Cells, States
 from dataflows.forward import fold
+from dataflows.health import Pulse
+from dataflows.metrics import Metrics
 from dataflows.source import TopicSource
-from dataflows.state import CellState
+from dataflows.summary import TALLY
+from kernel.base.errors import with_last_words
+from kernel.base.logs import configure_logging
+from kernel.base.settings import Settings, load_settings
+from kernel.base.stopping import STOP, stop_on_signals
+from kernel.base.tuning import suit_polls
+from kernel.contract.batch import MOST_ROWS, decode_poll
+from kernel.contract.reading import instrument_range
+from kernel.contract.results import Cleaned
+from kernel.contract.weight import Limits
+from kernel.edges.consumer import Poll
+from kernel.edges.objects import open_store
+from kernel.edges.warehouse import open_warehouse
 from sink.commit import Landing, Standing
 from sink.lanes import LandingSink
-from sink.warehouse import open_warehouse
+from sink.peers import Peers, await_peers, peers_of_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

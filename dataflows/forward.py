@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
-from battery.body import Fault, python_row, show_rows
-from battery.errors import BatteryError
-from battery.message import unforeseen
-from battery.reading import INSTRUMENT_RANGE, Reason
-from battery.sent import Sent
-from dataflows.clean import clean
+from dataflows.fold.clean import clean
+from kernel.base.errors import BatteryError
+from kernel.contract.message import unforeseen
+from kernel.contract.reading import INSTRUMENT_RANGE, Reason
+from kernel.contract.sent import Sent
+from kernel.contract.values import Fault, python_row, show_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from battery.cleaned import Cleaned
-    from battery.deliveries import Deliveries
-    from battery.reading import Range
-    from dataflows.cells import Cells, States
+    from dataflows.fold.states import Cells, States
+    from kernel.contract.batch import Deliveries
+    from kernel.contract.reading import Range
+    from kernel.contract.results import Cleaned
 
 _log = structlog.get_logger()
 

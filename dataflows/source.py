@@ -18,24 +18,24 @@ import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from battery.deliveries import MOST_ROWS
-from battery.errors import BatteryError, with_last_words
-from battery.faults import Point, fault_point
-from battery.offsets import Passed, Stretch, missing, report
-from battery.partition import POLL_MESSAGES, POLL_ROWS, Poll, oldest, open_consumer, passed, poll_of
-from battery.topic import TRANSIENT, NoBrokerError, Topic, TopicWatch, find_topic, open_topic
 from dataflows.lag import Lag
 from dataflows.topic_check import TopicCheck
+from kernel.base.errors import BatteryError, with_last_words
+from kernel.base.faults import Point, fault_point
+from kernel.contract.batch import MOST_ROWS
+from kernel.edges.consumer import POLL_MESSAGES, POLL_ROWS, Poll, oldest, open_consumer, passed, poll_of
+from kernel.edges.kafka import TRANSIENT, NoBrokerError, Topic, TopicWatch, find_topic, open_topic
+from kernel.edges.offsets import Passed, Stretch, missing, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from confluent_kafka import Message as KafkaMessage
 
-    from battery.metrics import Metrics
-    from battery.pulse import Pulse
-    from battery.settings import Settings
-    from battery.tally import Tally
+    from dataflows.health import Pulse
+    from dataflows.metrics import Metrics
+    from dataflows.summary import Tally
+    from kernel.base.settings import Settings
 
 _log = structlog.get_logger()
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from battery.errors import BatteryError, StartAgainError
+from kernel.base.errors import BatteryError, StartAgainError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from battery.topic import Topic, TopicWatch
+    from kernel.edges.kafka import Topic, TopicWatch
 
 
 class GrownTopicError(StartAgainError):

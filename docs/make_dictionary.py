@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from battery.errors import BatteryError
+from kernel.base.errors import BatteryError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 

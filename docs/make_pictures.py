@@ -17,8 +17,8 @@ from typing import Final
 import tenacity
 from playwright.sync_api import sync_playwright
 
-from battery.broker import free_port
 from battery.demo import places
+from kernel.edges.broker import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DATA: Final = ROOT / "data" / "pictures"

@@ -2,6 +2,6 @@
 
 import sys
 
-from battery.cli import main
+from battery.cli.main import main
 
 main(["produce", *sys.argv[1:]])

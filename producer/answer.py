@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final, Self, cast
 
 import requests
 
-from battery.errors import BatteryError
-from battery.logs import mask_urls
+from kernel.base.errors import BatteryError
+from kernel.base.logs import mask_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from battery.settings import Settings
+    from kernel.base.settings import Settings
 
 CONNECT_SECONDS: Final = 10.0
 

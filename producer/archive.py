@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Final, Self
 
-from battery.errors import BatteryError
-from battery.file_records import SourceFile
+from kernel.base.errors import BatteryError
+from kernel.edges.file_records import SourceFile
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import (
     PUBLISHABLE,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from battery.settings import Settings
+    from kernel.base.settings import Settings
     from producer.files import File
 
 MEMORY_BYTES: Final = 256 * 1024**2

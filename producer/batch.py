@@ -12,18 +12,18 @@ import structlog
 from producer.answer import DownloadError
 from producer.files import BadSourceError, Content, File, PassedOver, Refusal, Signature, WorkbookFile, as_text
 from producer.raw import keep
+from producer.readers.arbin import cell_id_of, exported_on
 from producer.register import identify_all
 from producer.send import Waiting
 from producer.sources import download_on_record, find_files, on_record
 from producer.spool import Job
-from producer.workbook import cell_id_of, exported_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from battery.file_records import FileRecords, SourceFile
-    from battery.objects import ObjectStore
-    from battery.settings import Settings
+    from kernel.base.settings import Settings
+    from kernel.edges.file_records import FileRecords, SourceFile
+    from kernel.edges.objects import ObjectStore
     from producer.archive import Unpacker
     from producer.notes import LandedOffsets, Publications, Refusals
     from producer.register import Register

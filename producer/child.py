@@ -25,8 +25,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from battery.errors import BatteryError
-from battery.stopping import end_with_parent
+from kernel.base.errors import BatteryError
+from kernel.base.stopping import end_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

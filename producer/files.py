@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
-from battery.errors import BatteryError
-from battery.file_records import SourceFile
+from kernel.base.errors import BatteryError
+from kernel.edges.file_records import SourceFile
 
 WORKBOOKS: Final = frozenset({".xlsx", ".xls"})
 PUBLISHABLE: Final = WORKBOOKS | {".zip"}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from battery.errors import BatteryError
-from battery.reading import COUNTERS
+from kernel.base.errors import BatteryError
+from kernel.contract.reading import COUNTERS
 from producer.trace import CLOCK_SECONDS, VALUES, Trace, distance, follows
 
 if TYPE_CHECKING:

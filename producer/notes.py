@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
-    from battery.objects import ObjectStore
-    from battery.settings import Settings
+    from kernel.base.settings import Settings
+    from kernel.edges.objects import ObjectStore
 
 LandedOffsets: TypeAlias = Mapping[tuple[str, str, int], int]
 """The offset of the last message of a cell that has landed, by cell, topic id and partition."""
@@ -127,7 +127,7 @@ def _publication(key: str, note: bytes) -> Publication | None:
 class Refusals:
     """Which contents this reader has refused, with the limits that it has now.
 
-    A reader of another version reads them anew. What people are shown is on record apart (`battery/file_records.py`).
+    A reader of another version reads them anew. What people are shown is on record apart (`kernel/edges/file_records.py`).
     """
 
     def __init__(self, store: ObjectStore, settings: Settings, cell_id: str | None) -> None:

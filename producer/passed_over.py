@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from battery.file_records import SourceFile
+from kernel.edges.file_records import SourceFile
 from producer.files import PUBLISHABLE, PassedOver, one_line, place_of
 from producer.formats import format_of
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from battery.file_records import FileRecords
-from battery.objects import open_store
-from battery.progress import Progress
-from battery.topic import message_limit, open_producer, open_topic
-from battery.weight import Limits
+from kernel.base.progress import Progress
+from kernel.contract.weight import Limits
+from kernel.edges.file_records import FileRecords
+from kernel.edges.kafka import message_limit, open_producer, open_topic
+from kernel.edges.objects import open_store
 from producer.archive import Unpacker
 from producer.batch import Batch, Options, Summary
 from producer.files import Refusal
@@ -28,7 +28,7 @@ from producer.spool import Readers, spool_all
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from battery.settings import Settings
+    from kernel.base.settings import Settings
     from producer.files import File
     from producer.send import Receipt, Waiting
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from battery.objects import ObjectStore
+    from kernel.edges.objects import ObjectStore
 
 
 def keep(store: ObjectStore, path: Path, name: str, sha256: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from battery.errors import BatteryError
+from kernel.base.errors import BatteryError
 from producer.identity import (
     ConflictError,
     Export,
@@ -30,7 +30,7 @@ from producer.trace import Trace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from battery.objects import ObjectStore
+    from kernel.edges.objects import ObjectStore
     from producer.send import Waiting
 
 LOGS: Final = 4

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from filelock import FileLock, Timeout
 
-from battery.errors import BatteryError
+from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

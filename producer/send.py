@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from battery.errors import BatteryError
-from battery.message import LIMITS, encode_arrow, encode_json, headers
-from battery.progress import Progress
-from battery.reading import ARROW, JSON, READING
-from battery.topic import AROUND_BYTES, MESSAGE_BYTES
-from producer.cells import repeated
+from kernel.base.errors import BatteryError
+from kernel.base.progress import Progress
+from kernel.contract.message import LIMITS, encode_arrow, encode_json, headers
+from kernel.contract.reading import ARROW, JSON, READING
+from kernel.edges.kafka import AROUND_BYTES, MESSAGE_BYTES
+from producer.readers.sheets.cells import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Producer
     from confluent_kafka import Message as KafkaMessage
 
-    from battery.weight import Limits
+    from kernel.contract.weight import Limits
     from producer.spool import SpooledTest
 
 ENCODINGS: Final = {"arrow": ARROW, "json": JSON}

@@ -16,9 +16,9 @@ import numpy as np
 import openpyxl
 import pyarrow as pa
 
-from battery.reading import READING
-from producer.header import CELL_COLUMNS
-from producer.workbook import Test
+from kernel.contract.reading import READING
+from producer.readers.arbin import Test
+from producer.readers.sheets.header import CELL_COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path

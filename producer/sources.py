@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from battery.file_records import FileRecords, SourceFile
-from battery.logs import mask_urls
-from battery.objects import open_store
+from kernel.base.logs import mask_urls
+from kernel.edges.file_records import FileRecords, SourceFile
+from kernel.edges.objects import open_store
 from producer.answer import DownloadLimits
 from producer.datasets import CALCE, dataset_url
 from producer.download import download
@@ -21,7 +21,7 @@ from producer.passed_over import holds, passed_over
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from battery.settings import Settings
+    from kernel.base.settings import Settings
 
 _URL: Final = re.compile(r"^https?://", re.IGNORECASE)
 

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Final, Self, cast
 
 import pyarrow as pa
 
-from battery.errors import BatteryError
+from kernel.base.errors import BatteryError
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import Refusal
+from producer.readers.arbin import BadWorkbookError, UndatedWorkbookError, UnreadableWorkbookError, read_workbook
 from producer.trace import Trace
-from producer.workbook import BadWorkbookError, UndatedWorkbookError, UnreadableWorkbookError, read_workbook
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
     from datetime import datetime
     from types import TracebackType
 
-    from battery.settings import Settings
+    from kernel.base.settings import Settings
     from producer.files import WorkbookFile
 
 AHEAD: Final = 2

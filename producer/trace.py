@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 import numpy as np
 import pyarrow as pa
 
-from battery.reading import COUNTERS
+from kernel.contract.reading import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

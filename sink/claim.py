@@ -17,19 +17,19 @@ from uuid import uuid4
 import duckdb
 import structlog
 
-from battery.errors import BatteryError
+from kernel.base.errors import BatteryError
+from kernel.edges.warehouse import persistent, transaction
 from sink.leftovers import retired_keys
 from sink.manifest import stored_objects
 from sink.tables import CREATE_PIPELINE, landing_tables
-from sink.warehouse import persistent, transaction
 from sink.writers import pipeline_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from battery.objects import ObjectStore
+    from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
     from sink.manifest import StoredObject
-    from sink.warehouse import Warehouse
 
 _log = structlog.get_logger()
 

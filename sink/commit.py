@@ -17,9 +17,10 @@ import duckdb
 import pyarrow as pa
 import structlog
 
-from battery.errors import BatteryError
-from battery.faults import LostConnectionError, Point, fault_point
-from battery.reading import LANDED
+from kernel.base.errors import BatteryError
+from kernel.base.faults import LostConnectionError, Point, fault_point
+from kernel.contract.reading import LANDED
+from kernel.edges.warehouse import ATTEMPTS, lacks_memory, lift_memory_limit, persistent, transaction
 from sink.claim import Mark, claim_store, spare_others, write_mark
 from sink.draft import Draft
 from sink.leftovers import find_leftovers
@@ -29,20 +30,19 @@ from sink.manifest import (
 )
 from sink.repeats import LANDED_BEFORE
 from sink.tables import FILL, FILL_STATES, REPEATED, create_tables
-from sink.warehouse import ATTEMPTS, lacks_memory, lift_memory_limit, persistent, transaction
 from sink.writers import Writer, require_current, require_new_run, run_epoch, take_epoch, window_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from battery.cleaned import Cleaned, States
-    from battery.objects import ObjectStore
-    from battery.peers import Peers
+    from kernel.contract.results import Cleaned, States
+    from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
     from sink.claim import Claim
     from sink.draft import Stored
     from sink.leftovers import Leftovers
     from sink.manifest import StoredObject
-    from sink.warehouse import Warehouse
+    from sink.peers import Peers
 
 _log = structlog.get_logger()
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from battery.cleaned import CYCLE_PART, PROGRESS, WINDOW_PART, Span
-from battery.errors import BatteryError
-from battery.faults import Point, fault_point
-from battery.reading import LANDED, QUARANTINED, REPEATED, RETRIED
+from kernel.base.errors import BatteryError
+from kernel.base.faults import Point, fault_point
+from kernel.contract.reading import LANDED, QUARANTINED, REPEATED, RETRIED
+from kernel.contract.results import CYCLE_PART, PROGRESS, WINDOW_PART, Span
 from sink.encode import ObjectWriter
 from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, Commit, CommittedObject, object_key
 from sink.repeats import judge, keys_of
@@ -21,8 +21,8 @@ from sink.repeats import judge, keys_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from battery.cleaned import Cleaned, States
-    from battery.objects import ObjectStore
+    from kernel.contract.results import Cleaned, States
+    from kernel.edges.objects import ObjectStore
 
 _STATES: Final = pa.schema([("cell_id", pa.string()), ("state", pa.string())])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from battery.reading import LANDED
+from kernel.contract.reading import LANDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from battery.cleaned import Cleaned, States
-from battery.errors import with_last_words
-from battery.faults import Point, fault_point
-from battery.weight import ROW_BYTES
+from kernel.base.errors import with_last_words
+from kernel.base.faults import Point, fault_point
+from kernel.contract.results import Cleaned, States
+from kernel.contract.weight import ROW_BYTES
 from sink.commit import rows_by_reason
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from battery.metrics import Metrics
+    from dataflows.metrics import Metrics
     from sink.commit import Landing
     from sink.draft import Draft, Stored
 

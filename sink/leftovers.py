@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from battery.objects import ObjectStore
+    from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
     from sink.manifest import StoredObject
-    from sink.warehouse import Warehouse
 
 _log = structlog.get_logger()
 

@@ -9,14 +9,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from battery.cleaned import Span
+from kernel.contract.results import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import duckdb
 
-    from battery.objects import ObjectStore
+    from kernel.edges.objects import ObjectStore
 
 LANDED_KIND: Final = "battery_ts_cleaned"
 QUARANTINE_KIND: Final = "battery_quarantine"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from battery.errors import BatteryError
+from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from battery.body import show_row
-from battery.reading import LANDED, QUARANTINED, READING, TEXT_BYTES, Quality, Reason
+from kernel.contract.reading import LANDED, QUARANTINED, READING, TEXT_BYTES, Quality, Reason
+from kernel.contract.values import show_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

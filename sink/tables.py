@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from battery.cleaned import CYCLE_PART, WINDOW_PART
-from battery.errors import BatteryError
-from battery.reading import LANDED, QUARANTINED, RETRIED
+from kernel.base.errors import BatteryError
+from kernel.contract.reading import LANDED, QUARANTINED, RETRIED
+from kernel.contract.results import CYCLE_PART, WINDOW_PART
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from battery.errors import BatteryError, StartAgainError
+from kernel.base.errors import BatteryError, StartAgainError
 from sink.tables import landing_tables
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from battery.broker import embedded_broker, free_port
-from battery.settings import Settings
+from kernel.base.settings import Settings
+from kernel.edges.broker import embedded_broker, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,16 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
-from battery.reading import (
+from benchmarks.peers.tables import CAPACITIES, CYCLES, QUARANTINE, READINGS, WINDOWS
+from dataflows.fold.order import (
+    BELIEVED,
+    FIRST_POINT,
+    FIRST_SECONDS,
+    LATE_SECONDS,
+    POINTS_PER_SECOND,
+    SECONDS_PER_POINT,
+)
+from kernel.contract.reading import (
     COUNTER_LEAP,
     COUNTER_LEAP_CURRENT,
     COUNTER_NOISE,
@@ -28,8 +37,6 @@ from battery.reading import (
     Quality,
     Reason,
 )
-from benchmarks.peers.tables import CAPACITIES, CYCLES, QUARANTINE, READINGS, WINDOWS
-from dataflows.order import BELIEVED, FIRST_POINT, FIRST_SECONDS, LATE_SECONDS, POINTS_PER_SECOND, SECONDS_PER_POINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

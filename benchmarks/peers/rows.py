@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from battery.reading import OPTIONAL, READING, READING_NULLABLE
+from kernel.contract.reading import OPTIONAL, READING, READING_NULLABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

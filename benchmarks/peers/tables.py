@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
-from battery.reading import LANDED
+from kernel.contract.reading import LANDED
 
 Row: TypeAlias = dict[str, Any]
 Item: TypeAlias = tuple[str, Row]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from battery.settings import Settings
     from dashboard.view import Published
+    from kernel.base.settings import Settings
 
 
 def show() -> None:

@@ -16,8 +16,8 @@ from dashboard.ranking import outliers_first
 from dashboard.view import chart, downloads, show_marts
 
 if TYPE_CHECKING:
-    from battery.settings import Settings
     from dashboard.view import Published
+    from kernel.base.settings import Settings
 
 FIRST_CELLS: Final = 4
 

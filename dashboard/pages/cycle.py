@@ -19,8 +19,8 @@ from dashboard.view import chart, downloads, look, show_marts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from battery.settings import Settings
     from dashboard.view import Published
+    from kernel.base.settings import Settings
 
 MOST_CYCLES: Final = 8
 """As many as there are colours."""

@@ -21,8 +21,8 @@ from dashboard.view import UNKNOWN, chart, downloads, key_figures, show_marts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from battery.settings import Settings
     from dashboard.view import Published
+    from kernel.base.settings import Settings
 
 MOST_IN_COLOUR: Final = 8
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from battery.errors import BatteryError
 from dashboard.address import choose_one, choose_whether
 from dashboard.figures import stream as figures
 from dashboard.landing import (
@@ -19,17 +18,18 @@ from dashboard.landing import (
     look_at_stream,
 )
 from dashboard.outside import literal, spreadsheet_safe
-from dashboard.published import NothingYetError
 from dashboard.view import UNKNOWN, chart, downloads, key_figures, lasting, look, show
+from kernel.base.errors import BatteryError
+from refresh.marts import NothingYetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
 
-    from battery.settings import Settings
     from dashboard.landing import StreamLook
     from dashboard.remembered import Seen
+    from kernel.base.settings import Settings
 
 LIVE_SECONDS: Final = 10
 RATE_SECONDS: Final = 60.0

@@ -1,4 +1,4 @@
-{# The bits of battery.reading.Quality: true where pre-cleaning set the named flag on a reading. #}
+{# The bits of kernel.contract.reading.Quality: true where pre-cleaning set the named flag on a reading. #}
 {% macro has_flag(name) -%}
     {%- set bits = {
         'spike': 1,

@@ -8,7 +8,7 @@
    run alone takes the version of what it was built from, not a newer one.
 
    It also keeps by which dbt run each test (or cell) was built, so that who shows the models to readers need not compare
-   rows (sink/publish.py). #}
+   rows (refresh/publish.py). #}
 
 {% macro create_refreshed() -%}
     create schema if not exists {{ target.schema }};
@@ -65,7 +65,7 @@
     where (cell_id, test_id) in (select t.cell_id, t.test_id from touched as t)
 {%- endmacro %}
 
-{# With the scan that begins a refresh: what it stands at, as sink/news.py compares it with what has landed since. #}
+{# With the scan that begins a refresh: what it stands at, as refresh/news.py compares it with what has landed since. #}
 {% macro keep_watermark() -%}
     delete from {{ target.schema }}._refreshed where model in ('_watermark', '_inputs');
     {%- if execute and adapter.get_relation(target.database, 'main', '_watermark') %}

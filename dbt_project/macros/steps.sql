@@ -24,7 +24,7 @@
     )
 {%- endmacro %}
 
-{# Where a counter starts anew at a reading: the rules of dataflows/course.py, with the numbers of battery/reading.py.
+{# Where a counter starts anew at a reading: the rules of dataflows/fold/rules.py, with the numbers of kernel/contract/reading.py.
    A reset starts near zero; where a step has begun since the counter was last measured, any fall beyond lost digits is
    one. To be used after the columns that `counter_before` gives. #}
 {% macro counter_is_reset(column, name) -%}
@@ -57,7 +57,7 @@
    `counter_gain`. A reading whose flag says that the counter leaped there gains what the current would have it gain,
    in whole pico-units: by the trapezoid, energy times the voltage; where a step begins, by its own current since then.
    Where the value is NULL the next reading makes up for it. One that is back where it stood before it fell to zero
-   gains what it did since. The rules of dataflows/counters.py, with the numbers of battery/reading.py.
+   gains what it did since. The rules of dataflows/fold/counters.py, with the numbers of kernel/contract/reading.py.
 
    Args: the readings, and the CTE that numbers their steps. #}
 {% macro counter_leaps(readings, numbered) -%}

@@ -1,4 +1,4 @@
-{# The limits of battery.reading.INSTRUMENT_RANGE, with those that are settings: what an instrument can report at all,
+{# The limits of kernel.contract.reading.INSTRUMENT_RANGE, with those that are settings: what an instrument can report at all,
    never what a test protocol asks for. NaN and infinity lie outside. #}
 {% macro within_instrument_range(column) -%}
     {%- set limits = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Pipeline
-from faults.harness import Log, read_undisturbed, send, traffic
+from support.harness import Log, read_undisturbed, send, traffic
+from support.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

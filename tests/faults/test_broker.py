@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from conftest import Pipeline
-from faults.harness import finish, read_undisturbed, require_sound, send, traffic, wait_for
-from faults.proxy import TcpProxy
+from support.harness import finish, read_undisturbed, require_sound, send, traffic, wait_for
+from support.pipeline import Pipeline
+from support.proxy import TcpProxy
 
-from battery.broker import embedded_broker, free_port
+from kernel.edges.broker import embedded_broker, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Pipeline
-from faults.harness import Log, finish, read_undisturbed, require_sound, rest_of, send, traffic, wait_for
+from support.harness import Log, finish, read_undisturbed, require_sound, rest_of, send, traffic, wait_for
+from support.pipeline import Pipeline
 
-from battery.broker import free_port
-from battery.faults import VARIABLE, Point
+from kernel.base.faults import VARIABLE, Point
+from kernel.edges.broker import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

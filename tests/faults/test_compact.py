@@ -5,15 +5,15 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from conftest import Pipeline
-from faults.harness import finish, require_sound, send, traffic, wait_for
-from replayed import manifest_keys, object_keys
+from support.harness import finish, require_sound, send, traffic, wait_for
+from support.pipeline import Pipeline
+from support.replayed import manifest_keys, object_keys
 
-from battery.faults import VARIABLE, Point
-from battery.objects import open_store
-from dataflows.replay import Outcome, Start, replay
-from sink.verify import verify
-from sink.warehouse import open_warehouse
+from dataflows.replay.replay import Outcome, Start, replay
+from kernel.base.faults import VARIABLE, Point
+from kernel.edges.objects import open_store
+from kernel.edges.warehouse import open_warehouse
+from sink.care.verify import verify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,12 +9,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from faults.harness import Log, finish, require_sound, wait_for
+from support.harness import Log, finish, require_sound, wait_for
 
-from battery.faults import VARIABLE, Point
+from kernel.base.faults import VARIABLE, Point
 
 if TYPE_CHECKING:
-    from conftest import Pipeline
+    from support.pipeline import Pipeline
 
 EACH_MESSAGE = {"COMMIT_MAX_ROWS": "1"}
 """Lets every result be committed by itself, so that a worker has some hundred commits to make."""

@@ -7,21 +7,21 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders import arrow_value, as_json, reading
 from confluent_kafka import Producer
-from faults.harness import finish
-from poison import POISONS, dictionary_of, poison, runs_of, stream, views_of
+from support.builders import arrow_value, as_json, reading
+from support.harness import finish
+from support.poison import POISONS, dictionary_of, poison, runs_of, stream, views_of
 
-from battery.message import headers
-from battery.reading import ARROW, JSON, READING
-from battery.topic import open_topic
+from kernel.contract.message import headers
+from kernel.contract.reading import ARROW, JSON, READING
+from kernel.edges.kafka import open_topic
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
     import pytest
-    from conftest import Pipeline
+    from support.pipeline import Pipeline
 
 import pyarrow as pa
 

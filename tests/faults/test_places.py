@@ -7,10 +7,10 @@ import shutil
 import signal
 from typing import TYPE_CHECKING
 
-from conftest import Pipeline
-from faults.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
+from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
+from support.pipeline import Pipeline
 
-from battery.broker import embedded_broker, free_port
+from kernel.edges.broker import embedded_broker, free_port
 
 if TYPE_CHECKING:
     import subprocess

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bytewax.recovery import init_db_dir
-from faults.harness import Log, finish, require_sound, wait_for
+from support.harness import Log, finish, require_sound, wait_for
 
-from battery.errors import BatteryError
-from battery.recovery import make_recovery_store
-from battery.settings import Settings
+from dataflows.recovery import make_recovery_store
+from kernel.base.errors import BatteryError
+from kernel.base.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Pipeline
+    from support.pipeline import Pipeline
 
 CODE = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE", "BUILD", "NEWOBJ", "NEWOBJ_EX"}
 """What in a pickle names a class or function, or calls one."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
-from conftest import LANDING_TABLES, Pipeline
-from faults.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
-from replayed import DAMAGE, execute, manifest_keys, object_keys
+from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
+from support.pipeline import LANDING_TABLES, Pipeline
+from support.replayed import DAMAGE, execute, manifest_keys, object_keys
 
-from battery.faults import VARIABLE, Point
-from sink.warehouse import open_warehouse
+from kernel.base.faults import VARIABLE, Point
+from kernel.edges.warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from faults.harness import Log, finish, require_sound, wait_for
-from faults.proxy import Fault, S3Proxy
+from support.harness import Log, finish, require_sound, wait_for
+from support.proxy import Fault, S3Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Pipeline
+    from support.pipeline import Pipeline
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from faults.harness import Log, finish, require_sound, wait_for
+from support.harness import Log, finish, require_sound, wait_for
 
-from battery.faults import VARIABLE, Point
+from kernel.base.faults import VARIABLE, Point
 
 if TYPE_CHECKING:
-    from conftest import Pipeline
+    from support.pipeline import Pipeline
 
 HOLD_SECONDS = 30
 HOLD = """

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from conftest import Pipeline
-from services.servers import Kafka, MinIO, ToolMissingError, kafka_jars, mc_binary, minio_binary, prometheus_programs
+from support.pipeline import Pipeline
+from support.servers import Kafka, MinIO, ToolMissingError, kafka_jars, mc_binary, minio_binary, prometheus_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from webhook import listening
+from support.webhook import listening
 
-from battery.broker import free_port
+from kernel.edges.broker import free_port
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Pipeline
+    from support.pipeline import Pipeline
 
 DAGS = {"battery_pipeline", "battery_maintenance"}
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from conftest import Pipeline
-from faults.harness import finish, read_undisturbed, require_sound, send, traffic, wait_for
 from faults.test_broker import (  # noqa: F401  # the same test, on a broker that answers it properly
     test_a_topic_deleted_and_created_again_is_read_from_its_start_and_lands_nothing_twice,
 )
-from services.kafka import expire, leader_of, wait_for_replicas
-from services.servers import Kafka
+from support.harness import finish, read_undisturbed, require_sound, send, traffic, wait_for
+from support.kafka import expire, leader_of, wait_for_replicas
+from support.pipeline import Pipeline
+from support.servers import Kafka
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

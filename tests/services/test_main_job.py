@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from conftest import SHARED
-from test_main_job import (  # noqa: F401  # the same tests
+from parts.test_main_job import (  # noqa: F401  # the same tests
     Job,
     run_job,
     test_every_cycle_has_the_capacities_of_the_reference,
@@ -16,6 +15,7 @@ from test_main_job import (  # noqa: F401  # the same tests
     test_no_good_row_is_flagged_or_dropped_for_a_protocol_limit,
     test_the_published_queries_run_verbatim,
 )
+from support.places import SHARED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from builders import as_json, reading
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from support.builders import as_json, reading
 
-from battery.message import headers
-from battery.partition import read_log
-from battery.reading import JSON
-from battery.topic import open_topic
+from kernel.contract.message import headers
+from kernel.contract.reading import JSON
+from kernel.edges.consumer import read_log
+from kernel.edges.kafka import open_topic
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
-    from conftest import Pipeline
+    from support.pipeline import Pipeline
 
 USUAL_LIMIT = 1_048_588
 

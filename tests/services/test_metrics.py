@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from composed import ROOT, SERVICES, health_command
-from conftest import Pipeline
-from faults.harness import send, traffic
-from services.servers import Prometheus
+from support.composed import ROOT, SERVICES, health_command
+from support.harness import send, traffic
+from support.pipeline import Pipeline
+from support.servers import Prometheus
 
-from battery.broker import embedded_broker, free_port
+from kernel.edges.broker import embedded_broker, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

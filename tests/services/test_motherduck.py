@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from conftest import Pipeline
+from support.pipeline import Pipeline
 
-from battery.broker import embedded_broker, free_port
+from kernel.edges.broker import embedded_broker, free_port
+from kernel.edges.warehouse import open_warehouse
 from producer.simulate import simulate_cell, simulate_tests
-from sink.warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

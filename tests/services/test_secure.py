@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from conftest import Pipeline
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
-from services.servers import Kafka, MinIO
+from support.pipeline import Pipeline
+from support.servers import Kafka, MinIO
 
 from producer.simulate import simulate_cell
 

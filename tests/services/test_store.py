@@ -11,15 +11,15 @@ from typing import IO, TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from conftest import Pipeline
-from faults.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
 from faults.test_store import (  # noqa: F401  # the same tests, on a MinIO behind the proxy
     proxy,
     test_a_store_that_fails_for_a_while_is_waited_for,
     test_a_store_that_stays_away_ends_the_worker_with_nothing_lost,
 )
-from services.servers import ACCESS_KEY, SECRET_KEY, MinIO
-from store_contract import (  # noqa: F401  # what every store does
+from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
+from support.pipeline import Pipeline
+from support.servers import ACCESS_KEY, SECRET_KEY, MinIO
+from support.store_contract import (  # noqa: F401  # what every store does
     test_a_deleted_object_is_gone_and_deleting_it_again_is_no_error,
     test_a_listing_holds_all_keys_below_a_prefix_and_no_others,
     test_a_second_put_replaces_the_first,
@@ -29,15 +29,15 @@ from store_contract import (  # noqa: F401  # what every store does
     test_of_many_who_write_an_object_where_there_is_none_one_succeeds,
 )
 
-from battery.errors import BatteryError
-from battery.objects import S3Store, open_store
-from battery.settings import Settings
+from kernel.base.errors import BatteryError
+from kernel.base.settings import Settings
+from kernel.edges.objects import S3Store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from services.servers import Kafka
+    from support.servers import Kafka
 
 PART_BYTES = 5 * 1024 * 1024
 """Up to here an object is one PUT, beyond it comes in parts."""
@@ -122,7 +122,7 @@ def _mc(mc: Path, folder: Path, *commands: list[str]) -> None:
 def test_a_bucket_that_another_process_has_just_made_is_as_good(minio: MinIO, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = on(minio, uuid4().hex)
     S3Store(settings).put("one", b"1")
-    monkeypatch.setattr("battery.objects.Minio.bucket_exists", lambda *_, **__: False)
+    monkeypatch.setattr("kernel.edges.objects.Minio.bucket_exists", lambda *_, **__: False)
     assert S3Store(settings).get("one") == b"1"
 
 

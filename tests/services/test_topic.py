@@ -7,25 +7,25 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from builders import as_json, reading
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
-from conftest import Pipeline
-from faults.harness import finish, wait_for
-from services.kafka import alter
+from support.builders import as_json, reading
+from support.harness import finish, wait_for
+from support.kafka import alter
+from support.pipeline import Pipeline
 
-from battery.message import headers
-from battery.reading import JSON
-from battery.topic import open_topic
-from sink.status import status
-from sink.warehouse import open_warehouse
+from kernel.contract.message import headers
+from kernel.contract.reading import JSON
+from kernel.edges.kafka import open_topic
+from kernel.edges.warehouse import open_warehouse
+from refresh.status import status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from services.servers import Kafka
+    from support.servers import Kafka
 
 
 @pytest.fixture

@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from builders import CELL, as_json, reading
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from conftest import Pipeline
-from faults.harness import finish, wait_for
-from services.kafka import expire
+from support.builders import CELL, as_json, reading
+from support.harness import finish, wait_for
+from support.kafka import expire
+from support.pipeline import Pipeline
 
-from battery.message import headers
-from battery.objects import open_store
-from battery.reading import JSON
-from battery.topic import open_topic
-from dataflows.replay import Outcome, Start, replay
-from sink.status import PartitionStatus, status
-from sink.verify import verify
-from sink.warehouse import open_warehouse
+from dataflows.replay.replay import Outcome, Start, replay
+from kernel.contract.message import headers
+from kernel.contract.reading import JSON
+from kernel.edges.kafka import open_topic
+from kernel.edges.objects import open_store
+from kernel.edges.warehouse import open_warehouse
+from refresh.status import PartitionStatus, status
+from sink.care.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from services.servers import Kafka
+    from support.servers import Kafka
 
-    from sink.verify import Check
+    from sink.care.verify import Check
 
 ABORTED_V = 4.9
 """The voltage of readings that nobody may see."""

@@ -1,0 +1,1 @@
+"""The `battery` command: one file a family of subcommands."""

@@ -1,0 +1,166 @@
+"""Several worker processes as one Bytewax cluster on this machine, and the supervisor that keeps them together.
+
+The processes of a cluster live and die together: Bytewax cannot go on without one of them, and nothing is lost by
+ending all, since only what was committed counts. So when one dies, all start again, as one new run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import structlog
+
+from dataflows.recovery import make_recovery_store
+from dataflows.worker import EXIT_PEER_LOST, EXIT_START_AGAIN, Member
+from kernel.base.errors import BatteryError
+from kernel.base.stopping import STOP, stop_on_signals
+from kernel.edges.broker import free_port
+from kernel.edges.kafka import open_topic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.base.settings import Settings
+
+_log = structlog.get_logger()
+
+LAST_WORDS_SECONDS: Final = 10.0
+"""How long the others may take to end after the first one did: one of them may know why."""
+
+SHORT_LIFE_SECONDS: Final = 60.0
+MOST_SHORT_LIVES: Final = 5
+"""Give up after so many starts in a row that did not live longer than that."""
+
+TICK_SECONDS: Final = 0.05
+
+GROUPS_PER_WORKER: Final = 8
+"""Groups of cells for each process and lane, where CELL_GROUPS does not say: chance decides which process takes which,
+and the more there are, the more evenly they fall."""
+
+
+def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
+    """Run `workers` processes as one pipeline until they are asked to stop, or have reached the end of the log.
+
+    Raises:
+        BatteryError: the partitions cannot be shared out, or the cluster had to give up.
+    """
+    _require_even_shares(settings, workers)
+    make_recovery_store(settings)
+    stop_on_signals()
+    groups = settings.cell_groups or settings.lanes * GROUPS_PER_WORKER * workers
+    short_lives = 0
+    while not STOP.is_set():
+        started = time.monotonic()
+        processes = _start(workers, groups, until_end=until_end)
+        try:
+            codes = _wait(processes)
+        finally:
+            _kill(processes)
+        if not any(codes):
+            return
+        _judge(codes)
+        if STOP.is_set():
+            raise BatteryError(
+                f"a process of the cluster died while it was to end (exit codes {codes}); start it again"
+            )
+        short_lives = short_lives + 1 if time.monotonic() - started < SHORT_LIFE_SECONDS else 0
+        if short_lives >= MOST_SHORT_LIVES and EXIT_START_AGAIN not in codes:
+            raise BatteryError(
+                f"a process of the cluster died {short_lives} times in a row within {SHORT_LIFE_SECONDS:.0f} s of its "
+                f"start (exit codes {codes}); what they said is above"
+            )
+        _log.warning("a process of the cluster has ended, starting all again", exit_codes=codes)
+        _require_even_shares(settings, workers)  # partitions may have been added
+
+
+def _require_even_shares(settings: Settings, workers: int) -> None:
+    partitions = len(open_topic(settings, create=True).partitions)
+    if partitions % workers:
+        fitting = [str(count) for count in range(1, partitions + 1) if partitions % count == 0]
+        raise BatteryError(
+            f"--workers {workers}: topic {settings.battery_topic} has {partitions} partitions, which so many processes "
+            f"cannot share evenly, and Bytewax would stall; use --workers {' or '.join(fitting)}, or publish to a new "
+            "topic made with a multiple of them (BATTERY_TOPIC_PARTITIONS)"
+        )
+
+
+def _start(workers: int, cell_groups: int, *, until_end: bool) -> list[subprocess.Popen[bytes]]:
+    """Start all processes as one new run."""
+    addresses = tuple(f"127.0.0.1:{port}" for port in _free_ports(workers))
+    run_id = uuid4().hex
+    processes = []
+    for number in range(workers):
+        arguments = ["stream", "--member", str(Member(number, addresses, os.getpid()))]
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "battery", *arguments, *(["--until-end"] if until_end else [])],
+                env=os.environ | {"RUN_ID": run_id, "CELL_GROUPS": str(cell_groups)},
+                stdin=subprocess.PIPE,  # never written to: its end asks a process to end, and so does our own
+                start_new_session=True,  # Ctrl-C is for the supervisor
+            )
+        )
+    _log.info("started a cluster", processes=[process.pid for process in processes])
+    return processes
+
+
+def _free_ports(count: int) -> set[int]:
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return ports
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+    """Wait until all have ended, or one has died and the others had time for their last words; the exit codes.
+
+    When this process is asked to end, so are they.
+    """
+    deadline = None
+    while any(process.poll() is None for process in processes):
+        codes = [process.poll() for process in processes]
+        if STOP.is_set():
+            _close(processes)
+        if deadline is None and any(codes):
+            deadline = time.monotonic() + LAST_WORDS_SECONDS
+        if deadline is not None and (_dies_alone(codes) or time.monotonic() > deadline):
+            _kill(processes)
+        time.sleep(TICK_SECONDS)
+    return [process.returncode for process in processes]
+
+
+def _dies_alone(codes: Sequence[int | None]) -> bool:
+    """Tell whether a process was killed from outside: then no other one knows more."""
+    return -signal.SIGKILL in codes
+
+
+def _kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            process.kill()
+    for process in processes:
+        process.wait()
+    _close(processes)
+
+
+def _close(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Close what tells a process to run on."""
+    for process in processes:
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def _judge(codes: Sequence[int]) -> None:
+    """Give up where starting again would not help.
+
+    Raises:
+        BatteryError: a process ended with an error that is for a person.
+    """
+    if any(code > 0 and code not in {EXIT_PEER_LOST, EXIT_START_AGAIN} for code in codes):
+        raise BatteryError(f"the cluster has ended (exit codes {list(codes)}): the reason stands above")

@@ -1,0 +1,219 @@
+"""The place of a replay: tables and objects of its own beside the live ones, and the swap that puts them in place.
+
+Nothing here touches the live tables before the swap, which is one transaction. One replay at a time.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+import structlog
+from filelock import lock_descriptor
+
+from kernel.base.errors import BatteryError
+from kernel.base.faults import Point, fault_point
+from kernel.edges.objects import FolderStore
+from kernel.edges.warehouse import SPARING, DuckDBFile, transaction
+from sink.care.compare import KEYS
+from sink.claim import Claim, claim_store, spare_others
+from sink.leftovers import find_leftovers, remove_retired, retired_keys
+from sink.manifest import Manifest, epoch_of, read_manifest, stored_objects
+from sink.tables import create_tables
+from sink.writers import Writer, end_workers, require_current, take_epoch, window_width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from kernel.base.settings import Settings
+    from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
+
+_log = structlog.get_logger()
+
+SWAPPED: Final = (*KEYS, "_commits")
+"""The tables that a swap puts in place of the live ones."""
+
+
+LOCK_SECONDS: Final = 60.0
+"""Nobody else opens the replay's file; a connection of its own may take a moment to end."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Where a replay builds: a warehouse and a store of its own, below a folder.
+
+    `appended_to` is the warehouse while the replay folds beside it.
+    """
+
+    folder: Path
+    warehouse: DuckDBFile
+    appended_to: DuckDBFile
+    store: FolderStore
+
+    @property
+    def file(self) -> Path:
+        """The DuckDB file that holds the replayed tables."""
+        return self.folder / "battery.duckdb"
+
+
+@contextmanager
+def alone(settings: Settings, what: str) -> Iterator[Path]:
+    """Keep others out of REPLAY_DIR, which is lent: a replay reads objects that a compaction or a sweep would remove.
+
+    Args:
+        settings: where REPLAY_DIR is.
+        what: what is running, for those who are refused meanwhile.
+
+    Raises:
+        BatteryError: REPLAY_DIR cannot be used, or something is running there.
+    """
+    root = settings.replay_dir.resolve()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / "lock").open("a+")
+    except OSError as error:
+        raise BatteryError(f"REPLAY_DIR={root} cannot be used: {error.strerror}") from None
+    with lock:
+        if not lock_descriptor(lock.fileno(), blocking=False):
+            lock.seek(0)
+            running = lock.read() or "replay"
+            raise BatteryError(
+                f"{'another' if running == what else 'a'} {running} is running in REPLAY_DIR={root}; wait for it, or "
+                "stop it"
+            )
+        lock.truncate(0)  # it tells of one that was killed
+        lock.write(what)
+        lock.flush()
+        yield root
+
+
+@contextmanager
+def beside(settings: Settings) -> Iterator[Beside]:
+    """Make the place in REPLAY_DIR, empty, for one replay at a time; it is gone when the block ends.
+
+    Raises:
+        BatteryError: REPLAY_DIR cannot be used, or another replay, a compaction or a sweep is running there.
+    """
+    with alone(settings, "replay") as root:
+        folder = root / "in-progress"
+        shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
+        folder.mkdir()
+        try:
+            yield Beside(
+                folder,
+                DuckDBFile(folder / "battery.duckdb", LOCK_SECONDS),
+                DuckDBFile(folder / "battery.duckdb", LOCK_SECONDS, SPARING),
+                FolderStore(folder / "objects"),
+            )
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tuple[int, Manifest, Claim]:
+    """Take a writer epoch for a replay, which disturbs no worker, and learn what has landed.
+
+    What a killed replay has left in the store is removed.
+
+    Returns:
+        The epoch, the manifest of the live tables, which are made where they are missing, and the claim on the store.
+
+    Raises:
+        ForeignStoreError: the store belongs to another pipeline.
+        BatteryError: store or warehouse cannot be used.
+    """
+    claim = spare_others(store, warehouse, claim_store(store, warehouse))
+    stored = list(stored_objects(store))
+    try:
+        with warehouse.connect("begin a replay") as connection, transaction(connection):
+            create_tables(connection)
+            epoch = take_epoch(
+                connection,
+                Writer.REPLAY,
+                claim.epoch_above(stored),
+                window_width(connection) or window_seconds,
+            )
+            manifest = read_manifest(connection)
+            left = find_leftovers(connection, stored, epoch, claim.spared)
+    except duckdb.Error as error:
+        raise BatteryError(f"cannot begin a replay: {str(error).splitlines()[0]}") from error
+    named = {found.key for commit in manifest.commits for found in commit.objects}
+    # An older copy of the warehouse names objects that are gone, or does not know who wrote some: nothing is sure then.
+    is_ours = named <= {found.key for found in stored} and not left.unknown
+    for found in (*left.retired, *left.unfinished[Writer.REPLAY]) if is_ours else ():
+        store.delete(found.key)
+    return epoch, manifest, claim
+
+
+@contextmanager
+def both(warehouse: Warehouse, place: Beside) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the live tables with the replayed ones attached as `replayed__`, which is read only.
+
+    Raises:
+        BatteryError: the warehouse cannot be opened, or fails.
+    """
+    try:
+        with warehouse.connect("compare and swap a replay") as connection:
+            path = str(place.file).replace("'", "''")
+            connection.execute(f"attach '{path}' as replayed__ (read_only)")
+            try:
+                yield connection
+            finally:
+                connection.execute("detach replayed__")
+    except duckdb.Error as error:
+        raise BatteryError(
+            f"the warehouse failed: {str(error).splitlines()[0]}; the live tables are as they were"
+        ) from error
+
+
+def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, window_seconds: int) -> bool:
+    """Put the replayed tables in place of the live ones, in one transaction; running workers start again from them.
+
+    Args:
+        connection: as `both` lends it.
+        epoch: what `reserve` has taken.
+        compared: the manifest of the live tables that the replay was compared with.
+        window_seconds: width of the replayed windows, s.
+
+    Returns:
+        Whether it happened: not when the live tables have changed since they were compared.
+
+    Raises:
+        SupersededError: another replay has begun.
+    """
+    connection.begin()
+    try:
+        require_current(connection, epoch)
+        end_workers(connection, epoch, window_seconds)
+        if read_manifest(connection) != compared:
+            connection.rollback()
+            return False
+        connection.execute(
+            "insert into _retired select distinct object_key from _commits "
+            "where object_key not in (select object_key from replayed__._commits)"
+        )
+        for table in SWAPPED:
+            connection.execute(f"drop table {table}")
+        create_tables(connection)
+        for table in SWAPPED:
+            connection.execute(f"insert into {table} select * from replayed__.{table}")  # noqa: S608  # our own names
+        fault_point(Point.REPLAY_SWAPPING)
+        connection.commit()
+    except BaseException:
+        with suppress(duckdb.Error):  # a connection that broke has nothing to roll back
+            connection.rollback()
+        raise
+    fault_point(Point.REPLAY_SWAPPED)
+    return True
+
+
+def remove_replaced(warehouse: Warehouse, store: ObjectStore, claim: Claim) -> int:
+    """Remove the objects that a swap has replaced, unless they may be another pipeline's; the number of them."""
+    with warehouse.connect("look up replaced objects", read_only=True) as connection:
+        retired = {key for key in retired_keys(connection) if epoch_of(key) > claim.spared}
+    remove_retired(warehouse, store, retired)
+    return len(retired)

@@ -1,0 +1,125 @@
+"""Starting the worker: what `battery stream` adds to a bare `python -m bytewax.run dataflows.battery`."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import structlog
+
+from dataflows.recovery import error_of, make_recovery_store
+from dataflows.summary import TALLY
+from kernel.base.errors import LAST_WORDS, StartAgainError, battery_error_in
+from kernel.base.stopping import stop_on_signals, stop_with
+from kernel.edges.kafka import open_topic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from kernel.base.settings import Settings
+
+_log = structlog.get_logger()
+
+EXIT_START_AGAIN: Final = 75
+"""What a process of a cluster ends with when all of them must start again."""
+
+EXIT_PEER_LOST: Final = 76
+"""What a process of a cluster ends with when another one has died: it has nothing to say itself."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One process of a cluster: its place among the `addresses` (host:port) of all, and its supervisor's process id."""
+
+    process: int
+    addresses: tuple[str, ...]
+    supervisor: int
+
+    def __str__(self) -> str:
+        return f"{self.process} {';'.join(self.addresses)} {self.supervisor}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Member:
+        """Read what `str` wrote."""
+        process, addresses, supervisor = text.split()
+        return cls(int(process), tuple(addresses.split(";")), int(supervisor))
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Keeps pandas out of the worker: pyarrow brings it in with the first array where it can, 80 MB for nothing."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:  # noqa: ARG002
+        if fullname == "pandas":
+            raise ModuleNotFoundError("the worker does without pandas", name=fullname)
+
+
+def stream(settings: Settings, *, until_end: bool, member: Member | None = None) -> None:
+    """Run the worker in this process until it is asked to stop, or has reached the end of every partition.
+
+    Creates the recovery store when it is absent. Signals reach the flow itself. When the tables have been replayed
+    under the worker, it starts again by itself.
+
+    Raises:
+        BatteryError: no broker answers, or the worker had to give up.
+    """
+    stop_on_signals()
+    if member is not None:
+        stop_with(member.supervisor)
+    open_topic(settings, create=True)  # says in one line what is wrong before any machinery starts
+    make_recovery_store(settings)
+    os.environ["STREAM_UNTIL_END"] = str(until_end or settings.stream_until_end).lower()
+    if member is None:
+        os.environ["RUN_ID"] = uuid4().hex  # a start of this command is a run of its own
+    sys.meta_path.insert(0, _WithoutPandas())
+    os.environ["RUST_BACKTRACE"] = "0"  # Bytewax panics when a part raises; what a person needs is in the error
+    arguments = ["-r", str(settings.recovery_dir), "-s", str(settings.commit_interval_seconds), "-b", "0"]
+    if member is not None:
+        arguments += ["-i", str(member.process), "-a", ";".join(member.addresses)]
+        _take_ports_of_its_own(settings, member.process)
+    sys.argv = ["bytewax.run", "dataflows.battery", *arguments]
+    try:
+        with TALLY.shown(until_end=until_end or settings.stream_until_end, lines=member is not None):
+            runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
+    except Exception as error:
+        said = battery_error_in(error)
+        of_the_store = error_of(settings, error) if said is None else None
+        if member is not None:
+            _leave_the_cluster(said or of_the_store or error)
+        if isinstance(said, StartAgainError):
+            _log.info("starting again", because=str(said))
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # this very program
+        if of_the_store is not None:
+            raise of_the_store from error
+        raise
+    except BaseException as error:
+        # In a cluster an error of a part ends in a panic that tells nothing; a lost peer does too.
+        if member is None or type(error).__name__ != "PanicException":
+            raise
+        _leave_the_cluster(next(iter(LAST_WORDS), None) or error_of(settings, error))
+
+
+def _take_ports_of_its_own(settings: Settings, process: int) -> None:
+    """Of the processes of a cluster on one machine, each one serves its metrics at a port of its own."""
+    if settings.metrics_port:
+        os.environ["METRICS_PORT"] = str(settings.metrics_port + process)
+    os.environ["BYTEWAX_DATAFLOW_API_PORT"] = str(settings.bytewax_dataflow_api_port + process)
+
+
+def _leave_the_cluster(said: Exception | None) -> None:
+    """End this process with the code that tells the supervisor what to do with all of them.
+
+    Raises:
+        Exception: what a part of this process has raised, unless that is a reason to start again.
+    """
+    if said is None:
+        sys.exit(EXIT_PEER_LOST)
+    if isinstance(said, StartAgainError):
+        _log.info("starting again", because=str(said))
+        sys.exit(EXIT_START_AGAIN)
+    raise said

@@ -1,0 +1,85 @@
+"""Fault points: named instants at which the fault suite strikes the real worker. A normal run passes them by.
+
+`BATTERY_FAULT=before-commit@3:kill` ends the process by SIGKILL when it comes to `before-commit` for the third time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from enum import StrEnum
+from typing import Final
+
+from kernel.base.errors import BatteryError
+
+VARIABLE: Final = "BATTERY_FAULT"
+
+
+class Point(StrEnum):
+    """An instant at which something may die, in the order in which a commit, a replay and a compaction pass them."""
+
+    POLLED = "polled"
+    """Messages have been read, nothing of them has been cleaned."""
+    BEFORE_PUT = "before-put"
+    """An object is about to be written."""
+    AFTER_PUT = "after-put"
+    """An object has been written, the transaction has not begun."""
+    IN_TRANSACTION = "in-transaction"
+    """One statement of the transaction has been executed; passed once a statement."""
+    BEFORE_COMMIT = "before-commit"
+    """All statements have been executed, COMMIT has not."""
+    AFTER_COMMIT = "after-commit"
+    """COMMIT has happened, its answer has not arrived."""
+    SNAPSHOT = "snapshot"
+    """The sink has committed the epoch, the recovery store does not know yet."""
+    NEXT_EPOCH = "next-epoch"
+    """The recovery store has the epoch."""
+    REPLAY_BUILT = "replay-built"
+    """A replay has built its tables, nothing of them is in the object store."""
+    REPLAY_STORED = "replay-stored"
+    """The replay's objects are in the store, the tables have not been swapped."""
+    REPLAY_SWAPPING = "replay-swapping"
+    """All statements of the swap have been executed, COMMIT has not."""
+    REPLAY_SWAPPED = "replay-swapped"
+    """The tables have been swapped, the replaced objects are still there."""
+    COMPACTION_STORED = "compaction-stored"
+    """The merged objects of a group of commits are in the store, the manifest does not name them."""
+    COMPACTION_SWAPPING = "compaction-swapping"
+    """All statements that put the merged commit in place have been executed, COMMIT has not."""
+    COMPACTION_SWAPPED = "compaction-swapped"
+    """The manifest names the merged objects, the replaced ones are still there."""
+
+
+class LostConnectionError(Exception):
+    """Stands for a connection that broke, where the action is `lose`."""
+
+
+_passed: Counter[str] = Counter()
+_counting = threading.Lock()
+
+
+def fault_point(point: Point) -> None:
+    """Die here, or lose the connection here, if BATTERY_FAULT says so.
+
+    Raises:
+        LostConnectionError: the action is `lose`.
+        BatteryError: BATTERY_FAULT cannot be read.
+    """
+    ordered = os.environ.get(VARIABLE)
+    if not ordered:
+        return
+    place, _, action = ordered.partition(":")
+    name, _, count = place.partition("@")
+    if name not in set(Point) or action not in {"kill", "lose"} or not (count or "1").isdigit():
+        raise BatteryError(f"{VARIABLE}={ordered} is not POINT@COUNT:ACTION with one of {', '.join(Point)}; unset it")
+    if name != point:
+        return
+    with _counting:
+        _passed[name] += 1
+        due = _passed[name] == int(count or "1")
+    if due and action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif due:
+        raise LostConnectionError(f"the connection was lost at {name}")

@@ -1,0 +1,34 @@
+"""Text from outside as a terminal may show it: no escape sequence, no line break, no mark that reverses the text.
+
+File names, cell ids, payloads, sheet names, headers and what servers answer are all text that anybody may have written.
+What people read goes through `plain` in the few places that write it (`kernel/base/logs.py`); JSON escapes by itself.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+_UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of controls, of invisible marks such as those of direction, of surrogates, of line ends."""
+
+_COLOUR: Final = re.compile(r"(\x1b\[[0-9;]*m)")
+
+_ORDINARY: Final = re.compile(r"[ -~]*")
+
+
+def plain(text: str) -> str:
+    r"""A text as one line of letters that stand for themselves; the others are written as `\x1b`, `\n` or `\u202e`."""
+    if _ORDINARY.fullmatch(text):
+        return text
+    return "".join(_escaped(letter) if unicodedata.category(letter) in _UNSAFE else letter for letter in text)
+
+
+def plain_coloured(text: str) -> str:
+    """As `plain`, for the output of another program on this terminal: its colours stay, which do no harm."""
+    return "".join(part if _COLOUR.fullmatch(part) else plain(part) for part in _COLOUR.split(text))
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape", "surrogatepass").decode()

@@ -1,0 +1,167 @@
+"""Settings, read from the environment and `.env`; a bad one fails at start and names the variable."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kernel.base.errors import BatteryError
+
+
+class Settings(BaseSettings):
+    """Every knob of the pipeline; `.env.example` lists them with comments."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: str | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca_location: Path | None = None
+    kafka_consumer_group: str = "battery"
+
+    battery_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "battery_topic"
+    battery_topic_partitions: Annotated[int, Field(ge=1, le=1024)] = 1
+
+    object_store: str = "file://data/objects"
+    minio_endpoint: str | None = None
+    minio_access_key: str | None = None
+    minio_secret_key: SecretStr | None = None
+    minio_secure: bool = True
+    minio_ca_location: Path | None = None
+    object_store_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
+
+    warehouse: str = "data/battery.duckdb"
+    motherduck_token: SecretStr | None = None
+    warehouse_lock_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
+    battery_cells: Path | None = None
+
+    recovery_dir: Path = Path("data/recovery")
+    replay_dir: Path = Path("data/replay")
+    commit_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    commit_max_rows: Annotated[int, Field(ge=1)] = 500_000
+    lanes: Annotated[int, Field(ge=1, le=64)] = 1
+    cell_groups: Annotated[int, Field(ge=0, le=4096)] = 0
+    window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    instrument_max_voltage_v: Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)] = 10.0
+    instrument_max_current_a: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 2_000.0
+    message_max_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    message_max_bytes: Annotated[int, Field(ge=1024, le=1024**3)] = 64 * 1024**2
+
+    download_dir: Path = Path("data/downloads")
+    download_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024**3
+    download_idle_seconds: Annotated[float, Field(gt=0)] = 60.0
+    download_timeout_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    zip_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024**3
+    workbook_max_bytes: Annotated[int, Field(ge=1)] = 1024**3
+    reader_memory_bytes: Annotated[int, Field(ge=64 * 1024**2)] = 3 * 1024**3
+    reader_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None
+    stream_until_end: bool = False
+    accept_lost_offsets: bool = False
+    max_lag_messages: Annotated[int, Field(ge=0)] = 1_000
+    max_commit_age_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    run_id: str | None = None
+    cluster_timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9108
+    bytewax_dataflow_api_enabled: bool = False
+    bytewax_dataflow_api_port: Annotated[int, Field(ge=1, le=65_535)] = 3030
+    log_format: Literal["console", "json"] = "console"
+
+    @property
+    def groups(self) -> int:
+        """How many groups of cells the workers share: CELL_GROUPS, or as many as there are lanes where that is 0."""
+        return self.cell_groups or self.lanes
+
+    @field_validator("object_store")
+    @classmethod
+    def _known_store(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme not in {"file", "s3"} or not rest.strip("/"):
+            raise ValueError("must be file://FOLDER or s3://BUCKET")
+        return value
+
+    @field_validator("battery_cells", "date_order", mode="before")
+    @classmethod
+    def _none_where_empty(cls, value: object) -> object:
+        return value or None  # compose passes an empty one
+
+    @field_validator("bytewax_dataflow_api_enabled", mode="before")
+    @classmethod
+    def _off_where_empty(cls, value: object) -> object:
+        return value or False
+
+    @field_validator("minio_endpoint")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value and "://" in value:
+            raise ValueError("must be HOST or HOST:PORT; whether it is http or https is MINIO_SECURE")
+        return value
+
+    @field_validator("warehouse")
+    @classmethod
+    def _known_warehouse(cls, value: str) -> str:
+        if value.startswith("md:"):
+            if not re.fullmatch(r"md:\w+", value, re.ASCII):
+                raise ValueError("must name a database of letters, digits and _, such as md:battery_db")
+        elif not value or value == ":memory:":
+            raise ValueError(
+                "must be the path of a DuckDB file or md:DATABASE; tables in memory would not outlive a commit"
+            )
+        if Path(value.removeprefix("md:")).stem.lower() in {"main", "building"}:
+            raise ValueError("must not be named main or building, as the schemas in it are; choose another name")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.object_store.startswith("s3://"):
+            needed = {
+                "MINIO_ENDPOINT": self.minio_endpoint,
+                "MINIO_ACCESS_KEY": self.minio_access_key,
+                "MINIO_SECRET_KEY": self.minio_secret_key,
+            }
+            absent = [name for name, value in needed.items() if not value]
+            if absent:
+                raise ValueError(f"OBJECT_STORE={self.object_store} needs {', '.join(absent)}")
+        if self.cell_groups % self.lanes:
+            raise ValueError(
+                f"CELL_GROUPS={self.cell_groups} is no multiple of LANES={self.lanes}; a lane takes whole groups"
+            )
+        if self.warehouse.startswith("md:") and not self.motherduck_token:
+            raise ValueError(
+                f"WAREHOUSE={self.warehouse} needs MOTHERDUCK_TOKEN; make one in the MotherDuck settings, "
+                "or use a file such as data/battery.duckdb"
+            )
+        if "SASL" in self.kafka_security_protocol and not (
+            self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs "
+                "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            )
+        return self
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        BatteryError: a variable is invalid or contradicts another; names each of them, never a secret's value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        complaints = []
+        for fault in error.errors(include_input=False, include_url=False):
+            variable = "_".join(str(part) for part in fault["loc"]).upper()
+            message = fault["msg"].removeprefix("Value error, ")
+            complaints.append(f"{variable}: {message}" if variable else message)
+        raise BatteryError(f"invalid settings: {'; '.join(complaints)}") from None
+    except UnicodeDecodeError:
+        raise BatteryError("invalid settings: .env is not UTF-8 text; save it as such") from None

@@ -1,0 +1,26 @@
+"""What every command does first: read the settings, and log as they say."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TextIO, cast
+
+if TYPE_CHECKING:
+    from kernel.base.settings import Settings
+
+
+def start(debug: bool) -> Settings:
+    """Read the settings and send log lines to where and how they say.
+
+    Raises:
+        BatteryError: a setting is invalid.
+    """
+    from kernel.base.settings import load_settings
+
+    settings = load_settings()
+    from kernel.base.logs import JsonLines, configure_logging
+
+    configure_logging(settings.log_format, debug=debug)
+    if settings.log_format == "json" and not isinstance(sys.stderr, JsonLines):
+        sys.stderr = cast("TextIO", JsonLines(sys.stderr))  # warnings and logs of libraries, too
+    return settings

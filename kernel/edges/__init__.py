@@ -1,0 +1,1 @@
+"""Where the pipeline meets other systems: Kafka, the object store, the warehouse."""

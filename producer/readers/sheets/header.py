@@ -1,0 +1,224 @@
+"""A sheet's first row: which column of the contract each cell names, and in which unit its numbers are.
+
+Names are compared without case, blanks and underscores, since software of different years writes `Test_Time(s)`,
+`Test Time (s)` and `TEST_TIME(S)` for the same.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kernel.contract.reading import READING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+CELL_COLUMNS: Final = ("cell_id", "test_id", "source_file")
+"""Columns of the contract that no sheet has: they follow from the file."""
+
+DURATIONS: Final = ("test_time(s)", "step_time(s)")
+"""Columns whose cells may be durations, such as 26:03:04, instead of numbers."""
+
+
+class HeaderError(Exception):
+    """A header that cannot be taken, as the column (as the sheet writes it) and what is wrong."""
+
+    def __init__(self, column: str, problem: str) -> None:
+        super().__init__(problem)
+        self.column = column
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a number in a sheet's unit becomes one in the contract's: times, divided by, plus.
+
+    A thousandth is a division by 1000: 1 mA times 0.001 is not always what 0.001 A is.
+    """
+
+    times: float = 1.0
+    divided_by: float = 1.0
+    plus: float = 0.0
+
+    def convert(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Numbers of this unit in the contract's."""
+        if self.times != 1.0:
+            values = values * self.times
+        if self.divided_by != 1.0:
+            values = values / self.divided_by
+        return values + self.plus if self.plus else values
+
+
+SAME: Final = Unit()
+_MILLI, _MICRO, _NANO = Unit(divided_by=1e3), Unit(divided_by=1e6), Unit(divided_by=1e9)
+_KILO, _MINUTE, _HOUR, _DAY = Unit(times=1e3), Unit(times=60.0), Unit(times=3600.0), Unit(times=86_400.0)
+
+_UNITS: Final[dict[str, dict[str, Unit]]] = {
+    "s": {
+        "s": SAME, "sec": SAME, "secs": SAME, "second": SAME, "seconds": SAME, "ms": _MILLI, "min": _MINUTE,
+        "mins": _MINUTE, "minute": _MINUTE, "minutes": _MINUTE, "h": _HOUR, "hr": _HOUR, "hrs": _HOUR, "hour": _HOUR,
+        "hours": _HOUR, "d": _DAY, "day": _DAY, "days": _DAY, "us": _MICRO,
+    },
+    "a": {"A": SAME, "mA": _MILLI, "uA": _MICRO, "nA": _NANO, "kA": _KILO},
+    "v": {"V": SAME, "mV": _MILLI, "uV": _MICRO},
+    "ah": {"Ah": SAME, "mAh": _MILLI, "uAh": _MICRO},
+    "wh": {"Wh": SAME, "mWh": _MILLI, "uWh": _MICRO, "kWh": _KILO},
+    "v/s": {"V/s": SAME, "mV/s": _MILLI, "uV/s": _MICRO},
+    "ohm": {"Ohm": SAME, "Ohms": SAME, "mOhm": _MILLI, "mOhms": _MILLI, "uOhm": _MICRO},
+    "deg": {"Deg": SAME, "degree": SAME, "degrees": SAME, "°": SAME},
+    "c": {"C": SAME, "°C": SAME, "degC": SAME, "deg C": SAME, "℃": SAME, "K": Unit(plus=-273.15)},
+}  # fmt: skip
+"""For each unit of the contract those that are converted, as they are written."""
+
+_DURATION_UNITS: Final = frozenset(
+    {"h:m:s", "h:min:s", "h:min:s.ms", "hh:mm:ss", "h:mm:ss", "hh:mm:ss.ms", "d hh:mm:ss"}
+)
+_LETTERS: Final = str.maketrans(
+    {"\u00b5": "u", "\u03bc": "u", "\u2126": "Ohm", "\u03a9": "Ohm", ".": "", "\u00b7": "", "\u22c5": "", "*": ""}
+)
+"""Micro and Greek mu, the sign for ohm and Greek omega, and what some put between A and h."""
+_NAME: Final = re.compile(r"^(?P<base>.*?)(?:[(\[](?P<unit>[^()\[\]]*)[)\]])?(?P<number>[\s_]*\d*)$", re.DOTALL)
+_TEMPERATURE: Final = re.compile(r"^(aux)?temperature\d*$")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a column stands in a sheet, how the sheet writes its name, and the unit of its numbers.
+
+    `unit` is None where no unit is named and the cells themselves have to say it, as durations do.
+    """
+
+    index: int
+    title: str
+    unit: Unit | None
+
+
+@dataclass(frozen=True)
+class Header:
+    """The columns of the contract that a first row names, and what is to be said of others that it names."""
+
+    places: dict[str, Place]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column as the contract has it: `unit` is a key of `_UNITS`, None where it has none."""
+
+    name: str
+    unit: str | None
+
+
+def _columns() -> Iterator[tuple[str, _Column]]:
+    for name in READING.names:
+        if name not in CELL_COLUMNS:
+            base, _, unit = name.partition("(")
+            yield _base(base), _Column(name, unit.rstrip(")") or None)
+
+
+def _base(text: str) -> str:
+    return re.sub(r"[\s_]+", "", text).casefold()
+
+
+_COLUMNS: Final = dict(_columns())
+
+
+def contract_name(title: object) -> str | None:
+    """The column of the contract that a cell of a header names, in whatever unit; None if it names none."""
+    named = _named(str(title))
+    return None if named is None else named[0].name
+
+
+def read_header(cells: Sequence[object]) -> Header:
+    """Find the columns of the contract in a sheet's first row; of two that name the same, the first counts.
+
+    Raises:
+        HeaderError: a column's unit is not known, or is not named.
+    """
+    places: dict[str, Place] = {}
+    notes: list[str] = []
+    problems: dict[str, HeaderError] = {}
+    for index, cell in enumerate(cells):
+        title = " ".join(str(cell).split())
+        named = _named(title)
+        if named is None:
+            continue
+        column, written = named
+        try:
+            place = Place(index, title, _unit(title, column, written))
+        except HeaderError as error:
+            problems.setdefault(column.name, error)
+            continue
+        if column.name in places:
+            notes.append(f"column {title} is passed over, as {places[column.name].title} stands before it")
+        elif place.unit is not None or column.name in DURATIONS:
+            places[column.name] = place
+    for name, problem in problems.items():
+        if name not in places:
+            raise problem
+    return Header(places, tuple(notes))
+
+
+def _named(title: str) -> tuple[_Column, str | None] | None:
+    """The column that a cell names, and the unit behind the name, if any is written."""
+    found = _NAME.match(title.strip())
+    if found is None:
+        return None
+    base = _base(found["base"] if found["unit"] is not None else title)
+    if _TEMPERATURE.match(base):
+        base = "temperature"
+    elif found["unit"] is not None and found["number"].strip():
+        return None  # Voltage(V)_2 is another sensor's
+    column = _COLUMNS.get(base)
+    return None if column is None else (column, found["unit"])
+
+
+def _unit(title: str, column: _Column, written: str | None) -> Unit | None:
+    """The unit of a column's numbers; None where none is written.
+
+    Raises:
+        HeaderError: it is not known; or none is written, and every reading needs the value.
+    """
+    if column.unit is None:
+        return SAME
+    if written is None or not written.strip():
+        if column.name in DURATIONS or column.name not in _WITH_UNIT:
+            return None
+        raise HeaderError(
+            title, f"names no unit; name the column {_shown(column)}, or in another unit: {_list(column)}"
+        )
+    unit = re.sub(r"\s+", "", written.translate(_LETTERS))
+    if column.name in DURATIONS and re.sub(r"\s+", " ", written.strip().casefold()) in _DURATION_UNITS:
+        return None
+    known = {re.sub(r"\s+", "", one): value for one, value in _UNITS[column.unit].items()}
+    if unit in known:
+        return known[unit]
+    if unit.islower() or unit.isupper():  # software that writes all in one case means no mega
+        lowered = {one.lower(): value for one, value in known.items()}
+        if unit.lower() in lowered:
+            return lowered[unit.lower()]
+    raise HeaderError(
+        title, f"has the unit {written.strip()!r}, which is not known here; convert it to one of {_list(column)}"
+    )
+
+
+_WITH_UNIT: Final = frozenset(field.name for field in READING if "(" in field.name and not field.nullable) | {
+    "charge_capacity(ah)",
+    "discharge_capacity(ah)",
+    "charge_energy(wh)",
+    "discharge_energy(wh)",
+}
+"""Columns that a sheet must have, with a unit; others without one are passed over."""
+
+
+def _shown(column: _Column) -> str:
+    base = "_".join(part.capitalize() for part in column.name.partition("(")[0].split("_"))
+    return f"{base}({next(iter(_UNITS[column.unit or '']))})"
+
+
+def _list(column: _Column) -> str:
+    return ", ".join(dict.fromkeys(_UNITS[column.unit or ""]))

@@ -1,0 +1,349 @@
+"""Running dbt: the landing tables into models and tests, with one line that says what failed.
+
+dbt runs in a process of its own, as its own command line would, so that a long-lived process keeps none of its
+state and the project can be run by hand just the same. What the models mean is dbt's to know, not this module's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+import structlog
+
+import battery
+from kernel.base.errors import BatteryError
+from kernel.base.locks import lock_file
+from kernel.base.plain import plain_coloured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kernel.base.settings import Settings
+
+_log = structlog.get_logger()
+
+_DBT: Final = """
+import sys
+from kernel.base.orphans import end_with_parent
+end_with_parent(int(sys.argv.pop(1)))
+from dbt.cli.main import cli
+cli(prog_name='dbt')
+"""
+_FAILED: Final = frozenset({"error", "fail", "runtime error", "partial success"})
+_PASSED: Final = frozenset({"success", "pass", "warn"})
+_UNCHANGED: Final = frozenset({"error", "skipped"})
+_NAMED_FAILURES: Final = 5
+_SOURCES: Final = frozenset({".sql", ".py", ".yml", ".csv"})
+
+RELAY_SECONDS: Final = 10.0
+"""How long the last lines of a dbt that has ended may take to be printed."""
+
+BUILT: Final = frozenset({"model", "seed", "snapshot"})
+"""The kinds of nodes that are relations."""
+
+PUBLISHED: Final = "main"
+"""The schema that readers look at."""
+
+BUILDING: Final = "building"
+"""The schema in which the pipeline builds and tests the models before readers see them."""
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one model, test or seed: `seconds` it took, `failures` rows that a test found."""
+
+    node: str
+    status: str
+    seconds: float
+    failures: int | None
+    message: str | None
+
+    @property
+    def kind(self) -> str:
+        """What it is, in dbt's words: model, test, unit_test, seed, snapshot or source."""
+        return self.node.partition(".")[0]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed, rather than being skipped after another failure."""
+        return self.status in _FAILED
+
+
+@dataclass(frozen=True)
+class DbtRun:
+    """One dbt command and how it ended.
+
+    `failure` says in one line what failed, None when nothing did; `audited` tells that every test of the project was
+    run and none failed; `models` are the names of all models and seeds that the project has.
+    """
+
+    command: tuple[str, ...]
+    seconds: float
+    results: tuple[NodeResult, ...]
+    failure: str | None
+    audited: bool
+    models: tuple[str, ...]
+
+    @property
+    def built(self) -> bool:
+        """Whether it has changed a model, as far as dbt says so; a model that failed is as it was."""
+        return any(result.kind in BUILT and result.status not in _UNCHANGED for result in self.results)
+
+    @property
+    def tested_models(self) -> frozenset[str]:
+        """Names of the models and seeds that it built along with their tests; none where it ran no tests."""
+        if self.failure or not any(result.kind == "test" for result in self.results):
+            return frozenset()
+        return frozenset(result.node.rpartition(".")[2] for result in self.results if result.kind in BUILT)
+
+
+def require_project(settings: Settings) -> Path:
+    """Look at what dbt needs before it begins.
+
+    Returns:
+        The folder of the dbt project.
+
+    Raises:
+        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
+    """
+    project = _project()
+    if settings.battery_cells is not None:
+        _require_cells(settings.battery_cells, project / "seeds" / "cells.csv")
+    return project
+
+
+@contextmanager
+def lock_models(settings: Settings) -> Iterator[int]:
+    """Have the models to oneself until the block ends: who builds and publishes them waits for others who do.
+
+    Returns:
+        The lock, for dbt to have it, too: where this process is killed, others wait until dbt has ended.
+
+    Raises:
+        BatteryError: the folder for dbt's own files cannot be made.
+    """
+    work = _work_folder(settings.warehouse)
+    told = False
+
+    def wait(seconds: float) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            _log.info("waiting for another run of dbt, or a publication", folder=str(work))
+        time.sleep(seconds)
+
+    with ExitStack() as held:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context(lock_file(work / "lock", wait))
+        except OSError as error:
+            raise BatteryError(f"the folder for dbt's own files, {work}, cannot be used: {error.strerror}") from None
+        yield lock
+
+
+def dbt(settings: Settings, command: Sequence[str], schema: str, lock: int, run: str = "") -> DbtRun:
+    """Run a dbt command over the project's models; its output goes to the terminal.
+
+    A warehouse file that another process holds is waited for, up to some minutes. dbt's own files go to a folder
+    `dbt` beside the warehouse file (`data/dbt` for MotherDuck); a `DBT_PROFILES_DIR` in the environment wins over
+    the project's own profile.
+
+    Args:
+        settings: says which warehouse.
+        command: dbt's subcommand and its options, such as `("build", "--select", "battery_ts+")`.
+        schema: where the models are built.
+        lock: what `lock_models` lends.
+        run: the run's id in `_dbt_runs`, where each model is put on record by the transaction that builds it.
+
+    Raises:
+        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
+    """
+    project = require_project(settings)
+    work = _work_folder(settings.warehouse)
+    target = work / "target"
+    found = target / ("sources.json" if command[0] == "source" else "run_results.json")
+    found.unlink(missing_ok=True)  # those of an earlier run would name the wrong failures
+    arguments = [sys.executable, "-c", _DBT, str(os.getpid())]
+    if settings.log_format == "json":
+        arguments += ["--log-format", "json"]
+    arguments += [*command, "--project-dir", str(project)]
+    if not os.environ.get("DBT_PROFILES_DIR"):
+        arguments += ["--profiles-dir", str(project)]
+    arguments += ["--target", "motherduck" if _is_motherduck(settings.warehouse) else "local"]
+    arguments += ["--target-path", str(target), "--log-path", str(work / "logs")]
+    sys.stdout.flush()  # what was printed before dbt's output stays before it
+    started = time.monotonic()
+    environment = _environment(settings, schema) | {"BATTERY_DBT_RUN": run}
+    with _relayed() as out, _relayed(err=True) as err:
+        finished = subprocess.run(arguments, env=environment, check=False, pass_fds=(lock,), stdout=out, stderr=err)
+    results = _results(found)
+    failure = None
+    if finished.returncode != 0:
+        failure = f"dbt {' '.join(command)} failed: {_failures(results)}; see {work / 'logs' / 'dbt.log'}"
+    tests, models = _project_nodes(target / "manifest.json")
+    passed = {result.node for result in results if result.status in _PASSED}
+    return DbtRun(
+        command=tuple(command),
+        seconds=round(time.monotonic() - started, 3),
+        results=results,
+        failure=failure,
+        audited=failure is None and bool(tests) and tests <= passed,
+        models=tuple(sorted(models)),
+    )
+
+
+@contextmanager
+def _relayed(*, err: bool = False) -> Iterator[int]:
+    """A file descriptor for dbt's output: what it says of values is not to reach a terminal raw."""
+    ours, theirs = os.pipe()
+
+    def relay() -> None:
+        with open(ours, encoding="utf-8", errors="backslashreplace") as lines:  # noqa: PTH123  # a descriptor has no path
+            for line in lines:
+                with suppress(OSError):  # nobody reads our own output; dbt goes on, as it would by itself
+                    click.echo(plain_coloured(line.rstrip("\n")), err=err)
+
+    thread = threading.Thread(target=relay, daemon=True)
+    thread.start()
+    try:
+        yield theirs
+    finally:
+        os.close(theirs)
+        thread.join(RELAY_SECONDS)
+
+
+def code_of(project: Path, settings: Settings) -> str:
+    """A checksum of what makes rows of readings: models, macros, their settings, the package ageing, the instrument."""
+    paths = [path for folder in ("models", "macros") for path in (project / folder).rglob("*")]
+    paths += [project / "dbt_project.yml", *(project.parent / "ageing").glob("*.py")]
+    code = _checksum(path for path in sorted(paths) if path.suffix in _SOURCES)
+    ranges = settings.instrument_max_voltage_v, settings.instrument_max_current_a
+    return hashlib.sha256(f"{code} {ranges}".encode()).hexdigest()
+
+
+def inputs_of(settings: Settings) -> str:
+    """A checksum of all that a refresh depends on beside the landing: code, seeds, tests, what is known of the cells.
+
+    Raises:
+        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be read.
+    """
+    project = require_project(settings)
+    paths = [path for folder in ("seeds", "tests") for path in (project / folder).rglob("*") if path.suffix in _SOURCES]
+    cells = [] if settings.battery_cells is None else [settings.battery_cells]
+    return hashlib.sha256(f"{code_of(project, settings)} {_checksum([*sorted(paths), *cells])}".encode()).hexdigest()
+
+
+def _checksum(paths: Iterable[Path]) -> str:
+    content = hashlib.sha256()
+    for path in paths:
+        content.update(hashlib.sha256(path.read_bytes()).digest())
+    return content.hexdigest()
+
+
+def _project() -> Path:
+    project = Path(battery.__file__).resolve().parent.parent / "dbt_project"
+    if not (project / "dbt_project.yml").is_file():
+        raise BatteryError(
+            f"no dbt project at {project}: run from a checkout, where it lies beside the battery package"
+        )
+    return project
+
+
+def _require_cells(path: Path, seed: Path) -> None:
+    """Look at the lab's own file about its cells before dbt does, whose message would name neither file nor column.
+
+    Raises:
+        BatteryError: it cannot be read, or its header is not that of the seed.
+    """
+    try:
+        header = path.read_text().partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BatteryError(f"BATTERY_CELLS={path} cannot be read: {reason}") from None
+    wanted = seed.read_text().partition("\n")[0].strip()
+    if header.split(",") != wanted.split(","):
+        raise BatteryError(f"BATTERY_CELLS={path} must begin with the line {wanted}; it begins with {header[:200]}")
+
+
+def _is_motherduck(warehouse: str) -> bool:
+    return warehouse.startswith("md:")
+
+
+def _work_folder(warehouse: str) -> Path:
+    beside = Path("data") if _is_motherduck(warehouse) else Path(warehouse).parent
+    return beside.resolve() / "dbt"
+
+
+def _environment(settings: Settings, schema: str) -> dict[str, str]:
+    """The environment for dbt: this one, with the settings that a profile cannot know."""
+    environment = dict(
+        os.environ,
+        DBT_SEND_ANONYMOUS_USAGE_STATS="false",
+        BATTERY_SCHEMA=schema,
+        BATTERY_CODE=code_of(_project(), settings),
+        INSTRUMENT_MAX_VOLTAGE_V=str(settings.instrument_max_voltage_v),
+        INSTRUMENT_MAX_CURRENT_A=str(settings.instrument_max_current_a),
+        BATTERY_INPUTS=inputs_of(settings),
+    )
+    if not sys.stdout.isatty():
+        environment["DBT_USE_COLORS"] = "false"
+    if _is_motherduck(settings.warehouse):
+        environment["WAREHOUSE"] = settings.warehouse
+    else:
+        environment["WAREHOUSE"] = str(Path(settings.warehouse).resolve())  # dbt changes into its project folder
+    environment["BATTERY_CELLS"] = str(settings.battery_cells.resolve()) if settings.battery_cells else ""
+    if settings.motherduck_token:
+        environment["MOTHERDUCK_TOKEN"] = settings.motherduck_token.get_secret_value()
+    return environment
+
+
+def _results(path: Path) -> tuple[NodeResult, ...]:
+    """What dbt says of its nodes; nothing when it ended before it ran any."""
+    if not path.is_file():
+        return ()
+    return tuple(
+        NodeResult(
+            node=result["unique_id"],
+            status=result["status"],
+            seconds=round(result.get("execution_time") or 0.0, 3),
+            failures=result.get("failures"),
+            message=result.get("message"),
+        )
+        for result in json.loads(path.read_text())["results"]
+    )
+
+
+def _project_nodes(manifest: Path) -> tuple[set[str], set[str]]:
+    """All tests of the project, unit tests included, by dbt's names; and the names of its models and seeds."""
+    if not manifest.is_file():
+        return set(), set()
+    found = json.loads(manifest.read_text())
+    tests = {node for node in found["nodes"] if node.startswith("test.")}.union(found["unit_tests"])
+    return tests, {node["name"] for node in found["nodes"].values() if node["resource_type"] in BUILT}
+
+
+def _failures(results: Sequence[NodeResult]) -> str:
+    """What failed, each node with the first line that says why."""
+    if not results:
+        return "it ended before it ran anything"
+    failures = []
+    for result in results:
+        if result.has_failed:
+            kind, _, name = result.node.split(".", 2)
+            lines = [line.strip() for line in str(result.message).splitlines() if line.strip()]
+            why = next((line for line in lines if " Error in " not in line), "no message")
+            failures.append(f"{kind.replace('_', ' ')} {name} ({why})")
+    named = "; ".join(failures[:_NAMED_FAILURES]) or "no model or test failed"
+    more = len(failures) - _NAMED_FAILURES
+    return f"{named}; and {more} more" if more > 0 else named

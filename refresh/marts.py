@@ -1,0 +1,154 @@
+"""What has been published: the marts, as the tables of one publication, without holding a warehouse that others need.
+
+Beside a DuckDB file, which has one user at a time, they are read from the Parquet objects that `marts/manifest.json`
+names. MotherDuck has room for any number of readers and is asked itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Protocol
+
+import duckdb
+
+from kernel.base.errors import BatteryError
+from kernel.edges.objects import open_store
+from kernel.edges.warehouse import open_warehouse
+from refresh.dbt import PUBLISHED
+from refresh.export import MANIFEST, MARTS
+from sink.parquet import DamagedObjectError, read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from kernel.base.settings import Settings
+    from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
+
+STORE_SECONDS: Final = 5.0
+"""How long a store may take to answer, in s; a visitor is waiting."""
+
+
+_MARKS: Final = f"""
+    select model, version from {PUBLISHED}._refreshed where model in ('_watermark', '_inputs') order by model
+"""  # noqa: S608  # names come from this module alone
+
+
+class NothingYetError(BatteryError):
+    """There is nothing to show so far, which is no fault; the message says what brings it."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One publication of the marts: an id, when it was made (UTC), and where each table is to be found."""
+
+    name: str
+    published_at: datetime | None
+    places: Mapping[str, str]
+
+
+class Marts(Protocol):
+    """Where published marts are read from."""
+
+    def newest(self) -> Publication:
+        """The newest publication.
+
+        Raises:
+            NothingYetError: there is none.
+            BatteryError: the marts cannot be reached.
+        """
+        ...
+
+    def table(self, publication: Publication, name: str) -> pa.Table:
+        """One table of a publication, its rows in the order of its columns.
+
+        Raises:
+            BatteryError: it cannot be read.
+        """
+        ...
+
+
+def open_marts(settings: Settings) -> Marts:
+    """The marts that the settings name; nothing is read yet.
+
+    Raises:
+        BatteryError: the store cannot be reached.
+    """
+    if settings.warehouse.startswith("md:"):
+        return WarehouseMarts(open_warehouse(settings))
+    patient = settings.object_store_timeout_seconds
+    return ExportedMarts(
+        open_store(settings.model_copy(update={"object_store_timeout_seconds": min(patient, STORE_SECONDS)}))
+    )
+
+
+def nothing_published() -> NothingYetError:
+    """What a visitor is told before the first publication."""
+    return NothingYetError(
+        "no marts have been published yet; `battery transform` builds and publishes them from what has landed"
+    )
+
+
+class ExportedMarts:
+    """The Parquet objects that each publication exports."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def newest(self) -> Publication:
+        """What the manifest names."""
+        if not any(found.key == MANIFEST for found in self._store.list(MANIFEST)):
+            raise nothing_published()
+        try:
+            manifest = json.loads(self._store.get(MANIFEST))
+            return Publication(
+                manifest["folder"],
+                datetime.fromisoformat(manifest["published_at"]).astimezone(UTC).replace(tzinfo=None),
+                {name: found["key"] for name, found in manifest["tables"].items()},
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise BatteryError(f"{MANIFEST} is damaged ({error}); `battery publish` writes it anew") from None
+
+    def table(self, publication: Publication, name: str) -> pa.Table:
+        """Read one object."""
+        try:
+            key = publication.places[name]
+        except KeyError:
+            raise BatteryError(f"{MANIFEST} names no {name}: `battery publish` exports the marts anew") from None
+        try:
+            return read_rows(self._store.get(key), key)
+        except DamagedObjectError as error:
+            raise BatteryError(f"{error}; `battery publish` exports the marts anew") from None
+
+
+class WarehouseMarts:
+    """The tables that readers of the warehouse see."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def newest(self) -> Publication:
+        """What the marks of the published models say."""
+        with self._warehouse.connect("look at the marts", read_only=True) as connection:
+            try:
+                marks = connection.execute(_MARKS).fetchall()
+                built = connection.execute(
+                    "select max(started_at + to_microseconds((seconds * 1e6)::bigint)) from _dbt_runs where audited"
+                ).fetchone()
+            except duckdb.CatalogException:
+                raise nothing_published() from None
+        if not marks:
+            raise nothing_published()
+        return Publication(repr(marks), built[0] if built else None, {name: f"{PUBLISHED}.{name}" for name in MARTS})
+
+    def table(self, publication: Publication, name: str) -> pa.Table:
+        """Read one table."""
+        with self._warehouse.connect("look at the marts", read_only=True) as connection:
+            try:
+                return connection.sql(f"from {publication.places[name]} order by all").to_arrow_table()
+            except duckdb.Error as error:
+                raise BatteryError(f"cannot read {name}: {str(error).splitlines()[0]}") from None

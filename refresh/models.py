@@ -1,0 +1,139 @@
+"""The published models in the status: how old they are, what has come since, and what the last dbt run said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+from kernel.base.errors import BatteryError
+from refresh.export import MANIFEST
+from refresh.news import news
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernel.base.settings import Settings
+    from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
+
+_LAST_RUN: Final = """
+    select
+        command, started_at, "seconds", failure,
+        [found.node for found in results if found.status in ('error', 'fail', 'runtime error')] as failed
+    from _dbt_runs
+    where command not like 'source %' and command not like 'source'
+    order by started_at desc limit 1
+"""
+
+MOST_FAILED: Final = 20
+"""So many models and tests that failed are named."""
+
+
+@dataclass(frozen=True)
+class DbtStatus:
+    """The last dbt run that was to build or test models; `ended_at` (UTC) is None where it runs, or was killed.
+
+    `failed` names the models and tests that failed, `failure` says in a line why.
+    """
+
+    command: str
+    started_at: datetime
+    ended_at: datetime | None
+    failure: str | None
+    failed: tuple[str, ...]
+
+    @property
+    def outcome(self) -> str:
+        """Whether it has passed, failed, or not ended."""
+        if self.ended_at is None:
+            return "not ended"
+        return "failed" if self.failure else "passed"
+
+    def line(self) -> str:
+        """For a person."""
+        if self.ended_at is None:
+            return (
+                f"dbt          {self.command}, begun {self.started_at:%Y-%m-%d %H:%M:%S} UTC, runs or was ended midway"
+            )
+        why = f": {self.failure}" if self.failure else ""
+        return f"dbt          {self.command} {self.outcome} {self.ended_at:%Y-%m-%d %H:%M:%S} UTC{why}"
+
+
+@dataclass(frozen=True)
+class ModelsStatus:
+    """What readers have: when the models were published (UTC), how old they are in s, and what is new since.
+
+    They are None where no models have been published, and `news` where nothing is new; `unknown` says why any of it
+    cannot be told.
+    """
+
+    published_at: datetime | None
+    age: float | None
+    news: str | None
+    unknown: str | None
+    run: DbtStatus | None
+
+    def lines(self) -> Iterator[str]:
+        """The figures for a person."""
+        if self.published_at is not None:
+            yield f"models       published {self.published_at:%Y-%m-%d %H:%M:%S} UTC, {self.age:.0f} s ago"
+        elif self.unknown is None:
+            yield "models       none have been published"
+        if self.unknown:
+            yield f"models       how old they are, or what is new, is unknown: {self.unknown}"
+        yield "dbt          has not run yet" if self.run is None else self.run.line()
+
+
+def models_status(
+    settings: Settings, warehouse: Warehouse, published_at: datetime | None, unknown: str | None
+) -> ModelsStatus:
+    """Look at what has come since the models were published, and at the record of dbt's runs.
+
+    Args:
+        settings: what the models depend on beside the landing.
+        warehouse: where they are.
+        published_at: as `published_at` says.
+        unknown: why that cannot be told, None where it can.
+
+    Raises:
+        BatteryError: the warehouse cannot be opened.
+    """
+    with warehouse.connect("look at the last dbt run", read_only=True) as connection:
+        run = _last_run(connection)
+    age = None if published_at is None else (datetime.now(UTC).replace(tzinfo=None) - published_at).total_seconds()
+    try:
+        new = news(settings, warehouse)
+    except BatteryError as error:  # such as no dbt project beside this package
+        new, unknown = None, unknown or str(error)
+    return ModelsStatus(published_at, None if age is None else round(age, 1), new, unknown, run)
+
+
+def _last_run(connection: duckdb.DuckDBPyConnection) -> DbtStatus | None:
+    try:
+        found = connection.execute(_LAST_RUN).fetchone()
+    except duckdb.CatalogException:  # a warehouse of an earlier version
+        return None
+    if found is None:
+        return None
+    command, started_at, seconds, failure, failed = found
+    ended_at = None if seconds is None else started_at + timedelta(seconds=seconds)
+    return DbtStatus(command, started_at, ended_at, failure, tuple(failed[:MOST_FAILED]))
+
+
+def published_at(store: ObjectStore | None) -> datetime | None:
+    """When the marts in the object store were exported (UTC), which is the end of each publication; None: never.
+
+    Raises:
+        BatteryError: the store does not answer, or the manifest is damaged.
+    """
+    if store is None or not any(found.key == MANIFEST for found in store.list(MANIFEST)):
+        return None
+    try:
+        at = datetime.fromisoformat(json.loads(store.get(MANIFEST))["published_at"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BatteryError(f"{MANIFEST} is damaged ({error}); `battery publish` writes it anew") from None
+    return at.astimezone(UTC).replace(tzinfo=None)

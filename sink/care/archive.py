@@ -1,0 +1,181 @@
+"""The archive: the messages that have landed, put together again from the objects of the manifest.
+
+Every row of a message is in an object, landed or quarantined, so a message comes back as the fold saw it, but for
+what was refused: of that the archive holds what the quarantine does. It serves where the log no longer reaches back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from kernel.base.errors import BatteryError
+from kernel.contract.message import Delivery, Place
+from kernel.contract.reading import LANDED, LEAPS, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
+from kernel.contract.values import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault
+from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, stored_objects
+from sink.parquet import DamagedObjectError, read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kernel.edges.objects import ObjectStore
+    from sink.manifest import Commit, CommittedObject
+
+SCHEMAS: Final = {LANDED_KIND: LANDED, QUARANTINE_KIND: QUARANTINED, RETRIED_KIND: RETRIED}
+"""The columns of the objects of each kind."""
+
+_Message = tuple[str, int, int]
+"""Cell, partition and offset."""
+
+SLICE: Final = 2_000
+"""Messages that are put together at a time."""
+
+
+class Archive:
+    """The objects that the store holds now."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self.stored = list(stored_objects(store))
+        self._sizes = {found.key: found.size for found in self.stored}
+
+    def read(self, committed: CommittedObject) -> bytes:
+        """The bytes of an object, the very ones that were committed.
+
+        Raises:
+            DamagedObjectError: they are not there any more.
+            BatteryError: the store does not answer.
+        """
+        size = self._sizes.get(committed.key)
+        if size is None:
+            raise DamagedObjectError(f"{committed.key} is missing")
+        if size != committed.size:
+            raise DamagedObjectError(f"{committed.key} has {size} bytes, not {committed.size}")
+        data = self._store.get(committed.key)
+        if hashlib.sha256(data).hexdigest() != committed.sha256:
+            raise DamagedObjectError(f"{committed.key} has another checksum than when it was committed")
+        return data
+
+    def rows(self, committed: CommittedObject) -> pa.Table:
+        """The rows of an object, with the columns of its kind.
+
+        Raises:
+            DamagedObjectError: it is not what was committed.
+            BatteryError: the store does not answer.
+        """
+        schema = SCHEMAS[committed.kind]
+        return read_rows(self.read(committed), committed.key, rows=committed.rows, columns=schema.names).cast(schema)
+
+
+def archived(commit: Commit, archive: Archive) -> Iterator[list[Delivery]]:
+    """The messages of one commit, some at a time, those of each cell in the order in which they were folded.
+
+    Raises:
+        DamagedObjectError: an object is not what was committed.
+        BatteryError: the store does not answer.
+    """
+    topics = {span.topic_id for span in commit.spans}
+    if len(topics) != 1:
+        raise BatteryError(f"commit {commit.commit} is of {len(topics)} logs; its messages cannot be told apart")
+    (topic_id,) = topics
+    tables = {kind: schema.empty_table() for kind, schema in SCHEMAS.items()}
+    for committed in commit.objects:
+        tables[committed.kind] = archive.rows(committed)
+    landed = _Landed(tables[LANDED_KIND])
+    faults = _faults(tables[QUARANTINE_KIND])
+    origins = {
+        (row["cell_id"] or "", row["partition"], row["offset"]): Place(
+            row["origin_topic_id"], row["origin_partition"], row["origin_offset"], row["origin_row"]
+        )
+        for row in tables[RETRIED_KIND].to_pylist()
+    }
+
+    def delivery(message: _Message) -> Delivery:
+        cell_id, partition, offset = message
+        timestamp_ms, body, late = landed.body_of(message, faults.get(message, ()))
+        origin = origins.get(message)
+        return Delivery(cell_id, topic_id, partition, offset, timestamp_ms, None, body, origin, late=late)
+
+    messages = _in_order(landed.messages, [message for message in faults if message not in landed.places])
+    for start in range(0, len(messages), SLICE):
+        yield [delivery(message) for message in messages[start : start + SLICE]]
+
+
+class _Landed:
+    """Landed rows, cut into their messages; the rows of a message stand together."""
+
+    def __init__(self, landed: pa.Table) -> None:
+        batches = landed.combine_chunks().to_batches()
+        self._batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=LANDED)
+        cells = self._batch.column("cell_id").dictionary_encode()
+        cell = cells.indices.to_numpy()
+        partition, offset, self._row = (
+            self._batch.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset", "kafka_row")
+        )
+        self._stamp = self._batch.column("streamed_at").cast(pa.int64()).to_numpy() // 1000
+        quality = self._batch.column("quality").to_numpy()
+        self._dropped = (quality & int(Quality.VALUE_DROPPED)) != 0
+        self._leaps = quality & sum(LEAPS)
+        self._late = (quality & int(Quality.LATE)) != 0
+        self._readings = self._batch.select(READING_NULLABLE.names).cast(READING_NULLABLE)
+        changes = np.logical_or.reduce([np.diff(values) != 0 for values in (cell, partition, offset)])
+        starts = np.concatenate((np.zeros(min(self._batch.num_rows, 1), np.int64), np.flatnonzero(changes) + 1))
+        names = cells.dictionary.to_pylist()
+        self.messages: list[_Message] = [
+            (names[code], part, at)
+            for code, part, at in zip(
+                cell[starts].tolist(), partition[starts].tolist(), offset[starts].tolist(), strict=True
+            )
+        ]
+        ends = np.append(starts, self._batch.num_rows)[1:]
+        self.places = dict(zip(self.messages, zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
+
+    def body_of(self, message: _Message, faults: tuple[Fault, ...]) -> tuple[int, Body, bool]:
+        """Time stamp in ms, the landed readings beside those faults, and whether the message said `late`.
+
+        Of a message none of whose readings was put before others, what it said changes nothing.
+        """
+        if message not in self.places:
+            return 0, Body(NO_READINGS, NO_ROWS, NO_FLAGS, faults), False
+        start, end = self.places[message]
+        rows = slice(start, end)
+        body = Body(
+            self._readings.slice(start, end - start), self._row[rows], self._dropped[rows], faults, self._leaps[rows]
+        )
+        return int(self._stamp[start]), body, bool(self._late[rows].any())
+
+
+def _faults(quarantined: pa.Table) -> dict[_Message, tuple[Fault, ...]]:
+    """What was refused, by message."""
+    found: dict[_Message, list[Fault]] = {}
+    for row in quarantined.to_pylist():
+        fault = Fault(
+            row["row"], Reason(row["reason"]), row["detail"], row["payload"], row["row_count"], row["source_file"]
+        )
+        found.setdefault((row["cell_id"] or "", row["partition"], row["offset"]), []).append(fault)
+    return {message: tuple(faults) for message, faults in found.items()}
+
+
+def _in_order(landed: Sequence[_Message], refused: Sequence[_Message]) -> list[_Message]:
+    """Put messages without a landed row before the next one of their cell and partition that has some."""
+    if not refused:
+        return list(landed)
+    offsets: dict[tuple[str, int], list[int]] = {}
+    places: dict[tuple[str, int], list[int]] = {}
+    for place, (cell_id, partition, offset) in enumerate(landed):
+        offsets.setdefault((cell_id, partition), []).append(offset)
+        places.setdefault((cell_id, partition), []).append(place)
+
+    def next_place(message: _Message) -> float:
+        key = message[:2]
+        at = bisect_left(offsets.get(key, []), message[2])
+        return places[key][at] - 0.5 if key in places and at < len(places[key]) else len(landed)
+
+    keyed = [(float(place), "", 0, 0, message) for place, message in enumerate(landed)]
+    keyed += [(next_place(message), *message, message) for message in refused]
+    return [message for *_, message in sorted(keyed)]

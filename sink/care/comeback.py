@@ -1,0 +1,125 @@
+"""Readings that came back, told apart once more: from the messages of the log, and what has landed by now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from kernel.contract.reading import COMES_BACK, INSTRUMENT_RANGE, LANDED, OPTIONAL, READING_NULLABLE, Quality
+from sink.repeats import KEY, LANDED_BEFORE, VALUES, differs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+
+    from kernel.contract.message import Delivery
+    from kernel.edges.warehouse import Warehouse
+
+CHUNK_ROWS: Final = 200_000
+"""Readings that are held at a time."""
+
+COME_BACK: Final = f"""
+select topic_id, "partition", "offset", "row", row_count, reason from battery_quarantine
+where reason in ({", ".join(f"'{reason}'" for reason in sorted(COMES_BACK))})"""  # noqa: S608  # our own names
+"""What the quarantine says of such readings."""
+
+_CAME: Final = pa.schema(
+    [
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("row", pa.int32()),
+        ("reason", pa.string()),
+        *(READING_NULLABLE.field(name) for name in READING_NULLABLE.names),
+    ]
+)
+
+_USABLE: Final = ", ".join(
+    f'case when "{name}" between {INSTRUMENT_RANGE[name].low} and {INSTRUMENT_RANGE[name].high} then "{name}" end '
+    f'as "{name}"'
+    for name in OPTIONAL
+)
+
+_MISJUDGED: Final = f"""
+with came as (select * replace ({_USABLE}) from came_back)
+select count(*) from came left join stood
+on {" and ".join(f"came.{name} = stood.{name}" for name in KEY)}
+where came.reason <> case
+    when stood.data_point is null then 'out_of_order'
+    when {" or ".join(f"({differs(name)})" for name in VALUES)} then 'conflict'
+    else 'duplicate'
+end
+-- One that was refused, and landed only later, by a retry or as late, is told by when it landed.
+and not coalesce(
+    came.reason = 'out_of_order'
+    and (came."partition" <> stood.kafka_partition
+        or (stood.kafka_offset, stood.kafka_row) > (came."offset", came."row"))
+    and (stood.quality & {int(Quality.RETRIED | Quality.LATE)}) <> 0,
+    false
+)
+"""  # noqa: S608  # names come from this module alone
+
+
+class ComeBack:
+    """Judges readings that came back anew, some at a time.
+
+    Args:
+        warehouse: where the tables are.
+        told: what `COME_BACK` gives.
+    """
+
+    def __init__(self, warehouse: Warehouse, told: Sequence[tuple[str, int, int, int, int, str]]) -> None:
+        self._warehouse = warehouse
+        self._told: dict[tuple[str, int, int], list[tuple[int, int, str]]] = {}
+        for topic_id, partition, offset, row, row_count, reason in told:
+            self._told.setdefault((topic_id, partition, offset), []).append((row, row_count, reason))
+        self._chunk: list[pa.Table] = []
+        self._held = 0
+        self.rows = 0
+        self.misjudged = 0
+
+    def take(self, delivery: Delivery) -> None:
+        """Look at a message of the log; most hold no such reading.
+
+        Raises:
+            BatteryError: the warehouse cannot be read.
+        """
+        told = self._told.get((delivery.topic_id, delivery.partition, delivery.offset))
+        if told is None:
+            return
+        reason_of = {row + place: reason for row, row_count, reason in told for place in range(row_count)}
+        rows = delivery.body.rows.tolist()
+        at = [place for place, row in enumerate(rows) if row in reason_of]
+        readings = delivery.body.readings.take(pa.array(at, pa.int64()))
+        arrays = dict(zip(readings.schema.names, readings.columns, strict=True))
+        arrays["cell_id"] = pa.repeat(delivery.cell_id, len(at))
+        arrays["partition"] = pa.array([delivery.partition] * len(at), pa.int32())
+        arrays["offset"] = pa.array([delivery.offset] * len(at), pa.int64())
+        arrays["row"] = pa.array([rows[place] for place in at], pa.int32())
+        arrays["reason"] = pa.array([reason_of[rows[place]] for place in at], pa.string())
+        self._chunk.append(pa.Table.from_arrays([arrays[name] for name in _CAME.names], schema=_CAME))
+        self._held += len(at)
+        if self._held >= CHUNK_ROWS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Judge what is held.
+
+        Raises:
+            BatteryError: the warehouse cannot be read.
+        """
+        if not self._held:
+            return
+        with self._warehouse.connect("tell readings that came back apart", read_only=True) as connection:
+            self.misjudged += _misjudged(connection, pa.concat_tables(self._chunk))
+        self.rows += self._held
+        self._chunk, self._held = [], 0
+
+
+def _misjudged(connection: duckdb.DuckDBPyConnection, came: pa.Table) -> int:
+    connection.register("came_back", came)
+    connection.register("repeated_keys", came.select(KEY).group_by(list(KEY)).aggregate([]))
+    connection.register("stood", connection.execute(LANDED_BEFORE).to_arrow_table().cast(LANDED))
+    found = connection.execute(_MISJUDGED).fetchone()
+    return int(found[0]) if found else 0

@@ -1,0 +1,274 @@
+"""The compaction: small objects of many commits become a large one of one commit, by a swap of the manifest.
+
+A worker commits every few seconds, so a day leaves thousands of objects. Neighbours of one writer, lane and log are
+merged in the order in which they landed: the archive gives the same messages in the same order, and the tables are not
+touched. The objects that were replaced are noted in `_retired` and go with a later sweep, since whoever has read the
+manifest a moment ago still goes by them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+import structlog
+
+from dataflows.replay.swap import alone
+from kernel.base.errors import BatteryError
+from kernel.base.faults import Point, fault_point
+from kernel.edges.warehouse import transaction
+from sink.care.archive import SCHEMAS, Archive
+from sink.care.sweep import clear
+from sink.commit import manifest_rows
+from sink.draft import commit_id, joined, put_object
+from sink.encode import ObjectWriter
+from sink.manifest import KINDS, QUARANTINE_KIND, Commit, object_key, read_commits
+from sink.parquet import DamagedObjectError
+from sink.writers import require_current
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from kernel.base.settings import Settings
+    from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
+    from sink.care.sweep import Cleared, Swept
+
+_log = structlog.get_logger()
+
+TARGET_BYTES: Final = 64 * 1024**2
+"""Commits are merged while their objects hold no more than this."""
+
+MAX_ROWS: Final = 1_000_000
+"""Commits are merged while they hold no more rows than this, which a compaction, and later a replay, has in memory."""
+
+MAX_REFUSED: Final = 10_000
+"""The same for quarantined rows, whose payloads may be long and alike: their objects say little of them."""
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """What a compaction has done.
+
+    `commits` commits became `merged` ones, with `rows` rows of all kinds. Objects and bytes are those of the whole
+    manifest, before and after; the replaced ones stay until the next sweep. `left` says what was left alone, and why;
+    `spread` are cells for which nothing can be merged at all.
+    """
+
+    commits: int
+    merged: int
+    rows: int
+    objects_before: int
+    objects_after: int
+    bytes_before: int
+    bytes_after: int
+    swept: Swept
+    left: tuple[str, ...]
+    spread: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Nothing had to be left alone that should have been merged or removed."""
+        return not self.left and not self.swept.doubt
+
+    def lines(self) -> Iterator[str]:
+        """The report for a person."""
+        yield from self.swept.lines()
+        if self.spread:
+            yield (
+                f"nothing was merged: cell {self.spread[0]} came over more than one partition of a log, and the order "
+                "of its refused messages would not be kept"
+            )
+        elif self.merged:
+            yield (
+                f"merged {self.commits} commits into {self.merged}, of {self.rows} rows: {self.objects_before} objects "
+                f"of {self.bytes_before} bytes are {self.objects_after} of {self.bytes_after} now; the next sweep "
+                "removes the old ones"
+            )
+        else:
+            yield f"nothing to merge: {self.objects_before} objects of {self.bytes_before} bytes"
+        for line in self.left:
+            yield f"left alone: {line}"
+
+
+def compact(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> Compaction:
+    """Sweep, then merge what can be merged; a worker may be running.
+
+    Raises:
+        BatteryError: store or warehouse cannot be used, or a replay, a sweep or another compaction is running; what was
+            merged by then is whole.
+    """
+    with alone(settings, "compaction"):
+        begun = clear(settings, store, warehouse, "compaction")
+        before = begun.manifest.commits
+        after = before
+        left: dict[str, str] = {}
+        if not begun.is_older and not begun.manifest.spread:
+            after, left = _merge_all(warehouse, store, begun)
+        known = {commit.commit for commit in before}
+        merged = [commit for commit in after if commit.commit not in known]
+        return Compaction(
+            commits=len(before) - len(after) + len(merged),
+            merged=len(merged),
+            rows=sum(found.rows for commit in merged for found in commit.objects),
+            objects_before=sum(len(commit.objects) for commit in before),
+            objects_after=sum(len(commit.objects) for commit in after),
+            bytes_before=sum(_bytes(commit) for commit in before),
+            bytes_after=sum(_bytes(commit) for commit in after),
+            swept=begun.swept,
+            left=tuple(dict.fromkeys(left.values())),
+            spread=begun.manifest.spread,
+        )
+
+
+def _merge_all(warehouse: Warehouse, store: ObjectStore, begun: Cleared) -> tuple[tuple[Commit, ...], dict[str, str]]:
+    """Merge until nothing can be merged: what was merged is smaller than its parts were, and leaves room for more.
+
+    Returns:
+        The commits as they are now, and of those that had to be left alone, by id, why.
+    """
+    commits, left, number = begun.manifest.commits, dict[str, str](), 0
+    while groups := mergeable(commits, left):
+        archive = Archive(store) if number else begun.archive  # which has to know what was just merged
+        for group in groups:
+            names = {commit.commit for commit in group}
+            number += 1
+            why = "they have changed since they were read"
+            try:
+                merged = _merge(group, begun.epoch, number, archive, store)
+                if _swap_in(warehouse, begun.epoch, group, merged):
+                    kept = [commit for commit in commits if commit.commit not in names]
+                    commits = tuple(sorted([*kept, merged], key=lambda c: (c.epoch, c.seq, c.lane)))
+                    rows = sum(found.rows for found in merged.objects)
+                    _log.info("merged", commits=len(group), into=merged.commit, rows=rows)
+                    continue
+            except DamagedObjectError as error:
+                why = (
+                    f"{error}; `battery verify` says what else is wrong, `battery replay --from-beginning` writes the "
+                    "objects anew"
+                )
+            told = f"{len(group)} commits from {group[0].commit} on: {why}"
+            left |= dict.fromkeys(names, told)
+            _log.warning(f"not merged: {told}")
+    return commits, left
+
+
+def _bytes(commit: Commit) -> int:
+    return sum(found.size for found in commit.objects)
+
+
+def _rows(commit: Commit) -> int:
+    return sum(found.rows for found in commit.objects)
+
+
+def mergeable(commits: Sequence[Commit], left: Collection[str] = ()) -> list[list[Commit]]:
+    """Cut commits, in the order of the log, into groups of at least two that may become one.
+
+    A group is of one run of one log and of one lane: its cells are in no other lane then, so commits of other lanes in
+    between have no part in their order. The newest commit of a lane stays as it is, since a worker whose connection
+    broke may be asking for it by its id. So do those in `left`, by id, and nothing is merged over them.
+    """
+    newest = {commit.lane: commit.commit for commit in commits}
+    found: list[list[Commit]] = []
+    for (_, topics), of_one_log in groupby(commits, lambda c: (c.epoch, frozenset(s.topic_id for s in c.spans))):
+        lanes: dict[int, list[Commit]] = {}
+        for commit in of_one_log:
+            if len(topics) == 1 and newest[commit.lane] != commit.commit:
+                lanes.setdefault(commit.lane, []).append(commit)
+        for lane in lanes.values():
+            found += _cut(lane, left)
+    return [group for group in found if len(group) > 1]
+
+
+def _refused(commit: Commit) -> int:
+    return sum(found.rows for found in commit.objects if found.kind == QUARANTINE_KIND)
+
+
+def _cut(commits: Sequence[Commit], left: Collection[str]) -> list[list[Commit]]:
+    found: list[list[Commit]] = [[]]
+    size = rows = refused = 0
+    for commit in commits:
+        size, rows, refused = size + _bytes(commit), rows + _rows(commit), refused + _refused(commit)
+        if size > TARGET_BYTES or rows > MAX_ROWS or refused > MAX_REFUSED:
+            found.append([])
+            size, rows, refused = _bytes(commit), _rows(commit), _refused(commit)
+        if commit.commit in left:
+            found.append([])
+            size = rows = refused = 0
+        else:
+            found[-1].append(commit)
+    return found
+
+
+def _merge(group: Sequence[Commit], epoch: int, number: int, archive: Archive, store: ObjectStore) -> Commit:
+    """Store the rows of some commits as those of one, which takes the place of the last of them.
+
+    Args:
+        group: in the order of the log.
+        epoch: that of the compaction, which names the objects.
+        number: counts the groups of the compaction.
+        archive: reads the objects.
+        store: takes the new ones.
+
+    Raises:
+        DamagedObjectError: an object is not what was committed; nothing was stored.
+        BatteryError: the store does not answer.
+    """
+    parts: dict[str, list[pa.Table]] = {kind: [] for kind in KINDS}
+    for found in (found for commit in group for found in commit.objects):
+        parts[found.kind].append(archive.rows(found))
+    last = group[-1]
+    name = commit_id(epoch, last.lane, number)
+    objects = []
+    for kind, tables in sorted(parts.items()):  # as the manifest has them
+        if tables:
+            writer = ObjectWriter(SCHEMAS[kind], name)
+            for table in tables:
+                writer.add(table.to_batches())
+            objects.append(put_object(store, object_key(kind, last.lane, epoch, number), kind, writer))
+    fault_point(Point.COMPACTION_STORED)
+    spans = joined(span for commit in group for span in commit.spans)
+    return replace(last, commit=name, spans=spans, objects=tuple(objects))
+
+
+def _swap_in(warehouse: Warehouse, epoch: int, group: Sequence[Commit], merged: Commit) -> bool:
+    """Name the merged commit in the manifest instead of the group, in one transaction.
+
+    Returns:
+        Whether it happened: not when the group's commits are no longer what was read.
+
+    Raises:
+        SupersededError: another compaction or a sweep has begun, or a replay has swapped the tables.
+        BatteryError: the warehouse failed.
+    """
+    names = [commit.commit for commit in group]
+    chosen = 'where "commit" in (select unnest(?::varchar[]))'
+    try:
+        with warehouse.connect("name merged objects") as connection:
+            with transaction(connection):
+                require_current(connection, epoch)
+                if read_commits(connection, names) != tuple(group):
+                    return False
+                connection.execute(
+                    f"insert into _retired select object_key from _commits {chosen}",  # noqa: S608  # our own text
+                    [names],
+                )
+                ((committed_at,),) = connection.execute(
+                    f"select max(committed_at) from _commits {chosen}",  # noqa: S608
+                    [names],
+                ).fetchall()
+                connection.execute(f"delete from _commits {chosen}", [names])  # noqa: S608
+                connection.register("merged_commits", manifest_rows(merged, committed_at))
+                connection.execute("insert into _commits select * from merged_commits")
+                fault_point(Point.COMPACTION_SWAPPING)
+            fault_point(Point.COMPACTION_SWAPPED)
+    except duckdb.Error as error:
+        raise BatteryError(
+            f"the warehouse failed: {str(error).splitlines()[0]}; what was merged by then is whole, `battery compact` "
+            "goes on from there"
+        ) from error
+    return True

@@ -1,0 +1,145 @@
+"""Looking into the quarantine: what was refused, why, and what became of it since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kernel.base.errors import BatteryError
+from kernel.contract.message import Place
+from kernel.contract.reading import Quality, Reason
+from sink.care.refused import Fate, Refused
+from sink.tables import require_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import duckdb
+
+    from kernel.edges.warehouse import Warehouse
+
+_FIND: Final = """
+    select topic_id, "partition", "offset", "row", row_count, cell_id, source_file, reason, detail, payload
+    from battery_quarantine
+    where ($reason is null or reason = $reason) and ($cell is null or cell_id = $cell)
+    order by topic_id, "partition", "offset", "row"
+"""
+
+_RETRIES: Final = f"""
+    with landed as (
+        select cell_id, kafka_partition, kafka_offset from battery_ts_cleaned
+        where quality & {int(Quality.RETRIED)} <> 0 group by all
+    )
+    select
+        r.origin_topic_id, r.origin_partition, r.origin_offset, r.origin_row,
+        r.topic_id, r."partition", r."offset", l.cell_id is not null as has_landed
+    from battery_retries as r left join landed as l
+        on l.cell_id = r.cell_id and l.kafka_partition = r."partition" and l.kafka_offset = r."offset"
+    order by r.topic_id, r."partition", r."offset"
+"""  # noqa: S608  # names come from this module alone
+
+
+_RETRIABLE: Final = f"""
+    select coalesce(sum(row_count), 0)::bigint from battery_quarantine
+    where reason <> '{Reason.DUPLICATE}' and (topic_id, "partition", "offset", "row") not in (
+        select unnest($topics::varchar[]), unnest($partitions::integer[]), unnest($offsets::bigint[]),
+            unnest($rows::integer[])
+    )
+"""  # noqa: S608
+
+
+def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str | None = None) -> list[Refused]:
+    """What is in the quarantine, in the order of the logs.
+
+    Args:
+        warehouse: the landing tables.
+        reason: only what was refused for it.
+        cell_id: only rows of this cell.
+
+    Raises:
+        BatteryError: there is no such reason, or no warehouse.
+    """
+    if reason is not None and reason not in set(Reason):
+        raise BatteryError(f"there is no reason {reason}; it is one of {', '.join(Reason)}")
+    with warehouse.connect("look into the quarantine", read_only=True) as connection:
+        require_tables(connection)
+        rows = connection.execute(_FIND, {"reason": reason, "cell": cell_id}).fetchall()
+        retries = _Retries(connection.execute(_RETRIES).fetchall())
+    found = []
+    for topic_id, partition, offset, row, *shown in rows:
+        place = Place(topic_id, partition, offset, row)
+        count, cell, file, why, detail, payload = shown
+        found.append(
+            Refused(place, count, cell, file, why, detail, payload, retries.fate_of(place), tuple(retries.of(place)))
+        )
+    return found
+
+
+def retriable_rows(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many quarantined rows a retry may bring in: all but duplicates and what has landed since by a retry."""
+    retries = _Retries(connection.execute(_RETRIES).fetchall())
+    landed = [place for place in retries.origins if retries.fate_of(place) is Fate.LANDED]
+    found = connection.execute(
+        _RETRIABLE,
+        {
+            "topics": [place.topic_id for place in landed],
+            "partitions": [place.partition for place in landed],
+            "offsets": [place.offset for place in landed],
+            "rows": [place.row for place in landed],
+        },
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
+class _Retries:
+    """Which messages published which rows again; one that was refused again may itself be the origin of another."""
+
+    def __init__(self, rows: Sequence[tuple[str, int, int, int, str, int, int, bool]]) -> None:
+        self._of: dict[Place, list[Place]] = {}
+        self._from: dict[tuple[str, int, int], list[Place]] = {}
+        self._landed: set[Place] = set()
+        for topic_id, partition, offset, row, log, part, at, has_landed in rows:
+            origin, again = Place(topic_id, partition, offset, row), Place(log, part, at, 0)
+            self._of.setdefault(origin, []).append(again)
+            self._from.setdefault((topic_id, partition, offset), []).append(origin)
+            if has_landed:
+                self._landed.add(again)
+
+    @property
+    def origins(self) -> Iterable[Place]:
+        """The rows that were published again."""
+        return self._of
+
+    def of(self, place: Place) -> list[Place]:
+        """The messages that published a row again."""
+        return self._of.get(place, [])
+
+    def fate_of(self, place: Place) -> Fate:
+        """What became of a row, along all retries of its retries."""
+        due, seen = list(self.of(place)), {place}
+        if not due:
+            return Fate.REFUSED
+        while due:
+            again = due.pop()
+            if again in self._landed:
+                return Fate.LANDED
+            for origin in self._from.get((again.topic_id, again.partition, again.offset), []):
+                if origin not in seen:
+                    seen.add(origin)
+                    due += self.of(origin)
+        return Fate.RETRIED
+
+
+def by_id(found: Sequence[Refused], name: str) -> Refused:
+    """The entry of an id `topic_id:partition:offset:row`; the topic id may be left out where one log is meant.
+
+    Raises:
+        BatteryError: there is none, or there are several.
+    """
+    matches = [entry for entry in found if str(entry.place) == name or str(entry.place).endswith(f":{name}")]
+    if not matches:
+        raise BatteryError(f"the quarantine holds no {name}; `battery quarantine list` shows the ids")
+    if len(matches) > 1:
+        raise BatteryError(
+            f"{name} is in {len(matches)} logs: say which, {' or '.join(str(entry.place) for entry in matches)}"
+        )
+    return matches[0]

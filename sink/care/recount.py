@@ -1,0 +1,242 @@
+"""The aggregates, made anew from the landed rows: in SQL, apart from the code that made them in the first place.
+
+Sums may differ by one unit a reading, since SQL rounds halves another way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kernel.contract.reading import (
+    COUNTER_NOISE,
+    COUNTER_ZERO,
+    COUNTERS,
+    GAP_SECONDS,
+    LEAPS,
+    RESET_SHARE,
+    STEP_RESET_SHARE,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def _whole(value: str, unit: str) -> str:
+    return f"round({value} * {unit})::hugeint"
+
+
+def _gain(index: int) -> str:
+    """What a counter gained with a reading, in pico-units; NULL where it was not measured."""
+    now, before = f'"{COUNTERS[index]}"', f"before_{index}"
+    since = (
+        f'case when {before} is null then if("test_time(s)" <= {GAP_SECONDS}, 0, {now}) '
+        f"when {now} < {before} - {COUNTER_NOISE} and abs({now}) < {before} * "
+        f"if(begun > begun_{index}, {STEP_RESET_SHARE!r}, {RESET_SHARE!r}) then 0 else {before} end"
+    )
+    return f"{_whole(now, '1e12')} - {_whole(since, '1e12')}"
+
+
+def _each(text: str) -> str:
+    """The same for each counter: `{n}` is its place, `{name}` its column, `{bit}` its flag, `{flow}` its current."""
+    flows = (
+        'greatest("current(a)", 0)',
+        'greatest(-1 * "current(a)", 0)',
+        'greatest("current(a)", 0) * abs("voltage(v)")',
+        'greatest(-1 * "current(a)", 0) * abs("voltage(v)")',
+    )
+    return ", ".join(
+        text.format(n=n, name=f'"{name}"', bit=int(LEAPS[n]), flow=flows[n]) for n, name in enumerate(COUNTERS)
+    )
+
+
+def _leap_gain(index: int) -> str:
+    """The same in a test in which a counter leaps: there it is what the current tells, and the next reading makes up.
+
+    A counter that is back where it stood before it fell to zero gains what it did since then.
+    """
+    now, before, left = f'"{COUNTERS[index]}"', f"before_{index}", f"left_{index}"
+    has_leapt = f"quality & {int(LEAPS[index])} <> 0"
+    is_back = (
+        f"abs({before}) <= {COUNTER_NOISE} and {left} > {COUNTER_ZERO} "
+        f"and {now} >= {left} - {COUNTER_NOISE} and {now} <= {left} * 2"
+    )
+    back = " - ".join(_whole(value, "1e12") for value in (now, left, before))
+    return (
+        f"case when {now} is null then if({has_leapt}, flow_{index}, null) "
+        f"when {has_leapt} and coalesce({is_back}, false) then {back} - given_{index} "
+        f"when {has_leapt} then if({before} is null, 0, flow_{index}) else {_gain(index)} - given_{index} end"
+    )
+
+
+_GAINED: Final = f"""
+    stepped as (
+        select *, coalesce(
+            step_index <> lag(step_index) over test or cycle_index <> lag(cycle_index) over test
+            or "step_time(s)" < lag("step_time(s)") over test, false
+        ) as begins
+        from battery_ts_cleaned
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    numbered as (
+        select *, count(case when begins then 1 end) over test as begun
+        from stepped
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    followed as (
+        select *,
+            {_each("lag({name} ignore nulls) over test as before_{n}")},
+            {_each("lag(if({name} is null, null, begun) ignore nulls) over test as begun_{n}")}
+        from numbered
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    leaping as (
+        select distinct cell_id, test_id from battery_ts_cleaned where quality & {sum(LEAPS)} <> 0
+    ),
+    timed as (
+        select *, begins or lag(data_point) over test is null as is_first,
+            "test_time(s)" - coalesce(lag("test_time(s)") over test, 0) as since,
+            if(is_first, least(since, "step_time(s)"), since) as lasted,
+            {_each("{flow} as power_{n}, lag(power_{n}) over test as power_before_{n}")}
+        from followed semi join leaping using (cell_id, test_id)
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    flowing as (
+        select *, {
+    _each(
+        "round(least((if(is_first, power_{n}, power_before_{n}) + power_{n}) / 2"
+        f" * if(lasted > {GAP_SECONDS}, 0, lasted) / 3600, 1e6) * 1e12)::hugeint as flow_{{n}}"
+    )
+}
+        from timed
+    ),
+    told as (
+        select *,
+            {_each("sum(if({name} is null and quality & {bit} <> 0, flow_{n}, 0)) over test as told_{n}")},
+            {_each(f"lag(if(abs({{name}}) > {COUNTER_NOISE}, {{name}}, null) ignore nulls) over test as left_{{n}}")}
+        from flowing
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    given as (
+        select *, {
+    _each("told_{n} - coalesce(lag(if({name} is null, null, told_{n}) ignore nulls) over test, 0) as given_{n}")
+}
+        from told
+        window test as (partition by cell_id, test_id order by data_point)
+    ),
+    leaps as (
+        select cell_id, test_id, data_point, true as is_leaping,
+            {", ".join(f"{_leap_gain(n)} as leap_gain_{n}" for n in range(len(COUNTERS)))}
+        from given
+    ),
+    gained as (
+        select followed.*,
+            {", ".join(f"if(is_leaping, leap_gain_{n}, {_gain(n)}) as gain_{n}" for n in range(len(COUNTERS)))}
+        from followed left join leaps using (cell_id, test_id, data_point)
+    )
+"""  # noqa: S608  # names come from this module alone
+
+_WINDOWS: Final = """
+    with {gained},
+    anew as (
+        select
+            cell_id, time_bucket(interval {seconds} second, date_time, timestamp '1970-01-01') as window_start,
+            count(*) as reading_count, count(*) filter (quality <> 0) as flagged_count,
+            count("temperature(c)") as temperature_count,
+            {sums}, {extremes}, {values},
+            sum(coalesce(gain_0, 0) + coalesce(gain_1, 0)) as charge_throughput_pah,
+            sum(coalesce(gain_2, 0) + coalesce(gain_3, 0)) as energy_throughput_pwh
+        from gained where date_time is not null group by all
+    )
+    select count(*) from anew full join _windows as kept using (cell_id, window_start) where {differs}
+"""
+
+_CYCLES: Final = """
+    with {gained},
+    anew as (
+        select
+            cell_id, test_id, cycle_index, count(*) as reading_count,
+            {gains}, {extremes},
+            count("internal_resistance(ohm)") filter (gain_1 > 0) as resistance_count,
+            coalesce(sum({resistance}) filter (gain_1 > 0), 0) as resistance_sum_no,
+            min(date_time) as started_at, max(date_time) as ended_at
+        from gained group by all
+    )
+    select count(*) from anew full join _cycles as kept using (cell_id, test_id, cycle_index) where {differs}
+"""
+
+_CHANNELS: Final = (
+    ("voltage(v)", "voltage", "v"),
+    ("current(a)", "current", "a"),
+    ("temperature(c)", "temperature", "c"),
+)
+_CAPACITIES: Final = ("charge_capacity_pah", "discharge_capacity_pah", "charge_energy_pwh", "discharge_energy_pwh")
+
+
+def _extremes(channels: tuple[tuple[str, str, str], ...]) -> dict[str, str]:
+    return {
+        f"{name}_{which}_{unit}": f'{which}("{column}")' for column, name, unit in channels for which in ("min", "max")
+    }
+
+
+def _named(columns: dict[str, str]) -> str:
+    return ", ".join(f"{value} as {name}" for name, value in columns.items())
+
+
+def _differs(equal: list[str], close: list[str]) -> list[str]:
+    return [f"anew.{name} is distinct from kept.{name}" for name in equal] + [
+        f"(anew.{name} is null) <> (kept.{name} is null) or abs(anew.{name} - kept.{name}) > 2 * anew.reading_count"
+        for name in close
+    ]
+
+
+def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many windows differ from their rows, or are missing, or have none."""
+    found = connection.execute("select max(window_seconds) from _writers").fetchone()
+    extremes = _extremes(_CHANNELS)
+    sums = {
+        f"{name}_sum_n{unit}": f"coalesce(sum({_whole(chr(34) + column + chr(34), '1e9')}), 0)"
+        for column, name, unit in _CHANNELS
+    }
+    values = {f"{name}_values": f'list("{column}")' for column, name, _ in _CHANNELS}
+    differs = _differs(
+        ["reading_count", "flagged_count", "temperature_count", *extremes],
+        [*sums, "charge_throughput_pah", "energy_throughput_pwh"],
+    ) + [
+        f"(kept.{name}_last_{unit} is null and anew.{name}_min_{unit} is not null) "
+        f"or not coalesce(list_contains({name}_values, kept.{name}_last_{unit}), true)"
+        for _, name, unit in _CHANNELS
+    ]
+    return _count(
+        connection,
+        _WINDOWS.format(
+            gained=_GAINED,
+            seconds=found[0] if found and found[0] else 1,
+            sums=_named(sums),
+            extremes=_named(extremes),
+            values=_named(values),
+            differs=" or ".join(differs),
+        ),
+    )
+
+
+def differing_cycles(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many cycles differ from their rows, or are missing, or have none."""
+    extremes = _extremes((_CHANNELS[0], _CHANNELS[2]))
+    differs = _differs(
+        ["reading_count", "started_at", "ended_at", "resistance_count", *extremes], [*_CAPACITIES, "resistance_sum_no"]
+    )
+    return _count(
+        connection,
+        _CYCLES.format(
+            gained=_GAINED,
+            gains=_named({name: f"sum(gain_{n})" for n, name in enumerate(_CAPACITIES)}),
+            extremes=_named(extremes),
+            resistance=_whole('"internal_resistance(ohm)"', "1e9"),
+            differs=" or ".join(differs),
+        ),
+    )
+
+
+def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    found = connection.execute(sql).fetchone()
+    return int(found[0]) if found else 0

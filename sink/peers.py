@@ -1,0 +1,103 @@
+"""The processes of a cluster: which one this is, who begins the run, and how long the others are waited for.
+
+Bytewax connects the processes before it builds a part of the flow, and tries that for ever, in silence where it waits
+for another process to call. So a process that is left alone has to notice that by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kernel.base.errors import BatteryError
+from kernel.base.logs import complain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kernel.base.settings import Settings
+
+EXIT_ALONE: Final = 2
+"""What a process ends with whose peers do not come: it is for a person, as any BatteryError."""
+
+
+@dataclass(frozen=True)
+class Peers:
+    """The `addresses` (host:port) of all processes of a cluster, the number of this one, and the run that they share.
+
+    A peer that does not come, or does not begin the run, is waited for `patience` seconds.
+    """
+
+    process: int
+    addresses: tuple[str, ...]
+    run_id: str
+    patience: float
+
+    @property
+    def begin_here(self) -> bool:
+        """Whether this process begins the run: process 0 does, and the others find what it has begun."""
+        return self.process == 0
+
+    @property
+    def beginner(self) -> str:
+        """Who begins the run."""
+        return f"process 0 at {self.addresses[0]}"
+
+    def __str__(self) -> str:
+        others = [f"{number} at {place}" for number, place in enumerate(self.addresses) if number != self.process]
+        return f"process{'es' if len(others) > 1 else ''} {', '.join(others)}"
+
+
+def peers_of_this_process(settings: Settings) -> Peers | None:
+    """The cluster that Bytewax was told of when it was started in this process; None for a single process.
+
+    Raises:
+        BatteryError: a process of a cluster has no RUN_ID, and would be a run by itself.
+    """
+    started = getattr(getattr(sys.modules.get("__main__"), "__spec__", None), "name", None)
+    return peers_of(settings, sys.argv[1:], os.environ) if started == "bytewax.run" else None
+
+
+def peers_of(settings: Settings, arguments: Sequence[str], environment: Mapping[str, str]) -> Peers | None:
+    """Read what `python -m bytewax.run` is told, by its arguments `-i` and `-a` or the variables that stand for them.
+
+    Raises:
+        BatteryError: a process of a cluster has no RUN_ID, and would be a run by itself.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-i", "--process-id", default=environment.get("BYTEWAX_PROCESS_ID"))
+    parser.add_argument("-a", "--addresses", default=environment.get("BYTEWAX_ADDRESSES"))
+    told, _ = parser.parse_known_args(arguments)
+    if told.process_id is None or not told.addresses or ";" not in told.addresses:
+        return None
+    if not settings.run_id:
+        raise BatteryError(
+            f"RUN_ID is not set, and this is process {told.process_id} of a cluster: set it for all of its processes, "
+            "to a new value for each start"
+        )
+    addresses = tuple(told.addresses.split(";"))
+    return Peers(int(told.process_id), addresses, settings.run_id, settings.cluster_timeout_seconds)
+
+
+def await_peers(peers: Peers) -> threading.Event:
+    """End this process, with one line that says why, unless the event that is returned is set in time.
+
+    Nothing else can: while it connects, Bytewax neither returns nor lets a signal through.
+    """
+    connected = threading.Event()
+
+    def wait() -> None:
+        if not connected.wait(peers.patience):
+            complain(
+                f"process {peers.process} at {peers.addresses[peers.process]} has waited {peers.patience:g} s "
+                f"(CLUSTER_TIMEOUT_SECONDS) for {peers} of its cluster; see that each one runs and can be reached "
+                "there, then start all again with a new RUN_ID"
+            )
+            os._exit(EXIT_ALONE)
+
+    threading.Thread(target=wait, name="await-peers", daemon=True).start()
+    return connected

@@ -1,0 +1,283 @@
+"""What the pages do with what is chosen on them, run by Streamlit without a browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import streamlit
+from streamlit.testing.v1 import AppTest
+from support.pipeline import Pipeline
+from support.published import CELLS, REAL
+
+import dashboard.pages.stream
+import dashboard.view
+from kernel.base.errors import BatteryError
+from kernel.base.settings import Settings
+from kernel.edges.warehouse import open_warehouse
+from sink.tables import create_tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.published import PublishedFolder
+
+PAGES = {"fleet": "show", "cell": "show", "cycle": "show", "compare": "show", "stream": "show_page"}
+OF_MARTS = [name for name in PAGES if name != "stream"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    streamlit.cache_resource.clear()
+
+
+@pytest.fixture(autouse=True)
+def _main_is_pytest_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit makes a page the main module of the process, which processes that others start would then import."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture
+def landed(published: PublishedFolder, broker: int) -> Pipeline:
+    """Where the main job has run, beside a broker whose log is a new one."""
+    return published.pipeline(broker)
+
+
+def page(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, name: str, **address: str | list[str]) -> AppTest:
+    """A page on a pipeline's places, as its address asks for it; nothing has been drawn yet."""
+    for setting in Settings.model_fields:
+        if setting.upper() in pipeline.environment:
+            monkeypatch.setenv(setting.upper(), pipeline.environment[setting.upper()])
+    drawn = AppTest.from_string(f"from dashboard.pages import {name}; {name}.{PAGES[name]}()", default_timeout=60)
+    for key, value in address.items():
+        drawn.query_params[key] = value
+    return drawn
+
+
+def charts(drawn: AppTest) -> list[dict[str, dict[str, Any]]]:
+    """The traces of each chart by their names."""
+    return [
+        {trace.get("name", ""): decoded(trace) for trace in json.loads(chart.proto.spec)["data"]}
+        for chart in drawn.get("plotly_chart")
+    ]
+
+
+def decoded(trace: dict[str, Any]) -> dict[str, Any]:
+    """Plotly sends arrays of numbers as bytes."""
+    return {
+        name: np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"]).tolist()
+        if isinstance(value, dict) and "bdata" in value
+        else value
+        for name, value in trace.items()
+    }
+
+
+def metrics(drawn: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in drawn.metric}
+
+
+def chosen(drawn: AppTest, key: str) -> Any:
+    return next(box.value for box in (*drawn.selectbox, *drawn.multiselect, *drawn.toggle) if box.key == key)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_draws_without_a_choice(landed: Pipeline, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    drawn = page(landed, monkeypatch, name).run()
+    assert not drawn.exception
+    assert not drawn.error
+    assert charts(drawn)
+
+
+def test_the_fleet_has_a_row_and_a_course_for_every_cell(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = page(landed, monkeypatch, "fleet").run()
+    rows = drawn.dataframe[0].value.to_dict("records")
+    assert sorted(row["cell_id"] for row in rows) == sorted(CELLS)
+    health = dict(landed.query("select cell_id, 100 * latest_soh from battery_cells"))
+    assert {row["cell_id"]: row["soh_percent"] for row in rows} == pytest.approx(health)
+    (courses,) = charts(drawn)
+    assert set(CELLS) <= set(courses)
+    assert metrics(drawn)["cells"] == str(len(CELLS))
+
+
+def test_the_first_choice_stands_in_the_address_and_an_address_makes_the_choice(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = page(landed, monkeypatch, "cell").run()
+    assert drawn.query_params["cell"] == chosen(drawn, "cell")
+    again = page(landed, monkeypatch, "cell", cell="SIM_04", over="equivalent full cycles").run()
+    assert (chosen(again, "cell"), chosen(again, "over")) == ("SIM_04", "equivalent full cycles")
+
+
+def test_what_the_address_asks_for_and_is_not_there_is_passed_over(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = page(landed, monkeypatch, "cell", cell="GONE", over="weeks").run()
+    assert not drawn.exception
+    assert chosen(drawn, "cell") in CELLS
+    assert chosen(drawn, "over") == "cycle number"
+
+
+def test_with_none_chosen_a_page_asks_for_a_choice(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = page(landed, monkeypatch, "compare", cells=["SIM_02", "SIM_03"]).run()
+    assert set(charts(drawn)[0]) == {"SIM_02", "SIM_03"}
+    drawn.multiselect[0].set_value([]).run()
+    assert not charts(drawn)
+    assert [info.value for info in drawn.info] == ["Choose the cells to compare."]
+
+
+def test_a_cell_is_drawn_with_the_figures_of_the_marts(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = page(landed, monkeypatch, "cell", cell="SIM_03").run()
+    ((soh, capacity, complete),) = landed.query(
+        "select latest_soh, latest_capacity_ah, complete_cycle_count from battery_cells where cell_id = 'SIM_03'"
+    )
+    shown = metrics(drawn)
+    assert (shown["SOH (%)"], shown["capacity (Ah)"], shown["complete cycles"]) == (
+        f"{100 * soh:.1f}", f"{capacity:.4f}", str(complete),
+    )  # fmt: skip
+    fade = charts(drawn)[0]["complete cycles"]
+    expected = landed.query(
+        "select cycle_number, discharge_capacity_ah from battery_cycles "
+        "where cell_id = 'SIM_03' and is_complete and not is_reference_test order by cycle_number"
+    )
+    assert list(zip(fade["x"], fade["y"], strict=True)) == expected
+    assert "Rule median_11_below_80_percent_of_nominal: threshold 0.8800 Ah" in drawn.caption[1].value
+
+
+def test_cycles_lie_on_one_another_and_their_curves_are_those_of_the_mart(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen_by_the_mart = [
+        number
+        for (number,) in landed.query(
+            "select distinct cycle_number from battery_ica where cell_id = 'SIM_02' order by 1"
+        )
+    ]
+    drawn = page(landed, monkeypatch, "cycle", cell="SIM_02", cycle=[str(n) for n in chosen_by_the_mart]).run()
+    assert not drawn.error
+    over_time, over_charge, _differential, incremental = charts(drawn)  # by column
+    assert set(over_time) == {f"cycle {number}" for number in chosen_by_the_mart}
+    assert set(over_charge) == {f"cycle {n}, {way}" for n in chosen_by_the_mart for way in ("charge", "discharge")}
+    for number in chosen_by_the_mart:
+        for way in ("charge", "discharge"):
+            mart = landed.query(
+                "select voltage_v, dqdv_ah_per_v from battery_ica where cell_id = 'SIM_02' "  # noqa: S608
+                f"and cycle_number = {number} and direction = '{way}' order by voltage_v"
+            )
+            curve = incremental[f"cycle {number}, {way}"]
+            assert list(zip(curve["x"], curve["y"], strict=True)) == mart
+
+
+def test_the_stream_page_agrees_with_the_warehouse(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = page(landed, monkeypatch, "stream").run()
+    shown = metrics(drawn)
+    ((commits,),) = landed.query('select count(distinct "commit") from _commits')
+    ((rows,),) = landed.query("select count(*) from battery_ts_cleaned")
+    ((refused,),) = landed.query("select sum(row_count) from battery_quarantine")
+    assert (shown["commits"], shown["rows landed"], shown["rows quarantined"]) == (
+        f"{commits:,}", f"{rows:,}", f"{refused:,}",
+    )  # fmt: skip
+    assert shown["lag (messages)"] == "unknown"
+    assert any("has no topic" in warning.value for warning in drawn.warning)
+
+
+def test_the_quarantine_is_looked_into_by_reason_the_faults_before_the_duplicates(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = page(landed, monkeypatch, "stream").run()
+    assert chosen(drawn, "reason") == "missing_value"
+    (refusal,) = next(table for table in drawn.dataframe if "payload" in table.value).value.to_dict("records")
+    assert refusal["cell_id"] == "SIM_01"
+    assert "by hand" in refusal["payload"]
+    next(box for box in drawn.selectbox if box.key == "reason").select("duplicate").run()
+    rows = next(table for table in drawn.dataframe if "payload" in table.value).value
+    ((duplicates,),) = landed.query("select sum(row_count) from battery_quarantine where reason = 'duplicate'")
+    assert rows["rows"].sum() == duplicates
+
+
+def test_dbt_runs_and_their_results_are_shown_failures_first(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = page(landed, monkeypatch, "stream").run()
+    runs = next(table.value for table in drawn.dataframe if "outcome" in table.value).to_dict("records")
+    assert [(run["outcome"], run["failed"]) for run in runs] == [("passed", 0)]
+    results = next(table.value for table in drawn.dataframe if "node" in table.value)
+    kinds = results["kind"].value_counts()
+    assert kinds["model"] + kinds["seed"] == runs[0]["models"] > 0
+    assert kinds["test"] + kinds["unit_test"] == runs[0]["tests"] > 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_before_anything_has_landed_a_page_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pipeline = Pipeline(tmp_path, 1)
+
+    def said() -> str:
+        drawn = page(pipeline, monkeypatch, name).run()
+        assert not drawn.exception
+        assert not drawn.error
+        return drawn.info[0].value
+
+    unpublished = "no marts have been published yet; `battery transform` builds and publishes them"
+    missing = f"WAREHOUSE={tmp_path / 'battery.duckdb'} does not exist yet; `battery stream` makes it"
+    assert said().startswith(unpublished if name in OF_MARTS else missing)
+    with open_warehouse(pipeline.settings).connect("make it"):
+        pass
+    streamlit.cache_resource.clear()
+    no_tables = "the WAREHOUSE holds no landing tables yet; run `battery stream` first"
+    assert said().startswith(unpublished if name in OF_MARTS else no_tables)
+    with open_warehouse(pipeline.settings).connect("make the tables") as connection:
+        create_tables(connection)
+    streamlit.cache_resource.clear()
+    assert said().startswith(unpublished if name in OF_MARTS else "dbt has not run yet: `battery transform`")
+
+
+def test_what_keeps_a_page_from_being_drawn_is_said_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = Pipeline(tmp_path, 1, {"WINDOW_SECONDS": "ten"})
+    drawn = page(wrong, monkeypatch, "fleet").run()
+    assert not drawn.exception
+    assert drawn.error[0].value.startswith("invalid settings: WINDOW_SECONDS: ")
+
+
+def test_a_page_shows_what_it_saw_last_while_another_process_has_the_warehouse(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = page(landed, monkeypatch, "stream").run()
+    before = metrics(drawn)["rows landed"]
+    monkeypatch.setattr(dashboard.view, "FRESH_SECONDS", -1)
+
+    def refuse(*_: object) -> object:
+        raise BatteryError("WAREHOUSE has been held by another process for 2 s")
+
+    for look in ("look_at_stream", "look_at_status"):
+        monkeypatch.setattr(dashboard.pages.stream, look, refuse)
+    drawn.run()
+    assert not drawn.error
+    assert metrics(drawn)["rows landed"] == before
+    assert any("not since: WAREHOUSE has been held" in warning.value for warning in drawn.warning)
+
+
+def test_a_page_says_what_has_landed_since_the_marts_were_published(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard.view, "look_at_news", lambda _: "landed: 7; published: 5")
+    drawn = page(landed, monkeypatch, "fleet").run()
+    assert any(
+        warning.value.startswith("Not the newest: landed: 7; published: 5. The hourly refresh")
+        for warning in drawn.warning
+    )
+
+
+def test_the_real_cell_ends_by_the_rule_that_is_named_and_others_are_listed(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch, shared_data: Path
+) -> None:
+    assert shared_data
+    drawn = page(landed, monkeypatch, "cell", cell=REAL).run()
+    assert metrics(drawn)["end of life (cycle)"] == "599"
+    assert "end of life: cycle 599" in charts(drawn)[0]
+    rules = next(table.value for table in drawn.dataframe if "rule" in table.value)
+    assert set(rules["cycle"]) >= {332, 519, 548, 552}

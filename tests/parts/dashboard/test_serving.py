@@ -1,0 +1,53 @@
+"""The command that serves the dashboard: where it listens, and how it begins and ends."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from support.looking import wait_until_served
+from support.pipeline import Pipeline
+
+import battery.dashboard
+from kernel.base.errors import BatteryError
+from kernel.edges.broker import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+END_SECONDS = 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_command_with_exit_code_0(tmp_path: Path, number: signal.Signals) -> None:
+    port = free_port()
+    process = Pipeline(tmp_path, 1).start("dashboard", "--port", str(port))
+    wait_until_served(port, process, lambda: process.communicate()[0])
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=END_SECONDS)
+    assert process.returncode == 0, said
+    assert f"http://127.0.0.1:{port}" in said
+    assert "Traceback" not in said
+
+
+def test_what_keeps_it_from_serving_is_one_line(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, 1, {"WINDOW_SECONDS": "ten"})
+    assert pipeline.battery("dashboard", code=2).startswith("battery: invalid settings: WINDOW_SECONDS: ")
+    pipeline.extra.clear()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = pipeline.battery("dashboard", "--port", port, code=2)
+    assert said == (
+        f"battery: cannot serve the dashboard at 127.0.0.1:{port}: Address already in use; "
+        "choose another address with --host and --port\n"
+    )
+
+
+def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setitem(sys.modules, "streamlit.web", None)
+    with pytest.raises(BatteryError, match=r"is an extra: pip install 'battery-pipeline\[dashboard\]'"):
+        battery.dashboard.serve("127.0.0.1", free_port())

@@ -1,0 +1,118 @@
+"""Folding logs and landing the results in memory, with the statements of the real transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+from support.builders import arrow
+
+from dataflows.fold.clean import clean
+from dataflows.fold.state import CellState
+from dataflows.fold.states import Cells, States
+from kernel.contract.batch import together
+from kernel.contract.reading import LANDED, QUARANTINED, REPEATED, RETRIED
+from kernel.contract.results import CYCLE_PART, WINDOW_PART
+from sink.repeats import LANDED_BEFORE, judge, keys_of
+from sink.tables import FILL, create_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from kernel.contract.message import Delivery
+    from kernel.contract.results import Cleaned
+
+WINDOW_SECONDS = 600
+TABLES = ("battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles")
+
+
+def clean_cell(state: CellState, deliveries: Sequence[Delivery]) -> Cleaned[States] | None:
+    """Fold messages of one cell."""
+    if not deliveries:
+        return None
+    cells = Cells()
+    cells.update(States.of({deliveries[0].cell_id: state}))
+    return clean(cells, together(deliveries), WINDOW_SECONDS)
+
+
+def state_of(cleaned: Cleaned[States]) -> CellState:
+    """The state of the only cell of a result."""
+    (state,) = cleaned.states.values()
+    return state
+
+
+def fold(calls: list[list[Delivery]], state: CellState | None = None) -> list[Cleaned[States]]:
+    """Fold messages of one cell, some a call."""
+    state = state or CellState()
+    found = []
+    for deliveries in calls:
+        cleaned = clean_cell(state, deliveries)
+        if cleaned is not None:
+            # The state goes through its text, as it does over a restart.
+            state = CellState.from_json(state_of(cleaned).to_json())
+            found.append(cleaned)
+    return found
+
+
+def whole_state(log: list[Delivery]) -> CellState:
+    """The state that a log leaves."""
+    return state_of(fold([log])[-1])
+
+
+def landed(commits: list[list[Cleaned[States]]]) -> duckdb.DuckDBPyConnection:
+    """Land results, a commit a group, with the statements of the real transaction."""
+    connection = duckdb.connect()
+    create_tables(connection)
+    for commit in commits:
+        quarantined = pa.Table.from_batches([result.quarantined for result in commit], schema=QUARANTINED)
+        repeated = pa.Table.from_batches([result.repeated for result in commit], schema=REPEATED)
+        if repeated.num_rows:
+            connection.register("repeated_keys", keys_of(repeated))
+            before = connection.execute(LANDED_BEFORE).to_arrow_table().cast(LANDED)
+            here = pa.Table.from_batches([result.landed for result in commit], schema=LANDED)
+            quarantined = pa.concat_tables([quarantined, judge(repeated, before, here)])
+        connection.register("staged_quarantined", quarantined)
+        for name, schema, column in (
+            ("staged_landed", LANDED, "landed"),
+            ("staged_retried", RETRIED, "retried"),
+            ("staged_windows", WINDOW_PART, "windows"),
+            ("staged_cycles", CYCLE_PART, "cycles"),
+        ):
+            table = pa.Table.from_batches([getattr(result, column) for result in commit], schema=schema)
+            if name in {"staged_windows", "staged_cycles"}:
+                table = table.append_column("part", pa.array(range(table.num_rows), pa.int64()))
+            connection.register(name, table)
+        for statement in FILL[: len(TABLES)]:
+            connection.execute(statement)
+    return connection
+
+
+def put(path: Path, cells: dict[str, list[dict[str, Any]]]) -> None:
+    """Fold some readings by the real dataflow and land them by the real transaction, in place of what has landed."""
+    commits = [fold([[arrow(rows, key=cell.encode())]]) for cell, rows in cells.items()]
+    with landed(commits) as connection:
+        connection.execute(f"attach '{path}' as file")
+        known = connection.execute("select count(*) from duckdb_tables() where database_name = 'file'").fetchone()
+        if known == (0,):
+            connection.execute("copy from database memory to file")
+        for table in TABLES:
+            connection.execute(f"delete from file.{table}; insert into file.{table} from memory.{table}")  # noqa: S608
+        connection.execute("detach file")
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    return connection.execute(sql).fetchall()
+
+
+def landed_tables(commits: list[list[Cleaned[States]]]) -> dict[str, list[tuple[Any, ...]]]:
+    """What the landing tables hold after some commits, as texts."""
+    connection = landed(commits)
+    found = {}
+    for table in TABLES:
+        # NaN is not equal to itself; its text is.
+        found[table] = sorted(tuple(repr(value) for value in row) for row in rows_of(connection, f"from {table}"))
+    connection.close()
+    return found

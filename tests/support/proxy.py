@@ -1,0 +1,177 @@
+"""Something between the worker and a server, which fails the way networks and servers do."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import time
+from contextlib import suppress
+from enum import StrEnum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from kernel.edges.broker import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+
+class Fault(StrEnum):
+    """What happens to a PUT of an object."""
+
+    NONE = "none"
+    REFUSED = "connection refused"
+    UNAVAILABLE = "503"
+    TIMEOUT = "time-out"
+    SLOW = "slow"
+
+
+SLOW_SECONDS = 1.0
+
+
+class S3Proxy:
+    """A reverse proxy before an S3 server, on a port of its own, whose PUTs fail as `fault` says."""
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self.port = free_port()
+        self.fault = Fault.NONE
+        self.failed = threading.Event()
+        self._healed = threading.Event()
+        self._listener: ThreadingHTTPServer | None = None
+
+    def __enter__(self) -> Self:
+        self._listen()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._healed.set()
+        self._deafen()
+
+    def strike(self, fault: Fault) -> None:
+        """From now on, PUTs fail."""
+        self.fault = fault
+        if fault is Fault.REFUSED:
+            self._deafen()
+
+    def heal(self) -> None:
+        """From now on, all is well."""
+        refused = self.fault is Fault.REFUSED
+        self.fault = Fault.NONE
+        self._healed.set()
+        if refused:
+            self._listen()
+
+    def _listen(self) -> None:
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                if self.command == "PUT" and proxy.fault is not Fault.NONE and not proxy.let_through(self):
+                    return
+                connection = http.client.HTTPConnection("127.0.0.1", proxy._server_port, timeout=30)
+                connection.request(self.command, self.path, body, dict(self.headers.items()))
+                answer = connection.getresponse()
+                data = answer.read()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in {"transfer-encoding", "connection", "content-length", "date", "server"}:
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)) if self.command != "HEAD" else "0")
+                self.end_headers()
+                self.wfile.write(data)
+                connection.close()
+
+            do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = handle_any  # noqa: N815  # the library's names
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        ThreadingHTTPServer.allow_reuse_address = True
+        self._listener = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._listener.daemon_threads = True
+        threading.Thread(target=self._listener.serve_forever, daemon=True).start()
+
+    def let_through(self, handler: BaseHTTPRequestHandler) -> bool:
+        """Fail one PUT; whether it may go on all the same."""
+        self.failed.set()
+        if self.fault is Fault.SLOW:
+            time.sleep(SLOW_SECONDS)
+            return True
+        if self.fault is Fault.UNAVAILABLE:
+            handler.send_response(503)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+        else:
+            self._healed.wait(60)  # says nothing for longer than anybody waits
+            handler.close_connection = True
+        return False
+
+    def _deafen(self) -> None:
+        if self._listener is not None:
+            self._listener.shutdown()
+            self._listener.server_close()
+            self._listener = None
+
+
+class TcpProxy:
+    """Forwards bytes between clients and a server; can be cut, as if the server had gone down and come up again."""
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self.port = free_port()
+        self._listener: socket.socket | None = None
+        self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        listener.listen()
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        """Refuse new connections and break those that are open."""
+        if self._listener is not None:
+            with suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
+            self._open.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server_port))
+                with self._lock:
+                    self._open += [client, server]
+                for source, target in ((client, server), (server, client)):
+                    threading.Thread(target=_pump(source, target), daemon=True).start()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> Callable[[], None]:
+    def pump() -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    return pump

@@ -1,0 +1,79 @@
+"""MotherDuck where none can be reached: what is wrong is said within seconds, and the token never."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import kernel.edges.warehouse
+from kernel.base.errors import BatteryError
+from kernel.base.settings import Settings
+from kernel.edges.warehouse import open_warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def token(**claims: Any) -> str:
+    """A token as MotherDuck makes them; its signature is anything."""
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "x"}, claims)
+    ]
+    return ".".join([*parts, "hush"])
+
+
+def attach(value: str) -> None:
+    settings = Settings(warehouse="md:battery_db", motherduck_token=value)
+    with open_warehouse(settings).connect("commit"):
+        pass
+
+
+@pytest.fixture
+def never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: Any, **__: Any) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(kernel.edges.warehouse.socket, "create_connection", ask)
+
+
+@pytest.mark.usefixtures("never_asked")
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("hush one", "MOTHERDUCK_TOKEN holds quotes, spaces"),
+        ("'hush'", "MOTHERDUCK_TOKEN holds quotes, spaces"),
+        (token(exp=1_700_000_000), "MOTHERDUCK_TOKEN expired on 2023-11-14; make a new one"),
+    ],
+)
+def test_a_token_that_cannot_be_good_is_told_without_the_network_and_is_not_shown(value: str, said: str) -> None:
+    with pytest.raises(BatteryError, match=said) as caught:
+        attach(value)
+    assert "hush" not in str(caught.value)
+
+
+def refused(*_: Any, **__: Any) -> None:
+    raise ConnectionRefusedError(111, "Connection refused")
+
+
+def unresolved(*_: Any, **__: Any) -> None:
+    raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+
+@pytest.mark.parametrize("failure", [refused, unresolved])
+@pytest.mark.parametrize("value", ["no-json-web-token", token(exp=9_999_999_999), token(readOnly=False)])
+def test_a_machine_without_a_network_is_one_line_before_any_extension_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, failure: Callable[..., None], value: str
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(kernel.edges.warehouse.socket, "create_connection", failure)
+    with pytest.raises(
+        BatteryError, match=r"cannot reach MotherDuck to commit: api\.motherduck\.com does not"
+    ) as caught:
+        attach(value)
+    assert "hush" not in str(caught.value)
+    assert "\n" not in str(caught.value)

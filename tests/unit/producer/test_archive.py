@@ -1,0 +1,277 @@
+"""ZIPs from outside: what is unpacked of them, and what is refused without anything else being touched."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import re
+import stat
+import struct
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kernel.base.errors import BatteryError
+from kernel.base.settings import Settings
+from producer import archive as archive_module
+from producer.archive import Unpacker
+from producer.files import Content, File, PassedOver, Refusal, WorkbookFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Find = Callable[..., list[WorkbookFile | Refusal | PassedOver]]
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def find(scratch: Path) -> Find:
+    def run(path: Path, **limits: int) -> list[WorkbookFile | Refusal | PassedOver]:
+        with Unpacker(Settings(**limits), scratch) as unpacker:  # type: ignore[arg-type]
+            return list(unpacker.workbooks_of(File(path, path.name), Content.of(path)))
+
+    return run
+
+
+def zipped(path: Path, members: dict[str | zipfile.ZipInfo, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def refused(found: list[WorkbookFile | Refusal | PassedOver]) -> list[str]:
+    return [one.line for one in found if isinstance(one, Refusal)]
+
+
+def contents(found: list[WorkbookFile | Refusal | PassedOver]) -> dict[str, bytes]:
+    return {one.name: one.content.path.read_bytes() for one in found if isinstance(one, WorkbookFile)}
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_members_of_a_zip_are_unpacked_below_the_scratch_folder_alone(
+    find: Find, scratch: Path, tmp_path: Path
+) -> None:
+    path = zipped(
+        tmp_path / "set.zip", {"S/a.xlsx": b"one", "S/b.xlsx": b"two", "S/read.me": b"", "__MACOSX/c.xlsx": b""}
+    )
+    found = find(path)
+    assert contents(found) == {"a.xlsx": b"one", "b.xlsx": b"two"}
+    *workbooks, others = found
+    assert isinstance(others, PassedOver)
+    assert [file.name for file, _ in others.files] == ["set.zip!S/read.me"]
+    for one in workbooks:
+        assert isinstance(one, WorkbookFile)
+        assert one.archive == Content.of(path)
+        assert one.content == Content.of(one.content.path)
+        assert one.content.path.is_relative_to(scratch)
+    assert [one.origin for one in found if isinstance(one, WorkbookFile)] == ["set.zip!S/a.xlsx", "set.zip!S/b.xlsx"]
+
+
+def test_a_member_is_unpacked_only_when_it_is_asked_for(scratch: Path, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "set.zip", {f"{number}.xlsx": b"x" for number in range(5)})
+    with Unpacker(Settings(), scratch) as unpacker:
+        found = unpacker.workbooks_of(File(path, "set.zip"), Content.of(path))
+        for number in range(1, 4):
+            assert isinstance(next(found), WorkbookFile)
+            assert len(list(scratch.rglob("member-*"))) == number
+
+
+def test_a_member_named_with_backslashes_is_called_by_its_last_part(find: Find, tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    path.write_bytes(zipped(path, {"S/G_2_8_20_10.xlsx": b"x"}).read_bytes().replace(b"S/G_2", b"S\\G_2"))
+    assert contents(find(path)) == {"G_2_8_20_10.xlsx": b"x"}
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_is_damaged_is_one_line_and_the_others_are_unpacked(
+    find: Find, scratch: Path, tmp_path: Path, method: int
+) -> None:
+    path = zipped(tmp_path / "set.zip", {"a.xlsx": os.urandom(9_000), "b.xlsx": b"two"}, method)
+    raw = bytearray(path.read_bytes())
+    raw[60:160] = b"\xff" * 100
+    path.write_bytes(raw)
+    found = find(path)
+    (line,) = refused(found)
+    assert line.startswith("set.zip!a.xlsx: is damaged (")
+    assert contents(found) == {"b.xlsx": b"two"}
+    assert len(list(scratch.rglob("member-*"))) == 1
+
+
+def linked() -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo("a.xlsx")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+UNSAFE: dict[str, tuple[str | zipfile.ZipInfo, str]] = {
+    "parent": ("../a.xlsx", "points outside"),
+    "inner parent": ("x/../../a.xlsx", "points outside"),
+    "absolute": ("/etc/a.xlsx", "points outside"),
+    "drive": ("C:/a.xlsx", "points outside"),
+    "backslash": ("..\\a.xlsx", "points outside"),
+    "link": (linked(), "is a link"),
+    "no text": ("a\n.xlsx", "has a name that is no text"),
+}
+
+
+@pytest.mark.parametrize("kind", UNSAFE)
+def test_a_zip_with_an_unsafe_member_is_refused_whole(find: Find, scratch: Path, tmp_path: Path, kind: str) -> None:
+    member, said = UNSAFE[kind]
+    path = zipped(tmp_path / "set.zip", {"good.xlsx": b"x", member: b"y"})
+    (line,) = refused(find(path))
+    assert said in line
+    assert files_in(scratch) == []
+
+
+def test_a_zip_that_unpacks_beyond_the_limit_is_refused_before_it_is_unpacked(
+    find: Find, scratch: Path, tmp_path: Path
+) -> None:
+    path = zipped(tmp_path / "bomb.zip", {"a.xlsx": b"\0" * 1_000_000})
+    (line,) = refused(find(path, zip_max_bytes=999_999))
+    assert line.endswith("unpacks to 1000000 bytes, more than ZIP_MAX_BYTES=999999")
+    assert files_in(scratch) == []
+    assert refused(find(path, zip_max_bytes=1_000_000)) == []
+
+
+def test_a_workbook_of_a_zip_beyond_the_limit_is_refused_before_it_is_unpacked_and_the_others_are_not(
+    find: Find, tmp_path: Path
+) -> None:
+    path = zipped(tmp_path / "bomb.zip", {"a.xlsx": b"\0" * 1_000_000, "b.xlsx": b"two"})
+    found = find(path, workbook_max_bytes=999_999)
+    assert refused(found) == ["bomb.zip!a.xlsx: unpacks to 1000000 bytes, more than WORKBOOK_MAX_BYTES=999999"]
+    assert contents(found) == {"b.xlsx": b"two"}
+
+
+def test_a_zip_that_lies_about_its_sizes_is_stopped(find: Find, scratch: Path, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "bomb.zip", {"a.xlsx": b"\0" * 3_000_000, "b.xlsx": b"two"})
+    size = (3_000_000).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(size, (10).to_bytes(4, "little")))
+    found = find(path, zip_max_bytes=1000)
+    (line,) = refused(found)
+    assert line.startswith("bomb.zip!a.xlsx: is damaged")
+    assert sum(path.stat().st_size for path in files_in(scratch)) <= 1000
+    assert contents(found) == {"b.xlsx": b"two"}
+
+
+def with_a_large_dictionary(path: Path) -> Path:
+    """A ZIP whose member asks for 4 GiB of memory to be unpacked with LZMA, as its header may say."""
+    zipped(path, {"a.xlsx": b"x" * 100_000, "b.xlsx": b"two"}, zipfile.ZIP_LZMA)
+    usual = lzma._encode_filter_properties({"id": lzma.FILTER_LZMA1})  # type: ignore[attr-defined]  # noqa: SLF001
+    large = usual[:1] + struct.pack("<I", 2**32 - 1)
+    path.write_bytes(path.read_bytes().replace(usual, large, 1))
+    return path
+
+
+def with_one_block(path: Path) -> Path:
+    """A ZIP whose member unpacks to hundreds of megabytes from the first bytes that are read of it."""
+    return zipped(path, {"a.xlsx": bytes(300 * 2**20), "b.xlsx": b"two"}, zipfile.ZIP_BZIP2)
+
+
+@pytest.mark.parametrize("make", [with_a_large_dictionary, with_one_block])
+def test_a_member_that_takes_much_memory_to_unpack_is_one_line_and_the_others_are_unpacked(
+    find: Find, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    found = find(make(tmp_path / "bomb.zip"))
+    assert refused(found) == [
+        f"bomb.zip!a.xlsx: takes more than {archive_module.MEMORY_BYTES} bytes of memory to unpack"
+    ]
+    assert contents(found) == {"b.xlsx": b"two"}
+
+
+def test_a_zip_of_too_many_members_is_one_line(find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "MEMORY_BYTES", 2**21)
+    path = zipped(tmp_path / "bomb.zip", {f"{number}.xlsx": b"" for number in range(20_000)})
+    assert refused(find(path)) == [
+        f"bomb.zip: looking into it took more than {2**21} bytes of memory; unpack it yourself"
+    ]
+
+
+def test_an_encrypted_zip_is_refused(find: Find, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "set.zip", {"a.xlsx": b"x"})
+    raw = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        raw[raw.index(mark) + place] |= 1
+    path.write_bytes(raw)
+    (line,) = refused(find(path))
+    assert "is encrypted" in line
+
+
+def test_a_broken_zip_is_one_line_wherever_it_was_cut(find: Find, tmp_path: Path) -> None:
+    whole = zipped(tmp_path / "whole.zip", {"a.xlsx": b"x" * 1000}).read_bytes()
+    path = tmp_path / "set.zip"
+    for cut in range(0, len(whole), 8):
+        path.write_bytes(whole[:cut])
+        (line,) = refused(find(path))
+        assert "is no sound ZIP" in line
+        assert "\n" not in line
+
+
+def test_no_room_to_unpack_is_no_fault_of_the_zip(scratch: Path, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "set.zip", {"a.xlsx": b"x"})
+    with Unpacker(Settings(), scratch) as unpacker:
+        list(unpacker.workbooks_of(File(path, "set.zip"), Content.of(path)))
+        found: Iterator[object] = unpacker.workbooks_of(File(path, "set.zip"), Content.of(path))
+        for one in scratch.iterdir():
+            one.rename(tmp_path / one.name)
+        scratch.rmdir()
+        with pytest.raises(BatteryError, match=r"cannot unpack there, .*; TMPDIR names another place"):
+            next(found)
+        scratch.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "is_workbook"),
+    [
+        ("download", {"[Content_Types].xml": b""}, True),
+        ("download", {"a.xlsx": b""}, False),
+        ("a.xlsx", {"a.xlsx": b""}, True),
+        ("a.zip", {"[Content_Types].xml": b""}, False),
+    ],
+)
+def test_what_a_file_is_is_told_by_its_name_or_else_by_its_content(
+    scratch: Path, tmp_path: Path, name: str, members: dict[str | zipfile.ZipInfo, bytes], is_workbook: bool
+) -> None:
+    path = zipped(tmp_path / name, members)
+    with Unpacker(Settings(), scratch) as unpacker:
+        assert unpacker.is_workbook(File(path, name)) is is_workbook
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        (
+            {"Step.xml": b"", "data.ndc": b""},
+            r"a\.zip is a Neware \.ndax file, which has no reader yet; export the records",
+        ),
+        (
+            {".hidden": b"", "lab/a.csv": b"Rec#\tCyc#\n", "z.csv": b""},
+            r"a\.zip holds no workbook \(\.xlsx, \.xls\); it holds lab/a\.csv, z\.csv; lab/a\.csv is a Maccor",
+        ),
+        ({"other.zip": b"PK\x03\x04"}, r"a\.zip holds no workbook \(\.xlsx, \.xls\); it holds other\.zip$"),
+        ({}, r"a\.zip holds no workbook \(\.xlsx, \.xls\) and no other file"),
+    ],
+)
+def test_a_zip_without_a_workbook_is_named_by_what_it_holds(
+    scratch: Path, tmp_path: Path, members: dict[str | zipfile.ZipInfo, bytes], said: str
+) -> None:
+    path = zipped(tmp_path / "a.zip", members)
+    with Unpacker(Settings(), scratch) as unpacker:
+        (refused,) = unpacker.workbooks_of(File(path, "a.zip"), Content.of(path))
+    assert isinstance(refused, Refusal)
+    assert re.match(said, refused.line)
+
+
+def test_the_real_sample_zip_holds_six_workbooks(find: Find, shared_data: Path) -> None:
+    assert len(contents(find(shared_data / "calce" / "CS2_35_sample.zip"))) == 6

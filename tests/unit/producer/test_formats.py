@@ -1,0 +1,152 @@
+"""Files that there is no reader for: what they are, told by their content, and how to go on."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from producer.formats import COLUMNS, NEWARE_NAMES, format_of, sheets_format
+from producer.readers.arbin import NEEDED
+from producer.readers.sheets.header import contract_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def packed(*members: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in members:
+            archive.writestr(name, "x")
+    return content.getvalue()
+
+
+NEWARE_HEADER = b"DataPoint,Cycle Index,Step Index,Step Type,Time,Current(A),Chg. Cap.(Ah),DChg. Cap.(Ah)\n"
+
+SAMPLES = {
+    "Neware .ndax": packed("Step.xml", "data.ndc"),
+    "Neware .nda": b"NEWARE20151015\x16\x00\x02",
+    "Neware text export": NEWARE_HEADER,
+    "Neware text export in layers": b"Cycle Index,Chg. Cap.(Ah),DChg. Cap.(Ah),Chg. Time\n,Step Index,Step Type\n",
+    "BioLogic .mpr": b"BIO-LOGIC MODULAR FILE\x1a   \x00\x00MODULE",
+    "BioLogic .mpt": b"EC-Lab ASCII FILE\r\nNb header lines : 60\r\n",
+    "Access database": b"\x00\x01\x00\x00Standard Jet DB\x00",
+    "Maccor": b"Today's Date 01/01/2020  Date of Test:\t01/01/2020\nRec#\tCyc#\tStep\n",
+    "Basytec": b"~Resultfile from Basytec Battery Test System\n~Start of Test: 19.06.2023\n",
+    "Novonix": b"[Summary]\r\nNovonix UHPC data file\r\n",
+    "PEC": b"Test:,187\r\nStart Time:,02/22/2019 16:23:26\r\n#RESULTS CHECK\r\nTest,Cell,Rack,Shelf,Position\r\n",
+    "BDF": b"Test Time / s,Voltage / V,Current / A\n0,3.7,0.1\n",
+    "Arbin text export (.csv)": b"\xef\xbb\xbfData Point,Date Time,Test Time (s),Cycle Index,Voltage (V)\n",
+    "Arbin text export without units": b"Data_Point,Test_Time,DateTime,Step_Time,Cycle_Index,Current\n",
+    "Battery Archive": b"Date_Time,Test_Time (s),Cycle_Index,Current (A),Voltage (V),Cell_Temperature (C)\n",
+    "CALCE": b"Time_sec,Date_Time,Step,Cycle,Current_Amp,Voltage_Volt\n",
+    "LANDT": b"Record\tTestTime/Sec\tStepTime/Sec\tCurrent/mA\n",
+    "PDF": b"%PDF-1.7\n",
+    "picture (PNG)": b"\x89PNG\r\n\x1a\n",
+    "RAR": b"Rar!\x1a\x07",
+    "gzip": b"\x1f\x8b\x08\x00",
+    "HDF5": b"\x89HDF\r\n\x1a\n",
+    "MATLAB": b"MATLAB 5.0 MAT-file, Platform",
+    "web page": b"<!DOCTYPE html><html>Not found",
+    "JSON": b'[{"cell_id": "A"}]',
+    "spreadsheet in XML": b'<?xml version="1.0"?>\n<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">',
+    "text file of no format": b"Date of the meeting; those present\n",
+    "of no format that is known": b"\x00\x07\x99\x00\x13",
+    "workbook by another ending": packed("[Content_Types].xml", "xl/workbook.xml"),
+    "Office document": packed("[Content_Types].xml", "word/document.xml"),
+    "ZIP by another ending": packed("a.xlsx"),
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_a_file_is_told_by_its_content_and_the_way_on_is_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "whatever.dat"
+    path.write_bytes(SAMPLES[kind])
+    said = format_of(path) or ""
+    assert kind in said
+    what, _, way_on = said.partition("; ")
+    assert what.startswith("is ")
+    assert way_on
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.xlsx", packed("[Content_Types].xml")), ("a.ZIP", packed("a.xlsx")), ("a.xls", b"PK\x03\x04")],
+)
+def test_a_workbook_and_a_zip_by_their_names_are_read(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert format_of(tmp_path / name) is None
+
+
+def test_what_is_called_a_workbook_is_told_by_its_content_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.xls").write_bytes(NEWARE_HEADER)
+    assert "Neware text export" in (format_of(tmp_path / "a.xls") or "")
+
+
+def test_a_text_that_speaks_of_columns_is_no_export(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Files\nTime_sec, Current_Amp, Cycle_Index, Test_Time(s) and Voltage(V)\n")
+    assert "text file of no format" in (format_of(tmp_path / "README.md") or "")
+
+
+def test_text_in_another_encoding_is_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("~Resultfile from Basytec Battery Test System, 25 °C".encode("utf-16"))
+    assert "Basytec" in (format_of(tmp_path / "a.txt") or "")
+    (tmp_path / "b.txt").write_bytes("~Resultfile from Basytec Battery Test System, 25 °C".encode("latin-1"))
+    assert "Basytec" in (format_of(tmp_path / "b.txt") or "")
+
+
+@pytest.mark.parametrize(
+    ("sheets", "maker"),
+    [
+        ([("Record-Tab", ["Record", "TestTime/Sec"])], "LANDT"),
+        ([("Sheet1", ["Record", "TestTime/Sec", "Current/mA"])], "LANDT"),
+        ([("Cycle_14_1_3", ["Channel"]), ("Detail_14_1_3", ["Record Index"])], "Neware"),
+        ([("unit", ["Start Time"]), ("record", ["DataPoint", "Cycle Index", "Chg. Cap.(Ah)"])], "Neware"),
+    ],
+)
+def test_a_workbook_of_another_maker_is_told_by_its_sheets(sheets: list[tuple[str, list[str]]], maker: str) -> None:
+    kind = sheets_format(sheets)
+    assert kind is not None
+    assert maker in kind.name
+
+
+def test_a_workbook_of_unknown_sheets_is_of_no_maker() -> None:
+    assert sheets_format([("Info", ["x"]), ("Summary", [])]) is None
+
+
+def test_every_real_file_of_another_maker_is_told(shared_data: Path) -> None:
+    makers = {
+        "arbin_86uA.res": "Access", "arbin_matr.csv": "without units", "arbin_matr_memloaded.csv": "without units",
+        "arbin_mits10.csv": "Arbin text", "arbin_mits7.res": "Access", "basytec.txt": "Basytec",
+        "arbin_res_86uA_as_product_columns.csv": "Arbin text", "battery_archive.csv": "Battery Archive",
+        "bdf_labels_hours_discharge_positive.csv": "BDF", "bdf_minimal.bdf.csv": "BDF", "bdf_neware.bdf.csv": "BDF",
+        "biologic_gcpl.mpr": ".mpr", "biologic_no_header.mpt": ".mpt", "calce_pl.csv": "CALCE",
+        "maccor_export_sec.022": "Maccor", "maccor_text_d_hms.txt": "Maccor", "neware.ndax": ".ndax",
+        "neware_bts8.csv": "Neware text", "neware_bts8_layered.csv": "in layers", "neware_v22.nda": ".nda",
+        "novonix.csv": "Novonix", "pec.csv": "PEC",
+    }  # fmt: skip
+    folder = shared_data / "foreign"
+    if not folder.is_dir():
+        pytest.skip("the files of other makers are not here")
+    said = {name: format_of(folder / name) or "" for name in makers}
+    assert {name: line for name, line in said.items() if makers[name] not in line} == {}
+
+
+def test_the_columns_that_are_advised_are_all_a_sheet_needs() -> None:
+    assert {name.lower() for name in COLUMNS} == set(NEEDED) - {"data_point"}
+
+
+def test_records_of_neware_have_all_columns_once_they_are_renamed_as_it_is_said() -> None:
+    named = dict(NEWARE_NAMES)
+    named["Cumulative Time"] = named.pop("Total Time (or Cumulative Time)")
+    header = [
+        "DataPoint", "Cycle Index", "Step Index", "Step Type", "Time", "Cumulative Time", "Current(A)", "Voltage(V)",
+        "Chg. Cap.(Ah)", "DChg. Cap.(Ah)", "Chg. Energy(Wh)", "DChg. Energy(Wh)", "Date",
+    ]  # fmt: skip
+    assert set(named) <= set(header)
+    assert {contract_name(named.get(title, title)) for title in header} >= set(NEEDED)

@@ -31,8 +31,8 @@ from dataflows.fold.states import Cells
 from kernel.base.settings import Settings
 from kernel.contract.batch import together
 from kernel.contract.message import decode, encode_arrow, headers
+from kernel.contract.poll import Message
 from kernel.contract.reading import ARROW
-from kernel.edges.consumer import Message
 from kernel.edges.kafka import MESSAGE_BYTES
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse

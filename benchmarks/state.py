@@ -18,7 +18,7 @@ from dataflows.fold.clean import clean
 from dataflows.fold.states import Cells
 from kernel.base.tuning import suit_polls
 from kernel.contract.batch import MOST_ROWS, decode_poll
-from kernel.edges.consumer import Message, Poll, text_of
+from kernel.contract.poll import Message, Poll, text_of
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import SPARING, DuckDBFile
 from sink.commit import Landing

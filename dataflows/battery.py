@@ -29,10 +29,10 @@ from kernel.base.settings import Settings, load_settings
 from kernel.base.stopping import STOP, stop_on_signals
 from kernel.base.tuning import suit_polls
 from kernel.contract.batch import MOST_ROWS, decode_poll
+from kernel.contract.poll import Poll
 from kernel.contract.reading import instrument_range
 from kernel.contract.results import Cleaned
 from kernel.contract.weight import Limits
-from kernel.edges.consumer import Poll
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
 from sink.commit import Landing, Standing
@@ -120,7 +120,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool], peers: Peers | 
         settings.lanes,
         settings.commit_max_rows,
         source.is_near,
-        metrics,
+        metrics.committed,
     )
 
     flow = Dataflow("battery")

@@ -23,7 +23,8 @@ from dataflows.topic_check import TopicCheck
 from kernel.base.errors import BatteryError, with_last_words
 from kernel.base.faults import Point, fault_point
 from kernel.contract.batch import MOST_ROWS
-from kernel.edges.consumer import POLL_MESSAGES, POLL_ROWS, Poll, oldest, open_consumer, passed, poll_of
+from kernel.contract.poll import Poll
+from kernel.edges.consumer import POLL_MESSAGES, POLL_ROWS, oldest, open_consumer, passed, poll_of
 from kernel.edges.kafka import TRANSIENT, NoBrokerError, Topic, TopicWatch, find_topic, open_topic
 from kernel.edges.offsets import Passed, Stretch, missing, report
 

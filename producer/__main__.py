@@ -1,7 +1,6 @@
 """`python -m producer SOURCE…` is `battery produce SOURCE…`."""
 
-import sys
+from kernel.base.command import run
+from producer.command import produce
 
-from battery.cli.main import main
-
-main(["produce", *sys.argv[1:]])
+run(produce, "python -m producer")

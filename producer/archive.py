@@ -20,6 +20,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Final, Self
 
 from kernel.base.errors import BatteryError
+from kernel.base.plain import one_line
 from kernel.edges.file_records import SourceFile
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import (
@@ -34,11 +35,10 @@ from producer.files import (
     WorkbookFile,
     as_text,
     is_hidden,
-    one_line,
     place_of,
 )
-from producer.formats import HEAD_BYTES, NDAX, recognised
 from producer.passed_over import MOST_NAMED, MOST_SAID, holds, why_member
+from producer.readers.formats import HEAD_BYTES, NDAX, recognised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from kernel.base.errors import BatteryError
+from kernel.base.plain import one_line
 from kernel.edges.file_records import SourceFile
 
 WORKBOOKS: Final = frozenset({".xlsx", ".xls"})
@@ -187,13 +187,3 @@ def as_text(name: str) -> str:
         return whole
     suffix = PurePosixPath(whole).suffix[:8]
     return whole.encode()[: NAME_BYTES - len(suffix.encode())].decode("utf-8", "ignore") + suffix
-
-
-def one_line(name: str) -> str:
-    """A name or path as one line of UTF-8 text: some are in other encodings, some hold line breaks."""
-    whole = os.fsencode(name).decode("utf-8", "replace")
-    return "".join("\N{REPLACEMENT CHARACTER}" if _breaks_lines(letter) else letter for letter in whole)
-
-
-def _breaks_lines(letter: str) -> bool:
-    return unicodedata.category(letter) in {"Cc", "Zl", "Zp"}

@@ -14,14 +14,14 @@ import numpy as np
 
 from kernel.base.errors import BatteryError
 from kernel.contract.reading import COUNTERS
-from producer.trace import CLOCK_SECONDS, VALUES, Trace, distance, follows
+from producer.readers.trace import CLOCK_SECONDS, VALUES, Trace, distance, follows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
-    from producer.trace import End, Shared
+    from producer.readers.trace import End, Shared
 
 FIRST_POINT: Final = 1
 FIRST_SECONDS: Final = 3_600.0

@@ -16,11 +16,12 @@ from watchfiles import watch
 
 from kernel.base.errors import BatteryError
 from kernel.base.pauses import Pauses
+from kernel.base.plain import one_line
 from kernel.edges.file_records import FileRecords
 from kernel.edges.kafka import open_topic
 from kernel.edges.objects import open_store
 from producer.batch import Summary
-from producer.files import File, Signature, in_folder, one_line
+from producer.files import File, Signature, in_folder
 from producer.passed_over import passed_over
 from producer.publish import publish
 

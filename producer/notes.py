@@ -127,7 +127,8 @@ def _publication(key: str, note: bytes) -> Publication | None:
 class Refusals:
     """Which contents this reader has refused, with the limits that it has now.
 
-    A reader of another version reads them anew. What people are shown is on record apart (`kernel/edges/file_records.py`).
+    A reader of another version reads them anew. What people are shown is on record apart
+    (`kernel/edges/file_records.py`).
     """
 
     def __init__(self, store: ObjectStore, settings: Settings, cell_id: str | None) -> None:

@@ -6,9 +6,10 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from kernel.base.plain import one_line
 from kernel.edges.file_records import SourceFile
-from producer.files import PUBLISHABLE, PassedOver, one_line, place_of
-from producer.formats import format_of
+from producer.files import PUBLISHABLE, PassedOver, place_of
+from producer.readers.formats import format_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

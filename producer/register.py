@@ -25,7 +25,7 @@ from producer.identity import (
     late_until_point,
     with_sent,
 )
-from producer.trace import Trace
+from producer.readers.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

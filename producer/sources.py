@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from kernel.base.logs import mask_urls
+from kernel.base.plain import one_line
 from kernel.edges.file_records import FileRecords, SourceFile
 from kernel.edges.objects import open_store
 from producer.answer import DownloadLimits
 from producer.datasets import CALCE, dataset_url
 from producer.download import download
-from producer.files import PUBLISHABLE, BadSourceError, File, PassedOver, Refusal, in_folder, one_line
-from producer.formats import format_of
+from producer.files import PUBLISHABLE, BadSourceError, File, PassedOver, Refusal, in_folder
 from producer.passed_over import holds, passed_over
+from producer.readers.formats import format_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

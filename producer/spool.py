@@ -20,7 +20,7 @@ from kernel.base.errors import BatteryError
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import Refusal
 from producer.readers.arbin import BadWorkbookError, UndatedWorkbookError, UnreadableWorkbookError, read_workbook
-from producer.trace import Trace
+from producer.readers.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final
 import click
 import structlog
 
-import battery
 from kernel.base.errors import BatteryError
 from kernel.base.locks import lock_file
 from kernel.base.plain import plain_coloured
@@ -252,7 +251,7 @@ def _checksum(paths: Iterable[Path]) -> str:
 
 
 def _project() -> Path:
-    project = Path(battery.__file__).resolve().parent.parent / "dbt_project"
+    project = Path(__file__).resolve().parent.parent / "dbt_project"
     if not (project / "dbt_project.yml").is_file():
         raise BatteryError(
             f"no dbt project at {project}: run from a checkout, where it lies beside the battery package"

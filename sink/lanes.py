@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
@@ -19,14 +19,20 @@ from kernel.contract.weight import ROW_BYTES
 from sink.commit import rows_by_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future
 
     import pyarrow as pa
 
-    from dataflows.metrics import Metrics
     from sink.commit import Landing
     from sink.draft import Draft, Stored
+
+
+class OnCommit(Protocol):
+    """Whoever counts commits: called once a commit, after its transaction has happened."""
+
+    def __call__(self, landed: int, quarantined: Mapping[str, int], objects: Iterable[int], seconds: float, /) -> None:
+        """Take rows landed, rows refused by reason, sizes of objects in bytes, and how long it took, in s."""
 
 
 LEAST_BYTES: Final = 64 * 1024**2
@@ -47,10 +53,10 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         lane: int,
         next_seq: int,
         max_rows: int,
-        metrics: Metrics | None = None,
+        on_commit: OnCommit | None = None,
     ) -> None:
         self._landing = landing
-        self._metrics = metrics
+        self._on_commit = on_commit
         self._lane = lane
         self._seq = next_seq
         self._max_rows = max_rows
@@ -110,8 +116,8 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
 
     def _land(self, stored: Stored, states: Callable[[], pa.Table], began: float) -> None:
         self._landing.land(stored, states)
-        if self._metrics is not None:  # only now: the counters say what the warehouse says
-            self._metrics.committed(
+        if self._on_commit is not None:  # only now: what counts it says what the warehouse says
+            self._on_commit(
                 stored.staged["staged_landed"].num_rows,
                 rows_by_reason(stored.staged["staged_quarantined"]),
                 [found.size for found in stored.commit.objects],
@@ -141,10 +147,10 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         lanes: int,
         max_rows: int,
         is_near: Callable[[int], bool],
-        metrics: Metrics | None = None,
+        on_commit: OnCommit | None = None,
     ) -> None:
         self._open_landing = open_landing
-        self._metrics = metrics
+        self._on_commit = on_commit
         self._lanes = lanes
         self._max_rows = max_rows
         self._is_near = is_near
@@ -174,4 +180,4 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         """Build a lane; where it continues is the warehouse's to say."""
         lane = int(for_part.removeprefix("lane-"))
         landing, next_seq = self._open_landing()
-        return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._metrics)
+        return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._on_commit)

@@ -5,80 +5,29 @@ Everything heavy is imported by the command that needs it, so that `battery --he
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
-from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from battery.cli.quarantine import quarantine
-from kernel.base.errors import BatteryError, battery_error_in, causes
-from kernel.base.logs import LINES, complain, say
+from kernel.base.command import EXIT_INCOMPLETE, EXIT_NOTHING_NEW, EXIT_TERMINATED, run
+from kernel.base.errors import BatteryError
+from kernel.base.logs import complain, say
 from kernel.base.startup import start
+from producer.command import produce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from producer.publish import Summary
-
-EXIT_INCOMPLETE = 1
-"""Some of it could not be done, or something does not add up."""
-
-EXIT_ERROR = 2
-"""It could not be done at all."""
-
-EXIT_NOTHING_NEW = 3
-"""There is nothing to do."""
-
-EXIT_TERMINATED = 143
-"""Ended by SIGTERM, as a shell says it."""
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    debug = "--debug" in (sys.argv if arguments is None else arguments)
-    try:
-        code = cli.main(args=None if arguments is None else list(arguments), prog_name="battery", standalone_mode=False)
-    except click.ClickException as error:
-        if LINES.as_json or os.environ.get("LOG_FORMAT") == "json":
-            complain(error.format_message())
-        else:
-            _show(error)
-        sys.exit(EXIT_ERROR)
-    except (click.Abort, KeyboardInterrupt):
-        complain("interrupted")
-        sys.exit(130)
-    except Exception as error:
-        asked = next((cause for cause in causes(error) if isinstance(cause, SystemExit)), None)
-        if asked is not None:  # a signal came while another library was at work
-            sys.exit(asked.code)
-        if debug:
-            raise
-        complain(_reason(error))
-        sys.exit(EXIT_ERROR)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _show(error: click.ClickException) -> None:
-    """Say what is wrong with the command line, beside its usage."""
-    shown = io.StringIO()
-    error.show(shown)
-    say(*shown.getvalue().rstrip("\n").split("\n"), err=True)
-
-
-def _reason(error: BaseException) -> str:
-    """What a person needs of an error: ours wherever it is in the chain, else the innermost in one line."""
-    ours = battery_error_in(error)
-    if ours is not None:
-        return str(ours)
-    *_, innermost = causes(error)
-    said = (str(innermost).splitlines() or ["no message"])[0]
-    return f"unexpected {type(innermost).__name__}: {said}; `battery --debug …` shows the traceback"
+    run(cli, "battery", arguments)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -98,146 +47,7 @@ def cli(context: click.Context, debug: bool, with_parent: bool) -> None:
         end_with_parent()
 
 
-@cli.command()
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.option(
-    "--cell", "cells", multiple=True, metavar="[CHANNEL=]ID",
-    help="The cell's id; by default it is read off each file's name. With CHANNEL= that of one channel, as its sheet "
-    "names it (1-002=CELL_B); may be repeated.",
-)  # fmt: skip
-@click.option(
-    "--format", "encoding", type=click.Choice(["arrow", "json"]), default="arrow", show_default=True,
-    help="Encoding of the messages.",
-)  # fmt: skip
-@click.option(
-    "--speed", type=click.FloatRange(min=0, min_open=True),
-    help="Replay the readings at this many times real time; by default all at once.",
-)  # fmt: skip
-@click.option(
-    "--dates", "date_order", type=click.Choice(["dmy", "mdy", "ymd"]),
-    help="The order of dates such as 10/03/2024 in texts; by default each workbook must show it. Above DATE_ORDER.",
-)  # fmt: skip
-@click.option("--watch", is_flag=True, help="Keep watching the folder SOURCE for new workbooks.")
-@click.option(
-    "--again", is_flag=True,
-    help="Publish workbooks that this log already has, too, and read again what was refused before.",
-)  # fmt: skip
-@click.option(
-    "--skip-landed", is_flag=True,
-    help="Skip workbooks that went to an earlier log, such as that of a broker without a disk, and have landed.",
-)  # fmt: skip
-@click.option(
-    "--processes", type=click.IntRange(min=1),
-    help="How many workbooks to read at a time, each in a process of its own; by default one for each usable core, as "
-    "far as there is READER_MEMORY_BYTES of memory for each.",
-)  # fmt: skip
-@click.pass_obj
-def produce(
-    debug: bool,
-    sources: tuple[str, ...],
-    cells: tuple[str, ...],
-    encoding: str,
-    speed: float | None,
-    date_order: Literal["dmy", "mdy", "ymd"] | None,
-    watch: bool,
-    again: bool,
-    skip_landed: bool,
-    processes: int | None,
-) -> int:
-    """Publish workbooks to the topic.
-
-    SOURCE is an .xlsx or .xls workbook, a .zip, a folder, an http(s) URL, or the name of a CALCE data set such as
-    CS2_35. Exits with 1 when a workbook was refused; the others have gone out all the same.
-    """
-    settings = start(debug)
-    from kernel.base.stopping import STOP, leave_on_signals
-    from producer.files import BadSourceError
-    from producer.inbox import watch_folder
-    from producer.publish import Options, publish
-    from producer.sources import record_refused_sources, require_sources
-    from producer.spool import reading_processes
-
-    if date_order is not None:
-        settings = settings.model_copy(update={"date_order": date_order})
-    cell, channel_cells = _cells_asked(cells)
-    options = Options(
-        cell, encoding, speed, again, processes or reading_processes(settings), channel_cells=channel_cells
-    )
-    if skip_landed:
-        from functools import partial
-
-        from kernel.edges.warehouse import open_warehouse
-        from sink.care.landed import landed_offsets
-
-        options = replace(options, landed=partial(landed_offsets, open_warehouse(settings)))
-    if not watch:
-        import signal
-
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that what waits on disk goes with us
-        try:
-            require_sources(sources)
-        except BadSourceError:
-            with suppress(BatteryError):  # what is wrong with them is said all the same
-                record_refused_sources(settings, sources, cell)
-            raise
-        summary = publish(settings, sources, options)
-        _tell(summary)
-        return EXIT_INCOMPLETE if summary.failed else 0
-    if len(sources) != 1 or not Path(sources[0]).is_dir():
-        raise BatteryError(f"--watch needs one folder, not {' '.join(sources)}")
-    leave_on_signals()  # so that what waits in the temporary folder goes with us
-    for summary in watch_folder(settings, Path(sources[0]), options, STOP):
-        _tell(summary)
-    return 0
-
-
-def _cells_asked(cells: Sequence[str]) -> tuple[str | None, dict[str, str]]:
-    """What `--cell` says: the cell of all, if any, and those of channels.
-
-    Raises:
-        BatteryError: it says two things of one, or names nothing.
-    """
-    of_all: list[str] = []
-    of_channels: dict[str, str] = {}
-    for told in cells:
-        channel, is_channel, cell = told.partition("=")
-        if not told or (is_channel and not (channel and cell)):
-            raise BatteryError(
-                f"--cell {told!r} names no cell; give --cell ID, or --cell CHANNEL=ID as in 1-002=CELL_B"
-            )
-        if is_channel and of_channels.setdefault(channel, cell) != cell:
-            raise BatteryError(f"--cell names two cells for channel {channel}: {of_channels[channel]} and {cell}")
-        of_all += [] if is_channel else [told]
-    if len(set(of_all)) > 1:
-        raise BatteryError(f"--cell names several cells: {', '.join(of_all)}; give one, or --cell CHANNEL=ID for each")
-    return (of_all[0] if of_all else None), of_channels
-
-
-def _tell(summary: Summary) -> None:
-    from producer.passed_over import in_words
-
-    landed = f" ({summary.landed} have landed from an earlier log)" if summary.landed else ""
-    left_alone = f"; {len(summary.left_alone)} left alone, as refused before" if summary.left_alone else ""
-    say(
-        f"published {summary.rows} rows of {summary.workbooks} workbooks in {summary.messages} messages; "
-        f"{summary.skipped} skipped{landed}, {len(summary.failed)} refused{left_alone}"
-    )
-    for line in summary.remarks:
-        if LINES.as_json:
-            complain(f"note: {line}")
-        else:
-            say(f"  note: {line}", err=True)
-    for line in summary.failed:
-        if LINES.as_json:
-            complain(f"refused: {line}")
-        else:
-            say(f"  refused: {line}", err=True)
-    if summary.others:
-        said = f"passed over: {in_words(summary.passed_over, summary.others)}; `battery quarantine list` says why"
-        if LINES.as_json:
-            complain(said, level="warning")
-        else:
-            say(f"  {said}", err=True)
+cli.add_command(produce)
 
 
 @cli.command()

@@ -32,7 +32,8 @@ class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Doubt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the next readings of a counter are held against, beside what it stood at.
 
-    `counter` is its place in `kernel.contract.reading.COUNTERS`; it was last measured at the test time `measured_at`, in s.
+    `counter` is its place in `COUNTERS` (`kernel.contract.reading`); it was last measured at the test time
+    `measured_at`, in s.
     `leapt_to` is the value that it leaped to since, at the test time `leapt_at`, and `given` what the current had it
     gain meanwhile, in pico-units. `stood` is what it stood at, at the test time `stood_at`, before it fell to zero, or
     leaped away and stayed there; `crossed` tells whether a step has begun since.

@@ -44,7 +44,7 @@ _NO_SAMPLES: Final = [(np.nan,) * 4] * RECENT
 
 @dataclass(frozen=True)
 class Tails:
-    """The tails of s tests, as in `dataflows.fold.state.Tail` but for their holes; the last axis of an array is the tests.
+    """The tails of s tests, as `dataflows.fold.state.Tail` but for their holes; the last axis of an array is the tests.
 
     `is_known` is false where a test begins: it stands at zero there. `counters` and `crossed` have shape (4, s);
     `recent_count` tells how many of the readings in `recent`, shape (RECENT, 4, s), each test has: s, V, A and degC.

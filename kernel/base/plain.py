@@ -6,6 +6,7 @@ What people read goes through `plain` in the few places that write it (`kernel/b
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from typing import Final
@@ -32,3 +33,13 @@ def plain_coloured(text: str) -> str:
 
 def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode()
+
+
+def one_line(name: str) -> str:
+    """A name or path as one line of UTF-8 text: some are in other encodings, some hold line breaks."""
+    whole = os.fsencode(name).decode("utf-8", "replace")
+    return "".join("\N{REPLACEMENT CHARACTER}" if _breaks_lines(letter) else letter for letter in whole)
+
+
+def _breaks_lines(letter: str) -> bool:
+    return unicodedata.category(letter) in {"Cc", "Zl", "Zp"}

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kernel.contract.message import LIMITS, STAMPS_MS, Head, body_of
+from kernel.contract.poll import text_of
 from kernel.contract.reading import JSON, SCHEMA_VERSION
 from kernel.contract.values import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault, read_single
-from kernel.edges.consumer import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from kernel.contract.message import Delivery, Place
+    from kernel.contract.poll import Poll
     from kernel.contract.weight import Limits
-    from kernel.edges.consumer import Poll
 
 UNJUDGED: Final = np.int32(-1)
 """Stands for the leaps of a reading that nobody has judged."""

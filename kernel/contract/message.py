@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
+from kernel.contract.poll import text_of
 from kernel.contract.reading import ARROW, ARROW_START, JSON, SCHEMA_VERSION, TEXT_BYTES, Range, Reason
 from kernel.contract.sent import Sent
 from kernel.contract.values import (
@@ -28,12 +29,11 @@ from kernel.contract.values import (
     show_bytes,
 )
 from kernel.contract.weight import Limits, TooLargeError
-from kernel.edges.consumer import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kernel.edges.consumer import Message
+    from kernel.contract.poll import Message
 
 STAMPS_MS: Final = Range(-1, 7_258_118_400_000)
 """Time stamps that a message may carry, in ms since 1970 UTC: -1 where the broker keeps none, then up to the year

@@ -21,9 +21,9 @@ import pyarrow as pa
 from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetVisibleEnum
 
 from kernel.base.errors import BatteryError
+from kernel.base.plain import one_line
 from kernel.contract.reading import COUNTERS, READING
-from producer.files import one_line
-from producer.formats import NDAX, TEXT, UNKNOWN, format_in, sheets_format
+from producer.readers.formats import NDAX, TEXT, UNKNOWN, format_in, sheets_format
 from producer.readers.sheets.agreement import COUNTED, denied_prefix, unit_doubts
 from producer.readers.sheets.cells import BadCellError, Cell, column_of, numbers_in, repeated
 from producer.readers.sheets.channels import cell_of_channel, channels_of, run_together, tests_of
@@ -31,14 +31,14 @@ from producer.readers.sheets.clock import Clues, OpenDatesError, clocks_of, requ
 from producer.readers.sheets.duration import is_duration, seconds_of
 from producer.readers.sheets.epoch import counts_from_1904
 from producer.readers.sheets.header import CELL_COLUMNS, DURATIONS, SAME, HeaderError, contract_name, read_header
-from producer.trace import Span, span_of
+from producer.readers.trace import Span, span_of
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
-    from producer.formats import Format
+    from producer.readers.formats import Format
     from producer.readers.sheets.header import Header, Unit
 
 NEEDED: Final = (

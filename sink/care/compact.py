@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 import structlog
 
-from dataflows.replay.swap import alone
 from kernel.base.errors import BatteryError
 from kernel.base.faults import Point, fault_point
+from kernel.base.locks import alone
 from kernel.edges.warehouse import transaction
 from sink.care.archive import SCHEMAS, Archive
 from sink.care.sweep import clear

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kernel.base.settings import Settings
     from kernel.contract.message import Place
-    from kernel.edges.consumer import Message
+    from kernel.contract.poll import Message
     from kernel.edges.kafka import Topic
     from sink.care.refused import Refused
 

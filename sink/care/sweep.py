@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import duckdb
 import structlog
 
-from dataflows.replay.swap import alone
 from kernel.base.errors import BatteryError
+from kernel.base.locks import alone
 from kernel.edges.warehouse import transaction
 from sink.care.archive import Archive
 from sink.claim import claim_store, mark_beyond

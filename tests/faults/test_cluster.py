@@ -7,20 +7,20 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.harness import Log, finish, read_undisturbed, require_sound, rest_of, send, traffic, wait_for
 from support.pipeline import Pipeline
+from support.places import ROOT
 
 from kernel.base.faults import VARIABLE, Point
 from kernel.edges.broker import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 FOUR = {"BATTERY_TOPIC": "shared", "BATTERY_TOPIC_PARTITIONS": "4"}
 
 

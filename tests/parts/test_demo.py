@@ -13,12 +13,13 @@ import duckdb
 import pytest
 import structlog
 from support.looking import wait_until_served
+from support.places import ROOT
 
 from battery.cli.main import main
 from kernel.base.settings import load_settings
 from kernel.edges.broker import free_port
 
-README = Path(__file__).parents[1] / "README.md"
+README = ROOT / "README.md"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -15,6 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from support.builders import CELL, arrow_value, as_json, reading
 from support.harness import finish
 from support.pipeline import Pipeline
+from support.places import ROOT
 
 from kernel.contract.message import headers
 from kernel.contract.reading import ARROW, JSON
@@ -25,10 +25,9 @@ from kernel.edges.warehouse import open_warehouse
 from sink.care.verify import verify
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kernel.base.settings import Settings
-
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def send(settings: Settings, values: list[tuple[bytes | None, str, bytes | None]]) -> None:

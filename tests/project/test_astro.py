@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
-from support.composed import ROOT, context, locked
+from support.composed import context, locked
+from support.places import ROOT
 
 from kernel.base.settings import Settings
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support.composed import AIRFLOW, COMPOSE, PIPELINE, ROOT, SERVICES, context, filled, locked
+from support.composed import AIRFLOW, COMPOSE, PIPELINE, SERVICES, context, filled, locked
+from support.places import ROOT
 
 from battery.cli.main import cli
 from dataflows.health import Pulse

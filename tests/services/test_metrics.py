@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support.composed import ROOT, SERVICES, health_command
+from support.composed import SERVICES, health_command
 from support.harness import send, traffic
 from support.pipeline import Pipeline
+from support.places import ROOT
 from support.servers import Prometheus
 
 from kernel.edges.broker import embedded_broker, free_port

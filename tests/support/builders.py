@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from kernel.contract.message import Delivery, Place, decode, headers
+from kernel.contract.poll import Message
 from kernel.contract.reading import ARROW, JSON, READING_NULLABLE
-from kernel.edges.consumer import Message
 
 CELL = "CELL_1"
 TEST = "2024-01-01T08:00:00"

@@ -15,7 +15,7 @@ from kernel.contract.reading import ARROW, JSON
 
 if TYPE_CHECKING:
     from kernel.contract.message import Delivery
-    from kernel.edges.consumer import Message
+    from kernel.contract.poll import Message
 
 BAD = {"voltage(v)": math.nan}
 """What makes a good reading be refused."""

@@ -11,10 +11,11 @@ import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+
+from support.places import ROOT
 
 from kernel.edges.broker import free_port
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from support.pipeline import Pipeline
 
 PAGES = {"fleet": "", "cell": "cell", "cycle": "cycle", "compare": "compare", "stream": "stream"}
-SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
+SCREENSHOTS = ROOT / "screenshots"
 START_SECONDS = 90.0
 DRAW_MS = 60_000
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from producer.trace import Span, follows
+from producer.readers.trace import Span, follows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

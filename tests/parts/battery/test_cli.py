@@ -3,13 +3,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
+from support.places import ROOT
 
 from battery.cli.main import main
 from kernel.edges.broker import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COMMANDS = (
     "produce",
@@ -31,7 +35,7 @@ COMMANDS = (
     "up",
     "demo",
 )
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 
 
 def battery(

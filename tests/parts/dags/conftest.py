@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.composed import ROOT
+from support.places import ROOT
 from support.webhook import Webhook, listening
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from dags.conftest import BIN
-from support.composed import ROOT
+from support.places import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

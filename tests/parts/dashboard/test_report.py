@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.modelled import Warehouse, create_landing, cycling, run_dbt
+from support.places import ROOT
 
 import ageing.incremental_capacity
 import ageing.knee
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 AGED, YOUNG, NASTY = "CS2_99", "SIM_02", "<script>alert('1')</script>&/../../lab"
-MODELS = Path(__file__).parents[2] / "dbt_project" / "models"
+MODELS = ROOT / "dbt_project" / "models"
 BEGAN = datetime(2024, 3, 1, 8)  # noqa: DTZ001  # a cycler's clock has no zone
 CALCE = "https://calce.umd.edu/battery-data"
 

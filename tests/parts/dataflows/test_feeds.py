@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from kernel.edges.consumer import Message
+    from kernel.contract.poll import Message
 
 
 def test_a_moment_in_the_log_begins_with_its_first_message_of_that_time(

@@ -11,13 +11,13 @@ import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 from support.harness import finish, send, traffic
+from support.places import ROOT
 
 from dataflows.endpoint import API_ENABLED, API_PORT, BytewaxMetrics, serve, settle_bytewax_api
 from dataflows.health import Pulse
@@ -28,10 +28,10 @@ from kernel.edges.broker import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from support.pipeline import Pipeline
 
-ROOT = Path(__file__).parents[2]
 SECONDS = 60
 
 

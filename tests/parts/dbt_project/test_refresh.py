@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from support.modelled import CYCLE_READINGS, Warehouse, create_landing, cycling, differences, land, run_dbt
 
-from battery import transform
+from refresh import dbt as transform
 
 if TYPE_CHECKING:
     from pathlib import Path

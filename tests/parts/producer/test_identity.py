@@ -23,8 +23,8 @@ from kernel.edges.kafka import open_topic
 from kernel.edges.objects import FolderStore, open_store
 from producer.identity import Export, KnownTest, identify
 from producer.publish import Options, publish
+from producer.readers.trace import Trace
 from producer.register import Register
-from producer.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

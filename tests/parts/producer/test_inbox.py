@@ -19,7 +19,7 @@ from kernel.contract.message import decode
 from kernel.edges.broker import embedded_broker, free_port
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import NoBrokerError, Topic, open_topic
-from producer import watch as watch_module
+from producer import inbox as watch_module
 from producer.inbox import watch_folder
 from producer.publish import Options, publish
 from producer.simulate import simulate_cell

@@ -17,6 +17,7 @@ import pytest
 import structlog
 from support.bombs import BOMBS, MEMORY_BYTES
 from support.pipeline import Pipeline
+from support.places import ROOT
 
 from kernel.base.errors import BatteryError
 from kernel.contract.message import decode
@@ -337,7 +338,7 @@ def test_a_single_file_that_ends_its_reader_is_one_line_of_the_command(broker: i
     )
 
 
-INPUTS = Path(__file__).resolve().parents[3] / "shared" / "inputs" / "workbooks"
+INPUTS = ROOT.parent / "shared" / "inputs" / "workbooks"
 
 
 @pytest.mark.skipif(not INPUTS.is_dir(), reason="this machine has no shared inputs")

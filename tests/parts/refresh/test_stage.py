@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 from filelock import lock_descriptor
 
-import battery.cli.main
 import refresh.dbt
 import refresh.publish
 import refresh.stage
@@ -48,7 +46,7 @@ def test_a_complaint_before_dbt_begins_is_no_run_on_record(
     if missing == "cells":
         settings = settings.model_copy(update={"battery_cells": tmp_path / "none.csv"})
     else:
-        monkeypatch.setattr(refresh.dbt, "battery", SimpleNamespace(__file__=str(tmp_path / "x" / "battery.py")))
+        monkeypatch.setattr(refresh.dbt, "__file__", str(tmp_path / "x" / "dbt.py"))
     with pytest.raises(BatteryError, match="cannot be read" if missing == "cells" else "no dbt project at"):
         stage_models(settings, open_warehouse(settings), ("build",), -1)
     assert runs(settings) == []

@@ -16,8 +16,8 @@ from dataflows.fold.states import Cells
 from dataflows.forward import fold
 from kernel.base.errors import BatteryError
 from kernel.contract.batch import decode_poll, together
+from kernel.contract.poll import Poll
 from kernel.contract.reading import JSON
-from kernel.edges.consumer import Poll
 
 if TYPE_CHECKING:
     from kernel.contract.batch import Deliveries

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 import yaml
+from support.places import ROOT
 
 import refresh.status
 from kernel.edges.kafka import NoBrokerError
@@ -17,7 +17,7 @@ from sink.tables import create_tables
 if TYPE_CHECKING:
     from support.committed import Landed
 
-SOURCES = Path(__file__).parents[2] / "dbt_project" / "models" / "staging" / "__sources.yml"
+SOURCES = ROOT / "dbt_project" / "models" / "staging" / "__sources.yml"
 
 
 def status(**given: Any) -> Status:

@@ -85,7 +85,7 @@ def gate() -> Iterator[Gate]:
 
 
 def lane_of(gate: Gate, max_rows: int, metrics: Metrics | None = None) -> Lane:
-    return Lane(cast("Landing", gate), 0, 1, max_rows, metrics=metrics)
+    return Lane(cast("Landing", gate), 0, 1, max_rows, on_commit=metrics and metrics.committed)
 
 
 def results(count: int) -> list[Cleaned[States]]:

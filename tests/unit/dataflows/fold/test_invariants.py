@@ -15,13 +15,13 @@ from dataflows.fold.state import CellState
 from dataflows.fold.states import Cells
 from kernel.contract.batch import decode_poll
 from kernel.contract.message import decode
+from kernel.contract.poll import Poll
 from kernel.contract.reading import LANDED
-from kernel.edges.consumer import Poll
 from sink.care.recount import differing_cycles, differing_windows
 
 if TYPE_CHECKING:
     from kernel.contract.message import Delivery
-    from kernel.edges.consumer import Message
+    from kernel.contract.poll import Message
 
 
 @given(st.data())

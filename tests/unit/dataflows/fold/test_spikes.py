@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -11,6 +10,7 @@ import jinja2
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.places import ROOT
 
 from dataflows.fold.spikes import VOLTAGE, spikes
 from producer.readers.arbin import read_workbook
@@ -18,10 +18,11 @@ from producer.simulate import simulate_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     import numpy.typing as npt
 
-MACROS = Path(__file__).parents[2] / "dbt_project" / "macros"
+MACROS = ROOT / "dbt_project" / "macros"
 SPIKES = 1000
 VOLTS = 0.1
 FROM_THE_ENDS = 3

@@ -12,7 +12,7 @@ from support.builders import CELL, arrow, reading
 from support.generated import BAD, logs
 from support.landed import WINDOW_SECONDS, clean_cell, fold, state_of
 
-from dataflows import cells as module
+from dataflows.fold import states as module
 from dataflows.fold.admit import Fold
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState

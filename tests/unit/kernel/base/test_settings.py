@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from support.places import ROOT
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings, load_settings
 
-EXAMPLE = Path(__file__).parents[2] / ".env.example"
-COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXAMPLE = ROOT / ".env.example"
+COMPOSE = ROOT / "docker-compose.yml"
 
 
 @pytest.fixture(autouse=True)

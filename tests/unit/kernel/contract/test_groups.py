@@ -5,8 +5,8 @@ from __future__ import annotations
 from support.builders import as_json, message, reading
 
 from kernel.base.settings import Settings
+from kernel.contract.poll import Poll
 from kernel.contract.reading import JSON
-from kernel.edges.consumer import Poll
 
 
 def test_a_cell_is_always_of_the_same_group_and_its_messages_keep_their_order() -> None:

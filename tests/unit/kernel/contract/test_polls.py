@@ -15,12 +15,12 @@ from support.poison import poison
 
 from kernel.contract.batch import decode_poll, together
 from kernel.contract.message import decode
+from kernel.contract.poll import Poll
 from kernel.contract.reading import JSON, READING_NULLABLE
-from kernel.edges.consumer import Poll
 
 if TYPE_CHECKING:
     from kernel.contract.batch import Deliveries
-    from kernel.edges.consumer import Message
+    from kernel.contract.poll import Message
 
 ODD = st.one_of(
     st.none(),

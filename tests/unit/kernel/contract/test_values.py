@@ -20,7 +20,7 @@ from kernel.contract.reading import JSON, READING_NULLABLE
 from kernel.contract.values import python_row
 
 if TYPE_CHECKING:
-    from kernel.edges.consumer import Message
+    from kernel.contract.poll import Message
 
 ODD_VALUES: list[Any] = [
     None, True, -1, 2**31, 2**63, 10**40, 1.5, 1e308, "", "x", "NaN", "-inf", "1_0", [], {"a": 1}, "2024-01-01T00:00Z",

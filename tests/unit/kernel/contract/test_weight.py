@@ -11,9 +11,9 @@ from support.poison import LONG, POISONS, dictionary_of, poison, runs_of, stream
 
 from kernel.contract.batch import decode_poll
 from kernel.contract.message import ARROW_START, decode, encode_arrow
+from kernel.contract.poll import Poll
 from kernel.contract.reading import ARROW, JSON, READING, Reason
 from kernel.contract.weight import Limits, Weight, weigh, weigh_arrow
-from kernel.edges.consumer import Poll
 
 
 @pytest.mark.parametrize("kind", POISONS)

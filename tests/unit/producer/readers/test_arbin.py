@@ -575,7 +575,8 @@ def test_empty_sheets_and_charts_beside_a_channel_are_passed_over(tmp_path: Path
 def test_reading_imports_nothing_that_takes_as_long_as_the_reading(tmp_path: Path) -> None:
     path = good(tmp_path / "A.xlsx")
     program = (
-        "import sys, pathlib; from producer.readers.arbin import read_workbook; read_workbook(pathlib.Path(sys.argv[1])); "
+        "import sys, pathlib; from producer.readers.arbin import read_workbook; "
+        "read_workbook(pathlib.Path(sys.argv[1])); "
         "print({'pandas', 'pyarrow.compute'} & set(sys.modules))"
     )
     said = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)

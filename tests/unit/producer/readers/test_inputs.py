@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import openpyxl
 import pytest
 
-from producer.formats import NEWARE_NAMES
 from producer.readers.arbin import BadWorkbookError, Workbook, read_workbook
+from producer.readers.formats import NEWARE_NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.committed import Landed, Worker
 
-from dataflows.replay.swap import alone, beside, reserve, swap
+from dataflows.replay.swap import beside, reserve, swap
 from kernel.base.errors import BatteryError
+from kernel.base.locks import alone
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import DuckDBFile
 from sink.care.compact import compact

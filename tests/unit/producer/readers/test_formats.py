@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.formats import COLUMNS, NEWARE_NAMES, format_of, sheets_format
 from producer.readers.arbin import NEEDED
+from producer.readers.formats import COLUMNS, NEWARE_NAMES, format_of, sheets_format
 from producer.readers.sheets.header import contract_name
 
 if TYPE_CHECKING:

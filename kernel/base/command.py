@@ -1,0 +1,78 @@
+"""Running a command line: errors in one line for people or as JSON for machines, and exit codes that scripts go by."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from kernel.base.errors import battery_error_in, causes
+from kernel.base.logs import LINES, complain, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_INCOMPLETE = 1
+"""Some of it could not be done, or something does not add up."""
+
+EXIT_ERROR = 2
+"""It could not be done at all."""
+
+EXIT_NOTHING_NEW = 3
+"""There is nothing to do."""
+
+EXIT_TERMINATED = 143
+"""Ended by SIGTERM, as a shell says it."""
+
+
+def run(command: click.Command, name: str, arguments: Sequence[str] | None = None) -> None:
+    """Run a command line and exit with its code.
+
+    Args:
+        command: what to run.
+        name: how a person calls it, for its usage.
+        arguments: what stands behind the name; None for those of this process.
+    """
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    try:
+        code = command.main(
+            args=None if arguments is None else list(arguments), prog_name=name, standalone_mode=False, obj=debug
+        )
+    except click.ClickException as error:
+        if LINES.as_json or os.environ.get("LOG_FORMAT") == "json":
+            complain(error.format_message())
+        else:
+            _show(error)
+        sys.exit(EXIT_ERROR)
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted")
+        sys.exit(130)
+    except Exception as error:
+        asked = next((cause for cause in causes(error) if isinstance(cause, SystemExit)), None)
+        if asked is not None:  # a signal came while another library was at work
+            sys.exit(asked.code)
+        if debug:
+            raise
+        complain(_reason(error))
+        sys.exit(EXIT_ERROR)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: click.ClickException) -> None:
+    """Say what is wrong with the command line, beside its usage."""
+    shown = io.StringIO()
+    error.show(shown)
+    say(*shown.getvalue().rstrip("\n").split("\n"), err=True)
+
+
+def _reason(error: BaseException) -> str:
+    """What a person needs of an error: ours wherever it is in the chain, else the innermost in one line."""
+    ours = battery_error_in(error)
+    if ours is not None:
+        return str(ours)
+    *_, innermost = causes(error)
+    said = (str(innermost).splitlines() or ["no message"])[0]
+    return f"unexpected {type(innermost).__name__}: {said}; `battery --debug …` shows the traceback"

@@ -1,0 +1,93 @@
+"""One pipeline's places, and the `battery` command run there as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+import duckdb
+
+from kernel.base.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LANDING_TABLES = (
+    "battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles", "_progress", "_cell_state",
+)  # fmt: skip
+
+
+@dataclass
+class Pipeline:
+    """One pipeline's places; every command runs as a process of its own, as a user's would."""
+
+    folder: Path
+    port: int
+    extra: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.port}",
+            "OBJECT_STORE": f"file://{self.folder / 'objects'}",
+            "WAREHOUSE": str(self.folder / "battery.duckdb"),
+            "RECOVERY_DIR": str(self.folder / "recovery"),
+            "REPLAY_DIR": str(self.folder / "replay"),
+            "DOWNLOAD_DIR": str(self.folder / "downloads"),
+            "COMMIT_INTERVAL_SECONDS": "1",
+            "METRICS_PORT": "0",  # tests run side by side
+            **self.extra,
+        }
+
+    @property
+    def topic(self) -> str:
+        return self.settings.battery_topic
+
+    @property
+    def settings(self) -> Settings:
+        given = {name.lower(): value for name, value in self.environment.items()}
+        return Settings(**{name: given[name] for name in Settings.model_fields if name in given})  # type: ignore[arg-type]
+
+    def start(self, *arguments: str, output: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
+        """A `battery` command in the background."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "battery", *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a failed test has left running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+    def battery(self, *arguments: str, code: int = 0) -> str:
+        """A `battery` command to its end; its output."""
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == code, output
+        return output
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.folder / "battery.duckdb"), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def checksums(self) -> dict[str, tuple[Any, ...]]:
+        """Row count and a checksum over every value, for every landing table."""
+        return {
+            table: self.query(f"select count(*), sum(hash(t)::hugeint) from {table} as t")[0]  # noqa: S608
+            for table in LANDING_TABLES
+        }

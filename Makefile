@@ -47,10 +47,11 @@ faults: setup ## the fault suite in its nightly form: 200 random kills (KILLS=â€
 bench: setup ## measure what is claimed of speed (half an hour, 7 GB of disk, 12 GB of memory)
 	@$(RUN)/python -m benchmarks
 
-lint: setup ## ruff, mypy --strict, sqlfluff, the schema of docker-compose.yml
+lint: setup ## ruff, mypy --strict, the floors of the imports, sqlfluff, the schema of docker-compose.yml
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
+	$(RUN)/lint-imports
 	$(RUN)/sqlfluff lint dbt_project
 	$(RUN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 

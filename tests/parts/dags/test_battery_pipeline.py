@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dags.conftest import Airflow
+    from support.airflow import Airflow
     from support.webhook import Webhook
 
 RUN = """

@@ -10,13 +10,13 @@ from email import message_from_bytes
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from dags.conftest import BIN
+from support.airflow import BIN
 from support.places import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dags.conftest import Airflow
+    from support.airflow import Airflow
     from support.webhook import Webhook
 
 DESCRIBE = """

@@ -146,4 +146,5 @@ def test_an_unknown_option_is_refused_with_exit_code_2(tmp_path: Path) -> None:
 def test_python_m_producer_is_battery_produce(tmp_path: Path) -> None:
     done = battery(tmp_path, "--help", module="producer")
     assert done.returncode == 0
-    assert "produce [OPTIONS] SOURCE..." in done.stdout
+    assert "Usage: python -m producer [OPTIONS] SOURCE..." in done.stdout
+    assert "Publish workbooks to the topic." in done.stdout

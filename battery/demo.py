@@ -14,7 +14,8 @@ from typing import Final
 import click
 
 from kernel.base.errors import BatteryError
-from kernel.base.logs import configure_logging, say
+from kernel.base.logs import configure_logging
+from kernel.base.output import say
 from kernel.edges.broker import embedded_broker, free_port
 
 EXIT_TERMINATED: Final = 128 + signal.SIGTERM

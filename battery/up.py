@@ -26,7 +26,7 @@ import structlog
 
 from kernel.base.errors import BatteryError
 from kernel.base.locks import lock_file
-from kernel.base.logs import LINES, fields_of, say
+from kernel.base.output import LINES, fields_of, say
 from kernel.base.pauses import Pauses
 from kernel.base.plain import plain
 from kernel.base.stopping import END_SECONDS, STOP, stop_on_signals

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from kernel.base.errors import BatteryError
-from kernel.base.logs import LINES, say
+from kernel.base.output import LINES, say
 from kernel.base.plain import plain
 from kernel.base.stopping import STOP
 from kernel.edges.warehouse import open_warehouse

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 import requests
 
 from kernel.base.errors import BatteryError
-from kernel.base.logs import mask_urls
+from kernel.base.masking import mask_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

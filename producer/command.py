@@ -12,7 +12,7 @@ import click
 
 from kernel.base.command import EXIT_INCOMPLETE, EXIT_TERMINATED
 from kernel.base.errors import BatteryError
-from kernel.base.logs import LINES, complain, say
+from kernel.base.output import LINES, complain, say
 from kernel.base.startup import start
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import urllib3
 from filelock import FileLock, Timeout
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from kernel.base.logs import mask_urls
+from kernel.base.masking import mask_urls
 from kernel.base.progress import Progress
 from producer.answer import Answer, DownloadError, DownloadLimitError
 from producer.files import checksum

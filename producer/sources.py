@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from kernel.base.logs import mask_urls
+from kernel.base.masking import mask_urls
 from kernel.base.plain import one_line
 from kernel.edges.file_records import FileRecords, SourceFile
 from kernel.edges.objects import open_store

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kernel.base.errors import BatteryError
-from kernel.base.logs import complain
+from kernel.base.output import complain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,7 +17,7 @@ import click
 from battery.cli.quarantine import quarantine
 from kernel.base.command import EXIT_INCOMPLETE, EXIT_NOTHING_NEW, EXIT_TERMINATED, run
 from kernel.base.errors import BatteryError
-from kernel.base.logs import complain, say
+from kernel.base.output import complain, say
 from kernel.base.startup import start
 from producer.command import produce
 

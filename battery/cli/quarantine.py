@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kernel.base.errors import BatteryError
-from kernel.base.logs import complain, say
+from kernel.base.output import complain, say
 from kernel.base.startup import start
 
 if TYPE_CHECKING:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from kernel.base.errors import battery_error_in, causes
-from kernel.base.logs import LINES, complain, say
+from kernel.base.output import complain, logs_are_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +41,7 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None = Non
             args=None if arguments is None else list(arguments), prog_name=name, standalone_mode=False, obj=debug
         )
     except click.ClickException as error:
-        if LINES.as_json or os.environ.get("LOG_FORMAT") == "json":
+        if logs_are_json():
             complain(error.format_message())
         else:
             _show(error)

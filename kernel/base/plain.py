@@ -1,7 +1,8 @@
 """Text from outside as a terminal may show it: no escape sequence, no line break, no mark that reverses the text.
 
 File names, cell ids, payloads, sheet names, headers and what servers answer are all text that anybody may have written.
-What people read goes through `plain` in the few places that write it (`kernel/base/logs.py`); JSON escapes by itself.
+What people read goes through `plain` where it is written (`kernel/base/output.py`, `kernel/base/logs.py`); JSON escapes
+by itself.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from kernel.base.logs import LINES
+from kernel.base.output import LINES
 from kernel.base.plain import plain
 
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kernel.base.settings import Settings
@@ -18,9 +17,7 @@ def start(debug: bool) -> Settings:
     from kernel.base.settings import load_settings
 
     settings = load_settings()
-    from kernel.base.logs import JsonLines, configure_logging
+    from kernel.base.logs import configure_logging
 
     configure_logging(settings.log_format, debug=debug)
-    if settings.log_format == "json" and not isinstance(sys.stderr, JsonLines):
-        sys.stderr = cast("TextIO", JsonLines(sys.stderr))  # warnings and logs of libraries, too
     return settings

@@ -1,12 +1,31 @@
 from __future__ import annotations
 
-import io
 import json
+import logging
+import sys
+import threading
+import warnings
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
-from kernel.base.logs import JsonLines, complain, configure_logging, mask_urls, redact
+from kernel.base.logs import configure_logging
+from kernel.base.masking import mask_urls, redact
+from kernel.base.output import complain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for module, name in ((sys, "excepthook"), (threading, "excepthook"), (logging.root, "handlers")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    yield
+    logging.captureWarnings(capture=False)
+    configure_logging()
+    structlog.reset_defaults()
 
 
 def test_values_whose_name_is_a_secrets_name_are_hidden() -> None:
@@ -49,23 +68,59 @@ def test_json_lines_go_to_stderr_and_leave_stdout_to_results(capfd: pytest.Captu
     line = json.loads(err)
     assert (line["event"], line["rows"], line["level"], line["password"]) == ("committed", 3, "info", "***")
     assert out == ""
-    structlog.reset_defaults()
 
 
-def test_what_libraries_write_becomes_lines_of_json_and_what_is_json_stays() -> None:
-    below = io.StringIO()
-    stream = JsonLines(below)
-    stream.write('{"event": "committed"}\n')
-    stream.write("a warning of ")
-    stream.write("a library: token=abc\n\n  at line 3\n{no json\n")
-    stream.write("begun")
-    stream.flush()
-    lines = [json.loads(line) for line in below.getvalue().splitlines()]
-    assert lines[0] == {"event": "committed"}
-    assert [line["event"] for line in lines[1:]] == [
-        "a warning of a library: token=***", "  at line 3", "{no json", "begun",
-    ]  # fmt: skip
-    assert not stream.isatty()
+def test_what_libraries_log_and_warn_of_becomes_lines_of_json_in_the_order_in_which_it_came(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("json")
+    structlog.get_logger().info("before")
+    logging.getLogger("urllib3").warning("retrying %s: token=%s\nand again", "https://ann:hush@lab.example/", "abc")
+    warnings.warn("soon gone: password=abc", DeprecationWarning, stacklevel=1)
+    try:
+        int("secret_key=abc'")
+    except ValueError:
+        logging.getLogger("minio").exception("failed")
+    logging.getLogger("urllib3").info("a connection was opened")
+    structlog.get_logger().info("after")
+    out, err = capfd.readouterr()
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert [line["level"] for line in lines] == ["info", "warning", "warning", "error", "info"]
+    before, retrying, warning, failed, after = lines
+    assert (before["event"], after["event"]) == ("before", "after")
+    assert retrying["event"] == "retrying https://***@lab.example/: token=***\nand again"
+    assert "DeprecationWarning: soon gone: password=***" in warning["event"]
+    assert "secret_key=***" in failed["exception"]
+    assert all("timestamp" in line for line in lines)
+    assert out == ""
+
+
+def test_what_nobody_catches_is_one_line_of_json_unless_it_ends_the_process_on_purpose(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("json")
+    error = ValueError("no such cell: token=abc")
+    sys.excepthook(ValueError, error, None)
+    sys.excepthook(SystemExit, SystemExit(143), None)
+    thread = threading.Thread(target=_fail, name="relay")
+    thread.start()
+    thread.join()
+    in_main, in_thread = map(json.loads, capfd.readouterr().err.splitlines())
+    assert in_main["event"] == "uncaught ValueError: no such cell: token=***"
+    assert in_thread["event"] == "uncaught RuntimeError: the pipe is closed"
+    assert "in _fail" in in_thread["exception"]
+
+
+def _fail() -> None:
+    raise RuntimeError("the pipe is closed")
+
+
+def test_for_people_what_libraries_do_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    before = sys.excepthook, threading.excepthook, warnings.showwarning
+    configure_logging()
+    assert (sys.excepthook, threading.excepthook, warnings.showwarning) == before
+    assert logging.root.handlers == []
 
 
 def test_a_complaint_is_json_where_the_log_is_and_even_where_the_settings_are_what_is_wrong(
@@ -79,4 +134,3 @@ def test_a_complaint_is_json_where_the_log_is_and_even_where_the_settings_are_wh
     assert plain == "battery: no broker at tcp://***@lab"
     told = json.loads(as_json)
     assert (told["event"], told["level"], told["complaint"]) == ("no broker at tcp://***@lab", "error", True)
-    structlog.reset_defaults()

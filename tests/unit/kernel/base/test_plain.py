@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
 from battery.cli.main import main
-from kernel.base.logs import complain, configure_logging, say
+from kernel.base.logs import configure_logging
+from kernel.base.output import complain, say
 from kernel.base.plain import plain, plain_coloured
 from kernel.base.progress import Progress
 from refresh.dbt import _relayed
@@ -103,12 +103,9 @@ def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_output_of_dbt_keeps_its_colours_and_nothing_else_that_a_terminal_acts_on(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    program = (
-        "import sys; print('\\x1b[32mOK\\x1b[0m \\x1b[2J \\x9b31m \\u202e'); "
-        "print('\\x1b]0;owned\\x07', file=sys.stderr)"
-    )
     with _relayed() as out, _relayed(err=True) as err:
-        subprocess.run([sys.executable, "-X", "utf8", "-c", program], check=True, stdout=out, stderr=err)
+        os.write(out, "\x1b[32mOK\x1b[0m \x1b[2J \x9b31m \u202e\n".encode())
+        os.write(err, b"\x1b]0;owned\x07\n")
     said = capfd.readouterr()
     assert plain_coloured("\x1b[32mOK\x1b[0m \x1b[2J") == "\x1b[32mOK\x1b[0m " + r"\x1b[2J"
     assert said.out == r"OK \x1b[2J \x9b31m \u202e" + "\n"  # no terminal, no colours

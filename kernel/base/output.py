@@ -1,0 +1,99 @@
+"""What a command tells on standard output and standard error: plain lines for people, JSON where the log is JSON.
+
+Nothing heavy is imported here: `battery --help` needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Literal
+
+import click
+
+from kernel.base.masking import mask_urls
+from kernel.base.plain import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+
+class Lines:
+    """Standard error as the log writes to it: a whole line at a time, above whatever is drawn on the terminal."""
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self._drawn_on: Console | None = None
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether a person looks at it on a terminal, who sees more in a bar than in lines."""
+        return not self.as_json and sys.stderr.isatty()
+
+    @contextmanager
+    def above(self, console: Console) -> Iterator[None]:
+        """While something is drawn on a console, lines go through it: it puts them above and draws again below."""
+        before, self._drawn_on = self._drawn_on, console
+        try:
+            yield
+        finally:
+            self._drawn_on = before
+
+    def write(self, text: str) -> int:
+        """Write a line."""
+        if self._drawn_on is not None and sys.stderr.isatty():
+            from rich.text import Text  # noqa: PLC0415  # a command that draws nothing need not pay for it
+
+            # Long lines are the terminal's to wrap: what is copied from it is then still one line.
+            self._drawn_on.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
+        else:
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        sys.stderr.flush()
+
+
+LINES: Final = Lines()
+
+
+def say(*lines: object, err: bool = False) -> None:
+    """Print lines that people read; what in them is not to be shown on a terminal is escaped, line breaks included."""
+    click.echo("\n".join(plain(str(line)) for line in lines), err=err)
+
+
+def complain(text: str, level: Literal["error", "warning"] = "error") -> None:
+    """Tell a person on stderr what is wrong, in one line that begins with `battery: `, or is JSON where the log is."""
+    text = mask_urls(text)
+    if not logs_are_json():
+        say(f"battery: {text}", err=True)
+        return
+    import structlog  # noqa: PLC0415  # it takes longer to import than all else that `battery --help` needs
+
+    from kernel.base.logs import configure_logging  # noqa: PLC0415
+
+    if not LINES.as_json:
+        configure_logging("json")
+    log = structlog.get_logger()
+    (log.error if level == "error" else log.warning)(text, complaint=True)
+
+
+def logs_are_json() -> bool:
+    """Whether log lines are JSON, or are to be: the settings that say so may be what is wrong."""
+    return LINES.as_json or os.environ.get("LOG_FORMAT") == "json"
+
+
+def fields_of(line: str) -> dict[str, object] | None:
+    """The fields of a log line in JSON; None where it is none."""
+    if not line.startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -5,11 +5,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import click
 import duckdb
 import pytest
 from support.places import ROOT
 
-from battery.cli.main import main
+from battery.cli.main import cli, main
 from kernel.edges.broker import free_port
 
 if TYPE_CHECKING:
@@ -58,6 +59,38 @@ def test_help_names_every_command_and_the_readme_does_too(tmp_path: Path) -> Non
     for command in COMMANDS:
         assert f"  {command} " in shown
         assert f"`battery {command}" in README.read_text()
+
+
+HELP = """
+import contextlib, io, sys
+before = set(sys.modules)
+from battery.cli.main import cli, main
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    main(["--help"])
+print(*sorted(set(sys.modules) - before))
+"""
+
+HEAVY = {"bytewax", "confluent_kafka", "duckdb", "numpy", "pyarrow", "pydantic", "rich", "structlog"}
+
+MOST_MODULES = 120
+"""Modules that `battery --help` imports, click and those of the standard library that it needs among them."""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    shown = subprocess.run([sys.executable, "-c", HELP], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    imported = shown.split()
+    assert {"click", "battery.cli.landing", "producer.command"} <= set(imported)
+    assert {name.partition(".")[0] for name in imported} & HEAVY == set()
+    assert len(imported) <= MOST_MODULES, imported
+
+
+def test_every_place_of_a_command_has_the_command_of_that_name() -> None:
+    context = click.Context(cli)
+    names = cli.list_commands(context)
+    commands = [cli.get_command(context, name) for name in names]
+    assert [command and command.name for command in commands] == names
+    assert set(names) >= set(COMMANDS)
+    assert cli.get_command(context, "sideways") is None
 
 
 @pytest.mark.parametrize(
@@ -147,4 +180,3 @@ def test_python_m_producer_is_battery_produce(tmp_path: Path) -> None:
     done = battery(tmp_path, "--help", module="producer")
     assert done.returncode == 0
     assert "Usage: python -m producer [OPTIONS] SOURCE..." in done.stdout
-    assert "Publish workbooks to the topic." in done.stdout

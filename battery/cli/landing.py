@@ -1,0 +1,168 @@
+"""Commands on what lands: the worker, a replay, and the care of objects and tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+import click
+
+from kernel.base.command import EXIT_INCOMPLETE, EXIT_TERMINATED
+from kernel.base.errors import BatteryError
+from kernel.base.output import say
+from kernel.base.startup import start
+
+
+@click.command()
+@click.option("--until-end", is_flag=True, help="Stop once the end of every partition has been reached and committed.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="Processes that share the partitions, whose number must be a multiple of it.",
+)  # fmt: skip
+@click.option("--member", hidden=True)
+@click.pass_obj
+def stream(debug: bool, until_end: bool, workers: int, member: str | None) -> None:
+    """Run the worker: topic to tables, exactly once, until SIGTERM or Ctrl-C."""
+    settings = start(debug)
+    from dataflows.summary import TALLY
+    from dataflows.worker import Member
+    from dataflows.worker import stream as run
+
+    if workers > 1:
+        from dataflows.cluster import run_cluster
+
+        run_cluster(settings, workers, until_end=until_end)
+        return
+    place = Member.from_text(member) if member else None
+    run(settings, until_end=until_end, member=place)
+    if until_end or settings.stream_until_end:
+        for line in TALLY.lines():
+            say(f"process {place.process}: {line}" if place else line)
+
+
+@click.command()
+@click.option("--from-beginning", is_flag=True, help="Read the whole log.")
+@click.option("--from-archive", is_flag=True, help="Read what has landed from the objects, nothing from the log.")
+@click.option(
+    "--from-offset",
+    "offsets",
+    metavar="P:O",
+    multiple=True,
+    help="Read partition P of the log from offset O on, and the rest from the objects; may be repeated.",
+)
+@click.option(
+    "--from-time",
+    "moment",
+    metavar="T",
+    help="Read the log from the messages of time T on (ISO 8601, UTC unless it says otherwise).",
+)
+@click.option("--dry-run", is_flag=True, help="Compare, but change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_obj
+def replay(
+    debug: bool,
+    from_beginning: bool,
+    from_archive: bool,
+    offsets: tuple[str, ...],
+    moment: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build the landing tables anew beside the live ones, validate, compare, and swap them in where they differ.
+
+    The worker may keep running. Needs one of the --from options.
+    """  # fmt: skip
+    settings = start(debug)
+    import signal
+
+    from dataflows.replay.replay import Start
+    from dataflows.replay.replay import replay as run
+    from kernel.base.tuning import suit_polls
+
+    if sum((from_beginning, from_archive, bool(offsets), moment is not None)) != 1:
+        raise BatteryError(
+            "say from where to replay, by one of --from-beginning, --from-archive, --from-offset P:O and --from-time T"
+        )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that what was built goes with us
+    where = Start(beginning=from_beginning, archive=from_archive).at(offsets, moment)
+    suit_polls()
+    found = run(settings, where, dry_run=dry_run)
+    if as_json:
+        say(json.dumps(asdict(found)))
+        return
+    for line in found.lines():
+        say(line)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.pass_obj
+def compact(debug: bool, as_json: bool) -> int:
+    """Merge the small objects of many commits into large ones; sweeps first. The worker may keep running.
+
+    Exits with 1 when something had to be left alone, such as a damaged object; the rest is merged all the same.
+    """
+    settings = start(debug)
+    from kernel.edges.objects import open_store
+    from kernel.edges.warehouse import open_warehouse
+    from sink.care.compact import compact as run
+
+    found = run(settings, open_store(settings), open_warehouse(settings))
+    say(*([json.dumps({"ok": found.ok, **asdict(found)})] if as_json else found.lines()))
+    return 0 if found.ok else EXIT_INCOMPLETE
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.pass_obj
+def sweep(debug: bool, as_json: bool) -> int:
+    """Remove objects that were replaced or never committed. The worker may keep running.
+
+    Exits with 1 when nothing could be removed, since the warehouse may be an older copy.
+    """
+    settings = start(debug)
+    from kernel.edges.objects import open_store
+    from kernel.edges.warehouse import open_warehouse
+    from sink.care.sweep import sweep as run
+
+    found = run(settings, open_store(settings), open_warehouse(settings))
+    say(*([json.dumps(asdict(found))] if as_json else found.lines()))
+    return EXIT_INCOMPLETE if found.doubt else 0
+
+
+@click.command()
+@click.pass_obj
+def adopt(debug: bool) -> None:
+    """Give the object store to the pipeline of this warehouse, whoever it belongs to; stop the other one before.
+
+    Nothing that is in the store and may be another's is removed, now or later.
+    """
+    settings = start(debug)
+    from kernel.edges.objects import open_store
+    from kernel.edges.warehouse import open_warehouse
+    from sink.claim import adopt_store
+
+    say(adopt_store(open_store(settings), open_warehouse(settings)))
+
+
+@click.command()
+@click.option("--live", is_flag=True, help="Messages that have not landed yet are no fault: producers are running.")
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+@click.pass_obj
+def verify(debug: bool, live: bool, as_json: bool) -> int:
+    """Reconcile topic, objects and warehouse; exits with 0 only if everything adds up."""
+    settings = start(debug)
+    from kernel.edges.objects import open_store
+    from kernel.edges.warehouse import open_warehouse
+    from sink.care.verify import verify as run
+
+    checks = run(settings, open_store(settings), open_warehouse(settings), live=live)
+    ok = all(check.ok for check in checks)
+    if as_json:
+        say(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
+    else:
+        for check in checks:
+            say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+        say("everything adds up" if ok else "it does not add up")
+    return 0 if ok else EXIT_INCOMPLETE

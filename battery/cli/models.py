@@ -1,0 +1,117 @@
+"""Commands on the models: build and test them, publish them, tell what is new, and report on a cell."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from kernel.base.command import EXIT_NOTHING_NEW, EXIT_TERMINATED
+from kernel.base.errors import BatteryError
+from kernel.base.output import say
+from kernel.base.startup import start
+
+
+@click.command()
+@click.option(
+    "--stage", is_flag=True,
+    help="Leave the models that readers have as they are; `battery publish` shows them the rest.",
+)  # fmt: skip
+@click.option("--watch", is_flag=True, help="Keep running: build and publish whenever something new has landed.")
+@click.argument("dbt", nargs=-1)
+@click.pass_obj
+def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> None:
+    """Build and test the dbt models beside those that readers see, which give way once all tests have passed.
+
+    DBT replaces the default `build`, such as `-- build --full-refresh` or `-- test --select battery_ts`.
+    """
+    settings = start(debug)
+    import signal
+
+    from kernel.edges.objects import open_store
+    from kernel.edges.warehouse import open_warehouse
+    from refresh.dbt import lock_models
+    from refresh.publish import introduce
+    from refresh.publish import publish as run
+    from refresh.stage import stage_models
+
+    warehouse = open_warehouse(settings)
+    if watch:
+        from kernel.base.stopping import leave_on_signals
+        from refresh.watch import refreshes
+
+        if stage or dbt:
+            raise BatteryError("--watch builds all models and publishes them; leave out --stage and DBT")
+        leave_on_signals()
+        for refreshed in refreshes(settings, warehouse, open_store(settings)):
+            say(refreshed)
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us
+    with lock_models(settings) as lock:  # until they are published: what another run builds has not been tested
+        done = stage_models(settings, warehouse, dbt or ("build",), lock)
+        if done.audited and not stage:
+            say(run(warehouse, open_store(settings)))
+            return
+        if done.built and not stage:
+            say("readers see the models as they were until all tests have passed; `battery transform` runs all")
+        for name in introduce(warehouse, done.tested_models):
+            say(f"shown to readers for the first time: {name}")
+
+
+@click.command()
+@click.pass_obj
+def publish(debug: bool) -> None:
+    """Show readers the models that were built and have passed all tests, and export the marts to the object store."""
+    settings = start(debug)
+    from kernel.edges.objects import open_store
+    from kernel.edges.warehouse import open_warehouse
+    from refresh.dbt import lock_models
+    from refresh.publish import publish as run
+
+    with lock_models(settings):
+        say(run(open_warehouse(settings), open_store(settings)))
+
+
+@click.command()
+@click.pass_obj
+def news(debug: bool) -> int:
+    """Tell whether anything has landed since the models were published; exits with 3 when there is nothing new.
+
+    Says also how fresh the landing is, by dbt's source freshness.
+    """
+    settings = start(debug)
+    from kernel.edges.warehouse import open_warehouse
+    from refresh.dbt import lock_models
+    from refresh.news import news as run
+    from refresh.stage import stage_models
+
+    warehouse = open_warehouse(settings)
+    with lock_models(settings) as lock:
+        stage_models(settings, warehouse, ("source", "freshness"), lock)
+    found = run(settings, warehouse)
+    say(found or "nothing new since the models were published")
+    return 0 if found else EXIT_NOTHING_NEW
+
+
+@click.command()
+@click.argument("cell", metavar="CELL")
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), default=Path("data/reports"), show_default=True,
+    help="Folder to write to.",
+)  # fmt: skip
+@click.option(
+    "--png/--no-png", default=None,
+    help="Whether to write each figure as PNG too, by Chrome or Chromium; by default where one is found.",
+)  # fmt: skip
+@click.pass_obj
+def report(debug: bool, cell: str, folder: Path, png: bool | None) -> None:
+    """Write a page on how one cell ages, for a mail or a paper: its figures, numbers, rules and citation in one file.
+
+    Reads the published marts. CELL is the cell's id, such as CS2_35.
+    """
+    settings = start(debug)
+    from battery.report import report as run
+
+    for line in run(settings, cell, folder, png=png):
+        say(line)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,23 +26,20 @@ import structlog
 from kernel.base.errors import BatteryError
 from kernel.base.locks import lock_file
 from kernel.base.output import LINES, fields_of, say
-from kernel.base.pauses import Pauses
 from kernel.base.plain import plain
+from kernel.base.processes import SHORT_LIFE_SECONDS, Restarts, end_process, relay_lines, start_command
 from kernel.base.stopping import END_SECONDS, STOP, stop_on_signals
 from kernel.edges.broker import READY_SECONDS, answers
 from kernel.edges.kafka import open_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from kernel.base.settings import Settings
 
 _log = structlog.get_logger()
 
 TICK_SECONDS: Final = 0.05
-
-SHORT_LIFE_SECONDS: Final = 60.0
-"""The pause before the next start grows while a part ends by itself within that time of its start."""
 
 NAME_COLUMNS: Final = 9
 
@@ -70,8 +66,7 @@ class Part:
         self._locks = locks
         self._process: subprocess.Popen[str] | None = None
         self._relay: threading.Thread | None = None
-        self._pauses = Pauses()
-        self._started = 0.0
+        self._restarts = Restarts()
         self._due: float | None = 0.0
         self.has_spoken = threading.Event()
 
@@ -81,20 +76,11 @@ class Part:
         Raises:
             OSError: the system has no room for a process.
         """
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "battery", *self._arguments],
-            env=os.environ | self._environment,
-            stdin=subprocess.PIPE,  # never written to: its end ends the part, and comes with our own
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="backslashreplace",
-            start_new_session=True,  # Ctrl-C is for us
-            pass_fds=self._locks,
-        )
-        self._started, self._due = time.monotonic(), None
-        self._relay = threading.Thread(target=self._pass_on, args=(self._process.stdout,), daemon=True)
-        self._relay.start()
+        self._process = start_command(self._arguments, self._environment, output=subprocess.PIPE, locks=self._locks)
+        self._restarts.started()
+        self._due = None
+        if self._process.stdout is not None:
+            self._relay = relay_lines(self._process.stdout, self._tell)
 
     @property
     def exit_code(self) -> int | None:
@@ -103,50 +89,33 @@ class Part:
 
     def keep_running(self) -> None:
         """Start it where it does not run and its pause is over."""
-        now, code = time.monotonic(), self.exit_code
+        code = self.exit_code
         if self._due is None and code is not None:
-            if now - self._started >= SHORT_LIFE_SECONDS:
-                self._pauses.reset()
-            self._pause("a part has ended by itself, starting it again", exit_code=code)
-        elif self._due is not None and now >= self._due:
+            self._pause(self._restarts.ended(), "a part has ended by itself, starting it again", exit_code=code)
+        elif self._due is not None and time.monotonic() >= self._due:
             try:
                 self.start()
             except OSError as error:
-                self._pause("a part cannot be started, trying again", error=str(error))
+                self._pause(self._restarts.failed(), "a part cannot be started, trying again", error=str(error))
 
-    def _pause(self, what: str, **why: object) -> None:
-        pause = self._pauses.next()
-        self._due = time.monotonic() + pause
-        _log.warning(what, part=self.name, **why, in_seconds=pause)
+    def _pause(self, seconds: float, what: str, **why: object) -> None:
+        self._due = time.monotonic() + seconds
+        _log.warning(what, part=self.name, **why, in_seconds=seconds)
 
     def end(self) -> None:
         """Ask it to end, and wait until it has; one that does not is killed, as are those that it started."""
         if self._process is None:
             return
-        if self._process.poll() is None:
-            self._process.terminate()
-        try:
-            code = self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            code = self._process.wait()
+        if not end_process(self._process):
             _log.warning("a part did not end when asked to and was killed", part=self.name, seconds=END_SECONDS)
-        if self._process.stdin is not None:
-            self._process.stdin.close()
         if self._relay is not None:
             self._relay.join(1)
-        _log.info("ended", part=self.name, exit_code=code)
-
-    def _pass_on(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.has_spoken.set()
-            text = line.rstrip("\n")
-            if text.strip():
-                with suppress(OSError):  # nobody reads our own output; a part whose lines nobody took would hang
-                    self._tell(text)
+        _log.info("ended", part=self.name, exit_code=self._process.returncode)
 
     def _tell(self, text: str) -> None:
+        self.has_spoken.set()
+        if not text.strip():
+            return
         if not LINES.as_json:
             LINES.write(f"{self.name:<{NAME_COLUMNS}} | {plain(text)}\n")
         elif (fields := fields_of(text)) is not None:

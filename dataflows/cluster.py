@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -20,23 +17,30 @@ import structlog
 from dataflows.recovery import make_recovery_store
 from dataflows.worker import EXIT_PEER_LOST, EXIT_START_AGAIN, Member
 from kernel.base.errors import BatteryError
+from kernel.base.processes import (
+    SHORT_LIFE_SECONDS,
+    Restarts,
+    kill_processes,
+    release_processes,
+    start_command,
+)
 from kernel.base.stopping import STOP, stop_on_signals
 from kernel.edges.broker import free_port
 from kernel.edges.kafka import open_topic
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
     from kernel.base.settings import Settings
 
 _log = structlog.get_logger()
 
-LAST_WORDS_SECONDS: Final = 10.0
+ERROR_SECONDS: Final = 10.0
 """How long the others may take to end after the first one did: one of them may know why."""
 
-SHORT_LIFE_SECONDS: Final = 60.0
 MOST_SHORT_LIVES: Final = 5
-"""Give up after so many starts in a row that did not live longer than that."""
+"""Give up after so many lives in a row that were short."""
 
 TICK_SECONDS: Final = 0.05
 
@@ -55,14 +59,14 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
     make_recovery_store(settings)
     stop_on_signals()
     groups = settings.cell_groups or settings.lanes * GROUPS_PER_WORKER * workers
-    short_lives = 0
+    restarts = Restarts()
     while not STOP.is_set():
-        started = time.monotonic()
+        restarts.started()
         processes = _start(workers, groups, until_end=until_end)
         try:
             codes = _wait(processes)
         finally:
-            _kill(processes)
+            kill_processes(processes)
         if not any(codes):
             return
         _judge(codes)
@@ -70,10 +74,11 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
             raise BatteryError(
                 f"a process of the cluster died while it was to end (exit codes {codes}); start it again"
             )
-        short_lives = short_lives + 1 if time.monotonic() - started < SHORT_LIFE_SECONDS else 0
-        if short_lives >= MOST_SHORT_LIVES and EXIT_START_AGAIN not in codes:
+        restarts.ended()  # without a pause: what had not landed waits
+        lives = restarts.short_lives
+        if lives >= MOST_SHORT_LIVES and EXIT_START_AGAIN not in codes:
             raise BatteryError(
-                f"a process of the cluster died {short_lives} times in a row within {SHORT_LIFE_SECONDS:.0f} s of its "
+                f"a process of the cluster died {lives} times in a row within {SHORT_LIFE_SECONDS:.0f} s of its "
                 f"start (exit codes {codes}); what they said is above"
             )
         _log.warning("a process of the cluster has ended, starting all again", exit_codes=codes)
@@ -91,21 +96,14 @@ def _require_even_shares(settings: Settings, workers: int) -> None:
         )
 
 
-def _start(workers: int, cell_groups: int, *, until_end: bool) -> list[subprocess.Popen[bytes]]:
+def _start(workers: int, cell_groups: int, *, until_end: bool) -> list[subprocess.Popen[str]]:
     """Start all processes as one new run."""
     addresses = tuple(f"127.0.0.1:{port}" for port in _free_ports(workers))
     run_id = uuid4().hex
-    processes = []
-    for number in range(workers):
-        arguments = ["stream", "--member", str(Member(number, addresses, os.getpid()))]
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "battery", *arguments, *(["--until-end"] if until_end else [])],
-                env=os.environ | {"RUN_ID": run_id, "CELL_GROUPS": str(cell_groups)},
-                stdin=subprocess.PIPE,  # never written to: its end asks a process to end, and so does our own
-                start_new_session=True,  # Ctrl-C is for the supervisor
-            )
-        )
+    until = ["--until-end"] if until_end else []
+    environment = {"RUN_ID": run_id, "CELL_GROUPS": str(cell_groups)}
+    members = [str(Member(number, addresses, os.getpid())) for number in range(workers)]
+    processes = [start_command(["stream", "--member", member, *until], environment) for member in members]
     _log.info("started a cluster", processes=[process.pid for process in processes])
     return processes
 
@@ -117,8 +115,8 @@ def _free_ports(count: int) -> set[int]:
     return ports
 
 
-def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-    """Wait until all have ended, or one has died and the others had time for their last words; the exit codes.
+def _wait(processes: Sequence[subprocess.Popen[str]]) -> list[int]:
+    """Wait until all have ended, or one has died and the others had time to raise their errors; the exit codes.
 
     When this process is asked to end, so are they.
     """
@@ -126,11 +124,11 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
     while any(process.poll() is None for process in processes):
         codes = [process.poll() for process in processes]
         if STOP.is_set():
-            _close(processes)
+            release_processes(processes)
         if deadline is None and any(codes):
-            deadline = time.monotonic() + LAST_WORDS_SECONDS
+            deadline = time.monotonic() + ERROR_SECONDS
         if deadline is not None and (_dies_alone(codes) or time.monotonic() > deadline):
-            _kill(processes)
+            kill_processes(processes)
         time.sleep(TICK_SECONDS)
     return [process.returncode for process in processes]
 
@@ -138,22 +136,6 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
 def _dies_alone(codes: Sequence[int | None]) -> bool:
     """Tell whether a process was killed from outside: then no other one knows more."""
     return -signal.SIGKILL in codes
-
-
-def _kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        with suppress(ProcessLookupError):
-            process.kill()
-    for process in processes:
-        process.wait()
-    _close(processes)
-
-
-def _close(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Close what tells a process to run on."""
-    for process in processes:
-        if process.stdin is not None:
-            process.stdin.close()
 
 
 def _judge(codes: Sequence[int]) -> None:

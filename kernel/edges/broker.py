@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -16,11 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.base.errors import BatteryError
 from kernel.base.orphans import start_no_orphan
+from kernel.base.processes import end_process
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
 READY_SECONDS: Final = 20.0
+
+BROKER_END_SECONDS: Final = 5.0
+"""How long the broker may take to end when asked to: it has nothing to write."""
 
 
 def free_port() -> int:
@@ -76,12 +80,7 @@ def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[sub
             time.sleep(0.02)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_process(process, BROKER_END_SECONDS)
 
 
 def answers(port: int) -> bool:

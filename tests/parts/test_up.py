@@ -20,7 +20,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.pipeline import Pipeline
 
-import battery.up
+import kernel.base.processes
 from battery.up import Part
 from kernel.edges.broker import answers, embedded_broker, free_port
 from producer.simulate import simulate_cell
@@ -268,10 +268,9 @@ def test_a_part_that_fails_again_and_again_is_started_after_pauses_that_grow(
         lives.append(subprocess.Popen(*arguments, **options))
         return lives[-1]
 
-    monkeypatch.setattr(battery.up.time, "monotonic", lambda: clock)
-    monkeypatch.setattr(
-        battery.up, "subprocess", SimpleNamespace(Popen=start, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
-    )
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    popen = SimpleNamespace(Popen=start, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr(kernel.base.processes, "subprocess", popen)
     with capture_logs() as told:
         part = Part("worker", ["no-such-command"])
         part.keep_running()
@@ -296,7 +295,8 @@ def test_a_part_for_which_the_system_has_no_room_is_started_later(monkeypatch: p
     def full(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(battery.up, "subprocess", SimpleNamespace(Popen=full, PIPE=None, STDOUT=None))
+    popen = SimpleNamespace(Popen=full, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr(kernel.base.processes, "subprocess", popen)
     with capture_logs() as told:
         part = Part("worker", ["stream"])
         part.keep_running()

@@ -1,11 +1,19 @@
-"""Pauses between tries that fail: each twice as long as the one before, up to a limit."""
+"""Pauses between tries that fail: each longer than the one before, up to a limit."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import tenacity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FIRST_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 60.0
+
+NOTICE_SECONDS: Final = 1.0
+"""A wait that is shorter than this is not worth a log line."""
 
 
 class Pauses:
@@ -31,3 +39,49 @@ class Pauses:
     def reset(self) -> None:
         """It works again: the next pause is the first one."""
         self._next = self._first
+
+
+def wait_for(
+    may_pass: Callable[[BaseException], bool],
+    notice: Callable[[BaseException], object],
+    *,
+    seconds: float,
+    first: float,
+    longest: float,
+) -> tenacity.Retrying:
+    """What calls a function until it no longer fails in a way that may pass; says once that it waits.
+
+    Example:
+        >>> answers = iter([ConnectionError("refused"), "42"])
+        >>> def ask():
+        ...     answer = next(answers)
+        ...     if isinstance(answer, Exception):
+        ...         raise answer
+        ...     return answer
+        >>> retry = wait_for(lambda error: isinstance(error, OSError), print, seconds=10, first=0.01, longest=0.1)
+        >>> retry(ask)
+        '42'
+
+    Args:
+        may_pass: whether the call may succeed later after such an error; any other error is raised at once.
+        notice: called once with the latest error, when the wait has taken longer than `NOTICE_SECONDS`.
+        seconds: how long to wait in all, s; then the latest error is raised.
+        first: what the pauses grow from, s; each is a random share of its limit.
+        longest: no pause is longer than that, s.
+    """
+    told = False
+
+    def tell(state: tenacity.RetryCallState) -> None:
+        nonlocal told
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None and not told and (state.seconds_since_start or 0.0) > NOTICE_SECONDS:
+            told = True
+            notice(error)
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(may_pass),
+        wait=tenacity.wait_random_exponential(multiplier=first, max=longest),
+        stop=tenacity.stop_after_delay(seconds),
+        after=tell,
+        reraise=True,
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import time
 from base64 import b64encode
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ from uuid import uuid4
 from xml.etree.ElementTree import ParseError
 
 import structlog
-import tenacity
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
 from kernel.base.errors import BatteryError
+from kernel.base.pauses import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,9 +41,6 @@ SIGNED_FOR: Final = timedelta(minutes=5)
 
 REQUESTS_IN_TIME: Final = 10
 """One request may take this part of OBJECT_STORE_TIMEOUT_SECONDS."""
-
-WAIT_NOTICE_SECONDS: Final = 1.0
-"""A wait shorter than this is not worth a log line."""
 
 
 @dataclass(frozen=True)
@@ -338,22 +334,14 @@ class S3Store:
         **named: _Parameters.kwargs,
     ) -> _Answer:
         """Send a request until it has an answer or the patience ends."""
-        started = time.monotonic()
-        told = False
-
-        def tell(state: tenacity.RetryCallState) -> None:
-            nonlocal told
-            if not told and time.monotonic() - started > WAIT_NOTICE_SECONDS:
-                told = True
-                error = state.outcome.exception() if state.outcome else None
-                _log.warning("the object store does not answer, waiting for it", to=verb, error=_reason(error))
-
-        retry = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_may_pass),
-            wait=tenacity.wait_random_exponential(multiplier=0.1, max=5),
-            stop=tenacity.stop_after_delay(self._patience),
-            after=tell,
-            reraise=True,
+        retry = wait_for(
+            _may_pass,
+            lambda error: _log.warning(
+                "the object store does not answer, waiting for it", to=verb, error=_reason(error)
+            ),
+            seconds=self._patience,
+            first=0.1,
+            longest=5,
         )
         try:
             return retry(request, *arguments, **named)
@@ -389,7 +377,7 @@ def _hint(error: BaseException) -> str:
     return ""
 
 
-def _reason(error: BaseException | None) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, S3Error):
         return f"{error.code}: {error.message}"
     return (str(error).splitlines() or [type(error).__name__])[0]

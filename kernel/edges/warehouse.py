@@ -22,6 +22,7 @@ import structlog
 import tenacity
 
 from kernel.base.errors import BatteryError, causes
+from kernel.base.pauses import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-WAIT_NOTICE_SECONDS: Final = 1.0
-"""A wait shorter than this is not worth a log line."""
 
 ATTEMPTS: Final = 5
 """How often a transaction is tried while the warehouse fails."""
@@ -166,21 +165,14 @@ class DuckDBFile:
                 ) from None
 
     def _open(self, purpose: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-        started = time.monotonic()
-        told = False
-
-        def tell(_: tenacity.RetryCallState) -> None:
-            nonlocal told
-            if not told and time.monotonic() - started > WAIT_NOTICE_SECONDS:
-                told = True
-                _log.info("waiting for the warehouse: another process holds it", warehouse=str(self._path), to=purpose)
-
-        retry = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_locked),
-            wait=tenacity.wait_random_exponential(multiplier=0.02, max=0.5),
-            stop=tenacity.stop_after_delay(self._lock_timeout_seconds),
-            after=tell,
-            reraise=True,
+        retry = wait_for(
+            _is_locked,
+            lambda _: _log.info(
+                "waiting for the warehouse: another process holds it", warehouse=str(self._path), to=purpose
+            ),
+            seconds=self._lock_timeout_seconds,
+            first=0.02,
+            longest=0.5,
         )
         try:
             return retry(duckdb.connect, str(self._path), read_only=read_only, config=self._limits)

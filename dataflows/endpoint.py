@@ -1,7 +1,7 @@
-"""Where a worker's metrics and its health are asked for: `/metrics` for Prometheus, `/health` for whoever restarts it.
+"""The HTTP endpoint of a worker: `/metrics` for Prometheus, `/health` for whatever restarts the worker.
 
-Bytewax counts too, but tells nobody in its own process: its figures leave it by a web API alone. That listens on every
-address of the machine, without a password, so it stays off unless it is asked for; then its figures stand beside ours.
+Bytewax counts too, but its figures are available through its web API only. That API listens on every address of the
+machine, without a password, so it is off by default. Where it is on, `/metrics` includes its figures.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import socket
 import threading
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
-from socketserver import TCPServer
 from typing import TYPE_CHECKING, Final
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -48,46 +47,46 @@ CLIENT_SECONDS: Final = 10.0
 
 
 class BytewaxMetrics(Collector):
-    """Bytewax's own figures, asked for when ours are; a gauge says whether they came."""
+    """Bytewax's own figures, fetched at each scrape; a gauge says whether that worked."""
 
     def __init__(self, port: int) -> None:
         self._port = port
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: what there is to tell is known when it is asked for."""
+        """Nothing: the metrics are known only when Bytewax answers."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Its metrics, and none of those that every Python process has, which are among ours."""
+        """The metrics of Bytewax; those that every Python process has are left out, since ours include them."""
         connection = HTTPConnection("127.0.0.1", self._port, timeout=BYTEWAX_SECONDS)
         try:
             connection.request("GET", "/metrics")
-            found = list(text_string_to_metric_families(connection.getresponse().read().decode()))
-        except (OSError, HTTPException, ValueError):  # which must not keep ours from being told
-            found = []
+            families = list(text_string_to_metric_families(connection.getresponse().read().decode()))
+        except (OSError, HTTPException, ValueError):  # our own metrics are served all the same
+            families = []
         finally:
             connection.close()
-        own = [family for family in found if family.name.startswith("bytewax_")]
+        own = [family for family in families if family.name.startswith("bytewax_")]
         yield GaugeMetricFamily("battery_bytewax_up", "1 where Bytewax has told its own metrics.", float(bool(own)))
         yield from map(_each_series_once, own)
 
 
 def _each_series_once(family: Metric) -> Metric:
-    """Add up what Bytewax tells under one name and the same labels, as it does for the steps that write its recovery.
+    """Add up the samples of one series: Bytewax reports several for the steps that write its recovery store.
 
-    Of several samples of a series Prometheus takes the first one. Counts and sums may be added; it has nothing else.
+    Prometheus would take only the first one. All of Bytewax's metrics are counts or sums, which may be added.
     """
-    found: dict[tuple[str, frozenset[tuple[str, str]]], Sample] = {}
+    by_series: dict[tuple[str, frozenset[tuple[str, str]]], Sample] = {}
     for sample in family.samples:
         series = sample.name, frozenset(sample.labels.items())
-        before = found[series].value if series in found else 0.0
-        found[series] = sample._replace(value=before + sample.value)
-    family.samples = list(found.values())
+        before = by_series[series].value if series in by_series else 0.0
+        by_series[series] = sample._replace(value=before + sample.value)
+    family.samples = list(by_series.values())
     return family
 
 
 def settle_bytewax_api(settings: Settings) -> None:
-    """Let Bytewax serve its web API where that is asked for, and only there: to itself any value means yes, even none.
+    """Switch Bytewax's web API on or off as the settings say: Bytewax itself takes any value of its variable as yes.
 
     Must come before Bytewax runs the flow.
     """
@@ -98,19 +97,11 @@ def settle_bytewax_api(settings: Settings) -> None:
         os.environ.pop(API_ENABLED, None)
 
 
-class _Server(ThreadingWSGIServer):
-    def server_bind(self) -> None:
-        """Bind without asking a name server what this machine is called, which may take seconds."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-        self.setup_environ()
-
-
-class _Server6(_Server):
+class _Server6(ThreadingWSGIServer):
     address_family = socket.AF_INET6
 
 
-class _Silent(WSGIRequestHandler):
+class _SilentHandler(WSGIRequestHandler):
     timeout = CLIENT_SECONDS
 
     def log_message(self, *_: object) -> None:
@@ -118,9 +109,12 @@ class _Silent(WSGIRequestHandler):
 
 
 def serve(settings: Settings, metrics: Metrics) -> WSGIServer | None:
-    """Serve a worker's metrics and health from a thread of their own, which keeps no process from ending.
+    """Serve a worker's metrics and health from a daemon thread.
 
-    Where the port cannot be had the worker runs on without: metrics must never keep readings from landing.
+    Where the port cannot be used, the worker runs without: metrics must never keep readings from landing.
+
+    Returns:
+        The server; None where METRICS_PORT is 0 or cannot be used.
     """
     host, port = settings.metrics_host, settings.metrics_port
     if not port:
@@ -128,7 +122,8 @@ def serve(settings: Settings, metrics: Metrics) -> WSGIServer | None:
     if settings.bytewax_dataflow_api_enabled:
         metrics.registry.register(BytewaxMetrics(settings.bytewax_dataflow_api_port))
     try:
-        server = make_server(host, port, _answering(metrics), _Server6 if ":" in host else _Server, _Silent)
+        family = _Server6 if ":" in host else ThreadingWSGIServer
+        server = make_server(host, port, _application(metrics), family, _SilentHandler)
     except OSError as error:
         _log.warning(
             f"no metrics are served: METRICS_PORT={port} cannot be had; set it to another one, or to 0 for none",
@@ -141,19 +136,19 @@ def serve(settings: Settings, metrics: Metrics) -> WSGIServer | None:
     return server
 
 
-def _answering(metrics: Metrics) -> WSGIApplication:
-    tell: WSGIApplication = make_wsgi_app(metrics.registry)
+def _application(metrics: Metrics) -> WSGIApplication:
+    serve_metrics: WSGIApplication = make_wsgi_app(metrics.registry)
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         match environ["PATH_INFO"]:
             case "/metrics":
-                return tell(environ, start_response)
+                return serve_metrics(environ, start_response)
             case "/health":
-                status, said = _health(metrics)
+                status, text = _health(metrics)
             case _:
-                status, said = HTTPStatus.NOT_FOUND, "there is /metrics and /health"
+                status, text = HTTPStatus.NOT_FOUND, "there is /metrics and /health"
         start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
-        return [f"{said}\n".encode()]
+        return [f"{text}\n".encode()]
 
     return answer
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import battery
 from kernel.base.errors import BatteryError
+from kernel.base.extras import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ def serve(port: int) -> int:
         BatteryError: the extra is not installed, or the DAGs do not lie beside the package.
     """
     if find_spec("airflow") is None:
-        raise BatteryError("Airflow is an extra: pip install 'battery-pipeline[airflow]'")
+        raise missing_extra("Airflow", "airflow")
     dags = Path(battery.__file__).resolve().parent.parent / "dags"
     if not dags.is_dir():
         raise BatteryError(f"no DAGs at {dags}: run from a checkout, where they lie beside the battery package")

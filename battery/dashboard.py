@@ -10,6 +10,7 @@ from typing import Final
 
 import dashboard
 from kernel.base.errors import BatteryError
+from kernel.base.extras import missing_extra
 
 PAGE: Final = Path(dashboard.__file__).with_name("app.py")
 
@@ -32,7 +33,7 @@ def serve(host: str, port: int) -> None:
 
         import dashboard.app  # noqa: F401, PLC0415  # some seconds that the first visitor need not wait
     except ImportError:
-        raise BatteryError("the dashboard is an extra: pip install 'battery-pipeline[dashboard]'") from None
+        raise missing_extra("the dashboard", "dashboard") from None
     _require_free(host, port)
     options = {
         "server.address": host,

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pyarrow.compute as pc
 
 from kernel.base.errors import BatteryError
+from kernel.base.extras import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +50,7 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
         from dashboard.report import Made, draw_figures, write_page  # noqa: PLC0415
         from refresh.marts import open_marts  # noqa: PLC0415
     except ImportError:
-        raise BatteryError(
-            "the report is part of the extra dashboard: pip install 'battery-pipeline[dashboard]'"
-        ) from None
+        raise missing_extra("the report", "dashboard") from None
     marts = open_marts(settings)
     publication = marts.newest()
     life = read_life(marts, publication, cell)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from kernel.base.errors import BatteryError
+from kernel.base.extras import missing_extra
 from kernel.base.locks import lock_file
 from kernel.base.output import LINES, fields_of, say
 from kernel.base.plain import plain
@@ -283,9 +284,7 @@ def _require_dashboard(port: int) -> None:
         BatteryError: its extra is not installed, or the port is taken.
     """
     if find_spec("streamlit") is None or find_spec("plotly") is None:
-        raise BatteryError(
-            "the dashboard is an extra: pip install 'battery-pipeline[dashboard]', or do without by --no-dashboard"
-        )
+        raise BatteryError(f"{missing_extra('the dashboard', 'dashboard')}; or leave it out with --no-dashboard")
     if answers(port):
         raise BatteryError(f"port {port} is taken: something answers at 127.0.0.1:{port}; choose another with --port")
 

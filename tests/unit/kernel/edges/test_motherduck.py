@@ -1,4 +1,4 @@
-"""MotherDuck where none can be reached: what is wrong is said within seconds, and the token never."""
+"""MotherDuck without the service: what every warehouse does, and how it says that it cannot be reached."""
 
 from __future__ import annotations
 
@@ -7,15 +7,42 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
+from pydantic import SecretStr
+from support.warehouse_contract import (  # noqa: F401  # what every kind does
+    test_a_connection_that_failed_leaves_the_warehouse_usable,
+    test_a_transaction_is_all_or_nothing,
+    test_names_without_a_schema_are_those_of_the_schema_main,
+    test_what_a_transaction_wrote_is_there_for_the_next_connection,
+)
 
-import kernel.edges.warehouse
+import kernel.edges.warehouses.motherduck
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
-from kernel.edges.warehouse import open_warehouse
+from kernel.edges.warehouse import MotherDuck, open_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+
+class LocalMotherDuck(MotherDuck):
+    """MotherDuck with a local file in place of the service, attached under the name of the database."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("battery_db", SecretStr("hush"))
+        self._folder = folder
+
+    def _attach(self, purpose: str, *, create: bool) -> duckdb.DuckDBPyConnection:  # noqa: ARG002
+        connection = duckdb.connect()
+        connection.execute(f"attach '{self._folder / 'service.duckdb'}' as battery_db")
+        return connection
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> MotherDuck:
+    return LocalMotherDuck(tmp_path)
 
 
 def token(**claims: Any) -> str:
@@ -37,7 +64,7 @@ def never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(*_: Any, **__: Any) -> None:
         raise AssertionError("the network was asked")
 
-    monkeypatch.setattr(kernel.edges.warehouse.socket, "create_connection", ask)
+    monkeypatch.setattr(kernel.edges.warehouses.motherduck.socket, "create_connection", ask)
 
 
 @pytest.mark.usefixtures("never_asked")
@@ -70,7 +97,7 @@ def test_a_machine_without_a_network_is_one_line_before_any_extension_is_loaded(
 ) -> None:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(kernel.edges.warehouse.socket, "create_connection", failure)
+    monkeypatch.setattr(kernel.edges.warehouses.motherduck.socket, "create_connection", failure)
     with pytest.raises(
         BatteryError, match=r"cannot reach MotherDuck to commit: api\.motherduck\.com does not"
     ) as caught:

@@ -1,0 +1,151 @@
+"""What the setting WAREHOUSE means: which kind of warehouse it names, and what follows from the kind alone.
+
+Nothing is opened here, so the settings can be checked before DuckDB is imported. `kernel.edges.warehouse` opens what an
+address names. A further kind is one more class here, its warehouse in `kernel/edges/warehouses`, and a target in
+`dbt_project/profiles.yml`.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SCHEMAS: Final = frozenset({"main", "building"})
+"""Schemas of the pipeline. DuckDB could not tell a database of the same name from them."""
+
+
+@dataclass(frozen=True)
+class WarehouseAddress(ABC):
+    """The address of a warehouse; `text` is the setting WAREHOUSE, which never holds a secret.
+
+    `dbt_target` is the target of `dbt_project/profiles.yml` that connects to this kind. `admits_readers` tells whether
+    others can read while a process writes. `required_settings` are the settings that this kind needs beside its
+    address, each with what to do where it is missing.
+    """
+
+    text: str
+    dbt_target: ClassVar[str]
+    admits_readers: ClassVar[bool]
+    required_settings: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    @abstractmethod
+    def file(self) -> Path | None:
+        """The file that holds the warehouse, absolute; None where it is a service."""
+
+    @property
+    @abstractmethod
+    def database(self) -> str:
+        """The name that the database has in SQL."""
+
+    @property
+    @abstractmethod
+    def dbt_path(self) -> str:
+        """How dbt names it, whatever folder dbt works in."""
+
+    @property
+    @abstractmethod
+    def work_folder(self) -> Path:
+        """The folder for files that belong to the warehouse, such as those of dbt; absolute."""
+
+    @abstractmethod
+    def require_usable(self) -> None:
+        """Check the address by itself.
+
+        Raises:
+            ValueError: no warehouse of this kind can have it; says what it must be.
+        """
+
+
+class FileAddress(WarehouseAddress):
+    """The path of a DuckDB file on this machine."""
+
+    dbt_target = "local"
+    admits_readers = False
+
+    @property
+    def file(self) -> Path:
+        """The file itself."""
+        return Path(self.text).resolve()
+
+    @property
+    def database(self) -> str:
+        """DuckDB names a database after its file."""
+        return Path(self.text).stem
+
+    @property
+    def dbt_path(self) -> str:
+        """An absolute path, since dbt changes into its project folder."""
+        return str(self.file)
+
+    @property
+    def work_folder(self) -> Path:
+        """The folder of the file."""
+        return Path(self.text).parent.resolve()
+
+    def require_usable(self) -> None:
+        """Check that a file can have this path."""
+        if not self.text or self.text == ":memory:":
+            raise ValueError(
+                "must be the path of a DuckDB file or md:DATABASE; tables in memory would not outlive a commit"
+            )
+
+
+class MotherDuckAddress(WarehouseAddress):
+    """`md:DATABASE`, a database of the MotherDuck service."""
+
+    PREFIX: ClassVar[str] = "md:"
+    dbt_target = "motherduck"
+    admits_readers = True
+    required_settings: ClassVar[Mapping[str, str]] = {
+        "MOTHERDUCK_TOKEN": "make one in the MotherDuck settings, or use a file such as data/battery.duckdb"
+    }
+
+    @property
+    def file(self) -> None:
+        """There is none on this machine."""
+
+    @property
+    def database(self) -> str:
+        """The part after `md:`."""
+        return self.text.removeprefix(self.PREFIX)
+
+    @property
+    def dbt_path(self) -> str:
+        """The setting as it is."""
+        return self.text
+
+    @property
+    def work_folder(self) -> Path:
+        """The folder `data` of the working directory."""
+        return Path("data").resolve()
+
+    def require_usable(self) -> None:
+        """Check the name of the database."""
+        if not re.fullmatch(r"\w+", self.database, re.ASCII):
+            raise ValueError("must name a database of letters, digits and _, such as md:battery_db")
+
+
+def parse_warehouse(text: str) -> WarehouseAddress:
+    """The address that a value of WAREHOUSE is.
+
+    >>> parse_warehouse("md:battery_db").database
+    'battery_db'
+    >>> parse_warehouse("data/battery.duckdb").dbt_target
+    'local'
+
+    Raises:
+        ValueError: nothing can have this address; says what it must be.
+    """
+    kind = MotherDuckAddress if text.startswith(MotherDuckAddress.PREFIX) else FileAddress
+    address = kind(text)
+    address.require_usable()
+    if address.database.lower() in _SCHEMAS:
+        raise ValueError("must not be named main or building, as the schemas in it are; choose another name")
+    return address

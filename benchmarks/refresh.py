@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import resource
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -29,9 +30,9 @@ from benchmarks.simulated import CELL, CYCLES, TESTS, exports_of_a_life
 from dataflows.fold.clean import clean
 from dataflows.fold.states import Cells
 from kernel.base.settings import Settings
-from kernel.contract.batch import together
-from kernel.contract.message import decode, encode_arrow, headers
-from kernel.contract.poll import Message
+from kernel.contract.batch import decode_poll
+from kernel.contract.message import encode_arrow, headers
+from kernel.contract.poll import Message, Poll
 from kernel.contract.reading import ARROW
 from kernel.edges.kafka import MESSAGE_BYTES
 from kernel.edges.objects import open_store
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmarks.figures import Show
-    from kernel.contract.message import Delivery
 
 HISTORY: Final = 20_000_000
 BASE: Final = 1_000_000
@@ -136,18 +136,19 @@ def live(cycles: int) -> Life:
     Args:
         cycles: as `exports_of_a_life` has it.
     """
-    deliveries: list[Delivery] = []
+    messages: list[Message] = []
     for export, readings in exports_of_a_life(cycles):
         marks = tuple((name, str(value).encode()) for name, value in headers(ARROW, export))
         for _, value in encode_arrow(readings, MESSAGE_BYTES):
-            offset = len(deliveries)
+            offset = len(messages)
             stamp_ms = 1_700_000_000_000 + 1000 * offset
-            deliveries.append(decode(Message("bench", 0, offset, stamp_ms, CELL.encode(), marks, value)))
-    cleaned = clean(Cells(), together(deliveries), Settings().window_seconds)
+            messages.append(Message("bench", 0, offset, stamp_ms, CELL.encode(), marks, value))
+    (batch,) = decode_poll(Poll.of(messages), most_rows=sys.maxsize)
+    cleaned = clean(Cells(), batch, Settings().window_seconds)
     if cleaned is None:
         raise ValueError(f"{cycles} cycles left no readings")
     return Life(
-        pa.Table.from_batches([cleaned.landed]), pa.Table.from_batches([cleaned.cycles]), messages=len(deliveries)
+        pa.Table.from_batches([cleaned.landed]), pa.Table.from_batches([cleaned.cycles]), messages=len(messages)
     )
 
 

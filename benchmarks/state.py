@@ -97,8 +97,8 @@ def _close(folder: Path, cells: int) -> float:
 
 def _folded(states: Cells, poll: Poll) -> Iterator[Cleaned[States]]:
     for piece in poll.pieces(MOST_ROWS):
-        for deliveries in decode_poll(piece, MOST_ROWS):
-            cleaned = clean(states, deliveries, WINDOW_SECONDS)
+        for batch in decode_poll(piece, MOST_ROWS):
+            cleaned = clean(states, batch, WINDOW_SECONDS)
             if cleaned is not None:
                 states.update(cleaned.states)
                 yield cleaned

@@ -68,17 +68,17 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
 
     def _cleaned(self, polls: list[Poll]) -> Iterator[Cleaned[States]]:
         saved = self._standing().states
-        for deliveries in (part for poll in polls for part in decode_poll(poll, self._most_rows, self._limits)):
-            known = [one for one in deliveries.cell_ids if one in saved and one not in self._cells]
+        for batch in (part for poll in polls for part in decode_poll(poll, self._most_rows, self._limits)):
+            known = [one for one in batch.cell_ids if one in saved and one not in self._cells]
             if known:
                 self._cells.update(States.of({one: CellState.from_json(saved[one]) for one in known}))
-            for cleaned in fold(self._cells, deliveries, self._window_seconds, self._ranges):
+            for cleaned in fold(self._cells, batch, self._window_seconds, self._ranges):
                 for cell_id in cleaned.spread:
                     _log.warning(
                         "a cell came over more than one partition: its readings have no order there, and a replay may "
                         "differ",
                         cell=cell_id,
-                        partitions=sorted(cleaned.states[cell_id].offsets[deliveries.topic_id]),
+                        partitions=sorted(cleaned.states[cell_id].offsets[batch.topic_id]),
                     )
                 self._metrics.came_in(sum(span.rows for span in cleaned.spans))
                 yield cleaned

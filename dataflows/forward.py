@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dataflows.fold.states import Cells, States
-    from kernel.contract.batch import Deliveries
+    from kernel.contract.batch import Batch
     from kernel.contract.reading import Range
     from kernel.contract.results import Cleaned
 
@@ -30,13 +30,13 @@ _log = structlog.get_logger()
 
 
 def fold(
-    cells: Cells, deliveries: Deliveries, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
+    cells: Cells, batch: Batch, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
 ) -> Iterator[Cleaned[States]]:
     """Fold messages into the states of their cells, which go on with each result.
 
     Args:
         cells: the states that the messages before have left.
-        deliveries: messages of one log.
+        batch: messages of one log.
         window_seconds: width of the aggregates' event-time windows, s.
         ranges: what the instrument can report, by column.
 
@@ -44,36 +44,36 @@ def fold(
         What the messages became, all together or, where that fails, one by one; nothing of those that are not new.
     """
     try:
-        results = [clean(cells, deliveries, window_seconds, ranges)]
+        results = [clean(cells, batch, window_seconds, ranges)]
     except BatteryError:
         raise
     except Exception as error:  # noqa: BLE001  # one of them must not keep the others from landing
         _log.warning("folding messages one by one, since together they failed", error=unforeseen(error))
         results = None
-    for cleaned in _one_by_one(cells, deliveries, window_seconds, ranges) if results is None else results:
+    for cleaned in _one_by_one(cells, batch, window_seconds, ranges) if results is None else results:
         if cleaned is not None:
             cells.update(cleaned.states)
             yield cleaned
 
 
 def _one_by_one(
-    cells: Cells, deliveries: Deliveries, window_seconds: int, ranges: Mapping[str, Range]
+    cells: Cells, batch: Batch, window_seconds: int, ranges: Mapping[str, Range]
 ) -> Iterator[Cleaned[States] | None]:
-    for place in range(len(deliveries.offset)):
-        message = deliveries.take(np.arange(len(deliveries.offset)) == place)
+    for place in range(len(batch.offset)):
+        message = batch.take(np.arange(len(batch.offset)) == place)
         try:
             yield clean(cells, message, window_seconds, ranges)
         except Exception as error:  # noqa: BLE001
             yield clean(cells, _refused(message, unforeseen(error)), window_seconds, ranges)
 
 
-def _refused(message: Deliveries, detail: str) -> Deliveries:
+def _refused(message: Batch, detail: str) -> Batch:
     """One message, all of whose rows are refused."""
     rows = int(message.rows[0])
     return message.without_readings(Fault(0, Reason.UNDECODABLE, detail, _shown(message, rows), rows))
 
 
-def _shown(message: Deliveries, count: int) -> str | None:
+def _shown(message: Batch, count: int) -> str | None:
     """All that one message holds, as JSON text; of one that is not at hand any more, what was read of it."""
     sent = Sent(message.values)
     rows = [row for place in range(count) if (row := sent.row(0, place)) is not None]

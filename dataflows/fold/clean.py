@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from dataflows.fold.late import Correction
     from dataflows.fold.states import Cells
-    from kernel.contract.batch import Deliveries
+    from kernel.contract.batch import Batch
     from kernel.contract.reading import Range
 
     Rows = npt.NDArray[np.int64]
@@ -42,20 +42,20 @@ _NO_CYCLES: Final = pa.RecordBatch.from_pylist([], schema=CYCLE_PART)
 
 
 def clean(
-    cells: Cells, deliveries: Deliveries, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
+    cells: Cells, batch: Batch, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
 ) -> Cleaned[States] | None:
     """Fold messages into the states of their cells.
 
     Args:
         cells: the states that the messages before have left; nothing of them changes.
-        deliveries: messages of one log; those that a state has already folded are passed over.
+        batch: messages of one log; those that a state has already folded are passed over.
         window_seconds: width of the aggregates' event-time windows, s.
         ranges: what the instrument can report, by column.
 
     Returns:
         What the messages became, or None when there was nothing new.
     """
-    fresh = _fresh(cells, deliveries)
+    fresh = _fresh(cells, batch)
     if fresh is None:
         return None
     lineage = Lineage(fresh)
@@ -113,27 +113,27 @@ def clean(
     )
 
 
-def _fresh(cells: Cells, deliveries: Deliveries) -> Deliveries | None:
+def _fresh(cells: Cells, batch: Batch) -> Batch | None:
     """The messages that no state has folded yet."""
-    before = cells.of(deliveries.cell_ids)
-    folded = np.full(len(deliveries.offset), -1)
-    for partition in np.unique(deliveries.partition).tolist():
-        mine = deliveries.partition == partition
-        folded[mine] = before.folded(deliveries.topic_id, partition)[deliveries.cell[mine]]
-    keep = deliveries.offset > folded
-    return deliveries.take(keep) if keep.any() else None
+    before = cells.of(batch.cell_ids)
+    folded = np.full(len(batch.offset), -1)
+    for partition in np.unique(batch.partition).tolist():
+        mine = batch.partition == partition
+        folded[mine] = before.folded(batch.topic_id, partition)[batch.cell[mine]]
+    keep = batch.offset > folded
+    return batch.take(keep) if keep.any() else None
 
 
-def _states_after(deliveries: Deliveries, fold: Fold, position: _Position) -> States:
-    before, topic_id = fold.before, deliveries.topic_id
+def _states_after(batch: Batch, fold: Fold, position: _Position) -> States:
+    before, topic_id = fold.before, batch.topic_id
     # A cell's messages stand in the order of their offsets.
-    last = np.flatnonzero(np.append(np.diff(deliveries.cell) != 0, True))
-    partition = deliveries.partition[last]
+    last = np.flatnonzero(np.append(np.diff(batch.cell) != 0, True))
+    partition = batch.partition[last]
     found = States(
-        deliveries.cell_ids,
+        batch.cell_ids,
         np.full(len(before), topic_id, dtype=np.object_),
         partition,
-        deliveries.offset[last],
+        batch.offset[last],
         position.test_id,
         position.window,
         fold.refusals,
@@ -141,29 +141,29 @@ def _states_after(deliveries: Deliveries, fold: Fold, position: _Position) -> St
         dict(before.rest),
     )
     elsewhere = (before.offset >= 0) & ((before.topic_id != topic_id) | (before.partition != partition))
-    elsewhere[deliveries.cell[deliveries.partition != partition[deliveries.cell]]] = True
+    elsewhere[batch.cell[batch.partition != partition[batch.cell]]] = True
     elsewhere[list(fold.moved)] = True
     apart = np.flatnonzero(elsewhere)
     if len(apart):
-        found.put(apart, _one_by_one(apart, deliveries, fold, found))
+        found.put(apart, _one_by_one(apart, batch, fold, found))
     return found
 
 
-def _one_by_one(cells: Rows, deliveries: Deliveries, fold: Fold, found: States) -> States:
+def _one_by_one(cells: Rows, batch: Batch, fold: Fold, found: States) -> States:
     """The states of cells that do not just go on in the log and the test of before; the others' are as `found`."""
     progress: dict[int, dict[int, int]] = {code: {} for code in cells.tolist()}
-    at = np.flatnonzero(np.isin(deliveries.cell, cells))
-    places = (deliveries.cell[at], deliveries.partition[at], deliveries.offset[at])
+    at = np.flatnonzero(np.isin(batch.cell, cells))
+    places = (batch.cell[at], batch.partition[at], batch.offset[at])
     for code, partition, offset in zip(*(column.tolist() for column in places), strict=True):
         progress[code].pop(partition, None)  # the latest stands last
         progress[code][partition] = offset
     states = {}
     for code, before, after in zip(cells.tolist(), fold.before.objects(cells), found.objects(cells), strict=True):
         offsets = dict(before.offsets)
-        known = offsets.pop(deliveries.topic_id, {})
-        offsets[deliveries.topic_id] = {part: last for part, last in known.items() if part not in progress[code]}
-        offsets[deliveries.topic_id] |= progress[code]
-        states[deliveries.cell_ids[code]] = CellState(
+        known = offsets.pop(batch.topic_id, {})
+        offsets[batch.topic_id] = {part: last for part, last in known.items() if part not in progress[code]}
+        offsets[batch.topic_id] |= progress[code]
+        states[batch.cell_ids[code]] = CellState(
             offsets,
             before.tests | fold.moved[code] if code in fold.moved else after.tests,
             after.test_id,
@@ -173,13 +173,13 @@ def _one_by_one(cells: Rows, deliveries: Deliveries, fold: Fold, found: States) 
     return States.of(states)
 
 
-def _spread(deliveries: Deliveries, before: States) -> list[str]:
+def _spread(batch: Batch, before: States) -> list[str]:
     """Cells of which a partition brings something for the first time that another one has brought something of."""
     found = []
-    for partition in np.unique(deliveries.partition).tolist():
-        mine = np.unique(deliveries.cell[deliveries.partition == partition])
-        new = before.came_over(deliveries.topic_id) & (before.folded(deliveries.topic_id, partition) < 0)
-        found += [deliveries.cell_ids[code] for code in mine[new[mine]].tolist() if deliveries.cell_ids[code]]
+    for partition in np.unique(batch.partition).tolist():
+        mine = np.unique(batch.cell[batch.partition == partition])
+        new = before.came_over(batch.topic_id) & (before.folded(batch.topic_id, partition) < 0)
+        found += [batch.cell_ids[code] for code in mine[new[mine]].tolist() if batch.cell_ids[code]]
     return found
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dataflows.fold.validate import Validated
-    from kernel.contract.batch import Deliveries
+    from kernel.contract.batch import Batch
 
 _DUPLICATE: Final = REASONS.index(Reason.DUPLICATE)
 
@@ -31,27 +31,27 @@ _DUPLICATE: Final = REASONS.index(Reason.DUPLICATE)
 class Lineage:
     """The readings of messages, and where each came from: arrays of shape (n,).
 
-    `cell` is the place of a reading's cell in `Deliveries.cell_ids`, `is_retry` tells whether its message publishes a
+    `cell` is the place of a reading's cell in `Batch.cell_ids`, `is_retry` tells whether its message publishes a
     quarantined row again, `may_be_late` whether it may stand before readings that came earlier, as those of retries
     may, and `order` rises from row to row and from message to message. `fault_order` is that of the rows that are no
     readings, those that have come back apart, shape (f,), and `fault_cell` their cells.
     """
 
-    def __init__(self, deliveries: Deliveries) -> None:
-        self._deliveries = deliveries
-        message = deliveries.message
-        self.cell = deliveries.cell[message]
-        retries = np.zeros(len(deliveries.offset), dtype=np.bool_)
-        retries[list(deliveries.retry_of)] = True
+    def __init__(self, batch: Batch) -> None:
+        self._deliveries = batch
+        message = batch.message
+        self.cell = batch.cell[message]
+        retries = np.zeros(len(batch.offset), dtype=np.bool_)
+        retries[list(batch.retry_of)] = True
         self.is_retry = retries[message]
-        self.may_be_late = (retries | deliveries.late)[message]
-        self._sent = Sent(deliveries.values)
-        self.order = (message << _ROW_BITS) + deliveries.row
-        faulty = [(place, fault.row) for place, fault in deliveries.faults if fault.reason not in COMES_BACK]
+        self.may_be_late = (retries | batch.late)[message]
+        self._sent = Sent(batch.values)
+        self.order = (message << _ROW_BITS) + batch.row
+        faulty = [(place, fault.row) for place, fault in batch.faults if fault.reason not in COMES_BACK]
         self.fault_order = np.array([(place << _ROW_BITS) + row for place, row in faulty], dtype=np.int64)
-        self.fault_cell = deliveries.cell[np.array([place for place, _ in faulty], dtype=np.int64)]
-        self.partition = deliveries.partition[message]
-        self.offset = deliveries.offset[message]
+        self.fault_cell = batch.cell[np.array([place for place, _ in faulty], dtype=np.int64)]
+        self.partition = batch.partition[message]
+        self.offset = batch.offset[message]
 
     def landed(
         self,
@@ -158,34 +158,34 @@ _NONE_QUARANTINED: Final = pa.RecordBatch.from_pylist([], schema=QUARANTINED)
 _NONE_RETRIED: Final = pa.RecordBatch.from_pylist([], schema=RETRIED)
 
 
-def retried(deliveries: Deliveries) -> pa.RecordBatch:
+def retried(batch: Batch) -> pa.RecordBatch:
     """The messages that publish a quarantined row again, each with the place that the row had first."""
-    if not deliveries.retry_of:
+    if not batch.retry_of:
         return _NONE_RETRIED
     rows = [
         {
-            "topic_id": deliveries.topic_id,
-            "partition": int(deliveries.partition[place]),
-            "offset": int(deliveries.offset[place]),
-            "cell_id": deliveries.cell_ids[deliveries.cell[place]] or None,
+            "topic_id": batch.topic_id,
+            "partition": int(batch.partition[place]),
+            "offset": int(batch.offset[place]),
+            "cell_id": batch.cell_ids[batch.cell[place]] or None,
             "origin_topic_id": origin.topic_id,
             "origin_partition": origin.partition,
             "origin_offset": origin.offset,
             "origin_row": origin.row,
         }
-        for place, origin in deliveries.retry_of.items()
+        for place, origin in batch.retry_of.items()
     ]
     return pa.RecordBatch.from_pylist(rows, schema=RETRIED)
 
 
-def progress_of(deliveries: Deliveries) -> pa.RecordBatch:
+def progress_of(batch: Batch) -> pa.RecordBatch:
     """What messages cover of their log, for each cell and partition (`PROGRESS`)."""
-    order = np.lexsort((deliveries.offset, deliveries.partition, deliveries.cell))
-    cell, partition, offset = deliveries.cell[order], deliveries.partition[order], deliveries.offset[order]
+    order = np.lexsort((batch.offset, batch.partition, batch.cell))
+    cell, partition, offset = batch.cell[order], batch.partition[order], batch.offset[order]
     start = np.flatnonzero(np.r_[True, (np.diff(cell) != 0) | (np.diff(partition) != 0)])
     arrays = [
-        pa.array(deliveries.cell_ids, pa.string()).take(pa.array(cell[start])),
-        pa.repeat(deliveries.topic_id, len(start)),
+        pa.array(batch.cell_ids, pa.string()).take(pa.array(cell[start])),
+        pa.repeat(batch.topic_id, len(start)),
         pa.array(partition[start]),
         pa.array(offset[start]),
         pa.array(offset[np.append(start[1:], len(order)) - 1]),
@@ -193,28 +193,28 @@ def progress_of(deliveries: Deliveries) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=PROGRESS)
 
 
-def spans_of(deliveries: Deliveries) -> tuple[Span, ...]:
+def spans_of(batch: Batch) -> tuple[Span, ...]:
     """What messages cover of their log, a span a partition."""
-    rows = deliveries.rows
+    rows = batch.rows
     spans = []
-    for partition in np.unique(deliveries.partition).tolist():
-        mine = deliveries.partition == partition
-        offset = deliveries.offset[mine]
-        spans.append(Span(deliveries.topic_id, partition, int(offset.min()), int(offset.max()), int(rows[mine].sum())))
+    for partition in np.unique(batch.partition).tolist():
+        mine = batch.partition == partition
+        offset = batch.offset[mine]
+        spans.append(Span(batch.topic_id, partition, int(offset.min()), int(offset.max()), int(rows[mine].sum())))
     return tuple(spans)
 
 
-def _faulty(deliveries: Deliveries) -> Iterator[dict[str, object]]:
+def _faulty(batch: Batch) -> Iterator[dict[str, object]]:
     """Rows that could not be read at all."""
-    for place, fault in deliveries.faults:
+    for place, fault in batch.faults:
         yield {
-            "topic_id": deliveries.topic_id,
-            "partition": int(deliveries.partition[place]),
-            "offset": int(deliveries.offset[place]),
+            "topic_id": batch.topic_id,
+            "partition": int(batch.partition[place]),
+            "offset": int(batch.offset[place]),
             "row": fault.row,
             "row_count": fault.row_count,
-            "cell_id": deliveries.cell_ids[deliveries.cell[place]] or None,
-            "source_file": fault.source_file or deliveries.source_file[place],
+            "cell_id": batch.cell_ids[batch.cell[place]] or None,
+            "source_file": fault.source_file or batch.source_file[place],
             "reason": str(fault.reason),
             "detail": fault.detail,
             "payload": fault.payload,

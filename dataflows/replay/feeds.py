@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import structlog
 
 from kernel.base.errors import BatteryError
-from kernel.contract.batch import MOST_ROWS, decode_poll, together
+from kernel.contract.batch import MOST_ROWS, decode_poll
 from kernel.contract.weight import Limits
 from kernel.edges.consumer import OffsetGoneError, read_log
 from kernel.edges.kafka import find_topic
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kernel.base.settings import Settings
-    from kernel.contract.batch import Deliveries
+    from kernel.contract.batch import Batch
     from kernel.edges.kafka import Topic
     from kernel.edges.objects import ObjectStore
     from sink.manifest import Commit, Manifest
@@ -31,7 +32,7 @@ _log = structlog.get_logger()
 class Feed(Protocol):
     """Messages that have landed, in the order of the log; goes on where it stopped when more has landed."""
 
-    def read(self, landed: Manifest) -> Iterator[Deliveries]:
+    def read(self, landed: Manifest) -> Iterator[Batch]:
         """What has landed by now and has not been read yet, some messages at a time.
 
         Raises:
@@ -52,7 +53,7 @@ class LogFeed:
     starts: Mapping[int, int | None]
     _next: dict[int, int] = field(default_factory=dict)
 
-    def read(self, landed: Manifest) -> Iterator[Deliveries]:
+    def read(self, landed: Manifest) -> Iterator[Batch]:
         """One poll of one partition at a time."""
         for partition, start in self.starts.items():
             last = landed.reached.get((self.topic.topic_id, partition))
@@ -111,7 +112,7 @@ class ArchiveFeed:
     ends: Mapping[int, int] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)
 
-    def read(self, landed: Manifest) -> Iterator[Deliveries]:
+    def read(self, landed: Manifest) -> Iterator[Batch]:
         """One commit at a time."""
         left = [commit for commit in landed.commits if commit.commit not in self._read]
         self._read.update(commit.commit for commit in left)
@@ -120,10 +121,11 @@ class ArchiveFeed:
         archive = Archive(self.store)
         for commit in wanted:
             try:
-                for found in archived(commit, archive):
-                    before = [d for d in found if self._is_before(d.topic_id, d.partition, d.offset)]
-                    if before:
-                        yield together(before)
+                for batch in archived(commit, archive):
+                    log = zip(batch.partition.tolist(), batch.offset.tolist(), strict=True)
+                    is_before = np.array([self._is_before(batch.topic_id, *place) for place in log])
+                    if is_before.any():
+                        yield batch.take(is_before)
             except DamagedObjectError as error:
                 raise BatteryError(
                     f"the archive is damaged: {error}; `battery replay --from-beginning` reads the log instead"

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from dataflows.replay.feeds import Feed
     from kernel.base.settings import Settings
-    from kernel.contract.batch import Deliveries
+    from kernel.contract.batch import Batch
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
     from sink.care.compare import Comparison
@@ -225,23 +225,23 @@ class _Build:
         total = sum(span.rows for commit in live.commits for span in commit.spans)
         with Progress("replaying", "rows", total=max(total - self.rows, 0) or None) as progress:
             for feed in self._feeds:
-                for deliveries in feed.read(live):
+                for batch in feed.read(live):
                     before = self.rows
-                    self._fold(deliveries)
+                    self._fold(batch)
                     progress.advance(self.rows - before)
         self._lane.snapshot()
 
-    def _fold(self, deliveries: Deliveries) -> None:
-        if deliveries.topic_id != self._topic_id:
+    def _fold(self, batch: Batch) -> None:
+        if batch.topic_id != self._topic_id:
             self._lane.snapshot()  # a commit is of one log
-            self._topic_id = deliveries.topic_id
-        for cleaned in fold(self._cells, deliveries, self._window_seconds, self._ranges):
+            self._topic_id = batch.topic_id
+        for cleaned in fold(self._cells, batch, self._window_seconds, self._ranges):
             self.messages += cleaned.messages
             self.rows += sum(span.rows for span in cleaned.spans)
             self._lane.write_batch([cleaned])
-        for partition in np.unique(deliveries.partition).tolist():
-            log = deliveries.topic_id, partition
-            last = int(deliveries.offset[deliveries.partition == partition].max())
+        for partition in np.unique(batch.partition).tolist():
+            log = batch.topic_id, partition
+            last = int(batch.offset[batch.partition == partition].max())
             self.reached[log] = max(last, self.reached.get(log, -1))
 
     def validate(self) -> None:

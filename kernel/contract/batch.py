@@ -13,34 +13,37 @@ import pyarrow.compute as pc
 from kernel.contract.message import LIMITS, STAMPS_MS, Head, body_of
 from kernel.contract.poll import text_of
 from kernel.contract.reading import JSON, SCHEMA_VERSION
-from kernel.contract.values import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault, read_single
+from kernel.contract.values import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault, decode_uniform_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from kernel.contract.message import Delivery, Place
+    from kernel.contract.message import Place
     from kernel.contract.poll import Poll
     from kernel.contract.weight import Limits
 
 UNJUDGED: Final = np.int32(-1)
-"""Stands for the leaps of a reading that nobody has judged."""
+"""Stands for the leaps of a reading that has not been judged."""
 
 MOST_ROWS: Final = 32_768
 """Rows that are decoded and cleaned at a time: enough that what a call costs does not count, and few to hold."""
 
 
 @dataclass(frozen=True)
-class Deliveries:
+class Batch:
     """Decoded messages of one log: those of a cell stand together, in the order in which they came.
 
-    Of the m messages: `cell` is the place in `cell_ids`, `partition`, `offset` and `timestamp_ms` are as in `Delivery`,
-    shape (m,), `source_file` a list, `retry_of` has the place of those that publish a quarantined row again, `late`
-    tells of each as in `Delivery`, shape (m,), and `values` are what was sent, as far as that is known. Of the n
-    readings, which follow the messages: `message` is the place of theirs, `row` their row in it, and `value_dropped`
-    and `leaps` are as in `Body`, shape (n,), the latter `UNJUDGED` where nobody has judged. `faults` are the rows that
-    are no readings, each with the place of its message.
+    Of the m messages: `cell` is the place in `cell_ids`, `partition` and `offset` say where they stand in the log,
+    `timestamp_ms` is the broker's time stamp in ms since 1970 UTC, shape (m,). `source_file` is a list of what their
+    headers say; `retry_of` has, by message, the place of the quarantined row that it publishes again; `late` tells
+    which say `LATE`, shape (m,); `values` are what was sent, None where that is not known.
+
+    Of the n readings, which follow the messages: `message` is the place of theirs, `row` their row in it, and
+    `value_dropped` is as in `Body`, shape (n,). `leaps` has the flags of `LEAPS` where readings were judged before, as
+    those of the archive, and `UNJUDGED` elsewhere, shape (n,). `faults` are the rows that are no readings, each with
+    the place of its message.
     """
 
     topic_id: str
@@ -68,14 +71,14 @@ class Deliveries:
             count[message] += fault.row_count
         return count
 
-    def take(self, keep: npt.NDArray[np.bool_]) -> Deliveries:
+    def take(self, keep: npt.NDArray[np.bool_]) -> Batch:
         """Some of the messages, shape (m,), in the same order."""
         if keep.all():
             return self
         place = np.cumsum(keep) - 1
         stays = keep[self.message]
         codes, cell = np.unique(self.cell[keep], return_inverse=True)
-        return Deliveries(
+        return Batch(
             self.topic_id,
             [self.cell_ids[code] for code in codes.tolist()],
             cell,
@@ -94,7 +97,7 @@ class Deliveries:
             [(int(place[message]), fault) for message, fault in self.faults if keep[message]],
         )
 
-    def without_readings(self, fault: Fault) -> Deliveries:
+    def without_readings(self, fault: Fault) -> Batch:
         """The same single message with that fault as all that there is in it."""
         return replace(
             self,
@@ -107,194 +110,192 @@ class Deliveries:
         )
 
 
-def together(deliveries: Sequence[Delivery]) -> Deliveries:
-    """Put decoded messages of one log together, at least one; a cell's stay in their order.
+def decode_poll(poll: Poll, most_rows: int, limits: Limits = LIMITS) -> Iterator[Batch]:
+    """Read the messages of a poll, at least one: ordered by cell, decoded, and cut by rows.
 
-    Raises:
-        ValueError: they are of several logs.
+    JSON messages that hold one good reading each are read in one pass. The others are read one by one: those that the
+    pass cannot read, and messages of many readings, which are columns already.
+
+    Args:
+        poll: the messages.
+        most_rows: the rows of a batch; one that a longer message ends has more.
+        limits: what a message may come to.
     """
-    (topic_id,) = {delivery.topic_id for delivery in deliveries}
-    cell_ids, cell, order = _by_cell([delivery.cell_id for delivery in deliveries])
-    ordered = [deliveries[place] for place in order.tolist()]
-    bodies = [delivery.body for delivery in ordered]
-    return _joined(
-        topic_id,
-        cell_ids,
-        cell,
-        np.array([delivery.partition for delivery in ordered], dtype=np.int32),
-        np.array([delivery.offset for delivery in ordered], dtype=np.int64),
-        np.array([delivery.timestamp_ms for delivery in ordered], dtype=np.int64),
-        [delivery.source_file for delivery in ordered],
-        {place: found.retry_of for place, found in enumerate(ordered) if found.retry_of is not None},
-        np.array([delivery.late for delivery in ordered], dtype=np.bool_),
-        [delivery.value for delivery in ordered],
-        [len(body.rows) for body in bodies],
-        bodies,
-        [(place, fault) for place, body in enumerate(bodies) for fault in body.faults],
+    messages = _order_by_cell(poll)
+    readings, is_uniform = _decode_uniform(messages, limits)
+    yield from _cut_by_rows(messages, readings, is_uniform, most_rows, limits)
+
+
+@dataclass(frozen=True)
+class _Ordered:
+    """The m messages of a poll, those of a cell together and in the order of the log.
+
+    `order` has their places in the poll, `cell` their places in `cell_ids`, and `head` their places in `heads`, the
+    different headers; all shape (m,).
+    """
+
+    poll: Poll
+    order: npt.NDArray[np.int64]
+    cell_ids: list[str]
+    cell: npt.NDArray[np.int64]
+    heads: list[Head]
+    head: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    timestamp_ms: npt.NDArray[np.int64]
+    values: list[bytes | None]
+
+    def of_head(self, ask: Callable[[Head], bool]) -> npt.NDArray[np.bool_]:
+        """What is so of the headers of each message, shape (m,)."""
+        return np.array([ask(head) for head in self.heads])[self.head]
+
+    def body(self, place: int, limits: Limits) -> Body:
+        """Read one message by itself."""
+        message = self.poll[int(self.order[place])]
+        return body_of(self.cell_ids[self.cell[place]], message, self.heads[self.head[place]], limits)
+
+
+def _order_by_cell(poll: Poll) -> _Ordered:
+    """Put the messages of each cell together, the cells as they come."""
+    key_codes, cell_codes, head_codes = _codes(), _codes(), _codes()
+    key = np.array([key_codes[key] for key in poll.keys], dtype=np.int64)
+    cell = np.array([cell_codes[text_of(key)] for key in key_codes], dtype=np.int64)[key]
+    order = np.argsort(cell, kind="stable")
+    head = np.array([head_codes[headers] for headers in poll.headers], dtype=np.int64)[order]
+    return _Ordered(
+        poll,
+        order,
+        list(cell_codes),
+        cell[order],
+        [Head.of(headers) for headers in head_codes],
+        head,
+        np.array(poll.offsets, dtype=np.int64)[order],
+        np.array(poll.timestamps_ms, dtype=np.int64)[order],
+        [poll.values[place] for place in order.tolist()],
     )
 
 
-def _by_cell(cell_ids: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The cells as they come; an order in which the messages of each stand together, and their cells' codes in it."""
-    codes = _codes()
-    cell = np.array([codes[cell_id] for cell_id in cell_ids], dtype=np.int64)
-    order = np.argsort(cell, kind="stable")
-    return list(codes), cell[order], order
-
-
 def _codes() -> defaultdict[Any, int]:
-    """Numbers whatever it is asked for, from 0, in the order in which it is."""
+    """Numbers for whatever it is asked for, from 0, in the order in which it is asked."""
     codes: defaultdict[Any, int] = defaultdict()
     codes.default_factory = codes.__len__
     return codes
 
 
-def _joined(
-    topic_id: str,
-    cell_ids: list[str],
-    cell: npt.NDArray[np.int64],
-    partition: npt.NDArray[np.int32],
-    offset: npt.NDArray[np.int64],
-    timestamp_ms: npt.NDArray[np.int64],
-    source_file: list[str | None],
-    retry_of: Mapping[int, Place],
-    late: npt.NDArray[np.bool_],
-    values: Sequence[bytes | None],
-    sizes: Sequence[int] | npt.NDArray[np.int64],
-    bodies: Sequence[Body],
-    faults: Sequence[tuple[int, Fault]],
-) -> Deliveries:
-    """Put bodies under their messages, of which `sizes` tells how many readings each has; a body may be of several."""
-    message = np.repeat(np.arange(len(offset)), sizes)
-    readings = bodies[0].readings if len(bodies) == 1 else pa.concat_batches([body.readings for body in bodies])
-    return Deliveries(
-        topic_id,
-        cell_ids,
-        cell,
-        partition,
-        offset,
-        timestamp_ms,
-        source_file,
-        retry_of,
-        late,
-        values,
-        _named(readings, source_file, message),
-        message,
-        np.concatenate([body.rows for body in bodies]),
-        np.concatenate([body.value_dropped for body in bodies]),
-        np.concatenate([np.full(len(body.rows), UNJUDGED) if body.leaps is None else body.leaps for body in bodies]),
-        faults,
-    )
+def _decode_uniform(messages: _Ordered, limits: Limits) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+    """Read in one pass the messages that are one good reading of their cell as JSON.
+
+    Returns:
+        Their readings, and which of the messages they are, shape (m,).
+    """
+    may_be = messages.of_head(lambda head: head.encoding in {JSON, None} and head.version in {SCHEMA_VERSION, None})
+    may_be &= (messages.timestamp_ms >= STAMPS_MS.low) & (messages.timestamp_ms <= STAMPS_MS.high)
+    may_be &= np.array([bool(cell_id) for cell_id in messages.cell_ids])[messages.cell]
+    at = np.flatnonzero(may_be)
+    try:
+        readings, usable = decode_uniform_json([messages.values[place] for place in at.tolist()], limits)
+    except Exception:  # noqa: BLE001  # whichever raises it is found when each is read by itself
+        readings, usable = NO_READINGS, np.zeros(len(at), dtype=np.bool_)
+    at = at[usable]
+    of_message = pa.array(messages.cell_ids, pa.string()).take(pa.array(messages.cell[at]))
+    is_foreign = pc.fill_null(pc.not_equal(readings.column("cell_id"), of_message), fill_value=False)
+    if pc.any(is_foreign).as_py():
+        readings = readings.filter(pc.invert(is_foreign))
+        at = at[~is_foreign.to_numpy(zero_copy_only=False)]
+    is_uniform = np.zeros(len(may_be), dtype=np.bool_)
+    is_uniform[at] = True
+    return readings, is_uniform
 
 
-def _named(
+def _cut_by_rows(
+    messages: _Ordered,
+    readings: pa.RecordBatch,
+    is_uniform: npt.NDArray[np.bool_],
+    most_rows: int,
+    limits: Limits,
+) -> Iterator[Batch]:
+    """Join what was read in one pass with what is read now, one by one, into batches."""
+    part, taken = _Part(messages, 0), 0
+    for other in (*np.flatnonzero(~is_uniform).tolist(), len(is_uniform)):
+        while part.end < other:
+            count = min(other - part.end, most_rows - part.rows)
+            part.add_uniform(readings.slice(taken, count))
+            taken += count
+            if part.rows >= most_rows:
+                yield part.batch()
+                part = _Part(messages, part.end)
+        if other < len(is_uniform):
+            part.add(messages.body(other, limits))
+            if part.rows >= most_rows:
+                yield part.batch()
+                part = _Part(messages, part.end)
+    if part.end > part.begin:
+        yield part.batch()
+
+
+class _Part:
+    """Successive messages that become one batch, from `begin` up to `end`; `rows` are theirs so far."""
+
+    def __init__(self, messages: _Ordered, begin: int) -> None:
+        self._messages = messages
+        self.begin = self.end = begin
+        self.rows = 0
+        self._sizes: list[int] = []
+        self._bodies: list[Body] = []
+        self._faults: list[tuple[int, Fault]] = []
+
+    def add_uniform(self, readings: pa.RecordBatch) -> None:
+        """Add messages of one good reading each."""
+        count = len(readings)
+        self._bodies.append(Body(readings, np.zeros(count, dtype=np.int32), np.zeros(count, dtype=np.bool_), ()))
+        self._sizes += [1] * count
+        self.end += count
+        self.rows += count
+
+    def add(self, body: Body) -> None:
+        """Add a message of any number of readings."""
+        self._bodies.append(body)
+        self._sizes.append(len(body.rows))
+        self._faults += [(self.end - self.begin, fault) for fault in body.faults]
+        self.end += 1
+        self.rows += body.row_count
+
+    def batch(self) -> Batch:
+        """The messages together."""
+        messages, part = self._messages, slice(self.begin, self.end)
+        heads, head = messages.heads, messages.head[part]
+        retries = np.flatnonzero(np.array([found.retry_of is not None for found in heads])[head])
+        first, last = messages.cell[self.begin], messages.cell[self.end - 1]
+        source_file = [heads[code].source_file for code in head.tolist()]
+        message = np.repeat(np.arange(self.end - self.begin), self._sizes)
+        bodies = self._bodies
+        readings = bodies[0].readings if len(bodies) == 1 else pa.concat_batches([body.readings for body in bodies])
+        return Batch(
+            messages.poll.topic_id,
+            messages.cell_ids[first : last + 1],
+            messages.cell[part] - first,
+            np.full(self.end - self.begin, messages.poll.partition, dtype=np.int32),
+            messages.offset[part],
+            messages.timestamp_ms[part],
+            source_file,
+            {place: origin for place in retries.tolist() if (origin := heads[head[place]].retry_of) is not None},
+            np.array([found.late for found in heads])[head],
+            messages.values[part],
+            _name_files(readings, source_file, message),
+            message,
+            np.concatenate([body.rows for body in bodies]),
+            np.concatenate([body.value_dropped for body in bodies]),
+            np.full(len(message), UNJUDGED),
+            self._faults,
+        )
+
+
+def _name_files(
     readings: pa.RecordBatch, source_file: Sequence[str | None], message: npt.NDArray[np.int64]
 ) -> pa.RecordBatch:
-    """Readings that do not name their file take it from their message's header."""
+    """Give readings that do not name their file the one of their message's header."""
     index = readings.schema.get_field_index("source_file")
     names = readings.column(index)
     if names.null_count == 0:
         return readings
     of_message = pa.array(source_file, pa.string()).take(pa.array(message))
     return readings.set_column(index, readings.schema.field(index), pc.coalesce(names, of_message))
-
-
-def decode_poll(poll: Poll, most_rows: int, limits: Limits = LIMITS) -> Iterator[Deliveries]:
-    """Read the messages of a poll, at least one, those of a cell after those of another.
-
-    JSON messages that hold one good reading each are read in one pass. What that cannot read is read by itself, and so
-    are messages of many readings, which are columns already.
-
-    Args:
-        poll: the messages.
-        most_rows: how many rows come at a time, but for the rest of a message.
-        limits: what a message may come to.
-    """
-    key_of, cell_of, head_of = _codes(), _codes(), _codes()
-    key = np.array([key_of[key] for key in poll.keys], dtype=np.int64)
-    cell = np.array([cell_of[text_of(key)] for key in key_of], dtype=np.int64)[key]
-    order = np.argsort(cell, kind="stable")
-    cell, cell_ids = cell[order], list(cell_of)
-    offset = np.array(poll.offsets, dtype=np.int64)[order]
-    timestamp_ms = np.array(poll.timestamps_ms, dtype=np.int64)[order]
-    head = np.array([head_of[headers] for headers in poll.headers], dtype=np.int64)[order]
-    heads = [Head.of(headers) for headers in head_of]
-    is_retry = np.array([found.retry_of is not None for found in heads])
-    is_late = np.array([found.late for found in heads])
-
-    single = np.array([head.encoding in {JSON, None} and head.version in {SCHEMA_VERSION, None} for head in heads])[
-        head
-    ]
-    single &= (timestamp_ms >= STAMPS_MS.low) & (timestamp_ms <= STAMPS_MS.high)
-    single &= np.array([bool(cell_id) for cell_id in cell_ids])[cell]
-    values = [poll.values[place] for place in order.tolist()]
-    readings, single = _single_readings(values, single, pa.array(cell_ids, pa.string()).take(pa.array(cell)), limits)
-
-    def part(begin: int, end: int, sizes: list[int], bodies: list[Body], faults: list[tuple[int, Fault]]) -> Deliveries:
-        first, last = cell[begin], cell[end - 1]
-        codes = head[begin:end].tolist()
-        again = np.flatnonzero(is_retry[head[begin:end]]).tolist()
-        return _joined(
-            poll.topic_id,
-            cell_ids[first : last + 1],
-            cell[begin:end] - first,
-            np.full(end - begin, poll.partition, dtype=np.int32),
-            offset[begin:end],
-            timestamp_ms[begin:end],
-            [heads[code].source_file for code in codes],
-            {place: origin for place in again if (origin := heads[codes[place]].retry_of) is not None},
-            is_late[head[begin:end]],
-            values[begin:end],
-            sizes,
-            bodies,
-            faults,
-        )
-
-    begin = place = taken = rows = 0
-    sizes: list[int] = []
-    bodies: list[Body] = []
-    faults: list[tuple[int, Fault]] = []
-    for other in (*np.flatnonzero(~single).tolist(), len(offset)):
-        while place < other:
-            run = min(other - place, most_rows - rows)
-            bodies.append(Body(readings.slice(taken, run), *_plain(run), ()))
-            sizes += [1] * run
-            place, taken, rows = place + run, taken + run, rows + run
-            if rows >= most_rows:
-                yield part(begin, place, sizes, bodies, faults)
-                begin, rows, sizes, bodies, faults = place, 0, [], [], []
-        if other < len(offset):
-            body = body_of(cell_ids[cell[other]], poll[int(order[other])], heads[head[other]], limits)
-            bodies.append(body)
-            sizes.append(len(body.rows))
-            faults += [(other - begin, fault) for fault in body.faults]
-            place, rows = other + 1, rows + body.row_count
-            if rows >= most_rows:
-                yield part(begin, place, sizes, bodies, faults)
-                begin, rows, sizes, bodies, faults = place, 0, [], [], []
-    if begin < len(offset):
-        yield part(begin, len(offset), sizes, bodies, faults)
-
-
-def _single_readings(
-    values: Sequence[bytes | None], single: npt.NDArray[np.bool_], cell_ids: pa.Array, limits: Limits
-) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
-    """Read in one pass the messages that are `single`, and tell which of them hold one good reading of their cell."""
-    at = np.flatnonzero(single)
-    try:
-        readings, usable = read_single([values[place] for place in at.tolist()], limits)
-    except Exception:  # noqa: BLE001  # whichever raises it is found when each is read by itself
-        readings, usable = NO_READINGS, np.zeros(len(at), dtype=np.bool_)
-    at = at[usable]
-    strange = pc.fill_null(pc.not_equal(readings.column("cell_id"), cell_ids.take(pa.array(at))), fill_value=False)
-    if pc.any(strange).as_py():
-        readings = readings.filter(pc.invert(strange))
-        at = at[~strange.to_numpy(zero_copy_only=False)]
-    found = np.zeros(len(single), dtype=np.bool_)
-    found[at] = True
-    return readings, found
-
-
-def _plain(count: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """Rows and dropped values of messages of one good reading each."""
-    return np.zeros(count, dtype=np.int32), np.zeros(count, dtype=np.bool_)

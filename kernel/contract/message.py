@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from kernel.contract.poll import text_of
 from kernel.contract.reading import ARROW, ARROW_START, JSON, SCHEMA_VERSION, TEXT_BYTES, Range, Reason
 from kernel.contract.sent import Sent
 from kernel.contract.values import (
@@ -25,7 +24,7 @@ from kernel.contract.values import (
     UndecodableError,
     read_arrow,
     read_json,
-    refuse_strangers,
+    reject_foreign_cells,
     show_bytes,
 )
 from kernel.contract.weight import Limits, TooLargeError
@@ -93,26 +92,6 @@ _PLACE_DIGITS: Final = 19
 """What the largest of them has; Python refuses to read a number of thousands."""
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """One decoded message of one cell; `cell_id` is its key, empty when it had none.
-
-    `timestamp_ms` is the broker's time stamp, in ms since 1970 UTC; `retry_of` is the place of the quarantined row
-    that it publishes again, if it does; `late` as in `LATE`; `value` is what was sent, where that is known.
-    """
-
-    cell_id: str
-    topic_id: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    source_file: str | None
-    body: Body
-    retry_of: Place | None = None
-    late: bool = False
-    value: bytes | None = None
-
-
 def headers(
     content_type: str, source_file: str | None, retry_of: Place | None = None, *, late: bool = False
 ) -> list[tuple[str, str | bytes | None]]:
@@ -169,23 +148,6 @@ def encode_json(readings: pa.Table, rows_each: int = 1) -> Iterator[bytes]:
             for row in readings.slice(start, rows_each).to_pylist()
         ]
         yield encoder.encode(rows[0] if rows_each == 1 else rows)
-
-
-def decode(message: Message, limits: Limits = LIMITS) -> Delivery:
-    """Read one message of either encoding."""
-    cell_id, head = text_of(message.key), Head.of(message.headers)
-    return Delivery(
-        cell_id,
-        message.topic_id,
-        message.partition,
-        message.offset,
-        message.timestamp_ms,
-        head.source_file,
-        body_of(cell_id, message, head, limits),
-        head.retry_of,
-        head.late,
-        message.value,
-    )
 
 
 _OCTETS: Final = "application/octet-stream"
@@ -279,7 +241,7 @@ def _open(cell_id: str, message: Message, head: Head, limits: Limits) -> Body:
             f"the message's time stamp is {message.timestamp_ms}; it counts milliseconds since 1970",
             body.row_count,
         )
-    return refuse_strangers(cell_id, body, Sent([value]))
+    return reject_foreign_cells(cell_id, body, Sent([value]))
 
 
 def _encoding_of(value: bytes | None) -> str | None:

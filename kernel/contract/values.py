@@ -97,15 +97,13 @@ class Body:
     """The readings of one message and the faults beside them; each of its rows is in exactly one of the two.
 
     `readings` has the columns of `READING`, each of which may be null; `rows` gives the row in the message of each of
-    them; `value_dropped` is true where an auxiliary value was unusable and is null now. `leaps` has the flags of
-    `LEAPS` of readings that were judged before, as those of the archive; None where they were not.
+    them; `value_dropped` is true where an auxiliary value was unusable and is null now.
     """
 
     readings: pa.RecordBatch
     rows: npt.NDArray[np.int32]
     value_dropped: npt.NDArray[np.bool_]
     faults: tuple[Fault, ...]
-    leaps: npt.NDArray[np.int32] | None = None
 
     @property
     def row_count(self) -> int:
@@ -253,7 +251,7 @@ _ZONED: Final = r"^([12]\d{3}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)(?:
 """A clock with a zone, whose wall time counts."""
 
 
-def read_single(values: Sequence[bytes | None], limits: Limits) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+def decode_uniform_json(values: Sequence[bytes | None], limits: Limits) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
     """Read in one pass those JSON messages that hold one reading whose values are all of their columns' types.
 
     Args:
@@ -414,7 +412,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def refuse_strangers(cell_id: str, body: Body, sent: Sent) -> Body:
+def reject_foreign_cells(cell_id: str, body: Body, sent: Sent) -> Body:
     """Take out readings of another cell: a cell whose readings are spread over keys has no order.
 
     Args:

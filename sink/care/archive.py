@@ -14,14 +14,17 @@ import numpy as np
 import pyarrow as pa
 
 from kernel.base.errors import BatteryError
-from kernel.contract.message import Delivery, Place
+from kernel.contract.batch import Batch
+from kernel.contract.message import Place
 from kernel.contract.reading import LANDED, LEAPS, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
-from kernel.contract.values import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault
+from kernel.contract.values import Fault
 from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, stored_objects
 from sink.parquet import DamagedObjectError, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
 
     from kernel.edges.objects import ObjectStore
     from sink.manifest import Commit, CommittedObject
@@ -72,7 +75,7 @@ class Archive:
         return read_rows(self.read(committed), committed.key, rows=committed.rows, columns=schema.names).cast(schema)
 
 
-def archived(commit: Commit, archive: Archive) -> Iterator[list[Delivery]]:
+def archived(commit: Commit, archive: Archive) -> Iterator[Batch]:
     """The messages of one commit, some at a time, those of each cell in the order in which they were folded.
 
     Raises:
@@ -94,37 +97,69 @@ def archived(commit: Commit, archive: Archive) -> Iterator[list[Delivery]]:
         )
         for row in tables[RETRIED_KIND].to_pylist()
     }
-
-    def delivery(message: _Message) -> Delivery:
-        cell_id, partition, offset = message
-        timestamp_ms, body, late = landed.body_of(message, faults.get(message, ()))
-        origin = origins.get(message)
-        return Delivery(cell_id, topic_id, partition, offset, timestamp_ms, None, body, origin, late=late)
-
     messages = _in_order(landed.messages, [message for message in faults if message not in landed.places])
     for start in range(0, len(messages), SLICE):
-        yield [delivery(message) for message in messages[start : start + SLICE]]
+        yield _batch(topic_id, messages[start : start + SLICE], landed, faults, origins)
+
+
+def _batch(
+    topic_id: str,
+    messages: Sequence[_Message],
+    landed: _Landed,
+    faults: Mapping[_Message, Sequence[Fault]],
+    origins: Mapping[_Message, Place],
+) -> Batch:
+    """Put messages together, those of each cell in their order.
+
+    Of a message none of whose readings was put before others, what it said by `LATE` changes nothing. One without a
+    landed row has no time stamp, and needs none.
+    """
+    cell_ids = list(dict.fromkeys(cell_id for cell_id, _, _ in messages))
+    code_of = {cell_id: code for code, cell_id in enumerate(cell_ids)}
+    messages = sorted(messages, key=lambda message: code_of[message[0]])  # stable: a cell's stay in their order
+    spans = np.array([landed.places.get(message, (0, 0)) for message in messages], dtype=np.int64)
+    starts, sizes = spans[:, 0], spans[:, 1] - spans[:, 0]
+    message = np.repeat(np.arange(len(messages)), sizes)
+    rows = np.arange(len(message)) + np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
+    return Batch(
+        topic_id,
+        cell_ids,
+        np.array([code_of[cell_id] for cell_id, _, _ in messages], dtype=np.int64),
+        np.array([partition for _, partition, _ in messages], dtype=np.int32),
+        np.array([offset for _, _, offset in messages], dtype=np.int64),
+        landed.stamps_ms(starts, sizes),
+        [None] * len(messages),
+        {place: origins[message] for place, message in enumerate(messages) if message in origins},
+        np.bincount(message, landed.late[rows], len(messages)) > 0,
+        [None] * len(messages),
+        landed.readings.take(pa.array(rows)),
+        message,
+        landed.row[rows],
+        landed.dropped[rows],
+        landed.leaps[rows],
+        [(place, fault) for place, message in enumerate(messages) for fault in faults.get(message, ())],
+    )
 
 
 class _Landed:
-    """Landed rows, cut into their messages; the rows of a message stand together."""
+    """Landed rows, a column an array, and where the rows of each message are; they stand together."""
 
     def __init__(self, landed: pa.Table) -> None:
         batches = landed.combine_chunks().to_batches()
-        self._batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=LANDED)
-        cells = self._batch.column("cell_id").dictionary_encode()
+        batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=LANDED)
+        cells = batch.column("cell_id").dictionary_encode()
         cell = cells.indices.to_numpy()
-        partition, offset, self._row = (
-            self._batch.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset", "kafka_row")
+        partition, offset, self.row = (
+            batch.column(name).to_numpy() for name in ("kafka_partition", "kafka_offset", "kafka_row")
         )
-        self._stamp = self._batch.column("streamed_at").cast(pa.int64()).to_numpy() // 1000
-        quality = self._batch.column("quality").to_numpy()
-        self._dropped = (quality & int(Quality.VALUE_DROPPED)) != 0
-        self._leaps = quality & sum(LEAPS)
-        self._late = (quality & int(Quality.LATE)) != 0
-        self._readings = self._batch.select(READING_NULLABLE.names).cast(READING_NULLABLE)
+        self._stamp_ms = batch.column("streamed_at").cast(pa.int64()).to_numpy() // 1000
+        quality = batch.column("quality").to_numpy()
+        self.dropped = (quality & int(Quality.VALUE_DROPPED)) != 0
+        self.leaps = quality & np.int32(sum(LEAPS))
+        self.late = (quality & int(Quality.LATE)) != 0
+        self.readings = batch.select(READING_NULLABLE.names).cast(READING_NULLABLE)
         changes = np.logical_or.reduce([np.diff(values) != 0 for values in (cell, partition, offset)])
-        starts = np.concatenate((np.zeros(min(self._batch.num_rows, 1), np.int64), np.flatnonzero(changes) + 1))
+        starts = np.concatenate((np.zeros(min(batch.num_rows, 1), np.int64), np.flatnonzero(changes) + 1))
         names = cells.dictionary.to_pylist()
         self.messages: list[_Message] = [
             (names[code], part, at)
@@ -132,22 +167,14 @@ class _Landed:
                 cell[starts].tolist(), partition[starts].tolist(), offset[starts].tolist(), strict=True
             )
         ]
-        ends = np.append(starts, self._batch.num_rows)[1:]
+        ends = np.append(starts, batch.num_rows)[1:]
         self.places = dict(zip(self.messages, zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
 
-    def body_of(self, message: _Message, faults: tuple[Fault, ...]) -> tuple[int, Body, bool]:
-        """Time stamp in ms, the landed readings beside those faults, and whether the message said `late`.
-
-        Of a message none of whose readings was put before others, what it said changes nothing.
-        """
-        if message not in self.places:
-            return 0, Body(NO_READINGS, NO_ROWS, NO_FLAGS, faults), False
-        start, end = self.places[message]
-        rows = slice(start, end)
-        body = Body(
-            self._readings.slice(start, end - start), self._row[rows], self._dropped[rows], faults, self._leaps[rows]
-        )
-        return int(self._stamp[start]), body, bool(self._late[rows].any())
+    def stamps_ms(self, starts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The time stamps of messages, in ms since 1970 UTC; 0 of those without a landed row."""
+        stamps = np.zeros(len(starts), dtype=np.int64)
+        stamps[sizes > 0] = self._stamp_ms[starts[sizes > 0]]
+        return stamps
 
 
 def _faults(quarantined: pa.Table) -> dict[_Message, tuple[Fault, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
 
 from kernel.contract.reading import COMES_BACK, INSTRUMENT_RANGE, LANDED, OPTIONAL, READING_NULLABLE, Quality
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from kernel.contract.message import Delivery
+    from kernel.contract.batch import Batch
     from kernel.edges.warehouse import Warehouse
 
 CHUNK_ROWS: Final = 200_000
@@ -79,23 +80,28 @@ class ComeBack:
         self.rows = 0
         self.misjudged = 0
 
-    def take(self, delivery: Delivery) -> None:
-        """Look at a message of the log; most hold no such reading.
+    def take(self, batch: Batch) -> None:
+        """Look at messages of the log; most hold no such reading.
 
         Raises:
             BatteryError: the warehouse cannot be read.
         """
-        told = self._told.get((delivery.topic_id, delivery.partition, delivery.offset))
-        if told is None:
-            return
-        reason_of = {row + place: reason for row, row_count, reason in told for place in range(row_count)}
-        rows = delivery.body.rows.tolist()
+        log = zip(batch.partition.tolist(), batch.offset.tolist(), strict=True)
+        for message, (partition, offset) in enumerate(log):
+            refusals = self._told.get((batch.topic_id, partition, offset))
+            if refusals is not None:
+                self._take_message(batch, message, refusals)
+
+    def _take_message(self, batch: Batch, message: int, refusals: Sequence[tuple[int, int, str]]) -> None:
+        reason_of = {row + place: reason for row, row_count, reason in refusals for place in range(row_count)}
+        first, end = np.searchsorted(batch.message, [message, message + 1]).tolist()
+        rows = batch.row[first:end].tolist()
         at = [place for place, row in enumerate(rows) if row in reason_of]
-        readings = delivery.body.readings.take(pa.array(at, pa.int64()))
+        readings = batch.readings.slice(first, end - first).take(pa.array(at, pa.int64()))
         arrays = dict(zip(readings.schema.names, readings.columns, strict=True))
-        arrays["cell_id"] = pa.repeat(delivery.cell_id, len(at))
-        arrays["partition"] = pa.array([delivery.partition] * len(at), pa.int32())
-        arrays["offset"] = pa.array([delivery.offset] * len(at), pa.int64())
+        arrays["cell_id"] = pa.repeat(batch.cell_ids[batch.cell[message]], len(at))
+        arrays["partition"] = pa.array([batch.partition[message]] * len(at), pa.int32())
+        arrays["offset"] = pa.array([batch.offset[message]] * len(at), pa.int64())
         arrays["row"] = pa.array([rows[place] for place in at], pa.int32())
         arrays["reason"] = pa.array([reason_of[rows[place]] for place in at], pa.string())
         self._chunk.append(pa.Table.from_arrays([arrays[name] for name in _CAME.names], schema=_CAME))

@@ -6,10 +6,13 @@ and the aggregates from the rows. Nothing is taken from what the worker says abo
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kernel.contract.message import decode
+import numpy as np
+
+from kernel.contract.batch import MOST_ROWS, decode_poll
 from kernel.contract.weight import Limits
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from kernel.base.settings import Settings
+    from kernel.contract.batch import Batch
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
 
@@ -138,20 +142,18 @@ def _log(
         accounted += rows
         oldest: int | None = None
         for poll in read_log(settings, topic, partition):
-            for message in poll:
-                oldest = message.offset if oldest is None else oldest
-                if message.offset > last:
-                    waiting += 1
-                    continue
-                delivery = decode(message, limits)
+            oldest = poll.offsets[0] if oldest is None else oldest
+            landed = poll[: bisect_right(poll.offsets, last)]
+            waiting += len(poll) - len(landed)
+            for decoded in decode_poll(landed, MOST_ROWS, limits) if landed else ():
+                batch = decoded
                 if reached is not None:
-                    place = delivery.cell_id, topic.topic_id, partition
-                    if message.offset > reached.get(place, -1):
-                        waiting += 1
-                        continue
-                messages += 1
-                come_back.take(delivery)
-                rows_in += refused.get((topic.topic_id, partition, message.offset), delivery.body.row_count)
+                    batch = _landed_by_cell(decoded, partition, reached)
+                    waiting += len(decoded.offset) - len(batch.offset)
+                messages += len(batch.offset)
+                come_back.take(batch)
+                for offset, rows_of_message in zip(batch.offset.tolist(), batch.rows.tolist(), strict=True):
+                    rows_in += refused.get((topic.topic_id, partition, offset), rows_of_message)
         expired += last >= 0 and (oldest is None or oldest > first)
     if expired:
         yield Check(
@@ -176,6 +178,12 @@ def _log(
         ok=waiting == 0 or reached is not None,
         detail=f"{waiting} messages not landed yet{': run `battery stream`' if waiting and reached is None else ''}",
     )
+
+
+def _landed_by_cell(batch: Batch, partition: int, reached: Mapping[tuple[str, str, int], int]) -> Batch:
+    """The messages up to the last one that landed of their cell."""
+    last = np.array([reached.get((cell_id, batch.topic_id, partition), -1) for cell_id in batch.cell_ids])
+    return batch.take(batch.offset <= last[batch.cell])
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:

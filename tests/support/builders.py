@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+from support.delivered import Delivery, decode
 
-from kernel.contract.message import Delivery, Place, decode, headers
+from kernel.contract.message import Place, headers
 from kernel.contract.poll import Message
 from kernel.contract.reading import ARROW, JSON, READING_NULLABLE
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 from support.builders import CELL, STARTED, arrow, arrow_value, as_json, message, reading
+from support.delivered import decode
 
-from kernel.contract.message import Place, decode
+from kernel.contract.message import Place
 from kernel.contract.reading import ARROW, JSON
 
 if TYPE_CHECKING:
-    from kernel.contract.message import Delivery
+    from support.delivered import Delivery
+
     from kernel.contract.poll import Message
 
 BAD = {"voltage(v)": math.nan}

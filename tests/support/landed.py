@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 from support.builders import arrow
+from support.delivered import together
 
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
 from dataflows.fold.states import Cells, States
-from kernel.contract.batch import together
+from kernel.contract.batch import Batch
 from kernel.contract.reading import LANDED, QUARANTINED, REPEATED, RETRIED
 from kernel.contract.results import CYCLE_PART, WINDOW_PART
 from sink.repeats import LANDED_BEFORE, judge, keys_of
@@ -21,20 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from kernel.contract.message import Delivery
+    from support.delivered import Delivery
+
     from kernel.contract.results import Cleaned
 
 WINDOW_SECONDS = 600
 TABLES = ("battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles")
 
 
-def clean_cell(state: CellState, deliveries: Sequence[Delivery]) -> Cleaned[States] | None:
+def clean_cell(state: CellState, messages: Sequence[Delivery] | Batch) -> Cleaned[States] | None:
     """Fold messages of one cell."""
-    if not deliveries:
+    if not messages:
         return None
+    batch = messages if isinstance(messages, Batch) else together(messages)
     cells = Cells()
-    cells.update(States.of({deliveries[0].cell_id: state}))
-    return clean(cells, together(deliveries), WINDOW_SECONDS)
+    cells.update(States.of({batch.cell_ids[0]: state}))
+    return clean(cells, batch, WINDOW_SECONDS)
 
 
 def state_of(cleaned: Cleaned[States]) -> CellState:
@@ -43,12 +46,12 @@ def state_of(cleaned: Cleaned[States]) -> CellState:
     return state
 
 
-def fold(calls: list[list[Delivery]], state: CellState | None = None) -> list[Cleaned[States]]:
+def fold(calls: Sequence[list[Delivery] | Batch], state: CellState | None = None) -> list[Cleaned[States]]:
     """Fold messages of one cell, some a call."""
     state = state or CellState()
     found = []
-    for deliveries in calls:
-        cleaned = clean_cell(state, deliveries)
+    for messages in calls:
+        cleaned = clean_cell(state, messages)
         if cleaned is not None:
             # The state goes through its text, as it does over a restart.
             state = CellState.from_json(state_of(cleaned).to_json())

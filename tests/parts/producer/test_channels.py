@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.cycling import ROWS_EACH, START, cycled, workbook, workbook_of
+from support.delivered import decode
 from support.pipeline import Pipeline
 from support.places import SHARED
 
-from kernel.contract.message import decode
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
 from producer.publish import Options, publish

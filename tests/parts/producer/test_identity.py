@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from support.cycling import ROWS_EACH, START, cycled, numbered_anew, workbook, workbook_of
+from support.delivered import decode
 from support.pipeline import Pipeline
 
 from kernel.base.errors import BatteryError
-from kernel.contract.message import LATE, decode
+from kernel.contract.message import LATE
 from kernel.contract.reading import COUNTERS
 from kernel.edges.consumer import read_log
 from kernel.edges.file_records import FileRecords

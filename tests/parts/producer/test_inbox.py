@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 from support.bombs import BOMBS
+from support.delivered import decode
 from support.pipeline import Pipeline
 
 from kernel.base.errors import BatteryError
-from kernel.contract.message import decode
 from kernel.edges.broker import embedded_broker, free_port
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import NoBrokerError, Topic, open_topic

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bombs import MEMORY_BYTES, xls, xlsx
 from support.children import Largest, most_allowed
+from support.delivered import decode
 from support.pipeline import Pipeline
 
-from kernel.contract.message import decode
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
 from producer.publish import Options, publish

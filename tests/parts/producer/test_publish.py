@@ -16,11 +16,11 @@ import openpyxl
 import pytest
 import structlog
 from support.bombs import BOMBS, MEMORY_BYTES
+from support.delivered import decode
 from support.pipeline import Pipeline
 from support.places import ROOT
 
 from kernel.base.errors import BatteryError
-from kernel.contract.message import decode
 from kernel.edges.broker import free_port
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
@@ -29,8 +29,9 @@ from producer.publish import Options, publish
 from producer.simulate import HEADER, simulate_cell
 
 if TYPE_CHECKING:
+    from support.delivered import Delivery
+
     from kernel.base.settings import Settings
-    from kernel.contract.message import Delivery
     from producer.notes import LandedOffsets
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError
+from support.delivered import decode
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
-from kernel.contract.message import decode, encode_arrow
+from kernel.contract.message import encode_arrow
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import AROUND_BYTES, message_limit, open_producer, open_topic
 from producer.send import Manner, Receipt, Waiting, send

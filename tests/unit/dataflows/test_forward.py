@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.builders import arrow, as_json, message, reading
+from support.delivered import together
 from support.landed import WINDOW_SECONDS
 
 import dataflows.forward
@@ -15,33 +16,33 @@ from dataflows.fold.clean import clean
 from dataflows.fold.states import Cells
 from dataflows.forward import fold
 from kernel.base.errors import BatteryError
-from kernel.contract.batch import decode_poll, together
+from kernel.contract.batch import decode_poll
 from kernel.contract.poll import Poll
 from kernel.contract.reading import JSON
 
 if TYPE_CHECKING:
-    from kernel.contract.batch import Deliveries
+    from kernel.contract.batch import Batch
 
 POISONOUS = 13
 
 
-def strict(cells: Cells, deliveries: Deliveries, window_seconds: int, ranges: Any) -> Any:
+def strict(cells: Cells, batch: Batch, window_seconds: int, ranges: Any) -> Any:
     """The fold, as it would be with a fault that nobody knows of."""
-    if POISONOUS in deliveries.readings.column("data_point").to_pylist():
+    if POISONOUS in batch.readings.column("data_point").to_pylist():
         raise OverflowError(f"cannot fold {POISONOUS}\nat all")
-    return clean(cells, deliveries, window_seconds, ranges)
+    return clean(cells, batch, window_seconds, ranges)
 
 
 def test_a_message_that_the_fold_raises_on_is_quarantined_and_the_others_land(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataflows.forward, "clean", strict)
-    deliveries = together(
+    batch = together(
         [
             arrow([reading(1), reading(2)], offset=0),
             arrow([reading(POISONOUS - 1), reading(POISONOUS)], offset=1),
             arrow([reading(14)], offset=2),
         ]
     )
-    results = list(fold(Cells(), deliveries, WINDOW_SECONDS))
+    results = list(fold(Cells(), batch, WINDOW_SECONDS))
     landed = [point for result in results for point in result.landed.column("data_point").to_pylist()]
     assert landed == [1, 2, 14]
     (refused,) = [row for result in results for row in result.quarantined.to_pylist()]
@@ -79,7 +80,7 @@ def test_an_error_that_is_for_a_person_is_no_fault_of_a_message(monkeypatch: pyt
         list(fold(Cells(), together([arrow([reading(1)])]), WINDOW_SECONDS))
 
 
-@pytest.mark.parametrize("place", ["read_json", "refuse_strangers"])
+@pytest.mark.parametrize("place", ["read_json", "reject_foreign_cells"])
 def test_a_message_whose_reading_raises_is_undecodable(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     def fails(*_: Any) -> Any:
         raise ZeroDivisionError("nobody has thought of this")
@@ -104,6 +105,6 @@ def test_what_cannot_be_read_in_one_pass_is_read_message_by_message(monkeypatch:
         raise MemoryError
 
     poll = Poll.of([message(as_json(reading(point)), encoding=JSON, offset=point) for point in (1, 2, 3)])
-    monkeypatch.setattr(kernel.contract.batch, "read_single", fails)
+    monkeypatch.setattr(kernel.contract.batch, "decode_uniform_json", fails)
     (found,) = decode_poll(poll, 1_000)
     assert (found.readings.column("data_point").to_pylist(), found.faults) == ([1, 2, 3], [])

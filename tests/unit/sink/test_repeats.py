@@ -10,14 +10,14 @@ import duckdb
 import pyarrow as pa
 import pytest
 from support.builders import CELL, TEST, arrow, as_json, message, reading
+from support.delivered import decode
 from support.landed import fold, landed, rows_of
 
-from kernel.contract.message import decode
 from kernel.contract.reading import JSON, LANDED, REPEATED
 from sink.repeats import JUDGE
 
 if TYPE_CHECKING:
-    from kernel.contract.message import Delivery
+    from support.delivered import Delivery
 
 REASONS = 'select reason, row_count from battery_quarantine order by "offset", "row"'
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.builders import CELL, STARTED, TEST, arrow, reading
+from support.delivered import together
 from support.landed import clean_cell, landed, rows_of, state_of
 
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
 from dataflows.fold.states import Cells, States
-from kernel.contract.batch import together
 from kernel.contract.reading import COUNTERS, Quality, instrument_range
 
 if TYPE_CHECKING:

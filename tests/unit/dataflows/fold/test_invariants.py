@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.builders import CELL, arrow, json_message, reading
+from support.delivered import decode
 from support.generated import cut, labs, leaping, logs, rows
 from support.landed import WINDOW_SECONDS, clean_cell, fold, landed, landed_tables, state_of
 
@@ -14,13 +15,13 @@ from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
 from dataflows.fold.states import Cells
 from kernel.contract.batch import decode_poll
-from kernel.contract.message import decode
 from kernel.contract.poll import Poll
 from kernel.contract.reading import LANDED
 from sink.care.recount import differing_cycles, differing_windows
 
 if TYPE_CHECKING:
-    from kernel.contract.message import Delivery
+    from support.delivered import Delivery
+
     from kernel.contract.poll import Message
 
 

@@ -17,7 +17,7 @@ from kernel.contract.reading import ARROW, Quality, Reason
 from sink.care.recount import differing_cycles, differing_windows
 
 if TYPE_CHECKING:
-    from kernel.contract.message import Delivery
+    from support.delivered import Delivery
 
 
 def charging(point: int, **changes: Any) -> dict[str, Any]:

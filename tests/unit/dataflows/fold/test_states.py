@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.builders import CELL, arrow, reading
+from support.delivered import together
 from support.generated import BAD, logs
 from support.landed import WINDOW_SECONDS, clean_cell, fold, state_of
 
@@ -17,10 +18,9 @@ from dataflows.fold.admit import Fold
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
 from dataflows.fold.states import Cells, States
-from kernel.contract.batch import together
 
 if TYPE_CHECKING:
-    from kernel.contract.message import Delivery
+    from support.delivered import Delivery
 
 
 @st.composite

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from support.builders import CELL, arrow, arrow_value, as_json, json_message, message, reading
+from support.delivered import decode
 
-from kernel.contract.message import decode, encode_arrow, encode_json
+from kernel.contract.message import encode_arrow, encode_json
 from kernel.contract.reading import ARROW, JSON, READING, READING_NULLABLE, Reason
 
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.builders import CELL, arrow_value, as_json, message, reading
+from support.delivered import decode, together
 from support.generated import ORIGIN
 from support.poison import poison
 
-from kernel.contract.batch import decode_poll, together
-from kernel.contract.message import decode
+from kernel.contract.batch import decode_poll
 from kernel.contract.poll import Poll
 from kernel.contract.reading import JSON, READING_NULLABLE
 
 if TYPE_CHECKING:
-    from kernel.contract.batch import Deliveries
+    from kernel.contract.batch import Batch
     from kernel.contract.poll import Message
 
 ODD = st.one_of(
@@ -52,7 +52,7 @@ ODD = st.one_of(
 )
 
 
-def shown(deliveries: Deliveries) -> dict[str, Any]:
+def shown(deliveries: Batch) -> dict[str, Any]:
     """All of it, in values that can be compared; NaN is equal to itself as a text."""
     found = dict(vars(deliveries))
     readings = found.pop("readings")

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from support.builders import CELL, arrow_value, as_json, message, reading
+from support.delivered import decode
 from support.landed import clean_cell
 
 from dataflows.fold.state import CellState
-from kernel.contract.message import decode
 from kernel.contract.reading import JSON, READING_NULLABLE
 
 FAULTS: dict[str, dict[str, Any]] = {

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from msgspec.structs import replace
 from support.builders import arrow_value, as_json, message, reading
+from support.delivered import decode
 from support.landed import clean_cell, state_of
 from support.poison import stream
 
 from dataflows.fold.state import CellState
-from kernel.contract.message import decode
 from kernel.contract.reading import JSON, READING_NULLABLE
 from kernel.contract.values import python_row
 

@@ -7,10 +7,11 @@ import tracemalloc
 import pyarrow as pa
 import pytest
 from support.builders import CELL, arrow_value, as_json, message, reading
+from support.delivered import decode
 from support.poison import LONG, POISONS, dictionary_of, poison, runs_of, stream, views_of
 
 from kernel.contract.batch import decode_poll
-from kernel.contract.message import ARROW_START, decode, encode_arrow
+from kernel.contract.message import ARROW_START, encode_arrow
 from kernel.contract.poll import Poll
 from kernel.contract.reading import ARROW, JSON, READING, Reason
 from kernel.contract.weight import Limits, Weight, weigh, weigh_arrow

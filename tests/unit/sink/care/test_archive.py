@@ -25,7 +25,7 @@ from sink.parquet import DamagedObjectError
 if TYPE_CHECKING:
     from dataflows.fold.state import CellState
     from dataflows.fold.states import States
-    from kernel.contract.message import Delivery
+    from kernel.contract.batch import Batch
     from kernel.contract.results import Cleaned
     from sink.manifest import Manifest
 
@@ -41,9 +41,9 @@ def land(folder: Path, commits: list[list[Cleaned[States]]]) -> tuple[FolderStor
         return store, read_manifest(connection)
 
 
-def messages_of(manifest: Manifest, store: FolderStore) -> list[Delivery]:
+def batches_of(manifest: Manifest, store: FolderStore) -> list[Batch]:
     archive = Archive(store)
-    return [delivery for commit in manifest.commits for some in archived(commit, archive) for delivery in some]
+    return [batch for commit in manifest.commits for batch in archived(commit, archive)]
 
 
 @given(st.data())
@@ -53,9 +53,9 @@ def test_folding_the_archive_gives_the_tables_and_the_state_that_the_log_gave(da
     results = fold(data.draw(cut(log)))
     with tempfile.TemporaryDirectory() as folder:
         store, manifest = land(Path(folder), data.draw(cut(results)))
-        again = fold([messages_of(manifest, store)])
+        again = fold(batches_of(manifest, store))
     assert landed_tables([again]) == landed_tables([results])
-    assert state_of(again[-1]) == state_of(results[-1])
+    assert settled(state_of(again[-1])) == settled(state_of(results[-1]))
     assert sum(span.rows for result in again for span in result.spans) == sum(d.body.row_count for d in log)
 
 
@@ -65,7 +65,7 @@ def test_counters_leap_from_the_archive_where_they_leaped_from_the_log(data: st.
     results = fold(data.draw(cut(data.draw(leaping()))))
     with tempfile.TemporaryDirectory() as folder:
         store, manifest = land(Path(folder), data.draw(cut(results)))
-        again = fold([messages_of(manifest, store)])
+        again = fold(batches_of(manifest, store))
     assert landed_tables([again]) == landed_tables([results])
     assert settled(state_of(again[-1])) == settled(state_of(results[-1]))
 
@@ -83,7 +83,7 @@ def test_a_part_that_came_late_comes_late_from_the_archive_too(tmp_path: Path) -
     late = [("content-type", ARROW.encode()), ("late", b"true")]
     results = fold([[arrow([reading(1), reading(4)]), arrow([reading(2), reading(3)], offset=1, with_headers=late)]])
     store, manifest = land(tmp_path, [results])
-    again = fold([messages_of(manifest, store)])
+    again = fold(batches_of(manifest, store))
     assert [result.landed.num_rows for result in again] == [4]
     assert landed_tables([again]) == landed_tables([results])
 
@@ -104,7 +104,7 @@ def test_a_commit_is_put_together_in_slices(tmp_path: Path, monkeypatch: Any) ->
     (commit,) = manifest.commits
     monkeypatch.setattr("sink.care.archive.SLICE", 3)
     slices = archived(commit, Archive(store))
-    assert [[message.offset for message in some] for some in slices] == [[0, 1, 2], [3]]
+    assert [batch.offset.tolist() for batch in slices] == [[0, 1, 2], [3]]
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_an_object_that_is_not_what_was_committed_is_named(
     key = manifest.commits[2].objects[0].key
     damage(store, key)  # type: ignore[operator]
     with pytest.raises(DamagedObjectError, match=f"{key} {said}|{key} has .* {said}"):
-        messages_of(manifest, store)
+        batches_of(manifest, store)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.builders import arrow, reading
+from support.delivered import together
 from support.generated import ORIGIN
 from support.landed import WINDOW_SECONDS, fold
 
@@ -17,7 +18,7 @@ from sink.commit import Landing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kernel.contract.message import Delivery
+    from support.delivered import Delivery
 
 
 def come_back(folder: Path, log: list[Delivery]) -> ComeBack:
@@ -30,7 +31,7 @@ def come_back(folder: Path, log: list[Delivery]) -> ComeBack:
     with warehouse.connect("read the quarantine", read_only=True) as connection:
         found = ComeBack(warehouse, connection.execute(COME_BACK).fetchall())
     for message in log:
-        found.take(message)
+        found.take(together([message]))
     found.finish()
     return found
 

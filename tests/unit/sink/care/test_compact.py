@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from kernel.contract.message import Delivery
+    from kernel.contract.batch import Batch
     from sink.manifest import Manifest
 
 
@@ -60,11 +61,21 @@ def rows(landed: Landed, commits: tuple[Commit, ...], lane: int, kind: str) -> p
     return pa.concat_tables(tables)
 
 
-def messages(landed: Landed, manifest: Manifest) -> dict[str, list[Delivery]]:
-    """What the archive gives back of each cell, in its order."""
+def messages(landed: Landed, manifest: Manifest) -> dict[str, list[str]]:
+    """What the archive gives back of each cell, a text a message, in its order."""
     archive = Archive(landed.store)
-    found = [message for commit in manifest.commits for some in archived(commit, archive) for message in some]
-    return {cell: [message for message in found if message.cell_id == cell] for cell in CELLS}
+    batches = [batch for commit in manifest.commits for batch in archived(commit, archive)]
+    texts: dict[str, list[str]] = {cell: [] for cell in CELLS}
+    for batch in batches:
+        for place, code in enumerate(batch.cell.tolist()):
+            texts[batch.cell_ids[code]].append(shown(batch.take(np.arange(len(batch.offset)) == place)))
+    return texts
+
+
+def shown(batch: Batch) -> str:
+    """All that there is in a batch, as a text."""
+    values = dict(vars(batch)) | {"readings": batch.readings.to_pylist()}
+    return repr({name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()})
 
 
 def test_runs_and_lanes_and_kinds_keep_their_order_and_every_table_its_checksum(landed: Landed) -> None:
@@ -88,9 +99,7 @@ def test_runs_and_lanes_and_kinds_keep_their_order_and_every_table_its_checksum(
     for lane in (0, 1):
         for kind in KINDS:
             assert rows(landed, after.commits, lane, kind) == rows(landed, before.commits, lane, kind)
-    assert [repr(message) for some in messages(landed, after).values() for message in some] == [
-        repr(message) for some in messages(landed, before).values() for message in some
-    ]
+    assert messages(landed, after) == messages(landed, before)
     assert (after.reached, after.first) == (before.reached, before.first)
     assert landed.contents() == tables
     assert landed.query(NEWEST) == newest

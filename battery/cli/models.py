@@ -32,8 +32,8 @@ def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> No
     from kernel.edges.objects import open_store
     from kernel.edges.warehouse import open_warehouse
     from refresh.dbt import lock_models
-    from refresh.publish import introduce
     from refresh.publish import publish as run
+    from refresh.publish import publish_new_models
     from refresh.stage import stage_models
 
     warehouse = open_warehouse(settings)
@@ -55,7 +55,7 @@ def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> No
             return
         if done.built and not stage:
             say("readers see the models as they were until all tests have passed; `battery transform` runs all")
-        for name in introduce(warehouse, done.tested_models):
+        for name in publish_new_models(warehouse, done.tested_models):
             say(f"shown to readers for the first time: {name}")
 
 

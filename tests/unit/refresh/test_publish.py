@@ -18,7 +18,7 @@ from refresh.audit import announce, record
 from refresh.dbt import DbtRun, NodeResult, inputs_of
 from refresh.export import MANIFEST, MARTS
 from refresh.news import news
-from refresh.publish import introduce, publish
+from refresh.publish import publish, publish_new_models, published_definition
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def test_over_the_models_of_an_earlier_version_all_is_published_whole(
         "create table main.battery_cleaned (cell_id varchar not null, test_id varchar not null, x integer)",
         "insert into main.battery_cleaned values ('GONE', '1', 1), ('A', '1', 5)",
     )
-    assert introduce(warehouse, {"battery_test_versions"}) == ["battery_test_versions"]
+    assert publish_new_models(warehouse, {"battery_test_versions"}) == ["battery_test_versions"]
     publish(warehouse, store)
     assert query(warehouse, "from battery_cleaned order by all") == [("A", "1", 1), ("A", "2", 2), ("B", "1", 3)]
 
@@ -306,6 +306,30 @@ def test_a_warehouse_may_have_a_name_that_ends_like_the_schema(tmp_path: Path, s
     publish(warehouse, store)
     execute(warehouse, "drop schema building cascade")
     assert query(warehouse, "from battery_ica_readings") == [("A",)]
+
+
+def test_only_the_names_of_what_was_built_change_in_a_definition() -> None:
+    built = (
+        "CREATE VIEW building.battery_ica AS SELECT 'ä building.x' AS \"building.x\", building.steps.x, len(list(a)) "
+        'FROM "building".building.steps AS steps, building.main.other, lab_building.main.third, elsewhere.fourth '
+        "/* building.fifth */;"
+    )
+    definition = published_definition(built)
+    assert definition.statement == (
+        "CREATE VIEW main.battery_ica AS SELECT 'ä building.x' AS \"building.x\", main.steps.x, len(list(a)) "
+        'FROM "building".main.steps AS steps, building.main.other, lab_building.main.third, elsewhere.fourth '
+        "/* building.fifth */;"
+    )
+    assert definition.is_view
+    assert definition.reads == {"steps", "other", "third"}
+    assert not published_definition("CREATE TABLE building.cells(cell_id VARCHAR NOT NULL);").is_view
+    assert published_definition("CREATE VIEW soh AS SELECT 1;").statement == "CREATE VIEW main.soh AS SELECT 1;"
+
+
+@pytest.mark.parametrize("statement", ["CREATE VIEW (", "CREATE VIEW 'x", "PRAGMA version"])
+def test_a_definition_that_cannot_be_parsed_is_named_rather_than_published(statement: str) -> None:
+    with pytest.raises(BatteryError, match="cannot parse the definition of a model"):
+        published_definition(statement)
 
 
 def test_without_any_dbt_run_there_is_nothing_to_publish(warehouse: DuckDBFile, store: FolderStore) -> None:
@@ -326,7 +350,9 @@ def test_a_publication_that_fails_leaves_what_readers_saw(warehouse: DuckDBFile,
         "create or replace view building.battery_ica as from elsewhere.t",
         "drop table elsewhere.t",
     )
-    with pytest.raises(BatteryError, match=r"could not be published, readers keep those before: .* t does not exist"):
+    with pytest.raises(
+        BatteryError, match=r"could not be published; readers keep the earlier ones: .* t does not exist"
+    ):
         publish(warehouse, store)
     assert query(warehouse, "select x from battery_cells") == [(7,)]
 
@@ -362,14 +388,14 @@ def test_models_that_readers_never_had_are_shown_once_their_own_tests_have_passe
     warehouse: DuckDBFile, store: FolderStore
 ) -> None:
     build(warehouse)
-    assert introduce(warehouse, {"battery_cleaned"}) == ["battery_cleaned"]
+    assert publish_new_models(warehouse, {"battery_cleaned"}) == ["battery_cleaned"]
     assert query(warehouse, "select count(*) from main.battery_cleaned") == [(3,)]
     with pytest.raises(duckdb.CatalogException):
         query(warehouse, "from main.battery_cycles")
     execute(warehouse, "update building.battery_cleaned set x = 0", "update building._refreshed set built_by = 'other'")
-    assert introduce(warehouse, {"battery_cleaned"}) == []
-    assert introduce(warehouse, {"battery_ica"}) == []  # a view on what readers have not
-    assert introduce(warehouse, {"battery_ica", "battery_ica_curves"}) == ["battery_ica", "battery_ica_curves"]
+    assert publish_new_models(warehouse, {"battery_cleaned"}) == []
+    assert publish_new_models(warehouse, {"battery_ica"}) == []  # a view on what readers have not
+    assert publish_new_models(warehouse, {"battery_ica", "battery_ica_curves"}) == ["battery_ica", "battery_ica_curves"]
     assert query(warehouse, "select max(x) from main.battery_cleaned") == [(3,)]
     assert publish(warehouse, store).models == 10
     assert query(warehouse, "select max(x) from main.battery_cleaned") == [(0,)]

@@ -97,7 +97,7 @@ def test_a_second_host_is_refused_and_changes_nothing(
 def publish_nothing(warehouse: DuckDBFile, store: FolderStore) -> None:
     """A publication whose models are all shown already."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("refresh.publish._show", lambda *_: set())
+        patch.setattr("refresh.publish._replace", lambda *_: set())
         patch.setattr("refresh.publish.audited_models", lambda _: set())
         with warehouse.connect("have models") as connection:
             for schema in ("building", "main"):

@@ -1,7 +1,8 @@
 """The hourly refresh: what new readings cost beside a long history, and beside a short one.
 
 The claim: adding 1 % of new readings to a history of 20 million refreshes in at most 1.5 times the time that it takes
-on a history of 1 million. A refresh is all that `battery transform` does: dbt's own start, all tests, the publication.
+on a history of 1 million. A refresh is all that `battery transform` does: dbt's own start, all data tests, the
+publication. The first build alone runs dbt's unit tests, as every first refresh by other code does.
 
 A life of a cell is simulated and folded once, as the worker folds it; every cell of a history has lived that life
 under its own name, so many days later than the cell before it. Tests land as they would: the first of every cell, then

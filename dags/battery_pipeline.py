@@ -1,8 +1,9 @@
 """The hourly refresh: what the worker has landed since becomes tables that are built, tested, and shown to readers.
 
-The worker lands rows by itself and needs no Airflow. dbt builds beside the tables that readers see, which give way in
-one transaction after all tests have passed. Each task runs the pipeline's own command, which waits while the worker
-holds the warehouse.
+The worker lands rows by itself and needs no Airflow. dbt builds in a schema of its own. After all tests have passed,
+the new tables replace those that readers see, in one transaction. dbt's unit tests run when the code of the models has
+changed since they last passed. Each task runs the pipeline's own command, which waits while the worker holds the
+warehouse.
 """
 
 from __future__ import annotations

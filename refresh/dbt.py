@@ -1,7 +1,7 @@
-"""Running dbt: the landing tables into models and tests, with one line that says what failed.
+"""Running dbt: it builds models from the landing tables and tests them; one line says what failed.
 
-dbt runs in a process of its own, as its own command line would, so that a long-lived process keeps none of its
-state and the project can be run by hand just the same. What the models mean is dbt's to know, not this module's.
+dbt runs in a process of its own, as from its own command line. A long-lived process therefore keeps none of dbt's
+state, and a person can run the project by hand in the same way. This module knows nothing of what the models mean.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ _NAMED_FAILURES: Final = 5
 _SOURCES: Final = frozenset({".sql", ".py", ".yml", ".csv"})
 
 RELAY_SECONDS: Final = 10.0
-"""How long the last lines of a dbt that has ended may take to be printed."""
+"""How long the last lines of a dbt process that has ended may take to be printed, in s."""
 
 BUILT: Final = frozenset({"model", "seed", "snapshot"})
-"""The kinds of nodes that are relations."""
+"""The kinds of dbt's nodes that are tables or views."""
 
 PUBLISHED: Final = "main"
-"""The schema that readers look at."""
+"""The schema in which readers look."""
 
 BUILDING: Final = "building"
 """The schema in which the pipeline builds and tests the models before readers see them."""
@@ -60,7 +60,7 @@ BUILDING: Final = "building"
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What became of one model, test or seed: `seconds` it took, `failures` rows that a test found."""
+    """How one model, test or seed ended: the `seconds` that it took, and the `failures` (rows) that a test found."""
 
     node: str
     status: str
@@ -70,7 +70,7 @@ class NodeResult:
 
     @property
     def kind(self) -> str:
-        """What it is, in dbt's words: model, test, unit_test, seed, snapshot or source."""
+        """Its kind, in dbt's words: model, test, unit_test, seed, snapshot or source."""
         return self.node.partition(".")[0]
 
     @property
@@ -83,8 +83,9 @@ class NodeResult:
 class DbtRun:
     """One dbt command and how it ended.
 
-    `failure` says in one line what failed, None when nothing did; `audited` tells that every test of the project was
-    run and none failed; `models` are the names of all models and seeds that the project has.
+    `failure` says in one line what failed, or is None. `audited` is true if all tests of the project have run and
+    passed; unit tests count only if they were part of the command. `models` holds the names of all models and seeds of
+    the project.
     """
 
     command: tuple[str, ...]
@@ -96,19 +97,19 @@ class DbtRun:
 
     @property
     def built(self) -> bool:
-        """Whether it has changed a model, as far as dbt says so; a model that failed is as it was."""
+        """Whether dbt reports that it has changed a model; a model that failed is as before."""
         return any(result.kind in BUILT and result.status not in _UNCHANGED for result in self.results)
 
     @property
     def tested_models(self) -> frozenset[str]:
-        """Names of the models and seeds that it built along with their tests; none where it ran no tests."""
+        """Names of the models and seeds that it built and tested; none if it ran no tests, or failed."""
         if self.failure or not any(result.kind == "test" for result in self.results):
             return frozenset()
         return frozenset(result.node.rpartition(".")[2] for result in self.results if result.kind in BUILT)
 
 
 def require_project(settings: Settings) -> Path:
-    """Look at what dbt needs before it begins.
+    """Check what dbt needs before it starts.
 
     Returns:
         The folder of the dbt project.
@@ -124,21 +125,21 @@ def require_project(settings: Settings) -> Path:
 
 @contextmanager
 def lock_models(settings: Settings) -> Iterator[int]:
-    """Have the models to oneself until the block ends: who builds and publishes them waits for others who do.
+    """Hold the lock on the models until the block ends; one process at a time builds and publishes them.
 
-    Returns:
-        The lock, for dbt to have it, too: where this process is killed, others wait until dbt has ended.
+    Yields:
+        The lock's file descriptor. dbt inherits it, so that others wait for dbt even if this process is killed.
 
     Raises:
         BatteryError: the folder for dbt's own files cannot be made.
     """
-    work = settings.warehouse_address.work_folder / "dbt"
-    told = False
+    work = work_folder(settings)
+    has_logged = False
 
     def wait(seconds: float) -> None:
-        nonlocal told
-        if not told:
-            told = True
+        nonlocal has_logged
+        if not has_logged:
+            has_logged = True
             _log.info("waiting for another run of dbt, or a publication", folder=str(work))
         time.sleep(seconds)
 
@@ -151,46 +152,42 @@ def lock_models(settings: Settings) -> Iterator[int]:
         yield lock
 
 
-def dbt(settings: Settings, command: Sequence[str], schema: str, lock: int, run: str = "") -> DbtRun:
-    """Run a dbt command over the project's models; its output goes to the terminal.
+def dbt(
+    settings: Settings, command: Sequence[str], schema: str, lock: int, run: str = "", *, unit_tests: bool = True
+) -> DbtRun:
+    """Run a dbt command on the project's models; its output goes to the terminal.
 
-    A warehouse file that another process holds is waited for, up to some minutes. dbt's own files go to a folder
-    `dbt` beside the warehouse file (`data/dbt` for MotherDuck); a `DBT_PROFILES_DIR` in the environment wins over
-    the project's own profile.
+    dbt waits some minutes for a warehouse file that another process holds. A `DBT_PROFILES_DIR` in the environment
+    takes the place of the project's own profile.
 
     Args:
-        settings: says which warehouse.
+        settings: name the warehouse.
         command: dbt's subcommand and its options, such as `("build", "--select", "battery_ts+")`.
         schema: where the models are built.
-        lock: what `lock_models` lends.
-        run: the run's id in `_dbt_runs`, where each model is put on record by the transaction that builds it.
+        lock: the file descriptor that `lock_models` yields.
+        run: the run's id in `_dbt_runs`, where the transaction that builds a model records it.
+        unit_tests: whether the command runs the project's unit tests, too.
 
     Raises:
         BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
     """
     project = require_project(settings)
-    work = settings.warehouse_address.work_folder / "dbt"
+    work = work_folder(settings)
     target = work / "target"
-    found = target / ("sources.json" if command[0] == "source" else "run_results.json")
-    found.unlink(missing_ok=True)  # those of an earlier run would name the wrong failures
-    arguments = [sys.executable, "-c", _DBT, str(os.getpid())]
-    if settings.log_format == "json":
-        arguments += ["--log-format", "json"]
-    arguments += [*command, "--project-dir", str(project)]
-    if not os.environ.get("DBT_PROFILES_DIR"):
-        arguments += ["--profiles-dir", str(project)]
-    arguments += ["--target", settings.warehouse_address.dbt_target]
-    arguments += ["--target-path", str(target), "--log-path", str(work / "logs")]
+    results_file = target / ("sources.json" if command[0] == "source" else "run_results.json")
+    results_file.unlink(missing_ok=True)  # those of an earlier run would name the wrong failures
+    options = [] if unit_tests else ["--exclude-resource-type", "unit_test"]
+    arguments = _arguments(settings, [*command, *options], project, work)
     sys.stdout.flush()  # what was printed before dbt's output stays before it
     started = time.monotonic()
     environment = _environment(settings, schema) | {"BATTERY_DBT_RUN": run}
     with _relayed() as out, _relayed(err=True) as err:
         finished = subprocess.run(arguments, env=environment, check=False, pass_fds=(lock,), stdout=out, stderr=err)
-    results = _results(found)
+    results = _results(results_file)
     failure = None
     if finished.returncode != 0:
         failure = f"dbt {' '.join(command)} failed: {_failures(results)}; see {work / 'logs' / 'dbt.log'}"
-    tests, models = _project_nodes(target / "manifest.json")
+    tests, models = _project_nodes(target / "manifest.json", unit_tests=unit_tests)
     passed = {result.node for result in results if result.status in _PASSED}
     return DbtRun(
         command=tuple(command),
@@ -202,15 +199,27 @@ def dbt(settings: Settings, command: Sequence[str], schema: str, lock: int, run:
     )
 
 
+def _arguments(settings: Settings, command: Sequence[str], project: Path, work: Path) -> list[str]:
+    """The command line of the process that runs dbt."""
+    arguments = [sys.executable, "-c", _DBT, str(os.getpid())]
+    if settings.log_format == "json":
+        arguments += ["--log-format", "json"]
+    arguments += [*command, "--project-dir", str(project)]
+    if not os.environ.get("DBT_PROFILES_DIR"):
+        arguments += ["--profiles-dir", str(project)]
+    arguments += ["--target", settings.warehouse_address.dbt_target]
+    return [*arguments, "--target-path", str(work / "target"), "--log-path", str(work / "logs")]
+
+
 @contextmanager
 def _relayed(*, err: bool = False) -> Iterator[int]:
-    """A file descriptor for dbt's output: what it says of values is not to reach a terminal raw."""
+    """Print dbt's output without the control characters that a value may hold; yields the descriptor to write to."""
     ours, theirs = os.pipe()
 
     def relay() -> None:
         with open(ours, encoding="utf-8", errors="backslashreplace") as lines:  # noqa: PTH123  # a descriptor has no path
             for line in lines:
-                with suppress(OSError):  # nobody reads our own output; dbt goes on, as it would by itself
+                with suppress(OSError):  # nobody reads our output; dbt goes on all the same
                     click.echo(plain_coloured(line.rstrip("\n")), err=err)
 
     thread = threading.Thread(target=relay, daemon=True)
@@ -223,7 +232,10 @@ def _relayed(*, err: bool = False) -> Iterator[int]:
 
 
 def code_of(project: Path, settings: Settings) -> str:
-    """A checksum of what makes rows of readings: models, macros, their settings, the package ageing, the instrument."""
+    """A checksum of the code that makes the models: SQL, macros, their settings, the package `ageing`, the instrument.
+
+    The unit tests belong to it, too, since they stand beside the models.
+    """
     paths = [path for folder in ("models", "macros") for path in (project / folder).rglob("*")]
     paths += [project / "dbt_project.yml", *(project.parent / "ageing").glob("*.py")]
     code = _checksum(path for path in sorted(paths) if path.suffix in _SOURCES)
@@ -232,7 +244,7 @@ def code_of(project: Path, settings: Settings) -> str:
 
 
 def inputs_of(settings: Settings) -> str:
-    """A checksum of all that a refresh depends on beside the landing: code, seeds, tests, what is known of the cells.
+    """A checksum of all that a refresh depends on apart from the landing: code, seeds, tests, and BATTERY_CELLS.
 
     Raises:
         BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be read.
@@ -260,23 +272,28 @@ def _project() -> Path:
 
 
 def _require_cells(path: Path, seed: Path) -> None:
-    """Look at the lab's own file about its cells before dbt does, whose message would name neither file nor column.
+    """Check the lab's own file about its cells, since dbt's message would name neither file nor column.
 
     Raises:
-        BatteryError: it cannot be read, or its header is not that of the seed.
+        BatteryError: the file cannot be read, or its header differs from the seed's.
     """
     try:
         header = path.read_text().partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise BatteryError(f"BATTERY_CELLS={path} cannot be read: {reason}") from None
-    wanted = seed.read_text().partition("\n")[0].strip()
-    if header.split(",") != wanted.split(","):
-        raise BatteryError(f"BATTERY_CELLS={path} must begin with the line {wanted}; it begins with {header[:200]}")
+    expected = seed.read_text().partition("\n")[0].strip()
+    if header.split(",") != expected.split(","):
+        raise BatteryError(f"BATTERY_CELLS={path} must begin with the line {expected}; it begins with {header[:200]}")
+
+
+def work_folder(settings: Settings) -> Path:
+    """The folder for dbt's own files: `dbt` beside the warehouse's file, or below `data`."""
+    return settings.warehouse_address.work_folder / "dbt"
 
 
 def _environment(settings: Settings, schema: str) -> dict[str, str]:
-    """The environment for dbt: this one, with the settings that a profile cannot know."""
+    """The environment for dbt: that of this process, and the settings that a profile cannot know."""
     environment = dict(
         os.environ,
         DBT_SEND_ANONYMOUS_USAGE_STATS="false",
@@ -296,7 +313,7 @@ def _environment(settings: Settings, schema: str) -> dict[str, str]:
 
 
 def _results(path: Path) -> tuple[NodeResult, ...]:
-    """What dbt says of its nodes; nothing when it ended before it ran any."""
+    """What dbt reports of its nodes; nothing if it ended before it ran any."""
     if not path.is_file():
         return ()
     return tuple(
@@ -311,17 +328,19 @@ def _results(path: Path) -> tuple[NodeResult, ...]:
     )
 
 
-def _project_nodes(manifest: Path) -> tuple[set[str], set[str]]:
-    """All tests of the project, unit tests included, by dbt's names; and the names of its models and seeds."""
+def _project_nodes(manifest: Path, *, unit_tests: bool) -> tuple[set[str], set[str]]:
+    """All tests of the project, by their dbt names, with or without unit tests; and the names of models and seeds."""
     if not manifest.is_file():
         return set(), set()
-    found = json.loads(manifest.read_text())
-    tests = {node for node in found["nodes"] if node.startswith("test.")}.union(found["unit_tests"])
-    return tests, {node["name"] for node in found["nodes"].values() if node["resource_type"] in BUILT}
+    project = json.loads(manifest.read_text())
+    tests = {node for node in project["nodes"] if node.startswith("test.")}
+    if unit_tests:
+        tests.update(project["unit_tests"])
+    return tests, {node["name"] for node in project["nodes"].values() if node["resource_type"] in BUILT}
 
 
 def _failures(results: Sequence[NodeResult]) -> str:
-    """What failed, each node with the first line that says why."""
+    """The nodes that failed, each with the first line of its reason."""
     if not results:
         return "it ended before it ran anything"
     failures = []
@@ -329,8 +348,8 @@ def _failures(results: Sequence[NodeResult]) -> str:
         if result.has_failed:
             kind, _, name = result.node.split(".", 2)
             lines = [line.strip() for line in str(result.message).splitlines() if line.strip()]
-            why = next((line for line in lines if " Error in " not in line), "no message")
-            failures.append(f"{kind.replace('_', ' ')} {name} ({why})")
+            reason = next((line for line in lines if " Error in " not in line), "no message")
+            failures.append(f"{kind.replace('_', ' ')} {name} ({reason})")
     named = "; ".join(failures[:_NAMED_FAILURES]) or "no model or test failed"
     more = len(failures) - _NAMED_FAILURES
     return f"{named}; and {more} more" if more > 0 else named

@@ -1,4 +1,4 @@
-"""The stage: dbt at work on models that readers do not see yet, each of its runs on record."""
+"""The stage: dbt builds and tests models that readers do not see yet, and each of its runs is recorded."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from kernel.base.errors import BatteryError
-from refresh.audit import announce, record
+from refresh.audit import finish_run, start_run
 from refresh.dbt import BUILDING, dbt, require_project
+from refresh.unit_tests import must_run_unit_tests, remember_unit_tests
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
@@ -22,31 +23,35 @@ _log = structlog.get_logger()
 
 
 def stage_models(settings: Settings, warehouse: Warehouse, command: Sequence[str], lock: int) -> DbtRun:
-    """Run a dbt command where the pipeline builds, and put it on record.
+    """Run a dbt command in the schema where the pipeline builds, and record it.
+
+    Unit tests are left out if they have passed with the same code (`refresh.unit_tests`).
 
     Args:
-        settings: what dbt is told.
-        warehouse: where it builds.
+        settings: as dbt gets them.
+        warehouse: where dbt builds.
         command: dbt's subcommand and its options.
-        lock: what `lock_models` lends, so that no other run comes between this one and what follows it.
+        lock: the file descriptor that `lock_models` yields: no other run may come between this one and the next step.
 
     Raises:
-        BatteryError: something that dbt needs is missing, such as landing tables, or the command would build models of
-            only a part of the readings: then no run is on record. Or dbt failed; names the models and tests that did.
+        BatteryError: dbt failed; the message names the models and tests that did. Or dbt was not started and no run is
+            recorded: something is missing, such as landing tables, or the command would build models of only a part of
+            the readings.
     """
     require_project(settings)
     if part := next((word for word in command if word.partition("=")[0] in {"--empty", "--sample"}), None):
         raise BatteryError(f"{part} would build models of only a part of the readings, which may be published")
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
-        require_tables(connection)  # dbt would make an empty file and fail at length
-    run = announce(warehouse, command)
-    done = dbt(settings, command, BUILDING, lock, run)
+        require_tables(connection)  # dbt would make an empty file and fail with a long message
+    run_id = start_run(warehouse, command)
+    run = dbt(settings, command, BUILDING, lock, run_id, unit_tests=must_run_unit_tests(settings, command))
+    remember_unit_tests(settings, run)
     try:
-        record(warehouse, run, done)
+        finish_run(warehouse, run_id, run)
     except BatteryError as error:
-        if done.failure is None:
+        if run.failure is None:
             raise
-        _log.warning("how the failed dbt run ended is not on record", error=str(error))
-    if done.failure:
-        raise BatteryError(done.failure)
-    return done
+        _log.warning("could not record how the failed dbt run ended", error=str(error))
+    if run.failure:
+        raise BatteryError(run.failure)
+    return run

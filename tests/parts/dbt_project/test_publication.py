@@ -72,6 +72,18 @@ def test_what_is_published_hour_by_hour_is_what_a_build_from_nothing_gives(refre
     assert contents(refreshed, "main") == published == contents(refreshed, "building")
 
 
+def test_unit_tests_run_in_the_first_refresh_and_not_again_with_the_same_code(refreshed: Warehouse) -> None:
+    runs = refreshed.query(
+        "select audited, len(list_filter(results, node -> node.kind = 'unit_test')) as unit_tests, "
+        "len(list_filter(results, node -> node.kind = 'test')) as tests from _dbt_runs order by started_at limit 2"
+    )
+    (_, unit_tests, tests), (_, again, tests_again) = runs
+    assert [audited for audited, *_ in runs] == [True, True]
+    assert unit_tests > 20
+    assert again == 0
+    assert tests == tests_again > 0
+
+
 def test_nothing_that_dbt_has_put_down_on_its_way_is_left_for_readers(refreshed: Warehouse) -> None:
     names = refreshed.query("select table_name from information_schema.tables where table_name like '%dbt_tmp%'")
     assert names == []

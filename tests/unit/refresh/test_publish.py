@@ -14,7 +14,7 @@ import pytest
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.edges.warehouse import DuckDBFile
-from refresh.audit import announce, record
+from refresh.audit import finish_run, start_run
 from refresh.dbt import DbtRun, NodeResult, inputs_of
 from refresh.export import MANIFEST, MARTS
 from refresh.news import news
@@ -49,13 +49,13 @@ def dbt_run(
         results.append(NodeResult("test.battery.a_test", "pass", 0.1, 0, None))
     if failed:
         results.append(NodeResult(failed, "fail" if failed.startswith("test.") else "error", 0.1, 1, "no"))
-    run = announce(warehouse, command)
-    record(warehouse, run, DbtRun(command, 1.0, tuple(results), failure, audited, MODELS if audited else ()))
+    run = start_run(warehouse, command)
+    finish_run(warehouse, run, DbtRun(command, 1.0, tuple(results), failure, audited, MODELS if audited else ()))
 
 
 def killed(warehouse: DuckDBFile, *command: str, models: Sequence[str]) -> None:
     """A dbt run on record that was killed after it had built some models, which dbt itself has put down."""
-    run = announce(warehouse, command)
+    run = start_run(warehouse, command)
     for name in models:
         node = f"{{'node': 'model.battery.{name}', 'kind': 'model', 'status': 'success'}}"
         execute(

@@ -106,7 +106,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool], peers: Peers | 
             settings.window_seconds,
             run_id=settings.run_id,
             peers=peers,
-            told=TALLY.landed,
+            on_commit=TALLY.landed,
         )
         return landing, landing.begin()
 

@@ -1,4 +1,4 @@
-"""Publication: the models that have passed their tests replace those that readers see, in one transaction.
+"""PublishResult: the models that have passed their tests replace those that readers see, in one transaction.
 
 dbt builds and tests the models in the schema `building`; readers look at the schema `main`. The large models are
 tracked test by test, or cell by cell: the table `_refreshed` says which dbt run built each part, and a publication
@@ -54,7 +54,7 @@ _CHANGED: Final = f"""
 
 
 @dataclass(frozen=True)
-class Publication:
+class PublishResult:
     """What a publication has changed for readers.
 
     `models` counts the tables and views that readers have. `tests` and `cells` count the cycler tests and the cells
@@ -69,7 +69,7 @@ class Publication:
     def __str__(self) -> str:
         """One line for a person.
 
-        >>> print(Publication(models=10, tests=3, cells=2, exported=120))
+        >>> print(PublishResult(models=10, tests=3, cells=2, exported=120))
         published 10 models, 3 tests of 2 cells have changed; exported 120 rows of the marts
         """
         return (
@@ -90,7 +90,7 @@ class Definition:
     reads: frozenset[str]
 
 
-def publish(warehouse: Warehouse, store: ObjectStore) -> Publication:
+def publish(warehouse: Warehouse, store: ObjectStore) -> PublishResult:
     """Replace the models that readers see with the models that were built, and export the marts.
 
     Readers see all of the new models. If anything fails before the transaction ends, they see the models as before.
@@ -117,7 +117,7 @@ def publish(warehouse: Warehouse, store: ObjectStore) -> Publication:
             f"insert into {PUBLISHED}.{MARKS} (model, cell_id, test_id, version) "  # noqa: S608
             f"select '{EXPORTED}', '', '', version from {PUBLISHED}.{MARKS} where model = '_watermark'"
         )
-    return Publication(
+    return PublishResult(
         models=len(models),
         tests=len({(cell, test) for cell, test in changed if test}),
         cells=len({cell for cell, _ in changed}),

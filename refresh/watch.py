@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kernel.base.settings import Settings
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
-    from refresh.publish import Publication
+    from refresh.publish import PublishResult
 
 _log = structlog.get_logger()
 
@@ -32,9 +32,9 @@ FIRST_RETRY_SECONDS: Final = 30.0
 LONGEST_RETRY_SECONDS: Final = 600.0
 
 
-def refreshes(
+def refresh_on_news(
     settings: Settings, warehouse: Warehouse, store: ObjectStore, pause: Callable[[float], object] = STOP.wait
-) -> Iterator[Publication]:
+) -> Iterator[PublishResult]:
     """Look for news every commit interval, and build and publish once two looks in a row find the same, until `STOP`.
 
     A refresh that fails is told of and tried again after a pause, each longer than the one before, or when something
@@ -65,7 +65,7 @@ def refreshes(
         waits -= settings.commit_interval_seconds
 
 
-def _refresh(settings: Settings, warehouse: Warehouse, store: ObjectStore) -> Publication:
+def _refresh(settings: Settings, warehouse: Warehouse, store: ObjectStore) -> PublishResult:
     with lock_models(settings) as lock:
         stage_models(settings, warehouse, ("build",), lock)
         return publish(warehouse, store)

@@ -20,7 +20,7 @@ import structlog
 from kernel.base.errors import BatteryError
 from kernel.edges.warehouse import persistent, transaction
 from sink.leftovers import retired_keys
-from sink.manifest import stored_objects
+from sink.manifest import landing_objects
 from sink.tables import CREATE_PIPELINE, landing_tables
 from sink.writers import pipeline_id
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
-    from sink.manifest import StoredObject
+    from sink.manifest import LandingObject
 
 _log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class Claim:
     host: str
     claimed_at: str
 
-    def epoch_above(self, stored: Sequence[StoredObject]) -> int:
+    def epoch_above(self, stored: Sequence[LandingObject]) -> int:
         """An epoch that each new one must exceed, so that no object is written in place of another's."""
         return max([self.spared, *(found.epoch for found in stored)])
 
@@ -103,7 +103,7 @@ def claim_store(store: ObjectStore, warehouse: Warehouse) -> Claim:
     pipeline = _settle_id(warehouse)
     claim = read_claim(store)
     if claim is None:
-        stored = list(stored_objects(store))
+        stored = list(landing_objects(store))
         wanted = _claim(pipeline, _spared(warehouse, stored))
         if store.put_new(CLAIM_KEY, _encode(wanted)):
             _log.info("claimed the object store", pipeline=pipeline)
@@ -128,7 +128,7 @@ def adopt_store(store: ObjectStore, warehouse: Warehouse) -> Adoption:
         before = None
     if before is not None and before.pipeline == pipeline:
         return Adoption(before, pipeline, 0)
-    stored = list(stored_objects(store))
+    stored = list(landing_objects(store))
     last = max([0 if before is None else before.spared, *(found.epoch for found in stored)])
     claim = _claim(pipeline, last + EPOCHS_IN_FLIGHT)
     store.put(CLAIM_KEY, _encode(claim))
@@ -176,7 +176,7 @@ def spare_others(store: ObjectStore, warehouse: Warehouse, claim: Claim) -> Clai
     mark = mark_beyond(store, warehouse)
     if mark is None:
         return claim
-    last = max(mark.epoch, claim.epoch_above(list(stored_objects(store))))
+    last = max(mark.epoch, claim.epoch_above(list(landing_objects(store))))
     _log.warning(
         "the WAREHOUSE is an older copy of one that has written to this OBJECT_STORE since; what that one may name "
         "stays in the store for good",
@@ -227,7 +227,7 @@ def _settle_id(warehouse: Warehouse) -> str:
         raise BatteryError(f"cannot look up the pipeline: {str(error).splitlines()[0]}; start it again") from error
 
 
-def _spared(warehouse: Warehouse, stored: Sequence[StoredObject]) -> int:
+def _spared(warehouse: Warehouse, stored: Sequence[LandingObject]) -> int:
     """The last epoch of objects that may be another's, in a store that nobody has claimed.
 
     Raises:

@@ -26,7 +26,7 @@ from sink.draft import Draft
 from sink.leftovers import find_leftovers
 from sink.manifest import (
     Commit,
-    stored_objects,
+    landing_objects,
 )
 from sink.repeats import LANDED_BEFORE
 from sink.tables import FILL, FILL_STATES, REPEATED, create_tables
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sink.claim import Claim
     from sink.draft import Stored
     from sink.leftovers import Leftovers
-    from sink.manifest import StoredObject
+    from sink.manifest import LandingObject
     from sink.peers import Peers
 
 _log = structlog.get_logger()
@@ -96,10 +96,17 @@ class Standing:
 class Landing:
     """The landing tables and objects of one pipeline, as one writer of it writes them.
 
-    Processes with the same `run_id` are one run, and so one writer; which of its `peers` this process is says whether
-    it begins that run. Epochs exceed `above`. `told` is called for each commit that has landed, with its landed rows,
-    and its quarantined ones by reason. A `private` store is in reach of this process alone, as a replay's is until the
-    swap, and is not claimed.
+    Only one writer at a time can commit: `begin` takes a writer epoch, which ends every older writer.
+
+    Args:
+        store: where the objects go.
+        warehouse: where the landing tables are.
+        window_seconds: the width of the windows, s.
+        run_id: joins the processes of one run, which are one writer.
+        peers: the processes of the run; the first one begins it, the others join.
+        above: an epoch that this writer's epoch must exceed.
+        private: whether no other process can reach the store, as in a replay before its swap; it is not claimed then.
+        on_commit: called after each commit with the number of landed rows, and of quarantined rows by reason.
     """
 
     def __init__(
@@ -112,7 +119,7 @@ class Landing:
         peers: Peers | None = None,
         above: int = 0,
         private: bool = False,
-        told: Callable[[int, Mapping[str, int]], None] | None = None,
+        on_commit: Callable[[int, Mapping[str, int]], None] | None = None,
     ) -> None:
         self._store = store
         self._warehouse = warehouse
@@ -121,7 +128,7 @@ class Landing:
         self._peers = peers
         self._above = above
         self._private = private
-        self._told = told
+        self._on_commit = on_commit
         self._epoch = 0
         self._commits = 0
         self._leftovers: list[str] = []
@@ -149,7 +156,7 @@ class Landing:
                 _log.info("joined a run", writer_epoch=self._epoch, cells=len(standing.states))
                 return standing
             claim = None if self._private else self._claim()
-            stored = list(stored_objects(self._store))
+            stored = list(landing_objects(self._store))
             retry = persistent(duckdb.TransactionException, duckdb.ConstraintException)
             standing = retry(self._begin, stored, claim)
             self._leave_mark()
@@ -169,7 +176,7 @@ class Landing:
             except BatteryError as error:
                 _log.warning("the mark of this warehouse could not be left in the OBJECT_STORE", error=str(error))
 
-    def _begin(self, stored: Sequence[StoredObject], claim: Claim | None) -> Standing:
+    def _begin(self, stored: Sequence[LandingObject], claim: Claim | None) -> Standing:
         with self._warehouse.connect("begin a run") as connection, transaction(connection):
             create_tables(connection)
             self._require_width(connection)
@@ -263,8 +270,8 @@ class Landing:
         commit, staged = stored.commit, stored.staged
         self._land_once(commit.commit, {**staged, "staged_commits": manifest_rows(commit, _now())}, states)
         landed = staged["staged_landed"].num_rows
-        if self._told is not None:
-            self._told(landed, rows_by_reason(staged["staged_quarantined"]))
+        if self._on_commit is not None:
+            self._on_commit(landed, rows_by_reason(staged["staged_quarantined"]))
         _log.info(
             "committed",
             commit=commit.commit,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
-    from sink.manifest import StoredObject
+    from sink.manifest import LandingObject
 
 _log = structlog.get_logger()
 
@@ -34,13 +34,13 @@ class Leftovers:
     an older copy: while there are any, nothing is certain, and nothing may be removed.
     """
 
-    retired: tuple[StoredObject, ...]
-    unfinished: Mapping[Writer, tuple[StoredObject, ...]]
-    unknown: tuple[StoredObject, ...]
+    retired: tuple[LandingObject, ...]
+    unfinished: Mapping[Writer, tuple[LandingObject, ...]]
+    unknown: tuple[LandingObject, ...]
 
 
 def find_leftovers(
-    connection: duckdb.DuckDBPyConnection, stored: Sequence[StoredObject], epoch: int, spared: int
+    connection: duckdb.DuckDBPyConnection, stored: Sequence[LandingObject], epoch: int, spared: int
 ) -> Leftovers:
     """Tell what is left over; what has been retired and is gone from the store is forgotten.
 

@@ -28,7 +28,7 @@ _KEY: Final = re.compile(rf"^(?P<kind>{'|'.join(KINDS)})/lane=(?P<lane>\d+)/(?P<
 
 
 @dataclass(frozen=True)
-class StoredObject:
+class LandingObject:
     """An object of a commit, by the parts of its key; `size` in bytes."""
 
     key: str
@@ -56,13 +56,13 @@ def epoch_of(key: str) -> int:
     return int(named["epoch"])
 
 
-def stored_objects(store: ObjectStore) -> Iterator[StoredObject]:
+def landing_objects(store: ObjectStore) -> Iterator[LandingObject]:
     """All objects in the store that look like those of commits, whoever wrote them."""
     for kind in KINDS:
         for found in store.list(f"{kind}/"):
             named = _KEY.match(found.key)
             if named:
-                yield StoredObject(
+                yield LandingObject(
                     found.key, kind, int(named["lane"]), int(named["epoch"]), int(named["seq"]), found.size
                 )
 

@@ -39,12 +39,12 @@ def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> No
     warehouse = open_warehouse(settings)
     if watch:
         from kernel.base.stopping import leave_on_signals
-        from refresh.watch import refreshes
+        from refresh.watch import refresh_on_news
 
         if stage or dbt:
             raise BatteryError("--watch builds all models and publishes them; leave out --stage and DBT")
         leave_on_signals()
-        for refreshed in refreshes(settings, warehouse, open_store(settings)):
+        for refreshed in refresh_on_news(settings, warehouse, open_store(settings)):
             say(refreshed)
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us

@@ -41,21 +41,23 @@ def quarantine_list(
     """
     settings = start(debug)
     from kernel.edges.warehouse import open_warehouse
-    from sink.care.quarantine import find_refused
-    from sink.care.refused import Fate
+    from sink.care.quarantine import RetryStatus, find_refused
 
     try:
         refused = find_refused(open_warehouse(settings), reason, cell)
     except BatteryError:  # there may be no warehouse yet, and files that were refused all the same
         _list_files(settings, cell, limit, as_json=as_json, everything=everything)
         raise
-    found = [entry for entry in refused if everything or entry.fate is not Fate.LANDED]
+    found = [entry for entry in refused if everything or entry.retry_status is not RetryStatus.LANDED]
     for entry in found if as_json else found[:limit]:
         if as_json:
             say(json.dumps({"id": str(entry.place), **asdict(entry)}))
         else:
             rows = f"{entry.row_count} rows" if entry.row_count > 1 else "1 row"
-            say(f"{entry.place}  {entry.cell_id or '(no cell)'}  {rows}  {entry.reason}, {entry.fate}: {entry.detail}")
+            say(
+                f"{entry.place}  {entry.cell_id or '(no cell)'}  {rows}  "
+                f"{entry.reason}, {entry.retry_status}: {entry.detail}"
+            )
     if not as_json:
         more = f", the first {limit} shown" if len(found) > limit else ""
         say(f"{sum(entry.row_count for entry in found)} rows in {len(found)} entries{more}")
@@ -126,7 +128,7 @@ def quarantine_show(debug: bool, name: str) -> None:
         "rows": entry.row_count,
         "reason": entry.reason,
         "detail": entry.detail,
-        "fate": entry.fate,
+        "fate": entry.retry_status,
         "retried at": ", ".join(str(place) for place in entry.retries) or None,
     }.items():
         say(f"{label:<12} {'' if value is None else value}")
@@ -159,8 +161,7 @@ def quarantine_retry(
     settings = start(debug)
     from kernel.contract.reading import Reason
     from kernel.edges.warehouse import open_warehouse
-    from sink.care.quarantine import by_id, find_refused
-    from sink.care.refused import Fate
+    from sink.care.quarantine import RetryStatus, by_id, find_refused
     from sink.care.retry import Fix, publish_again, retries_of
 
     if bool(names) == bool(reason or cell):
@@ -170,7 +171,11 @@ def quarantine_retry(
     chosen = (
         [by_id(found, name) for name in names]
         if names
-        else [entry for entry in found if entry.reason != Reason.DUPLICATE and entry.fate is not Fate.LANDED]
+        else [
+            entry
+            for entry in found
+            if entry.reason != Reason.DUPLICATE and entry.retry_status is not RetryStatus.LANDED
+        ]
     )
     retries = retries_of(settings, chosen, fix)
     if dry_run:

@@ -18,7 +18,7 @@ import structlog
 from dataflows.fold.states import Cells
 from dataflows.forward import fold
 from dataflows.replay.feeds import ArchiveFeed, LogFeed
-from dataflows.replay.swap import Beside, beside, both, remove_replaced, reserve, swap
+from dataflows.replay.swap import ReplayWorkspace, attach_replay, remove_replaced, replay_workspace, reserve, swap
 from kernel.base.errors import BatteryError
 from kernel.base.faults import Point, fault_point
 from kernel.base.progress import Progress
@@ -155,7 +155,7 @@ def replay(settings: Settings, start: Start, *, dry_run: bool = False) -> Report
             as they were.
     """
     warehouse, store = open_warehouse(settings), open_store(settings)
-    with beside(settings) as place, structlog.contextvars.bound_contextvars(tables="replayed"):
+    with replay_workspace(settings) as place, structlog.contextvars.bound_contextvars(tables="replayed"):
         epoch, live, claim = reserve(warehouse, store, settings.window_seconds)
         if start.archive and not live.commits:
             raise BatteryError(
@@ -206,7 +206,7 @@ def _feeds(settings: Settings, start: Start, live: Manifest, store: ObjectStore)
 class _Build:
     """Folds what the feeds bring into tables and objects of its own."""
 
-    def __init__(self, settings: Settings, place: Beside, epoch: int, feeds: Sequence[Feed]) -> None:
+    def __init__(self, settings: Settings, place: ReplayWorkspace, epoch: int, feeds: Sequence[Feed]) -> None:
         self._window_seconds = settings.window_seconds
         self._ranges = instrument_range(settings.instrument_max_voltage_v, settings.instrument_max_current_a)
         self._place = place
@@ -271,7 +271,7 @@ class _Ending:
         warehouse: Warehouse,
         store: ObjectStore,
         claim: Claim,
-        place: Beside,
+        place: ReplayWorkspace,
         build: _Build,
         epoch: int,
         damaged: tuple[str, ...],
@@ -296,7 +296,7 @@ class _Ending:
         """Try until it is done: while a worker goes on landing, the live tables move."""
         try:
             while True:
-                with both(self._warehouse, self._place) as connection:
+                with attach_replay(self._warehouse, self._place) as connection:
                     live = read_manifest(connection)
                     is_early = self._is_behind(live) or self._is_ahead(connection, live)
                     report = None if is_early else self._end(connection, live)

@@ -15,13 +15,13 @@ import structlog
 
 from kernel.base.errors import BatteryError
 from kernel.base.faults import Point, fault_point
-from kernel.base.locks import alone
+from kernel.base.locks import exclusive_lock
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import SPARING, DuckDBFile, transaction
 from sink.care.compare import KEYS
 from sink.claim import Claim, claim_store, spare_others
 from sink.leftovers import find_leftovers, remove_retired, retired_keys
-from sink.manifest import Manifest, epoch_of, read_manifest, stored_objects
+from sink.manifest import Manifest, epoch_of, landing_objects, read_manifest
 from sink.tables import create_tables
 from sink.writers import Writer, end_workers, require_current, take_epoch, window_width
 
@@ -44,7 +44,7 @@ LOCK_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
-class Beside:
+class ReplayWorkspace:
     """Where a replay builds: a warehouse and a store of its own, below a folder.
 
     `appended_to` is the warehouse while the replay folds beside it.
@@ -62,18 +62,18 @@ class Beside:
 
 
 @contextmanager
-def beside(settings: Settings) -> Iterator[Beside]:
+def replay_workspace(settings: Settings) -> Iterator[ReplayWorkspace]:
     """Make the place in REPLAY_DIR, empty, for one replay at a time; it is gone when the block ends.
 
     Raises:
         BatteryError: REPLAY_DIR cannot be used, or another replay, a compaction or a sweep is running there.
     """
-    with alone(settings, "replay") as root:
+    with exclusive_lock(settings, "replay") as root:
         folder = root / "in-progress"
         shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
         folder.mkdir()
         try:
-            yield Beside(
+            yield ReplayWorkspace(
                 folder,
                 DuckDBFile(folder / "battery.duckdb", LOCK_SECONDS),
                 DuckDBFile(folder / "battery.duckdb", LOCK_SECONDS, SPARING),
@@ -96,7 +96,7 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
         BatteryError: store or warehouse cannot be used.
     """
     claim = spare_others(store, warehouse, claim_store(store, warehouse))
-    stored = list(stored_objects(store))
+    stored = list(landing_objects(store))
     try:
         with warehouse.connect("begin a replay") as connection, transaction(connection):
             create_tables(connection)
@@ -119,7 +119,7 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
 
 
 @contextmanager
-def both(warehouse: Warehouse, place: Beside) -> Iterator[duckdb.DuckDBPyConnection]:
+def attach_replay(warehouse: Warehouse, place: ReplayWorkspace) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the live tables with the replayed ones attached as `replayed__`, which is read only.
 
     Raises:
@@ -143,7 +143,7 @@ def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, 
     """Put the replayed tables in place of the live ones, in one transaction; running workers start again from them.
 
     Args:
-        connection: as `both` lends it.
+        connection: as `attach_replay` lends it.
         epoch: what `reserve` has taken.
         compared: the manifest of the live tables that the replay was compared with.
         window_seconds: width of the replayed windows, s.

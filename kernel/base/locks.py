@@ -49,7 +49,7 @@ def lock_file(path: Path, wait: Callable[[float], object]) -> Iterator[int]:
 
 
 @contextmanager
-def alone(settings: Settings, what: str) -> Iterator[Path]:
+def exclusive_lock(settings: Settings, what: str) -> Iterator[Path]:
     """Keep others out of REPLAY_DIR, which is lent: a replay reads objects that a compaction or a sweep would remove.
 
     Args:

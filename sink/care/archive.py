@@ -18,7 +18,7 @@ from kernel.contract.batch import Batch
 from kernel.contract.message import Place
 from kernel.contract.reading import LANDED, LEAPS, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
 from kernel.contract.values import Fault
-from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, stored_objects
+from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, landing_objects
 from sink.parquet import DamagedObjectError, read_rows
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Archive:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self.stored = list(stored_objects(store))
+        self.stored = list(landing_objects(store))
         self._sizes = {found.key: found.size for found in self.stored}
 
     def read(self, committed: CommittedObject) -> bytes:

@@ -17,7 +17,7 @@ import structlog
 
 from kernel.base.errors import BatteryError
 from kernel.base.faults import Point, fault_point
-from kernel.base.locks import alone
+from kernel.base.locks import exclusive_lock
 from kernel.edges.warehouse import transaction
 from sink.care.archive import SCHEMAS, Archive
 from sink.care.sweep import clear
@@ -102,7 +102,7 @@ def compact(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> Com
         BatteryError: store or warehouse cannot be used, or a replay, a sweep or another compaction is running; what was
             merged by then is whole.
     """
-    with alone(settings, "compaction"):
+    with exclusive_lock(settings, "compaction"):
         begun = clear(settings, store, warehouse, "compaction")
         before = begun.manifest.commits
         after = before

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from kernel.base.errors import BatteryError
 from kernel.contract.message import Place
 from kernel.contract.reading import Quality, Reason
-from sink.care.refused import Fate, Refused
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
@@ -47,7 +48,38 @@ _RETRIABLE: Final = f"""
 """  # noqa: S608
 
 
-def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str | None = None) -> list[Refused]:
+class RetryStatus(StrEnum):
+    """What has become of a quarantined row."""
+
+    REFUSED = "refused"
+    """It has not been retried."""
+
+    RETRIED = "retried"
+    """It was retried, and refused again."""
+
+    LANDED = "landed"
+    """A retry of it has landed."""
+
+
+@dataclass(frozen=True)
+class QuarantineEntry:
+    """A row of `battery_quarantine`: `row_count` rows of a message, from `place` on, refused for one reason.
+
+    `retries` are the places in the log of the messages that published it again.
+    """
+
+    place: Place
+    row_count: int
+    cell_id: str | None
+    source_file: str | None
+    reason: str
+    detail: str
+    payload: str | None
+    retry_status: RetryStatus
+    retries: tuple[Place, ...]
+
+
+def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str | None = None) -> list[QuarantineEntry]:
     """What is in the quarantine, in the order of the logs.
 
     Args:
@@ -69,7 +101,9 @@ def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str |
         place = Place(topic_id, partition, offset, row)
         count, cell, file, why, detail, payload = shown
         found.append(
-            Refused(place, count, cell, file, why, detail, payload, retries.fate_of(place), tuple(retries.of(place)))
+            QuarantineEntry(
+                place, count, cell, file, why, detail, payload, retries.status_of(place), tuple(retries.of(place))
+            )
         )
     return found
 
@@ -77,7 +111,7 @@ def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str |
 def retriable_rows(connection: duckdb.DuckDBPyConnection) -> int:
     """How many quarantined rows a retry may bring in: all but duplicates and what has landed since by a retry."""
     retries = _Retries(connection.execute(_RETRIES).fetchall())
-    landed = [place for place in retries.origins if retries.fate_of(place) is Fate.LANDED]
+    landed = [place for place in retries.origins if retries.status_of(place) is RetryStatus.LANDED]
     found = connection.execute(
         _RETRIABLE,
         {
@@ -113,23 +147,23 @@ class _Retries:
         """The messages that published a row again."""
         return self._of.get(place, [])
 
-    def fate_of(self, place: Place) -> Fate:
+    def status_of(self, place: Place) -> RetryStatus:
         """What became of a row, along all retries of its retries."""
         due, seen = list(self.of(place)), {place}
         if not due:
-            return Fate.REFUSED
+            return RetryStatus.REFUSED
         while due:
             again = due.pop()
             if again in self._landed:
-                return Fate.LANDED
+                return RetryStatus.LANDED
             for origin in self._from.get((again.topic_id, again.partition, again.offset), []):
                 if origin not in seen:
                     seen.add(origin)
                     due += self.of(origin)
-        return Fate.RETRIED
+        return RetryStatus.RETRIED
 
 
-def by_id(found: Sequence[Refused], name: str) -> Refused:
+def by_id(found: Sequence[QuarantineEntry], name: str) -> QuarantineEntry:
     """The entry of an id `topic_id:partition:offset:row`; the topic id may be left out where one log is meant.
 
     Raises:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kernel.contract.message import Place
     from kernel.contract.poll import Message
     from kernel.edges.kafka import Topic
-    from sink.care.refused import Refused
+    from sink.care.quarantine import QuarantineEntry
 
 FLUSH_SECONDS: Final = 60.0
 
@@ -70,7 +70,7 @@ class Retry:
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-def retries_of(settings: Settings, refused: Sequence[Refused], fix: Fix) -> list[Retry]:
+def retries_of(settings: Settings, refused: Sequence[QuarantineEntry], fix: Fix) -> list[Retry]:
     """Make the messages that publish refused rows again, in the order in which they stood in the log.
 
     A message that was refused whole goes out as it was, headers apart; a single reading goes out as JSON.
@@ -115,7 +115,7 @@ def publish_again(settings: Settings, retries: Sequence[Retry]) -> None:
         raise BatteryError(f"topic {settings.battery_topic}: the broker did not take a message: {refusals[0]}")
 
 
-def _retry(settings: Settings, topic: Topic, entry: Refused, fix: Fix) -> Retry:
+def _retry(settings: Settings, topic: Topic, entry: QuarantineEntry, fix: Fix) -> Retry:
     if entry.reason == Reason.DUPLICATE:
         raise BatteryError(f"{entry.place} is a duplicate: there is nothing to retry, its readings had landed")
     readings = _readings(entry)
@@ -144,7 +144,7 @@ def _retry(settings: Settings, topic: Topic, entry: Refused, fix: Fix) -> Retry:
     return Retry(entry.place, cell_id.encode(), body, _headers(ours, entry.place, fix))
 
 
-def _readings(entry: Refused) -> list[dict[str, object]] | None:
+def _readings(entry: QuarantineEntry) -> list[dict[str, object]] | None:
     """The refused rows as the quarantine shows them, None where it shows no readings."""
     if entry.payload is None or len(entry.payload) >= PAYLOAD_CHARS:
         return None

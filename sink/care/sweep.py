@@ -14,12 +14,12 @@ import duckdb
 import structlog
 
 from kernel.base.errors import BatteryError
-from kernel.base.locks import alone
+from kernel.base.locks import exclusive_lock
 from kernel.edges.warehouse import transaction
 from sink.care.archive import Archive
 from sink.claim import claim_store, mark_beyond
 from sink.leftovers import find_leftovers, remove_retired
-from sink.manifest import Manifest, read_manifest, stored_objects
+from sink.manifest import Manifest, landing_objects, read_manifest
 from sink.tables import require_tables
 from sink.writers import Writer, end_replays, take_epoch, window_width
 
@@ -66,7 +66,7 @@ def sweep(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> Swept
     Raises:
         BatteryError: store or warehouse cannot be used, or a replay, a compaction or another sweep is running.
     """
-    with alone(settings, "sweep"):
+    with exclusive_lock(settings, "sweep"):
         return clear(settings, store, warehouse, "sweep").swept
 
 
@@ -77,7 +77,7 @@ def clear(settings: Settings, store: ObjectStore, warehouse: Warehouse, what: st
         settings: how wide windows are where none was ever written.
         store: where the objects are.
         warehouse: where the landing tables are.
-        what: who sweeps, for messages; holds the lock that `alone` gives.
+        what: who sweeps, for messages; holds the lock that `exclusive_lock` gives.
 
     Raises:
         ForeignStoreError: the store belongs to another pipeline.
@@ -87,7 +87,7 @@ def clear(settings: Settings, store: ObjectStore, warehouse: Warehouse, what: st
         require_tables(connection)
     claim = claim_store(store, warehouse)
     is_behind = mark_beyond(store, warehouse) is not None
-    stored = list(stored_objects(store))
+    stored = list(landing_objects(store))
     try:
         with warehouse.connect(f"begin a {what}") as connection, transaction(connection):
             width = window_width(connection) or settings.window_seconds

@@ -18,8 +18,7 @@ from kernel.contract.reading import ARROW, JSON
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
 from kernel.edges.warehouse import open_warehouse
-from sink.care.quarantine import by_id, find_refused
-from sink.care.refused import Fate, Refused
+from sink.care.quarantine import QuarantineEntry, RetryStatus, by_id, find_refused
 from sink.care.retry import Fix, Retry, publish_again, retries_of
 
 if TYPE_CHECKING:
@@ -73,11 +72,11 @@ def shown(broker: int, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     return read(tmp_path_factory.mktemp("shown"), broker, "shown")
 
 
-def entries(pipeline: Pipeline) -> list[Refused]:
+def entries(pipeline: Pipeline) -> list[QuarantineEntry]:
     return find_refused(open_warehouse(pipeline.settings))
 
 
-def entry(pipeline: Pipeline, name: str) -> Refused:
+def entry(pipeline: Pipeline, name: str) -> QuarantineEntry:
     return by_id(entries(pipeline), name)
 
 
@@ -146,15 +145,21 @@ def test_a_mended_reading_lands_in_its_place_and_is_traced_to_its_origin(refused
 
 def test_a_retry_that_is_refused_again_stays_in_the_list(refused: Pipeline) -> None:
     retry(refused, "0:1:0")
-    assert (entry(refused, "0:1:0").fate, entry(refused, "0:9:0").fate) == (Fate.RETRIED, Fate.REFUSED)
+    assert (entry(refused, "0:1:0").retry_status, entry(refused, "0:9:0").retry_status) == (
+        RetryStatus.RETRIED,
+        RetryStatus.REFUSED,
+    )
     retry(refused, "0:9:0", columns=("voltage(v)=3.7",))
-    assert entry(refused, "0:9:0").fate is Fate.LANDED
+    assert entry(refused, "0:9:0").retry_status is RetryStatus.LANDED
 
 
 def test_what_became_of_a_row_is_followed_along_the_retries_of_its_retries(refused: Pipeline) -> None:
     retry(refused, "0:1:0")
     retry(refused, "0:9:0", columns=("voltage(v)=3.7",))
-    assert (entry(refused, "0:1:0").fate, entry(refused, "0:9:0").fate) == (Fate.LANDED, Fate.LANDED)
+    assert (entry(refused, "0:1:0").retry_status, entry(refused, "0:9:0").retry_status) == (
+        RetryStatus.LANDED,
+        RetryStatus.LANDED,
+    )
 
 
 def test_texts_are_mended_by_texts_and_numbers_by_numbers() -> None:
@@ -194,7 +199,7 @@ def test_a_message_without_a_key_goes_out_whole_under_the_key_it_is_given(refuse
         (6,),
         (7,),
     ]
-    assert entry(refused, "0:3:0").fate is Fate.LANDED
+    assert entry(refused, "0:3:0").retry_status is RetryStatus.LANDED
 
 
 def test_a_message_goes_out_as_it_was_but_for_the_headers_that_were_mended(refused: Pipeline) -> None:
@@ -245,7 +250,10 @@ def test_a_replay_takes_retries_as_they_were(refused: Pipeline) -> None:
 
 
 def test_an_id_that_several_logs_have_must_name_its_log() -> None:
-    found = [Refused(Place(log, 0, 1, 0), 1, CELL, None, "not_finite", "", None, Fate.REFUSED, ()) for log in "AB"]
+    found = [
+        QuarantineEntry(Place(log, 0, 1, 0), 1, CELL, None, "not_finite", "", None, RetryStatus.REFUSED, ())
+        for log in "AB"
+    ]
     assert by_id(found, "B:0:1:0").place.topic_id == "B"
     with pytest.raises(BatteryError, match="0:1:0 is in 2 logs: say which, A:0:1:0 or B:0:1:0"):
         by_id(found, "0:1:0")

@@ -18,7 +18,7 @@ from kernel.edges.warehouse import DuckDBFile
 from sink.care.compare import KEYS, content_of
 from sink.care.verify import landing_checks
 from sink.commit import Landing
-from sink.manifest import read_manifest, stored_objects
+from sink.manifest import landing_objects, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ class Landed:
 
     def kept(self) -> set[str]:
         """Keys of the objects that the store holds."""
-        return {found.key for found in stored_objects(self.store)}
+        return {found.key for found in landing_objects(self.store)}
 
     def contents(self) -> dict[str, tuple[int, int]]:
         """Row count and checksum of every landing table."""

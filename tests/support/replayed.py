@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dataflows.replay.replay
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
-from sink.manifest import stored_objects
+from sink.manifest import landing_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ def execute(pipeline: Pipeline, sql: str) -> None:
 
 
 def object_keys(pipeline: Pipeline) -> list[str]:
-    return sorted(found.key for found in stored_objects(open_store(pipeline.settings)))
+    return sorted(found.key for found in landing_objects(open_store(pipeline.settings)))
 
 
 def manifest_keys(pipeline: Pipeline) -> list[str]:

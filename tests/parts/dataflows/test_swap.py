@@ -23,7 +23,7 @@ import dataflows.replay.replay
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
 from dataflows.replay.replay import Outcome, Start, replay
-from dataflows.replay.swap import SWAPPED, beside, reserve
+from dataflows.replay.swap import SWAPPED, replay_workspace, reserve
 from kernel.base.errors import BatteryError
 from kernel.base.faults import Point
 from kernel.edges.objects import open_store
@@ -213,7 +213,7 @@ def test_a_worker_within_an_epoch_is_waited_for(log: Log, tmp_path: Path, monkey
 
 def test_a_second_replay_at_the_same_time_is_refused(live: Pipeline) -> None:
     with (
-        beside(live.settings),
+        replay_workspace(live.settings),
         pytest.raises(
             BatteryError, match=r"another replay is running in REPLAY_DIR=.*/replay; wait for it, or stop it"
         ),

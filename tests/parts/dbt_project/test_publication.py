@@ -27,7 +27,7 @@ from refresh.stage import stage_models
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from refresh.publish import Publication
+    from refresh.publish import PublishResult
 
 FADING = [1.1 - 0.002 * cycle for cycle in range(12)]
 
@@ -36,7 +36,7 @@ def day(number: int) -> datetime:
     return datetime(2024, 1, number)  # noqa: DTZ001  # a cycler's wall clock has no zone
 
 
-def transform(warehouse: Warehouse, *options: str) -> Publication:
+def transform(warehouse: Warehouse, *options: str) -> PublishResult:
     """What `battery transform` does."""
     landing = open_warehouse(warehouse.settings)
     with lock_models(warehouse.settings) as lock:

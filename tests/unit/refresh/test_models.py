@@ -14,8 +14,7 @@ from kernel.base.errors import BatteryError
 from kernel.contract.reading import Quality, Reason
 from kernel.edges.kafka import NoBrokerError
 from refresh.export import MANIFEST
-from sink.care.quarantine import find_refused
-from sink.care.refused import Fate
+from sink.care.quarantine import RetryStatus, find_refused
 
 if TYPE_CHECKING:
     from support.committed import Landed
@@ -97,7 +96,7 @@ def retriable(landed: Landed) -> int:
     return sum(
         entry.row_count
         for entry in find_refused(landed.warehouse)
-        if entry.reason != Reason.DUPLICATE and entry.fate is not Fate.LANDED
+        if entry.reason != Reason.DUPLICATE and entry.retry_status is not RetryStatus.LANDED
     )
 
 

@@ -44,7 +44,7 @@ def looks_at_builds(
     monkeypatch.setattr(refresh.watch, "stage_models", build)
     monkeypatch.setattr(refresh.watch, "lock_models", lambda _: nullcontext(-1))
     monkeypatch.setattr(refresh.watch, "publish", lambda *_: "published")
-    runs = refresh.watch.refreshes(SETTINGS, cast("Any", None), cast("Any", None), lambda _: None)
+    runs = refresh.watch.refresh_on_news(SETTINGS, cast("Any", None), cast("Any", None), lambda _: None)
     assert len(list(islice(runs, 100))) == len(built) - min(fails, len(built))
     return built
 

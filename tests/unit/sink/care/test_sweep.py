@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.committed import Landed, Worker
 
-from dataflows.replay.swap import beside, reserve, swap
+from dataflows.replay.swap import replay_workspace, reserve, swap
 from kernel.base.errors import BatteryError
-from kernel.base.locks import alone
+from kernel.base.locks import exclusive_lock
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import DuckDBFile
 from sink.care.compact import compact
@@ -153,12 +153,12 @@ def test_a_replay_that_has_stored_nothing_yet_is_not_disturbed(landed: Landed) -
 )
 def test_one_at_a_time_and_what_is_running_is_said(landed: Landed, running: str, asked: Any, said: str) -> None:
     before = landed.kept(), landed.contents()
-    with alone(landed.settings, running), pytest.raises(BatteryError, match=said):
+    with exclusive_lock(landed.settings, running), pytest.raises(BatteryError, match=said):
         asked(landed.settings, landed.store, landed.warehouse)
     with (
-        alone(landed.settings, running),
+        exclusive_lock(landed.settings, running),
         pytest.raises(BatteryError, match=f"{running} is running"),
-        beside(landed.settings),
+        replay_workspace(landed.settings),
     ):
         pass
     assert (landed.kept(), landed.contents()) == before

@@ -1,7 +1,7 @@
-"""The commit protocol: objects first, then ONE warehouse transaction. The commit is that transaction.
+"""The commit protocol: objects first, then one warehouse transaction. The commit is that transaction.
 
-The warehouse is the judge of what has landed. Rows, aggregates, progress and the state of each cell's fold change
-together or not at all; whatever dies in between leaves at most an object that no commit names.
+The warehouse decides what has landed. Rows, aggregates, progress and the state of each cell's fold change together or
+not at all. A process that dies in between leaves at most objects that no commit names. `sink` has a figure of it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 JOIN_PAUSE_SECONDS: Final = 0.2
-"""How long a process of a cluster waits before it looks again whether the run has begun."""
+"""Time between two looks of a process of a cluster at whether the run has begun, in s."""
 
 REMOVED: Final = (
     "the WAREHOUSE holds no landing tables any more: it was removed under the running worker; bring it back, or "
@@ -84,7 +84,8 @@ _COMMITS: Final = pa.schema(
 class Standing:
     """What had landed when a run began.
 
-    `states` are the cells' states as JSON; `committed` the last committed offset of each (topic id, partition).
+    `states` holds the state of each cell as JSON, `committed` the last committed offset of each (topic id, partition),
+    `next_seq` the number of the next commit of each lane.
     """
 
     epoch: int
@@ -97,6 +98,20 @@ class Landing:
     """The landing tables and objects of one pipeline, as one writer of it writes them.
 
     Only one writer at a time can commit: `begin` takes a writer epoch, which ends every older writer.
+
+    >>> from pathlib import Path
+    >>> from kernel.edges.objects import FolderStore
+    >>> from kernel.edges.warehouse import DuckDBFile
+    >>> store, warehouse = FolderStore(Path("objects")), DuckDBFile(Path("lab.duckdb"), lock_timeout_seconds=10)
+    >>> first, second = Landing(store, warehouse, window_seconds=600), Landing(store, warehouse, window_seconds=600)
+    >>> first.begin()
+    Standing(epoch=1, states={}, committed={}, next_seq={})
+    >>> second.begin().epoch
+    2
+    >>> first.commit(lane=0, seq=1, results=[])
+    Traceback (most recent call last):
+    sink.writers.SupersededError: this run (writer epoch 1) was superseded by run 2: only one pipeline may write a \
+warehouse; stop the other one, or this one
 
     Args:
         store: where the objects go.
@@ -132,23 +147,22 @@ class Landing:
         self._epoch = 0
         self._commits = 0
         self._leftovers: list[str] = []
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self._needs_memory = False
 
     def begin(self) -> Standing:
-        """Take a new writer epoch, which ends every older run, and learn where things stand.
+        """Take a new writer epoch, which ends every older run, and read what has landed.
 
-        Of a cluster one process does so, and the others wait for what it has begun: they list no store, and clear up
-        nothing.
+        In a cluster the first process does so. The others wait until it has; they list no store and remove nothing.
 
-        Epochs also exceed those of all objects in the store, so that a new warehouse over an old store overwrites
-        nothing. Objects of unfinished commits are found here and removed once this run has committed: by then it is
-        certain that this is the warehouse the store belongs to.
+        The epoch exceeds those of all objects in the store, so that a new warehouse on an old store overwrites
+        nothing. Objects of unfinished commits are found here. They are removed after the first commit of this run, when
+        it is certain that store and warehouse belong together.
 
         Raises:
             ForeignStoreError: the store belongs to another pipeline.
-            BatteryError: store or warehouse cannot be used, there was a run of this id, or the run that this process
-                belongs to has ended, or does not begin.
+            BatteryError: store or warehouse cannot be used; or a run of this id has begun before; or the run of this
+                process has ended, or does not begin in time.
         """
         try:
             if self._peers is not None and not self._peers.begin_here:
@@ -169,7 +183,7 @@ class Landing:
         return spare_others(self._store, self._warehouse, claim_store(self._store, self._warehouse))
 
     def _leave_mark(self) -> None:
-        """Tell copies of the warehouse from it. Where the store is away, the next commit does."""
+        """Leave the mark that tells this warehouse from copies of it; if the store is down, the next commit does so."""
         if not self._private:
             try:
                 write_mark(self._store, Mark(self._epoch, self._commits))
@@ -189,7 +203,10 @@ class Landing:
             return _standing(connection, self._epoch)
 
     def _wait_for_run(self, peers: Peers) -> Standing:
-        """Look until the run has begun; only the pauses count, since whoever holds the warehouse holds up all."""
+        """Wait until the run has begun.
+
+        Only the pauses count as waiting time: a process that holds the warehouse delays the first process, too.
+        """
         for _ in range(max(1, round(peers.patience / JOIN_PAUSE_SECONDS))):
             standing = self._join(peers.run_id)
             if standing is not None:
@@ -202,9 +219,9 @@ class Landing:
         )
 
     def _join(self, run_id: str) -> Standing | None:
-        """Where things stand with the run, None where it has not begun."""
+        """What has landed, once the run has begun; None before."""
         with (
-            suppress(duckdb.CatalogException, duckdb.BinderException),  # until it begins, tables may be lacking
+            suppress(duckdb.CatalogException, duckdb.BinderException),  # before that, tables may be missing
             self._warehouse.connect("join a run") as connection,
             transaction(connection),
         ):
@@ -224,25 +241,34 @@ class Landing:
             )
 
     def commit(self, lane: int, seq: int, results: Sequence[Cleaned[States]]) -> None:
-        """Land results of one lane, in log order, exactly once, all in one commit."""
+        """Land results of one lane in one commit, exactly once.
+
+        Args:
+            lane: the lane.
+            seq: the number of the commit in its lane, one more than that of the commit before.
+            results: in the order of the log.
+
+        Raises:
+            SupersededError, ReplayedError, BatteryError: as `land` does.
+        """
         draft = self.draft(lane, seq)
         for result in results:
             draft.add(result)
         self.land(draft.store(), draft.states)
 
     def draft(self, lane: int, seq: int) -> Draft:
-        """A commit to gather results of one lane in; `land` lands it once it has been stored."""
-        return Draft(self._store, self._epoch, lane, seq, self._landed_with)
+        """Start a commit of one lane: gather results in it, `store` it, and `land` what that returns."""
+        return Draft(self._store, self._epoch, lane, seq, self._landed_rows)
 
-    def _landed_with(self, keys: pa.Table) -> pa.Table:
-        """The landed rows of some readings.
+    def _landed_rows(self, keys: pa.Table) -> pa.Table:
+        """The landed rows of some readings, which are named by their keys.
 
         Raises:
             BatteryError: the warehouse failed.
         """
 
         def look_up() -> pa.Table:
-            with self._warehouse.connect("look up readings that come again") as connection:
+            with self._warehouse.connect("look up repeated readings") as connection:
                 connection.register("repeated_keys", keys)
                 try:
                     return connection.execute(LANDED_BEFORE).to_arrow_table().cast(LANDED)
@@ -253,19 +279,19 @@ class Landing:
             return persistent(duckdb.Error, LostConnectionError)(look_up)
         except (duckdb.Error, LostConnectionError) as error:
             raise BatteryError(
-                f"the warehouse did not tell {ATTEMPTS} times what has landed: {str(error).splitlines()[0]}"
+                f"{ATTEMPTS} look-ups of repeated readings failed: {str(error).splitlines()[0]}"
             ) from error
 
     def land(self, stored: Stored, states: Callable[[], pa.Table]) -> None:
-        """Land a stored commit, exactly once; those of a lane in their order.
+        """Land a stored commit, exactly once. The commits of a lane must land in their order.
 
         Args:
             stored: the commit.
-            states: the states of its cells, which are wanted last and need not be there yet.
+            states: returns the states of its cells; it is called last, and may wait for them.
 
         Raises:
-            SupersededError, ReplayedError: a newer run has begun, or a replay has changed the tables.
-            BatteryError: the warehouse failed; nothing has landed and the run may be started again.
+            SupersededError, ReplayedError: a newer run has begun, or a replay has replaced the tables.
+            BatteryError: the warehouse failed; nothing of the commit has landed, and the run may be started again.
         """
         commit, staged = stored.commit, stored.staged
         self._land_once(commit.commit, {**staged, "staged_commits": manifest_rows(commit, _now())}, states)
@@ -282,11 +308,11 @@ class Landing:
         )
 
     def _land_once(self, commit: str, staged: Mapping[str, pa.Table], states: Callable[[], pa.Table]) -> None:
-        """Run the transaction until it has happened; what an unfinished commit left behind goes after it."""
+        """Run the transaction until it has succeeded, then remove the objects that earlier runs have left."""
         tried = False
 
         def attempt() -> None:
-            # A connection may break after the COMMIT was sent: only the warehouse knows how that ended.
+            # If a connection breaks after the COMMIT was sent, only the warehouse knows how it ended.
             nonlocal tried
             if not tried or not self._has_landed(commit):
                 tried = True
@@ -297,7 +323,7 @@ class Landing:
                     fault_point(Point.AFTER_COMMIT)
 
         def attempt_with_memory() -> None:
-            # Most commits need little. One of very many cells needs more, and is given it, as are those after it.
+            # Most commits need little memory. One of very many cells needs more; it gets it, and so do later ones.
             try:
                 attempt()
             except duckdb.Error as error:
@@ -305,7 +331,7 @@ class Landing:
                 raise
 
         try:
-            with self._one_at_a_time:
+            with self._lock:
                 persistent(duckdb.Error, LostConnectionError)(attempt_with_memory)
                 self._commits += 1
                 self._leave_mark()
@@ -340,8 +366,8 @@ class Landing:
 
     def _has_landed(self, commit: str) -> bool:
         with self._warehouse.connect("look up a commit") as connection:
-            found = connection.execute('select count(*) from _commits where "commit" = ?', [commit]).fetchone()
-        return found is not None and found[0] > 0
+            count = connection.execute('select count(*) from _commits where "commit" = ?', [commit]).fetchone()
+        return count is not None and count[0] > 0
 
 
 def _standing(connection: duckdb.DuckDBPyConnection, epoch: int) -> Standing:
@@ -353,19 +379,24 @@ def _standing(connection: duckdb.DuckDBPyConnection, epoch: int) -> Standing:
     return Standing(epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
 
 
-def _removable(found: Leftovers) -> list[str]:
-    """What a run may remove once it has committed: replays and compactions clear up after themselves."""
-    return [] if found.unknown else [left.key for left in (*found.retired, *found.unfinished[Writer.WORKER])]
+def _removable(leftovers: Leftovers) -> list[str]:
+    """Keys of the objects that a run may remove after its first commit.
+
+    Replays and compactions remove their own objects.
+    """
+    if leftovers.unknown:
+        return []
+    return [left.key for left in (*leftovers.retired, *leftovers.unfinished[Writer.WORKER])]
 
 
 def rows_by_reason(quarantined: pa.Table) -> dict[str, int]:
-    """How many rows were refused for each reason; one row of the quarantine may stand for a run of duplicates."""
-    found = quarantined.group_by("reason").aggregate([("row_count", "sum")])
-    return dict(zip(found["reason"].to_pylist(), found["row_count_sum"].to_pylist(), strict=True))
+    """The number of quarantined rows by reason; one row of the table may stand for a run of duplicates."""
+    sums = quarantined.group_by("reason").aggregate([("row_count", "sum")])
+    return dict(zip(sums["reason"].to_pylist(), sums["row_count_sum"].to_pylist(), strict=True))
 
 
 def manifest_rows(commit: Commit, committed_at: datetime) -> pa.Table:
-    """The rows of `_commits` that name a commit, one an object; `committed_at` is UTC without a zone."""
+    """The rows of `_commits` that name a commit, one for each object; `committed_at` is UTC without a zone."""
     return pa.Table.from_pylist(
         [
             {
@@ -373,15 +404,15 @@ def manifest_rows(commit: Commit, committed_at: datetime) -> pa.Table:
                 "lane": commit.lane,
                 "seq": commit.seq,
                 "writer_epoch": commit.epoch,
-                "object_key": found.key,
-                "kind": found.kind,
-                "rows": found.rows,
-                "bytes": found.size,
-                "sha256": found.sha256,
+                "object_key": committed.key,
+                "kind": committed.kind,
+                "rows": committed.rows,
+                "bytes": committed.size,
+                "sha256": committed.sha256,
                 "offsets": [vars(span) for span in commit.spans],
                 "committed_at": committed_at,
             }
-            for found in commit.objects
+            for committed in commit.objects
         ],
         schema=_COMMITS,
     )

@@ -1,4 +1,7 @@
-"""A commit in the making: results are gathered, encoded as they come, and stored as objects that nothing names yet."""
+"""A commit in the making: it gathers results, encodes them as they come, and stores them as objects.
+
+No commit names these objects before `sink.commit` has landed it.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,10 @@ _STATES: Final = pa.schema([("cell_id", pa.string()), ("state", pa.string())])
 
 @dataclass(frozen=True)
 class Stored:
-    """A commit whose objects are in the store, and the rows for the warehouse; `started` is by the monotonic clock.
+    """A commit whose objects are in the store, with its rows for the warehouse.
 
-    The states of its cells are not among them: they are written out while those rows land.
+    `staged` holds those rows by the name of the table that the statements of `sink.tables` read. The states of the
+    cells are not in it: they are written out while the rows land. `started` is a time of the monotonic clock, in s.
     """
 
     commit: Commit
@@ -40,9 +44,15 @@ class Stored:
 
 
 class Draft:
-    """One commit of a lane while its results gather, in log order.
+    """One commit of a lane while its results gather.
 
-    `look_up` finds the landed rows of some keys, as `sink.repeats` has them.
+    Args:
+        store: where its objects go.
+        epoch: the epoch of the writer.
+        lane: the lane.
+        seq: the number of the commit in its lane.
+        look_up: finds the landed rows of some readings, whose keys it gets as a table with the columns `KEY` of
+            `sink.repeats`.
     """
 
     def __init__(
@@ -64,37 +74,19 @@ class Draft:
         self._landed = ObjectWriter(LANDED, self._name)
 
     def add(self, result: Cleaned[States]) -> None:
-        """Gather a result."""
+        """Gather a result; results come in the order of the log."""
         self._results.append(result)
         self._landed.add([result.landed])
 
     def store(self) -> Stored:
-        """Put the objects into the store; those commits of the lane have landed that come before.
+        """Put the objects into the store. If readings were repeated, the lane's earlier commits must have landed.
 
         Raises:
-            BatteryError: the store failed, or the warehouse, which is asked what readings that come back were.
+            BatteryError: the store failed, or the warehouse failed to look up repeated readings.
         """
         results = self._results
-        landed = pa.Table.from_batches([result.landed for result in results], schema=LANDED)
-        tables = {
-            LANDED_KIND: landed,
-            QUARANTINE_KIND: pa.concat_tables(
-                [
-                    pa.Table.from_batches([result.quarantined for result in results], schema=QUARANTINED),
-                    self._repeats(landed),
-                ]
-            ),
-            RETRIED_KIND: pa.Table.from_batches([result.retried for result in results], schema=RETRIED),
-        }
-        writers = {LANDED_KIND: self._landed}
-        for kind in (QUARANTINE_KIND, RETRIED_KIND):
-            writers[kind] = ObjectWriter(tables[kind].schema, self._name)
-            writers[kind].add(tables[kind].to_batches())
-        objects = tuple(
-            put_object(self._store, object_key(kind, self._lane, self._epoch, self._seq), kind, writer)
-            for kind, writer in writers.items()
-            if writer.rows
-        )
+        tables = self._tables()
+        objects = self._put(tables)
         spans = joined(span for result in results for span in result.spans)
         return Stored(
             Commit(self._name, self._epoch, self._lane, self._seq, spans, objects),
@@ -109,24 +101,47 @@ class Draft:
             self._started,
         )
 
+    def _tables(self) -> dict[str, pa.Table]:
+        """The rows of the commit by kind of object."""
+        results = self._results
+        landed = pa.Table.from_batches([result.landed for result in results], schema=LANDED)
+        quarantined = pa.Table.from_batches([result.quarantined for result in results], schema=QUARANTINED)
+        return {
+            LANDED_KIND: landed,
+            QUARANTINE_KIND: pa.concat_tables([quarantined, self._repeats(landed)]),
+            RETRIED_KIND: pa.Table.from_batches([result.retried for result in results], schema=RETRIED),
+        }
+
+    def _put(self, tables: Mapping[str, pa.Table]) -> tuple[CommittedObject, ...]:
+        """Store one object for each kind that has rows; the landed rows are encoded already."""
+        writers = {LANDED_KIND: self._landed}
+        for kind in (QUARANTINE_KIND, RETRIED_KIND):
+            writers[kind] = ObjectWriter(tables[kind].schema, self._name)
+            writers[kind].add(tables[kind].to_batches())
+        return tuple(
+            put_object(self._store, object_key(kind, self._lane, self._epoch, self._seq), kind, writer)
+            for kind, writer in writers.items()
+            if writer.rows
+        )
+
     def _repeats(self, landed: pa.Table) -> pa.Table:
-        """The rows of the quarantine that readings become which have come back."""
+        """The rows of the quarantine that repeated readings become."""
         repeated = pa.Table.from_batches([result.repeated for result in self._results], schema=REPEATED)
         if repeated.num_rows == 0:
             return QUARANTINED.empty_table()
         return judge(repeated, self._look_up(keys_of(repeated)), landed)
 
     def states(self) -> pa.Table:
-        """The state of each cell after the last of the results that has it, as it is kept."""
-        latest: dict[str, int] = {}
+        """The last state of each cell, as rows of `_cell_state`."""
+        last_result: dict[str, int] = {}
         for number, result in enumerate(self._results):
-            latest |= dict.fromkeys(result.states.cell_ids, number)
+            last_result |= dict.fromkeys(result.states.cell_ids, number)
         cell_ids: list[str] = []
         texts: list[bytes] = []
         for number, result in enumerate(self._results):
-            of = result.states.cell_ids
-            places = [place for place, cell_id in enumerate(of) if latest[cell_id] == number]
-            cell_ids += [of[place] for place in places]
+            cells = result.states.cell_ids
+            places = [place for place, cell_id in enumerate(cells) if last_result[cell_id] == number]
+            cell_ids += [cells[place] for place in places]
             texts += result.states.texts(np.array(places, dtype=np.int64))
         return pa.Table.from_arrays(
             [pa.array(cell_ids, pa.string()), pa.array(texts, pa.binary()).cast(pa.string())], schema=_STATES
@@ -134,15 +149,30 @@ class Draft:
 
 
 def commit_id(epoch: int, lane: int, seq: int) -> str:
-    """The id of a commit: the epoch of whoever wrote its objects, its lane and its number there."""
+    """The id of a commit: the epoch of the writer of its objects, its lane, and its number in that lane.
+
+    >>> commit_id(epoch=3, lane=1, seq=12)
+    '000003-01-000000000012'
+    """
     return f"{epoch:06d}-{lane:02d}-{seq:012d}"
 
 
 def put_once(store: ObjectStore, key: str, data: bytes) -> None:
-    """Store an object that no other one may have the key of; one that has arrived although its answer was lost stays.
+    """Store an object under a key that no other object may have.
+
+    The same object may be there already: an earlier attempt has arrived although its answer was lost.
+
+    >>> from pathlib import Path
+    >>> from kernel.edges.objects import FolderStore
+    >>> store = FolderStore(Path("objects"))
+    >>> put_once(store, "some/key", b"rows")
+    >>> put_once(store, "some/key", b"rows")
+    >>> put_once(store, "some/key", b"other rows")
+    Traceback (most recent call last):
+    kernel.base.errors.BatteryError: the OBJECT_STORE has another object at some/key, ...
 
     Raises:
-        BatteryError: another object is there, or the store does not answer or refuses.
+        BatteryError: another object has that key, or the store does not answer or refuses.
     """
     if not store.put_new(key, data) and store.get(key) != data:
         raise BatteryError(
@@ -155,7 +185,7 @@ def put_object(store: ObjectStore, key: str, kind: str, writer: ObjectWriter) ->
     """Store the rows of one kind as an object of a commit.
 
     Raises:
-        BatteryError: the store does not answer or refuses.
+        BatteryError: another object has that key, or the store does not answer or refuses.
     """
     data = writer.finish()
     fault_point(Point.BEFORE_PUT)
@@ -165,24 +195,28 @@ def put_object(store: ObjectStore, key: str, kind: str, writer: ObjectWriter) ->
 
 
 def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """One span a partition of a log: from the first offset to the last, with the rows of all."""
-    found: dict[tuple[str, int], Span] = {}
+    """One span for each partition of a log: from the first offset to the last, with the rows of all.
+
+    >>> joined([Span("log", 0, first=5, last=9, rows=50), Span("log", 0, first=10, last=12, rows=30)])
+    (Span(topic_id='log', partition=0, first=5, last=12, rows=80),)
+    """
+    by_partition: dict[tuple[str, int], Span] = {}
     for span in spans:
         key = (span.topic_id, span.partition)
-        so_far = found.get(key, span)
-        rows = span.rows + (so_far.rows if key in found else 0)
-        found[key] = Span(*key, min(so_far.first, span.first), max(so_far.last, span.last), rows)
-    return tuple(found[key] for key in sorted(found))
+        so_far = by_partition.get(key, span)
+        rows = span.rows + (so_far.rows if key in by_partition else 0)
+        by_partition[key] = Span(*key, min(so_far.first, span.first), max(so_far.last, span.last), rows)
+    return tuple(by_partition[key] for key in sorted(by_partition))
 
 
 def _parts(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    """Parts in log order, numbered, so that the last one is known."""
+    """Parts in the order of the log, numbered, so that a merge knows the last one."""
     table = pa.Table.from_batches(batches, schema=schema)
     return table.append_column("part", pa.array(range(table.num_rows), pa.int64()))
 
 
 def _progress(results: Sequence[Cleaned[States]]) -> pa.Table:
-    """What the results cover of their logs, for each cell and partition."""
+    """The offsets that the results cover, for each cell and partition."""
     table = pa.Table.from_batches([result.progress for result in results], schema=PROGRESS)
     covered = table.group_by(["cell_id", "topic_id", "partition"]).aggregate([("first", "min"), ("last", "max")])
     return covered.rename_columns({"first_min": "first", "last_max": "last"})

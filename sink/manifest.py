@@ -1,6 +1,6 @@
-"""The manifest: which objects the commits consist of. Readers of the Parquet objects go by it, never by a bare listing.
+"""The manifest: which objects the commits consist of. Readers of the Parquet objects use it, never a plain listing.
 
-What an unfinished commit, a killed replay or another warehouse left in the store is in no manifest.
+The store may hold more objects: those of an unfinished commit, of a killed replay, or of another warehouse.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ LANDED_KIND: Final = "battery_ts_cleaned"
 QUARANTINE_KIND: Final = "battery_quarantine"
 RETRIED_KIND: Final = "battery_retries"
 KINDS: Final = (LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND)
-"""Tables whose rows are in objects too, each kind below a prefix of its own."""
+"""The tables whose rows are in objects, too. A kind of object is named after its table, which is its key's prefix."""
 
 _KEY: Final = re.compile(rf"^(?P<kind>{'|'.join(KINDS)})/lane=(?P<lane>\d+)/(?P<epoch>\d+)-(?P<seq>\d+)\.parquet$")
 
 
 @dataclass(frozen=True)
 class LandingObject:
-    """An object of a commit, by the parts of its key; `size` in bytes."""
+    """An object in the store whose key is that of a commit's object, with the parts of that key; `size` in bytes."""
 
     key: str
     kind: str
@@ -40,30 +40,49 @@ class LandingObject:
 
 
 def object_key(kind: str, lane: int, epoch: int, seq: int) -> str:
-    """The key of a commit's object."""
+    """The key of a commit's object.
+
+    >>> object_key("battery_quarantine", lane=1, epoch=3, seq=12)
+    'battery_quarantine/lane=01/000003-000000000012.parquet'
+    """
     return f"{kind}/lane={lane:02d}/{epoch:06d}-{seq:012d}.parquet"
 
 
 def epoch_of(key: str) -> int:
     """The epoch of the writer of a commit's object.
 
+    >>> epoch_of("battery_quarantine/lane=01/000003-000000000012.parquet")
+    3
+
     Raises:
         ValueError: no commit's object has such a key.
     """
-    named = _KEY.match(key)
-    if named is None:
+    parts = _KEY.match(key)
+    if parts is None:
         raise ValueError(f"{key} is not the key of a commit's object")
-    return int(named["epoch"])
+    return int(parts["epoch"])
 
 
 def landing_objects(store: ObjectStore) -> Iterator[LandingObject]:
-    """All objects in the store that look like those of commits, whoever wrote them."""
+    """All objects in the store with the key of a commit's object, whoever wrote them.
+
+    >>> from pathlib import Path
+    >>> from kernel.edges.objects import FolderStore
+    >>> store = FolderStore(Path("objects"))
+    >>> store.put(object_key("battery_quarantine", lane=1, epoch=3, seq=12), b"rows")
+    >>> store.put("marts/manifest.json", b"{}")
+    >>> [(landed.epoch, landed.seq, landed.size) for landed in landing_objects(store)]
+    [(3, 12, 4)]
+
+    Raises:
+        BatteryError: the store does not answer.
+    """
     for kind in KINDS:
-        for found in store.list(f"{kind}/"):
-            named = _KEY.match(found.key)
-            if named:
+        for stored in store.list(f"{kind}/"):
+            parts = _KEY.match(stored.key)
+            if parts:
                 yield LandingObject(
-                    found.key, kind, int(named["lane"]), int(named["epoch"]), int(named["seq"]), found.size
+                    stored.key, kind, int(parts["lane"]), int(parts["epoch"]), int(parts["seq"]), stored.size
                 )
 
 
@@ -80,7 +99,7 @@ class CommittedObject:
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit: what it covers of which log, and its objects; `commit` is its id, `epoch` that of its writer."""
+    """One commit: `commit` is its id, `epoch` its writer's, `spans` the offsets that it covers of one log."""
 
     commit: str
     epoch: int
@@ -94,7 +113,7 @@ class Commit:
 class Manifest:
     """What has landed: all commits in the order of the log, and the last offset of each (topic id, partition).
 
-    `spread` are cells that came over more than one partition of a log, so that their messages have no order there.
+    `spread` names the cells whose messages came over more than one partition of a log; these have no order.
     """
 
     commits: tuple[Commit, ...]
@@ -104,40 +123,40 @@ class Manifest:
     @property
     def first(self) -> Mapping[tuple[str, int], int]:
         """The first offset that landed of each (topic id, partition)."""
-        found: dict[tuple[str, int], int] = {}
+        first: dict[tuple[str, int], int] = {}
         for span in (span for commit in self.commits for span in commit.spans):
-            place = span.topic_id, span.partition
-            found[place] = min(span.first, found.get(place, span.first))
-        return found
+            partition = span.topic_id, span.partition
+            first[partition] = min(span.first, first.get(partition, span.first))
+        return first
 
 
 SPREAD: Final = """
 select distinct cell_id from _progress where cell_id <> '' group by cell_id, topic_id having count(*) > 1 order by all
 """
-"""Cells that came over more than one partition of a log; messages without a key belong to none."""
+"""Cells whose messages came over more than one partition of a log; a message without a key belongs to no cell."""
 
 
 def read_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
-    """Read the manifest off the landing tables.
+    """Read the manifest from the landing tables.
 
-    A cell keeps to one lane within a run, so runs in order, and the sequence of each lane, are the order of every
-    cell's messages.
+    A cell stays in one lane within a run. The order of runs, and of commits within each lane, is therefore the order of
+    every cell's messages.
     """
     commits = read_commits(connection)
     reached: dict[tuple[str, int], int] = {}
     for span in (span for commit in commits for span in commit.spans):
-        place = span.topic_id, span.partition
-        reached[place] = max(span.last, reached.get(place, span.last))
-    for topic_id, partition, last in connection.execute(
+        partition = span.topic_id, span.partition
+        reached[partition] = max(span.last, reached.get(partition, span.last))
+    for topic_id, number, last in connection.execute(
         'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
     ).fetchall():
-        reached[topic_id, partition] = max(last, reached.get((topic_id, partition), last))
+        reached[topic_id, number] = max(last, reached.get((topic_id, number), last))
     spread = connection.execute(SPREAD).fetchall()
     return Manifest(commits, reached, tuple(cell for (cell,) in spread))
 
 
 def read_commits(connection: duckdb.DuckDBPyConnection, only: Sequence[str] | None = None) -> tuple[Commit, ...]:
-    """The commits in the order of the log: all, or those of the given ids that there are."""
+    """The commits in the order of the log: all of them, or those with the given ids."""
     ids = None if only is None else list(only)
     rows = connection.execute(
         'select "commit", writer_epoch, lane, seq, object_key, kind, "rows", bytes, sha256, offsets from _commits '
@@ -147,14 +166,13 @@ def read_commits(connection: duckdb.DuckDBPyConnection, only: Sequence[str] | No
     ).fetchall()
     commits: dict[str, Commit] = {}
     for commit, epoch, lane, seq, key, kind, count, size, sha256, spans in rows:
-        found = commits.get(commit)
-        before = found.objects if found else ()
+        objects = commits[commit].objects if commit in commits else ()
         commits[commit] = Commit(
             commit,
             epoch,
             lane,
             seq,
             tuple(Span(**span) for span in spans),
-            (*before, CommittedObject(key, kind, count, size, sha256)),
+            (*objects, CommittedObject(key, kind, count, size, sha256)),
         )
     return tuple(commits.values())

@@ -76,8 +76,8 @@ def replay(
     settings = start(debug)
     import signal
 
-    from dataflows.replay.replay import Start
     from dataflows.replay.replay import replay as run
+    from dataflows.replay.start import Start
     from kernel.base.tuning import suit_polls
 
     if sum((from_beginning, from_archive, bool(offsets), moment is not None)) != 1:

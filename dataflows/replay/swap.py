@@ -1,6 +1,6 @@
-"""The place of a replay: tables and objects of its own beside the live ones, and the swap that puts them in place.
+"""The workspace of a replay, with tables and objects of its own, and the swap that makes them the live ones.
 
-Nothing here touches the live tables before the swap, which is one transaction. One replay at a time.
+Nothing here changes the live tables before the swap, which is one transaction. One replay runs at a time.
 """
 
 from __future__ import annotations
@@ -36,18 +36,17 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 SWAPPED: Final = (*KEYS, "_commits")
-"""The tables that a swap puts in place of the live ones."""
-
+"""The tables that a swap replaces."""
 
 LOCK_SECONDS: Final = 60.0
-"""Nobody else opens the replay's file; a connection of its own may take a moment to end."""
+"""How long a replay waits for the lock of its own file, in s: an earlier connection may take a moment to end."""
 
 
 @dataclass(frozen=True)
 class ReplayWorkspace:
-    """Where a replay builds: a warehouse and a store of its own, below a folder.
+    """Where a replay builds: a warehouse and a store of its own, in a folder.
 
-    `appended_to` is the warehouse while the replay folds beside it.
+    `appended_to` is the same warehouse, opened with limits that leave memory to the fold.
     """
 
     folder: Path
@@ -63,7 +62,7 @@ class ReplayWorkspace:
 
 @contextmanager
 def replay_workspace(settings: Settings) -> Iterator[ReplayWorkspace]:
-    """Make the place in REPLAY_DIR, empty, for one replay at a time; it is gone when the block ends.
+    """Make an empty workspace in REPLAY_DIR, and remove it when the block ends.
 
     Raises:
         BatteryError: REPLAY_DIR cannot be used, or another replay, a compaction or a sweep is running there.
@@ -84,12 +83,12 @@ def replay_workspace(settings: Settings) -> Iterator[ReplayWorkspace]:
 
 
 def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tuple[int, Manifest, Claim]:
-    """Take a writer epoch for a replay, which disturbs no worker, and learn what has landed.
+    """Take a writer epoch for a replay, and read what has landed; running workers go on.
 
-    What a killed replay has left in the store is removed.
+    Landing tables are created where they are missing. Objects that a killed replay has left in the store are removed.
 
     Returns:
-        The epoch, the manifest of the live tables, which are made where they are missing, and the claim on the store.
+        The epoch, the manifest of the live tables, and the claim on the store.
 
     Raises:
         ForeignStoreError: the store belongs to another pipeline.
@@ -107,27 +106,27 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
                 window_width(connection) or window_seconds,
             )
             manifest = read_manifest(connection)
-            left = find_leftovers(connection, stored, epoch, claim.spared)
+            leftovers = find_leftovers(connection, stored, epoch, claim.spared)
     except duckdb.Error as error:
         raise BatteryError(f"cannot begin a replay: {str(error).splitlines()[0]}") from error
-    named = {found.key for commit in manifest.commits for found in commit.objects}
-    # An older copy of the warehouse names objects that are gone, or does not know who wrote some: nothing is sure then.
-    is_ours = named <= {found.key for found in stored} and not left.unknown
-    for found in (*left.retired, *left.unfinished[Writer.REPLAY]) if is_ours else ():
-        store.delete(found.key)
+    named = {committed.key for commit in manifest.commits for committed in commit.objects}
+    # An older copy of the warehouse names objects that are gone, or does not know the writer of some: remove nothing.
+    is_newest = named <= {landed.key for landed in stored} and not leftovers.unknown
+    for landed in (*leftovers.retired, *leftovers.unfinished[Writer.REPLAY]) if is_newest else ():
+        store.delete(landed.key)
     return epoch, manifest, claim
 
 
 @contextmanager
-def attach_replay(warehouse: Warehouse, place: ReplayWorkspace) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the live tables with the replayed ones attached as `replayed__`, which is read only.
+def attach_replay(warehouse: Warehouse, workspace: ReplayWorkspace) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Connect to the live tables, with the replayed ones attached as the database `replayed__`, read-only.
 
     Raises:
         BatteryError: the warehouse cannot be opened, or fails.
     """
     try:
         with warehouse.connect("compare and swap a replay") as connection:
-            path = str(place.file).replace("'", "''")
+            path = str(workspace.file).replace("'", "''")
             connection.execute(f"attach '{path}' as replayed__ (read_only)")
             try:
                 yield connection
@@ -140,16 +139,16 @@ def attach_replay(warehouse: Warehouse, place: ReplayWorkspace) -> Iterator[duck
 
 
 def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, window_seconds: int) -> bool:
-    """Put the replayed tables in place of the live ones, in one transaction; running workers start again from them.
+    """Replace the live tables by the replayed ones, in one transaction; running workers start again from them.
 
     Args:
-        connection: as `attach_replay` lends it.
-        epoch: what `reserve` has taken.
+        connection: from `attach_replay`.
+        epoch: from `reserve`.
         compared: the manifest of the live tables that the replay was compared with.
         window_seconds: width of the replayed windows, s.
 
     Returns:
-        Whether it happened: not when the live tables have changed since they were compared.
+        Whether it happened; it does not if the live tables have changed since they were compared.
 
     Raises:
         SupersededError: another replay has begun.
@@ -181,7 +180,7 @@ def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, 
 
 
 def remove_replaced(warehouse: Warehouse, store: ObjectStore, claim: Claim) -> int:
-    """Remove the objects that a swap has replaced, unless they may be another pipeline's; the number of them."""
+    """Remove the objects that a swap has replaced, unless they may be another pipeline's; returns their number."""
     with warehouse.connect("look up replaced objects", read_only=True) as connection:
         retired = {key for key in retired_keys(connection) if epoch_of(key) > claim.spared}
     remove_retired(warehouse, store, retired)

@@ -9,7 +9,9 @@ from support.harness import finish, require_sound, send, traffic, wait_for
 from support.pipeline import Pipeline
 from support.replayed import manifest_keys, object_keys
 
-from dataflows.replay.replay import Outcome, Start, replay
+from dataflows.replay.replay import replay
+from dataflows.replay.report import Outcome
+from dataflows.replay.start import Start
 from kernel.base.faults import VARIABLE, Point
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse

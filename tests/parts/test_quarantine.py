@@ -11,7 +11,9 @@ from confluent_kafka import Producer
 from support.builders import CELL, TEST, arrow_value, as_json, reading
 from support.pipeline import Pipeline
 
-from dataflows.replay.replay import Outcome, Start, replay
+from dataflows.replay.replay import replay
+from dataflows.replay.report import Outcome
+from dataflows.replay.start import Start
 from kernel.base.errors import BatteryError
 from kernel.contract.message import Place, headers
 from kernel.contract.reading import ARROW, JSON

@@ -17,7 +17,9 @@ from support.harness import finish, wait_for
 from support.kafka import expire
 from support.pipeline import Pipeline
 
-from dataflows.replay.replay import Outcome, Start, replay
+from dataflows.replay.replay import replay
+from dataflows.replay.report import Outcome
+from dataflows.replay.start import Start
 from kernel.contract.message import headers
 from kernel.contract.reading import JSON
 from kernel.edges.kafka import open_topic

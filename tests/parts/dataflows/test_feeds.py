@@ -13,7 +13,9 @@ from support.pipeline import Pipeline
 from support.replayed import DAMAGE, execute
 
 import dataflows.replay.feeds
-from dataflows.replay.replay import Outcome, Start, replay
+from dataflows.replay.replay import replay
+from dataflows.replay.report import Outcome
+from dataflows.replay.start import Start
 from kernel.base.errors import BatteryError
 from kernel.contract.message import headers
 from kernel.contract.reading import JSON

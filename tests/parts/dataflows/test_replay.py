@@ -10,7 +10,9 @@ from support.harness import Log, require_sound
 from support.replayed import DAMAGE, execute, manifest_keys, object_keys
 
 import dataflows.fold.rules
-from dataflows.replay.replay import Outcome, Start, replay
+from dataflows.replay.replay import replay
+from dataflows.replay.report import Outcome
+from dataflows.replay.start import Start
 from kernel.base.errors import BatteryError
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse

@@ -22,7 +22,9 @@ import dataflows.forward
 import dataflows.replay.replay
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
-from dataflows.replay.replay import Outcome, Start, replay
+from dataflows.replay.replay import replay
+from dataflows.replay.report import Outcome
+from dataflows.replay.start import Start
 from dataflows.replay.swap import SWAPPED, replay_workspace, reserve
 from kernel.base.errors import BatteryError
 from kernel.base.faults import Point

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.committed import WINDOW, Landed, Worker
 
-from dataflows.replay.replay import Start, replay
+from dataflows.replay.replay import replay
+from dataflows.replay.start import Start
 from dataflows.replay.swap import remove_replaced, reserve
 from kernel.base.errors import BatteryError
 from kernel.edges.objects import FolderStore

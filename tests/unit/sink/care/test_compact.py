@@ -21,7 +21,9 @@ from support.landed import WINDOW_SECONDS, fold, landed_tables, state_of
 from support.replayed import DAMAGE, at_point
 
 import sink.care.compact
-from dataflows.replay.replay import Outcome, Start, replay
+from dataflows.replay.replay import replay
+from dataflows.replay.report import Outcome
+from dataflows.replay.start import Start
 from dataflows.replay.swap import reserve
 from kernel.base.errors import BatteryError
 from kernel.base.faults import Point

@@ -1,7 +1,8 @@
-"""The marts as Parquet objects: what a dashboard reads without holding the warehouse.
+"""The marts as Parquet objects, which a dashboard reads without opening the warehouse.
 
-Each publication writes its tables under a folder of its own and then `marts/manifest.json`, which names them: a reader
-who goes by that sees the tables of one publication. The one before stays, for readers who have just read its manifest.
+Each publication writes its tables in a folder of its own, and then `marts/manifest.json`, which names them. A reader
+that starts from the manifest sees the tables of one publication. The tables of the publication before stay, for readers
+that have just read its manifest.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MARTS: Final = (
     "battery_steps",
     "battery_tests",
 )
-"""What is exported: the marts that do not have a row for each reading."""
+"""The exported marts: those that do not have one row for each reading."""
 
 MANIFEST: Final = "marts/manifest.json"
 
@@ -40,7 +41,7 @@ def export_marts(warehouse: Warehouse, store: ObjectStore) -> int:
         The number of rows that were written.
 
     Raises:
-        BatteryError: warehouse or store cannot be used; readers see the marts exported before.
+        BatteryError: warehouse or store cannot be used; readers see the marts of the last export.
     """
     at = datetime.now(UTC)
     folder = f"marts/{at:%Y%m%dT%H%M%S%fZ}"
@@ -54,11 +55,11 @@ def export_marts(warehouse: Warehouse, store: ObjectStore) -> int:
         key = f"{folder}/{name}.parquet"
         store.put(key, data)
         listed[name] = {"key": key, "rows": table.num_rows, "sha256": hashlib.sha256(data).hexdigest()}
-    stored = [found.key for found in store.list("marts/")]
-    before = json.loads(store.get(MANIFEST))["folder"] if MANIFEST in stored else folder
+    keys = [stored.key for stored in store.list("marts/")]
+    last_folder = json.loads(store.get(MANIFEST))["folder"] if MANIFEST in keys else folder
     manifest = {"published_at": at.isoformat(), "folder": folder, "tables": listed}
     store.put(MANIFEST, json.dumps(manifest, indent=2).encode())
-    for key in stored:
-        if key != MANIFEST and key.rpartition("/")[0] < before:  # what is newer may be another's that is under way
+    for key in keys:
+        if key != MANIFEST and key.rpartition("/")[0] < last_folder:  # a newer one may be another export in progress
             store.delete(key)
     return sum(table.num_rows for table in tables.values())

@@ -1,7 +1,7 @@
-"""What has been published: the marts, as the tables of one publication, without holding a warehouse that others need.
+"""The published marts, read as the tables of one publication, without holding a warehouse that others need.
 
-Beside a DuckDB file, which has one user at a time, they are read from the Parquet objects that `marts/manifest.json`
-names. MotherDuck has room for any number of readers and is asked itself.
+A DuckDB file has one user at a time, so its marts are read from the Parquet objects that `marts/manifest.json` names.
+MotherDuck admits any number of readers and is read itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kernel.edges.warehouse import Warehouse
 
 STORE_SECONDS: Final = 5.0
-"""How long a store may take to answer, in s; a visitor is waiting."""
+"""How long a store may take to answer while a visitor of the dashboard waits, in s."""
 
 
 _MARKS: Final = f"""
@@ -39,12 +39,12 @@ _MARKS: Final = f"""
 
 
 class NothingYetError(BatteryError):
-    """There is nothing to show so far, which is no fault; the message says what brings it."""
+    """There is nothing to show yet, which is no fault; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """One publication of the marts: an id, when it was made (UTC), and where each table is to be found."""
+    """One publication of the marts: its id, its time (UTC), and the object or table that holds each mart, by name."""
 
     name: str
     published_at: datetime | None
@@ -52,7 +52,7 @@ class Publication:
 
 
 class Marts(Protocol):
-    """Where published marts are read from."""
+    """A place from which the published marts are read."""
 
     def newest(self) -> Publication:
         """The newest publication.
@@ -64,7 +64,7 @@ class Marts(Protocol):
         ...
 
     def table(self, publication: Publication, name: str) -> pa.Table:
-        """One table of a publication, its rows in the order of its columns.
+        """One table of a publication, sorted by its columns from left to right.
 
         Raises:
             BatteryError: it cannot be read.
@@ -87,7 +87,7 @@ def open_marts(settings: Settings) -> Marts:
 
 
 def nothing_published() -> NothingYetError:
-    """What a visitor is told before the first publication."""
+    """The error that says what to do before the first publication."""
     return NothingYetError(
         "no marts have been published yet; `battery transform` builds and publishes them from what has landed"
     )

@@ -1,4 +1,4 @@
-"""The published models in the status: how old they are, what has come since, and what the last dbt run said."""
+"""The published models in the status: how old they are, what is new since, and how the last dbt run ended."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _LAST_RUN: Final = """
 """
 
 MOST_FAILED: Final = 20
-"""So many models and tests that failed are named."""
+"""How many failed models and tests are named."""
 
 
 @dataclass(frozen=True)
 class DbtStatus:
-    """The last dbt run that was to build or test models; `ended_at` (UTC) is None where it runs, or was killed.
+    """The last dbt run that built or tested models; `ended_at` (UTC) is None while it runs, or if it was killed.
 
-    `failed` names the models and tests that failed, `failure` says in a line why.
+    `failed` names the models and tests that failed, `failure` says in one line why.
     """
 
     command: str
@@ -48,13 +48,13 @@ class DbtStatus:
 
     @property
     def outcome(self) -> str:
-        """Whether it has passed, failed, or not ended."""
+        """`passed`, `failed` or `not ended`."""
         if self.ended_at is None:
             return "not ended"
         return "failed" if self.failure else "passed"
 
     def line(self) -> str:
-        """For a person."""
+        """One line for a person."""
         if self.ended_at is None:
             return (
                 f"dbt          {self.command}, begun {self.started_at:%Y-%m-%d %H:%M:%S} UTC, runs or was ended midway"
@@ -65,10 +65,10 @@ class DbtStatus:
 
 @dataclass(frozen=True)
 class ModelsStatus:
-    """What readers have: when the models were published (UTC), how old they are in s, and what is new since.
+    """What readers have: when the models were published (UTC), their `age` in s, and what is new since.
 
-    They are None where no models have been published, and `news` where nothing is new; `unknown` says why any of it
-    cannot be told.
+    `published_at` and `age` are None if no models have been published, `news` is None if nothing is new. `unknown` is
+    the reason if any of it cannot be read.
     """
 
     published_at: datetime | None
@@ -91,13 +91,13 @@ class ModelsStatus:
 def models_status(
     settings: Settings, warehouse: Warehouse, published_at: datetime | None, unknown: str | None
 ) -> ModelsStatus:
-    """Look at what has come since the models were published, and at the record of dbt's runs.
+    """Read what is new since the models were published, and how the last dbt run ended.
 
     Args:
-        settings: what the models depend on beside the landing.
+        settings: what the models depend on apart from the landing.
         warehouse: where they are.
-        published_at: as `published_at` says.
-        unknown: why that cannot be told, None where it can.
+        published_at: the result of the function `published_at`.
+        unknown: the reason if that function failed, else None.
 
     Raises:
         BatteryError: the warehouse cannot be opened.
@@ -114,23 +114,23 @@ def models_status(
 
 def _last_run(connection: duckdb.DuckDBPyConnection) -> DbtStatus | None:
     try:
-        found = connection.execute(_LAST_RUN).fetchone()
+        run = connection.execute(_LAST_RUN).fetchone()
     except duckdb.CatalogException:  # a warehouse of an earlier version
         return None
-    if found is None:
+    if run is None:
         return None
-    command, started_at, seconds, failure, failed = found
+    command, started_at, seconds, failure, failed = run
     ended_at = None if seconds is None else started_at + timedelta(seconds=seconds)
     return DbtStatus(command, started_at, ended_at, failure, tuple(failed[:MOST_FAILED]))
 
 
 def published_at(store: ObjectStore | None) -> datetime | None:
-    """When the marts in the object store were exported (UTC), which is the end of each publication; None: never.
+    """When the marts were last exported (UTC), which ends each publication; None if they never were.
 
     Raises:
         BatteryError: the store does not answer, or the manifest is damaged.
     """
-    if store is None or not any(found.key == MANIFEST for found in store.list(MANIFEST)):
+    if store is None or not any(stored.key == MANIFEST for stored in store.list(MANIFEST)):
         return None
     try:
         at = datetime.fromisoformat(json.loads(store.get(MANIFEST))["published_at"])

@@ -1,4 +1,4 @@
-"""News: has anything landed, or changed in what models depend on, since the models that readers see were built?"""
+"""News: whether readings have landed, or the code of the models has changed, since the published models were built."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 
 
 def news(settings: Settings, warehouse: Warehouse) -> str | None:
-    """What is new, in one line for a person; None when the published models stand where the landing stands.
+    """What is new, in one line for a person; None if the published models are up to date.
 
-    Commits are compared as of the scan of the readings that began the published build, so what landed while it ran is
-    news. So are another version of the models, another BATTERY_CELLS, and marts that were not exported.
+    The models are as new as the scan of the readings with which their build began, so what landed during the build is
+    news. Another version of the models, another BATTERY_CELLS, and marts that were not exported are news, too.
 
     Raises:
         BatteryError: there is no warehouse yet, or it cannot be opened.
     """
     with warehouse.connect("look for news", read_only=True) as connection:
         require_tables(connection)
-        stands = _marks(connection)
+        published = _published_marks(connection)
         if not _has(connection, "_watermark"):
             return "a warehouse of an earlier version, which keeps no watermark: run `battery stream` once"
         landed = connection.execute("select watermark from _watermark").fetchone()
-    if "_watermark" not in stands:
+    if "_watermark" not in published:
         return "no models have been published yet"
-    if landed is None or landed[0] != stands["_watermark"]:
-        return f"landed: {landed and landed[0]}; published: {stands['_watermark']}"
-    if inputs_of(settings) != stands["_inputs"]:
+    if landed is None or landed[0] != published["_watermark"]:
+        return f"landed: {landed and landed[0]}; published: {published['_watermark']}"
+    if inputs_of(settings) != published["_inputs"]:
         return "the models, or what BATTERY_CELLS says of the cells, have changed"
-    if stands.get("_exported") != stands["_watermark"]:
+    if published.get("_exported") != published["_watermark"]:
         return "the published marts have not been exported"
     return None
 
 
-def _marks(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+def _published_marks(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """What the published models were built from."""
     if not _has(connection, "_refreshed"):
         return {}
@@ -53,9 +53,9 @@ def _marks(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 def _has(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
     """Whether readers have a table or view of that name."""
-    found = connection.execute(
+    count = connection.execute(
         "select count(*) from information_schema.tables where table_catalog = current_database() and table_schema = ? "
         "and table_name = ?",
         [PUBLISHED, relation],
     ).fetchone()
-    return found != (0,)
+    return count != (0,)

@@ -1,10 +1,10 @@
-"""Status: how far the landing is, what it holds and how old it is; short looks, nothing is recounted."""
+"""The status: what has landed, how old it is, and what waits. It reads figures that are there, and recounts nothing."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kernel.base.errors import BatteryError
 from kernel.edges.kafka import open_topic
@@ -16,7 +16,7 @@ from sink.care.quarantine import retriable_rows
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kernel.base.settings import Settings
     from kernel.edges.warehouse import Warehouse
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PartitionStatus:
-    """One partition of the topic; `committed` is where the next message to land stands, `end` where it may be read to.
+    """One partition of the topic, from `committed`, the offset of the next message to land, to `end`.
 
-    `lag` are the messages that have not landed. `gone` offsets had not landed, may have held messages, and are no
-    longer in the log. `unreadable` offsets follow the end: they belong to an open transaction, or stand behind one.
+    `lag` counts the messages that have not landed. `gone` counts offsets that had not landed, may have held messages,
+    and are no longer in the log. `unreadable` counts the offsets after the end, which belong to an open transaction or
+    follow it.
     """
 
     partition: int
@@ -40,21 +41,21 @@ class PartitionStatus:
 
     def line(self) -> str:
         """The figures for a person."""
-        said = f"next offset to land {self.committed} of {self.end}, lag {self.lag}"
+        text = f"next offset to land {self.committed} of {self.end}, lag {self.lag}"
         if self.unreadable:
-            said += f"; {self.unreadable} offsets behind it wait for an open transaction to end"
+            text += f"; {self.unreadable} offsets behind it wait for an open transaction to end"
         if self.gone:
-            said += f"; {self.gone} offsets before it are gone and had not landed"
-        return f"  partition {self.partition}: {said}"
+            text += f"; {self.gone} offsets before it are gone and had not landed"
+        return f"  partition {self.partition}: {text}"
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where the pipeline stands; ages are in s, times UTC. `broker` holds the complaint when none answers.
+    """The status of the pipeline; ages are in s, times UTC. `broker` is the error if the broker does not answer.
 
-    `freshness` goes by the newest time stamp of a message that is not later than now; `stamped_later` counts the
-    landed readings whose stamp is. `retriable` of the quarantined rows may be published again, since they are no
-    duplicates and no retry of them has landed.
+    `freshness` is the age of the newest message time stamp that is not in the future; `stamped_later` counts the landed
+    readings whose stamp is. `retriable` counts the quarantined rows that may be published again: they are no duplicates
+    and no retry of them has landed.
     """
 
     topic: str
@@ -109,7 +110,7 @@ class Status:
         yield f"waiting      {'; '.join(self.waits()) or 'nothing'}"
 
     def waits(self) -> Iterator[str]:
-        """What waits for somebody, or for the next run of something."""
+        """What waits for a person, or for the next run of a command."""
         if self.lag:
             yield f"{self.lag} messages to land"
         if self.models is not None and self.models.news:
@@ -120,13 +121,13 @@ class Status:
             yield f"{self.files.refused} refused files"
 
     def complaints(self, max_lag: int, max_commit_age: float) -> Iterator[str]:
-        """What is wrong with the stream, each in one line with its figures; nothing when it is well.
+        """What is wrong with the stream, one line each; nothing if all is well.
 
-        A commit may be of any age while nothing waits to be landed: a lab that pauses is no fault.
+        The last commit may be of any age while no message waits: a lab may pause.
 
         Args:
             max_lag: messages that may wait.
-            max_commit_age: s that the last commit may be old while any message waits.
+            max_commit_age: how old the last commit may be while any message waits, in s.
         """
         if self.lag is None:
             yield f"{self.broker}"
@@ -150,83 +151,98 @@ class Status:
 
 
 def status(settings: Settings, warehouse: Warehouse) -> Status:
-    """Look at the warehouse, then at the broker and the object store; neither needs to answer.
+    """Read the status from the warehouse, the broker and the object store; only the warehouse has to answer.
 
     Raises:
         BatteryError: there is no warehouse yet, or it cannot be opened.
     """
+    now = datetime.now(UTC).replace(tzinfo=None)
+    landing = _landing(warehouse, now)
+    topic_id, partitions, broker_error = _partitions(settings, landing.progress)
+    published = store_error = None
+    try:
+        store = open_to_look(settings)
+        files, published = files_status(store), published_at(store)
+    except BatteryError as error:
+        store_error = str(error)
+        files = FilesStatus(None, None, unknown=store_error)
+    return Status(
+        topic=settings.battery_topic,
+        topic_id=topic_id,
+        broker=broker_error,
+        partitions=tuple(partitions),
+        **landing.figures,
+        files=files,
+        models=models_status(settings, warehouse, published, store_error),
+    )
+
+
+@dataclass(frozen=True)
+class _Landing:
+    """The figures of a `Status` that the warehouse has, by name, and the last offset of each (topic id, partition)."""
+
+    figures: dict[str, Any]
+    progress: dict[tuple[str, int], int]
+
+
+def _landing(warehouse: Warehouse, now: datetime) -> _Landing:
     with warehouse.connect("show the status", read_only=True) as connection:
         require_tables(connection)
 
-        now = datetime.now(UTC).replace(tzinfo=None)
+        def one_row(sql: str, *parameters: object) -> tuple[Any, ...]:
+            return connection.execute(sql, parameters).fetchone() or ()
 
-        def one(sql: str, *given: object) -> tuple[object, ...]:
-            return connection.execute(sql, given).fetchone() or ()
-
-        rows, cells, tests, streamed_at, later = one(
+        rows, cells, tests, streamed_at, stamped_later = one_row(
             "select count(*), count(distinct cell_id), count(distinct (cell_id, test_id)), "
             "max(streamed_at) filter (where streamed_at <= $1), count(*) filter (where streamed_at > $1) "
             "from battery_ts_cleaned",
             now,
         )
-        (cycles,) = one("select count(*) from _cycles")
-        (windows,) = one("select count(*) from _windows")
-        commits, last_commit = one(
+        (cycles,) = one_row("select count(*) from _cycles")
+        (windows,) = one_row("select count(*) from _windows")
+        commits, last_commit = one_row(
             'select count(distinct "commit"), max(committed_at) filter (where committed_at <= $1) from _commits', now
         )
-        quarantined = dict(
-            connection.execute(
-                "select reason, sum(row_count)::bigint from battery_quarantine group by reason order by reason"
-            ).fetchall()
-        )
-        retriable = retriable_rows(connection)
+        quarantined = connection.execute(
+            "select reason, sum(row_count)::bigint from battery_quarantine group by reason order by reason"
+        ).fetchall()
         progress = connection.execute(
             'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
         ).fetchall()
-    topic_id, partitions, broker = None, [], None
+        figures = {
+            "rows": rows,
+            "cells": cells,
+            "tests": tests,
+            "cycles": cycles,
+            "windows": windows,
+            "quarantined": dict(quarantined),
+            "commits": commits,
+            "last_commit": last_commit,
+            "last_commit_age": _age(last_commit, now),
+            "freshness": _age(streamed_at, now),
+            "stamped_later": stamped_later,
+            "retriable": retriable_rows(connection),
+        }
+    return _Landing(figures, {(topic_id, partition): last for topic_id, partition, last in progress})
+
+
+def _partitions(
+    settings: Settings, progress: Mapping[tuple[str, int], int]
+) -> tuple[str | None, list[PartitionStatus], str | None]:
+    """The topic's id, the status of its partitions, and the error if the broker does not answer."""
+    topic_id: str | None = None
+    partitions: list[PartitionStatus] = []
     try:
         topic = open_topic(settings)
         topic_id = topic.topic_id
-        committed = {part: offset + 1 for found, part, offset in progress if found == topic_id}
-        for part in topic.partitions:
-            found = waiting(settings, topic, part, committed.get(part))
-            partitions.append(
-                PartitionStatus(part, found.first, found.end, found.messages, found.gone, found.unreadable)
-            )
+        for partition in topic.partitions:
+            last = progress.get((topic.topic_id, partition))
+            lag = waiting(settings, topic, partition, None if last is None else last + 1)
+            partitions.append(PartitionStatus(partition, lag.first, lag.end, lag.messages, lag.gone, lag.unreadable))
     except BatteryError as error:
-        broker = str(error)
-    published = away = None
-    try:
-        store = open_to_look(settings)
-        files, published = files_status(store), published_at(store)
-    except BatteryError as error:
-        away = str(error)
-        files = FilesStatus(None, None, unknown=away)
-    return Status(
-        topic=settings.battery_topic,
-        topic_id=topic_id,
-        broker=broker,
-        partitions=tuple(partitions),
-        rows=_whole(rows),
-        cells=_whole(cells),
-        tests=_whole(tests),
-        cycles=_whole(cycles),
-        windows=_whole(windows),
-        quarantined=quarantined,
-        commits=_whole(commits),
-        last_commit=last_commit if isinstance(last_commit, datetime) else None,
-        last_commit_age=_age(last_commit, now),
-        freshness=_age(streamed_at, now),
-        stamped_later=_whole(later),
-        retriable=retriable,
-        files=files,
-        models=models_status(settings, warehouse, published, away),
-    )
+        return topic_id, partitions, str(error)
+    return topic_id, partitions, None
 
 
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _age(moment: object, now: datetime) -> float | None:
-    return round((now - moment).total_seconds(), 1) if isinstance(moment, datetime) else None
+def _age(moment: datetime | None, now: datetime) -> float | None:
+    return None if moment is None else round((now - moment).total_seconds(), 1)

@@ -1,4 +1,4 @@
-"""The refresh that keeps running: models built and published whenever something new has landed and there is a pause."""
+"""The refresh that keeps running: it builds and publishes the models when something new has landed, after a pause."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 MOST_LOOKS: Final = 12
-"""Looks that find something newer each time before models are built all the same: a live stream never pauses."""
+"""After so many looks that each find something newer, models are built without a pause: a live stream has none."""
 
 FIRST_RETRY_SECONDS: Final = 30.0
 LONGEST_RETRY_SECONDS: Final = 600.0
@@ -35,34 +35,44 @@ LONGEST_RETRY_SECONDS: Final = 600.0
 def refresh_on_news(
     settings: Settings, warehouse: Warehouse, store: ObjectStore, pause: Callable[[float], object] = STOP.wait
 ) -> Iterator[PublishResult]:
-    """Look for news every commit interval, and build and publish once two looks in a row find the same, until `STOP`.
+    """Look for news every commit interval, until `STOP`; build and publish when two looks in a row find the same news.
 
-    A refresh that fails is told of and tried again after a pause, each longer than the one before, or when something
-    more has landed.
+    A refresh that fails is logged. It is tried again when something more has landed, or after a pause, which grows with
+    each failure.
+
+    Args:
+        settings: what dbt needs.
+        warehouse: where the models are built.
+        store: where the marts are exported.
+        pause: waits for so many seconds.
+
+    Yields:
+        The result of each refresh that has succeeded.
     """
-    before = failed = None
-    looks, waits = 0, 0.0
+    last_news = failed_news = None
+    looks, retry_in_seconds = 0, 0.0
     pauses = Pauses(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
     while not STOP.is_set():
-        found = _news(settings, warehouse)
-        looks = looks + 1 if found else 0
-        is_due = found != failed or waits <= 0
-        if found and not STOP.is_set() and is_due and (found == before or looks >= MOST_LOOKS):
+        current_news = _news(settings, warehouse)
+        looks = looks + 1 if current_news else 0
+        may_try = current_news != failed_news or retry_in_seconds <= 0
+        is_due = current_news == last_news or looks >= MOST_LOOKS
+        if current_news and not STOP.is_set() and may_try and is_due:
             looks = 0
             try:
                 yield _refresh(settings, warehouse, store)
             except BatteryError as error:
-                failed, waits = found, pauses.next()
+                failed_news, retry_in_seconds = current_news, pauses.next()
                 _log.error(
                     "the refresh failed; it is tried again, or sooner when something more has landed",
                     error=str(error),
-                    in_seconds=waits,
+                    in_seconds=retry_in_seconds,
                 )
             else:
                 pauses.reset()
-        before = found
+        last_news = current_news
         pause(settings.commit_interval_seconds)
-        waits -= settings.commit_interval_seconds
+        retry_in_seconds -= settings.commit_interval_seconds
 
 
 def _refresh(settings: Settings, warehouse: Warehouse, store: ObjectStore) -> PublishResult:
@@ -72,7 +82,7 @@ def _refresh(settings: Settings, warehouse: Warehouse, store: ObjectStore) -> Pu
 
 
 def _news(settings: Settings, warehouse: Warehouse) -> str | None:
-    """What is new; nothing while nothing at all has landed, or where the warehouse cannot be looked at."""
+    """What is new; None if nothing has landed at all, or the warehouse cannot be read."""
     try:
         with warehouse.connect("look for news", read_only=True) as connection:
             require_tables(connection)

@@ -121,7 +121,7 @@ def spool_folder(folder: str, scratch: str) -> None:
     jobs = (
         Job(
             WorkbookFile(Content(path, "", Signature.of(path)), path.name, str(path)),
-            None,
+            "producer.readers.arbin:READER",
             _made(Path(scratch) / str(number)),
         )
         for number, path in enumerate(in_folder(Path(folder))[0])

@@ -24,8 +24,7 @@ from kernel.base.plain import one_line
 from kernel.edges.file_records import SourceFile
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import (
-    PUBLISHABLE,
-    WORKBOOKS,
+    ZIP_SUFFIX,
     BadSourceError,
     Content,
     PassedOver,
@@ -35,10 +34,13 @@ from producer.files import (
     WorkbookFile,
     as_text,
     is_hidden,
+    is_publishable,
     place_of,
 )
 from producer.passed_over import MOST_NAMED, MOST_SAID, holds, why_member
-from producer.readers.formats import HEAD_BYTES, NDAX, recognised
+from producer.readers.formats import NDAX, recognised
+from producer.readers.registry import ReaderClashError, readable_suffixes, reader_of
+from producer.readers.sample import HEAD_BYTES, FileSample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,10 +70,11 @@ _CHUNK: Final = 256 * 1024
 
 @dataclass(frozen=True)
 class Bounds:
-    """What may be unpacked, in bytes: of a whole ZIP, and of a workbook in it."""
+    """What may be unpacked: bytes of a whole ZIP and of a workbook in it, and the endings of workbooks."""
 
     zip_max_bytes: int
     workbook_max_bytes: int
+    suffixes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Unpacker:
     """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        self._bounds = Bounds(settings.zip_max_bytes, settings.workbook_max_bytes)
+        self._bounds = Bounds(settings.zip_max_bytes, settings.workbook_max_bytes, readable_suffixes())
         self._seconds = settings.reader_timeout_seconds
         self._folder = folder
         self._child = Child(Limits(MEMORY_BYTES, self._seconds), folder, __name__)
@@ -130,10 +133,12 @@ class Unpacker:
             BadSourceError: it cannot be told.
         """
         suffix = file.path.suffix.lower()
-        if suffix in PUBLISHABLE:
-            return suffix in WORKBOOKS
+        if is_publishable(suffix):
+            return suffix != ZIP_SUFFIX
         try:
-            return bool(self._child.result(holds_workbook, file))
+            return bool(self._child.result(holds_workbook, file)) or reader_of(file.path, file.origin) is not None
+        except (ReaderClashError, OSError):  # said of it when it is to be read
+            return True
         except WorkEndedError as error:
             raise BadSourceError(f"{file.origin}: {self._complaint(error)}") from None
 
@@ -203,7 +208,7 @@ def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Member | BadMem
     """
     try:
         with zipfile.ZipFile(file.path) as archive:
-            workbooks, others = _judged(file.origin, archive, bounds.zip_max_bytes)
+            workbooks, others = _judged(file.origin, archive, bounds)
             for number, member in enumerate(workbooks):
                 if member.file_size > bounds.workbook_max_bytes:
                     limit = f"WORKBOOK_MAX_BYTES={bounds.workbook_max_bytes}"
@@ -263,23 +268,22 @@ def _room_in(folder: Path) -> Iterator[None]:
         raise BatteryError(f"{folder}: cannot unpack there, {error}; TMPDIR names another place") from None
 
 
-def _contents(archive: zipfile.ZipFile, others: list[str]) -> str:
+def _contents(archive: zipfile.ZipFile, others: list[str], suffixes: tuple[str, ...]) -> str:
     """What an archive without a workbook holds instead: its files, what one of them is, and how to go on."""
     if any(PurePosixPath(name).suffix.lower() == ".ndc" for name in others):
         return str(NDAX)
-    said = "holds no workbook (.xlsx, .xls)" + (
-        holds(map(one_line, sorted(others)), len(others)) or " and no other file"
-    )
+    instead = holds(map(one_line, sorted(others)), len(others)) or " and no other file"
+    line = f"holds no workbook ({', '.join(suffixes)}){instead}"
     for name in sorted(others)[:MOST_SAID]:
         member = next(found for found in archive.infolist() if str(inside(found)) == name)
         with archive.open(member) as file:
-            kind = recognised(inside(member).suffix, file.read(HEAD_BYTES))
+            kind = recognised(FileSample(inside(member).suffix.lower(), file.read(HEAD_BYTES)))
         if kind:
-            return f"{said}; {one_line(name)} {kind}"
-    return said
+            return f"{line}; {one_line(name)} {kind}"
+    return line
 
 
-def _judged(origin: str, archive: zipfile.ZipFile, zip_max_bytes: int) -> tuple[list[zipfile.ZipInfo], OtherMembers]:
+def _judged(origin: str, archive: zipfile.ZipFile, bounds: Bounds) -> tuple[list[zipfile.ZipInfo], OtherMembers]:
     """The workbooks of an archive and its other members; it is refused whole when any member is unsafe."""
     workbooks, others = [], []
     for member in archive.infolist():
@@ -294,15 +298,15 @@ def _judged(origin: str, archive: zipfile.ZipFile, zip_max_bytes: int) -> tuple[
             raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} is encrypted")
         if member.is_dir() or any(map(is_hidden, place.parts)):
             continue
-        if place.suffix.lower() in WORKBOOKS:
+        if place.suffix.lower() in bounds.suffixes:
             workbooks.append(member)
         else:
             others.append(str(place))
     size = sum(member.file_size for member in archive.infolist())
-    if size > zip_max_bytes:
+    if size > bounds.zip_max_bytes:
         raise BadSourceError(
-            f"{origin} is refused: it unpacks to {size} bytes, more than ZIP_MAX_BYTES={zip_max_bytes}"
+            f"{origin} is refused: it unpacks to {size} bytes, more than ZIP_MAX_BYTES={bounds.zip_max_bytes}"
         )
     if not workbooks:
-        raise BadSourceError(f"{origin} {_contents(archive, others)}")
+        raise BadSourceError(f"{origin} {_contents(archive, others, bounds.suffixes)}")
     return workbooks, OtherMembers(len(others), tuple(sorted(others)[:MOST_NAMED]))

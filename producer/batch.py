@@ -12,7 +12,9 @@ import structlog
 from producer.answer import DownloadError
 from producer.files import BadSourceError, Content, File, PassedOver, Refusal, Signature, WorkbookFile, as_text
 from producer.raw import keep
-from producer.readers.arbin import cell_id_of, exported_on
+from producer.readers.formats import format_of
+from producer.readers.names import cell_id_of, exported_on
+from producer.readers.registry import ReaderClashError, reader_of
 from producer.register import identify_all
 from producer.send import Waiting
 from producer.sources import download_on_record, find_files, on_record
@@ -183,7 +185,7 @@ class Batch:
         if is_good:
             self._take(whole)
 
-    def _job(self, file: WorkbookFile) -> Iterator[Job]:
+    def _job(self, file: WorkbookFile) -> Iterator[Job | Refusal]:
         """What there is to do for a workbook, which is nothing for one that a log already has, or that was refused."""
         if self._is_published(file):
             self._take(file.on_record)
@@ -192,8 +194,28 @@ class Batch:
         if self._leave_alone(file.on_record):
             _drop(file)
             return
+        reader = self._reader_of(file)
+        if isinstance(reader, Refusal):
+            _drop(file)
+            yield reader
+            return
         folder = Path(tempfile.mkdtemp(prefix="tests-", dir=self.scratch))
-        yield Job(file, self.options.cell_id, folder, self.settings.date_order, self.options.channel_cells)
+        options = self.options
+        yield Job(file, reader, folder, options.cell_id, self.settings.date_order, options.channel_cells)
+
+    @staticmethod
+    def _reader_of(file: WorkbookFile) -> str | Refusal:
+        """The entry point of a workbook's reader, or why there is none."""
+        path = file.content.path
+        try:
+            reader = reader_of(path, file.origin)
+            if reader is not None:
+                return reader.entry_point
+            return Refusal(f"{file.origin}: {format_of(path) or 'has no reader'}", file.content.sha256, file.on_record)
+        except ReaderClashError as error:
+            return Refusal(str(error), file.content.sha256, file.on_record)
+        except OSError as error:
+            return Refusal(f"{file.origin}: cannot be read: {error.strerror or error}", None, file.on_record)
 
     def _is_published(self, file: WorkbookFile) -> bool:
         """Whether this log has a workbook, or an earlier one had it and all of it has landed."""

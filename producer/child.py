@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
@@ -48,7 +48,7 @@ _ENVIRONMENT: Final = {
     "RUST_BACKTRACE": "0",  # takes memory just when there is none
 }
 _PROGRAM: Final = (
-    "import sys; sys.path[:] = {path!r}; from producer.child import serve; serve({connection}, {module!r})"
+    "import sys; sys.path[:] = {path!r}; from producer.child import serve; serve({connection}, {modules!r})"
 )
 _OUT_OF_MEMORY: Final = (b"memory allocation of ", b"MemoryError")
 """What Rust, or Python, says last when memory runs out."""
@@ -85,13 +85,13 @@ class Child:
     Args:
         limits: of each piece of work.
         folder: a temporary folder of the caller's, for what the process says.
-        module: what to import at its start, before there is any work.
+        modules: what to import at its start, before there is any work.
     """
 
-    def __init__(self, limits: Limits, folder: Path, module: str) -> None:
+    def __init__(self, limits: Limits, folder: Path, *modules: str) -> None:
         self._limits = limits
         self._folder = folder
-        self._module = module
+        self._modules = modules
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._output: IO[bytes] | None = None
@@ -118,7 +118,7 @@ class Child:
             self._connection, theirs = Pipe()
             self._output = TemporaryFile(dir=self._folder)  # noqa: SIM115  # it is closed with the process
             with theirs:
-                program = _PROGRAM.format(path=sys.path, connection=theirs.fileno(), module=self._module)
+                program = _PROGRAM.format(path=sys.path, connection=theirs.fileno(), modules=self._modules)
                 self._process = subprocess.Popen(
                     [sys.executable, "-c", program],
                     env=os.environ | _ENVIRONMENT,
@@ -253,22 +253,23 @@ class Child:
             return WorkEndedError("died", f"exit code {code}")
 
 
-def serve(connection: int, module: str) -> None:
+def serve(connection: int, modules: Iterable[str]) -> None:
     """What the process does: it takes some work, does it, hands back what comes of it, and takes the next.
 
     Args:
         connection: a file descriptor of the connection to the parent.
-        module: what to import before there is any work.
+        modules: what to import before there is any work.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     end_with_parent()
-    importlib.import_module(module)
+    for module in modules:
+        importlib.import_module(module)
     started = _size()
     with Connection(connection) as parent, suppress(EOFError):
         while True:
             work, arguments, memory_bytes = parent.recv()
             parent.send(("begun", None, 0))
-            _limit(memory_bytes)
+            limit_memory(memory_bytes)
             for kind, result in _outcomes(work, arguments):
                 if kind != "item":
                     _lift()
@@ -296,7 +297,8 @@ def _outcomes(work: Callable[..., object], arguments: tuple[object, ...]) -> Ite
         yield "done", result
 
 
-def _limit(memory_bytes: int) -> None:
+def limit_memory(memory_bytes: int) -> None:
+    """Let this process take so many bytes of address space beyond what it holds now; kept on Linux alone."""
     if sys.platform == "linux":  # others do not keep to it
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         wanted = _size() + memory_bytes

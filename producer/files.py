@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 from kernel.base.errors import BatteryError
 from kernel.base.plain import one_line
 from kernel.edges.file_records import SourceFile
+from producer.readers.registry import readable_suffixes
 
-WORKBOOKS: Final = frozenset({".xlsx", ".xls"})
-PUBLISHABLE: Final = WORKBOOKS | {".zip"}
+ZIP_SUFFIX: Final = ".zip"
 
 _OF_THE_SYSTEM: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
@@ -132,6 +132,11 @@ class WorkbookFile:
         return SourceFile(self.origin, f"{place_of(self.archive.path)}!{member}", self.content.sha256)
 
 
+def is_publishable(suffix: str) -> bool:
+    """Whether files that end so are looked for: those that some reader reads, and ZIPs of them."""
+    return suffix.lower() == ZIP_SUFFIX or suffix.lower() in readable_suffixes()
+
+
 def checksum(path: Path) -> str:
     """The SHA-256 of a file, as hexadecimal digits.
 
@@ -171,7 +176,7 @@ def in_folder(folder: Path) -> Listing:
         folders[:] = [name for name in folders if not is_hidden(name)]
         for path in (Path(place, name) for name in names if not is_hidden(name)):
             if os.path.isfile(path):  # noqa: PTH113  # Path.is_file may raise
-                (files if path.suffix.lower() in PUBLISHABLE else others).append(path)
+                (files if is_publishable(path.suffix) else others).append(path)
     return Listing(sorted(files), closed_folders, sorted(others))
 
 

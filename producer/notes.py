@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote, unquote
 
+from producer.readers.registry import registered_readers
+
 if TYPE_CHECKING:
     from kernel.base.settings import Settings
     from kernel.edges.objects import ObjectStore
@@ -188,8 +190,9 @@ def _reader(settings: Settings) -> str:
 
 @cache
 def _code() -> str:
-    """A checksum of the code that reads: all of this package, and the library that it reads with."""
-    digest = hashlib.sha256(version("python-calamine").encode())
+    """A checksum of the code that reads: all of this package, the library that it reads with, and the readers."""
+    readers = [f"{one.entry_point} {one.package}" for one in registered_readers()]
+    digest = hashlib.sha256(" ".join([version("python-calamine"), *readers]).encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.base.plain import one_line
 from kernel.edges.file_records import SourceFile
-from producer.files import PUBLISHABLE, PassedOver, place_of
+from producer.files import ZIP_SUFFIX, PassedOver, is_publishable, place_of
 from producer.readers.formats import format_of
+from producer.readers.registry import readable_suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +32,7 @@ def passed_over(folder: Path, listing: Listing) -> PassedOver:
         (SourceFile(one_line(str(path.relative_to(folder))), place_of(path)), why_file(path))
         for path in others[:MOST_NAMED]
     ]
-    archives = frozenset(place_of(path) for path in listing.files if path.suffix.lower() == ".zip")
+    archives = frozenset(place_of(path) for path in listing.files if path.suffix.lower() == ZIP_SUFFIX)
     return PassedOver(f"{place_of(folder)}/", len(others), tuple(named), archives)
 
 
@@ -47,12 +48,12 @@ def why_file(path: Path) -> str:
 def why_member(member: str) -> str:
     """Why a member of a ZIP is passed over, which is not unpacked for that."""
     suffix = PurePosixPath(member).suffix
-    return "a ZIP in a ZIP is not opened; unpack the outer one" if suffix.lower() in PUBLISHABLE else _why(suffix)
+    return "a ZIP in a ZIP is not opened; unpack the outer one" if is_publishable(suffix) else _why(suffix)
 
 
 def _why(suffix: str) -> str:
     kind = f"files that end in {one_line(suffix)}" if suffix else "files without an ending"
-    return f"{kind} are not read; a workbook ends in .xlsx or .xls"
+    return f"{kind} are not read; a workbook ends in {' or '.join(readable_suffixes())}"
 
 
 def in_words(names: Iterable[str], count: int) -> str:

@@ -22,7 +22,7 @@ from kernel.base.progress import Progress
 from kernel.contract.message import LIMITS, encode_arrow, encode_json, headers
 from kernel.contract.reading import ARROW, JSON, READING
 from kernel.edges.kafka import AROUND_BYTES, MESSAGE_BYTES
-from producer.readers.sheets.cells import repeated
+from producer.readers.base import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence

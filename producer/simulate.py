@@ -17,8 +17,8 @@ import openpyxl
 import pyarrow as pa
 
 from kernel.contract.reading import READING
-from producer.readers.arbin import Test
-from producer.readers.sheets.header import CELL_COLUMNS
+from producer.readers.base import FILE_COLUMNS, Test
+from producer.readers.sheets.titles import HEADER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,27 +47,6 @@ CLOCK_DRIFT: Final = 65.0 / (7 * 86_400)
 """The wall clock gains 65 s a week on the test clock."""
 
 FIRST_START: Final = datetime(2010, 8, 16, 13, 44, 57)  # noqa: DTZ001  # a cycler's wall clock has no zone
-
-HEADER: Final = (
-    "Data_Point",
-    "Test_Time(s)",
-    "Date_Time",
-    "Step_Time(s)",
-    "Step_Index",
-    "Cycle_Index",
-    "Current(A)",
-    "Voltage(V)",
-    "Charge_Capacity(Ah)",
-    "Discharge_Capacity(Ah)",
-    "Charge_Energy(Wh)",
-    "Discharge_Energy(Wh)",
-    "dV/dt(V/s)",
-    "Internal_Resistance(Ohm)",
-    "Is_FC_Data",
-    "AC_Impedance(Ohm)",
-    "ACI_Phase_Angle(Deg)",
-)
-"""Header of an Arbin channel sheet."""
 
 
 @dataclass(frozen=True)
@@ -300,7 +279,7 @@ def _write(path: Path, export: Export, *, statistics: bool, channel_sheets: int)
     info = book.create_sheet("Info")
     info.append(["TEST REPORT", None, "Simulated cell, CS2 protocol"])
     info.append(["Remark", None, export.remark])
-    sheet_columns = [name for name in READING.names if name not in (*CELL_COLUMNS, "temperature(c)")]
+    sheet_columns = [name for name in READING.names if name not in (*FILE_COLUMNS, "temperature(c)")]
     rows = export.test.readings.select(sheet_columns).to_pydict()
     held = -(-export.test.readings.num_rows // channel_sheets)
     for number, row in enumerate(zip(*rows.values(), strict=True)):

@@ -15,9 +15,10 @@ from kernel.edges.objects import open_store
 from producer.answer import DownloadLimits
 from producer.datasets import CALCE, dataset_url
 from producer.download import download
-from producer.files import PUBLISHABLE, BadSourceError, File, PassedOver, Refusal, in_folder
+from producer.files import BadSourceError, File, PassedOver, Refusal, in_folder, is_publishable
 from producer.passed_over import holds, passed_over
 from producer.readers.formats import format_of
+from producer.readers.registry import readable_suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ def require_source(source: str) -> None:
             f"there is no {shown}; SOURCE is an .xlsx, .xls or .zip file, a folder, an http(s) URL, or one of the "
             f"CALCE data sets {', '.join(CALCE)}"
         )
-    elif os.path.isfile(source) and Path(source).suffix.lower() not in PUBLISHABLE:  # noqa: PTH113
+    elif os.path.isfile(source) and not is_publishable(Path(source).suffix):  # noqa: PTH113
         raise BadSourceError(f"{shown} {_what_it_is(Path(source))}")
     elif os.path.exists(source) and not os.path.isfile(source) and not os.path.isdir(source):  # noqa: PTH110,PTH112,PTH113
         raise BadSourceError(f"{shown} is neither a file nor a folder but a pipe or a device")
@@ -54,7 +55,7 @@ def require_source(source: str) -> None:
 
 def _what_it_is(path: Path) -> str:
     try:
-        return format_of(path) or "is neither a workbook (.xlsx, .xls) nor a ZIP nor a folder"
+        return format_of(path) or f"is neither a workbook ({', '.join(readable_suffixes())}) nor a ZIP nor a folder"
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
 
@@ -133,7 +134,9 @@ def find_files(source: str, settings: Settings) -> list[File | Refusal | PassedO
     ignored = passed_over(path, listing)
     if not files and not closed_folders:
         instead = holds((file.name for file, _ in ignored.files), ignored.count)
-        line = f"the folder {one_line(str(path))} holds no workbook (.xlsx, .xls) and no ZIP{instead}"
+        line = (
+            f"the folder {one_line(str(path))} holds no workbook ({', '.join(readable_suffixes())}) and no ZIP{instead}"
+        )
         if not others:
             raise BadSourceError(line)
         return [Refusal(line), ignored]

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Final, Self, cast
 
 import pyarrow as pa
@@ -19,7 +20,8 @@ import pyarrow as pa
 from kernel.base.errors import BatteryError
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import Refusal
-from producer.readers.arbin import BadWorkbookError, UndatedWorkbookError, UnreadableWorkbookError, read_workbook
+from producer.readers.base import BadWorkbookError, ReadOptions, UndatedWorkbookError, UnreadableWorkbookError
+from producer.readers.registry import registered_readers
 from producer.readers.trace import Trace
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from kernel.base.settings import Settings
     from producer.files import WorkbookFile
+    from producer.readers.base import Reader
 
 AHEAD: Final = 2
 """How many workbooks are taken for each process before the one that is handed out next has been read."""
@@ -38,14 +41,15 @@ _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True)
 class Job:
-    """A workbook to read: whose readings it holds if its name does not say, and an empty folder for its tests.
+    """A workbook to read, the entry point of its reader as `module:object`, and an empty folder for its tests.
 
-    `dates` is the order of its dates, where somebody has said it; `channel_cells` says whose its channels are.
+    `cell_id`, `dates` and `channel_cells` are as those of `ReadOptions`.
     """
 
     file: WorkbookFile
-    cell_id: str | None
+    reader: str
     folder: Path
+    cell_id: str | None = None
     dates: str | None = None
     channel_cells: Mapping[str, str] = field(default_factory=dict)
 
@@ -107,13 +111,10 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
     Raises:
         BatteryError: the tests cannot be written.
     """
+    reader: Reader = resolve_name(job.reader)
     try:
-        workbook = read_workbook(
-            job.file.content.path,
-            name=job.file.name,
-            cell_id=job.cell_id,
-            dates=job.dates,
-            channel_cells=job.channel_cells,
+        workbook = reader.read(
+            job.file.content.path, ReadOptions(job.file.name, job.cell_id, job.dates, job.channel_cells)
         )
     except BadWorkbookError as error:
         line = job.file.origin + str(error).removeprefix(job.file.name)  # it may be one of many of that name
@@ -147,7 +148,8 @@ class Readers:
         self.processes = processes
         self._settings = settings
         limits = Limits(settings.reader_memory_bytes, settings.reader_timeout_seconds)
-        self._idle = [Child(limits, folder, __name__) for _ in range(processes)]
+        modules = dict.fromkeys(registered.module for registered in registered_readers())
+        self._idle = [Child(limits, folder, __name__, *modules) for _ in range(processes)]
         self._busy: dict[Child, _Reading] = {}
         self._waiting: deque[_Reading] = deque()
         self._idle[-1].start()  # it gets ready while there is other work

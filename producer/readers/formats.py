@@ -9,29 +9,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from producer.readers.sample import FileSample
+from producer.readers.sheets.titles import NEEDED_TITLES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-HEAD_BYTES: Final = 16 * 1024
-TAIL_BYTES: Final = 64 * 1024
-"""How much of a file is looked at: its first lines, and where a ZIP lists what is in it."""
-
-COLUMNS: Final = (
-    "Test_Time(s)",
-    "Date_Time",
-    "Step_Index",
-    "Cycle_Index",
-    "Current(A)",
-    "Voltage(V)",
-    "Charge_Capacity(Ah)",
-    "Discharge_Capacity(Ah)",
-    "Charge_Energy(Wh)",
-    "Discharge_Energy(Wh)",
-)
-"""The columns that a sheet of readings must have, as a person writes them; the units may be others of the same kind."""
-
-_WITH_COLUMNS: Final = f"with the columns {', '.join(COLUMNS)} (the last two may be empty)"
+_WITH_COLUMNS: Final = f"with the columns {', '.join(NEEDED_TITLES)} (the last two may be empty)"
 _SAVE: Final = f"save its readings as an .xlsx workbook {_WITH_COLUMNS}"
 _ONE_COUNTER: Final = (
     f"copy its readings to a workbook {_WITH_COLUMNS}; its one Capacity counts both directions, so split it by the "
@@ -176,43 +161,24 @@ _PATTERNS: Final = tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), kin
 
 
 def format_of(path: Path) -> str | None:
-    """What a file is that there is no reader for, and the way on, in one line to stand behind the file's name.
+    """What a file is that there is no reader for, and the way on, in one line to put behind the file's name.
 
-    None for what is read: a workbook or a ZIP by its name as by its content.
+    None for a workbook or a ZIP, by its name as by its content.
 
     Raises:
         OSError: it cannot be read.
     """
-    kind = format_in(path)
+    kind = recognised(FileSample.of(path))
     return None if kind is None else str(kind)
 
 
-def format_in(path: Path) -> Format | None:
-    """What `format_of` says in one line.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-        size = file.seek(0, 2)
-        file.seek(max(0, size - TAIL_BYTES))
-        tail = file.read(TAIL_BYTES)
-    return recognised(path.suffix, head, tail)
-
-
-def recognised(suffix: str, head: bytes, tail: bytes = b"") -> Format | None:
-    """The format that there is no reader for; None for a workbook or a ZIP, by name as by content.
-
-    Args:
-        suffix: the ending of the file's name, with its dot.
-        head: the first bytes, `HEAD_BYTES` of them or all.
-        tail: the last bytes, `TAIL_BYTES` of them or all, where they are at hand.
-    """
+def recognised(sample: FileSample) -> Format | None:
+    """The format of a file that there is no reader for; None for a workbook or a ZIP, by its name as by its content."""
+    head = sample.head
     if not head:
         return EMPTY
     if head.startswith((_ZIP, _OLE)):
-        return _package(suffix, head, tail)
+        return _package(sample)
     for start, kind in _BY_FIRST_BYTES:
         if head.startswith(start):
             return kind
@@ -221,11 +187,12 @@ def recognised(suffix: str, head: bytes, tail: bytes = b"") -> Format | None:
     return _text(head)
 
 
-def _package(suffix: str, head: bytes, tail: bytes) -> Format | None:
-    """That of a ZIP or an old Office file, either of which may be a workbook."""
+def _package(sample: FileSample) -> Format | None:
+    """The format of a ZIP or an old Office file, either of which may be a workbook."""
+    head, tail = sample.head, sample.tail
     if head.startswith(_ZIP) and b".ndc" in head + tail and b"[Content_Types].xml" not in head + tail:
         return NDAX
-    if suffix.lower() in _READ_SUFFIXES:
+    if sample.suffix in _READ_SUFFIXES:
         return None
     if head.startswith(_OLE):
         return Format("an Office file of an old kind", "if it is a workbook, save it as .xlsx")

@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 import xlwt
 
-from producer.simulate import HEADER
+from producer.readers.sheets.titles import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -22,7 +22,7 @@ def addresses(process: str, figure: str) -> int:
 
 def most_allowed(folder: Path, memory_bytes: int) -> int:
     """What a child may come to: what it begins with, its limit, and what it may keep from earlier work, in bytes."""
-    child = Child(Limits(2**30, 60), folder, spool.__name__)
+    child = Child(Limits(2**30, 60), folder, spool.__name__, "producer.readers.arbin")
     at_start = child.result(addresses, "self", "VmSize")
     child.end()
     assert isinstance(at_start, int)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 
-from producer.simulate import HEADER
+from producer.readers.sheets.titles import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -67,13 +67,6 @@ def _converted(numbers: pa.Array, unit: Unit) -> pa.Array:
     return pa.array(values, numbers.type, mask=numbers.is_null().to_numpy(zero_copy_only=False))
 
 
-def repeated(text: str, rows: int) -> pa.Array:
-    """A column of text that has the same in every row; made as `_array` says."""
-    content = text.encode()
-    ends = pa.py_buffer(np.array([0, len(content)], np.int32))
-    return pa.repeat(pa.StringArray.from_buffers(1, ends, pa.py_buffer(content))[0], rows)
-
-
 def numbers_in(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     """The numbers of a column of doubles, or the microseconds of one of stamps, none of them missing.
 

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kernel.contract.reading import READING
+from producer.readers.base import FILE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
-
-CELL_COLUMNS: Final = ("cell_id", "test_id", "source_file")
-"""Columns of the contract that no sheet has: they follow from the file."""
 
 DURATIONS: Final = ("test_time(s)", "step_time(s)")
 """Columns whose cells may be durations, such as 26:03:04, instead of numbers."""
@@ -115,7 +113,7 @@ class _Column:
 
 def _columns() -> Iterator[tuple[str, _Column]]:
     for name in READING.names:
-        if name not in CELL_COLUMNS:
+        if name not in FILE_COLUMNS:
             base, _, unit = name.partition("(")
             yield _base(base), _Column(name, unit.rstrip(")") or None)
 

@@ -18,7 +18,8 @@ from support.places import SHARED
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
 from producer.publish import Options, publish
-from producer.readers.arbin import BadWorkbookError, read_workbook
+from producer.readers.arbin import read_workbook
+from producer.readers.base import BadWorkbookError
 from producer.readers.sheets.channels import channel_of
 
 if TYPE_CHECKING:

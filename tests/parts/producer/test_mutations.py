@@ -18,7 +18,8 @@ from support.pipeline import Pipeline
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
 from producer.publish import Options, publish
-from producer.simulate import HEADER, simulate_cell
+from producer.readers.sheets.titles import HEADER
+from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,8 @@ from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
 from producer.files import Content, Refusal, checksum
 from producer.publish import Options, publish
-from producer.simulate import HEADER, simulate_cell
+from producer.readers.sheets.titles import HEADER
+from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
     from support.delivered import Delivery

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+ARBIN = "producer.readers.arbin:READER"
+
 
 @pytest.fixture(scope="module")
 def workbooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -56,7 +58,7 @@ def struck(job: Job) -> SpooledWorkbook | Refusal:
 
 def job(path: Path, folder: Path) -> Job:
     folder.mkdir(parents=True)
-    return Job(WorkbookFile(Content.of(path), path.name, path.name), None, folder)
+    return Job(WorkbookFile(Content.of(path), path.name, path.name), ARBIN, folder)
 
 
 def outcomes(
@@ -180,13 +182,24 @@ def test_a_reading_process_does_not_wait_for_libraries_that_it_has_no_use_for(
     workbooks: list[Path], tmp_path: Path
 ) -> None:
     roomy = Settings().reader_memory_bytes  # what finds no room is not imported either
-    child = Child(Limits(roomy, 60), tmp_path, spool_module.__name__)
+    child = Child(Limits(roomy, 60), tmp_path, spool_module.__name__, "producer.readers.arbin")
     assert isinstance(child.result(spool, job(workbooks[0], tmp_path / "tests")), SpooledWorkbook)
     found = child.result(eval, "[name for name, module in __import__('sys').modules.items() if module]")
     child.end()
     assert isinstance(found, list)
     assert "pyarrow" in found
-    unwanted = {"pandas", "requests", "confluent_kafka", "minio", "openpyxl", "pyarrow.compute", "duckdb", "pydantic"}
+    unwanted = {
+        "pandas",
+        "requests",
+        "confluent_kafka",
+        "minio",
+        "openpyxl",
+        "pyarrow.compute",
+        "duckdb",
+        "pydantic",
+        "importlib.metadata",
+        "producer.simulate",
+    }
     assert unwanted.isdisjoint(found)
 
 

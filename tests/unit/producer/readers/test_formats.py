@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.readers.arbin import NEEDED
-from producer.readers.formats import COLUMNS, NEWARE_NAMES, format_of, sheets_format
+from producer.readers.formats import NEWARE_NAMES, format_of, sheets_format
+from producer.readers.sheets.book import NEEDED
 from producer.readers.sheets.header import contract_name
+from producer.readers.sheets.titles import NEEDED_TITLES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +139,7 @@ def test_every_real_file_of_another_maker_is_told(shared_data: Path) -> None:
 
 
 def test_the_columns_that_are_advised_are_all_a_sheet_needs() -> None:
-    assert {name.lower() for name in COLUMNS} == set(NEEDED) - {"data_point"}
+    assert {name.lower() for name in NEEDED_TITLES} == set(NEEDED) - {"data_point"}
 
 
 def test_records_of_neware_have_all_columns_once_they_are_renamed_as_it_is_said() -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import openpyxl
 import pytest
 
-from producer.readers.arbin import BadWorkbookError, Workbook, read_workbook
+from producer.readers.arbin import read_workbook
+from producer.readers.base import BadWorkbookError, Workbook
 from producer.readers.formats import NEWARE_NAMES
 
 if TYPE_CHECKING:

@@ -1,0 +1,124 @@
+"""Which readers are installed, and which of them reads a file.
+
+Readers are entry points of the group `battery.readers`, in this package or in another one:
+
+    [project.entry-points."battery.readers"]
+    arbin = "producer.readers.arbin:READER"
+
+Looking them up reads the metadata of all installed packages, so it is done once in a process, and never in a child that
+reads: it is told the entry point of the reader to use.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from kernel.base.errors import BatteryError
+from kernel.base.plain import one_line
+from producer.readers.sample import FileSample
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+    from pathlib import Path
+
+    from producer.readers.base import Reader
+
+GROUP: Final = "battery.readers"
+
+
+class ReaderClashError(BatteryError):
+    """Two readers claim the same file."""
+
+
+@dataclass(frozen=True)
+class RegisteredReader:
+    """A reader, its entry point as `module:object`, and the package that brings it, with the package's version."""
+
+    reader: Reader
+    entry_point: str
+    package: str
+
+    @property
+    def module(self) -> str:
+        """The module to import for it."""
+        return self.entry_point.partition(":")[0].strip()
+
+
+@cache
+def registered_readers() -> tuple[RegisteredReader, ...]:
+    """All installed readers, by name.
+
+    Raises:
+        BatteryError: there is none, one cannot be loaded, or two have the same name.
+
+    >>> [registered.reader.name for registered in registered_readers()]
+    ['arbin']
+    """
+    from importlib.metadata import entry_points  # noqa: PLC0415  # a child that reads, or unpacks, never looks them up
+
+    readers = sorted((_loaded(entry) for entry in entry_points(group=GROUP)), key=lambda one: one.reader.name)
+    if not readers:
+        raise BatteryError(
+            f"no reader of files is installed (entry points {GROUP}); install battery-pipeline again, from a checkout "
+            "with `make setup`"
+        )
+    for name, count in Counter(one.reader.name for one in readers).items():
+        if count > 1:
+            packages = " and ".join(one.package for one in readers if one.reader.name == name)
+            raise BatteryError(f"the reader {name} is registered by {packages}; uninstall one of them")
+    return tuple(readers)
+
+
+def _loaded(entry: EntryPoint) -> RegisteredReader:
+    package = "an unknown package" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
+    try:
+        reader = entry.load()
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        raise BatteryError(
+            f"the reader {entry.name} of {package} cannot be loaded ({reason}); update or uninstall {package}"
+        ) from error
+    missing = [name for name in ("name", "suffixes", "recognises", "read") if not hasattr(reader, name)]
+    if missing:
+        raise BatteryError(
+            f"the reader {entry.name} of {package} ({entry.value}) has no {', '.join(missing)}; update or uninstall "
+            f"{package}"
+        )
+    return RegisteredReader(reader, entry.value, package)
+
+
+def readable_suffixes() -> tuple[str, ...]:
+    """The endings of files that some reader looks for, in lower case with a dot; ZIPs are not among them.
+
+    >>> readable_suffixes()
+    ('.xlsx', '.xls')
+    """
+    return tuple(dict.fromkeys(suffix for one in registered_readers() for suffix in one.reader.suffixes))
+
+
+def reader_of(path: Path, name: str) -> RegisteredReader | None:
+    """The reader of a file: the one that recognises its content, or else the one that reads files of its ending.
+
+    Args:
+        path: where the file is.
+        name: what to call it in an error.
+
+    Returns:
+        The reader; None where no reader claims the file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ReaderClashError: two readers claim it.
+    """
+    sample = FileSample.of(path)
+    readers = registered_readers()
+    claims = [one for one in readers if one.reader.recognises(sample)] or [
+        one for one in readers if sample.suffix in one.reader.suffixes
+    ]
+    if len(claims) > 1:
+        claimants = " and ".join(f"{one.reader.name} ({one.package})" for one in claims)
+        raise ReaderClashError(f"{name}: several readers claim this file: {claimants}; uninstall all but one of them")
+    return claims[0] if claims else None

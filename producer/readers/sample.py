@@ -1,0 +1,42 @@
+"""The first and last bytes of a file, by which its format is recognised before anything reads it.
+
+It imports nothing but the standard library: the child that unpacks ZIPs needs it, and no Arrow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD_BYTES: Final = 16 * 1024
+TAIL_BYTES: Final = 64 * 1024
+"""How much of a file a reader is shown before it is chosen: the first lines, and where a ZIP lists its members."""
+
+
+@dataclass(frozen=True)
+class FileSample:
+    """What a reader sees of a file before it is chosen.
+
+    `suffix` is the ending of the file's name in lower case, with its dot; `head` are the first `HEAD_BYTES` bytes, or
+    all, and `tail` the last `TAIL_BYTES` bytes, or none where they are not at hand.
+    """
+
+    suffix: str
+    head: bytes
+    tail: bytes = b""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The sample of a file.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            return cls(path.suffix.lower(), head, file.read(TAIL_BYTES))

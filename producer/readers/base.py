@@ -143,6 +143,7 @@ class Test:
             pa.ArrowInvalid: a value does not fit its column, or a required one is missing.
             ValueError: there is no reading, or none has a `date_time`.
 
+        >>> from datetime import datetime
         >>> numbers = {name: pa.array([1]) for name in ("data_point", "step_index", "cycle_index")}
         >>> values = {name: pa.array([0.5]) for name in ("test_time(s)", "current(a)", "voltage(v)")}
         >>> clock = {"date_time": pa.array([datetime(2024, 3, 1, 9)])}

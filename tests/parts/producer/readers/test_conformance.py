@@ -34,9 +34,9 @@ def expected(cell_id: str, readings: list[Row]) -> Expected:
     return Expected(cell_id, TEST_ID, len(readings), sums)
 
 
-def changed(path: Path, row: int, column: int, value: object) -> Path:
+def changed(path: Path, row: int, column: int, value: str) -> Path:
     book = openpyxl.load_workbook(path)
-    book["Channel_1-001"].cell(row, column, value)  # type: ignore[arg-type]
+    book["Channel_1-001"].cell(row, column, value)
     book.save(path)
     return path
 
@@ -75,7 +75,12 @@ def toy_case(folder: Path, entry_point: str = "support.toy_reader:READER") -> Ca
     return Case(entry_point, toy(folder / "CELL_4.toy"), (forty,), (BadFile(bad, ("bad.toy, row 4",)),))
 
 
-CASES = {"xlsx": xlsx_case, "channels": channels_case, "xls": xls_case, "toy": toy_case}
+CASES: dict[str, Callable[[Path], Case]] = {
+    "xlsx": xlsx_case,
+    "channels": channels_case,
+    "xls": xls_case,
+    "toy": toy_case,
+}
 
 
 @pytest.fixture(scope="module")

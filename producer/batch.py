@@ -194,7 +194,7 @@ class Batch:
         if self._leave_alone(file.on_record):
             _drop(file)
             return
-        reader = self._reader_of(file)
+        reader = reader_for(file)
         if isinstance(reader, Refusal):
             _drop(file)
             yield reader
@@ -202,20 +202,6 @@ class Batch:
         folder = Path(tempfile.mkdtemp(prefix="tests-", dir=self.scratch))
         options = self.options
         yield Job(file, reader, folder, options.cell_id, self.settings.date_order, options.channel_cells)
-
-    @staticmethod
-    def _reader_of(file: WorkbookFile) -> str | Refusal:
-        """The entry point of a workbook's reader, or why there is none."""
-        path = file.content.path
-        try:
-            reader = reader_of(path, file.origin)
-            if reader is not None:
-                return reader.entry_point
-            return Refusal(f"{file.origin}: {format_of(path) or 'has no reader'}", file.content.sha256, file.on_record)
-        except ReaderClashError as error:
-            return Refusal(str(error), file.content.sha256, file.on_record)
-        except OSError as error:
-            return Refusal(f"{file.origin}: cannot be read: {error.strerror or error}", None, file.on_record)
 
     def _is_published(self, file: WorkbookFile) -> bool:
         """Whether this log has a workbook, or an earlier one had it and all of it has landed."""
@@ -353,6 +339,20 @@ class Batch:
     def drop(job: Job) -> None:
         """Remove a workbook that was unpacked for this batch alone."""
         _drop(job.file)
+
+
+def reader_for(file: WorkbookFile) -> str | Refusal:
+    """The entry point of a workbook's reader, or why there is none."""
+    path = file.content.path
+    try:
+        registered = reader_of(path, file.origin)
+        if registered is not None:
+            return registered.entry_point
+        return Refusal(f"{file.origin}: {format_of(path) or 'has no reader'}", file.content.sha256, file.on_record)
+    except ReaderClashError as error:
+        return Refusal(str(error), file.content.sha256, file.on_record)
+    except OSError as error:
+        return Refusal(f"{file.origin}: cannot be read: {error.strerror or error}", None, file.on_record)
 
 
 def _reason(line: str, name: str) -> str:

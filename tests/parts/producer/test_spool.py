@@ -203,6 +203,12 @@ def test_a_reading_process_does_not_wait_for_libraries_that_it_has_no_use_for(
     assert unwanted.isdisjoint(found)
 
 
+def test_a_reading_process_has_the_readers_ready_before_there_is_work(settings: Settings, tmp_path: Path) -> None:
+    with Readers(1, settings, tmp_path) as readers:
+        (child,) = readers._idle  # noqa: SLF001  # it has no work, and is asked what it has imported
+        assert child.result(eval, "'producer.readers.arbin' in __import__('sys').modules") is True
+
+
 def test_a_process_may_use_the_cores_that_it_is_given(tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
     program = f"import os; os.sched_setaffinity(0, [{core}]); from producer.spool import usable_cores as n; print(n())"

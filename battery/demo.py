@@ -3,37 +3,72 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import click
+from typing import TYPE_CHECKING, Final
 
 from kernel.base.errors import BatteryError
 from kernel.base.logs import configure_logging
 from kernel.base.output import say
+from kernel.base.plain import plain
 from kernel.edges.broker import embedded_broker, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+    from producer.simulate import Ageing
 
 EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
 MARK: Final = ".battery-demo"
 """Marks a folder that an earlier demo made and the next may remove."""
 
+LOG_EVERY: Final = 4
+"""The simulated cyclers export every fourth reading at constant current, one in two minutes."""
+
+FILES: Final = 5
+"""Workbooks of one cell, the second export of the last one not counted."""
+
 CELLS: Final = """
     select
-        cell_id, complete_cycle_count, initial_capacity_ah, latest_capacity_ah, latest_soh, fade_ah_per_100_cycles,
-        reading_count, quarantined_count
+        cell_id, complete_cycle_count, initial_capacity_ah, latest_capacity_ah, latest_soh, knee_cycle, eol_cycle,
+        projected_eol_cycle
     from battery_cells
     order by cell_id
 """
 
+LANDED: Final = "select count(*), count(distinct source_file) from battery_ts"
+QUARANTINED: Final = "select coalesce(sum(row_count), 0)::bigint from battery_quarantine"
+
+_DBT_PROGRESS: Final = re.compile(r"(\d+ of \d+) (?:OK|PASS|WARN|FAIL|ERROR|SKIP|NO-OP)\b")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the demo: its arguments, and how the line of its output begins that the demo shows."""
+
+    arguments: tuple[str, ...]
+    result: str
+
+    @property
+    def title(self) -> str:
+        """The command as one would type it."""
+        return f"battery {' '.join(self.arguments)}"
+
 
 def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> None:
     """Run the main job from nothing and print what came out.
+
+    Each step is one line on the terminal; its whole output is in a file of the folder `logs` in `data_dir`.
 
     Args:
         data_dir: where everything goes; an earlier demo there is replaced, anything else is left alone.
@@ -44,43 +79,40 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
     Raises:
         BatteryError: a step failed, or `data_dir` holds something that is no demo.
     """
+    from rich.console import Console
+
     configure_logging(debug=debug)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that the broker ends with us
     data_dir = data_dir.resolve()
-    if data_dir.exists() and not data_dir.is_dir():
-        raise BatteryError(f"--data-dir {data_dir} is no folder")
-    if data_dir.exists() and any(data_dir.iterdir()):
-        if not (data_dir / MARK).exists():
-            raise BatteryError(f"--data-dir {data_dir} holds something that is no demo; choose an empty folder")
-        shutil.rmtree(data_dir)
-    data_dir.mkdir(parents=True, exist_ok=True)
-    (data_dir / MARK).touch()
+    _make_empty(data_dir)
     port = free_port()
-    settings = places(data_dir) | {
-        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
-        "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
-        "BATTERY_TOPIC": "battery_topic",
-        "METRICS_PORT": "0",  # a worker of the user's own may have it
-    }
-
-    def battery(*arguments: str) -> None:
-        click.secho(f"\n$ battery {' '.join(arguments)}", bold=True)
-        finished = subprocess.run([sys.executable, "-m", "battery", *arguments], env=os.environ | settings, check=False)
-        if finished.returncode:
-            raise BatteryError(f"the demo stopped: `battery {arguments[0]}` ended with exit code {finished.returncode}")
-
-    workbooks = data_dir / "workbooks"
+    environment = (
+        os.environ
+        | places(data_dir)
+        | {
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
+            "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+            "BATTERY_TOPIC": "battery_topic",
+            "METRICS_PORT": "0",  # a worker of the user's own may have it
+        }
+    )
+    workbooks, logs = data_dir / "workbooks", data_dir / "logs"
     workbooks.mkdir()
-    click.secho(f"simulating {cells} cells of {cycles} cycles as Arbin workbooks in {workbooks}", bold=True)
-    _simulate(workbooks, cells, cycles)
+    logs.mkdir()
+    steps = (
+        Step(("produce", _from_here(workbooks)), "published "),
+        Step(("stream", "--until-end"), "landed "),
+        Step(("transform",), "published "),
+        Step(("verify",), "everything adds up"),
+        Step(("status",), "landed "),
+    )
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    _simulate(workbooks, cells, cycles, console)
     with embedded_broker(port):
         say(f"an embedded broker answers at 127.0.0.1:{port}")
-        battery("produce", str(workbooks))
-        battery("stream", "--until-end")
-        battery("transform")
-        battery("verify")
-        battery("status")
-    _summarise(data_dir)
+        for step in steps:
+            _run(step, environment, logs / f"{step.arguments[0]}.log", console)
+    _summarise(data_dir, console)
 
 
 def places(data_dir: Path) -> dict[str, str]:
@@ -93,36 +125,125 @@ def places(data_dir: Path) -> dict[str, str]:
     }
 
 
-def _simulate(folder: Path, cells: int, cycles: int) -> None:
+def ways_of_ageing(cycles: int) -> tuple[Ageing, ...]:
+    """How the simulated cells age within a number of cycles: the first cell as the first of these, and so on.
+
+    One stays healthy, one shows its knee, one goes past its knee and its end of life, and one fades to its end of life
+    without a knee.
+    """
+    from producer.simulate import Ageing
+
+    return (
+        Ageing(fade=0.075 / cycles, knee=3.0 * cycles, width=0.2 * cycles),
+        Ageing(fade=0.100 / cycles, knee=1.0 * cycles, width=0.08 * cycles),
+        Ageing(fade=0.160 / cycles, knee=0.93 * cycles, width=0.1 * cycles),
+        Ageing(fade=0.300 / cycles, knee=3.0 * cycles, width=0.2 * cycles),
+    )
+
+
+def _make_empty(data_dir: Path) -> None:
+    """Make a folder for a demo, in place of that of an earlier one."""
+    if data_dir.exists() and not data_dir.is_dir():
+        raise BatteryError(f"--data-dir {data_dir} is no folder")
+    if data_dir.exists() and any(data_dir.iterdir()):
+        if not (data_dir / MARK).exists():
+            raise BatteryError(f"--data-dir {data_dir} holds something that is no demo; choose an empty folder")
+        shutil.rmtree(data_dir)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    (data_dir / MARK).touch()
+
+
+def _simulate(folder: Path, cells: int, cycles: int, console: Console) -> None:
     from producer.simulate import simulate_cell
 
-    for number in range(1, cells + 1):
-        simulate_cell(folder, f"SIM_{number:02d}", cycles=cycles, seed=number, cycles_per_file=max(2, -(-cycles // 3)))
+    started = time.monotonic()
+    ageing = ways_of_ageing(cycles)
+    with console.status("simulating") as shown:
+        for number in range(1, cells + 1):
+            shown.update(f"simulating cell {number} of {cells}")
+            simulate_cell(
+                folder,
+                f"SIM_{number:02d}",
+                cycles=cycles,
+                seed=number,
+                cycles_per_file=max(2, -(-cycles // FILES)),
+                ageing=ageing[(number - 1) % len(ageing)],
+                log_every=LOG_EVERY,
+            )
+    console.print(
+        f"simulated {cells} cells of {cycles} cycles as Arbin workbooks in {_from_here(folder)} "
+        f"({time.monotonic() - started:.0f} s)"
+    )
 
 
-def _summarise(data_dir: Path) -> None:
+def _run(step: Step, environment: Mapping[str, str], log: Path, console: Console) -> None:
+    """Run a step; its output goes to a file, and what it came to, with its time, is one line on the terminal.
+
+    Raises:
+        BatteryError: it failed; names the file, and the last line in it.
+    """
+    started = time.monotonic()
+    command = [sys.executable, "-m", "battery", *step.arguments]
+    last = result = complaint = ""
+    with (
+        log.open("w", encoding="utf-8") as file,
+        console.status(step.title) as shown,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
+    ):
+        try:
+            for line in process.stdout or ():
+                file.write(line)
+                last = line.strip() or last
+                if line.startswith(step.result):
+                    result = " ".join(line.split())
+                if line.startswith("battery: "):
+                    complaint = line.strip()
+                if progress := _DBT_PROGRESS.search(line):
+                    shown.update(f"{step.title}  {progress[1]}")
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise BatteryError(
+            f"the demo stopped: `{step.title}` ended with exit code {process.returncode}: "
+            f"{plain(complaint or last) or 'it said nothing'}; its whole output is in {log}"
+        )
+    console.print(f"$ {step.title}", style="bold")
+    console.print(f"  {plain(result or last)} ({time.monotonic() - started:.0f} s)")
+
+
+def _summarise(data_dir: Path, console: Console) -> None:
     import duckdb
-    from rich.console import Console
     from rich.table import Table
 
     with duckdb.connect(str(data_dir / "battery.duckdb"), read_only=True) as connection:
         rows = connection.execute(CELLS).fetchall()
-        per_file = connection.execute("SELECT source_file, COUNT(*) FROM battery_ts GROUP BY source_file").fetchall()
+        readings, files = connection.execute(LANDED).fetchone() or (0, 0)
+        (quarantined,) = connection.execute(QUARANTINED).fetchone() or (0,)
     table = Table(title="how the simulated cells age")
-    for name in ("cell", "cycles", "first Ah", "last Ah", "SOH %", "Ah/100", "landed", "quarantined"):
+    for name in ("cell", "cycles", "first Ah", "last Ah", "SOH %", "knee", "end of life"):
         table.add_column(name, justify="left" if name == "cell" else "right")
-    for cell, complete, initial, latest, soh, fade, landed, quarantined in rows:
-        figures = (_figure(initial, 4), _figure(latest, 4), _figure(soh and 100 * soh, 1), _figure(fade, 4))
-        table.add_row(cell, str(complete), *figures, str(landed), str(quarantined))
-    console = Console(soft_wrap=True)
+    for cell, complete, initial, latest, soh, knee, end, projected in rows:
+        capacities = _figure(initial, 4), _figure(latest, 4), _figure(soh and 100 * soh, 1)
+        end_of_life = _figure(end, 0) if projected is None else f"~{projected:.0f}"
+        table.add_row(cell, str(complete), *capacities, _figure(knee, 0), end_of_life)
     console.print()
     console.print(table)
-    console.print("Cycles are complete ones; SOH is the last one's share of 1.1 Ah; Ah/100 is what 100 cycles cost.")
-    console.print(f"{len(per_file)} workbooks landed. Quarantined rows are a second export of a file that had landed.")
+    console.print("SOH is the last complete cycle's share of the nominal 1.1 Ah. At a knee fading turns fast.")
+    console.print("Life ends where the median of 11 cycles falls below 80 % of 1.1 Ah; ~ marks a projected cycle.")
+    console.print(f"{readings} readings of {files} workbooks landed.")
+    console.print(f"{quarantined} are in quarantine: they come from a second export of a workbook that had landed.")
     console.print("Where to look next:")
-    console.print(f"  dashboard  {_dashboard_command(data_dir)}", highlight=False, markup=False)
-    console.print(f"  tables     {data_dir / 'battery.duckdb'}  (battery_cells, battery_cycles, battery_ts, …)")
-    console.print(f"  objects    {data_dir / 'objects'}  (raw workbooks, one Parquet object a commit)")
+    console.print(f"  dashboard  {_dashboard_command(data_dir)}")
+    console.print(
+        f"  tables     {_from_here(data_dir / 'battery.duckdb')}  (battery_cells, battery_cycles, battery_ts, …)"
+    )
+    console.print(f"  objects    {_from_here(data_dir / 'objects')}  (raw workbooks, one Parquet object a commit)")
+    console.print(
+        f"  logs       {_from_here(data_dir / 'logs')}  (the whole output of each step, dbt's in transform.log)"
+    )
     console.print("  README     the published queries, your own workbooks, and real parts")
 
 

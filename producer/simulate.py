@@ -34,6 +34,14 @@ TAPER_LOG_A: Final = 0.05
 """At constant voltage the cycler logs whenever the current has fallen by so much."""
 
 SAMPLE_S: Final = 30.0
+"""How often the cycler measures, other than at constant voltage."""
+
+CONSTANT_CURRENT: Final = frozenset({2, 7})
+"""The steps of the schedule that charge and discharge at constant current."""
+
+LOG_V: Final = 0.02
+"""At constant current the cycler exports every sample at which the voltage has moved by more than so much."""
+
 TOP_UP_AH: Final = 0.035
 """Charge that a full cell takes when a test begins with it: such a cycle's efficiency is above 30."""
 
@@ -59,6 +67,19 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Ageing:
+    """How a cell ages: `fade` of its capacity is lost a cycle, and from about cycle `knee` on much more.
+
+    `fade` is a share of the capacity when new. The faster loss is 0.12 of it at the knee and grows e-fold in `width`
+    cycles, so a small width makes a sharp knee. The defaults are those of a typical CALCE CS2 cell.
+    """
+
+    fade: float = 0.00025
+    knee: float = 700.0
+    width: float = 150.0
+
+
+@dataclass(frozen=True)
 class _Health:
     """A cell at one cycle: capacity in Ah, resistance in ohm."""
 
@@ -76,8 +97,23 @@ class _Step:
     voltage: Floats
     resistance: float | None = None
 
+    def logged(self, every: int) -> npt.NDArray[np.bool_]:
+        """Which samples are exported: at constant current each `every`th, steep ones and the last, elsewhere all."""
+        samples = np.arange(len(self.time))
+        steep = np.abs(np.diff(self.voltage, prepend=self.voltage[0])) > LOG_V
+        logged: npt.NDArray[np.bool_] = steep | (samples % every == 0) | (samples == len(samples) - 1)
+        return logged | (self.index not in CONSTANT_CURRENT)
 
-def simulate_tests(cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file: int = 50) -> list[Export]:
+
+def simulate_tests(
+    cell_id: str,
+    *,
+    cycles: int,
+    seed: int = 0,
+    cycles_per_file: int = 50,
+    ageing: Ageing | None = None,
+    log_every: int = 1,
+) -> list[Export]:
     """Simulate a cell's life as the exports of its tests, in time order; the same arguments give the same bits.
 
     The last cycle of the first file breaks off before its discharge, so the second file starts with one. In every
@@ -89,14 +125,21 @@ def simulate_tests(cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file:
         cycles: how many cycles it lives.
         seed: varies the cell and its noise.
         cycles_per_file: how many cycles an export holds at most.
+        ageing: how the cell ages; by default as a typical cell does, at a pace that the seed varies by up to 20 %.
+        log_every: at constant current the cycler measures every 30 s and exports one in so many measurements, the
+            last, and those at which the voltage moves fast. Its counters take in all of them.
 
     Raises:
-        ValueError: there is to be no cycle.
+        ValueError: `cycles`, `cycles_per_file` or `log_every` is below 1.
     """
-    if cycles < 1 or cycles_per_file < 1:
-        raise ValueError(f"cannot simulate {cycles} cycles in files of {cycles_per_file}")
+    if cycles < 1 or cycles_per_file < 1 or log_every < 1:
+        raise ValueError(
+            f"cycles={cycles}, cycles_per_file={cycles_per_file} and log_every={log_every} must all be at least 1"
+        )
     noise = np.random.default_rng([seed, zlib.crc32(cell_id.encode())])
     build, pace = noise.normal(1.0, 0.01), noise.uniform(0.8, 1.2)
+    if ageing is not None:
+        pace = 1.0
     exports: list[Export] = []
     filled = 0.0
     start = FIRST_START + timedelta(days=int(noise.integers(0, 30)), seconds=int(noise.integers(0, 3600)))
@@ -105,7 +148,7 @@ def simulate_tests(cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file:
         steps: list[tuple[int, _Step]] = []
         for cycle in range(first, last + 1):
             rested = REGAINED * np.exp((first - cycle) / 3.0) if first > 1 else 0.0
-            health = _health(cycle * pace, build * float(noise.normal(1.0 + rested, SCATTER)))
+            health = _health(ageing or Ageing(), cycle * pace, build * float(noise.normal(1.0 + rested, SCATTER)))
             broken_off = first == 1 and cycle == last and last < cycles
             cut_short = len(exports) % 3 == 2 and cycle == first + 1 < last  # noqa: PLR2004  # every third file
             depth = 0.0 if broken_off else 0.4 if cut_short else 1.0
@@ -113,7 +156,7 @@ def simulate_tests(cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file:
             filled = 1.0 - depth
         exported = start + timedelta(seconds=sum(float(step.time[-1]) for _, step in steps), days=1)
         name = _file_name(cell_id, exported, padded=len(exports) % 2 == 1)
-        test = _test(cell_id, name, start, steps, noise)
+        test = _test(cell_id, name, start, steps, noise, log_every)
         exports.append(Export(name, test, "exported after the test"))
         start = exported + timedelta(hours=float(noise.uniform(26, 60)))
     again = _file_name(cell_id, start, padded=False)
@@ -124,19 +167,31 @@ def simulate_tests(cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file:
     return exports
 
 
-def simulate_cell(folder: Path, cell_id: str, *, cycles: int, seed: int = 0, cycles_per_file: int = 50) -> list[Path]:
+def simulate_cell(
+    folder: Path,
+    cell_id: str,
+    *,
+    cycles: int,
+    seed: int = 0,
+    cycles_per_file: int = 50,
+    ageing: Ageing | None = None,
+    log_every: int = 1,
+) -> list[Path]:
     """Write a simulated cell's workbooks into a folder; see `simulate_tests`."""
+    exports = simulate_tests(
+        cell_id, cycles=cycles, seed=seed, cycles_per_file=cycles_per_file, ageing=ageing, log_every=log_every
+    )
     paths = []
-    for number, export in enumerate(simulate_tests(cell_id, cycles=cycles, seed=seed, cycles_per_file=cycles_per_file)):
+    for number, export in enumerate(exports):
         path = folder / export.name
         _write(path, export, statistics=number % 2 == 1, channel_sheets=2 if number % 3 == 1 else 1)
         paths.append(path)
     return paths
 
 
-def _health(cycle: float, build: float) -> _Health:
-    """Slow linear fade, then a knee around cycle 700; resistance rises with it."""
-    fade = 0.00025 * cycle + 0.12 * np.exp((cycle - 700.0) / 150.0)
+def _health(ageing: Ageing, cycle: float, build: float) -> _Health:
+    """Slow linear fade, then a knee; resistance rises with it."""
+    fade = ageing.fade * cycle + 0.12 * np.exp((cycle - ageing.knee) / ageing.width)
     lost = 0.8 * (1.0 - np.exp(-fade / 0.8))  # never all of it
     return _Health(1.14 * build * (1.0 - lost), 0.09 + 0.12 * lost)
 
@@ -207,7 +262,14 @@ def _pulse(index: int, voltage: float, resistance: float) -> _Step:
     return _Step(index, np.array([0.1, 4.9]), np.array([0.0007, -0.00002]), np.full(2, voltage), resistance)
 
 
-def _test(cell_id: str, name: str, start: datetime, steps: list[tuple[int, _Step]], noise: np.random.Generator) -> Test:
+def _test(
+    cell_id: str,
+    name: str,
+    start: datetime,
+    steps: list[tuple[int, _Step]],
+    noise: np.random.Generator,
+    log_every: int,
+) -> Test:
     """Put steps end to end; counters accumulate over the whole test, as a cycler's do."""
     lengths = [len(step.time) for _, step in steps]
     began = np.concatenate(([0.0], np.cumsum([step.time[-1] for _, step in steps])[:-1]))
@@ -232,14 +294,9 @@ def _test(cell_id: str, name: str, start: datetime, steps: list[tuple[int, _Step
     # Arbin's own clock stamps have a resolution of a second, and drift.
     seconds = np.floor(test_time * (1 + CLOCK_DRIFT)).astype(np.int64)
     clock = (seconds + int((start - datetime(1970, 1, 1)).total_seconds())) * 1_000_000  # noqa: DTZ001
-    rows = len(test_time)
-    slope = np.gradient(voltage, test_time) if rows > 1 else np.zeros(rows)
-    first = datetime(1970, 1, 1) + timedelta(microseconds=int(clock[0]))  # noqa: DTZ001
-    columns: dict[str, object] = {
-        "cell_id": [cell_id] * rows,
-        "test_id": [first.isoformat()] * rows,
-        "source_file": [name] * rows,
-        "data_point": np.arange(1, rows + 1),
+    samples = len(test_time)
+    slope = np.gradient(voltage, test_time) if samples > 1 else np.zeros(samples)
+    measured = {
         "test_time(s)": test_time,
         "date_time": clock,
         "step_time(s)": step_time,
@@ -248,8 +305,18 @@ def _test(cell_id: str, name: str, start: datetime, steps: list[tuple[int, _Step
         "current(a)": current,
         "voltage(v)": voltage,
         **counters,
-        "dv/dt(v/s)": np.round(slope + noise.normal(0, 1e-6, rows), 6),
+        "dv/dt(v/s)": np.round(slope + noise.normal(0, 1e-6, samples), 6),
         "internal_resistance(ohm)": np.repeat(resistance, lengths),
+    }
+    logged = np.concatenate([step.logged(log_every) for _, step in steps])
+    rows = int(logged.sum())
+    first = datetime(1970, 1, 1) + timedelta(microseconds=int(clock[0]))  # noqa: DTZ001
+    columns: dict[str, object] = {
+        "cell_id": [cell_id] * rows,
+        "test_id": [first.isoformat()] * rows,
+        "source_file": [name] * rows,
+        "data_point": np.arange(1, rows + 1),
+        **{column: values[logged] for column, values in measured.items()},
         "is_fc_data": np.zeros(rows),
         "ac_impedance(ohm)": np.zeros(rows),
         "aci_phase_angle(deg)": np.zeros(rows),

@@ -39,7 +39,7 @@ def up(debug: bool, inbox: Path, port: int, no_dashboard: bool) -> None:
 @click.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), default=Path("data/demo"), show_default=True)
 @click.option("--cells", type=click.IntRange(1, 100), default=3, show_default=True, help="How many cells to simulate.")
-@click.option("--cycles", type=click.IntRange(2, 2000), default=40, show_default=True, help="Cycles of each cell.")
+@click.option("--cycles", type=click.IntRange(2, 2000), default=120, show_default=True, help="Cycles of each cell.")
 @click.pass_obj
 def demo(debug: bool, data_dir: Path, cells: int, cycles: int) -> None:
     """Show the main job on embedded parts: simulate, produce, stream, transform, verify."""

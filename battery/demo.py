@@ -111,7 +111,7 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
     with embedded_broker(port):
         say(f"an embedded broker answers at 127.0.0.1:{port}")
         for step in steps:
-            _run(step, environment, logs / f"{step.arguments[0]}.log", console)
+            run_step(step, environment, logs / f"{step.arguments[0]}.log", console)
     _summarise(data_dir, console)
 
 
@@ -176,7 +176,7 @@ def _simulate(folder: Path, cells: int, cycles: int, console: Console) -> None:
     )
 
 
-def _run(step: Step, environment: Mapping[str, str], log: Path, console: Console) -> None:
+def run_step(step: Step, environment: Mapping[str, str], log: Path, console: Console) -> None:
     """Run a step; its output goes to a file, and what it came to, with its time, is one line on the terminal.
 
     Raises:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -12,10 +14,13 @@ from pathlib import Path
 import duckdb
 import pytest
 import structlog
+from rich.console import Console
 from support.looking import wait_until_served
 from support.places import ROOT
 
 from battery.cli.main import main
+from battery.demo import Step, run_step
+from kernel.base.errors import BatteryError
 from kernel.base.settings import load_settings
 from kernel.edges.broker import free_port
 
@@ -55,6 +60,83 @@ def test_the_demo_ends_with_what_the_readme_shows(folder: Path, done: subprocess
     assert [line for line in wanted if line.strip() not in found] == []
     with duckdb.connect(str(folder / "data" / "demo" / "battery.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) > 40000 from battery_features").fetchall() == [(True,)]
+
+
+@pytest.mark.usefixtures("done")
+def test_one_cell_is_healthy_one_shows_a_knee_and_one_is_past_the_end_of_its_life(folder: Path) -> None:
+    with duckdb.connect(str(folder / "data" / "demo" / "battery.duckdb"), read_only=True) as connection:
+        cells = connection.execute(
+            "select knee_cycle is not null, eol_cycle is not null, projected_eol_cycle is not null, latest_soh < 1, "
+            "initial_capacity_ah > 1.1, flagged_count from battery_cells order by cell_id"
+        ).fetchall()
+    assert cells == [
+        (False, False, True, True, True, 0),
+        (True, False, True, True, True, 0),
+        (True, True, False, True, True, 0),
+    ]
+
+
+def test_each_step_is_a_line_with_its_time_and_its_whole_output_is_in_a_file(
+    folder: Path, done: subprocess.CompletedProcess[str]
+) -> None:
+    steps = re.findall(r"^\$ battery (\w+).*\n  (\w+) .*\(\d+ s\)$", done.stdout, re.MULTILINE)
+    assert steps == [
+        ("produce", "published"),
+        ("stream", "landed"),
+        ("transform", "published"),
+        ("verify", "everything"),
+        ("status", "landed"),
+    ]
+    assert " of 115 " not in done.stdout
+    assert len(done.stdout.splitlines()) < 35
+    logs = folder / "data" / "demo" / "logs"
+    assert f"logs       {logs.relative_to(folder)}" in done.stdout
+    assert sorted(path.stem for path in logs.iterdir()) == sorted(name for name, _ in steps)
+    assert "PASS battery_cells::each_rule_names_its_own_end_of_life" in (logs / "transform.log").read_text()
+
+
+class Screen(io.StringIO):
+    """A terminal that makes a file once a text has been drawn on it."""
+
+    def __init__(self, wanted: str, sign: Path) -> None:
+        super().__init__()
+        self.wanted, self.sign = wanted, sign
+
+    def write(self, text: str) -> int:
+        if self.wanted in text:
+            self.sign.touch()
+        return super().write(text)
+
+
+def stub(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Put a shell script in the place of the command."""
+    program = folder / "stub"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+@pytest.mark.timeout(60)
+def test_dbts_progress_is_drawn_on_a_terminal_while_it_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sign, log = tmp_path / "drawn", tmp_path / "transform.log"
+    wait = f"while [ ! -e {shlex.quote(str(sign))} ]; do sleep 0.01; done"
+    stub(tmp_path, monkeypatch, f"echo '05:56:57  62 of 115 PASS a_test [PASS in 0.1s]'; {wait}; echo 'published  all'")
+    screen = Screen("battery transform  62 of 115", sign)
+    run_step(Step(("transform",), "published "), os.environ, log, Console(file=screen, force_terminal=True, width=100))
+    assert re.search(r"  published all \(\d+ s\)", re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", screen.getvalue()))
+    assert log.read_text() == "05:56:57  62 of 115 PASS a_test [PASS in 0.1s]\npublished  all\n"
+
+
+def test_a_step_that_fails_names_the_reason_and_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "transform.log"
+    stub(tmp_path, monkeypatch, "echo 'battery: dbt build failed: a test' >&2; echo Done.; exit 2")
+    with pytest.raises(BatteryError) as raised:
+        run_step(Step(("transform",), "published "), os.environ, log, Console(file=io.StringIO()))
+    assert str(raised.value) == (
+        "the demo stopped: `battery transform` ended with exit code 2: battery: dbt build failed: a test; "
+        f"its whole output is in {log}"
+    )
+    assert log.read_text().splitlines() == ["battery: dbt build failed: a test", "Done."]
 
 
 def test_the_command_that_the_demo_names_last_serves_the_dashboard_on_its_data(

@@ -1,6 +1,6 @@
-"""Takes the README's pictures: the real dashboard in a real browser, on cells simulated to the end of their lives.
+"""Takes the README's pictures: the real dashboard in a real browser, on the cells of the demo.
 
-`make pictures` simulates, lands and builds in `data/pictures` where that is not there yet, which takes some minutes.
+`make pictures` runs the demo in `data/pictures` where that is not there yet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 DATA: Final = ROOT / "data" / "pictures"
 PICTURES: Final = {"fleet": "", "cell": "cell?cell=SIM_03"}
 SIZE: Final = {"width": 1280, "height": 1100}
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 120.0
 
 DRAWN: Final = """
     () => !document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')
@@ -40,7 +40,7 @@ def main() -> int:
         return 2
     battery = [sys.executable, "-m", "battery"]
     if not (DATA / "objects" / "marts" / "manifest.json").exists():
-        subprocess.run([*battery, "demo", "--data-dir", str(DATA), "--cells", "4", "--cycles", "900"], check=True)
+        subprocess.run([*battery, "demo", "--data-dir", str(DATA)], check=True)
     subprocess.run([*battery, "transform"], check=True, env=os.environ | places(DATA))  # by the models of today
     port = free_port()
     dashboard = subprocess.Popen([*battery, "dashboard", "--data-dir", str(DATA), "--port", str(port)])

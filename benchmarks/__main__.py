@@ -1,4 +1,4 @@
-"""`python -m benchmarks` runs every benchmark and judges what it finds; with names, only those."""
+"""`python -m benchmarks` runs every benchmark, or those that are named, and compares their figures with the goals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BENCHMARKS: Final[Mapping[str, Callable[..., None]]] = {
 @click.option("--tiny", is_flag=True, help="Take next to no rows: tells whether all runs, and nothing of speed.")
 @click.pass_context
 def main(context: click.Context, names: tuple[str, ...], tiny: bool) -> None:
-    """Run benchmarks, one after the other; with a goal missed the exit code is 1."""
+    """Run benchmarks, one after the other; the exit code is 1 when a goal is missed."""
     missed: list[str] = []
     with figures_alone() as show, tempfile.TemporaryDirectory(prefix="bench-") as folder:
 

@@ -1,4 +1,4 @@
-"""The command: how long `battery --help` takes, against Python doing nothing at all."""
+"""Start of the command: the time of `battery --help`, compared with a Python that does nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDS: Final = 9
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
-    """Start both by turns and show the figure.
+    """Start both in turn and show the figure.
 
     Args:
         show: prints a figure.

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured value and what it is compared with, both in `unit` and both of the same run.
+    """A measured value and its reference, both in `unit` and both measured in the same run.
 
-    A second on one machine is not a second on another; their ratio is what a claim can be made of.
+    Seconds differ from machine to machine; the ratio of the two can be compared.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """How many times the reference the value is."""
+        """The value divided by the reference."""
         return self.value / self.reference
 
 
@@ -35,13 +35,13 @@ class Show(Protocol):
     """Prints a figure."""
 
     def __call__(self, figure: Figure) -> None:
-        """Print it, at once."""
+        """Print a figure at once."""
         ...
 
 
 @contextmanager
 def figures_alone() -> Iterator[Show]:
-    """Keep stdout for figures: all else that is printed meanwhile goes to stderr, by programs that are started too."""
+    """Keep stdout for figures: everything else goes to stderr, the output of child processes included."""
     sys.stdout.flush()
     with os.fdopen(os.dup(1), "w") as stdout:
 
@@ -65,6 +65,6 @@ def figures_alone() -> Iterator[Show]:
 
 
 def tell(line: str) -> None:
-    """Say on stderr how far a benchmark is."""
+    """Report progress on stderr."""
     sys.stderr.write(f"bench: {line}\n")
     sys.stderr.flush()

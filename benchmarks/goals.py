@@ -1,4 +1,4 @@
-"""What is claimed of speed: every figure that `make bench` prints, and what it must reach."""
+"""The goals of speed: the bounds of every figure that `make bench` prints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Goal:
-    """Bounds of a figure: of its ratio to the reference, and of the value itself where that is claimed too."""
+    """Bounds of a figure: of its ratio to the reference and, where there is a goal for it, of the value itself."""
 
     ratio_least: float | None = None
     ratio_most: float | None = None
@@ -21,7 +21,7 @@ class Goal:
     most: float | None = None
 
     def missed(self, figure: Figure) -> Iterator[str]:
-        """What of it a figure does not reach, in words."""
+        """Describe each bound that a figure misses."""
         for what, found, least, most in (
             ("ratio", figure.ratio, self.ratio_least, self.ratio_most),
             (figure.unit, figure.value, self.least, self.most),
@@ -48,5 +48,8 @@ GOALS: Final[Mapping[str, Goal]] = {
     "scale_2": Goal(ratio_least=1.6),
     "cli_start": Goal(most=0.3),
 }
-"""By name. `workbook_read` is one process, `workbook_read_2` two; `epoch_close` belongs to `state_per_cell`: what
-closing an epoch in which all those cells came costs, in s."""
+"""The goals by the name of their figure.
+
+`workbook_read` is one process and `workbook_read_2` two. `epoch_close` belongs to `state_per_cell`: the time in s to
+close an epoch in which every cell has a reading.
+"""

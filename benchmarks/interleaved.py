@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 ROUNDS: Final = 3
 CELLS: Final = 10_000
 READINGS: Final = 100
-"""Of each cell."""
+"""Readings of each cell."""
 
 PEER_READINGS: Final = 4
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
-    """Stream shuffled readings of many cells, and fewer of as many through Quix Streams; show the figure.
+    """Stream shuffled readings of many cells, and fewer readings of as many cells with Quix Streams; show the figure.
 
     Args:
         show: prints a figure.
         folder: where everything is put.
-        tiny: take so few cells and readings that it is done at once.
+        tiny: take few cells and readings, for a quick check.
     """
     cells, rounds = (50, 1) if tiny else (CELLS, ROUNDS)
     ours, theirs = [], []

@@ -1,7 +1,7 @@
-"""Latency: from the moment at which a reading is published to the one at which its commit has landed.
+"""Latency: the time from the publication of a reading until its commit has landed.
 
-Readings come one a message from many cells at a steady pace; the worker commits every second. What counts is the time
-stamp that the producer's client gave the message, and the worker's log line that follows the commit.
+Many cells send one reading a message at a steady rate; the worker commits every second. The time starts with the time
+stamp that the producer's client gives the message and ends with the worker's log line after the commit.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ PACE: Final = 10_000
 """Readings a second."""
 
 TICKS: Final = 50
-"""How often a second some of them are published."""
+"""Batches in which they are published, per second."""
 
 SECONDS: Final = 20
 WARM_UP: Final = 3
-"""The first seconds do not count: a worker that has just started meets them all at once."""
+"""Seconds at the start that do not count: a worker that has just started reads their messages all at once."""
 
 INTERVAL: Final = 1
-"""COMMIT_INTERVAL_SECONDS."""
+"""The setting COMMIT_INTERVAL_SECONDS of the worker."""
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
-    """Publish at a steady pace beside a running worker, and show the 99th percentile against the commit interval.
+    """Publish at a steady rate while a worker runs, and show the 99th percentile against the commit interval.
 
     Args:
         show: prints a figure.
         folder: where everything is put.
-        tiny: take so few readings that it is done soon.
+        tiny: take few readings, for a quick check.
     """
     seconds, pace, warm_up = (3, 200, 1) if tiny else (SECONDS, PACE, WARM_UP)
     with log_of(folder, ()) as log:
@@ -63,7 +63,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
 
 
 def _follow(log: Log, pace: int, seconds: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """When each reading was published, and when it had landed, in s since 1970, by offset."""
+    """When each reading was published and when it had landed, in s since 1970, in the order of their offsets."""
     environment = log.environment("worker", COMMIT_INTERVAL_SECONDS=str(INTERVAL))
     settings = log.settings("worker")
     topic = open_topic(settings, create=True)

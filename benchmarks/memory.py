@@ -1,4 +1,4 @@
-"""Memory: the worker's peak on a long log beside a short one, in one process with all that it starts."""
+"""Memory: the worker's peak on a long log, compared with a short one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
     Args:
         show: prints a figure.
         folder: where everything is put.
-        tiny: take so few rows that it is done at once.
+        tiny: take few rows, for a quick check.
     """
     sizes = {"short": 2_000, "long": 4_000} if tiny else {"short": SHORT, "long": LONG}
     peaks = {}

@@ -1,8 +1,8 @@
-"""Producing: rows/s from tests on disk to acknowledged messages, against librdkafka with nothing else to do.
+"""Producing: rows/s from tests on disk to acknowledged messages, compared with librdkafka alone.
 
-The reference is given the very same messages, encoded beforehand, and sends them with the same settings. Both have a
-fresh broker each time, and a client that has been let in: that takes half a second or a whole one, as it happens, and
-is over by the time that the first workbook has been read.
+The reference sends the same messages, encoded beforehand, with the same settings. Both start with a new broker and a
+client that is connected already: connecting takes 0.5 to 1 s, and in production it ends before the first workbook has
+been read.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ if TYPE_CHECKING:
 SEED: Final = 5
 CYCLES: Final = 200
 CELLS: Final = 30
-"""How many cells are said to have lived the simulated life: each adds 88,000 rows."""
+"""Cells to which the simulated tests are attributed: each adds 88,000 rows."""
 
 ROUNDS: Final = 3
 FLUSH_SECONDS: Final = 60.0
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
-    """Send the same tests by turns through librdkafka alone and as the producer does, and show the figure.
+    """Send the same tests in turn with librdkafka alone and as the producer does, and show the figure.
 
     Args:
         show: prints a figure.
         folder: where the tests are put.
-        tiny: take so few rows that it is done at once.
+        tiny: take few rows, for a quick check.
     """
     tests = _spooled(folder, cycles=4 if tiny else CYCLES, cells=2 if tiny else CELLS)
     raw: list[float] = []
     ours: list[float] = []
-    for _ in range(1 if tiny else ROUNDS):  # by turns, so that a machine that slows down slows both
+    for _ in range(1 if tiny else ROUNDS):  # in turn, so that a machine that slows down slows both
         raw.append(_raw(tests))
         ours.append(_ours(tests))
     show(Figure("produce", median(ours), "rows/s", reference=median(raw)))
 
 
 def _spooled(folder: Path, *, cycles: int, cells: int) -> list[Waiting]:
-    """The tests of one life on disk, once for all cells: what is measured reads them from memory anyway."""
+    """The tests of one cell on disk, shared by all cells: the page cache holds them in either case."""
     folder.mkdir(parents=True, exist_ok=True)
     life: list[tuple[str, SpooledTest]] = []
     for number, export in enumerate(simulate_tests("BENCH", cycles=cycles, seed=SEED)):
@@ -78,7 +78,7 @@ def _spooled(folder: Path, *, cycles: int, cells: int) -> list[Waiting]:
 
 @contextmanager
 def _let_in() -> Iterator[tuple[Producer, str, int]]:
-    """A producer whose first message has been acknowledged, its topic, and the largest message of that."""
+    """A producer whose first message has been acknowledged, its topic, and the largest message of the topic."""
     port = free_port()
     with embedded_broker(port):
         settings = Settings(kafka_bootstrap_servers=f"127.0.0.1:{port}")

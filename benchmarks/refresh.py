@@ -1,13 +1,13 @@
-"""The hourly refresh: what new readings cost beside a long history, and beside a short one.
+"""The hourly refresh: its time after new readings in a long history, compared with a short history.
 
-The claim: adding 1 % of new readings to a history of 20 million refreshes in at most 1.5 times the time that it takes
-on a history of 1 million. A refresh is all that `battery transform` does: dbt's own start, all data tests, the
-publication. The first build alone runs dbt's unit tests, as every first refresh by other code does.
+The goal: after 1 % of new readings, the refresh of a history of 20 million readings takes at most 1.5 times as long as
+that of 1 million. A refresh is everything that `battery transform` does: dbt's start, all data tests, the publication.
+Only the first build runs dbt's unit tests, as every first refresh with changed code does.
 
-A life of a cell is simulated and folded once, as the worker folds it; every cell of a history has lived that life
-under its own name, so many days later than the cell before it. Tests land as they would: the first of every cell, then
-the second. `_cycles` is copied with the readings, so the data test that reconciles it with them has its full work;
-windows, commits and states of cells stay empty, since no model reads them.
+One cell is simulated and folded as the worker does it. Every cell of a history is a copy of it under its own name, some
+days later than the cell before. Tests land in their usual order: the first of every cell, then the second. `_cycles` is
+copied with the readings, so that the data test that compares the two has all of its work. Windows, commits and states
+stay empty, because no model reads them.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ BASE: Final = 1_000_000
 ROUNDS: Final = 3
 
 SHARE: Final = 100
-"""One new reading for so many old ones."""
+"""Readings of the history for each new one."""
 
 CYCLE_READINGS: Final = 300
-"""About how many readings a cycle has."""
+"""Readings of a cycle, roughly."""
 
 NEW_TEST_READINGS: Final = 10_000
-"""New readings come in tests of about so many, each of another cell."""
+"""Readings of a new test, roughly; each new test is of another cell."""
 
 SLOWEST: Final = 15
 """Nodes of dbt's graph that are shown."""
@@ -78,7 +78,7 @@ _COPY: Final = """
     ) as copied
     order by number, {order}
 """
-"""Lands a test of the life as `$copies` tests of as many cells, `$later` days after the place that it has in the life.
+"""Lands a simulated test as `$copies` tests of as many cells, `$later` days after its own time.
 Messages of all cells alternate in the log, as those of cells on test side by side do."""
 
 _COPY_READINGS: Final = _COPY.format(
@@ -116,7 +116,7 @@ _WHOLE_CYCLES: Final = """
 
 @dataclass(frozen=True)
 class Life:
-    """What a simulated cell left in the landing: its readings, its cycles, and the number of its messages."""
+    """The landed rows of a simulated cell: its readings, its cycles, and the number of its messages."""
 
     readings: pa.Table
     cycles: pa.Table
@@ -125,14 +125,14 @@ class Life:
 
 @dataclass(frozen=True)
 class Refresh:
-    """What a run of dbt took, in s, and each node of its graph in it."""
+    """The time of a dbt run in s, and of each node of its graph."""
 
     seconds: float
     nodes: Mapping[str, float]
 
 
 def live(cycles: int) -> Life:
-    """Simulate a cell and fold its messages, as producer and worker would.
+    """Simulate a cell and fold its messages, as producer and worker do.
 
     Args:
         cycles: as `exports_of_a_life` has it.
@@ -154,7 +154,7 @@ def live(cycles: int) -> Life:
 
 
 class History:
-    """A warehouse of cells that have all lived the same life, each under its own name and some days later."""
+    """A warehouse of cells that are copies of one cell, each under its own name and some days later."""
 
     def __init__(self, folder: Path, life: Life, readings: int) -> None:
         folder.mkdir(parents=True)
@@ -181,7 +181,7 @@ class History:
         [(last_cycle, each)] = self._ask(_WHOLE_CYCLES, {"test_id": test_id, "readings": -(-readings // copies)})
         if copies > self._cells or each * copies < readings:
             raise ValueError(f"{self._cells} cells have no room for {readings} new readings at a time")
-        # The middle of a life, put behind its end; batches of the same cell follow each other.
+        # The middle of the simulated tests, moved behind their end; batches of one cell follow each other.
         self._land(test_id, last_cycle, copies, later=120 + 15 * self._appended)
         self._appended += 1
         self._first += copies
@@ -228,12 +228,12 @@ class History:
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
-    """Refresh a long history and a short one, and show what the former costs.
+    """Refresh a long history and a short one, and show the ratio of their times.
 
     Args:
         show: prints a figure.
         folder: where the warehouses are made.
-        tiny: take next to no rows.
+        tiny: take few rows, for a quick check.
     """
     history, base, rounds = (20_000, 5_000, 1) if tiny else (HISTORY, BASE, ROUNDS)
     compare(show, folder, history=history, base=base, rounds=rounds)
@@ -247,13 +247,13 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
 )
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to; removed at the end unless it is named here.")
 def main(history: int, base: int, rounds: int, folder: Path | None) -> None:
-    """Measure what a refresh costs beside a long history, against a short one."""
+    """Measure the refresh of a long history, compared with a short one."""
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary, figures_alone() as show:
         compare(show, folder or Path(temporary), history=history, base=base, rounds=rounds)
 
 
 def compare(show: Show, folder: Path, *, history: int, base: int, rounds: int) -> None:
-    """Make both histories, refresh them by turns, and show the figures.
+    """Make both histories, refresh them in turn, and show the figures.
 
     Args:
         show: prints a figure.
@@ -271,7 +271,7 @@ def compare(show: Show, folder: Path, *, history: int, base: int, rounds: int) -
     same: list[Refresh] = []
     short_idle: list[Refresh] = []
     long_idle: list[Refresh] = []
-    for _ in range(rounds):  # by turns, so that a machine that slows down slows both
+    for _ in range(rounds):  # in turn, so that a machine that slows down slows both
         few.append(_refresh("short, 1 % new", short, base // SHARE))
         share.append(_refresh("long, 1 % new", long, history // SHARE))
         same.append(_refresh("long, as many new as for the short", long, base // SHARE))
@@ -290,7 +290,7 @@ def compare(show: Show, folder: Path, *, history: int, base: int, rounds: int) -
 
 
 def _begin(name: str, folder: Path, life: Life, readings: int) -> History:
-    """A history, refreshed for the first time: what was there before is not what a refresh is about."""
+    """A history after its first refresh, which builds everything and is not what is measured."""
     started = time.perf_counter()
     history = History(folder / name, life, readings)
     landed = time.perf_counter() - started
@@ -312,7 +312,7 @@ def _seconds(refreshes: list[Refresh]) -> float:
 
 
 def _tell_nodes(what: str, short: Refresh, long: Refresh) -> None:
-    """Say which nodes took longest on the long history, beside the short one: what still grows with it."""
+    """Report the nodes that took longest on the long history, with their time on the short one."""
     tell(f"{what}: s on the short history, s on the long one, node")
     slowest = sorted(long.nodes, key=lambda node: -long.nodes[node])[:SLOWEST]
     rows = [(short.nodes.get(node, 0.0), long.nodes[node], node) for node in slowest]

@@ -1,7 +1,7 @@
-"""Scale: two worker processes with a processor each against one with one, the append to the warehouse left out.
+"""Scale: two worker processes on a processor each, compared with one on one, without the append to the warehouse.
 
-A DuckDB file has one writer, however many processes clean for it, so what scales is all before it: reading, decoding,
-cleaning, encoding and storing of objects. Each process is bound to its processor: one that may use both does so.
+A DuckDB file has one writer, however many processes there are. What can scale are the steps before it: reading,
+decoding, cleaning, encoding and storing objects. Each process is bound to one processor, because it would use both.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 ROWS: Final = 8_000_000
 CELLS: Final = 128
-"""So many that chance shares them out about evenly."""
+"""Enough that hashing spreads them almost evenly over the partitions."""
 
 ROUNDS: Final = 3
 LANES: Final = 2
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
-    """Stream the same log with one process and with two, by turns, and show the figure.
+    """Stream the same log with one process and with two, in turn, and show the figure.
 
     Args:
         show: prints a figure.
         folder: where everything is put.
-        tiny: take so few rows that it is done soon.
+        tiny: take few rows, for a quick check.
     """
     cpus = sorted(os.sched_getaffinity(0))[:2]
     one, two = [], []
@@ -52,7 +52,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
 
 
 def _run(log: Log, name: str, cpus: list[int]) -> Run:
-    """Run a process on each of some processors, as one pipeline."""
+    """Run one pipeline with a process on each of the given processors."""
     groups = str(LANES * GROUPS_PER_WORKER * 2)  # as `battery stream --workers 2` sets it
     environment = log.environment(
         name, LANES=str(LANES), CELL_GROUPS=groups, STREAM_UNTIL_END="true", RUN_ID=uuid4().hex

@@ -1,4 +1,4 @@
-"""The readings that benchmarks stream: one simulated life, lived by as many cells as are asked for."""
+"""The readings that benchmarks stream: those of one simulated cell, under as many names as are asked for."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def exports_of_a_life(cycles: int = CYCLES) -> tuple[tuple[str, pa.Table], ...]:
     """The tests of a simulated cell, `TESTS` of them, each with the name of its export.
 
     Args:
-        cycles: how many it lives; at least as many as tests.
+        cycles: its number of cycles, at least as many as tests.
     """
     exports = simulate_tests(CELL, cycles=cycles, seed=SEED, cycles_per_file=-(-cycles // TESTS))
-    # The last is an export of what had been exported before.
+    # The last is a second export of the test before.
     return tuple((export.name, export.test.readings) for export in exports[:-1])
 
 
 def arrow_messages(rows: int, cells: int = 1) -> Iterator[Sent]:
-    """At least so many readings as the producer sends them, of at least so many cells side by side."""
+    """Messages as the producer sends them, of at least so many readings and cells; those of the cells alternate."""
     tests = exports_of_a_life()
     cells = max(cells, -(-rows // sum(readings.num_rows for _, readings in tests)))
     left = rows
@@ -62,7 +62,7 @@ def arrow_messages(rows: int, cells: int = 1) -> Iterator[Sent]:
 
 
 def json_messages(cells: int, readings_each: int) -> Iterator[Sent]:
-    """Readings of many cells in a fixed disorder, one a message; those of a cell are in their order."""
+    """Shuffled readings of many cells, one a message; those of a cell keep their order."""
     name, readings = exports_of_a_life()[0]
     values = list(encode_json(readings.slice(0, readings_each)))
     order = list(range(cells)) * readings_each

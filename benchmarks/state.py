@@ -1,4 +1,4 @@
-"""The state of cells: bytes that the fold keeps of each, and what closing an epoch costs in which all of them came."""
+"""The state of cells: its size in bytes a cell, and the time to close an epoch in which every cell has a reading."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ if TYPE_CHECKING:
 
 CELLS: Final = 100_000
 EPOCHS: Final = 4
-"""In each of which every cell has one reading; the first one, in which all cells are new, does not count."""
+"""Epochs with one reading of every cell; the first one, in which all cells are new, does not count."""
 
 WINDOW_SECONDS: Final = 600
 STAMP_MS: Final = 1_700_000_000_000
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
-    """Fold readings of many cells, and of a tenth as many for a reference, and show both figures.
+    """Fold readings of many cells, and of a tenth as many as the reference, and show both figures.
 
     Args:
         show: prints a figure.
         folder: where everything is put.
-        tiny: take so few cells that it is done at once.
+        tiny: take few cells, for a quick check.
     """
     many = 200 if tiny else CELLS
-    # In a process of its own, which is set up as a worker is and holds nothing else.
+    # In a process of its own that is set up as a worker and holds nothing else.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), suit_polls) as worker:
         sizes = {cells: worker.submit(_bytes_each, cells).result() for cells in (many // 10, many)}
         closes = {cells: worker.submit(_close, folder / str(cells), cells).result() for cells in (many // 10, many)}
@@ -58,7 +58,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
 
 
 def _bytes_each(cells: int) -> float:
-    """Bytes of memory that the states of cells take, a cell, after the last of all epochs."""
+    """Memory of the states in bytes a cell, after the last epoch."""
     states = Cells()
     polls = _epochs(cells)
     tracemalloc.start()
@@ -78,7 +78,7 @@ def _bytes_each(cells: int) -> float:
 
 
 def _close(folder: Path, cells: int) -> float:
-    """Seconds that the sink takes to land what an epoch has left, at its close."""
+    """Time in s that the sink takes to land an epoch when it closes."""
     warehouse = DuckDBFile(folder / "battery.duckdb", 60, SPARING)
     landing = Landing(FolderStore(folder / "objects"), warehouse, WINDOW_SECONDS)
     landing.begin()
@@ -105,7 +105,7 @@ def _folded(states: Cells, poll: Poll) -> Iterator[Cleaned[States]]:
 
 
 def _epochs(cells: int) -> list[Poll]:
-    """As many polls as epochs, in each of which every cell has a reading."""
+    """Polls with a reading of every cell, one poll an epoch."""
     by_turns = sorted(enumerate(json_messages(cells, EPOCHS)), key=lambda sent: sent[1].key)
     epochs = [[sent for _, sent in sorted(by_turns[number::EPOCHS])] for number in range(EPOCHS)]
     offset, polls = 0, []

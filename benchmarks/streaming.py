@@ -1,4 +1,4 @@
-"""Streaming: rows/s from the broker to committed, against a bare append, a row-at-a-time pipeline, and a replay.
+"""Streaming: rows/s from broker to commit, compared with a bare append, a row-at-a-time pipeline and a replay.
 
 The worker lands Parquet objects and appends to DuckDB, cleaned, flagged, aggregated and accounted for. The bare append
 is DuckDB alone: the same rows, from memory, in transactions of the same size, with all processors.
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 ROUNDS: Final = 3
 ROWS: Final = 4_000_000
 ROWWISE_ROWS: Final = 60_000
-"""A row-at-a-time pipeline needs fewer to show its pace."""
+"""Rows for the row-at-a-time pipeline, which is slow enough to be timed on fewer."""
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
-    """Stream, append, and replay by turns, and show `stream_arrow`, `replay` and `stream_vs_rowwise`.
+    """Stream, append and replay in turn, and show `stream_arrow`, `replay` and `stream_vs_rowwise`.
 
     Args:
         show: prints a figure.
         folder: where everything is put.
-        tiny: take so few rows that it is done at once.
+        tiny: take few rows, for a quick check.
     """
     rounds = 1 if tiny else ROUNDS
     streamed, bare, replayed = [], [], []
@@ -66,7 +66,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
 
 
 def _append(log: Log, name: str, rows: int) -> float:
-    """Append what a worker has landed to a new DuckDB file, an object of it a transaction; rows/s."""
+    """Append the objects that a worker landed to a new DuckDB file, one transaction an object; rows/s."""
     objects = sorted((log.folder / name / "objects" / "battery_ts_cleaned").rglob("*.parquet"))
     tables = [pa.Table.from_batches(pq.ParquetFile(path).iter_batches(65_536)).cast(LANDED) for path in objects]
     path = log.folder / f"{name}-bare.duckdb"
@@ -89,7 +89,7 @@ def _append(log: Log, name: str, rows: int) -> float:
 
 
 def _replay(log: Log, name: str, rows: int) -> float:
-    """Rebuild the tables of a worker from the log; rows/s as of the worker."""
+    """Rebuild the tables of a worker from the log; rows/s, counted as for the worker."""
     started = time.perf_counter()
     run = run_of(log.battery("replay", "--from-beginning", environment=log.environment(name)))
     whole = time.perf_counter() - started

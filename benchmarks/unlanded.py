@@ -1,4 +1,4 @@
-"""The project's dataflow without its warehouse: commits end with their objects in the store. For `benchmarks.scale`."""
+"""The dataflow without the warehouse, for `benchmarks.scale`: a commit ends when its objects are stored."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _log = structlog.get_logger()
 
 
 class Unlanded(Landing):
-    """Takes a commit for landed as soon as its objects are stored."""
+    """Counts a commit as landed as soon as its objects are stored."""
 
     def land(self, stored: Stored, states: Callable[[], pa.Table]) -> None:
-        """Only say so."""
+        """Log the commit, and write nothing to the warehouse."""
         states()
         rows = stored.staged["staged_landed"].num_rows
         _log.info("committed", commit=stored.commit.commit, rows=rows, seconds=time.monotonic() - stored.started)

@@ -1,7 +1,7 @@
-"""Reading workbooks: rows/s to Arrow tables, against openpyxl on the same machine.
+"""Reading workbooks: rows/s to Arrow tables, compared with openpyxl on the same machine.
 
-openpyxl is what most programs read such workbooks with. The reference does no more with it than what is needed to have
-the same rows as Arrow columns: no check, no test found, no cell or clock judged.
+Most programs read such workbooks with openpyxl. The reference only makes Arrow columns of the same rows: it checks
+nothing and finds no tests, cells or clocks.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 
 SEED: Final = 5
 CYCLES: Final = 50
-"""Cycles of the simulated cell: as many as a real export holds, in a first workbook and another one of the same."""
+"""Cycles of the simulated cell: as many as a real export holds. It comes as one workbook and a second export of it."""
 
 COPIES: Final = 14
-"""Of each workbook in the folder that several processes read: 28, about as many as a CALCE cell has."""
+"""Copies of each workbook in the folder that several processes read: 28 in all, about as many as a CALCE cell has."""
 
 ROUNDS: Final = 3
 PROCESSES: Final = 2
 
 _ROOT: Final = Path(__file__).parents[1]
 _PROGRAM: Final = "import sys; from benchmarks.workbooks import spool_folder; spool_folder(*sys.argv[1:])"
-"""Every process imports the main module of the one that started it; that of `battery` is small, and here is none."""
+"""A child process imports the main module of its parent. That of `battery` is small; this process has none."""
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
-    """Read simulated workbooks by turns with openpyxl, in this process, and in two others, and show the figures.
+    """Read simulated workbooks in turn with openpyxl, in this process, and in two others, and show the figures.
 
-    Two processes are given a whole folder, and the time that they take to start counts.
+    Two processes read a whole folder; the time of their start is counted.
 
     Args:
         show: prints a figure.
         folder: where the workbooks and what was read of them are put.
-        tiny: take so few rows that it is done at once.
+        tiny: take few rows, for a quick check.
     """
     paths = simulate_cell(_made(folder / "simulated"), "BENCH", cycles=2 if tiny else CYCLES, seed=SEED)
     many = _made(folder / "many")
@@ -65,7 +65,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
     reference: list[float] = []
     one: list[float] = []
     two: list[float] = []
-    for number in range(1 if tiny else ROUNDS):  # by turns, so that a machine that slows down slows all
+    for number in range(1 if tiny else ROUNDS):  # in turn, so that a machine that slows down slows all
         started = time.perf_counter()
         reference.append(_rate("openpyxl", _with_openpyxl(paths), time.perf_counter() - started))
         started = time.perf_counter()
@@ -103,7 +103,7 @@ def _with_openpyxl(paths: Sequence[Path]) -> int:
 
 
 def _with_processes(folder: Path, scratch: Path) -> tuple[int, float]:
-    """How many rows a folder has, and how many seconds it took to read it."""
+    """The number of rows in a folder, and the time in s to read it."""
     program = [sys.executable, "-c", _PROGRAM, str(folder), str(scratch)]
     done = subprocess.run(program, cwd=_ROOT, stdout=subprocess.PIPE, text=True, check=True)
     rows, seconds = json.loads(done.stdout)
@@ -111,7 +111,7 @@ def _with_processes(folder: Path, scratch: Path) -> tuple[int, float]:
 
 
 def spool_folder(folder: str, scratch: str) -> None:
-    """Read a folder as `battery produce` does, and print how many rows it has and how many seconds that took.
+    """Read a folder as `battery produce` does, and print the number of its rows and the time in s.
 
     Args:
         folder: where the workbooks lie.

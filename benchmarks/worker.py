@@ -1,7 +1,7 @@
-"""The pipeline under measurement: a log in the embedded broker, and the worker as a process of its own.
+"""The pipeline that is measured: a log in the embedded broker, and the worker in a process of its own.
 
-Its log lines tell when it began to read and when each commit had landed, so neither Python's start nor Bytewax's
-counts. Everything lies below a folder and ends with it.
+The worker's log lines say when it began to read and when each commit had landed, so the start of Python and Bytewax is
+not counted. All files lie below one folder.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from benchmarks.simulated import Sent
 
 WORKER_SECONDS = 900.0
-"""How long a worker may take before it is given up."""
+"""Seconds after which a worker that has not ended is a failure."""
 
 
 TICK_SECONDS: Final = 0.02
-"""How often a process is looked at: its peak of the last moment may be missed."""
+"""Seconds between two looks at the memory of a process; a peak between two looks may be missed."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a worker did: rows landed, s from its first look at the log to its last commit, and its peak memory, B."""
+    """A run of a worker: rows landed, time in s from its first read to its last commit, and peak memory in bytes."""
 
     rows: int
     seconds: float
@@ -45,20 +45,20 @@ class Run:
 
     @property
     def rows_per_second(self) -> float:
-        """What it landed in a second."""
+        """Rows landed per second."""
         return self.rows / self.seconds
 
 
 @dataclass(frozen=True)
 class Log:
-    """A broker with a log of messages; `folder` is for what workers make of it."""
+    """A broker with a log of messages; `folder` is for the output of workers."""
 
     folder: Path
     port: int
     partitions: int = 1
 
     def environment(self, name: str, **extra: str) -> dict[str, str]:
-        """The variables of a pipeline of its own in a sub-folder."""
+        """The environment of a separate pipeline in a sub-folder."""
         place = self.folder / name
         place.mkdir(parents=True, exist_ok=True)
         known = {key: value for key, value in os.environ.items() if key.lower() not in Settings.model_fields}
@@ -100,22 +100,22 @@ class Log:
             raise RuntimeError("the broker did not take all messages")
 
     def stream(self, name: str, **extra: str) -> Run:
-        """Run the worker over the whole log, in a place of its own.
+        """Run the worker over the whole log, with a sub-folder of its own.
 
         Args:
-            name: of that place.
+            name: of the sub-folder.
             extra: further variables.
         """
         return run_of(self.battery("stream", "--until-end", environment=self.environment(name, **extra)))
 
     def battery(self, *arguments: str, environment: Mapping[str, str]) -> tuple[str, int]:
-        """Run a `battery` command to its end: what it logged, and its peak memory in B."""
+        """Run a `battery` command to its end; returns its log and its peak memory in bytes."""
         return self.lines([sys.executable, "-m", "battery", *arguments], environment)
 
     def lines(
         self, command: Sequence[str], environment: Mapping[str, str], cpus: Sequence[int] = (), log: str = "worker.log"
     ) -> tuple[str, int]:
-        """Run a command to its end: what it logged, and its peak memory in B.
+        """Run a command to its end; returns its log and its peak memory in bytes.
 
         Args:
             command: with its arguments.
@@ -144,7 +144,7 @@ class Log:
 
 
 def _peak_bytes(process_id: int) -> int:
-    """The peak of a process's resident memory so far, by Linux; `getrusage` would count what started it as well."""
+    """The peak of a process's resident memory so far; `getrusage` would count its parent's as well."""
     try:
         status = Path(f"/proc/{process_id}/status").read_text()
     except OSError:  # it has just ended
@@ -154,7 +154,7 @@ def _peak_bytes(process_id: int) -> int:
 
 
 def run_of(logged: tuple[str, int]) -> Run:
-    """What a log says that was done, from its first look at the log on."""
+    """The run that a worker logged, from its first read on."""
     text, peak = logged
     events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     commits = [event for event in events if event["event"] == "committed"]
@@ -171,12 +171,12 @@ def seconds_of(event: dict[str, Any]) -> float:
 
 
 def run_peer(log: Log, module: str, name: str, messages: int, *arguments: str) -> Run:
-    """Run a peer over so many messages of the log, in a place of its own; its own stopwatch counts.
+    """Run a peer over some messages of the log, with a sub-folder of its own; the peer times itself.
 
     Args:
         log: the log.
         module: the peer.
-        name: of that place.
+        name: of the sub-folder.
         messages: how many the peer takes before it ends.
         arguments: further ones.
     """

@@ -1,5 +1,5 @@
-"""What others would do the same with: honest programs of their libraries' own kind, each a process of its own.
+"""The same job with other libraries: programs as their documentation writes them, each in a process of its own.
 
-None of them imports the pipeline's flow or its landing. What they share with it is the contract: what a message holds,
-what a column is called, and where its values end.
+None of them imports the pipeline's flow or sink. They share the contract with it: the content of a message, and the
+names and ranges of the columns.
 """

@@ -1,4 +1,4 @@
-"""What the peers land: a table of the readings that are kept, one of those that are refused, and two of sums."""
+"""The tables of the peers: readings that are kept, readings that are refused, and two of aggregates."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ WINDOW_VALUES: Final = {
     "is_final": "or",
     "as_of_offset": "last",
 }
-"""Columns of the windows, and how what came since the last epoch is merged into them. A mean is a sum by a count."""
+"""Columns of the windows, and how rows since the last epoch are merged into them. A mean is a sum and a count."""
 
 CYCLE_KEYS: Final = {"cell_id": pa.string(), "test_id": pa.string(), "cycle_index": pa.int32()}
 CYCLE_VALUES: Final = {

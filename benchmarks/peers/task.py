@@ -1,4 +1,4 @@
-"""What every peer is told when it starts, and what it says when it ends."""
+"""The task that every peer is given, and the result that it prints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """Messages of a topic to bring into a folder; a peer ends by itself when it has taken `messages` of them."""
+    """The messages of a topic to write to a folder; a peer ends when it has read `messages` of them."""
 
     bootstrap_servers: str
     topic: str
@@ -29,7 +29,7 @@ class Task:
 
 
 class Stopwatch:
-    """Times a peer from its first message to the last thing that it wrote, and from its start to its end."""
+    """Times a peer from its first message to its last write, and from its start to its end."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
@@ -38,17 +38,17 @@ class Stopwatch:
         self._rows = 0
 
     def received(self) -> None:
-        """A message has come; the first one counts."""
+        """A message has come; the time starts with the first one."""
         if self._received is None:
             self._received = time.perf_counter()
 
     def written(self, rows: int) -> None:
-        """So many more rows have been written, for good."""
+        """Count rows that have been written."""
         self._written = time.perf_counter()
         self._rows += rows
 
     def report(self) -> None:
-        """Print the one line of JSON that a peer ends with."""
+        """Print the result as one line of JSON."""
         found = {"rows": self._rows, "seconds": None, "wall_seconds": round(time.perf_counter() - self._started, 4)}
         if self._received is not None and self._written is not None:
             found["seconds"] = round(self._written - self._received, 4)
@@ -75,7 +75,7 @@ def peer(run: Callable[..., None]) -> click.Command:
         bootstrap_servers: str, topic: str, partitions: int, folder: Path, messages: int, **options: object
     ) -> None:
         stopwatch = Stopwatch()
-        # PyArrow imports pandas with the first table that it makes or casts: a start is not what is timed.
+        # PyArrow imports pandas with the first table that it makes or casts, which is not to be timed.
         pa.Table.from_pylist([{"number": 1}]).cast(pa.schema([("number", pa.float64())]))
         folder.mkdir(parents=True, exist_ok=True)
         run(Task(bootstrap_servers, topic, partitions, folder.resolve(), messages), stopwatch, **options)

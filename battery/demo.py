@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from kernel.base.command import EXIT_TERMINATED
 from kernel.base.errors import BatteryError
 from kernel.base.logs import configure_logging
 from kernel.base.output import say
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from producer.simulate import Ageing
-
-EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
 MARK: Final = ".battery-demo"
 """Marks a folder that an earlier demo made and the next may remove."""
@@ -54,7 +53,7 @@ _DBT_PROGRESS: Final = re.compile(r"(\d+ of \d+) (?:OK|PASS|WARN|FAIL|ERROR|SKIP
 
 @dataclass(frozen=True)
 class Step:
-    """A command of the demo: its arguments, and how the line of its output begins that the demo shows."""
+    """A command of the demo: its arguments, and the start of the line in its output that says the result."""
 
     arguments: tuple[str, ...]
     result: str
@@ -77,7 +76,7 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
         debug: show tracebacks.
 
     Raises:
-        BatteryError: a step failed, or `data_dir` holds something that is no demo.
+        BatteryError: a step failed, or `data_dir` holds files that are not of a demo.
     """
     from rich.console import Console
 
@@ -100,7 +99,7 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
     workbooks.mkdir()
     logs.mkdir()
     steps = (
-        Step(("produce", _from_here(workbooks)), "published "),
+        Step(("produce", str(workbooks)), "published "),
         Step(("stream", "--until-end"), "landed "),
         Step(("transform",), "published "),
         Step(("verify",), "everything adds up"),
@@ -126,10 +125,10 @@ def places(data_dir: Path) -> dict[str, str]:
 
 
 def ways_of_ageing(cycles: int) -> tuple[Ageing, ...]:
-    """How the simulated cells age within a number of cycles: the first cell as the first of these, and so on.
+    """How the simulated cells age within `cycles` cycles: the first cell as the first of these, and so on.
 
-    One stays healthy, one shows its knee, one goes past its knee and its end of life, and one fades to its end of life
-    without a knee.
+    The first stays healthy. The second shows a knee. The third goes past its knee and the end of its life. The fourth
+    reaches the end of its life without a knee.
     """
     from producer.simulate import Ageing
 
@@ -144,10 +143,10 @@ def ways_of_ageing(cycles: int) -> tuple[Ageing, ...]:
 def _make_empty(data_dir: Path) -> None:
     """Make a folder for a demo, in place of that of an earlier one."""
     if data_dir.exists() and not data_dir.is_dir():
-        raise BatteryError(f"--data-dir {data_dir} is no folder")
+        raise BatteryError(f"--data-dir {data_dir} is not a folder")
     if data_dir.exists() and any(data_dir.iterdir()):
         if not (data_dir / MARK).exists():
-            raise BatteryError(f"--data-dir {data_dir} holds something that is no demo; choose an empty folder")
+            raise BatteryError(f"--data-dir {data_dir} holds files that are not of a demo; choose an empty folder")
         shutil.rmtree(data_dir)
     data_dir.mkdir(parents=True, exist_ok=True)
     (data_dir / MARK).touch()
@@ -177,17 +176,25 @@ def _simulate(folder: Path, cells: int, cycles: int, console: Console) -> None:
 
 
 def run_step(step: Step, environment: Mapping[str, str], log: Path, console: Console) -> None:
-    """Run a step; its output goes to a file, and what it came to, with its time, is one line on the terminal.
+    """Run a step; its output goes to a file, its result and its time to the terminal.
+
+    Args:
+        step: the command.
+        environment: all of its variables.
+        log: the file for its output.
+        console: shows the progress of the step while it runs, where it is a terminal, and its result.
 
     Raises:
-        BatteryError: it failed; names the file, and the last line in it.
+        BatteryError: it failed; names the file, and its last line.
     """
+    from rich.text import Text
+
     started = time.monotonic()
     command = [sys.executable, "-m", "battery", *step.arguments]
     last = result = complaint = ""
     with (
         log.open("w", encoding="utf-8") as file,
-        console.status(step.title) as shown,
+        console.status(Text(step.title)) as shown,
         subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process,
@@ -201,7 +208,7 @@ def run_step(step: Step, environment: Mapping[str, str], log: Path, console: Con
                 if line.startswith("battery: "):
                     complaint = line.strip()
                 if progress := _DBT_PROGRESS.search(line):
-                    shown.update(f"{step.title}  {progress[1]}")
+                    shown.update(Text(f"{step.title}  {progress[1]}"))
         except BaseException:
             process.kill()
             raise

@@ -18,6 +18,9 @@ pytestmark = pytest.mark.timeout(600)
 
 UV = ROOT / ".tools" / "bin" / "uv"
 PACKAGES = ("ageing", "battery", "dashboard", "dataflows", "kernel", "producer", "refresh", "sink")
+CHECKOUT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+"""Variables that may lead to the checkout."""
+
 WHERE = "import sys, importlib\nfor name in sys.argv[1:]: print(importlib.import_module(name).__file__)"
 
 
@@ -54,7 +57,7 @@ def uv(folder: Path, *arguments: str) -> None:
 
 def environment(**more: str) -> dict[str, str]:
     """That of somebody who has never heard of the checkout."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))} | more
+    return {name: value for name, value in os.environ.items() if name not in CHECKOUT} | more
 
 
 def run(installed: Path, folder: Path, program: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

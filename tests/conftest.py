@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.pipeline import Pipeline
 from support.places import SHARED
+from support.profiles import register
 
 from kernel.base.settings import Settings
 from kernel.edges.broker import embedded_broker, free_port
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest_plugins = ["support.fixtures.landing", "support.fixtures.pages"]
+register()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

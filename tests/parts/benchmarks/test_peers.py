@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import CELL, arrow, arrow_value, as_json
 from support.generated import rows
 from support.landed import fold
 from support.landed import landed as in_memory
 from support.pipeline import Pipeline
+from support.profiles import examples
 
 from benchmarks.peers import fold as rules
 from benchmarks.peers import quix, rowwise, tables
@@ -290,7 +291,7 @@ def alike(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> None
 
 
 @given(log=st.lists(rows(), min_size=1, max_size=3))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(1)
 def test_the_peers_judge_any_log_as_the_pipeline_does(log: list[list[dict[str, Any]]]) -> None:
     cell, items = rules.Cell(CELL), []
     for offset, body in enumerate(log):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from support.profiles import examples
 
 from ageing.incremental_capacity import LEAST_READINGS, WINDOW, incremental_capacity
 from producer.readers.arbin import read_workbook
@@ -227,7 +228,7 @@ def test_arrays_of_different_lengths_are_refused() -> None:
         incremental_capacity(np.ones(40), np.ones(41))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(1.5, derandomize=True)
 @given(st.data())
 def test_no_input_raises_or_gives_nonsense(data: st.DataObject) -> None:
     n = data.draw(st.integers(0, 60))

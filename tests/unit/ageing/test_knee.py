@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from support import fading
 from support.fading import cs2_35, cycles
+from support.profiles import examples
 
 from ageing.knee import LEAST_CYCLES, find_knee
 
@@ -221,7 +222,7 @@ def test_arrays_of_different_lengths_are_refused() -> None:
         find_knee(cycles(40), np.ones(41))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@examples(1, derandomize=True)
 @given(st.data())
 def test_no_input_raises_or_gives_nonsense(data: st.DataObject) -> None:
     n = data.draw(st.integers(0, 80))

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from support import fading
 from support.fading import cs2_35, cycles
+from support.profiles import examples
 
 from ageing.projection import HORIZON, LEAST_FOR_PROJECTION, LEAST_FOR_SLOPE, fade_per_cycle, project
 
@@ -212,7 +213,7 @@ def test_the_fade_of_too_few_cycles_is_not_known() -> None:
     assert (fade_per_cycle(x[1:], q[1:]), fade_per_cycle(x, q) is None) == (None, False)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@examples(1, derandomize=True)
 @given(st.data())
 def test_no_input_raises_or_gives_nonsense(data: st.DataObject) -> None:
     n = data.draw(st.integers(0, 90))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import CELL, arrow, json_message, reading
 from support.delivered import decode
 from support.generated import cut, labs, leaping, logs, rows
 from support.landed import WINDOW_SECONDS, clean_cell, fold, landed, landed_tables, state_of
+from support.profiles import examples
 
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_results_do_not_depend_on_how_the_log_is_cut(data: st.DataObject) -> None:
     log = data.draw(st.one_of(logs(), leaping()))
     whole = fold([log])
@@ -37,7 +38,7 @@ def test_results_do_not_depend_on_how_the_log_is_cut(data: st.DataObject) -> Non
 
 
 @given(labs())
-@settings(max_examples=100, deadline=None)
+@examples(1)
 def test_cells_that_are_folded_side_by_side_become_what_each_becomes_by_itself(polls: list[list[Message]]) -> None:
     cells, states = Cells(), dict[str, CellState]()
     together = []
@@ -55,7 +56,7 @@ def test_cells_that_are_folded_side_by_side_become_what_each_becomes_by_itself(p
 
 
 @given(st.one_of(logs(), leaping()))
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_every_row_in_is_landed_or_quarantined_exactly_once(log: list[Delivery]) -> None:
     (cleaned,) = fold([log])
     rows_in = sum(delivery.body.row_count for delivery in log)
@@ -73,7 +74,7 @@ def test_every_row_in_is_landed_or_quarantined_exactly_once(log: list[Delivery])
 
 
 @given(st.one_of(logs(), leaping()))
-@settings(max_examples=40, deadline=None)
+@examples(0.4)
 def test_windows_and_cycles_are_what_sql_makes_of_the_landed_rows(log: list[Delivery]) -> None:
     connection = landed([fold([log])])
     connection.execute("insert into _writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS])
@@ -82,14 +83,14 @@ def test_windows_and_cycles_are_what_sql_makes_of_the_landed_rows(log: list[Deli
 
 
 @given(st.one_of(logs(), leaping()))
-@settings(max_examples=40, deadline=None)
+@examples(0.4)
 def test_replaying_a_log_over_its_own_state_changes_nothing(log: list[Delivery]) -> None:
     state = state_of(fold([log])[-1])
     assert clean_cell(state, log) is None
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@examples(0.4)
 def test_a_restart_that_reads_from_an_older_offset_ends_the_same(data: st.DataObject) -> None:
     log = data.draw(st.one_of(logs(), leaping()))
     stop = data.draw(st.integers(0, len(log)))
@@ -100,7 +101,7 @@ def test_a_restart_that_reads_from_an_older_offset_ends_the_same(data: st.DataOb
 
 
 @given(rows())
-@settings(max_examples=40, deadline=None)
+@examples(0.4)
 def test_quality_and_aggregates_do_not_depend_on_the_encoding_or_size_of_messages(found: list[dict[str, Any]]) -> None:
     whole = fold([[arrow(found)]])
     single = []
@@ -115,7 +116,7 @@ def test_quality_and_aggregates_do_not_depend_on_the_encoding_or_size_of_message
 
 
 @given(st.one_of(logs(), leaping()))
-@settings(max_examples=40, deadline=None)
+@examples(0.4)
 def test_publishing_a_log_twice_lands_nothing_new(log: list[Delivery]) -> None:
     first = fold([log])
     state = state_of(first[-1])

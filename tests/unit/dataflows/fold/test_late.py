@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.builders import CELL, arrow, reading
 from support.generated import BAD, ORIGIN, histories, in_parts, refused_at_first, retry
 from support.landed import clean_cell, fold, landed, rows_of, state_of, whole_state
+from support.profiles import examples
 
 from dataflows.fold.late import MOST_HOLES, fill
 from dataflows.fold.state import CellState
@@ -203,7 +204,7 @@ def test_a_cell_without_refused_readings_remembers_the_first_places_at_which_it_
 
 
 @given(st.data())
-@settings(max_examples=120, deadline=None)
+@examples(1.2)
 def test_readings_that_come_late_give_the_numbers_that_they_would_have_given_in_time(data: st.DataObject) -> None:
     history = data.draw(histories())
     in_one_line = len({row["test_id"] for row in history}) == 1 and all(row["date_time"] for row in history)
@@ -223,7 +224,7 @@ def test_readings_that_come_late_give_the_numbers_that_they_would_have_given_in_
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_late_readings_do_not_make_results_depend_on_how_the_log_is_cut(data: st.DataObject) -> None:
     history = data.draw(histories())
     log = data.draw(st.one_of(refused_at_first(history), in_parts(history)))

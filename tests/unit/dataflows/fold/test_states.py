@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import CELL, arrow, reading
 from support.delivered import together
 from support.generated import BAD, logs
 from support.landed import WINDOW_SECONDS, clean_cell, fold, state_of
+from support.profiles import examples
 
 from dataflows.fold import states as module
 from dataflows.fold.admit import Fold
@@ -38,13 +39,13 @@ def states(draw: st.DrawFn) -> dict[str, CellState]:
 
 
 @given(states())
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_states_taken_apart_are_what_they_were(found: dict[str, CellState]) -> None:
     assert dict(States.of(found)) == found
 
 
 @given(states())
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_states_are_written_as_each_writes_itself(found: dict[str, CellState]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_CACHED", 2)
@@ -53,7 +54,7 @@ def test_states_are_written_as_each_writes_itself(found: dict[str, CellState]) -
 
 
 @given(states(), st.data())
-@settings(max_examples=40, deadline=None)
+@examples(0.4)
 def test_states_are_replaced_cell_by_cell(found: dict[str, CellState], data: st.DataObject) -> None:
     cells = Cells()
     cells.update(found)
@@ -97,7 +98,7 @@ def test_cleaning_leaves_the_states_that_it_is_given() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_cells_remember_how_far_they_came_over_every_log(data: st.DataObject) -> None:
     cells = Cells()
     expected: dict[str, dict[str, dict[int, int]]] = {}

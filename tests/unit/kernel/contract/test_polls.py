@@ -7,12 +7,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import CELL, arrow_value, as_json, message, reading
 from support.delivered import decode, together
 from support.generated import ORIGIN
 from support.poison import poison
+from support.profiles import examples
 
 from kernel.contract.batch import decode_poll
 from kernel.contract.poll import Poll
@@ -97,7 +98,7 @@ def polls(draw: st.DrawFn) -> list[Message]:
 
 
 @given(polls())
-@settings(max_examples=400, deadline=None)
+@examples(4)
 def test_a_poll_is_read_as_its_messages_are_one_by_one(poll: list[Message]) -> None:
     assert shown(next(decode_poll(Poll.of(poll), 1_000))) == shown(together([decode(found) for found in poll]))
 

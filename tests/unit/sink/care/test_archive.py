@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.builders import arrow, reading
 from support.generated import cut, histories, in_parts, leaping, logs, refused_at_first
 from support.landed import WINDOW_SECONDS, fold, landed_tables, state_of
+from support.profiles import examples
 
 from kernel.contract.reading import ARROW
 from kernel.edges.objects import FolderStore
@@ -47,7 +48,7 @@ def batches_of(manifest: Manifest, store: FolderStore) -> list[Batch]:
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@examples(0.25)
 def test_folding_the_archive_gives_the_tables_and_the_state_that_the_log_gave(data: st.DataObject) -> None:
     log = data.draw(st.one_of(logs(), histories().flatmap(refused_at_first), histories().flatmap(in_parts)))
     results = fold(data.draw(cut(log)))
@@ -60,7 +61,7 @@ def test_folding_the_archive_gives_the_tables_and_the_state_that_the_log_gave(da
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@examples(0.4)
 def test_counters_leap_from_the_archive_where_they_leaped_from_the_log(data: st.DataObject) -> None:
     results = fold(data.draw(cut(data.draw(leaping()))))
     with tempfile.TemporaryDirectory() as folder:

@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.committed import CELLS, Kept, Landed
 from support.generated import cut, histories, logs, refused_at_first
 from support.landed import WINDOW_SECONDS, fold, landed_tables, state_of
+from support.profiles import examples
 from support.replayed import DAMAGE, at_point
 
 import sink.care.compact
@@ -111,7 +112,7 @@ def test_runs_and_lanes_and_kinds_keep_their_order_and_every_table_its_checksum(
 
 
 @given(st.data())
-@settings(max_examples=10, deadline=None)
+@examples(0.1)
 def test_the_archive_of_merged_commits_gives_the_tables_and_the_state_that_the_log_gave(data: st.DataObject) -> None:
     log = data.draw(st.one_of(logs(), histories().flatmap(refused_at_first)))
     results = fold(data.draw(cut(log)))

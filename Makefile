@@ -1,13 +1,13 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test services servers browser faults bench lint format docs pictures requirements env clean
+.PHONY: help setup demo up test test-fast test-nightly services servers browser faults bench lint format docs pictures requirements env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV := .tools/bin/uv
 RUN := .venv/bin
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
@@ -27,11 +27,21 @@ demo: setup ## the main job on simulated cells and embedded parts, about a minut
 up: setup ## broker, worker, watched inbox (data/inbox) and dashboard on this machine, until Ctrl-C
 	$(RUN)/battery up
 
+# Each process takes whole files, the longest first (tests/durations.json).
+PYTEST := $(RUN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+
 test: setup servers browser ## the whole test suite, on all cores, on real servers and a browser where they can be had
-	$(RUN)/pytest -n auto --dist loadfile
+	$(PYTEST)
+
+test-fast: setup ## the unit tests alone, few examples of each property: no process, no server, under a minute
+	$(PYTEST) tests/unit --hypothesis-profile fast
+
+NIGHTLY := --nightly --hypothesis-profile nightly --kills 200 --mutated-messages 5000 --mutated-files 200
+test-nightly: setup servers browser ## the whole suite in its long form: 500 examples, 200 kills, and the tests marked nightly (hours)
+	$(PYTEST) $(NIGHTLY)
 
 services: setup servers ## the tests on a real Kafka, MinIO, Prometheus, PostgreSQL and Airflow alone
-	$(RUN)/pytest tests/services -n auto --dist loadfile
+	$(PYTEST) tests/services
 
 servers: setup ## make those servers: Kafka by Maven, MinIO by Go (some minutes, once), Prometheus by apt, outside this folder
 	$(RUN)/python tests/support/servers.py

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytest_plugins = ["support.fixtures.landing", "support.fixtures.pages"]
+pytest_plugins = ["support.durations", "support.fixtures.landing", "support.fixtures.pages"]
 register()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="Run the tests marked nightly, too.")
     parser.addoption(
         "--kills", type=int, default=20, help="How often the fault suite kills a worker at random, five times a seed."
     )
@@ -35,6 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--mutated-files", type=int, default=20, help="How many workbooks are mutated at random and published together."
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--nightly"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

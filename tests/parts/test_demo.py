@@ -19,12 +19,13 @@ from support.looking import wait_until_served
 from support.places import ROOT
 
 from battery.cli.main import main
-from battery.demo import Step, run_step
+from battery.demo import MARK, Step, run_step
 from kernel.base.errors import BatteryError
 from kernel.base.settings import load_settings
 from kernel.edges.broker import free_port
 
 README = ROOT / "README.md"
+EARLIER = "of an earlier demo"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,11 @@ def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def done(folder: Path) -> subprocess.CompletedProcess[str]:
-    """A demo as `make demo` runs it."""
+    """A demo as `make demo` runs it, where there has been one before."""
+    earlier = folder / "data" / "demo"
+    earlier.mkdir(parents=True)
+    for name in (MARK, EARLIER):
+        (earlier / name).touch()
     done = demo(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
@@ -54,6 +59,7 @@ def done(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_demo_ends_with_what_the_readme_shows(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
     assert "everything adds up" in done.stdout
+    assert not (folder / "data" / "demo" / EARLIER).exists()
     (shown,) = re.findall(r"```\n(\s*how the simulated cells age.*?)```", README.read_text(), re.DOTALL)
     wanted = [line.rstrip() for line in shown.strip().splitlines()]
     found = [line.strip() for line in done.stdout.splitlines()]
@@ -185,6 +191,7 @@ def test_the_dashboard_takes_the_places_of_a_demo_from_its_folder(
     structlog.reset_defaults()
 
 
+@pytest.mark.nightly
 def test_a_second_demo_replaces_the_first(folder: Path) -> None:
     done = demo(folder, "--cells", "1", "--cycles", "4")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -97,7 +97,16 @@ def test_an_upload_that_breaks_off_between_its_parts_leaves_no_object(minio: Min
     bucket = uuid4().hex
     store = S3Store(on(minio, bucket))
     _mc(mc, tmp_path, _alias(minio))
-    command = [str(mc), "--config-dir", str(tmp_path / "mc"), "--debug", "pipe", f"local/{bucket}/large"]
+    command = [
+        str(mc),
+        "--config-dir",
+        str(tmp_path / "mc"),
+        "--debug",
+        "pipe",
+        "--part-size",
+        f"{PART_BYTES // 2**20}MiB",
+    ]
+    command.append(f"local/{bucket}/large")
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as upload:
         assert upload.stdin is not None
         assert upload.stdout is not None

@@ -3,6 +3,8 @@
 .PHONY: help setup demo up test test-fast test-nightly services servers browser faults bench lint format docs pictures requirements env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+# Hundreds of processes import the same libraries: each would compile them anew where no bytecode is written.
+unexport PYTHONDONTWRITEBYTECODE
 UV := .tools/bin/uv
 RUN := .venv/bin
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from parts.test_main_job import run_job
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.jobs import Job
     from support.pipeline import Pipeline
 
 CONTINUED: Final = {99: 98, 475: 474, 650: 649, 837: 836}
@@ -68,10 +68,8 @@ class Aged:
 
 
 @pytest.fixture(scope="module")
-def aged(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, broker: int, shared_data: Path
-) -> Aged:
-    job = run_job(request, "CS2_35", tmp_path_factory.mktemp("CS2_35"), f"127.0.0.1:{broker}")
+def aged(cs2_35_job: Job, shared_data: Path) -> Aged:
+    job = cs2_35_job
     names = [name for name, *_ in job.pipeline.query("describe battery_cycles")]
     rows = job.pipeline.query("from battery_cycles where cell_id = 'CS2_35'")
     cycles = [dict(zip(names, row, strict=True)) for row in rows]

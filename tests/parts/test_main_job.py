@@ -2,84 +2,45 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import signal
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 from support.harness import finish
+from support.jobs import Job, run_job
 from support.pipeline import Pipeline
 
 from kernel.edges.broker import embedded_broker, free_port
-from producer.simulate import Export, simulate_cell, simulate_tests
+from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 REFERENCE_AH = 1e-9
 
 
-@dataclass
-class Job:
-    """A landed source, and what is known about it from elsewhere."""
-
-    pipeline: Pipeline
-    source: Path
-    rows: int
-    duplicates: int
-    cycles: list[tuple[str, int, float, float]]
-
-
-def counter_differences(export: Export) -> Iterator[tuple[str, int, float, float]]:
-    """Each cycle's charge and discharge, from the counters' last values alone."""
-    rows = export.test.readings.to_pydict()
-    charge = discharge = 0.0
-    for index, cycle in enumerate(rows["cycle_index"]):
-        if index + 1 == len(rows["cycle_index"]) or rows["cycle_index"][index + 1] != cycle:
-            upto = rows["charge_capacity(ah)"][index], rows["discharge_capacity(ah)"][index]
-            yield export.name, cycle, upto[0] - charge, upto[1] - discharge
-            charge, discharge = upto
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory, broker: int) -> Job:
+    return run_job("simulated", tmp_path_factory.mktemp("simulated"), f"127.0.0.1:{broker}")
 
 
 @pytest.fixture(scope="module", params=["simulated", "CS2_35"])
-def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, broker: int) -> Job:
-    return run_job(request, request.param, tmp_path_factory.mktemp(request.param), f"127.0.0.1:{broker}")
+def job(request: pytest.FixtureRequest) -> Job:
+    """A job that is looked at."""
+    job: Job = request.getfixturevalue("simulated" if request.param == "simulated" else "cs2_35_job")
+    return job
 
 
-def run_job(request: pytest.FixtureRequest, what: str, folder: Path, broker: str, **parts: str) -> Job:
-    """Run the main job on a simulated cell or on the real CS2_35."""
-    settings = {"KAFKA_BOOTSTRAP_SERVERS": broker, "BATTERY_TOPIC": f"job_{what}_{uuid4().hex[:8]}"}
-    pipeline = Pipeline(folder / "pipeline", 0, settings | parts)
-    if what == "simulated":
-        source = folder / "SIM_35"
-        source.mkdir()
-        simulate_cell(source, "SIM_35", cycles=60, seed=35, cycles_per_file=20)
-        exports = simulate_tests("SIM_35", cycles=60, seed=35, cycles_per_file=20)
-        rows = sum(export.test.readings.num_rows for export in exports)
-        duplicates = exports[-1].test.readings.num_rows
-        cycles = [cycle for export in exports[:-1] for cycle in counter_differences(export)]
-    else:
-        shared: Path = request.getfixturevalue("shared_data")
-        source, rows, duplicates = shared / "calce" / "CS2_35", 266_914, 5_983
-        with (shared / "reference" / "CS2_35_percycle.csv").open() as file:
-            cycles = [
-                (
-                    f"{row['file']}.xlsx",
-                    int(row["file_cycle"]),
-                    float(row["charge_ah_counter"]),
-                    float(row["discharge_ah_counter"]),
-                )
-                for row in csv.DictReader(file)
-            ]
-        assert len(cycles) == 886
-    for command in (["produce", str(source)], ["stream", "--until-end"], ["transform"], ["verify"]):
-        pipeline.battery(*command)
-    return Job(pipeline, source, rows, duplicates, cycles)
+@pytest.fixture(params=["simulated", pytest.param("CS2_35", marks=pytest.mark.nightly)])
+def going_on(request: pytest.FixtureRequest, tmp_path: Path, broker: int) -> Job:
+    """A job whose log is still there, and that nobody looks at afterwards."""
+    if request.param == "simulated":
+        job: Job = request.getfixturevalue("simulated")
+        return job
+    request.getfixturevalue("shared_data")
+    return run_job(request.param, tmp_path / request.param, f"127.0.0.1:{broker}")
 
 
 def test_every_reading_lands_once_and_the_second_export_is_quarantined(job: Job) -> None:
@@ -137,43 +98,45 @@ def test_the_published_queries_run_verbatim(job: Job) -> None:
     assert len(power) == job.rows - job.duplicates
 
 
-def test_publishing_the_same_again_lands_nothing_new_and_loses_nothing(job: Job, tmp_path: Path) -> None:
-    rows = job.pipeline.query("select count(*), sum(hash(t)::hugeint) from battery_ts_cleaned as t")
+def test_publishing_the_same_again_lands_nothing_new_and_loses_nothing(going_on: Job, tmp_path: Path) -> None:
+    rows = going_on.pipeline.query("select count(*), sum(hash(t)::hugeint) from battery_ts_cleaned as t")
     cycles = "select count(*), sum(hash((cell_id, test_id, cycle_index, charge_capacity_pah))::hugeint) from _cycles"
-    before = rows, job.pipeline.query(cycles)
+    before = rows, going_on.pipeline.query(cycles)
 
-    workbooks = len(list(job.source.iterdir()))
-    assert f"0 rows of 0 workbooks in 0 messages; {workbooks} skipped" in job.pipeline.battery(
-        "produce", str(job.source)
+    workbooks = len(list(going_on.source.iterdir()))
+    assert f"0 rows of 0 workbooks in 0 messages; {workbooks} skipped" in going_on.pipeline.battery(
+        "produce", str(going_on.source)
     )
-    job.pipeline.battery("produce", "--again", str(job.source))
+    going_on.pipeline.battery("produce", "--again", str(going_on.source))
     archive = tmp_path / "again.zip"
     with zipfile.ZipFile(archive, "w") as file:
-        for path in job.source.iterdir():
-            file.write(path, f"{job.source.name}/{path.name}")
-    job.pipeline.battery("produce", "--again", str(archive))
-    job.pipeline.battery("stream", "--until-end")
-    job.pipeline.battery("verify")
+        for path in going_on.source.iterdir():
+            file.write(path, f"{going_on.source.name}/{path.name}")
+    going_on.pipeline.battery("produce", "--again", str(archive))
+    going_on.pipeline.battery("stream", "--until-end")
+    going_on.pipeline.battery("verify")
 
     port = free_port()
     with embedded_broker(port):
         fresh = Pipeline(
-            job.pipeline.folder, port, job.pipeline.extra | {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"}
+            going_on.pipeline.folder, port, going_on.pipeline.extra | {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"}
         )
-        fresh.battery("produce", str(job.source))
+        fresh.battery("produce", str(going_on.source))
         fresh.battery("stream", "--until-end")
         fresh.battery("verify")
         shutil.rmtree(fresh.folder / "recovery")
-        fresh.battery("produce", "--again", str(job.source))
+        fresh.battery("produce", "--again", str(going_on.source))
         fresh.battery("stream", "--until-end")
         fresh.battery("verify")
 
     after = (
-        job.pipeline.query("select count(*), sum(hash(t)::hugeint) from battery_ts_cleaned as t"),
-        job.pipeline.query(cycles),
+        going_on.pipeline.query("select count(*), sum(hash(t)::hugeint) from battery_ts_cleaned as t"),
+        going_on.pipeline.query(cycles),
     )
     assert after == before
-    assert job.pipeline.query("select sum(row_count) from battery_quarantine where reason <> 'duplicate'") == [(None,)]
+    assert going_on.pipeline.query("select sum(row_count) from battery_quarantine where reason <> 'duplicate'") == [
+        (None,)
+    ]
 
 
 def test_a_worker_that_is_asked_to_stop_commits_what_it_has_read_and_ends_well(pipeline: Pipeline) -> None:

@@ -7,14 +7,13 @@ from uuid import uuid4
 
 import pytest
 from parts.test_main_job import (  # noqa: F401  # the same tests
-    Job,
-    run_job,
     test_every_cycle_has_the_capacities_of_the_reference,
     test_every_reading_lands_once_and_the_second_export_is_quarantined,
     test_fewer_than_one_row_in_a_thousand_carries_the_spike_flag,
     test_no_good_row_is_flagged_or_dropped_for_a_protocol_limit,
     test_the_published_queries_run_verbatim,
 )
+from support.jobs import Job, run_job
 from support.places import SHARED
 
 if TYPE_CHECKING:
@@ -22,12 +21,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, servers: dict[str, str]) -> Job:
+def job(tmp_path_factory: pytest.TempPathFactory, servers: dict[str, str]) -> Job:
     """CS2_35, or its simulated twin where there are no real workbooks."""
     what = "CS2_35" if SHARED.is_dir() else "simulated"
     folder: Path = tmp_path_factory.mktemp(what)
-    parts = servers | {"OBJECT_STORE": f"s3://job-{uuid4().hex[:12]}"}
-    return run_job(request, what, folder, parts.pop("KAFKA_BOOTSTRAP_SERVERS"), **parts)
+    name = f"job-{uuid4().hex[:12]}"
+    parts = servers | {"OBJECT_STORE": f"s3://{name}", "BATTERY_TOPIC": name}
+    return run_job(what, folder, parts.pop("KAFKA_BOOTSTRAP_SERVERS"), **parts)
 
 
 def test_the_job_ran_on_real_servers(job: Job) -> None:

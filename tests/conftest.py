@@ -10,7 +10,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
-from support.pipeline import Pipeline
+from support.pipeline import Pipeline, commands
 from support.places import SHARED
 from support.profiles import register
 
@@ -65,6 +65,12 @@ def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Itera
         for name in Settings.model_fields:
             monkeypatch.delenv(name.upper(), raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_is_left() -> Iterator[None]:
+    yield
+    commands.end()
 
 
 @pytest.fixture(scope="module")

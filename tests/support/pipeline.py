@@ -1,4 +1,8 @@
-"""One pipeline's places, and the `battery` command run there as a user runs it."""
+"""One pipeline's places, and the `battery` command run there as a user runs it.
+
+A command that is only waited for is a fork of a process that has loaded the libraries, which a process that starts
+anew spends more on than on most commands. A command that a test may strike is a process that starts anew.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 import duckdb
+from support.forks import Forks
+from support.places import ROOT
 
 from kernel.base.settings import Settings
 
@@ -18,6 +24,20 @@ if TYPE_CHECKING:
 LANDING_TABLES = (
     "battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles", "_progress", "_cell_state",
 )  # fmt: skip
+
+
+LIBRARIES = (
+    "bytewax.dataflow", "bytewax.run", "click", "confluent_kafka.admin", "duckdb", "filelock", "flatbuffers", "minio",
+    "msgspec", "numpy", "openpyxl", "prometheus_client", "pyarrow.compute", "pyarrow.ipc", "pyarrow.parquet",
+    "pydantic_settings", "python_calamine", "requests", "rich.console", "structlog", "tenacity", "urllib3", "uuid",
+)  # fmt: skip
+COMMAND = """
+sys.argv = ["battery", *{!r}]
+from battery.cli.main import main
+main()
+"""
+commands = Forks(f"import sys, {', '.join(LIBRARIES)}", {**os.environ, "PYTHONPATH": str(ROOT)})
+"""What has loaded the libraries, for all pipelines of a test process."""
 
 
 @dataclass
@@ -76,10 +96,10 @@ class Pipeline:
 
     def battery(self, *arguments: str, code: int = 0) -> str:
         """A `battery` command to its end; its output."""
-        process = self.start(*arguments)
-        output, _ = process.communicate(timeout=240)
-        assert process.returncode == code, output
-        return output
+        self.folder.mkdir(parents=True, exist_ok=True)
+        done = commands.run(COMMAND.format(arguments), self.environment, self.folder, merged=True)
+        assert done.returncode == code, done.stdout
+        return done.stdout
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.folder / "battery.duckdb"), read_only=True) as connection:

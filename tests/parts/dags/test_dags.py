@@ -78,7 +78,9 @@ def test_tasks_their_order_and_the_one_slot_pool_of_those_that_use_the_warehouse
 
 
 def test_a_deadline_is_set_where_airflows_own_processes_read_the_dag(airflow: Airflow) -> None:
-    code = "print([str(deadline.interval) for deadline in bag.dags['battery_pipeline'].deadline or ()])"
+    code = (
+        "print([str(deadline.interval) for deadline in DagBag(bag.dag_folder).dags['battery_pipeline'].deadline or ()])"
+    )
     assert airflow.python(code).stdout.splitlines()[-1] == "[]"
     scheduled = {"_AIRFLOW_PROCESS_CONTEXT": "client", "BATTERY_DEADLINE_MINUTES": "7.5"}
     assert airflow.python(code, **scheduled).stdout.splitlines()[-1] == "['0:07:30']"

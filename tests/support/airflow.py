@@ -18,6 +18,7 @@ BIN = Path(sys.executable).parent
 LOAD = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "dags")!r})
+import airflow.api_fastapi.execution_api.app, airflow.sdk.execution_time.supervisor  # what runs a DAG
 from airflow.dag_processing.dagbag import DagBag
 bag = DagBag({str(ROOT / "dags")!r})
 assert not bag.import_errors, bag.import_errors

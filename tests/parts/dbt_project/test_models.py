@@ -19,9 +19,10 @@ import jinja2
 import pyarrow as pa
 import pytest
 import yaml
-from support.modelled import Row, Warehouse, create_landing, run_dbt
+from support.modelled import BUILD, Row, Warehouse, create_landing, run_dbt
 
 import battery
+import refresh.dbt
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.contract.reading import (
@@ -89,7 +90,7 @@ def landed_readings() -> list[Row]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     path = tmp_path_factory.mktemp("built") / "battery.duckdb"
     create_landing(path, landed_readings())
-    run_dbt(Settings(warehouse=str(path)))
+    run_dbt(Settings(warehouse=str(path)), ("build",))
     return Warehouse(path)
 
 
@@ -133,14 +134,14 @@ def test_a_suspicion_at_the_end_of_a_discharge_is_kept(copied: Warehouse) -> Non
 def test_a_filter_that_drops_more_than_two_readings_in_a_hundred_is_warned_of(
     copied: Warehouse, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run_dbt(copied.settings)
+    run_dbt(copied.settings, ("test", "--exclude-resource-type", "unit_test"))
     assert "WARN" not in capfd.readouterr().out.replace("WARN=0", "")
     with duckdb.connect(copied.path) as connection:
         connection.execute(
             'update battery_ts_cleaned set quality = 1, "voltage(v)" = 3.9 '
             "where cell_id = 'A' and data_point between 5 and 40 and data_point % 5 = 0"
         )
-    run_dbt(copied.settings)
+    run_dbt(copied.settings, ("build", "--select", "+battery_tests", "--exclude-resource-type", "unit_test"))
     assert "WARN 1 cleaning_drops_few_readings" in capfd.readouterr().out
 
 
@@ -284,7 +285,7 @@ def test_a_duplicate_reading_fails_the_build_by_name_and_leaves_the_tables(copie
     with pytest.raises(BatteryError) as failure:
         run_dbt(copied.settings)
     message = str(failure.value)
-    assert "dbt build failed: test no_reading_landed_twice" in message
+    assert f"dbt {' '.join(BUILD)} failed: test no_reading_landed_twice" in message
     assert "Got 1 result" in message
     assert "\n" not in message
     assert len(copied.rows("battery_features")) == 358
@@ -305,13 +306,13 @@ def test_motherduck_is_a_target_whose_token_travels_in_the_environment(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     calls: list[Any] = []
-    real_run = subprocess.run
+    real_run = refresh.dbt.subprocess.run
 
     def run(arguments: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
         calls.append((arguments, options["env"]))
         return real_run(arguments, **options)
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr("refresh.dbt.subprocess.run", run)
     run_dbt(Settings(warehouse="md:battery_db", motherduck_token="t0ken"), ("parse",))
 
     [(arguments, environment)] = calls
@@ -326,9 +327,9 @@ def test_a_dbt_that_ends_early_is_not_blamed_on_the_results_of_an_earlier_run(
 ) -> None:
     results = copied.path.parent / "dbt" / "target" / "run_results.json"
     results.write_text(results.read_text().replace('"status": "pass"', '"status": "fail"'))
-    monkeypatch.setattr(subprocess, "run", lambda arguments, **_: subprocess.CompletedProcess(arguments, 2))
+    monkeypatch.setattr("refresh.dbt.subprocess.run", lambda arguments, **_: subprocess.CompletedProcess(arguments, 2))
     with pytest.raises(BatteryError, match=r"^dbt build failed: it ended before it ran anything; see .*dbt\.log$"):
-        run_dbt(copied.settings)
+        run_dbt(copied.settings, ("build",))
 
 
 def test_a_relative_warehouse_is_made_absolute_and_a_profiles_folder_of_ones_own_wins(
@@ -340,7 +341,7 @@ def test_a_relative_warehouse_is_made_absolute_and_a_profiles_folder_of_ones_own
         calls.append((arguments, options["env"]))
         return subprocess.CompletedProcess(arguments, 0)
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr("refresh.dbt.subprocess.run", run)
     monkeypatch.chdir(built.path.parent)
     run_dbt(Settings(warehouse="battery.duckdb"))
     monkeypatch.setenv("DBT_PROFILES_DIR", "elsewhere")
@@ -373,7 +374,7 @@ class ClosedWatch:
 def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read(1)"
     let_go = threading.Event()
-    real_run = subprocess.run
+    real_run = refresh.dbt.subprocess.run
     with subprocess.Popen(
         [sys.executable, "-c", hold, copied.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
@@ -392,7 +393,7 @@ def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monk
             threading.Thread(target=release, daemon=True).start()
             return real_run(arguments, **options)
 
-        monkeypatch.setattr(subprocess, "run", run)
+        monkeypatch.setattr("refresh.dbt.subprocess.run", run)
         try:
             run_dbt(copied.settings, ("run",))
         finally:

@@ -196,7 +196,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
         cells["86UA"] = of_file(COIN_FILE)
     warehouse = Warehouse(tmp_path_factory.mktemp("odd") / "battery.duckdb")
     put(warehouse.path, cells)
-    run_dbt(warehouse.settings, ("build", "--exclude-resource-type", "unit_test"))
+    run_dbt(warehouse.settings)
     return warehouse
 
 

@@ -1,4 +1,4 @@
-"""Incremental capacity of any cycles, drawn as the mart `battery_ica` draws it for those that it has chosen."""
+"""Charge and incremental capacity of any cycles, by the rules of the marts: the SQL is that of the dbt macros."""
 
 from __future__ import annotations
 
@@ -7,40 +7,48 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from ageing.tables import draw_curves
+from dashboard.macros import macro
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_CHARGES: Final = """
-    with chosen as (
+_READINGS: Final = """
+    readings as (
         select
-            steps.cell_id, steps.test_id, steps.cycle_index, cycles.cycle_number,
-            case when steps.kind = 'cc_discharge' then 'discharge' else 'charge' end as direction,
-            steps.first_data_point, steps.last_data_point,
-            steps.test_time_start_s + coalesce(steps.cc_time_s, steps.duration_s) as until_s
-        from steps inner join cycles using (cell_id, test_id, cycle_index)
-        where steps.kind in ('cc_charge', 'cccv_charge', 'cc_discharge')
-        qualify row_number() over (
-            partition by steps.cell_id, steps.test_id, steps.cycle_index, direction
-            order by steps.charge_capacity_ah + steps.discharge_capacity_ah desc, steps.step_number asc
-        ) = 1
+            cell_id, test_id, data_point, cycle_index, step_index, quality,
+            test_time_s as "test_time(s)", step_time_s as "step_time(s)",
+            current_a as "current(a)", voltage_v as "voltage(v)",
+            charge_counter_ah as "charge_capacity(ah)", discharge_counter_ah as "discharge_capacity(ah)",
+            null::double as "charge_energy(wh)", null::double as "discharge_energy(wh)",
+            is_kept
+        from looked_at
     )
-    select
-        readings.cell_id, readings.test_id, chosen.cycle_index, chosen.cycle_number, chosen.direction,
-        readings.voltage_v,
-        case when chosen.direction = 'charge' then readings.charge_counter_ah else readings.discharge_counter_ah end
-            as counter_ah
-    from readings inner join chosen
-        on readings.cell_id = chosen.cell_id and readings.test_id = chosen.test_id
-        and readings.data_point between chosen.first_data_point and chosen.last_data_point
-    where readings.is_kept and readings.test_time_s <= chosen.until_s
-    order by chosen.cycle_number, chosen.direction, readings.data_point
 """
-"""As dbt_project/models/intermediate/battery_ica_readings.sql: a test compares the curves of both."""
+"""The readings of a look in the columns of the contract, as the macros name them."""
+
+_CURVES: Final = """
+    with {readings}, kept as (select * from readings where is_kept), {curve_readings}
+    select cell_id, test_id, cycle_index, cycle_number, direction, voltage_v, counter_ah
+    from curve_readings order by cycle_number, direction, data_point
+"""
+
+_MOVED: Final = """
+    with {readings}, {numbered}, {gained}
+    select
+        case when "charge_capacity(ah)" is not null and not bool_or({charge_leap}) over in_step
+            then (sum(charge_pah) over so_far - first_value(charge_pah ignore nulls) over so_far) / 1e12
+        end as charge_ah,
+        case when "discharge_capacity(ah)" is not null and not bool_or({discharge_leap}) over in_step
+            then (sum(discharge_pah) over so_far - first_value(discharge_pah ignore nulls) over so_far) / 1e12
+        end as discharge_ah
+    from gained
+    window so_far as (partition by test_id order by data_point), in_step as (partition by test_id, step_number)
+    order by test_id, data_point
+"""
 
 
 def curves_of(readings: pa.Table, cycles: pa.Table, steps: pa.Table) -> pa.Table:
-    """The curves of some cycles.
+    """The incremental capacity of some cycles, as the mart `battery_ica` has it for the cycles that it chooses.
 
     Args:
         readings: of those cycles, as `dashboard.landing.look_at_readings` gives them.
@@ -50,7 +58,33 @@ def curves_of(readings: pa.Table, cycles: pa.Table, steps: pa.Table) -> pa.Table
     Returns:
         A row a point of the voltage grid, with the columns of `battery_ica`.
     """
+    sql = _CURVES.format(readings=_READINGS, curve_readings=macro("curve_readings", "kept", "steps", "cycles"))
     with duckdb.connect() as connection:
-        for name, table in (("readings", readings), ("cycles", cycles), ("steps", steps)):
+        for name, table in (("looked_at", readings), ("cycles", cycles), ("steps", steps)):
             connection.register(name, table)
-        return draw_curves(connection.execute(_CHARGES).to_arrow_table())
+        return draw_curves(connection.execute(sql).to_arrow_table())
+
+
+def with_charge(readings: pa.Table) -> pa.Table:
+    """The readings of one cycle with the charge moved since its first reading, by the counter rule of `battery_steps`.
+
+    Args:
+        readings: of the cycle in their order, as `dashboard.landing.look_at_readings` gives them, n rows.
+
+    Returns:
+        The same rows with `charge_ah` and `discharge_ah` in Ah: NULL where the counter was not measured, and in every
+        step in which it leaps.
+    """
+    sql = _MOVED.format(
+        readings=_READINGS,
+        numbered=macro("number_steps", "readings"),
+        gained=macro("counter_gains", "readings", "numbered"),
+        charge_leap=macro("has_flag", "charge_capacity_leap"),
+        discharge_leap=macro("has_flag", "discharge_capacity_leap"),
+    )
+    with duckdb.connect() as connection:
+        connection.register("looked_at", readings)
+        moved = connection.execute(sql).to_arrow_table()
+    for name in moved.column_names:
+        readings = readings.append_column(name, moved[name])
+    return readings

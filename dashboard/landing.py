@@ -100,7 +100,8 @@ _RESULTS: Final = """
 _READINGS: Final = """
     select
         cell_id, test_id, cycle_index, data_point, step_index,
-        "test_time(s)" as test_time_s, "current(a)" as current_a, "voltage(v)" as voltage_v,
+        "test_time(s)" as test_time_s, "step_time(s)" as step_time_s,
+        "current(a)" as current_a, "voltage(v)" as voltage_v,
         "charge_capacity(ah)" as charge_counter_ah, "discharge_capacity(ah)" as discharge_counter_ah,
         "temperature(c)" as temperature_c, quality,
         exists (

@@ -30,7 +30,10 @@ DIRECTIONS: Final = {"charge": "solid", "discharge": "dash"}
 
 @dataclass(frozen=True)
 class CycleReadings:
-    """One cycle: its number over all tests of the cell, and its readings in their order."""
+    """One cycle: its number over all tests of the cell, and its readings in their order, with the charge moved.
+
+    The readings have the columns of `dashboard.curves.with_charge`.
+    """
 
     number: int
     readings: pa.Table
@@ -65,7 +68,7 @@ def over_charge(cycles: Sequence[CycleReadings]) -> go.Figure:
         current = column(cycle.readings, "current_a")
         voltage = column(cycle.readings, "voltage_v")
         for direction, flows in (("charge", current > 0), ("discharge", current < 0)):
-            moved = moved_ah(column(cycle.readings, f"{direction}_counter_ah"))
+            moved = column(cycle.readings, f"{direction}_ah")
             moving = flows & np.isfinite(moved)
             if not moving.any():
                 continue
@@ -77,24 +80,6 @@ def over_charge(cycles: Sequence[CycleReadings]) -> go.Figure:
                 hovertemplate=f"cycle {cycle.number}, {direction}<br>%{{x:.4f}} Ah: %{{y:.4f}} V<extra></extra>",
             )  # fmt: skip
     return figure if figure.data else said(figure, "no current, or no counter of the charge")
-
-
-def moved_ah(counter: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The charge moved since the first of some readings, from a counter that may start anew on the way.
-
-    A counter that falls below half of what it stood at has started anew, as pre-cleaning tells it (`COUNTER_RESET`).
-
-    Args:
-        counter: the cycler's counter in Ah, shape (n,).
-
-    Returns:
-        Ah, shape (n,).
-    """
-    if not len(counter):
-        return counter
-    gains = np.diff(counter)
-    anew = counter[1:] < counter[:-1] / 2
-    return np.concatenate(([0.0], np.cumsum(np.where(anew, counter[1:], gains))))
 
 
 def incremental(curves: pa.Table, numbers: Sequence[int]) -> go.Figure:
@@ -151,5 +136,4 @@ def _drawn(curves: pa.Table, numbers: Sequence[int]) -> list[tuple[int, str]]:
 
 
 def _rows(curves: pa.Table, number: int, direction: str) -> pa.Table:
-
     return curves.filter(pc.and_(pc.equal(curves["cycle_number"], number), pc.equal(curves["direction"], direction)))

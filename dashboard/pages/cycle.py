@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import streamlit as st
 
 from dashboard.address import choose_many, choose_one
-from dashboard.curves import curves_of
+from dashboard.curves import curves_of, with_charge
 from dashboard.figures.ageing import cycles_of
 from dashboard.figures.cycle import CycleReadings, differential, incremental, over_charge, over_time
 from dashboard.landing import look_at_readings
@@ -73,7 +73,9 @@ def _draw_cycles(cell: str, wanted: Sequence[int], rows: pa.Table, readings: pa.
     drawn = [
         CycleReadings(
             number,
-            readings.filter(pc.and_(pc.equal(readings["test_id"], test), pc.equal(readings["cycle_index"], index))),
+            with_charge(
+                readings.filter(pc.and_(pc.equal(readings["test_id"], test), pc.equal(readings["cycle_index"], index)))
+            ),
         )
         for number, (test, index) in ((number, of_number[number]) for number in wanted)
     ]

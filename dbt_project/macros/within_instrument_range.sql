@@ -1,5 +1,5 @@
-{# The limits of kernel.contract.reading.INSTRUMENT_RANGE, with those that are settings: what an instrument can report at all,
-   never what a test protocol asks for. NaN and infinity lie outside. #}
+{# The limits of kernel.contract.reading.INSTRUMENT_RANGE, with those that are settings: what an instrument can report,
+   not what a test protocol asks for. NaN and infinity lie outside. #}
 {% macro within_instrument_range(column) -%}
     {%- set limits = {
         'test_time(s)': ('0', '1e9'),

@@ -8,46 +8,9 @@ with readings as (
 
 {{ number_steps('readings') }},
 
-followed as (
-    select
-        *,
-        {{ counter_before('charge_capacity(ah)', 'charge_capacity') }},
-        {{ counter_before('discharge_capacity(ah)', 'discharge_capacity') }},
-        {{ counter_before('charge_energy(wh)', 'charge_energy') }},
-        {{ counter_before('discharge_energy(wh)', 'discharge_energy') }},
-        lag("internal_resistance(ohm)" ignore nulls) over in_test as resistance_before
-    from numbered
-    window in_test as (partition by cell_id, test_id order by data_point)
-),
-
-{{ counter_leaps('readings', 'numbered') }},
-
-gained as (
-    select
-        followed.*,
-        case
-            when leaps.is_leaping then leaps.charge_pah
-            else {{ counter_gain('charge_capacity(ah)', 'charge_capacity') }}
-        end as charge_pah,
-        case
-            when leaps.is_leaping then leaps.discharge_pah
-            else {{ counter_gain('discharge_capacity(ah)', 'discharge_capacity') }}
-        end as discharge_pah,
-        case
-            when leaps.is_leaping then leaps.charge_pwh else {{ counter_gain('charge_energy(wh)', 'charge_energy') }}
-        end as charge_pwh,
-        case
-            when leaps.is_leaping then leaps.discharge_pwh
-            else {{ counter_gain('discharge_energy(wh)', 'discharge_energy') }}
-        end as discharge_pwh,
-        coalesce(
-            {{ counter_is_reset('charge_capacity(ah)', 'charge_capacity') }}
-            or {{ counter_is_reset('discharge_capacity(ah)', 'discharge_capacity') }},
-            false
-        ) as is_reset
-    from followed
-    left join leaps using (cell_id, test_id, data_point)
-),
+{{ counter_gains(
+    'readings', 'numbered', 'lag("internal_resistance(ohm)" ignore nulls) over in_test as resistance_before'
+) }},
 
 steps as (
     select

@@ -244,7 +244,7 @@ def check_limits(within: Any, column: str, low: float, high: float) -> None:
 
 
 def test_counters_start_anew_in_sql_where_they_do_in_the_stream() -> None:
-    macros = jinja2.Template((MACROS / "steps.sql").read_text()).module
+    macros = jinja2.Template((MACROS / "counters.sql").read_text()).module
     is_reset = macros.counter_is_reset("counter", "c")
     for step_before, share in ((1, RESET_SHARE), (0, STEP_RESET_SHARE)):
         values = [share - 1e-7, share + 1e-7, 1 - COUNTER_NOISE / 2, 1.0]

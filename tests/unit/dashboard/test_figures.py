@@ -245,15 +245,15 @@ def readings(current: list[float], charge: list[float], discharge: list[float]) 
                 "test_time_s": [100.0 + 1800.0 * row for row in range(count)],
                 "current_a": current,
                 "voltage_v": [3.0 + 0.1 * row for row in range(count)],
-                "charge_counter_ah": charge,
-                "discharge_counter_ah": discharge,
+                "charge_ah": charge,
+                "discharge_ah": discharge,
             }
         ),
     )
 
 
 def test_a_cycle_begins_at_zero_hours_and_zero_charge() -> None:
-    one = readings([0.5, 0.5, 0.0, -1.0, -1.0], [5.0, 5.25, 5.25, 5.25, 5.25], [9.0, 9.0, 9.0, 9.5, 10.0])
+    one = readings([0.5, 0.5, 0.0, -1.0, -1.0], [0.0, 0.25, 0.25, 0.25, 0.25], [0.0, 0.0, 0.0, 0.5, 1.0])
     drawn = cycle.over_time([one])
     assert list(drawn.data[0].x) == [0.0, 0.5, 1.0, 1.5, 2.0]
     assert titles(drawn) == {"voltage (V)", "current (A)", "time since the cycle began (h)"}
@@ -267,12 +267,6 @@ def test_no_line_leads_from_a_charge_over_the_rest_to_a_later_pulse() -> None:
     x = traces(cycle.over_charge([one]))["cycle 7, charge"].x
     assert np.isnan(x[2])
     assert [x[0], x[1], x[3]] == [0.0, 0.2, 0.3]
-
-
-def test_charge_goes_on_where_a_counter_starts_anew() -> None:
-    moved = cycle.moved_ah(np.array([4.0, 4.5, 0.25, 0.5]))
-    assert list(moved) == [0.0, 0.5, 0.75, 1.0]
-    assert len(cycle.moved_ah(np.empty(0))) == 0
 
 
 def test_peaks_are_drawn_on_their_curves() -> None:

@@ -42,6 +42,9 @@ NIGHTLY := --nightly --hypothesis-profile nightly --kills 200 --mutated-messages
 test-nightly: setup servers browser ## the whole suite in its long form: 500 examples, 200 kills, and the tests marked nightly (hours)
 	$(PYTEST) $(NIGHTLY)
 
+test-fast: setup ## the unit tests alone: no process, no broker
+	$(RUN)/pytest tests/unit -n auto
+
 services: setup servers ## the tests on a real Kafka, MinIO, Prometheus, PostgreSQL and Airflow alone
 	$(PYTEST) tests/services
 
@@ -59,13 +62,18 @@ faults: setup ## the fault suite in its nightly form: 200 random kills (KILLS=â€
 bench: setup ## measure what is claimed of speed (half an hour, 7 GB of disk, 12 GB of memory)
 	@$(RUN)/python -m benchmarks
 
-lint: setup ## ruff, mypy --strict, the floors of the imports, sqlfluff, the schema of docker-compose.yml
+lint: setup ## ruff, mypy --strict, the floors of the imports, sqlfluff, the schemas of YAML files
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	$(RUN)/sqlfluff lint dbt_project
 	$(RUN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(RUN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(RUN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
+		$(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(RUN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(RUN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 format: setup ## bring code and SQL into the project's format
 	$(RUN)/ruff format .

@@ -80,8 +80,10 @@ format: setup ## bring code and SQL into the project's format
 	$(RUN)/ruff check --fix .
 	$(RUN)/sqlfluff fix dbt_project
 
-docs: setup ## write docs/data-dictionary.md from the dbt project's YAML
+docs: setup ## write the pages that are made, and build the documentation in site/; warnings are errors
 	$(RUN)/python docs/make_dictionary.py
+	$(RUN)/python docs/make_performance.py
+	$(RUN)/sphinx-build --fail-on-warning --keep-going --quiet docs site
 
 pictures: setup browser ## take the README's pictures anew, on long-lived simulated cells (ten minutes the first time)
 	$(RUN)/python docs/make_pictures.py
@@ -97,4 +99,4 @@ env: ## write a .env with fresh secrets for docker compose
 	@$(PYTHON) docker/make_env.py .env
 
 clean: ## remove the environment and caches; data stays
-	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis site

@@ -84,7 +84,7 @@ class Knee:
     `cycle` is the cycle number where the branches meet; `low` and `high` bound its 95 % interval, by resampling blocks
     of residuals, so that noise that lasts for many cycles widens it.
 
-    `confidence` lies between 0 and 1: (1 - S_bent / S_straight) * (1 - |slope_before| / |slope_after|), the share of
+    `confidence` lies between 0 and 1: `(1 - S_bent / S_straight) * (1 - |slope_before| / |slope_after|)`, the share of
     the straight line's residual sum of squares S that the bent model explains, times how far the second branch
     exceeds the first in steepness. As the second branch is at least twice as steep, the second factor is at least
     one half. It says how clear the knee is, not how likely.

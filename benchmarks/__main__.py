@@ -22,6 +22,7 @@ from benchmarks import (
 )
 from benchmarks.figures import figures_alone, tell
 from benchmarks.goals import GOALS
+from benchmarks.record import LAST, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,12 +40,17 @@ BENCHMARKS: Final[Mapping[str, Callable[..., None]]] = {
 @click.option("--tiny", is_flag=True, help="Take next to no rows: tells whether all runs, and nothing of speed.")
 @click.pass_context
 def main(context: click.Context, names: tuple[str, ...], tiny: bool) -> None:
-    """Run benchmarks, one after the other; the exit code is 1 when a goal is missed."""
+    """Run benchmarks, one after the other; with a goal missed the exit code is 1.
+
+    A whole run is kept in benchmarks/last.jsonl, from which the performance page is made.
+    """
+    measured: list[Figure] = []
     missed: list[str] = []
     with figures_alone() as show, tempfile.TemporaryDirectory(prefix="bench-") as folder:
 
         def judge(figure: Figure) -> None:
             show(figure)
+            measured.append(figure)
             missed.extend(GOALS[figure.name].missed(figure))
 
         for name in names or BENCHMARKS:
@@ -53,6 +59,9 @@ def main(context: click.Context, names: tuple[str, ...], tiny: bool) -> None:
             tell(f"{name} …")
             BENCHMARKS[name](judge, place, tiny=tiny)
     if not tiny:
+        if not names:
+            record(measured, LAST)
+            tell(f"kept in benchmarks/{LAST.name}; `make docs` writes the performance page from it")
         for line in missed:
             tell(f"missed: {line}")
         context.exit(1 if missed else 0)

@@ -30,6 +30,16 @@ class Figure:
         """The value divided by the reference."""
         return self.value / self.reference
 
+    def line(self) -> dict[str, str | float]:
+        """The figure as it is printed and recorded, to three decimals."""
+        return {
+            "name": self.name,
+            "value": round(self.value, 3),
+            "unit": self.unit,
+            "reference": round(self.reference, 3),
+            "ratio": round(self.ratio, 3),
+        }
+
 
 class Show(Protocol):
     """Prints a figure."""
@@ -46,14 +56,7 @@ def figures_alone() -> Iterator[Show]:
     with os.fdopen(os.dup(1), "w") as stdout:
 
         def show(figure: Figure) -> None:
-            line = {
-                "name": figure.name,
-                "value": round(figure.value, 3),
-                "unit": figure.unit,
-                "reference": round(figure.reference, 3),
-                "ratio": round(figure.ratio, 3),
-            }
-            stdout.write(json.dumps(line) + "\n")
+            stdout.write(json.dumps(figure.line()) + "\n")
             stdout.flush()
 
         os.dup2(2, 1)

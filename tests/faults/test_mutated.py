@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 import pyarrow as pa
 
 MOST_BYTES = 1_500_000_000
-"""Memory that a worker takes at most, whatever it reads; docs/architecture.md says so."""
+"""Memory that a worker takes at most, whatever it reads; docs/explanation/architecture.md says so."""
 
 NUMBERS = (0, 1, -1, 2**31 - 1, -(2**31), 2**40, 2**62, 2**63 - 1, -(2**63))
 CELLS = [f"MUTATED_{number}" for number in range(5)]

@@ -1,4 +1,4 @@
-"""`battery demo` as `make demo` runs it: from nothing, and with the output that the README shows."""
+"""`battery demo` as `make demo` runs it: from nothing, and with the output that the guide shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kernel.base.errors import BatteryError
 from kernel.base.settings import load_settings
 from kernel.edges.broker import free_port
 
-README = ROOT / "README.md"
+FIRST_LOOK = ROOT / "docs" / "guides" / "first-look.md"
 EARLIER = "of an earlier demo"
 
 
@@ -57,10 +57,10 @@ def done(folder: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_the_demo_ends_with_what_the_readme_shows(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
+def test_the_demo_ends_with_what_the_first_look_shows(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
     assert "everything adds up" in done.stdout
     assert not (folder / "data" / "demo" / EARLIER).exists()
-    (shown,) = re.findall(r"```\n(\s*how the simulated cells age.*?)```", README.read_text(), re.DOTALL)
+    (shown,) = re.findall(r"```\n(\s*how the simulated cells age.*?)```", FIRST_LOOK.read_text(), re.DOTALL)
     wanted = [line.rstrip() for line in shown.strip().splitlines()]
     found = [line.strip() for line in done.stdout.splitlines()]
     assert [line for line in wanted if line.strip() not in found] == []

@@ -36,7 +36,7 @@ COMMANDS = (
     "up",
     "demo",
 )
-README = ROOT / "README.md"
+REFERENCE = (ROOT / "docs" / "reference" / "commands.md").read_text()
 
 
 def battery(
@@ -54,11 +54,11 @@ def battery(
     )
 
 
-def test_help_names_every_command_and_the_readme_does_too(tmp_path: Path) -> None:
+def test_help_names_every_command_and_the_reference_does_too(tmp_path: Path) -> None:
     shown = battery(tmp_path, "--help").stdout
     for command in COMMANDS:
         assert f"  {command} " in shown
-        assert f"`battery {command}" in README.read_text()
+        assert f"`battery {command}" in REFERENCE
 
 
 HELP = """

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+import benchmarks.__main__
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.__main__ import main as run
 from benchmarks.figures import Figure
@@ -13,7 +16,7 @@ from benchmarks.goals import GOALS, Goal
 from benchmarks.worker import log_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 PRINTED: Final = {
@@ -48,11 +51,11 @@ def test_a_benchmark_measures_what_it_claims(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("goal", "value", "missed"),
     [
-        (Goal(ratio_least=2), 4.0, []),
-        (Goal(ratio_least=2), 3.8, ["stream_arrow: ratio 1.9 is less than 2"]),
-        (Goal(ratio_most=2), 4.2, ["stream_arrow: ratio 2.1 is more than 2"]),
-        (Goal(least=5, ratio_least=1), 4.0, ["stream_arrow: rows/s 4 is less than 5"]),
-        (Goal(most=3), 4.0, ["stream_arrow: rows/s 4 is more than 3"]),
+        (Goal("a", "b", ratio_least=2), 4.0, []),
+        (Goal("a", "b", ratio_least=2), 3.8, ["stream_arrow: ratio 1.9 is less than 2"]),
+        (Goal("a", "b", ratio_most=2), 4.2, ["stream_arrow: ratio 2.1 is more than 2"]),
+        (Goal("a", "b", least=5, ratio_least=1), 4.0, ["stream_arrow: rows/s 4 is less than 5"]),
+        (Goal("a", "b", most=3), 4.0, ["stream_arrow: rows/s 4 is more than 3"]),
     ],
 )
 def test_a_goal_tells_what_a_figure_misses(goal: Goal, value: float, missed: list[str]) -> None:
@@ -71,6 +74,27 @@ def test_a_goal_that_is_missed_is_exit_code_1(
     monkeypatch.setitem(BENCHMARKS, "refresh", measure)
     assert _code(["refresh"]) == code
     assert ("missed: refresh: ratio 1.51 is more than 1.5" in capfd.readouterr().err) == bool(code)
+
+
+@pytest.mark.parametrize(("arguments", "kept"), [([], True), (["refresh"], False), (["--tiny"], False)])
+def test_a_whole_run_alone_is_kept_with_its_date_commit_and_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], kept: bool
+) -> None:
+    def measure(show: Callable[[Figure], None], _folder: Path, *, tiny: bool) -> None:
+        assert tiny == ("--tiny" in arguments)
+        show(Figure("refresh", 3.0, "s", reference=2.0))
+
+    monkeypatch.setattr(benchmarks.__main__, "BENCHMARKS", {"refresh": measure})
+    monkeypatch.setattr(benchmarks.__main__, "LAST", tmp_path / "last.jsonl")
+    assert _code(arguments) == 0
+    assert (tmp_path / "last.jsonl").exists() == kept
+    if kept:
+        (line,) = (tmp_path / "last.jsonl").read_text().splitlines()
+        row = json.loads(line)
+        assert row == row | {"name": "refresh", "value": 3.0, "unit": "s", "reference": 2.0, "ratio": 1.5}
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", row["date"])
+        assert re.fullmatch(r"[0-9a-f]{7,}(-dirty)?", row["commit"])
+        assert re.match(r"\d+ processors \(.+\), \d+ GiB, Python 3\.", row["machine"])
 
 
 def test_a_worker_that_fails_has_no_figure(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def _take(chromium: str, base: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium)
         page = browser.new_page(viewport=SIZE)
+        page.set_default_timeout(1000 * START_SECONDS)
         for name, address in PICTURES.items():
             page.goto(f"{base}/{address}")
             page.wait_for_selector("h1")

@@ -85,7 +85,7 @@ docs: setup ## write the pages that are made, and build the documentation in sit
 	$(RUN)/python docs/make_performance.py
 	$(RUN)/sphinx-build --fail-on-warning --keep-going --quiet docs site
 
-pictures: setup browser ## take the README's pictures anew, on long-lived simulated cells (ten minutes the first time)
+pictures: setup browser ## take the README's pictures anew, on the cells of the demo
 	$(RUN)/python docs/make_pictures.py
 
 REQUIREMENTS ?= requirements.txt

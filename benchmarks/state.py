@@ -16,7 +16,7 @@ from benchmarks.figures import Figure, tell
 from benchmarks.simulated import json_messages
 from dataflows.fold.clean import clean
 from dataflows.fold.states import Cells
-from kernel.base.tuning import suit_polls
+from kernel.base.tuning import tune_process
 from kernel.contract.batch import MOST_ROWS, decode_poll
 from kernel.contract.poll import Message, Poll, text_of
 from kernel.edges.objects import FolderStore
@@ -49,8 +49,8 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
         tiny: take few cells, for a quick check.
     """
     many = 200 if tiny else CELLS
-    # In a process of its own that is set up as a worker and holds nothing else.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), suit_polls) as worker:
+    # In a process of its own, which is set up as a worker is and holds nothing else.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), tune_process) as worker:
         sizes = {cells: worker.submit(_bytes_each, cells).result() for cells in (many // 10, many)}
         closes = {cells: worker.submit(_close, folder / str(cells), cells).result() for cells in (many // 10, many)}
     show(Figure("state_per_cell", sizes[many], "B", reference=sizes[many // 10]))

@@ -23,11 +23,11 @@ from dataflows.health import Pulse
 from dataflows.metrics import Metrics
 from dataflows.source import TopicSource
 from dataflows.summary import TALLY
-from kernel.base.errors import with_last_words
+from kernel.base.errors import record_errors
 from kernel.base.logs import configure_logging
 from kernel.base.settings import Settings, load_settings
 from kernel.base.stopping import STOP, stop_on_signals
-from kernel.base.tuning import suit_polls
+from kernel.base.tuning import tune_process
 from kernel.contract.batch import MOST_ROWS, decode_poll
 from kernel.contract.poll import Poll
 from kernel.contract.reading import instrument_range
@@ -61,7 +61,7 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
         self._ranges = instrument_range(settings.instrument_max_voltage_v, settings.instrument_max_current_a)
         self._cells = Cells()
 
-    @with_last_words
+    @record_errors
     def on_batch(self, values: list[Poll]) -> tuple[Iterable[Cleaned[States]], bool]:
         """Decode and clean what polls brought for these cells."""
         return list(self._cleaned(values)), StatefulBatchLogic.RETAIN
@@ -135,6 +135,6 @@ def build_flow(settings: Settings, stopping: Callable[[], bool], peers: Peers | 
 _settings = load_settings()
 configure_logging(_settings.log_format)
 stop_on_signals()
-suit_polls()
+tune_process()
 settle_bytewax_api(_settings)
 flow = build_flow(_settings, STOP.is_set, peers_of_this_process(_settings))

@@ -20,7 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from dataflows.lag import Lag
 from dataflows.topic_check import TopicCheck
-from kernel.base.errors import BatteryError, with_last_words
+from kernel.base.errors import BatteryError, record_errors
 from kernel.base.faults import Point, fault_point
 from kernel.contract.batch import MOST_ROWS
 from kernel.contract.poll import Poll
@@ -165,7 +165,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
         self._consumer = open_consumer(settings, self._doubt)
         self._assign(start.next_offset)
 
-    @with_last_words
+    @record_errors
     def next_batch(self) -> list[Poll]:
         """One item with the messages of a poll, or as many of them as are cleaned at a time; none when there are none.
 
@@ -206,7 +206,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
         """Rest a moment when nothing came."""
         return datetime.now(UTC) + IDLE if self._idle and not self._is_done() else None
 
-    @with_last_words
+    @record_errors
     def snapshot(self) -> Snapshot:
         """Where to continue; tells the consumer group what the epoch before this one has committed for certain.
 
@@ -433,14 +433,14 @@ class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
         """
         return part % len(self._log().partitions) in self._here
 
-    @with_last_words
+    @record_errors
     def list_parts(self) -> list[str]:
         """One part a partition."""
         if self._connected is not None:
             self._connected()
         return [str(partition) for partition in self._log().partitions]
 
-    @with_last_words
+    @record_errors
     def build_part(
         self,
         step_id: str,  # noqa: ARG002

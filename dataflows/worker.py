@@ -14,7 +14,7 @@ import structlog
 
 from dataflows.recovery import error_of, make_recovery_store
 from dataflows.summary import TALLY
-from kernel.base.errors import LAST_WORDS, StartAgainError, battery_error_in
+from kernel.base.errors import StartAgainError, battery_error_in, raised_errors
 from kernel.base.stopping import stop_on_signals, stop_with
 from kernel.edges.kafka import open_topic
 
@@ -101,7 +101,7 @@ def stream(settings: Settings, *, until_end: bool, member: Member | None = None)
         # In a cluster an error of a part ends in a panic that tells nothing; a lost peer does too.
         if member is None or type(error).__name__ != "PanicException":
             raise
-        _leave_the_cluster(next(iter(LAST_WORDS), None) or error_of(settings, error))
+        _leave_the_cluster(next(iter(raised_errors), None) or error_of(settings, error))
 
 
 def _take_ports_of_its_own(settings: Settings, process: int) -> None:

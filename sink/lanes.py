@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from kernel.base.errors import with_last_words
+from kernel.base.errors import record_errors
 from kernel.base.faults import Point, fault_point
 from kernel.contract.results import Cleaned, States
 from kernel.contract.weight import ROW_BYTES
@@ -69,7 +69,7 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         self._storer = ThreadPoolExecutor(1, thread_name_prefix=f"store-{lane}")
         self._lander = ThreadPoolExecutor(1, thread_name_prefix=f"land-{lane}")
 
-    @with_last_words
+    @record_errors
     def write_batch(self, items: list[Cleaned[States]]) -> None:
         """Gather, and commit early when COMMIT_MAX_ROWS have come, or what so many would take twice over.
 
@@ -87,7 +87,7 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
             if self._rows >= self._max_rows or self._bytes >= self._max_bytes:
                 self._commit(self._draft)
 
-    @with_last_words
+    @record_errors
     def snapshot(self) -> None:
         """Commit the rest, and wait until all has landed. The warehouse has what the lane knows: nothing is kept.
 
@@ -175,7 +175,7 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         """Items are keyed by their lane."""
         return int(item_key)
 
-    @with_last_words
+    @record_errors
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane:  # noqa: ARG002
         """Build a lane; where it continues is the warehouse's to say."""
         lane = int(for_part.removeprefix("lane-"))

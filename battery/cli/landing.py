@@ -78,7 +78,7 @@ def replay(
 
     from dataflows.replay.replay import replay as run
     from dataflows.replay.start import Start
-    from kernel.base.tuning import suit_polls
+    from kernel.base.tuning import tune_process
 
     if sum((from_beginning, from_archive, bool(offsets), moment is not None)) != 1:
         raise BatteryError(
@@ -86,7 +86,7 @@ def replay(
         )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that what was built goes with us
     where = Start(beginning=from_beginning, archive=from_archive).at(offsets, moment)
-    suit_polls()
+    tune_process()
     found = run(settings, where, dry_run=dry_run)
     if as_json:
         say(json.dumps(asdict(found)))

@@ -1,4 +1,4 @@
-"""How Python serves a process that reads polls of a log: set once, where it starts."""
+"""Tuning of Python and Arrow for a process that reads the log; done once, at its start."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 import pyarrow as pa
 
 SWITCH_SECONDS: Final = 0.001
-"""How soon a thread that wants the interpreter gets it. What lands a commit wants it often, and for a moment only."""
+"""How long a thread may keep the interpreter from others, s: the one that lands a commit needs it often, briefly."""
 
 
-def suit_polls() -> None:
-    """Set collector, threads and Arrow's allocator up for polls of tens of thousands of messages."""
-    # None of the messages is in a cycle: collecting amid them costs more than reading them.
+def tune_process() -> None:
+    """Set up garbage collector, thread switching and Arrow's allocator for polls of tens of thousands of messages."""
+    # No message is part of a reference cycle, and a collection among them costs more than reading them.
     gc.set_threshold(500_000, 20, 20)
     gc.freeze()
     sys.setswitchinterval(SWITCH_SECONDS)
-    # Arrow's own allocator keeps what it once had, a hundred megabytes more than it needs.
+    # Arrow's own allocator never returns memory: a hundred megabytes more than needed.
     pa.set_memory_pool(pa.system_memory_pool())

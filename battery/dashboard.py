@@ -6,11 +6,15 @@ import os
 import signal
 import socket
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dashboard
 from kernel.base.errors import BatteryError
 from kernel.base.extras import missing_extra
+from kernel.base.output import LINES
+
+if TYPE_CHECKING:
+    import logging
 
 PAGE: Final = Path(dashboard.__file__).with_name("app.py")
 
@@ -29,9 +33,10 @@ def serve(host: str, port: int) -> None:
         # Until Streamlit is up and stops at it by itself; an exception would end its server's start in a traceback.
         signal.signal(number, lambda *_: os._exit(0))
     try:
+        _pass_on_log_lines()
         from streamlit.web import cli  # noqa: PLC0415  # an extra
 
-        import dashboard.app  # noqa: F401, PLC0415  # some seconds that the first visitor need not wait
+        import dashboard.app  # noqa: F401, PLC0415  # it takes seconds, which the first visitor then does not wait for
     except ImportError:
         raise missing_extra("the dashboard", "dashboard") from None
     _require_free(host, port)
@@ -53,6 +58,19 @@ def serve(host: str, port: int) -> None:
         prog_name="streamlit",
         standalone_mode=False,
     )
+
+
+def _pass_on_log_lines() -> None:
+    """Where the log is JSON, have Streamlit's loggers leave their lines to ours; it gives each a handler of its own."""
+    import streamlit.logger  # noqa: PLC0415  # an extra
+
+    def pass_on(logger: logging.Logger) -> None:
+        logger.handlers.clear()
+        logger.propagate = True
+
+    if LINES.as_json:
+        streamlit.logger.setup_formatter = pass_on
+        streamlit.logger.update_formatter()
 
 
 def _require_free(host: str, port: int) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from support.looking import wait_until_served
 from support.pipeline import Pipeline
+from support.places import ROOT
 
 import battery.dashboard
 from kernel.base.errors import BatteryError
@@ -51,3 +55,23 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "streamlit.web", None)
     with pytest.raises(BatteryError, match="the dashboard needs the extra dashboard, which is not installed: "):
         battery.dashboard.serve("127.0.0.1", free_port())
+
+
+def test_with_logs_as_json_the_lines_of_streamlit_are_json(tmp_path: Path) -> None:
+    program = (
+        "from kernel.base.logs import configure_logging; configure_logging('json')\n"
+        "from battery.dashboard import _pass_on_log_lines; _pass_on_log_lines()\n"
+        "import streamlit.web.cli\n"
+        "from streamlit.logger import get_logger\n"
+        "get_logger('streamlit.later').warning('no page at %s', 'http://ann:hush@lab/')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in lines][-1:] == ["no page at http://***@lab/"]

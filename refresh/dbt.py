@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import click
 import structlog
 
 from kernel.base.errors import BatteryError
 from kernel.base.locks import lock_file
-from kernel.base.plain import plain_coloured
+from kernel.base.output import relay_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -220,7 +219,7 @@ def _relayed(*, err: bool = False) -> Iterator[int]:
         with open(ours, encoding="utf-8", errors="backslashreplace") as lines:  # noqa: PTH123  # a descriptor has no path
             for line in lines:
                 with suppress(OSError):  # nobody reads our output; dbt goes on all the same
-                    click.echo(plain_coloured(line.rstrip("\n")), err=err)
+                    relay_line(line.rstrip("\n"), err=err)
 
     thread = threading.Thread(target=relay, daemon=True)
     thread.start()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from kernel.base.masking import mask_urls
-from kernel.base.plain import plain
+from kernel.base.plain import plain, plain_coloured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +81,19 @@ def complain(text: str, level: Literal["error", "warning"] = "error") -> None:
         configure_logging("json")
     log = structlog.get_logger()
     (log.error if level == "error" else log.warning)(text, complaint=True)
+
+
+def relay_line(text: str, *, err: bool = False) -> None:
+    """Print a line of another program, with its colours; on stderr it becomes a log line where the log is JSON.
+
+    A line that is JSON already stays as it is.
+    """
+    if not (err and LINES.as_json) or fields_of(text) is not None:
+        click.echo(plain_coloured(text), err=err)
+    elif text.strip():
+        import structlog  # noqa: PLC0415
+
+        structlog.get_logger().warning(text)
 
 
 def logs_are_json() -> bool:

@@ -12,7 +12,7 @@ import structlog
 
 from kernel.base.logs import configure_logging
 from kernel.base.masking import mask_urls, redact
-from kernel.base.output import complain
+from kernel.base.output import complain, relay_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +113,18 @@ def test_what_nobody_catches_is_one_line_of_json_unless_it_ends_the_process_on_p
 
 def _fail() -> None:
     raise RuntimeError("the pipe is closed")
+
+
+def test_a_line_of_another_program_on_stderr_is_json_where_the_log_is(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json")
+    relay_line("built 3 models")
+    for line in ('{"info": {"msg": "ok"}}', "", "a warning: token=abc"):
+        relay_line(line, err=True)
+    out, err = capfd.readouterr()
+    assert out == "built 3 models\n"
+    told, warned = map(json.loads, err.splitlines())
+    assert told == {"info": {"msg": "ok"}}
+    assert (warned["event"], warned["level"]) == ("a warning: token=***", "warning")
 
 
 def test_for_people_what_libraries_do_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """Everything at once on this machine: broker, worker, watched inbox, refresh and dashboard, until one Ctrl-C.
 
-Each part is a command of this program in a process of its own, out of reach of the terminal's Ctrl-C: who ends when is
-decided here alone. A part ends by SIGTERM, and when its standard input closes, as it does with this process, however
-that ends. A part that ends by itself is started again, however often; only the broker is not, since its log is gone.
+Each part is a command of this program in a process of its own. The terminal's Ctrl-C does not reach the parts: this
+module alone decides the order in which they end. A part ends at SIGTERM, and when its standard input closes, which it
+does when this process ends in any way. A part that ends by itself is started again, however often, except the broker,
+whose log is gone.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ TICK_SECONDS: Final = 0.05
 NAME_COLUMNS: Final = 9
 
 STOP_ORDER: Final = ("inbox", "refresh", "worker", "dashboard", "broker")
-"""Nothing more comes in, nothing holds the warehouse, and the worker can commit what it has; the log ends last."""
+"""The inbox first, so that nothing more comes in; the worker, before the broker, can then commit what it has read."""
 
 _ON_THIS_MACHINE: Final = re.compile(r"(?:127\.0\.0\.1|localhost):(\d+)")
 
@@ -69,7 +70,7 @@ class Part:
         self._relay: threading.Thread | None = None
         self._restarts = Restarts()
         self._due: float | None = 0.0
-        self.has_spoken = threading.Event()
+        self.has_output = threading.Event()
 
     def start(self) -> None:
         """Start it.
@@ -114,7 +115,7 @@ class Part:
         _log.info("ended", part=self.name, exit_code=self._process.returncode)
 
     def _tell(self, text: str) -> None:
-        self.has_spoken.set()
+        self.has_output.set()
         if not text.strip():
             return
         if not LINES.as_json:
@@ -138,9 +139,9 @@ def up(settings: Settings, inbox: Path, port: int | None, *, debug: bool = False
         BatteryError: something is in the way, such as another one over the same data, or the broker has ended.
     """
     stop_on_signals()
-    inbox = _made(inbox)
+    inbox = _make_inbox(inbox)
     command = [*(["--debug"] if debug else []), "--with-parent"]
-    with _data_of_our_own(settings) as locks, ExitStack() as running:
+    with _lock_data(settings) as locks, ExitStack() as running:
         if port is not None:
             _require_dashboard(port)
         broker_port = _port_to_serve(settings)
@@ -164,16 +165,16 @@ def up(settings: Settings, inbox: Path, port: int | None, *, debug: bool = False
             broker.start()
             _await_broker(broker, broker_port)
         if not STOP.is_set():
-            open_topic(settings, create=True)  # says in one line what is wrong before the others start
+            open_topic(settings, create=True)  # its error is one line, before the others start
         _watch_over(broker, others, inbox, port)
 
 
 @contextmanager
-def _data_of_our_own(settings: Settings) -> Iterator[tuple[int, ...]]:
-    """Keep other `battery up` away from warehouse and recovery store until this one and its parts have ended.
+def _lock_data(settings: Settings) -> Iterator[tuple[int, ...]]:
+    """Lock warehouse and recovery store against another `battery up` until this one and its parts have ended.
 
     Returns:
-        The locks, which the parts are to have, too.
+        The descriptors of the locks, which the parts hold, too.
 
     Raises:
         BatteryError: another one runs over them, or its parts do not end.
@@ -187,13 +188,13 @@ def _data_of_our_own(settings: Settings) -> Iterator[tuple[int, ...]]:
 
 @contextmanager
 def _lock(name: str, place: Path) -> Iterator[int]:
-    """Lock what a setting names, by a file beside it that says which process has it."""
+    """Lock what a setting names, by a file beside it that holds the number of the locking process."""
     file = place.with_name(f"{place.name}.up")
     deadline = time.monotonic() + END_SECONDS + SHORT_LIFE_SECONDS
-    told = False
+    logged = False
 
     def wait(seconds: float) -> None:
-        nonlocal told
+        nonlocal logged
         process = file.read_text()
         if _runs(process):
             raise BatteryError(
@@ -205,8 +206,8 @@ def _lock(name: str, place: Path) -> Iterator[int]:
                 f"the parts of an earlier `battery up` (process {process}) still run over {name}={place}; end them, "
                 "then try again"
             )
-        if not told:
-            told = True
+        if not logged:
+            logged = True
             _log.info("waiting for the parts of an earlier `battery up` to end", **{name: str(place)})
         if STOP.wait(seconds):
             sys.exit(0)
@@ -223,7 +224,7 @@ def _lock(name: str, place: Path) -> Iterator[int]:
 
 
 def _runs(process: str) -> bool:
-    """Whether another process of that number is there; who has only just taken a lock may not have said its number."""
+    """Whether another process of that number runs; the text is empty while that process is taking the lock."""
     if not process.isdigit() or int(process) == os.getpid():
         return False
     try:
@@ -236,12 +237,12 @@ def _runs(process: str) -> bool:
 
 
 def _watch_over(broker: Part | None, others: Sequence[Part], inbox: Path, port: int | None) -> None:
-    """Start the parts and keep them running until this process is asked to end; says once where everything is.
+    """Start the parts and keep them running until this process is to stop; print once where everything is.
 
     Raises:
         BatteryError: the broker has ended.
     """
-    told = False
+    shown = False
     while not STOP.wait(TICK_SECONDS):
         if broker is not None and broker.exit_code is not None:
             raise BatteryError(
@@ -250,15 +251,15 @@ def _watch_over(broker: Part | None, others: Sequence[Part], inbox: Path, port: 
             )
         for part in others:
             part.keep_running()
-        if not told and _all_answer(others, port):
-            told = True
+        if not shown and _all_answer(others, port):
+            shown = True
             where = [] if port is None else [f"dashboard  http://127.0.0.1:{port}"]
             say("", *where, f"inbox      {inbox}  (drop workbooks or ZIPs here)", "Ctrl-C stops all", "")
 
 
 def _all_answer(others: Sequence[Part], port: int | None) -> bool:
-    """Whether the worker and the inbox have said that they have begun, and the dashboard serves."""
-    if not all(part.has_spoken.is_set() for part in others if part.name in {"worker", "inbox"}):
+    """Whether the worker and the inbox have begun, which their first output shows, and the dashboard serves."""
+    if not all(part.has_output.is_set() for part in others if part.name in {"worker", "inbox"}):
         return False
     if port is None:
         return True
@@ -269,7 +270,7 @@ def _all_answer(others: Sequence[Part], port: int | None) -> bool:
         return False
 
 
-def _made(inbox: Path) -> Path:
+def _make_inbox(inbox: Path) -> Path:
     try:
         inbox.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -278,7 +279,7 @@ def _made(inbox: Path) -> Path:
 
 
 def _require_dashboard(port: int) -> None:
-    """See beforehand what would keep the dashboard from serving.
+    """Check what would keep the dashboard from serving.
 
     Raises:
         BatteryError: its extra is not installed, or the port is taken.
@@ -292,19 +293,19 @@ def _require_dashboard(port: int) -> None:
 def _port_to_serve(settings: Settings) -> int | None:
     """The port for a broker of our own; None where the settings name another machine, or something answers there."""
     servers = settings.kafka_bootstrap_servers
-    found = _ON_THIS_MACHINE.fullmatch(servers)
-    if found is None:
+    local = _ON_THIS_MACHINE.fullmatch(servers)
+    if local is None:
         _log.info("using the broker that the settings name", KAFKA_BOOTSTRAP_SERVERS=servers)
         return None
-    if answers(int(found[1])):
+    if answers(int(local[1])):
         _log.info("using the broker that answers there already", KAFKA_BOOTSTRAP_SERVERS=servers)
         return None
-    return int(found[1])
+    return int(local[1])
 
 
 def _await_broker(broker: Part, port: int) -> None:
-    deadline = time.monotonic() + READY_SECONDS + SHORT_LIFE_SECONDS  # it says itself what keeps it, and ends
+    deadline = time.monotonic() + READY_SECONDS + SHORT_LIFE_SECONDS  # where it fails it prints the reason and ends
     while not answers(port) and not STOP.is_set():
         if broker.exit_code is not None or time.monotonic() > deadline:
-            raise BatteryError(f"no embedded broker came up at 127.0.0.1:{port}; what it said is above")
+            raise BatteryError(f"no embedded broker came up at 127.0.0.1:{port}; its output is above")
         STOP.wait(TICK_SECONDS)

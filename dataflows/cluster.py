@@ -1,7 +1,7 @@
-"""Several worker processes as one Bytewax cluster on this machine, and the supervisor that keeps them together.
+"""Several worker processes as one Bytewax cluster on this machine, and the supervisor that starts and restarts them.
 
-The processes of a cluster live and die together: Bytewax cannot go on without one of them, and nothing is lost by
-ending all, since only what was committed counts. So when one dies, all start again, as one new run.
+Bytewax cannot go on when a process of a cluster is gone, and nothing is lost by ending all, since only what was
+committed counts. So when one process ends by itself, all start again, as one new run.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 ERROR_SECONDS: Final = 10.0
-"""How long the others may take to end after the first one did: one of them may know why."""
+"""How long the others may take to end after the first one, s: one of them may report the reason."""
 
 MOST_SHORT_LIVES: Final = 5
-"""Give up after so many lives in a row that were short."""
+"""Give up after this many short lives in a row."""
 
 TICK_SECONDS: Final = 0.05
 
 GROUPS_PER_WORKER: Final = 8
-"""Groups of cells for each process and lane, where CELL_GROUPS does not say: chance decides which process takes which,
-and the more there are, the more evenly they fall."""
+"""Groups of cells for each process and lane, where CELL_GROUPS is 0. A hash assigns groups to processes: the more there
+are, the more even the shares."""
 
 
 def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
     """Run `workers` processes as one pipeline until they are asked to stop, or have reached the end of the log.
 
     Raises:
-        BatteryError: the partitions cannot be shared out, or the cluster had to give up.
+        BatteryError: the partitions cannot be shared evenly, or the cluster had to give up.
     """
     _require_even_shares(settings, workers)
     make_recovery_store(settings)
@@ -116,9 +116,10 @@ def _free_ports(count: int) -> set[int]:
 
 
 def _wait(processes: Sequence[subprocess.Popen[str]]) -> list[int]:
-    """Wait until all have ended, or one has died and the others had time to raise their errors; the exit codes.
+    """Wait until all have ended, and return their exit codes.
 
-    When this process is asked to end, so are they.
+    When one has failed, the others get `ERROR_SECONDS` to report their errors, and are then killed. When this process
+    is to stop, so are they.
     """
     deadline = None
     while any(process.poll() is None for process in processes):
@@ -127,22 +128,22 @@ def _wait(processes: Sequence[subprocess.Popen[str]]) -> list[int]:
             release_processes(processes)
         if deadline is None and any(codes):
             deadline = time.monotonic() + ERROR_SECONDS
-        if deadline is not None and (_dies_alone(codes) or time.monotonic() > deadline):
+        if deadline is not None and (_was_killed(codes) or time.monotonic() > deadline):
             kill_processes(processes)
         time.sleep(TICK_SECONDS)
     return [process.returncode for process in processes]
 
 
-def _dies_alone(codes: Sequence[int | None]) -> bool:
-    """Tell whether a process was killed from outside: then no other one knows more."""
+def _was_killed(codes: Sequence[int | None]) -> bool:
+    """Whether a process was killed from outside: then no other one can report a reason."""
     return -signal.SIGKILL in codes
 
 
 def _judge(codes: Sequence[int]) -> None:
-    """Give up where starting again would not help.
+    """Give up where a restart would not help.
 
     Raises:
-        BatteryError: a process ended with an error that is for a person.
+        BatteryError: a process has reported an error that a person must fix.
     """
     if any(code > 0 and code not in {EXIT_PEER_LOST, EXIT_START_AGAIN} for code in codes):
-        raise BatteryError(f"the cluster has ended (exit codes {list(codes)}): the reason stands above")
+        raise BatteryError(f"the cluster has ended (exit codes {list(codes)}): the reason is above")

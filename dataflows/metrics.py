@@ -1,7 +1,7 @@
-"""What a worker tells of itself while it runs, as Prometheus metrics: counted once a poll or a commit, never by row.
+"""Prometheus metrics of a running worker, counted once a poll or a commit, never by row.
 
-Rows count as landed or quarantined when their transaction has happened, so that the counters never say more than the
-warehouse. How this is served is `dataflows.endpoint`'s to know.
+Rows count as landed or quarantined after their transaction, so that the counters never exceed what the warehouse holds.
+`dataflows.endpoint` serves the metrics.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ BYTES: Final = (*(float(4**power * 1024) for power in range(10)), math.inf)
 
 @dataclass(frozen=True)
 class _Place:
-    """The next offset of a partition to land, how many messages wait, and since when both are so (monotonic, s)."""
+    """The next offset of a partition to land, how many messages wait, and since when both hold (monotonic, s)."""
 
     landed: int
     messages: int
@@ -110,17 +110,17 @@ class Metrics:
             "When this process has last committed, in s since 1970; 0 before it has.",
             registry=self.registry,
         )
-        self._tell(
+        self._add_gauge(
             "battery_last_commit_age_seconds",
             "Since the last commit of this process, or since it began.",
             self.commit_age,
         )
-        self._tell(
+        self._add_gauge(
             "battery_last_epoch_age_seconds",
             "Since all processes were done with an epoch, or since this one began.",
             self.epoch_age,
         )
-        self._tell(
+        self._add_gauge(
             "battery_waiting_seconds",
             "How long messages of a partition have waited without any of it landing; 0 where none wait.",
             self.waiting,
@@ -132,11 +132,11 @@ class Metrics:
         ):
             Gauge(name, described, registry=self.registry).set(limit)
 
-    def _tell(self, name: str, described: str, value: Callable[[], float]) -> None:
+    def _add_gauge(self, name: str, described: str, value: Callable[[], float]) -> None:
         Gauge(name, described, registry=self.registry).set_function(value)
 
     def read(self, partition: int, messages: int) -> None:
-        """Count what a poll has brought."""
+        """Count the messages of a poll."""
         self._messages.labels(partition).inc(messages)
 
     def came_in(self, rows: int) -> None:
@@ -146,12 +146,12 @@ class Metrics:
     def reached(self, partition: int, landed: int, messages: int) -> None:
         """Note where a partition stands: the next offset to land, and how many messages have not landed."""
         before = self._places.get(partition)
-        goes_on = before is not None and before.landed == landed and before.messages > 0
-        self._places[partition] = _Place(landed, messages, before.since if before and goes_on else time.monotonic())
+        still_waits = before is not None and before.landed == landed and before.messages > 0
+        self._places[partition] = _Place(landed, messages, before.since if before and still_waits else time.monotonic())
         self._lag.labels(partition).set(messages)
 
     def committed(self, landed: int, quarantined: Mapping[str, int], objects: Iterable[int], seconds: float) -> None:
-        """Count a commit whose transaction has happened.
+        """Count a commit after its transaction.
 
         Args:
             landed: its rows in `battery_ts_cleaned`.
@@ -180,10 +180,10 @@ class Metrics:
         return time.time() - self._last_commit
 
     def epoch_age(self) -> float:
-        """How long ago, in s, all processes were done with an epoch, or this one began where that is later."""
+        """How long ago, in s, all processes had ended an epoch, or this process began where that is later."""
         since_began = time.time() - self._began
-        found = self._pulse.since()
-        return since_began if found is None else min(found, since_began)
+        since_epoch = self._pulse.since()
+        return since_began if since_epoch is None else min(since_epoch, since_began)
 
     def waiting(self) -> float:
         """How long, in s, messages of the worst partition have waited without any of it landing; 0 where none wait."""
@@ -193,10 +193,10 @@ class Metrics:
         return [(partition, place) for partition, place in list(self._places.items()) if place.messages]
 
     def health(self) -> str:
-        """One line on a worker that is well: its epochs close, and what is in the topic lands.
+        """One line on a healthy worker: its epochs close, and what is in the topic lands.
 
         Raises:
-            BatteryError: no epoch closes, or messages wait and none lands, for longer than a worker that is well takes.
+            BatteryError: no epoch closes, or messages wait and none lands, for longer than a healthy worker takes.
         """
         age = self._pulse.age()
         for partition, place in self._waiting():

@@ -1,7 +1,7 @@
 """The recovery store: the folder in which Bytewax keeps the offsets where a worker continues.
 
-It restores where reading goes on, and nothing else: what has landed is the warehouse's to say. So a store that is lost
-or damaged costs only time, and the way out is always the same.
+The store holds only the offsets where reading goes on; what has landed is recorded in the warehouse. So a store that is
+lost or damaged costs only time, and the remedy is always the same.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 OWNER_ONLY: Final = 0o700
-"""What is in the store is unpickled by the worker: who may write there is who may run code as it."""
+"""The worker unpickles what is in the store: whoever may write there may run code as the worker."""
 
-WAY_OUT: Final = (
+REMEDY: Final = (
     "move the folder away and start again: the worker makes a new one, reads the log from its start and passes over "
     "what has landed"
 )
 BUSY_SECONDS: Final = 10.0
-"""How long another process may be writing to the store while it is looked at."""
+"""How long to wait for another process that writes to the store, s."""
 
 _NO_DAMAGE: Final = {
     sqlite3.SQLITE_BUSY,
@@ -50,10 +50,10 @@ _TABLES: Final = {"parts", "exs", "fronts", "commits", "snaps"}
 
 
 def make_recovery_store(settings: Settings) -> None:
-    """Create the recovery store where it is absent, for its owner alone, or see that it is whole.
+    """Create the recovery store where it is missing, readable by its owner alone, or check that it is complete.
 
     Raises:
-        BatteryError: RECOVERY_DIR cannot be used, or is damaged; says what to do.
+        BatteryError: RECOVERY_DIR cannot be used, or is damaged; the message says what to do.
     """
     store = settings.recovery_dir
     if store.is_symlink() or store.exists():
@@ -63,25 +63,25 @@ def make_recovery_store(settings: Settings) -> None:
         _close_to_others(store)
         if not os.access(store, os.R_OK | os.W_OK | os.X_OK):
             raise _unusable(store, "this user may not write there")
-        found = sorted(store.glob("*.sqlite3"))
-        if not found:
+        parts = sorted(store.glob("*.sqlite3"))
+        if not parts:
             init_db_dir(store, 1)  # type: ignore[no-untyped-call]
-            found = sorted(store.glob("*.sqlite3"))
+            parts = sorted(store.glob("*.sqlite3"))
     except (OSError, RuntimeError) as error:  # Bytewax raises the latter where SQLite cannot write
         raise _unusable(store, getattr(error, "strerror", None) or str(error)) from None
-    _require_all_parts(store, [_part(path) for path in found])
+    _require_all_parts(store, [_part(path) for path in parts])
 
 
 def error_of(settings: Settings, error: BaseException) -> BatteryError | None:
-    """What a person needs of an error that Bytewax has raised over its recovery store; None for any other error."""
-    found = re.search(r"SqliteFailure\(.*?\}, (?:Some\(\"(?P<said>[^\"]*)|None)", str(error))
-    if found is None:
+    """An error of Bytewax about its recovery store, as one for people; None for any other error."""
+    match = re.search(r"SqliteFailure\(.*?\}, (?:Some\(\"(?P<message>[^\"]*)|None)", str(error))
+    if match is None:
         return None
     try:
         make_recovery_store(settings)
-    except BatteryError as said:
-        return said
-    return _unusable(settings.recovery_dir, found["said"] or "SQLite could not read or write there")
+    except BatteryError as reason:
+        return reason
+    return _unusable(settings.recovery_dir, match["message"] or "SQLite could not read or write there")
 
 
 def _require_folder(store: Path) -> None:
@@ -90,17 +90,17 @@ def _require_folder(store: Path) -> None:
 
 
 def _close_to_others(store: Path) -> None:
-    found = store.stat()
-    if not stat.S_IMODE(found.st_mode) & ~OWNER_ONLY:
+    status = store.stat()
+    if not stat.S_IMODE(status.st_mode) & ~OWNER_ONLY:
         return
-    if found.st_uid == os.geteuid():
+    if status.st_uid == os.geteuid():
         store.chmod(OWNER_ONLY)
     else:
         _log.warning("others may read or write RECOVERY_DIR, and its owner is another user", recovery_dir=str(store))
 
 
 def _part(path: Path) -> tuple[int, int]:
-    """Which part of how many a file is.
+    """The index of a part of the store, and how many parts there are.
 
     Raises:
         BatteryError: it is damaged, or cannot be read and written.
@@ -109,9 +109,9 @@ def _part(path: Path) -> tuple[int, int]:
         raise _unusable(path.parent, f"this user may not read and write {path.name}")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=BUSY_SECONDS, uri=True)) as part:
-            (said,) = part.execute("pragma quick_check(1)").fetchone()
+            (verdict,) = part.execute("pragma quick_check(1)").fetchone()
             tables = {name for (name,) in part.execute("select name from sqlite_master where type = 'table'")}
-            if said == "ok" and tables >= _TABLES:
+            if verdict == "ok" and tables >= _TABLES:
                 for (snapshot,) in part.execute("select ser_change from snaps where ser_change is not null"):
                     deque(pickletools.genops(snapshot), maxlen=0)  # whether it can be read, without reading it
                 ((index, count),) = part.execute("select part_index, part_count from parts").fetchall()
@@ -119,10 +119,10 @@ def _part(path: Path) -> tuple[int, int]:
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_DAMAGE:
             raise _unusable(path.parent, f"{path.name}: {error}") from None
-        said = str(error)
+        verdict = str(error)
     except ValueError:  # it is of no part, or of several, or a snapshot cannot be read
-        said = "ok"
-    raise _damaged(path.parent, f"{path.name}: {'not a whole part' if said == 'ok' else _one_line(said)}")
+        verdict = "ok"
+    raise _damaged(path.parent, f"{path.name}: {'not a whole part' if verdict == 'ok' else _one_line(verdict)}")
 
 
 def _require_all_parts(store: Path, parts: Sequence[tuple[int, int]]) -> None:
@@ -133,7 +133,7 @@ def _require_all_parts(store: Path, parts: Sequence[tuple[int, int]]) -> None:
 
 
 def _damaged(store: Path, why: str) -> BatteryError:
-    return BatteryError(f"RECOVERY_DIR={store} is damaged ({why}); {WAY_OUT}")
+    return BatteryError(f"RECOVERY_DIR={store} is damaged ({why}); {REMEDY}")
 
 
 def _unusable(store: Path, why: str) -> BatteryError:

@@ -1,4 +1,4 @@
-"""What this run of the worker has read and landed: counted as it goes, and shown while it is on its way to an end."""
+"""What this run of the worker has read and landed, and a progress bar where the run has an end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Tally:
     """Counts messages read, a poll at a time, and rows landed, a commit at a time."""
 
     def __init__(self) -> None:
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self._started = time.monotonic()
         self._progress: Progress | None = None
         self._left: dict[int, int | None] = {}
@@ -29,7 +29,12 @@ class Tally:
 
     @contextmanager
     def shown(self, *, until_end: bool, lines: bool) -> Iterator[None]:
-        """Show how far it is to the end of the log, where that is where to stop; with `lines`, in log lines alone."""
+        """Show the progress until the block ends, where the run stops at the end of the log.
+
+        Args:
+            until_end: whether the run stops there; if not, nothing is shown.
+            lines: show it in log lines, even on a terminal.
+        """
         self._started = time.monotonic()
         if not until_end:
             yield
@@ -38,31 +43,37 @@ class Tally:
             yield
 
     def expect(self, partition: int) -> None:
-        """Note that a partition will be read, of which nobody knows yet how long it is."""
-        with self._one_at_a_time:
+        """Note a partition that will be read, and whose length is not known yet."""
+        with self._lock:
             self._left[partition] = None
 
     def read(self, partition: int, messages: int, left: int | None) -> None:
-        """Note a poll of a partition, and how many messages it has left, None where that is not known yet."""
-        with self._one_at_a_time:
+        """Count a poll of a partition.
+
+        Args:
+            partition: its number.
+            messages: how many messages the poll brought.
+            left: how many messages it has left; None where that is not known yet.
+        """
+        with self._lock:
             self._messages += messages
             self._left[partition] = left
             if self._progress is not None:
-                known = [part for part in self._left.values() if part is not None]
-                if len(known) == len(self._left):
-                    self._progress.expect(self._messages + sum(known))
+                remaining = [count for count in self._left.values() if count is not None]
+                if len(remaining) == len(self._left):
+                    self._progress.expect(self._messages + sum(remaining))
                 if messages:
                     self._progress.advance(messages)
 
     def landed(self, rows: int, quarantined: Mapping[str, int]) -> None:
-        """Note a commit: its rows that landed, and those that were quarantined, by reason."""
-        with self._one_at_a_time:
+        """Count a commit: its rows that landed, and those that were quarantined, by reason."""
+        with self._lock:
             self._commits += 1
             self._rows += rows
             self._quarantined.update(quarantined)
 
     def lines(self) -> Iterator[str]:
-        """What it came to, for a person."""
+        """The totals, as lines for a person."""
         refused = self._quarantined.total()
         seconds = time.monotonic() - self._started
         rate = (self._rows + refused) / max(seconds, 1e-9)
@@ -75,4 +86,4 @@ class Tally:
 
 
 TALLY: Final = Tally()
-"""Of this process."""
+"""The tally of this process."""

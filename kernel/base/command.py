@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXIT_INCOMPLETE = 1
-"""Some of it could not be done, or something does not add up."""
+"""Part of the work could not be done, or a check failed."""
 
 EXIT_ERROR = 2
-"""It could not be done at all."""
+"""The command failed."""
 
 EXIT_NOTHING_NEW = 3
-"""There is nothing to do."""
+"""There was nothing to do."""
 
 EXIT_TERMINATED = 143
-"""Ended by SIGTERM, as a shell says it."""
+"""The command was ended by SIGTERM: 128 + 15, as shells have it."""
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str] | None = None) -> None:
@@ -50,9 +50,9 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None = Non
         complain("interrupted")
         sys.exit(130)
     except Exception as error:
-        asked = next((cause for cause in causes(error) if isinstance(cause, SystemExit)), None)
-        if asked is not None:  # a signal came while another library was at work
-            sys.exit(asked.code)
+        leave = next((cause for cause in causes(error) if isinstance(cause, SystemExit)), None)
+        if leave is not None:  # a signal came in the midst of a library, which wrapped the exception
+            sys.exit(leave.code)
         if debug:
             raise
         complain(_reason(error))
@@ -61,17 +61,17 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None = Non
 
 
 def _show(error: click.ClickException) -> None:
-    """Say what is wrong with the command line, beside its usage."""
+    """Print what is wrong with the command line, with its usage."""
     shown = io.StringIO()
     error.show(shown)
     say(*shown.getvalue().rstrip("\n").split("\n"), err=True)
 
 
 def _reason(error: BaseException) -> str:
-    """What a person needs of an error: ours wherever it is in the chain, else the innermost in one line."""
-    ours = battery_error_in(error)
-    if ours is not None:
-        return str(ours)
+    """An error in one line: our own error wherever it is in the chain of causes, else the innermost one."""
+    own = battery_error_in(error)
+    if own is not None:
+        return str(own)
     *_, innermost = causes(error)
-    said = (str(innermost).splitlines() or ["no message"])[0]
-    return f"unexpected {type(innermost).__name__}: {said}; `battery --debug …` shows the traceback"
+    message = (str(innermost).splitlines() or ["no message"])[0]
+    return f"unexpected {type(innermost).__name__}: {message}; `battery --debug …` shows the traceback"

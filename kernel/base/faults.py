@@ -1,6 +1,8 @@
-"""Fault points: named instants at which the fault suite strikes the real worker. A normal run passes them by.
+"""Fault points: named places in the code at which the fault suite kills the worker or breaks its connection.
 
-`BATTERY_FAULT=before-commit@3:kill` ends the process by SIGKILL when it comes to `before-commit` for the third time.
+A normal run does nothing there.
+
+`BATTERY_FAULT=before-commit@3:kill` kills the process when it reaches `before-commit` for the third time.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ VARIABLE: Final = "BATTERY_FAULT"
 
 
 class Point(StrEnum):
-    """An instant at which something may die, in the order in which a commit, a replay and a compaction pass them."""
+    """A place where a fault may be injected, in the order in which a commit, a replay and a compaction reach them."""
 
     POLLED = "polled"
     """Messages have been read, nothing of them has been cleaned."""
@@ -53,7 +55,7 @@ class Point(StrEnum):
 
 
 class LostConnectionError(Exception):
-    """Stands for a connection that broke, where the action is `lose`."""
+    """A connection that broke: raised where the action is `lose`."""
 
 
 _passed: Counter[str] = Counter()
@@ -61,19 +63,19 @@ _counting = threading.Lock()
 
 
 def fault_point(point: Point) -> None:
-    """Die here, or lose the connection here, if BATTERY_FAULT says so.
+    """Kill the process, or raise a lost connection, if BATTERY_FAULT says so.
 
     Raises:
         LostConnectionError: the action is `lose`.
         BatteryError: BATTERY_FAULT cannot be read.
     """
-    ordered = os.environ.get(VARIABLE)
-    if not ordered:
+    fault = os.environ.get(VARIABLE)
+    if not fault:
         return
-    place, _, action = ordered.partition(":")
+    place, _, action = fault.partition(":")
     name, _, count = place.partition("@")
     if name not in set(Point) or action not in {"kill", "lose"} or not (count or "1").isdigit():
-        raise BatteryError(f"{VARIABLE}={ordered} is not POINT@COUNT:ACTION with one of {', '.join(Point)}; unset it")
+        raise BatteryError(f"{VARIABLE}={fault} is not POINT@COUNT:ACTION with one of {', '.join(Point)}; unset it")
     if name != point:
         return
     with _counting:

@@ -1,7 +1,7 @@
-"""Locks between processes: a file that one process at a time has, and its children with it.
+"""Locks between processes: a file that one process holds at a time, together with its children.
 
-The lock belongs to an open file, and a child that is given its descriptor (`pass_fds`) has the same open file. So the
-lock is free when the process and those children have ended, however they do.
+The lock belongs to the open file, and a child that is given its descriptor (`pass_fds`) shares that open file. So the
+lock is free when the process and those children have ended, in whatever way.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from kernel.base.settings import Settings
 
 LOOK_SECONDS: Final = 0.2
-"""Time between two looks at a lock that another process has."""
+"""Time between two attempts to take a lock that another process holds, s."""
 
 
 @contextmanager
 def lock_file(path: Path, wait: Callable[[float], object]) -> Iterator[int]:
-    """Have a lock until the block ends, and until the children that were given it have ended.
+    """Hold a lock until the block ends, and until the children that were given it have ended.
 
     Args:
-        path: its file, which is made where it is absent and stays.
-        wait: called again and again while another process has the lock, with the time to wait, s; what it raises ends
-            the wait.
+        path: its file; it is made where it is missing, and not removed.
+        wait: called repeatedly while another process holds the lock, with the time to wait, s; an exception from it
+            ends the wait.
 
     Returns:
         The descriptor of its file.
@@ -50,11 +50,11 @@ def lock_file(path: Path, wait: Callable[[float], object]) -> Iterator[int]:
 
 @contextmanager
 def exclusive_lock(settings: Settings, what: str) -> Iterator[Path]:
-    """Keep others out of REPLAY_DIR, which is lent: a replay reads objects that a compaction or a sweep would remove.
+    """Hold REPLAY_DIR alone: a replay reads objects that a compaction or a sweep would remove.
 
     Args:
         settings: where REPLAY_DIR is.
-        what: what is running, for those who are refused meanwhile.
+        what: what is running, as the error of those who are refused names it.
 
     Raises:
         BatteryError: REPLAY_DIR cannot be used, or something is running there.
@@ -73,7 +73,7 @@ def exclusive_lock(settings: Settings, what: str) -> Iterator[Path]:
                 f"{'another' if running == what else 'a'} {running} is running in REPLAY_DIR={root}; wait for it, or "
                 "stop it"
             )
-        lock.truncate(0)  # it tells of one that was killed
+        lock.truncate(0)  # it may name one that was killed
         lock.write(what)
         lock.flush()
         yield root

@@ -70,9 +70,9 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
 
 
 def plain_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Have nothing from outside reach a terminal raw; of a traceback each line by itself.
+    """Escape text from outside for a terminal; of a traceback each line by itself.
 
-    What is no text is shown as Python writes it, which writes out all that is not to be printed.
+    A value that is not text is shown by its `repr`, which escapes by itself.
     """
     for name, value in event.items():
         if name == "exception" and isinstance(value, str):

@@ -1,6 +1,6 @@
-"""What a command tells on standard output and standard error: plain lines for people, JSON where the log is JSON.
+"""Output of a command on stdout and stderr: plain lines for people, JSON where the log is JSON.
 
-Nothing heavy is imported here: `battery --help` needs it.
+`battery --help` needs this module, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Lines:
-    """Standard error as the log writes to it: a whole line at a time, above whatever is drawn on the terminal."""
+    """The stream that the log writes to: stderr, a whole line at a time, above a bar where one is drawn."""
 
     def __init__(self) -> None:
         self.as_json = False
@@ -31,12 +31,12 @@ class Lines:
 
     @property
     def may_draw(self) -> bool:
-        """Whether a person looks at it on a terminal, who sees more in a bar than in lines."""
+        """Whether stderr is a terminal on which a bar may be drawn."""
         return not self.as_json and sys.stderr.isatty()
 
     @contextmanager
     def above(self, console: Console) -> Iterator[None]:
-        """While something is drawn on a console, lines go through it: it puts them above and draws again below."""
+        """Until the block ends, write lines through a console, which puts them above what it draws."""
         before, self._drawn_on = self._drawn_on, console
         try:
             yield
@@ -48,14 +48,14 @@ class Lines:
         if self._drawn_on is not None and sys.stderr.isatty():
             from rich.text import Text  # noqa: PLC0415  # a command that draws nothing need not pay for it
 
-            # Long lines are the terminal's to wrap: what is copied from it is then still one line.
+            # The terminal wraps long lines itself, so that a line copied from it is still one line.
             self._drawn_on.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
         else:
             sys.stderr.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Flush stderr."""
         sys.stderr.flush()
 
 
@@ -63,12 +63,12 @@ LINES: Final = Lines()
 
 
 def say(*lines: object, err: bool = False) -> None:
-    """Print lines that people read; what in them is not to be shown on a terminal is escaped, line breaks included."""
+    """Print lines for people; characters that a terminal would act on are escaped, line breaks included."""
     click.echo("\n".join(plain(str(line)) for line in lines), err=err)
 
 
 def complain(text: str, level: Literal["error", "warning"] = "error") -> None:
-    """Tell a person on stderr what is wrong, in one line that begins with `battery: `, or is JSON where the log is."""
+    """Report on stderr what is wrong, in one line that begins with `battery: `, or in JSON where the log is JSON."""
     text = mask_urls(text)
     if not logs_are_json():
         say(f"battery: {text}", err=True)

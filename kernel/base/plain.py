@@ -1,4 +1,4 @@
-"""Text from outside as a terminal may show it: no escape sequence, no line break, no mark that reverses the text.
+"""Text from outside, made safe for a terminal: no escape sequence, no line break, no mark that reverses the text.
 
 File names, cell ids, payloads, sheet names, headers and what servers answer are all text that anybody may have written.
 What people read goes through `plain` where it is written (`kernel/base/output.py`, `kernel/base/logs.py`); JSON escapes
@@ -21,14 +21,14 @@ _ORDINARY: Final = re.compile(r"[ -~]*")
 
 
 def plain(text: str) -> str:
-    r"""A text as one line of letters that stand for themselves; the others are written as `\x1b`, `\n` or `\u202e`."""
+    r"""A text as one line of printable characters; the others are written as `\x1b`, `\n` or `\u202e`."""
     if _ORDINARY.fullmatch(text):
         return text
     return "".join(_escaped(letter) if unicodedata.category(letter) in _UNSAFE else letter for letter in text)
 
 
 def plain_coloured(text: str) -> str:
-    """As `plain`, for the output of another program on this terminal: its colours stay, which do no harm."""
+    """As `plain`, for the output of another program: its colours stay, since they do no harm."""
     return "".join(part if _COLOUR.fullmatch(part) else plain(part) for part in _COLOUR.split(text))
 
 

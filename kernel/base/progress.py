@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 LINE_SECONDS: Final = 10.0
-"""Between two log lines where there is no terminal."""
+"""Time between two log lines where there is no terminal, s."""
 
 BAR_COLUMNS: Final = 24
-"""Width of the bar itself: with its figures it fits into a terminal of 80 columns."""
+"""Width of the bar without its figures; with them it fits into a terminal of 80 columns."""
 
 FEW: Final = 10
-"""A rate below this is shown with a decimal."""
+"""Units a second; a lower rate is shown with a decimal."""
 
 
 class Progress:
-    """Shows how far some work is, with its rate, and the time left where the total is known, or has become known.
+    """Shows the progress of some work, its rate, and the time left where the total is known.
 
-    Without a terminal, with logs as JSON, or with `lines`, it tells so in log lines.
+    It is a bar on a terminal, and log lines without one, with logs as JSON, or with `lines`.
     """
 
     def __init__(self, what: str, unit: str, total: int | None = None, *, lines: bool = False) -> None:
         self._what, self._unit, self._total = plain(what), unit, total
         self._done = 0
-        self._started = self._told = time.monotonic()
+        self._started = self._logged = time.monotonic()
         self._bar = None if lines or not LINES.may_draw else _bar(unit)
         self._drawn = ExitStack()
 
@@ -53,7 +53,7 @@ class Progress:
         return self
 
     def expect(self, total: int | None) -> None:
-        """Note how many units it will be, which may become known, or change, on the way."""
+        """Set the total number of units, which may become known, or change, on the way."""
         if total != self._total:
             self._total = total
             if self._bar is not None and total is not None:
@@ -64,26 +64,26 @@ class Progress:
         self._done += count
         if self._bar is not None:
             self._bar.advance(self._task, count)
-        elif time.monotonic() - self._told > LINE_SECONDS:
-            self._tell()
+        elif time.monotonic() - self._logged > LINE_SECONDS:
+            self._log_line()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the bar, or one last line, behind."""
+        """Close the bar, or write a last log line."""
         self._drawn.close()
         if self._bar is None and self._done:
-            self._tell()
+            self._log_line()
 
-    def _tell(self) -> None:
-        self._told = time.monotonic()
-        rate = self._done / max(self._told - self._started, 1e-9)
+    def _log_line(self) -> None:
+        self._logged = time.monotonic()
+        rate = self._done / max(self._logged - self._started, 1e-9)
         _log.info(self._what, done=self._done, total=self._total, unit=self._unit, per_second=round(rate))
 
 
 @cache
 def _console() -> Console:
-    """The terminal, which bars within bars share."""
+    """The terminal, which nested bars share."""
     from rich.console import Console  # noqa: PLC0415  # a command without a terminal need not pay for it
 
     return Console(stderr=True)
@@ -102,11 +102,11 @@ def _bar(unit: str) -> Bar:
     from rich.text import Text  # noqa: PLC0415
 
     class Rate(ProgressColumn):
-        """Units a second: lately, or on the whole once all is done."""
+        """Units a second: of the last seconds, or of the whole work once it is done."""
 
         def render(self, task: Task) -> Text:
-            lately = None if task.finished else task.speed
-            rate = lately or task.completed / max(task.elapsed or 0.0, 1e-9)
+            recent = None if task.finished else task.speed
+            rate = recent or task.completed / max(task.elapsed or 0.0, 1e-9)
             return Text(f"{rate:,.{1 if rate < FEW else 0}f} {unit}/s", style="progress.data.speed")
 
     return Bar(

@@ -13,7 +13,7 @@ from kernel.base.warehouse_address import WarehouseAddress, parse_warehouse
 
 
 class Settings(BaseSettings):
-    """Every knob of the pipeline; `.env.example` lists them with comments."""
+    """All settings of the pipeline; `.env.example` lists them with comments."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -128,7 +128,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"OBJECT_STORE={self.object_store} needs {', '.join(absent)}")
         if self.cell_groups % self.lanes:
             raise ValueError(
-                f"CELL_GROUPS={self.cell_groups} is no multiple of LANES={self.lanes}; a lane takes whole groups"
+                f"CELL_GROUPS={self.cell_groups} is not a multiple of LANES={self.lanes}; a lane takes whole groups"
             )
         for name, remedy in self.warehouse_address.required_settings.items():
             if not getattr(self, name.lower()):

@@ -1,7 +1,7 @@
-"""Ending a worker cleanly: sources stop, the epoch closes and commits, the process exits with 0.
+"""Ending a worker cleanly: the sources stop, the epoch closes and commits, the process exits with 0.
 
-SIGTERM and SIGINT ask for it. The processes of a cluster stop together or not at all, so one of them passes a signal
-on to its supervisor, which asks all by closing their standard input; and when the supervisor is gone, that closes too.
+SIGTERM and SIGINT start this. The processes of a cluster stop together or not at all: a process that gets a signal
+passes it on to its supervisor, which closes the standard input of all. It closes, too, when the supervisor dies.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ STOP: Final = threading.Event()
 """Set when this process is to end."""
 
 END_SECONDS: Final = 60.0
-"""How long a process may take to end when asked to: the worker commits, and may wait for a warehouse."""
+"""How long a process may take to end after SIGTERM, s: the worker commits, and may wait for the warehouse."""
 
 _SUPERVISORS: Final[set[int]] = set()
 
 
 def stop_on_signals() -> None:
-    """From now on, a signal sets `STOP`, or is passed on to the supervisor where there is one."""
+    """Have SIGTERM and SIGINT set `STOP`, or pass them on to the supervisor where there is one."""
 
-    def ask(number: int, _frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
         if os.getppid() in _SUPERVISORS:
             os.kill(os.getppid(), number)
         else:
             STOP.set()
 
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, ask)
-        signal.signal(signal.SIGINT, ask)
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
 
 
 def leave_on_signals() -> None:
-    """From now on, a signal sets `STOP` and ends this process with exit code 0, wherever it is.
+    """Have SIGTERM and SIGINT set `STOP` and end this process with exit code 0, whatever it is doing.
 
-    The exception that does so may get lost in another library: DuckDB imports some that it looks for at the first
-    query, and takes whatever they raise for their absence. So what runs for ever asks `STOP`, too.
+    The exception that ends it may get lost in a library: at its first query DuckDB tries to import optional libraries,
+    and takes any exception as a sign that one is not installed. So an endless loop must check `STOP`, too.
     """
 
     def leave(_number: int, _frame: FrameType | None) -> None:
@@ -56,10 +56,10 @@ def leave_on_signals() -> None:
 
 
 def end_with_parent(seconds: float = END_SECONDS) -> None:
-    """From now on, this process is sent SIGTERM when its standard input closes, and killed where that does not end it.
+    """Have this process receive SIGTERM when its standard input closes, and SIGKILL where that does not end it.
 
-    Whoever started it holds that open as long as it is to run, and cannot outlive it: however that one ends, it closes.
-    A process that leads its group is killed along with the group.
+    The process that started it holds that input open; however the starting process ends, the input closes.
+    A process that leads its group is killed with the group.
 
     Args:
         seconds: how long it may take to end, s.
@@ -67,7 +67,7 @@ def end_with_parent(seconds: float = END_SECONDS) -> None:
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1024):
-            pass  # nobody writes, and what is written means nothing
+            pass  # whatever is written there has no meaning
         _silence_unread_output()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(seconds)
@@ -78,17 +78,21 @@ def end_with_parent(seconds: float = END_SECONDS) -> None:
 
 
 def _silence_unread_output() -> None:
-    """Let what is written to a pipe that nobody reads any more go nowhere, and not raise where a signal is handled."""
+    """Send output to /dev/null where its pipe has no reader any more: a signal handler that writes must not fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
-        looked = select.poll()
-        looked.register(stream, 0)  # errors are told in any case
-        if any(event & select.POLLERR for _, event in looked.poll(0)):
+        poll = select.poll()
+        poll.register(stream, 0)  # errors are reported in any case
+        if any(event & select.POLLERR for _, event in poll.poll(0)):
             os.dup2(nowhere, stream)
 
 
 def stop_with(supervisor: int) -> None:
-    """From now on, this process belongs to another one, which holds its standard input open as long as it is to run."""
+    """Have this process stop when its supervisor closes its standard input, or dies.
+
+    Args:
+        supervisor: process id of the supervisor, which is sent the signals that this process receives.
+    """
     _SUPERVISORS.add(supervisor)
 
     def wait() -> None:

@@ -104,5 +104,5 @@ def test_a_lane_takes_whole_groups_of_cells(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CELL_GROUPS", "4")
     assert load_settings().groups == 4
     monkeypatch.setenv("CELL_GROUPS", "3")
-    with pytest.raises(BatteryError, match="CELL_GROUPS=3 is no multiple of LANES=2"):
+    with pytest.raises(BatteryError, match="CELL_GROUPS=3 is not a multiple of LANES=2"):
         load_settings()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HOME: Final = Path("data/airflow")
-"""Where Airflow keeps its database and logs unless AIRFLOW_HOME says otherwise."""
+"""Where Airflow keeps its database and logs, unless AIRFLOW_HOME is set."""
 
 
 def serve(port: int) -> int:
@@ -40,14 +40,14 @@ def serve(port: int) -> int:
         raise BatteryError(f"no DAGs at {dags}: run from a checkout, where they lie beside the battery package")
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that starts us in the background has it ignored
     process = subprocess.Popen([sys.executable, "-m", "battery.airflow_standalone"], env=_environment(dags, port))
-    # Airflow ends its parts at SIGINT alone. A terminal sends it that by itself.
+    # Airflow ends its parts only at SIGINT. At Ctrl-C, the terminal sends it that.
     signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return process.wait()
 
 
 def _environment(dags: Path, port: int) -> Mapping[str, str]:
-    """This environment, with what Airflow needs to know; what it says of that already wins."""
+    """This environment with the settings that Airflow needs; variables that are set already win."""
     programs = Path(sys.executable).parent
     address = f"http://127.0.0.1:{port}"
     return {

@@ -1,7 +1,7 @@
 """A plugin of Airflow: makes the pool `battery_warehouse` where it is missing, as Airflow's parts start.
 
-Airflow never starts a task whose pool does not exist, and says so only in the scheduler's log. Where the pipeline is
-not installed in Airflow's own environment, whoever sets Airflow up makes the pool.
+Airflow never starts a task whose pool does not exist, and reports that only in the scheduler's log. Where the pipeline
+is not installed in Airflow's own environment, the pool must be made by hand.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ POOL: Final = "battery_warehouse"
 
 @hookimpl
 def on_starting(component: object) -> None:
-    """Make the pool, of one slot; one that is there stays as it is.
+    """Make the pool with one slot; an existing pool stays as it is.
 
     Scheduler, DAG processor and triggerer come here before Airflow says which of them it is.
     """

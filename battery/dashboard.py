@@ -30,7 +30,7 @@ def serve(host: str, port: int) -> None:
         BatteryError: the extra is not installed, or the address cannot be listened at.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Until Streamlit is up and stops at it by itself; an exception would end its server's start in a traceback.
+        # Until Streamlit is up and handles signals itself; an exception would end its start in a traceback.
         signal.signal(number, lambda *_: os._exit(0))
     try:
         _pass_on_log_lines()
@@ -74,7 +74,7 @@ def _pass_on_log_lines() -> None:
 
 
 def _require_free(host: str, port: int) -> None:
-    """Take the address for a moment: what Streamlit says when it cannot is no one line.
+    """Bind the address for a moment, since Streamlit's own error is longer than a line.
 
     Raises:
         BatteryError: the port is taken, or the host is no address of this machine.

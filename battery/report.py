@@ -1,4 +1,4 @@
-"""Writing the report on one cell: from the published marts to a folder, without holding the warehouse."""
+"""The report on one cell, written from the published marts to a folder; the warehouse is not opened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from refresh.marts import Marts, Publication
 
 MOST_NAMED: Final = 5
-"""Known cells that are named where one is not known."""
+"""How many similar cells are named where a cell is not known."""
 
 LONGEST_NAME: Final = 120
 """Characters of a file name that come from the cell: file systems allow 255 bytes in all."""
@@ -40,7 +40,7 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
         png: whether to write the figures too; None writes them where there is a browser to draw them.
 
     Yields:
-        What to tell: the path of each file, and why there are no figures where there are none.
+        Lines to print: the path of each file, and why there are no figures where there are none.
 
     Raises:
         BatteryError: there is no such cell, no marts, no extra or no place to write to; or no browser where `png`.
@@ -83,7 +83,7 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
 
 
 def read_life(marts: Marts, publication: Publication, cell: str) -> Life:
-    """What a publication of the marts says of a cell.
+    """Read what a publication of the marts holds on a cell.
 
     Raises:
         BatteryError: it has no such cell, or the marts cannot be read.
@@ -109,10 +109,9 @@ def read_life(marts: Marts, publication: Publication, cell: str) -> Life:
 
 
 def file_name(cell: str) -> str:
-    """What the files of a cell are called by: its id as in an address, so that no two are alike and none leads away.
+    """The stem of the file names of a cell: its id, percent-encoded, so that names differ and stay within the folder.
 
-    A point at the beginning, which hides a file, is written like the other characters that a name may not have; of a
-    long id the end gives way to a checksum.
+    A leading dot, which would hide the file, is encoded as well; the end of a long id is replaced by a checksum.
     """
     name = quote(cell, safe=" ")
     if name.startswith("."):
@@ -124,7 +123,7 @@ def file_name(cell: str) -> str:
 
 
 def _unknown(cell: str, known: list[str]) -> BatteryError:
-    """That there is no such cell, and those that are most like it."""
+    """The error for a cell that has not been published; names those that are most similar."""
     named = get_close_matches(cell, known, n=MOST_NAMED, cutoff=0.0)
     more = len(known) - len(named)
     listed = ", ".join(named) + (f" and {more} more" if more else "")

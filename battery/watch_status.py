@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from kernel.base.settings import Settings
 
 PATIENCE_SECONDS: Final = 2.0
-"""How long a look waits for a warehouse that another process holds; the next one comes soon."""
+"""How long one reading of the status waits for a warehouse that another process holds, s; the next comes soon."""
 
 
 def watch_status(settings: Settings, seconds: float, *, as_json: bool) -> None:
     """Show the status every so many seconds, until a signal ends it.
 
-    What keeps a look from being had, such as a warehouse that another process holds, is shown in its place.
+    Where the status cannot be read, for example as another process holds the warehouse, the reason is shown instead.
     """
     patience = min(settings.warehouse_lock_timeout_seconds, PATIENCE_SECONDS)
-    looks = _Looks(settings.model_copy(update={"warehouse_lock_timeout_seconds": patience}))
+    reader = _StatusReader(settings.model_copy(update={"warehouse_lock_timeout_seconds": patience}))
     console = Console(highlight=False)
     with ExitStack() as drawn:
         live = None
@@ -42,16 +42,16 @@ def watch_status(settings: Settings, seconds: float, *, as_json: bool) -> None:
             drawn.enter_context(LINES.above(console))
         while not STOP.is_set():
             if as_json:
-                say(json.dumps(looks.figures(), default=str))
+                say(json.dumps(reader.figures(), default=str))
             elif live is not None:
-                live.update(Text("\n".join(map(plain, looks.lines()))), refresh=True)
+                live.update(Text("\n".join(map(plain, reader.lines()))), refresh=True)
             else:
-                say(*looks.lines(), "")
+                say(*reader.lines(), "")
             STOP.wait(seconds)
 
 
-class _Looks:
-    """Looks at the status, each of which knows the one before."""
+class _StatusReader:
+    """Reads the status, and computes the rate of rows since the reading before."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -59,23 +59,23 @@ class _Looks:
         self._before: tuple[float, int] | None = None
 
     def figures(self) -> dict[str, object]:
-        """A look for a program: the figures, or the `error` that kept it from having them."""
+        """The figures for a program, or the `error` that kept them from being read."""
         try:
-            found = status(self._settings, self._warehouse)
+            current = status(self._settings, self._warehouse)
         except BatteryError as error:
             return {"error": str(error)}
-        return {**found.figures(), "rows_per_second": self._rate(found.rows)}
+        return {**current.figures(), "rows_per_second": self._rate(current.rows)}
 
     def lines(self) -> Sequence[str]:
-        """A look for a person."""
+        """The status for a person, or the reason that kept it from being read."""
         try:
-            found = status(self._settings, self._warehouse)
+            current = status(self._settings, self._warehouse)
         except BatteryError as error:
             return [str(error)]
-        return list(found.lines(self._rate(found.rows)))
+        return list(current.lines(self._rate(current.rows)))
 
     def _rate(self, rows: int) -> float | None:
-        """Rows a second that have landed since the last look; None at the first one."""
+        """Rows a second that have landed since the last reading; None at the first one."""
         now, before = time.monotonic(), self._before
         self._before = now, rows
         return None if before is None else round((rows - before[1]) / max(now - before[0], 1e-9), 1)

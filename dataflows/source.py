@@ -172,7 +172,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
         Raises:
             StopIteration: asked to stop, or the end was reached and that is where to stop.
             StartAgainError: the topic has more partitions than this run reads.
-            BatteryError: messages that never landed are gone, the topic is another log now, or the broker failed
+            BatteryError: messages that never landed are gone, the topic was recreated, or the broker failed
                 for good.
         """
         if self._stopping() or self._is_done():
@@ -211,7 +211,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
         """Where to continue; tells the consumer group what the epoch before this one has committed for certain.
 
         Raises:
-            BatteryError: the topic is another log now; the epoch must not land.
+            BatteryError: the topic was recreated; the epoch must not land.
         """
         if self._has_read:
             self._has_read = False

@@ -40,7 +40,7 @@ class TopicCheck:
 
         Raises:
             NoBrokerError: nobody answers.
-            BatteryError: it is another log.
+            BatteryError: the topic was recreated.
         """
         self._judge(self._find())
 
@@ -53,7 +53,7 @@ class TopicCheck:
 
         Raises:
             GrownTopicError: the topic has more partitions now.
-            BatteryError: it is another log.
+            BatteryError: the topic was recreated.
         """
         found = self._watch.seen()
         if found is not None:
@@ -67,8 +67,8 @@ class TopicCheck:
     def _judge(self, found: Topic) -> None:
         if found.topic_id != self._topic.topic_id:
             raise BatteryError(
-                f"topic {self._topic.name} has been deleted and created again under the running worker: it is another "
-                "log now; start the worker again to read it from its start"
+                f"topic {self._topic.name} was recreated under the running worker; start the worker again to read the "
+                "new log from its start"
             )
         if len(found.partitions) > len(self._topic.partitions):
             self._grown = found

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kernel.contract.message import LIMITS, STAMPS_MS, Head, body_of
-from kernel.contract.poll import text_of
+from kernel.contract.poll import Poll, text_of
 from kernel.contract.reading import JSON, SCHEMA_VERSION
 from kernel.contract.values import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault, decode_uniform_json
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from kernel.contract.message import Place
-    from kernel.contract.poll import Poll
     from kernel.contract.weight import Limits
 
 UNJUDGED: Final = np.int32(-1)
@@ -115,6 +114,13 @@ def decode_poll(poll: Poll, most_rows: int, limits: Limits = LIMITS) -> Iterator
 
     JSON messages that hold one good reading each are read in one pass. The others are read one by one: those that the
     pass cannot read, and messages of many readings, which are columns already.
+
+    >>> poll = Poll("log", 0, [7, 8], [0, 0], [b"A1", b"A1"], [(), ()], [b'{"cell_id": "A1", "voltage(v)": 3.7}', b"{"])
+    >>> (batch,) = decode_poll(poll, most_rows=1_000)
+    >>> batch.cell_ids, batch.readings.column("voltage(v)").to_pylist()
+    (['A1'], [3.7])
+    >>> [(batch.offset[place].item(), fault.reason.value) for place, fault in batch.faults]
+    [(8, 'undecodable')]
 
     Args:
         poll: the messages.

@@ -45,6 +45,12 @@ class Poll(Sequence[Message]):
     """Messages of one partition of a log in the order of their offsets, a column a list: there may be one a reading.
 
     Columns are as in `Message`; `leader_epoch` is that of the last one.
+
+    >>> poll = Poll("log", 0, [7, 8], [0, 0], [b"A1", b"B2"], [(), ()], [b"{}", b"{}"])
+    >>> [message.key for message in poll]
+    [b'A1', b'B2']
+    >>> poll[1:].offsets
+    [8]
     """
 
     topic_id: str

@@ -66,7 +66,11 @@ class NoBrokerError(BatteryError):
 
 @dataclass(frozen=True)
 class Topic:
-    """One log: a name may be deleted and created again, its id never comes back."""
+    """One log: a topic may be deleted and created again under its name, but never under its id.
+
+    >>> Topic("battery_topic", "AaIrMDGyfbCVVRnuIo/+9g", (0, 1)) == Topic("battery_topic", "3q2+796tvu8", (0, 1))
+    False
+    """
 
     name: str
     topic_id: str
@@ -133,12 +137,12 @@ def find_topic(settings: Settings, *, create: bool = False) -> Topic:
 
 
 def _no_broker(settings: Settings, refusals: Sequence[KafkaError]) -> NoBrokerError:
-    """What to say when no broker answers: one that does not let us in says why."""
+    """What to say when no broker answers; one that refused to authenticate says why."""
     where = f"KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
     for code, remedy in _REMEDIES.items():
         for refusal in refusals:
             if refusal.code() == code:
-                return NoBrokerError(f"no broker lets us in at {where}: {refusal.str()}; check {remedy}")
+                return NoBrokerError(f"cannot authenticate with the broker at {where}: {refusal.str()}; check {remedy}")
     return NoBrokerError(f"no broker answers at {where}; start one with `battery broker`, or name yours")
 
 

@@ -89,6 +89,16 @@ class ObjectStore(Protocol):
 def open_store(settings: Settings) -> ObjectStore:
     """The store that OBJECT_STORE names; a missing folder or bucket is made.
 
+    >>> from kernel.base.settings import Settings
+    >>> store = open_store(Settings(object_store="file://example"))
+    >>> store.put("battery_ts_cleaned/lane=00/1.parquet", b"rows")
+    >>> [(stored.key, stored.size) for stored in store.list("battery_ts_cleaned/")]
+    [('battery_ts_cleaned/lane=00/1.parquet', 4)]
+    >>> store.put_new("battery_ts_cleaned/lane=00/1.parquet", b"others")
+    False
+    >>> store.get("battery_ts_cleaned/lane=00/1.parquet")
+    b'rows'
+
     Raises:
         BatteryError: it cannot be reached or written.
     """

@@ -33,7 +33,11 @@ AROUND_MESSAGE: Final = 100
 
 @dataclass(frozen=True)
 class Stretch:
-    """Offsets of a partition: from `first` up to `end`, which is none of them."""
+    """Offsets of a partition: from `first` up to `end`, which is none of them.
+
+    >>> Stretch(3, 5).behind(4), Stretch(3, 5).behind(5)
+    (5, 5)
+    """
 
     first: int
     end: int

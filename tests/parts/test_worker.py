@@ -193,7 +193,7 @@ def test_a_broker_that_comes_back_with_another_log_loses_no_reading(tmp_path: Pa
     with embedded_broker(pipeline.port):
         sent(range(101, 111))  # among them messages beyond the offset at which the worker stands
         output = finish(worker, 2)
-        assert "it is another log now; start the worker again" in output.splitlines()[-1]
+        assert "was recreated under the running worker; start the worker again" in output.splitlines()[-1]
         pipeline.battery("stream", "--until-end")
         assert pipeline.query("select list(data_point order by data_point) from battery_ts_cleaned") == [
             ([*range(1, 6), *range(101, 111)],)

@@ -11,7 +11,15 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-SOCKETS = ("kernel.base.warehouse_address", "kernel.edges.warehouse")
+SOCKETS = (
+    "kernel.base.warehouse_address",
+    "kernel.contract.batch",
+    "kernel.contract.poll",
+    "kernel.edges.kafka",
+    "kernel.edges.objects",
+    "kernel.edges.offsets",
+    "kernel.edges.warehouse",
+)
 """Modules whose public face has an example."""
 
 

@@ -13,10 +13,11 @@ import structlog
 
 from dataflows.fold.clean import clean
 from kernel.base.errors import BatteryError
+from kernel.contract.body import Fault
 from kernel.contract.message import unforeseen
 from kernel.contract.reading import INSTRUMENT_RANGE, Reason
 from kernel.contract.sent import Sent
-from kernel.contract.values import Fault, python_row, show_rows
+from kernel.contract.show import python_row, show_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

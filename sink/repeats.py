@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kernel.contract.reading import LANDED, QUARANTINED, READING, TEXT_BYTES, Quality, Reason
-from kernel.contract.values import show_row
+from kernel.contract.show import show_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

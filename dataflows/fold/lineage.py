@@ -15,7 +15,7 @@ from dataflows.fold.validate import ACCEPTED, REASONS
 from kernel.contract.reading import COMES_BACK, COUNTERS, LANDED, QUARANTINED, REPEATED, RETRIED, TEXT_BYTES, Reason
 from kernel.contract.results import PROGRESS, Span
 from kernel.contract.sent import Sent
-from kernel.contract.values import python_row, show_row
+from kernel.contract.show import python_row, show_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kernel.contract.body import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault
+from kernel.contract.json_body import decode_uniform_json
 from kernel.contract.message import LIMITS, STAMPS_MS, Head, body_of
 from kernel.contract.poll import Poll, text_of
 from kernel.contract.reading import JSON, SCHEMA_VERSION
-from kernel.contract.values import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault, decode_uniform_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -13,20 +13,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
+from kernel.contract.arrow_body import read_arrow
+from kernel.contract.body import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault, UndecodableError, reject_foreign_cells
+from kernel.contract.json_body import read_json
 from kernel.contract.reading import ARROW, ARROW_START, JSON, SCHEMA_VERSION, TEXT_BYTES, Range, Reason
 from kernel.contract.sent import Sent
-from kernel.contract.values import (
-    NO_FLAGS,
-    NO_READINGS,
-    NO_ROWS,
-    Body,
-    Fault,
-    UndecodableError,
-    read_arrow,
-    read_json,
-    reject_foreign_cells,
-    show_bytes,
-)
+from kernel.contract.show import show_bytes
 from kernel.contract.weight import Limits, TooLargeError
 
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import pyarrow as pa
 
+from kernel.contract.body import UndecodableError
+from kernel.contract.json_body import json_rows
 from kernel.contract.reading import ARROW_START, READING
+from kernel.contract.show import python_row, show_bytes, show_row
 from kernel.contract.unpack import read_plain
-from kernel.contract.values import UndecodableError, json_rows, python_row, show_bytes, show_row
 from kernel.contract.weight import Limits, TooLargeError
 
 if TYPE_CHECKING:

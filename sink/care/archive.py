@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from kernel.base.errors import BatteryError
 from kernel.contract.batch import Batch
+from kernel.contract.body import Fault
 from kernel.contract.message import Place
 from kernel.contract.reading import LANDED, LEAPS, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
-from kernel.contract.values import Fault
 from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, landing_objects
 from sink.parquet import DamagedObjectError, read_rows
 

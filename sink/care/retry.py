@@ -12,7 +12,7 @@ import pyarrow as pa
 from kernel.base.errors import BatteryError
 from kernel.contract.message import RETRY_OF, headers
 from kernel.contract.reading import JSON, READING, Reason
-from kernel.contract.values import PAYLOAD_CHARS, show_bytes
+from kernel.contract.show import PAYLOAD_CHARS, show_bytes
 from kernel.edges.consumer import OffsetGoneError, read_log
 from kernel.edges.kafka import message_limit, open_producer, open_topic
 

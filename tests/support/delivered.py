@@ -15,9 +15,9 @@ from kernel.contract.poll import text_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kernel.contract.body import Body
     from kernel.contract.message import Place
     from kernel.contract.poll import Message
-    from kernel.contract.values import Body
     from kernel.contract.weight import Limits
 
 

@@ -237,7 +237,7 @@ def test_what_comes_after_the_connection_broke_is_handed_on_only_if_the_log_is_t
 
     reading = reader(Scripted([[Received(0)], [Received(1)], [Received(2)]], breaks_before={1, 2}), now=now)
     assert offsets(reading.next_batch() + reading.next_batch()) == [0, 1]
-    with pytest.raises(BatteryError, match="deleted and created again"):
+    with pytest.raises(BatteryError, match="was recreated"):
         reading.next_batch()
 
 

@@ -17,7 +17,7 @@ from support.poison import stream
 
 from dataflows.fold.state import CellState
 from kernel.contract.reading import JSON, READING_NULLABLE
-from kernel.contract.values import python_row
+from kernel.contract.show import python_row
 
 if TYPE_CHECKING:
     from kernel.contract.poll import Message

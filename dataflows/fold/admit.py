@@ -14,7 +14,8 @@ import numpy as np
 
 from dataflows.fold.late import fill, skips_to_remember, with_holes
 from dataflows.fold.order import DUPLICATE, admit, continues
-from dataflows.fold.rules import Course, Run, follow, follow_one
+from dataflows.fold.rules import follow, follow_one
+from dataflows.fold.runs import Course, Run
 from dataflows.fold.tails import Tails
 from dataflows.fold.validate import ACCEPTED, REASONS
 from kernel.contract.reading import COUNTERS, Reason

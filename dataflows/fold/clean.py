@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from dataflows.fold.admit import Fold
 from dataflows.fold.aggregate import Accepted, OpenCycles, cycle_parts, late_parts, window_parts
 from dataflows.fold.lineage import Lineage, progress_of, retried, spans_of
-from dataflows.fold.rules import Run
+from dataflows.fold.runs import Run
 from dataflows.fold.state import CellState
 from dataflows.fold.states import States
 from dataflows.fold.tails import NO_CLOCK

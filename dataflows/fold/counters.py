@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dataflows.fold.rules import Course, Run
+    from dataflows.fold.runs import Course, Run
     from dataflows.fold.state import Tail
     from dataflows.fold.tails import Tails
 

@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 
 from dataflows.fold.counters import unsettled
-from dataflows.fold.rules import Run, follow_one, skipped
+from dataflows.fold.rules import follow_one, skipped
+from dataflows.fold.runs import Run
 from dataflows.fold.state import SKIPS, Edge, Hole
 from dataflows.fold.tails import NO_CLOCK, Tails, ends_of
 from kernel.contract.reading import COUNTERS, Reason
@@ -24,7 +25,7 @@ from kernel.contract.reading import COUNTERS, Reason
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from dataflows.fold.rules import Course
+    from dataflows.fold.runs import Course
     from dataflows.fold.state import Tail
 
     Floats = npt.NDArray[np.float64]

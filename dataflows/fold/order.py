@@ -18,7 +18,7 @@ from kernel.contract.reading import Reason
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from dataflows.fold.rules import Run
+    from dataflows.fold.runs import Run
     from dataflows.fold.state import Tail
     from dataflows.fold.tails import Tails
 

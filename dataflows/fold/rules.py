@@ -6,12 +6,12 @@ of the same length and the new tails come out. Cutting a run anywhere and passin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from dataflows.fold.counters import gains
+from dataflows.fold.runs import Course, Run
 from dataflows.fold.spikes import TEMPERATURE, VOLTAGE, spikes
 from dataflows.fold.state import RECENT, SKIPS
 from dataflows.fold.tails import NO_CLOCK, Tails, ends_of, latest, running_peaks, shifted
@@ -31,74 +31,6 @@ _BITS: Final = 1 << np.arange(len(COUNTERS))
 
 CLOCK_JUMP_US: Final = 60_000_000
 """The wall clock and the test clock drift by a minute a week; a minute between two readings is a jump."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Readings of a test, or of several one after the other, a column an array of shape (n,).
-
-    NaN, or `NO_CLOCK`, stands where nothing was measured.
-
-    Units as in the contract: s, microseconds, A, V, ohm, degC; `counters` has shape (4, n), in Ah and Wh. `leaps` has
-    the flags of `LEAPS` of readings that were judged before, and -1 for all others.
-    """
-
-    data_point: Integers
-    test_time: Floats
-    date_time: Integers
-    step_time: Floats
-    step_index: Integers
-    cycle_index: Integers
-    current: Floats
-    voltage: Floats
-    counters: Floats
-    resistance: Floats
-    temperature: Floats
-    leaps: npt.NDArray[np.int32]
-
-    def take(self, rows: slice | Integers) -> Run:
-        """The same columns of some of the rows."""
-        return Run(
-            self.data_point[rows],
-            self.test_time[rows],
-            self.date_time[rows],
-            self.step_time[rows],
-            self.step_index[rows],
-            self.cycle_index[rows],
-            self.current[rows],
-            self.voltage[rows],
-            self.counters[:, rows],
-            self.resistance[rows],
-            self.temperature[rows],
-            self.leaps[rows],
-        )
-
-    def without_counters(self, where: Flags) -> Run:
-        """The same without some measurements of the counters, shape (4, n)."""
-        return replace(self, counters=np.where(where, np.nan, self.counters)) if where.any() else self
-
-
-@dataclass(frozen=True)
-class Course:
-    """What runs add to their tests.
-
-    `gained` are the counters' gains over each reading in pico-Ah and pico-Wh, shape (4, n), `counted` where what a
-    counter gained is known, `leapt` where it leaped away, which is no measurement; `unmeasured` marks resistances that
-    are none; `tails` are where the tests stand now, one a run: their refusals are those of before.
-    """
-
-    quality: npt.NDArray[np.int32]
-    gained: Integers
-    counted: Flags
-    leapt: Flags
-    unmeasured: Flags
-    tails: Tails
-
-    @property
-    def tail(self) -> Tail:
-        """Where the test of a single run stands."""
-        (tail,) = self.tails.objects()
-        return tail
 
 
 def follow_one(tail: Tail | None, run: Run, *, judge: bool = True, late: bool = False) -> Course:

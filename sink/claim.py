@@ -1,8 +1,8 @@
-"""The claim: which pipeline an object store belongs to, as an object in the store itself.
+"""The claim: an object in the store that says which pipeline the store belongs to.
 
-The warehouse is the judge of what has landed, so two warehouses over one store would each take the other's committed
-objects for leftovers. A pipeline has an id, kept in its warehouse; the store holds the id of the pipeline that owns it,
-and whoever comes with another is refused before it writes or removes anything.
+The warehouse decides what has landed, so two warehouses on one store would each take the other's committed objects for
+leftovers. A pipeline has an id, which its warehouse holds. The store holds the id of the pipeline that owns it, and a
+process of another pipeline is refused before it writes or removes anything.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _log = structlog.get_logger()
 CLAIM_KEY: Final = "pipeline/claim.json"
 
 MARK_KEY: Final = "pipeline/mark.json"
-"""What the last commit of a worker leaves beside the claim, for copies of its warehouse to be told from it."""
+"""What each commit of a worker leaves beside the claim, so that an older copy of its warehouse can be recognized."""
 
 EPOCHS_IN_FLIGHT: Final = 100
-"""Runs of another pipeline that may have begun when its store is adopted, and have stored nothing yet."""
+"""How many runs of another pipeline may have begun when its store is adopted, and have stored nothing yet."""
 
 
 class ForeignStoreError(BatteryError):
@@ -48,10 +48,10 @@ class ForeignStoreError(BatteryError):
 
 @dataclass(frozen=True)
 class Claim:
-    """Who owns a store.
+    """Which pipeline owns a store.
 
     `pipeline` is the owner's id. Objects of writer epochs up to `spared` that the owner's manifest does not name may
-    be named by another one, and are never removed. `host` and `claimed_at` (UTC) are for people.
+    be named by another manifest, and are never removed. `host` and `claimed_at` (UTC) are for people.
     """
 
     pipeline: str
@@ -60,13 +60,13 @@ class Claim:
     claimed_at: str
 
     def epoch_above(self, stored: Sequence[LandingObject]) -> int:
-        """An epoch that each new one must exceed, so that no object is written in place of another's."""
-        return max([self.spared, *(found.epoch for found in stored)])
+        """The epoch that each new one must exceed, so that no object of another writer is overwritten."""
+        return max([self.spared, *(landed.epoch for landed in stored)])
 
 
 @dataclass(frozen=True)
 class Mark:
-    """How far the owner's warehouse had come: `commits` of one process, at least, in the run of a writer epoch."""
+    """How far the owner's warehouse has come: at least `commits` commits in the run of a writer `epoch`."""
 
     epoch: int
     commits: int
@@ -74,7 +74,11 @@ class Mark:
 
 @dataclass(frozen=True)
 class Adoption:
-    """What an adoption has done: the owner before, None for none, and how many objects stay that may be its own."""
+    """The result of an adoption.
+
+    `before` is the id of the earlier owner, or None. `spared_objects` counts the objects that may be that owner's, and
+    stay.
+    """
 
     claim: Claim
     before: str | None
@@ -92,9 +96,9 @@ class Adoption:
 
 
 def claim_store(store: ObjectStore, warehouse: Warehouse) -> Claim:
-    """Make sure that a store belongs to the pipeline of a warehouse; one that belongs to none is claimed.
+    """Make sure that a store belongs to the pipeline of a warehouse; claim it if it belongs to none.
 
-    A store is claimed by itself where it is empty, or where the warehouse knows every writer of its objects.
+    A store is claimed only if it is empty, or if the warehouse knows every writer of its objects.
 
     Raises:
         ForeignStoreError: it belongs to another pipeline, or holds objects of writers that the warehouse does not know.
@@ -107,16 +111,16 @@ def claim_store(store: ObjectStore, warehouse: Warehouse) -> Claim:
         wanted = _claim(pipeline, _spared(warehouse, stored))
         if store.put_new(CLAIM_KEY, _encode(wanted)):
             _log.info("claimed the object store", pipeline=pipeline)
-        claim = read_claim(store)  # of two at once one was first, and a store may not know of conditions
+        claim = read_claim(store)  # another process may have claimed it at the same time
     if claim is None or claim.pipeline != pipeline:
         raise ForeignStoreError(_refusal(claim, pipeline))
     return claim
 
 
 def adopt_store(store: ObjectStore, warehouse: Warehouse) -> Adoption:
-    """Give a store to the pipeline of a warehouse on purpose, whoever it belongs to.
+    """Give a store to the pipeline of a warehouse on purpose, whatever pipeline it belongs to.
 
-    Nothing is removed, now or later, of what is in it and may belong to others.
+    No object in it that may belong to another pipeline is removed, now or later.
 
     Raises:
         BatteryError: store or warehouse cannot be used.
@@ -129,11 +133,11 @@ def adopt_store(store: ObjectStore, warehouse: Warehouse) -> Adoption:
     if before is not None and before.pipeline == pipeline:
         return Adoption(before, pipeline, 0)
     stored = list(landing_objects(store))
-    last = max([0 if before is None else before.spared, *(found.epoch for found in stored)])
+    last = max([0 if before is None else before.spared, *(landed.epoch for landed in stored)])
     claim = _claim(pipeline, last + EPOCHS_IN_FLIGHT)
     store.put(CLAIM_KEY, _encode(claim))
-    named, _ = _known(warehouse)
-    return Adoption(claim, before.pipeline if before else None, len({found.key for found in stored} - named))
+    named, _ = _keys_and_epochs(warehouse)
+    return Adoption(claim, before.pipeline if before else None, len({landed.key for landed in stored} - named))
 
 
 def write_mark(store: ObjectStore, mark: Mark) -> None:
@@ -146,29 +150,31 @@ def write_mark(store: ObjectStore, mark: Mark) -> None:
 
 
 def mark_beyond(store: ObjectStore, warehouse: Warehouse) -> Mark | None:
-    """The mark in the store, where the warehouse has not come so far: it is an older copy, or another one is in use.
+    """The mark in the store, if the warehouse has not come that far; else None.
+
+    The warehouse is then an older copy, or another copy is in use.
 
     Raises:
         BatteryError: store or warehouse cannot be used.
     """
-    if MARK_KEY not in {found.key for found in store.list(MARK_KEY)}:
+    if MARK_KEY not in {stored.key for stored in store.list(MARK_KEY)}:
         return None
     try:
         mark = Mark(**json.loads(store.get(MARK_KEY)))
     except (ValueError, TypeError):
-        return None  # it was damaged, and the next commit writes it anew
+        return None  # it is damaged; the next commit writes it again
     with warehouse.connect("look how far it has come") as connection:
         if "_writers" not in landing_tables(connection):
             return mark
-        found = connection.execute("select changes from _writers where epoch = ?", [mark.epoch]).fetchone()
-    return mark if found is None or found[0] < mark.commits else None
+        changes = connection.execute("select changes from _writers where epoch = ?", [mark.epoch]).fetchone()
+    return mark if changes is None or changes[0] < mark.commits else None
 
 
 def spare_others(store: ObjectStore, warehouse: Warehouse, claim: Claim) -> Claim:
-    """Spare what is in the store, for good, where another copy of the warehouse may name it.
+    """If the warehouse is an older copy, make sure that objects which the newer one may name are never removed.
 
     Returns:
-        The claim as it is now.
+        The claim, with the epochs up to which objects stay.
 
     Raises:
         BatteryError: store or warehouse cannot be used.
@@ -193,17 +199,17 @@ class DamagedClaimError(BatteryError):
 
 
 def read_claim(store: ObjectStore) -> Claim | None:
-    """The claim on a store; None where nobody has claimed it.
+    """The claim on a store; None if there is none.
 
     Raises:
-        DamagedClaimError: it is not what a claim looks like.
+        DamagedClaimError: it cannot be read.
         BatteryError: the store does not answer.
     """
-    if CLAIM_KEY not in {found.key for found in store.list(CLAIM_KEY)}:
+    if CLAIM_KEY not in {stored.key for stored in store.list(CLAIM_KEY)}:
         return None
     try:
-        found = json.loads(store.get(CLAIM_KEY))
-        return Claim(str(found["pipeline"]), int(found["spared"]), str(found["host"]), str(found["claimed_at"]))
+        claim = json.loads(store.get(CLAIM_KEY))
+        return Claim(str(claim["pipeline"]), int(claim["spared"]), str(claim["host"]), str(claim["claimed_at"]))
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedClaimError(
             f"{CLAIM_KEY} in the OBJECT_STORE, which says whose it is, cannot be read ({error!r}); bring a copy of it "
@@ -212,7 +218,7 @@ def read_claim(store: ObjectStore) -> Claim | None:
 
 
 def _settle_id(warehouse: Warehouse) -> str:
-    """The id of the pipeline of a warehouse, which gets one where it has none, for good."""
+    """The id of the pipeline of a warehouse; a warehouse without one gets one, which it keeps."""
 
     def settle() -> str:
         with warehouse.connect("look up the pipeline") as connection, transaction(connection):
@@ -228,26 +234,26 @@ def _settle_id(warehouse: Warehouse) -> str:
 
 
 def _spared(warehouse: Warehouse, stored: Sequence[LandingObject]) -> int:
-    """The last epoch of objects that may be another's, in a store that nobody has claimed.
+    """The last epoch of objects that may be another pipeline's, in a store without a claim.
 
     Raises:
         ForeignStoreError: some objects are of writers that the warehouse does not know.
     """
     if not stored:
         return 0
-    named, epochs = _known(warehouse)
-    for found in stored:
-        if found.key not in named and found.epoch not in epochs:
+    named, epochs = _keys_and_epochs(warehouse)
+    for landed in stored:
+        if landed.key not in named and landed.epoch not in epochs:
             raise ForeignStoreError(
-                f"the OBJECT_STORE holds objects of a pipeline that the WAREHOUSE does not know, such as {found.key}; "
+                f"the OBJECT_STORE holds objects of a pipeline that the WAREHOUSE does not know, such as {landed.key}; "
                 f"{_WAY_OUT}"
             )
-    # Of an epoch that we know too; but two pipelines count alike, and before claims both may have written here.
-    return max((found.epoch for found in stored if found.key not in named), default=0)
+    # Two pipelines count their epochs alike, and before there were claims both may have written to this store.
+    return max((landed.epoch for landed in stored if landed.key not in named), default=0)
 
 
-def _known(warehouse: Warehouse) -> tuple[set[str], set[int]]:
-    """What a warehouse, which may be new, knows of the objects of its pipeline: their keys, and its writers' epochs."""
+def _keys_and_epochs(warehouse: Warehouse) -> tuple[set[str], set[int]]:
+    """The keys of the objects that a warehouse knows, and the epochs of its writers; both are empty if it is new."""
     with warehouse.connect("look whose objects these are") as connection:
         if not {"_writers", "_commits", "_retired"} <= landing_tables(connection):
             return set(), set()

@@ -1,4 +1,4 @@
-"""Rows to Parquet, encoded as they come, so that little is left to do when their commit is due."""
+"""Rows to Parquet, encoded while they gather, so that little work is left when their commit is due."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 GROUP_ROWS: Final = 65_536
-"""Rows of a row group at least, but for the last of an object."""
+"""The least rows of a row group, except for the last one of an object."""
 
 _FEW_VALUES: Final = (
     "step_index",
@@ -37,15 +37,15 @@ _DRIFTING: Final = (
     "charge_energy(wh)",
     "discharge_energy(wh)",
 )
-"""Columns of landed rows by what encodes them best: together they save a third of the bytes, and time."""
+"""Columns of landed rows, by the encoding that suits them; this saves a third of the bytes, and time."""
 
 
 class ObjectWriter:
-    """The rows of one object, as Parquet in memory; `rows` counts them.
+    """Writes the rows of one object as Parquet in memory; `rows` counts them.
 
     Args:
-        schema: of the rows.
-        commit: the id of their commit, which the object's metadata carries.
+        schema: the columns of the rows.
+        commit: the id of their commit, for the metadata of the object.
     """
 
     def __init__(self, schema: pa.Schema, commit: str) -> None:
@@ -65,7 +65,7 @@ class ObjectWriter:
         )
 
     def add(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Take rows, and encode what has gathered if it fills a row group."""
+        """Take rows, and encode those that have gathered if they fill a row group."""
         for batch in batches:
             self._waiting.append(batch)
             self._waiting_rows += batch.num_rows
@@ -74,7 +74,7 @@ class ObjectWriter:
                 self._encode()
 
     def finish(self) -> bytes:
-        """The object; nothing can be added any more."""
+        """The bytes of the object; rows can no longer be added."""
         if self._waiting_rows:
             self._encode()
         self._writer.close()

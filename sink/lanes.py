@@ -1,7 +1,7 @@
-"""The committing sink: what has been cleaned lands before its epoch closes.
+"""The committing sink of the flow: what has been cleaned lands before its Bytewax epoch closes.
 
-Bytewax awaits a partitioned sink's snapshot at every epoch close and stores the epoch only afterwards, so nothing
-that is buffered here outlives its epoch.
+Bytewax waits for the snapshot of a partitioned sink at the end of every epoch, and stores the epoch only afterwards.
+Nothing that is buffered here therefore stays longer than its epoch.
 """
 
 from __future__ import annotations
@@ -29,22 +29,23 @@ if TYPE_CHECKING:
 
 
 class OnCommit(Protocol):
-    """Whoever counts commits: called once a commit, after its transaction has happened."""
+    """What counts commits: it is called once for each commit, after its transaction."""
 
     def __call__(self, landed: int, quarantined: Mapping[str, int], objects: Iterable[int], seconds: float, /) -> None:
-        """Take rows landed, rows refused by reason, sizes of objects in bytes, and how long it took, in s."""
+        """Take the landed rows, the quarantined rows by reason, the bytes of each object, and the time in s."""
 
 
 LEAST_BYTES: Final = 64 * 1024**2
-"""A commit may hold so many bytes in any case, however few rows it may have."""
+"""A commit may hold this many bytes even if COMMIT_MAX_ROWS is small."""
 
 
 class Lane(StatefulSinkPartition[Cleaned[States], None]):
-    """One writer of commits, with its own sequence; the cells of a lane never change during a run.
+    """One sequence of commits; the cells of a lane never change during a run.
 
-    A commit is encoded and stored by one thread while its results gather, and lands by another while the next one
-    gathers: what both do needs no interpreter, so the flow goes on reading and cleaning. Two commits are held at most,
-    so a slow warehouse slows the flow and fills no memory. One that fails is told to the flow, and none lands after it.
+    One thread encodes and stores a commit while its results gather; another lands it while the next one gathers. Both
+    spend most of their time outside the interpreter, so the flow goes on reading and cleaning meanwhile. A lane holds
+    two commits at most: a slow warehouse slows the flow down and fills no memory. If a commit fails, the next call
+    raises its error, and no later commit lands.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         self._max_bytes = max(LEAST_BYTES, 2 * ROW_BYTES * max_rows)
         self._draft: Draft | None = None
         self._rows = self._bytes = 0
-        self._comes_back = False
+        self._has_repeats = False
         self._gathered: list[Future[None]] = []
         self._landed: Future[None] | None = None
         self._storer = ThreadPoolExecutor(1, thread_name_prefix=f"store-{lane}")
@@ -71,10 +72,10 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
 
     @record_errors
     def write_batch(self, items: list[Cleaned[States]]) -> None:
-        """Gather, and commit early when COMMIT_MAX_ROWS have come, or what so many would take twice over.
+        """Gather results; commit early after COMMIT_MAX_ROWS, or after twice the bytes that so many rows usually take.
 
         Raises:
-            BatteryError: a commit before has failed.
+            BatteryError: an earlier commit has failed.
         """
         for item in items:
             if self._draft is None:
@@ -83,13 +84,13 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
             for rows in (item.landed, item.quarantined, item.repeated):
                 self._rows += rows.num_rows
                 self._bytes += rows.nbytes
-            self._comes_back |= item.repeated.num_rows > 0
+            self._has_repeats |= item.repeated.num_rows > 0
             if self._rows >= self._max_rows or self._bytes >= self._max_bytes:
                 self._commit(self._draft)
 
     @record_errors
     def snapshot(self) -> None:
-        """Commit the rest, and wait until all has landed. The warehouse has what the lane knows: nothing is kept.
+        """Commit the rest, and wait until all has landed. There is no state to keep: the warehouse has all of it.
 
         Raises:
             BatteryError: a commit has failed.
@@ -106,40 +107,43 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
 
     def _commit(self, draft: Draft) -> None:
         began = time.monotonic()
-        before = self._landed if self._comes_back else None
-        stored = self._storer.submit(_stored, draft, self._gathered, before)
+        earlier = self._landed if self._has_repeats else None
+        stored = self._storer.submit(_store, draft, self._gathered, earlier)
         states = self._storer.submit(draft.states)
         self._wait()
         self._landed = self._lander.submit(lambda: self._land(stored.result(), states.result, began))
         self._seq += 1
-        self._draft, self._rows, self._bytes, self._gathered, self._comes_back = None, 0, 0, [], False
+        self._draft, self._rows, self._bytes, self._gathered, self._has_repeats = None, 0, 0, [], False
 
     def _land(self, stored: Stored, states: Callable[[], pa.Table], began: float) -> None:
         self._landing.land(stored, states)
-        if self._on_commit is not None:  # only now: what counts it says what the warehouse says
+        if self._on_commit is not None:  # after the transaction, so that the counts agree with the warehouse
             self._on_commit(
                 stored.staged["staged_landed"].num_rows,
                 rows_by_reason(stored.staged["staged_quarantined"]),
-                [found.size for found in stored.commit.objects],
+                [committed.size for committed in stored.commit.objects],
                 time.monotonic() - began,
             )
 
     def _wait(self) -> None:
-        """Wait for the commit before; where it has failed, nothing behind it may land."""
+        """Wait for the earlier commit; if it has failed, raise its error, so that no later one lands."""
         if self._landed is not None:
             self._landed.result()
 
 
-def _stored(draft: Draft, gathered: list[Future[None]], before: Future[None] | None) -> Stored:
+def _store(draft: Draft, gathered: list[Future[None]], earlier: Future[None] | None) -> Stored:
     for result in gathered:
-        result.result()  # raises what encoding it has raised
-    if before is not None:
-        before.result()  # it may hold what comes back now
+        result.result()  # raises the error of its encoding
+    if earlier is not None:
+        earlier.result()  # the repeated readings may have landed with it
     return draft.store()
 
 
 class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
-    """Lands cleaned results, keyed by their lane, through a fixed number of lanes; `is_near` tells which are here."""
+    """Lands cleaned results, keyed by their lane, in a fixed number of lanes.
+
+    `is_near` says whether a lane belongs to this process.
+    """
 
     def __init__(
         self,
@@ -157,10 +161,9 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         self._lane_of: dict[str, int] = {}
 
     def lane_of(self, group: str) -> str:
-        """The lane that a group of cells lands through during this run: one of this process, if it has any.
+        """The lane of a group of cells during this run: one of this process, if it has any.
 
-        What has been cleaned is a dozen times as large as the messages it was read from, and is best not sent to
-        another process.
+        Cleaned results are a dozen times as large as their messages, so they should stay in this process.
         """
         if group not in self._lane_of:
             lanes = list(filter(self._is_near, range(self._lanes))) or range(self._lanes)
@@ -168,7 +171,7 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         return str(self._lane_of[group])
 
     def list_parts(self) -> list[str]:
-        """One part a lane."""
+        """One part for each lane."""
         return [f"lane-{lane:02d}" for lane in range(self._lanes)]
 
     def part_fn(self, item_key: str) -> int:
@@ -177,7 +180,7 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
 
     @record_errors
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane:  # noqa: ARG002
-        """Build a lane; where it continues is the warehouse's to say."""
+        """Build a lane, which continues after its last commit in the warehouse."""
         lane = int(for_part.removeprefix("lane-"))
         landing, next_seq = self._open_landing()
         return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._on_commit)

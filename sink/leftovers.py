@@ -1,7 +1,7 @@
-"""What the store holds and no commit names, and which of it may go.
+"""Leftovers: the objects in the store that no commit names, and which of them may be removed.
 
-A run of the worker asks when it begins, so does a replay, and a sweep for both. Each has taken an epoch in the same
-transaction, so of whoever it finds superseded it is certain that nothing more will be committed.
+A run of the worker, a replay and a sweep look for them when they begin. Each takes a writer epoch in the same
+transaction. A writer that is superseded by then can commit nothing more, so its objects may be removed.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _log = structlog.get_logger()
 class Leftovers:
     """Objects in the store that no commit names.
 
-    `retired` were replaced by a replay or a compaction. `unfinished` belong to commits that will never happen, by the
-    kind of their writer, which has been superseded. `unknown` were committed to another warehouse, of which this may be
-    an older copy: while there are any, nothing is certain, and nothing may be removed.
+    `retired` objects were replaced by a replay or a compaction. `unfinished` objects belong to commits that can no
+    longer happen, since their writer is superseded; they are sorted by the kind of writer. `unknown` objects were
+    committed to another warehouse, of which this one may be an older copy. While there are any, nothing may be removed.
     """
 
     retired: tuple[LandingObject, ...]
@@ -42,17 +42,17 @@ class Leftovers:
 def find_leftovers(
     connection: duckdb.DuckDBPyConnection, stored: Sequence[LandingObject], epoch: int, spared: int
 ) -> Leftovers:
-    """Tell what is left over; what has been retired and is gone from the store is forgotten.
+    """Find the leftovers, and delete the entries of `_retired` whose objects are gone from the store.
 
-    A lane commits one after the other, so nothing of it can lie beyond its next commit. What does is unknown. Objects
-    of a replay or a compaction are numbered otherwise and say nothing of that kind.
+    A lane commits one after the other, so a worker's object with a number beyond the lane's next commit is unknown to
+    this warehouse. The numbers of replays and compactions count something else, and show nothing of that kind.
 
     Args:
         connection: in the transaction that has taken `epoch`.
-        stored: what was in the store before that transaction began.
-        epoch: that of whoever asks, who has stored nothing yet.
-        spared: the last epoch of objects that another pipeline's manifest may name, see `sink.claim`; none of those is
-            left over.
+        stored: the objects that were in the store before that transaction began.
+        epoch: the epoch of the caller, who has stored nothing yet.
+        spared: the last epoch of objects that another pipeline's manifest may name (`sink.claim`); these are never
+            leftovers.
     """
     connection.execute(
         "delete from _retired where object_key not in (select unnest(?::varchar[]))", [[found.key for found in stored]]
@@ -63,7 +63,7 @@ def find_leftovers(
     writers = connection.execute("select epoch, kind, superseded_by from _writers where epoch <> ?", [epoch]).fetchall()
     kinds = {taken: kind for taken, kind, _ in writers}
     ended = {taken for taken, _, ended_by in writers if ended_by is not None}
-    # The sequences began anew with the last swap, so those of the runs before it say nothing.
+    # The numbers began again with the last swap, so those of earlier runs show nothing.
     swapped = max(
         (taken for taken, kind, by in writers if kind == Writer.WORKER and kinds.get(by) == Writer.REPLAY), default=0
     )
@@ -95,15 +95,15 @@ def find_leftovers(
 
 
 def retired_keys(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Keys of the objects that were replaced and have not been removed yet, as far as is known."""
+    """Keys of the objects that were replaced and have not been removed yet."""
     return {key for (key,) in connection.execute("select object_key from _retired").fetchall()}
 
 
 def remove_retired(warehouse: Warehouse, store: ObjectStore, keys: Collection[str]) -> None:
-    """Remove objects that were replaced, then forget them.
+    """Remove replaced objects from the store, then from the list of them.
 
     Raises:
-        BatteryError: store or warehouse cannot be used; what is left is known as before.
+        BatteryError: store or warehouse cannot be used; objects that were not removed are still on the list.
     """
     for key in sorted(keys):
         store.delete(key)

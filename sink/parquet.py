@@ -1,7 +1,7 @@
-"""Parquet that was stored, read back: the one place where bytes from an object store become rows.
+"""Stored Parquet, read back: the one place where bytes from an object store become rows.
 
-They are decoded in the thread that asks. Where one of Arrow's own threads meets damaged bytes, what it raises may find
-nobody to take it, and then the process aborts without a word.
+They are decoded in the thread of the caller. If one of Arrow's own threads meets damaged bytes, its error may be caught
+by nobody, and then the process aborts without a message.
 """
 
 from __future__ import annotations
@@ -18,29 +18,35 @@ if TYPE_CHECKING:
 
 
 class DamagedObjectError(BatteryError):
-    """An object is missing, or is not what was committed; says which and how."""
+    """An object is missing, or is not what was committed; the message names it and says what is wrong."""
 
 
 def read_rows(data: bytes, key: str, *, rows: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of an object, which has `rows` of them and these `columns` where that is known of it.
+    """The rows of an object.
+
+    Args:
+        data: its bytes.
+        key: its key, for messages.
+        rows: how many rows it must have; None if that is not known.
+        columns: which columns it must have; None if that is not known.
 
     Raises:
-        DamagedObjectError: it is no whole Parquet file, or holds other rows or columns.
+        DamagedObjectError: it is no whole Parquet file, or has other rows or columns.
     """
     try:
         with pq.ParquetFile(pa.BufferReader(data), pre_buffer=False) as file:
             _require(key, file, rows, columns)
             return file.read(use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DamagedObjectError(f"{key} is no whole Parquet file ({said})") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DamagedObjectError(f"{key} is no whole Parquet file ({reason})") from None
 
 
 def _require(key: str, file: pq.ParquetFile, rows: int | None, columns: Sequence[str] | None) -> None:
-    """Hold the footer against what is known."""
-    found = file.metadata.num_rows
-    if rows is not None and found != rows:
-        raise DamagedObjectError(f"{key} holds {found} rows, not {rows}")
+    """Compare the footer with the rows and columns that are expected."""
+    row_count = file.metadata.num_rows
+    if rows is not None and row_count != rows:
+        raise DamagedObjectError(f"{key} holds {row_count} rows, not {rows}")
     names = file.schema_arrow.names
     if columns is not None and names != list(columns):
         odd = sorted(set(names) ^ set(columns)) or names

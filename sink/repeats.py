@@ -1,7 +1,7 @@
-"""Readings at or below the last one of their test: which have landed, with the same values or others, and which not.
+"""Repeated readings, at or below the last data point of their test: have they landed, and with the same values?
 
-The fold keeps no record of all readings of a test, which would cost every log. What has landed is that record, and it
-is asked only where something comes back.
+The fold keeps no record of all readings of a test, which would cost memory for every log. The landed rows are that
+record. They are looked up only if a reading is repeated.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 KEY: Final = ("cell_id", "test_id", "data_point")
-"""What makes two readings the same one."""
+"""The columns that identify a reading."""
 
 VALUES: Final = tuple(name for name in READING.names if name not in {*KEY, "source_file"})
-"""What was measured; the same test exported again stands in another file."""
+"""The columns that were measured; `source_file` is not one, since a test may be exported again to another file."""
 
 
 def differs(name: str) -> str:
-    """SQL for whether a reading `came` brings a value that the one that `stood` there does not have.
+    """SQL for whether the reading `came` has a value that the landed reading `stood` does not have.
 
-    What cleaning has dropped of the latter may have been the same: a resistance before the first pulse, and a value
-    that no instrument reports.
+    A value that cleaning has dropped may have been the same: a resistance before the first pulse, or a value that no
+    instrument reports.
     """
     came, stood = f'came."{name}"', f'stood."{name}"'
-    dropped = f"{stood} is null and (stood.quality & {int(Quality.VALUE_DROPPED)}) <> 0"
-    told = f"{came} is not null and {came} is distinct from {stood} and not ({dropped})"
+    was_dropped = f"{stood} is null and (stood.quality & {int(Quality.VALUE_DROPPED)}) <> 0"
+    is_other = f"{came} is not null and {came} is distinct from {stood} and not ({was_dropped})"
     is_resistance = name == "internal_resistance(ohm)"
-    return f"{told} and not ({came} = 0 and {stood} is null)" if is_resistance else told
+    return f"{is_other} and not ({came} = 0 and {stood} is null)" if is_resistance else is_other
 
 
 _COLUMNS: Final = ", ".join(f'stood."{name}"' for name in LANDED.names)
 
 LANDED_BEFORE: Final = f"""
 select {_COLUMNS} from battery_ts_cleaned as stood semi join repeated_keys as came using ({", ".join(KEY)})"""  # noqa: S608  # our own names
-"""Those landed readings that `repeated_keys` speaks of."""
+"""The landed readings with the keys in the table `repeated_keys`."""
 
 JUDGE: Final = f"""
 with had as (
@@ -62,68 +62,71 @@ select coalesce(had.has_landed, false) as has_landed, had.* exclude (row_id, has
 from came left join had on came.row_id = had.row_id
 order by came.row_id
 """  # noqa: S608  # names come from this module alone
-"""What has landed is joined apart: where an outer join has conditions beside its keys, DuckDB compares all with all."""
+"""For each row of `came`: whether its reading has landed, and which values differ.
+
+The inner join comes first, since DuckDB compares all rows with all in an outer join with more conditions than its keys.
+"""
 
 
-_TAKEN: Final = 1_000
-"""Rows that are made Python's own at a time."""
+_CHUNK_ROWS: Final = 1_000
+"""Rows that are converted to Python at a time."""
 
 
 def keys_of(repeated: pa.Table) -> pa.Table:
-    """Which readings have to be looked up."""
+    """The keys of the readings to look up, each once."""
     return repeated.select(KEY).group_by(list(KEY)).aggregate([])
 
 
-def judge(repeated: pa.Table, before: pa.Table, together: pa.Table) -> pa.Table:
-    """Tell readings that come back apart.
+def judge(repeated: pa.Table, landed_before: pa.Table, landed_now: pa.Table) -> pa.Table:
+    """Find the reason for which each repeated reading is quarantined.
 
     Args:
         repeated: the readings, with the columns of `REPEATED`.
-        before: rows of `LANDED` with their keys, of commits before.
-        together: those of this commit, which is of one log; of these the earlier ones count.
+        landed_before: landed rows with the keys of these readings, from earlier commits; columns of `LANDED`.
+        landed_now: the landed rows of this commit, which is of one log; only those that come earlier in it count.
 
     Returns:
-        Rows of the quarantine. A run of duplicates in one message is one row; it has no payload, since the log has it
-        twice.
+        Rows of the quarantine. A run of duplicates in one message is one row, and has no payload, since the log holds
+        it twice.
     """
     with duckdb.connect() as connection:
         stood = [
             table.append_column("earlier", pa.array([earlier] * table.num_rows, pa.bool_()))
-            for table, earlier in ((before, True), (together, False))
+            for table, earlier in ((landed_before, True), (landed_now, False))
         ]
         connection.register("stood", pa.concat_tables(stood))
         connection.register("came", repeated.append_column("row_id", pa.array(range(repeated.num_rows), pa.int64())))
-        found = connection.execute(JUDGE).to_arrow_table()
-    return pa.Table.from_pylist(list(_rows(repeated, found)), schema=QUARANTINED)
+        judged = connection.execute(JUDGE).to_arrow_table()
+    return pa.Table.from_pylist(list(_rows(repeated, judged)), schema=QUARANTINED)
 
 
-def _rows(repeated: pa.Table, found: pa.Table) -> Iterator[dict[str, Any]]:
-    has_landed = found["has_landed"].to_numpy()
-    is_duplicate = has_landed & (pc.list_value_length(found["others"]).to_numpy() == 0)
+def _rows(repeated: pa.Table, judged: pa.Table) -> Iterator[dict[str, Any]]:
+    has_landed = judged["has_landed"].to_numpy()
+    is_duplicate = has_landed & (pc.list_value_length(judged["others"]).to_numpy() == 0)
     ends = _ends(repeated, is_duplicate)
     first, last = np.append(0, ends), np.append(ends, repeated.num_rows) - 1
     points = repeated["data_point"].take(pa.array(last)).to_pylist()
-    came = zip(_python(repeated, first), _python(found, first), points, strict=True)
+    came = zip(_to_python(repeated, first), _to_python(judged, first), points, strict=True)
     for row, end, (reading, stood, point) in zip(first.tolist(), last.tolist(), came, strict=True):
         if is_duplicate[row]:
-            yield _quarantined(reading, end - row + 1, Reason.DUPLICATE, _known(reading, point), None)
+            yield _quarantined(reading, end - row + 1, Reason.DUPLICATE, _duplicate_detail(reading, point), None)
         else:
             reason = Reason.CONFLICT if stood["has_landed"] else Reason.OUT_OF_ORDER
             yield _quarantined(reading, 1, reason, _detail(reading, stood), _payload(reading))
 
 
 def _ends(repeated: pa.Table, is_duplicate: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Where a row of the quarantine ends: at each reading but where duplicates of a message stand side by side."""
+    """Where each row of the quarantine ends: adjacent duplicates of one message are one row, all others rows apart."""
     goes_on = is_duplicate[1:] & is_duplicate[:-1] & (np.diff(repeated["row"].to_numpy()) == 1)
     for name in ("topic_id", "partition", "offset", "cell_id", "test_id"):
         values = repeated[name].combine_chunks()
         codes = values.dictionary_encode().indices if pa.types.is_string(values.type) else values
         goes_on &= np.diff(codes.to_numpy()) == 0
-    found: npt.NDArray[np.int64] = np.flatnonzero(~goes_on) + 1
-    return found
+    ends: npt.NDArray[np.int64] = np.flatnonzero(~goes_on) + 1
+    return ends
 
 
-def _known(came: Mapping[str, Any], last: int) -> str:
+def _duplicate_detail(came: Mapping[str, Any], last: int) -> str:
     first = came["data_point"]
     points = f"data point {first} of test {came['test_id']} has"
     if last != first:
@@ -146,10 +149,10 @@ def _payload(came: Mapping[str, Any]) -> str:
     return show_row({name: came[name] for name in READING.names}) if sent is None else sent
 
 
-def _python(table: pa.Table, rows: npt.NDArray[np.int64]) -> Iterator[dict[str, Any]]:
-    """Some rows of a table, taken many at a time: one by one, each costs as much as a dozen."""
-    for start in range(0, len(rows), _TAKEN):
-        yield from table.take(pa.array(rows[start : start + _TAKEN])).to_pylist()
+def _to_python(table: pa.Table, rows: npt.NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+    """Some rows of a table, converted in chunks: one at a time, a row would cost as much as a dozen."""
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        yield from table.take(pa.array(rows[start : start + _CHUNK_ROWS])).to_pylist()
 
 
 def _quarantined(

@@ -1,4 +1,4 @@
-"""The landing tables: what each holds, and the statements of the one transaction that fills them all."""
+"""The landing tables: the columns of each, and the statements of the transaction that fills them all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SQL_TYPES: Final = {
 
 
 def quoted(name: str) -> str:
-    """A column's name as SQL wants it; contract names hold parentheses and slashes."""
+    """A name in quotes for SQL; the columns of the contract have parentheses and slashes in their names."""
     return f'"{name}"'
 
 
@@ -35,16 +35,16 @@ def _columns(schema: pa.Schema) -> str:
 
 
 def _sums_as_hugeint(schema: pa.Schema, keys: int) -> str:
-    """Columns of a table of merged parts: the keys are set, and whole-number sums never overflow."""
-    found = []
+    """Columns of a table of merged parts: keys are not null, and sums of whole numbers have room not to overflow."""
+    columns = []
     for index, field in enumerate(schema):
         kind = "hugeint" if field.name.endswith(SUM_UNITS) else _SQL_TYPES[field.type]
-        found.append(f"{quoted(field.name)} {kind}{' not null' if index < keys else ''}")
-    return ", ".join(found)
+        columns.append(f"{quoted(field.name)} {kind}{' not null' if index < keys else ''}")
+    return ", ".join(columns)
 
 
 SUM_UNITS: Final = ("_nv", "_na", "_nc", "_no", "_pah", "_pwh")
-"""Endings of the whole-number sums, in nano-V, -A, -degC and -ohm, pico-Ah and pico-Wh."""
+"""Endings of the columns with sums of whole numbers, in nano-V, -A, -degC and -ohm, pico-Ah and pico-Wh."""
 
 CREATE_PIPELINE: Final = (
     "create table if not exists _pipeline (singleton boolean primary key, pipeline varchar not null)"
@@ -108,20 +108,22 @@ CREATE: Final = (
         started_at, ended_at, reading_count, is_final, as_of_offset
     from _cycles""",
 )
-"""Statements that make the landing tables, and the record of dbt's runs, where they are missing. Parts are merged in
-`_windows` and `_cycles`, whose sums are whole numbers and therefore exact; two views derive means and efficiencies from
-them. `_watermark` says in one value what has landed: it changes with every commit, and with every replay that has
-changed something, and not when objects are merged."""
+"""Statements that create the landing tables, and the record of dbt's runs, where they are missing.
+
+`_windows` and `_cycles` hold merged parts, whose sums are whole numbers and therefore exact; two views compute means
+and efficiencies from them. `_watermark` is one value for all that has landed. It changes with every commit and with
+every replay that swaps tables, but not when objects are merged.
+"""
 
 _LATEST: Final = ("voltage_last_v", "current_last_a", "temperature_last_c")
 _NEWEST: Final = ("as_of_offset",)
 
 
 def _merge(table: str, staged: str, schema: pa.Schema, keys: tuple[str, ...]) -> str:
-    """One statement that merges staged parts among themselves, then into a table.
+    """The statement that merges staged parts with each other, and then into a table.
 
-    Sums add, extremes stay extreme, the last value is that of the last part that measured one, and what was
-    final stays final.
+    Sums add up and extremes stay extreme. The last value is that of the last part that has one. A final part makes its
+    window or cycle final for good.
     """
     merged, updates = [], []
     for name in schema.names:
@@ -170,49 +172,49 @@ FILL: Final = (
     when not matched then insert values (new.cell_id, new.topic_id, new."partition", new."last")""",
     "insert into _commits select * from staged_commits",
 )
-"""What one commit does to the tables, from the staged Arrow tables of the same names."""
+"""The statements of one commit, which read the staged Arrow tables."""
 
 FILL_STATES: Final = """merge into _cell_state as old using staged_states as new on old.cell_id = new.cell_id
 when matched then update set state = new.state
 when not matched then insert values (new.cell_id, new.state)"""
-"""The last thing that it does: the states take long to write out where cells are many."""
+"""The last statement of a commit: the states of many cells take long to write out."""
 
 REPEATED: Final = """
 select count(*) from staged_progress as new inner join _progress as old
 on old.cell_id = new.cell_id and old.topic_id = new.topic_id and old."partition" = new."partition"
 where new."first" <= old."offset" """
-"""Counts the cells for which a commit would land messages a second time."""
+"""The number of cells for which a commit would land messages a second time."""
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the landing tables where they are missing."""
+    """Create the landing tables where they are missing."""
     for statement in CREATE:
         connection.execute(statement)
     columns = {name for name, *_ in connection.execute("describe _writers").fetchall()}
-    if "kind" not in columns:  # a warehouse of the time before replays
+    if "kind" not in columns:  # a warehouse older than replays
         connection.execute("alter table _writers add column kind varchar default 'worker'")
         connection.execute("alter table _writers add column run_id varchar")
 
 
 def landing_tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Names of the tables and views that stand where the landing tables do."""
-    found = connection.execute(
+    """Names of the tables and views in the schema of the landing tables."""
+    names = connection.execute(
         "select table_name from information_schema.tables where table_catalog = current_database() "
         "and table_schema = 'main'"
     )
-    return {name for (name,) in found.fetchall()}
+    return {name for (name,) in names.fetchall()}
 
 
 def require_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse a warehouse that no worker has written to.
+    """Refuse a warehouse without landing tables.
 
     Raises:
         BatteryError: it holds no landing tables, or not all of them.
     """
-    found = landing_tables(connection)
-    if "_writers" not in found:
+    tables = landing_tables(connection)
+    if "_writers" not in tables:
         raise BatteryError("the WAREHOUSE holds no landing tables yet; run `battery stream` first")
-    if not {"battery_retries", "_retired"} <= found:
+    if not {"battery_retries", "_retired"} <= tables:
         raise BatteryError(
             "the WAREHOUSE was made by an earlier version; `battery stream --until-end` adds what it lacks, run it once"
         )

@@ -1,7 +1,7 @@
-"""Who may write a warehouse: each run of the worker, replay and compaction takes an epoch that ends those before it.
+"""Who may write a warehouse: each run of the worker, replay and compaction takes an epoch, which ends earlier ones.
 
-All statements here belong to transactions of others. A commit and a take-over change the same value, so of the two
-the warehouse lets only one happen, also where transactions run side by side.
+The functions here run in the transactions of their callers. A commit and a take-over change the same value, so the
+warehouse lets only one of the two succeed, even if their transactions run at the same time.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class Writer(StrEnum):
 
 
 class SupersededError(BatteryError):
-    """Another run of the pipeline has taken over the warehouse; this one must end."""
+    """Another run of the pipeline has taken over the warehouse, so this run must end."""
 
 
 class ReplayedError(StartAgainError):
-    """A replay has put other tables in place of those that this run knew; it goes on from them when started again."""
+    """A replay has replaced the tables of this run, which continues from the new ones when it is started again."""
 
 
 def pipeline_id(connection: duckdb.DuckDBPyConnection) -> str | None:
     """The id of the pipeline that a warehouse belongs to; None before it has one."""
-    # The writers name it too: in a warehouse of the time before claims nothing else does.
+    # In a warehouse older than claims only the table of writers names it.
     for table in sorted(landing_tables(connection) & {"_pipeline", "_writers"}):
         found = connection.execute(f"select pipeline from {table} limit 1").fetchone()  # noqa: S608  # of these two
         if found is not None:
@@ -48,7 +48,7 @@ def pipeline_id(connection: duckdb.DuckDBPyConnection) -> str | None:
 
 
 def run_epoch(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
-    """The epoch that the process which begins a run has taken for all of its processes, None where it has not yet.
+    """The epoch of a run, which its first process has taken for all of them; None before it has.
 
     Raises:
         SupersededError, ReplayedError: that run has ended.
@@ -62,10 +62,10 @@ def run_epoch(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
 
 
 def require_new_run(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
-    """Let a run begin only under an id that none before it had: processes of that one may still be at work.
+    """Refuse the id of an earlier run, some of whose processes may still be running.
 
     Raises:
-        BatteryError: there was a run of that id.
+        BatteryError: there was a run with that id.
     """
     epoch = _epoch_of(connection, run_id)
     if epoch is not None:
@@ -83,17 +83,17 @@ def _epoch_of(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
 def take_epoch(
     connection: duckdb.DuckDBPyConnection, writer: Writer, above: int, window_seconds: int, run_id: str | None = None
 ) -> int:
-    """Enter a new writer and end those of its kind before it.
+    """Record a new writer, and end the earlier ones of its kind.
 
     Args:
         connection: in a transaction.
-        writer: what for; a replay or a compaction that begins does not disturb the worker.
+        writer: its kind; a replay or a compaction does not end the worker.
         above: an epoch that the new one must exceed.
         window_seconds: width of the windows in the warehouse, s.
-        run_id: joins the processes of one run.
+        run_id: the id that the processes of one run share.
     """
-    before = connection.execute("select epoch from _writers order by epoch desc limit 1").fetchone()
-    epoch = max(above, before[0] if before else 0) + 1
+    last = connection.execute("select epoch from _writers order by epoch desc limit 1").fetchone()
+    epoch = max(above, last[0] if last else 0) + 1
     connection.execute(
         "update _writers set changes = changes + 1, superseded_by = ? where kind = ? and superseded_by is null",
         [epoch, writer],
@@ -106,18 +106,18 @@ def take_epoch(
 
 
 def window_width(connection: duckdb.DuckDBPyConnection) -> int | None:
-    """Width of the windows in the warehouse in s, None before there are any."""
+    """Width of the windows in the warehouse, in s; None before the first writer."""
     found = connection.execute("select window_seconds from _writers order by epoch desc limit 1").fetchone()
     return int(found[0]) if found else None
 
 
 def require_current(connection: duckdb.DuckDBPyConnection, epoch: int) -> None:
-    """Let a transaction go on only if nobody has taken over from its writer.
+    """Refuse a transaction whose writer has been superseded.
 
     Raises:
-        SupersededError, ReplayedError: somebody has.
+        SupersededError, ReplayedError: it has been.
     """
-    # Not with RETURNING: beside a key, DuckDB does not see such updates in conflict.
+    # Without RETURNING: on a table with a key, DuckDB finds no conflict between updates that return rows.
     changed = connection.execute(
         "update _writers set changes = changes + 1 where epoch = ? and superseded_by is null", [epoch]
     ).fetchone()
@@ -126,7 +126,7 @@ def require_current(connection: duckdb.DuckDBPyConnection, epoch: int) -> None:
 
 
 def end_workers(connection: duckdb.DuckDBPyConnection, replay: int, window_seconds: int) -> None:
-    """End every run of the worker, and a compaction, in favour of a replay, whose windows may have another width."""
+    """End every run of the worker, and every compaction, because of a replay; its windows may have another width."""
     connection.execute(
         "update _writers set changes = changes + 1, superseded_by = ? where kind in (?, ?) and superseded_by is null",
         [replay, Writer.WORKER, Writer.COMPACTION],
@@ -135,7 +135,7 @@ def end_workers(connection: duckdb.DuckDBPyConnection, replay: int, window_secon
 
 
 def end_replays(connection: duckdb.DuckDBPyConnection, epochs: Collection[int], sweep: int) -> None:
-    """End the replays among some epochs, of which a sweep is about to remove objects: they cannot swap any more."""
+    """End the replays among some epochs, since a sweep is about to remove their objects; they can no longer swap."""
     connection.execute(
         "update _writers set changes = changes + 1, superseded_by = ? where kind = ? and superseded_by is null "
         "and epoch in (select unnest(?::bigint[]))",

@@ -1,4 +1,4 @@
-"""What differs between the live landing tables and those of a replay, attached as the database `replayed__`."""
+"""The comparison of the live landing tables with those of a replay, attached as the database `replayed__`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEYS: Final = {
     "_progress": ("cell_id", "topic_id", "partition"),
     "_cell_state": ("cell_id",),
 }
-"""The landing tables, and what tells their rows apart."""
+"""The landing tables, each with the columns that identify its rows."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,10 @@ class TableDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences; `reasons` are quarantined rows by reason, live and replayed, where the two differ.
+    """All differences.
 
-    `spans` tells that the commits account for other messages or rows.
+    `reasons` holds the numbers of quarantined rows, live and replayed, for each reason with a difference. `spans` says
+    that the commits account for other messages or rows.
     """
 
     tables: tuple[TableDifference, ...]
@@ -52,7 +53,7 @@ class Comparison:
 
 
 def compare(connection: duckdb.DuckDBPyConnection) -> Comparison:
-    """Compare every landing table by checksum, and where these differ row by row and column by column."""
+    """Compare every landing table by checksum; if the checksums differ, by row and column."""
     tables = tuple(
         _difference(connection, table, keys)
         for table, keys in KEYS.items()
@@ -70,13 +71,13 @@ def compare(connection: duckdb.DuckDBPyConnection) -> Comparison:
 
 
 def content_of(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, int]:
-    """Row count and an order-free checksum over every value of a table."""
-    found = connection.execute(f"select count(*), sum(hash(t)::hugeint) from {table} as t").fetchone()  # noqa: S608
-    return (int(found[0]), int(found[1] or 0)) if found else (0, 0)
+    """The row count of a table, and a checksum of all its values that does not depend on the order of rows."""
+    content = connection.execute(f"select count(*), sum(hash(t)::hugeint) from {table} as t").fetchone()  # noqa: S608
+    return (int(content[0]), int(content[1] or 0)) if content else (0, 0)
 
 
 def messages_missing(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
-    """Messages (partition, offset) of which the live tables hold rows and the replayed ones none: the first few."""
+    """The first few messages (partition, offset) with rows in the live tables and none in the replayed ones."""
     sql = (
         'select kafka_partition as "partition", kafka_offset as "offset" from {0}battery_ts_cleaned '
         'union select "partition", "offset" from {0}battery_quarantine'
@@ -87,31 +88,34 @@ def messages_missing(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, i
 
 
 def ahead_of_live(connection: duckdb.DuckDBPyConnection) -> int:
-    """For how many cells the replay holds messages that have not landed yet, though some behind them have."""
-    found = connection.execute(
+    """The number of cells of which the replay holds messages that have not landed yet."""
+    count = connection.execute(
         """
         select count(*) from replayed__._progress as new left join _progress as old
         on old.cell_id = new.cell_id and old.topic_id = new.topic_id and old."partition" = new."partition"
         where old."offset" is null or old."offset" < new."offset"
         """
     ).fetchone()
-    return int(found[0]) if found else 0
+    return int(count[0]) if count else 0
 
 
 def _difference(connection: duckdb.DuckDBPyConnection, table: str, keys: tuple[str, ...]) -> TableDifference:
     columns = [name for name, *_ in connection.execute(f"describe {table}").fetchall() if name not in keys]
-    both = "live.here and anew.here"
+    is_in_both = "live.is_there and replayed.is_there"
     counts = [
-        "count(*) filter (anew.here is null)",
-        "count(*) filter (live.here is null)",
-        *(f"count(*) filter ({both} and live.{quoted(c)} is distinct from anew.{quoted(c)})" for c in columns),
+        "count(*) filter (replayed.is_there is null)",
+        "count(*) filter (live.is_there is null)",
+        *(
+            f"count(*) filter ({is_in_both} and live.{quoted(c)} is distinct from replayed.{quoted(c)})"
+            for c in columns
+        ),
     ]
-    matches = " and ".join(f"live.{quoted(key)} = anew.{quoted(key)}" for key in keys)
-    found = connection.execute(
-        f"select {', '.join(counts)} from (select *, true as here from {table}) as live "  # noqa: S608  # our own names
-        f"full join (select *, true as here from replayed__.{table}) as anew on {matches}"
+    matches = " and ".join(f"live.{quoted(key)} = replayed.{quoted(key)}" for key in keys)
+    row = connection.execute(
+        f"select {', '.join(counts)} from (select *, true as is_there from {table}) as live "  # noqa: S608  # our own names
+        f"full join (select *, true as is_there from replayed__.{table}) as replayed on {matches}"
     ).fetchone()
-    only_live, only_replayed, *differing = found or ()
+    only_live, only_replayed, *differing = row or ()
     return TableDifference(
         table,
         content_of(connection, table)[0],

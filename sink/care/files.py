@@ -1,4 +1,4 @@
-"""Which files were not taken, as the object store has them on record: for the status, the command and the dashboard."""
+"""The files that were not taken, from their records in the object store: for the status, the command, the dashboard."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from kernel.edges.objects import ObjectStore
 
 LATEST: Final = 3
-"""So many files are named in a status."""
+"""How many files a status names."""
 
 
 @dataclass(frozen=True)
 class FilesStatus:
-    """How many files are on record as refused and as passed over, and the latest of them.
+    """How many files were refused and passed over, and the latest of them.
 
-    `unknown` holds the complaint where the object store does not answer; the numbers are None then.
+    `unknown` is the error if the object store does not answer; the numbers are None then.
     """
 
     refused: int | None
@@ -43,18 +43,18 @@ class FilesStatus:
 
 
 def files_status(store: ObjectStore | None) -> FilesStatus:
-    """What is on record in a store, which may not be there yet.
+    """The files on record in a store, which may not exist yet.
 
     Raises:
         BatteryError: the store does not answer.
     """
-    found = [record for record in read_files(store) if record.state is not FileState.DISMISSED]
-    refused = [record for record in found if record.state is FileState.REFUSED]
-    return FilesStatus(len(refused), len(found) - len(refused), tuple(refused or found)[:LATEST])
+    records = [record for record in read_files(store) if record.state is not FileState.DISMISSED]
+    refused = [record for record in records if record.state is FileState.REFUSED]
+    return FilesStatus(len(refused), len(records) - len(refused), tuple(refused or records)[:LATEST])
 
 
 def read_files(store: ObjectStore | None) -> list[FileRecord]:
-    """What is on record in a store, the latest first, what was dismissed included.
+    """All records in a store, the latest first, dismissed files included.
 
     Raises:
         BatteryError: the store does not answer.

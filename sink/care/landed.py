@@ -1,4 +1,4 @@
-"""How far the landing is, cell by cell and log by log."""
+"""How far the landing has come, for each cell and partition; a producer skips what has landed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = structlog.get_logger()
 def landed_offsets(warehouse: Warehouse) -> Mapping[tuple[str, str, int], int]:
     """The offset of the last message that has landed, or was quarantined, by cell, topic id and partition.
 
-    Empty where the warehouse cannot be asked: who cannot be told that something has landed takes it that it has not.
+    It is empty if the warehouse cannot be read, so that the caller takes nothing to have landed.
     """
     try:
         with warehouse.connect("see what has landed", read_only=True) as connection:

@@ -1,4 +1,4 @@
-"""Looking into the quarantine: what was refused, why, and what became of it since."""
+"""The quarantine, read: which rows were refused, for which reason, and whether a retry of them has landed."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ class QuarantineEntry:
 
 
 def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str | None = None) -> list[QuarantineEntry]:
-    """What is in the quarantine, in the order of the logs.
+    """The entries of the quarantine, in the order of the logs.
 
     Args:
         warehouse: the landing tables.
-        reason: only what was refused for it.
-        cell_id: only rows of this cell.
+        reason: only entries with this reason.
+        cell_id: only entries of this cell.
 
     Raises:
         BatteryError: there is no such reason, or no warehouse.
@@ -96,23 +96,23 @@ def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str |
         require_tables(connection)
         rows = connection.execute(_FIND, {"reason": reason, "cell": cell_id}).fetchall()
         retries = _Retries(connection.execute(_RETRIES).fetchall())
-    found = []
+    entries = []
     for topic_id, partition, offset, row, *shown in rows:
         place = Place(topic_id, partition, offset, row)
         count, cell, file, why, detail, payload = shown
-        found.append(
+        entries.append(
             QuarantineEntry(
                 place, count, cell, file, why, detail, payload, retries.status_of(place), tuple(retries.of(place))
             )
         )
-    return found
+    return entries
 
 
 def retriable_rows(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many quarantined rows a retry may bring in: all but duplicates and what has landed since by a retry."""
+    """How many quarantined rows may be retried: all except duplicates, and rows of which a retry has landed."""
     retries = _Retries(connection.execute(_RETRIES).fetchall())
     landed = [place for place in retries.origins if retries.status_of(place) is RetryStatus.LANDED]
-    found = connection.execute(
+    count = connection.execute(
         _RETRIABLE,
         {
             "topics": [place.topic_id for place in landed],
@@ -121,11 +121,11 @@ def retriable_rows(connection: duckdb.DuckDBPyConnection) -> int:
             "rows": [place.row for place in landed],
         },
     ).fetchone()
-    return int(found[0]) if found else 0
+    return int(count[0]) if count else 0
 
 
 class _Retries:
-    """Which messages published which rows again; one that was refused again may itself be the origin of another."""
+    """Which messages published which rows again. Such a message may be refused and be published again, too."""
 
     def __init__(self, rows: Sequence[tuple[str, int, int, int, str, int, int, bool]]) -> None:
         self._of: dict[Place, list[Place]] = {}
@@ -148,7 +148,7 @@ class _Retries:
         return self._of.get(place, [])
 
     def status_of(self, place: Place) -> RetryStatus:
-        """What became of a row, along all retries of its retries."""
+        """The status of a row, which counts the retries of its retries."""
         due, seen = list(self.of(place)), {place}
         if not due:
             return RetryStatus.REFUSED
@@ -163,13 +163,13 @@ class _Retries:
         return RetryStatus.RETRIED
 
 
-def by_id(found: Sequence[QuarantineEntry], name: str) -> QuarantineEntry:
-    """The entry of an id `topic_id:partition:offset:row`; the topic id may be left out where one log is meant.
+def by_id(entries: Sequence[QuarantineEntry], name: str) -> QuarantineEntry:
+    """The entry with an id `topic_id:partition:offset:row`; the topic id may be left out if one log has such an entry.
 
     Raises:
-        BatteryError: there is none, or there are several.
+        BatteryError: there is no such entry, or more than one.
     """
-    matches = [entry for entry in found if str(entry.place) == name or str(entry.place).endswith(f":{name}")]
+    matches = [entry for entry in entries if str(entry.place) == name or str(entry.place).endswith(f":{name}")]
     if not matches:
         raise BatteryError(f"the quarantine holds no {name}; `battery quarantine list` shows the ids")
     if len(matches) > 1:

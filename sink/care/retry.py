@@ -1,4 +1,4 @@
-"""Publishing quarantined rows again, after a fix: each as a message of its own that names the place it had first."""
+"""Publishing quarantined rows again, after a fix: each as a message of its own that names its first place."""
 
 from __future__ import annotations
 
@@ -29,40 +29,44 @@ if TYPE_CHECKING:
     from sink.care.quarantine import QuarantineEntry
 
 FLUSH_SECONDS: Final = 60.0
+"""How long the broker may take to confirm the last messages, in s."""
 
 
 @dataclass(frozen=True)
 class Fix:
-    """What to change before publishing: columns of the readings, and headers of the message."""
+    """The changes before publishing: values for columns of the readings, and for headers of the message."""
 
     columns: Mapping[str, object]
     headers: Mapping[str, str]
 
     @classmethod
     def read(cls, columns: Sequence[str], named: Sequence[str]) -> Fix:
-        """Read `NAME=VALUE` texts; the value of a column that holds no text is JSON where it can be.
+        """Read `NAME=VALUE` texts; the value of a column of numbers is read as JSON if it can be.
+
+        >>> Fix.read(["voltage(v)=3.7", "cell_id=CS2_35"], [])
+        Fix(columns={'voltage(v)': 3.7, 'cell_id': 'CS2_35'}, headers={})
 
         Raises:
-            BatteryError: one is not of that form, or names no column.
+            BatteryError: a text is not of that form, or names no column.
         """
-        found: dict[str, object] = {}
+        changes: dict[str, object] = {}
         for text in columns:
             name, separator, value = text.partition("=")
             if not separator or name not in READING.names:
                 raise BatteryError(f"--set {text} is not COLUMN=VALUE with one of {', '.join(READING.names)}")
-            found[name] = value
+            changes[name] = value
             if not pa.types.is_string(READING.field(name).type):
                 with suppress(msgspec.DecodeError):
-                    found[name] = msgspec.json.decode(value)
+                    changes[name] = msgspec.json.decode(value)
         for text in named:
             if not text.partition("=")[1] or not text.partition("=")[0]:
                 raise BatteryError(f"--header {text} is not NAME=VALUE")
-        return cls(found, dict(text.split("=", 1) for text in named))
+        return cls(changes, dict(text.split("=", 1) for text in named))
 
 
 @dataclass(frozen=True)
 class Retry:
-    """A message to be: what it publishes again, and how."""
+    """A message that publishes the row at `origin` again."""
 
     origin: Place
     key: bytes
@@ -71,12 +75,13 @@ class Retry:
 
 
 def retries_of(settings: Settings, refused: Sequence[QuarantineEntry], fix: Fix) -> list[Retry]:
-    """Make the messages that publish refused rows again, in the order in which they stood in the log.
+    """Make the messages that publish refused rows again, in the order of the log.
 
-    A message that was refused whole goes out as it was, headers apart; a single reading goes out as JSON.
+    A message that was refused as a whole is published unchanged except for its headers; a single reading is published
+    as JSON.
 
     Raises:
-        BatteryError: a row cannot be published again; says why.
+        BatteryError: a row cannot be published again; the message says why.
     """
     topic = open_topic(settings)
     return [_retry(settings, topic, entry, fix) for entry in sorted(refused, key=lambda entry: entry.place)]
@@ -86,7 +91,7 @@ def publish_again(settings: Settings, retries: Sequence[Retry]) -> None:
     """Publish retries, and wait until the broker has all of them.
 
     Raises:
-        BatteryError: the broker did not take one; those before it are out.
+        BatteryError: the broker did not take a message; earlier ones are published.
     """
     producer = open_producer(settings, message_limit(settings))
     refusals: list[str] = []
@@ -121,7 +126,7 @@ def _retry(settings: Settings, topic: Topic, entry: QuarantineEntry, fix: Fix) -
     readings = _readings(entry)
     if not fix.columns or (readings is None and set(fix.columns) == {"cell_id"}):
         original = _original(settings, topic, entry.place)
-        # What was refused whole is shown as it was; a single reading of a message is not all of it.
+        # The payload is the whole message only if the message was refused as a whole.
         if original is not None and (readings is None or show_bytes(original.value) == entry.payload):
             key = str(fix.columns["cell_id"]).encode() if fix.columns else original.key
             return Retry(
@@ -145,19 +150,19 @@ def _retry(settings: Settings, topic: Topic, entry: QuarantineEntry, fix: Fix) -
 
 
 def _readings(entry: QuarantineEntry) -> list[dict[str, object]] | None:
-    """The refused rows as the quarantine shows them, None where it shows no readings."""
+    """The refused rows from the payload in the quarantine; None if the payload holds no readings."""
     if entry.payload is None or len(entry.payload) >= PAYLOAD_CHARS:
         return None
     try:
-        found = msgspec.json.decode(entry.payload)
+        payload = msgspec.json.decode(entry.payload)
     except msgspec.DecodeError:
         return None
-    rows = found if isinstance(found, list) else [found]
+    rows = payload if isinstance(payload, list) else [payload]
     return rows if rows and all(isinstance(row, dict) for row in rows) else None
 
 
 def _original(settings: Settings, topic: Topic, place: Place) -> Message | None:
-    """The message as it is in the log, None when that has it no longer."""
+    """The message from the log; None if the log no longer has it."""
     if place.topic_id != topic.topic_id:
         return None
     try:
@@ -169,7 +174,7 @@ def _original(settings: Settings, topic: Topic, place: Place) -> Message | None:
     return None
 
 
-def _headers(found: Mapping[str, bytes | None], origin: Place, fix: Fix) -> tuple[tuple[str, bytes | None], ...]:
+def _headers(original: Mapping[str, bytes | None], origin: Place, fix: Fix) -> tuple[tuple[str, bytes | None], ...]:
     changed = {name.lower(): value.encode() for name, value in fix.headers.items()}
-    kept = {name.lower(): value for name, value in found.items()}
+    kept = {name.lower(): value for name, value in original.items()}
     return tuple((kept | changed | {RETRY_OF: str(origin).encode()}).items())

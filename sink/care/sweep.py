@@ -1,8 +1,8 @@
-"""The sweep: what no commit names goes, also while a worker is running.
+"""The sweep: remove the objects that no commit names. A worker may be running.
 
-It goes by what a writer epoch makes certain. The sweep takes one of its own, which ends compactions before it; replays
-whose objects it finds are ended too; of workers only those count that others have superseded. None of them can commit
-any more what is removed here. The worker that is running now keeps its own, for a PUT may be on its way.
+Writer epochs make this safe. The sweep takes an epoch of its own, which ends earlier compactions, and it ends the
+replays whose objects it finds. Of workers it removes only the objects of superseded ones. None of these writers can
+commit any more. The objects of the running worker stay, since an upload may be in progress.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ from sink.tables import require_tables
 from sink.writers import Writer, end_replays, take_epoch, window_width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from kernel.base.settings import Settings
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
+    from sink.claim import Claim
+    from sink.leftovers import Leftovers
+    from sink.manifest import LandingObject
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep has removed, in objects and bytes; `doubt` says why it has removed nothing, where it had to."""
+    """How many objects and bytes a sweep has removed; `doubt` is the reason if it may not remove anything."""
 
     objects: int
     bytes: int
@@ -48,9 +51,9 @@ class Swept:
 
 @dataclass(frozen=True)
 class Cleared:
-    """Where the landing stands after a sweep: its epoch, the manifest, the objects that there were then.
+    """The landing after a sweep: the sweep's epoch, the manifest, and the objects in the store at that time.
 
-    `is_older` tells that the warehouse may be an older copy, to which nothing should be done.
+    `is_older` says that the warehouse may be an older copy, which must not be changed.
     """
 
     epoch: int
@@ -61,7 +64,7 @@ class Cleared:
 
 
 def sweep(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> Swept:
-    """Remove what was replaced, and what writers have left that will never commit it.
+    """Remove the objects that were replaced, and those of writers that can no longer commit them.
 
     Raises:
         BatteryError: store or warehouse cannot be used, or a replay, a compaction or another sweep is running.
@@ -71,13 +74,13 @@ def sweep(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> Swept
 
 
 def clear(settings: Settings, store: ObjectStore, warehouse: Warehouse, what: str) -> Cleared:
-    """Sweep, and tell where the landing stands, for a compaction to go on from.
+    """Sweep, and return what a compaction needs to continue from there.
 
     Args:
-        settings: how wide windows are where none was ever written.
+        settings: the width of the windows, if the warehouse has none yet.
         store: where the objects are.
         warehouse: where the landing tables are.
-        what: who sweeps, for messages; holds the lock that `exclusive_lock` gives.
+        what: the name of the caller, for messages; the caller holds `exclusive_lock`.
 
     Raises:
         ForeignStoreError: the store belongs to another pipeline.
@@ -86,43 +89,60 @@ def clear(settings: Settings, store: ObjectStore, warehouse: Warehouse, what: st
     with warehouse.connect(f"begin a {what}", read_only=True) as connection:
         require_tables(connection)
     claim = claim_store(store, warehouse)
-    is_behind = mark_beyond(store, warehouse) is not None
-    stored = list(landing_objects(store))
+    has_newer_copy = mark_beyond(store, warehouse) is not None
+    epoch, manifest, leftovers = _begin(settings, warehouse, list(landing_objects(store)), claim, what)
+    # Listed again: while the first list was made, a running worker may have committed what it did not hold yet.
+    archive = Archive(store)
+    missing = sorted(_keys(manifest) - {landed.key for landed in archive.stored})
+    doubt = _doubt(leftovers, missing, has_newer_copy=has_newer_copy)
+    if doubt:
+        _log.warning(doubt)
+        is_older = bool(leftovers.unknown) or has_newer_copy
+        return Cleared(epoch, manifest, archive, Swept(0, 0, doubt), is_older)
+    unfinished = [landed for objects in leftovers.unfinished.values() for landed in objects]
+    for landed in unfinished:
+        store.delete(landed.key)
+    remove_retired(warehouse, store, [landed.key for landed in leftovers.retired])
+    removed = [*unfinished, *leftovers.retired]
+    swept = Swept(len(removed), sum(landed.size for landed in removed), None)
+    return Cleared(epoch, manifest, archive, swept, is_older=False)
+
+
+def _begin(
+    settings: Settings, warehouse: Warehouse, stored: Sequence[LandingObject], claim: Claim, what: str
+) -> tuple[int, Manifest, Leftovers]:
+    """Take a writer epoch, and read the manifest and the leftovers, in one transaction."""
     try:
         with warehouse.connect(f"begin a {what}") as connection, transaction(connection):
             width = window_width(connection) or settings.window_seconds
             epoch = take_epoch(connection, Writer.COMPACTION, claim.epoch_above(stored), width)
             manifest = read_manifest(connection)
-            named = {found.key for commit in manifest.commits for found in commit.objects}
-            end_replays(connection, {found.epoch for found in stored if found.key not in named}, epoch)
-            left = find_leftovers(connection, stored, epoch, claim.spared)
+            named = _keys(manifest)
+            end_replays(connection, {landed.epoch for landed in stored if landed.key not in named}, epoch)
+            return epoch, manifest, find_leftovers(connection, stored, epoch, claim.spared)
     except duckdb.Error as error:
         raise BatteryError(f"cannot begin a {what}: {str(error).splitlines()[0]}; start it again") from error
-    # Listed anew: while the first list was made, a running worker may have committed what it did not hold yet.
-    archive = Archive(store)
-    missing = sorted(named - {found.key for found in archive.stored})
-    doubt = None
-    if left.unknown:
-        doubt = (
+
+
+def _keys(manifest: Manifest) -> set[str]:
+    return {committed.key for commit in manifest.commits for committed in commit.objects}
+
+
+def _doubt(leftovers: Leftovers, missing: Sequence[str], *, has_newer_copy: bool) -> str | None:
+    """Why nothing may be removed; None if leftovers may be."""
+    if leftovers.unknown:
+        return (
             f"nothing was removed: the store holds objects of commits that the WAREHOUSE does not know, such as "
-            f"{left.unknown[0].key}, so it may be an older copy; use the right one"
+            f"{leftovers.unknown[0].key}, so it may be an older copy; use the right one"
         )
-    elif is_behind:
-        doubt = (
+    if has_newer_copy:
+        return (
             "nothing was removed: another copy of the WAREHOUSE has written to the OBJECT_STORE since, so this one "
             "may be older; use the right one"
         )
-    elif missing:
-        doubt = (
+    if missing:
+        return (
             f"nothing was removed: the store lacks objects of the manifest, such as {missing[0]}, so the WAREHOUSE may "
             "be an older copy; `battery verify` says what is missing"
         )
-    if doubt:
-        _log.warning(doubt)
-        return Cleared(epoch, manifest, archive, Swept(0, 0, doubt), bool(left.unknown) or is_behind)
-    unfinished = [found for some in left.unfinished.values() for found in some]
-    for found in unfinished:
-        store.delete(found.key)
-    remove_retired(warehouse, store, [found.key for found in left.retired])
-    gone = [*unfinished, *left.retired]
-    return Cleared(epoch, manifest, archive, Swept(len(gone), sum(found.size for found in gone), None), is_older=False)
+    return None

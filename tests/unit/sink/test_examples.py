@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("name", ["sink.commit", "sink.draft", "sink.manifest"])
+@pytest.mark.parametrize("name", ["sink.commit", "sink.draft", "sink.manifest", "sink.care.retry"])
 def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with capture_logs():

@@ -1,4 +1,4 @@
-"""Readings that came back, told apart once more: from the messages of the log, and what has landed by now."""
+"""Repeated readings, judged again from the messages of the log and the rows that have landed by now."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from kernel.edges.warehouse import Warehouse
 
 CHUNK_ROWS: Final = 200_000
-"""Readings that are held at a time."""
+"""How many readings are held in memory."""
 
 COME_BACK: Final = f"""
 select topic_id, "partition", "offset", "row", row_count, reason from battery_quarantine
 where reason in ({", ".join(f"'{reason}'" for reason in sorted(COMES_BACK))})"""  # noqa: S608  # our own names
-"""What the quarantine says of such readings."""
+"""The repeated readings in the quarantine, with the reason of each."""
 
 _CAME: Final = pa.schema(
     [
@@ -51,7 +51,7 @@ where came.reason <> case
     when {" or ".join(f"({differs(name)})" for name in VALUES)} then 'conflict'
     else 'duplicate'
 end
--- One that was refused, and landed only later, by a retry or as late, is told by when it landed.
+-- A reading that was refused and landed later, by a retry or as late, was out of order at the time.
 and not coalesce(
     came.reason = 'out_of_order'
     and (came."partition" <> stood.kafka_partition
@@ -63,32 +63,32 @@ and not coalesce(
 
 
 class ComeBack:
-    """Judges readings that came back anew, some at a time.
+    """Judges repeated readings again, some at a time.
 
     Args:
         warehouse: where the tables are.
-        told: what `COME_BACK` gives.
+        quarantined: the rows of the query `COME_BACK`.
     """
 
-    def __init__(self, warehouse: Warehouse, told: Sequence[tuple[str, int, int, int, int, str]]) -> None:
+    def __init__(self, warehouse: Warehouse, quarantined: Sequence[tuple[str, int, int, int, int, str]]) -> None:
         self._warehouse = warehouse
-        self._told: dict[tuple[str, int, int], list[tuple[int, int, str]]] = {}
-        for topic_id, partition, offset, row, row_count, reason in told:
-            self._told.setdefault((topic_id, partition, offset), []).append((row, row_count, reason))
+        self._quarantined: dict[tuple[str, int, int], list[tuple[int, int, str]]] = {}
+        for topic_id, partition, offset, row, row_count, reason in quarantined:
+            self._quarantined.setdefault((topic_id, partition, offset), []).append((row, row_count, reason))
         self._chunk: list[pa.Table] = []
         self._held = 0
         self.rows = 0
         self.misjudged = 0
 
     def take(self, batch: Batch) -> None:
-        """Look at messages of the log; most hold no such reading.
+        """Take the repeated readings of some messages of the log; most messages hold none.
 
         Raises:
             BatteryError: the warehouse cannot be read.
         """
         log = zip(batch.partition.tolist(), batch.offset.tolist(), strict=True)
         for message, (partition, offset) in enumerate(log):
-            refusals = self._told.get((batch.topic_id, partition, offset))
+            refusals = self._quarantined.get((batch.topic_id, partition, offset))
             if refusals is not None:
                 self._take_message(batch, message, refusals)
 
@@ -110,7 +110,7 @@ class ComeBack:
             self.finish()
 
     def finish(self) -> None:
-        """Judge what is held.
+        """Judge the readings that are held.
 
         Raises:
             BatteryError: the warehouse cannot be read.

@@ -1,9 +1,9 @@
-"""The compaction: small objects of many commits become a large one of one commit, by a swap of the manifest.
+"""The compaction: merge the small objects of many commits into large ones of one commit, by a change of the manifest.
 
-A worker commits every few seconds, so a day leaves thousands of objects. Neighbours of one writer, lane and log are
-merged in the order in which they landed: the archive gives the same messages in the same order, and the tables are not
-touched. The objects that were replaced are noted in `_retired` and go with a later sweep, since whoever has read the
-manifest a moment ago still goes by them.
+A worker commits every few seconds, so a day leaves thousands of objects. Neighbouring commits of one writer, lane and
+log are merged in the order in which they landed. The archive therefore gives the same messages in the same order, and
+the tables do not change. The replaced objects are listed in `_retired`, and a later sweep removes them, since a process
+that has just read the manifest may still read them.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 TARGET_BYTES: Final = 64 * 1024**2
-"""Commits are merged while their objects hold no more than this."""
+"""The most bytes of the objects of commits that are merged into one."""
 
 MAX_ROWS: Final = 1_000_000
-"""Commits are merged while they hold no more rows than this, which a compaction, and later a replay, has in memory."""
+"""The most rows of such commits, which a compaction, and later a replay, holds in memory."""
 
 MAX_REFUSED: Final = 10_000
-"""The same for quarantined rows, whose payloads may be long and alike: their objects say little of them."""
+"""The most quarantined rows of such commits: their payloads may be long, but compress so well that bytes say little."""
 
 
 @dataclass(frozen=True)
 class Compaction:
-    """What a compaction has done.
+    """The result of a compaction.
 
     `commits` commits became `merged` ones, with `rows` rows of all kinds. Objects and bytes are those of the whole
-    manifest, before and after; the replaced ones stay until the next sweep. `left` says what was left alone, and why;
-    `spread` are cells for which nothing can be merged at all.
+    manifest, before and after; the replaced objects stay until the next sweep. `left` says which commits could not be
+    merged, and why. `spread` names the cells because of which nothing can be merged at all.
     """
 
     commits: int
@@ -72,7 +72,7 @@ class Compaction:
 
     @property
     def ok(self) -> bool:
-        """Nothing had to be left alone that should have been merged or removed."""
+        """Whether everything that should have been merged or removed was."""
         return not self.left and not self.swept.doubt
 
     def lines(self) -> Iterator[str]:
@@ -99,132 +99,133 @@ def compact(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> Com
     """Sweep, then merge what can be merged; a worker may be running.
 
     Raises:
-        BatteryError: store or warehouse cannot be used, or a replay, a sweep or another compaction is running; what was
-            merged by then is whole.
+        BatteryError: store or warehouse cannot be used, or a replay, a sweep or another compaction is running; all
+            merges until then are complete.
     """
     with exclusive_lock(settings, "compaction"):
-        begun = clear(settings, store, warehouse, "compaction")
-        before = begun.manifest.commits
+        cleared = clear(settings, store, warehouse, "compaction")
+        before = cleared.manifest.commits
         after = before
         left: dict[str, str] = {}
-        if not begun.is_older and not begun.manifest.spread:
-            after, left = _merge_all(warehouse, store, begun)
-        known = {commit.commit for commit in before}
-        merged = [commit for commit in after if commit.commit not in known]
+        if not cleared.is_older and not cleared.manifest.spread:
+            after, left = _merge_all(warehouse, store, cleared)
+        ids_before = {commit.commit for commit in before}
+        merged = [commit for commit in after if commit.commit not in ids_before]
         return Compaction(
             commits=len(before) - len(after) + len(merged),
             merged=len(merged),
-            rows=sum(found.rows for commit in merged for found in commit.objects),
+            rows=sum(_rows(commit) for commit in merged),
             objects_before=sum(len(commit.objects) for commit in before),
             objects_after=sum(len(commit.objects) for commit in after),
             bytes_before=sum(_bytes(commit) for commit in before),
             bytes_after=sum(_bytes(commit) for commit in after),
-            swept=begun.swept,
+            swept=cleared.swept,
             left=tuple(dict.fromkeys(left.values())),
-            spread=begun.manifest.spread,
+            spread=cleared.manifest.spread,
         )
 
 
-def _merge_all(warehouse: Warehouse, store: ObjectStore, begun: Cleared) -> tuple[tuple[Commit, ...], dict[str, str]]:
-    """Merge until nothing can be merged: what was merged is smaller than its parts were, and leaves room for more.
+def _merge_all(warehouse: Warehouse, store: ObjectStore, cleared: Cleared) -> tuple[tuple[Commit, ...], dict[str, str]]:
+    """Merge until nothing can be merged: a merged commit is smaller than its parts, so it may take in more.
 
     Returns:
-        The commits as they are now, and of those that had to be left alone, by id, why.
+        The commits as they are now, and the reason for each one that could not be merged, by id.
     """
-    commits, left, number = begun.manifest.commits, dict[str, str](), 0
+    commits, left, number = cleared.manifest.commits, dict[str, str](), 0
     while groups := mergeable(commits, left):
-        archive = Archive(store) if number else begun.archive  # which has to know what was just merged
+        archive = Archive(store) if number else cleared.archive  # a new one knows the objects that were just merged
         for group in groups:
             names = {commit.commit for commit in group}
             number += 1
-            why = "they have changed since they were read"
+            reason = "they have changed since they were read"
             try:
-                merged = _merge(group, begun.epoch, number, archive, store)
-                if _swap_in(warehouse, begun.epoch, group, merged):
+                merged = _merge(group, cleared.epoch, number, archive, store)
+                if _swap_in(warehouse, cleared.epoch, group, merged):
                     kept = [commit for commit in commits if commit.commit not in names]
                     commits = tuple(sorted([*kept, merged], key=lambda c: (c.epoch, c.seq, c.lane)))
-                    rows = sum(found.rows for found in merged.objects)
-                    _log.info("merged", commits=len(group), into=merged.commit, rows=rows)
+                    _log.info("merged", commits=len(group), into=merged.commit, rows=_rows(merged))
                     continue
             except DamagedObjectError as error:
-                why = (
+                reason = (
                     f"{error}; `battery verify` says what else is wrong, `battery replay --from-beginning` writes the "
                     "objects anew"
                 )
-            told = f"{len(group)} commits from {group[0].commit} on: {why}"
-            left |= dict.fromkeys(names, told)
-            _log.warning(f"not merged: {told}")
+            message = f"{len(group)} commits from {group[0].commit} on: {reason}"
+            left |= dict.fromkeys(names, message)
+            _log.warning(f"not merged: {message}")
     return commits, left
 
 
 def _bytes(commit: Commit) -> int:
-    return sum(found.size for found in commit.objects)
+    return sum(committed.size for committed in commit.objects)
 
 
 def _rows(commit: Commit) -> int:
-    return sum(found.rows for found in commit.objects)
+    return sum(committed.rows for committed in commit.objects)
 
 
 def mergeable(commits: Sequence[Commit], left: Collection[str] = ()) -> list[list[Commit]]:
     """Cut commits, in the order of the log, into groups of at least two that may become one.
 
-    A group is of one run of one log and of one lane: its cells are in no other lane then, so commits of other lanes in
-    between have no part in their order. The newest commit of a lane stays as it is, since a worker whose connection
-    broke may be asking for it by its id. So do those in `left`, by id, and nothing is merged over them.
+    The commits of a group are of one run, one log and one lane. Their cells are in no other lane of that run, so
+    commits of other lanes in between do not matter for their order. The newest commit of a lane is not merged, since a
+    worker whose connection broke may look for it by its id. Commits whose ids are in `left` are not merged either, and
+    no group goes across them.
     """
     newest = {commit.lane: commit.commit for commit in commits}
-    found: list[list[Commit]] = []
+    groups: list[list[Commit]] = []
     for (_, topics), of_one_log in groupby(commits, lambda c: (c.epoch, frozenset(s.topic_id for s in c.spans))):
         lanes: dict[int, list[Commit]] = {}
         for commit in of_one_log:
             if len(topics) == 1 and newest[commit.lane] != commit.commit:
                 lanes.setdefault(commit.lane, []).append(commit)
         for lane in lanes.values():
-            found += _cut(lane, left)
-    return [group for group in found if len(group) > 1]
+            groups += _cut(lane, left)
+    return [group for group in groups if len(group) > 1]
 
 
 def _refused(commit: Commit) -> int:
-    return sum(found.rows for found in commit.objects if found.kind == QUARANTINE_KIND)
+    return sum(committed.rows for committed in commit.objects if committed.kind == QUARANTINE_KIND)
 
 
 def _cut(commits: Sequence[Commit], left: Collection[str]) -> list[list[Commit]]:
-    found: list[list[Commit]] = [[]]
+    """Cut the commits of one lane into groups that keep the limits."""
+    groups: list[list[Commit]] = [[]]
     size = rows = refused = 0
     for commit in commits:
         size, rows, refused = size + _bytes(commit), rows + _rows(commit), refused + _refused(commit)
         if size > TARGET_BYTES or rows > MAX_ROWS or refused > MAX_REFUSED:
-            found.append([])
+            groups.append([])
             size, rows, refused = _bytes(commit), _rows(commit), _refused(commit)
         if commit.commit in left:
-            found.append([])
+            groups.append([])
             size = rows = refused = 0
         else:
-            found[-1].append(commit)
-    return found
+            groups[-1].append(commit)
+    return groups
 
 
 def _merge(group: Sequence[Commit], epoch: int, number: int, archive: Archive, store: ObjectStore) -> Commit:
-    """Store the rows of some commits as those of one, which takes the place of the last of them.
+    """Store the rows of some commits as one commit, which has the lane and number of the last of them.
 
     Args:
-        group: in the order of the log.
-        epoch: that of the compaction, which names the objects.
-        number: counts the groups of the compaction.
+        group: the commits, in the order of the log.
+        epoch: the epoch of the compaction, for the keys of the objects.
+        number: the number of the group in the compaction.
         archive: reads the objects.
-        store: takes the new ones.
+        store: takes the new objects.
 
     Raises:
         DamagedObjectError: an object is not what was committed; nothing was stored.
         BatteryError: the store does not answer.
     """
     parts: dict[str, list[pa.Table]] = {kind: [] for kind in KINDS}
-    for found in (found for commit in group for found in commit.objects):
-        parts[found.kind].append(archive.rows(found))
+    for committed in (committed for commit in group for committed in commit.objects):
+        parts[committed.kind].append(archive.rows(committed))
     last = group[-1]
     name = commit_id(epoch, last.lane, number)
     objects = []
-    for kind, tables in sorted(parts.items()):  # as the manifest has them
+    for kind, tables in sorted(parts.items()):  # in the order of the manifest
         if tables:
             writer = ObjectWriter(SCHEMAS[kind], name)
             for table in tables:
@@ -236,10 +237,10 @@ def _merge(group: Sequence[Commit], epoch: int, number: int, archive: Archive, s
 
 
 def _swap_in(warehouse: Warehouse, epoch: int, group: Sequence[Commit], merged: Commit) -> bool:
-    """Name the merged commit in the manifest instead of the group, in one transaction.
+    """Replace the group by the merged commit in the manifest, in one transaction.
 
     Returns:
-        Whether it happened: not when the group's commits are no longer what was read.
+        Whether it happened; it does not if the commits of the group have changed since they were read.
 
     Raises:
         SupersededError: another compaction or a sweep has begun, or a replay has swapped the tables.

@@ -1,6 +1,6 @@
-"""The aggregates, made anew from the landed rows: in SQL, apart from the code that made them in the first place.
+"""The aggregates, counted again from the landed rows, in SQL that shares no code with the fold.
 
-Sums may differ by one unit a reading, since SQL rounds halves another way.
+Sums may differ by one unit for each reading, since SQL rounds halves differently.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _whole(value: str, unit: str) -> str:
 
 
 def _gain(index: int) -> str:
-    """What a counter gained with a reading, in pico-units; NULL where it was not measured."""
+    """What a counter has gained with a reading, in pico-units; NULL if it was not measured."""
     now, before = f'"{COUNTERS[index]}"', f"before_{index}"
     since = (
         f'case when {before} is null then if("test_time(s)" <= {GAP_SECONDS}, 0, {now}) '
@@ -37,7 +37,7 @@ def _gain(index: int) -> str:
 
 
 def _each(text: str) -> str:
-    """The same for each counter: `{n}` is its place, `{name}` its column, `{bit}` its flag, `{flow}` its current."""
+    """SQL for each counter: `{n}` is its number, `{name}` its column, `{bit}` its flag, `{flow}` its current."""
     flows = (
         'greatest("current(a)", 0)',
         'greatest(-1 * "current(a)", 0)',
@@ -50,9 +50,10 @@ def _each(text: str) -> str:
 
 
 def _leap_gain(index: int) -> str:
-    """The same in a test in which a counter leaps: there it is what the current tells, and the next reading makes up.
+    """What a counter has gained with a reading, in a test in which it leaps.
 
-    A counter that is back where it stood before it fell to zero gains what it did since then.
+    At a leap the gain is computed from the current, and the next reading makes up for the difference. A counter that
+    returns to its value before it fell to zero has gained the difference since then.
     """
     now, before, left = f'"{COUNTERS[index]}"', f"before_{index}", f"left_{index}"
     has_leapt = f"quality & {int(LEAPS[index])} <> 0"
@@ -190,7 +191,7 @@ def _differs(equal: list[str], close: list[str]) -> list[str]:
 
 
 def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many windows differ from their rows, or are missing, or have none."""
+    """The number of windows that differ from their rows, are missing, or have no rows."""
     found = connection.execute("select max(window_seconds) from _writers").fetchone()
     extremes = _extremes(_CHANNELS)
     sums = {
@@ -220,7 +221,7 @@ def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def differing_cycles(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many cycles differ from their rows, or are missing, or have none."""
+    """The number of cycles that differ from their rows, are missing, or have no rows."""
     extremes = _extremes((_CHANNELS[0], _CHANNELS[2]))
     differs = _differs(
         ["reading_count", "started_at", "ended_at", "resistance_count", *extremes], [*_CAPACITIES, "resistance_sum_no"]

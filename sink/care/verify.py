@@ -1,7 +1,7 @@
-"""Verification: do topic, objects and warehouse tell the same story?
+"""Verification: do topic, objects and warehouse agree?
 
-Everything is counted anew from its source: rows in the messages, rows in the Parquet objects, rows in the tables,
-and the aggregates from the rows. Nothing is taken from what the worker says about itself.
+Everything is counted again from its source: rows in the messages, rows in the Parquet objects, rows in the tables, and
+the aggregates from the rows. Figures that the worker keeps about itself are not used.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ where not exists (
 )
 group by all having count(*) = 1 and min("row") = 0
     and any_value(reason) in ('undecodable', 'too_large', 'unknown_schema')"""
-"""Messages that were refused as a whole, and the rows that they counted as."""
+"""The messages that were refused as a whole, and how many rows each counted as."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must add up, whether it does, and the figures."""
+    """One thing that must agree: whether it does, and the figures."""
 
     name: str
     ok: bool
@@ -65,8 +65,8 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse, *, live
         settings: where the topic is.
         store: where the objects are.
         warehouse: where the tables are.
-        live: whether producers and the worker go on meanwhile, so that messages which have not landed yet are no
-            fault; a message of a cell has landed then if the cell's progress says so, since others are in between.
+        live: whether producers and the worker go on meanwhile. Messages that have not landed yet are no fault then, and
+            whether a message has landed is decided by the progress of its cell, since cells land at different times.
 
     Raises:
         BatteryError: broker, object store or warehouse cannot be read at all.
@@ -110,8 +110,8 @@ def _claim(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Check:
 
 
 def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    found = connection.execute(sql).fetchone()
-    return int(found[0] or 0) if found else 0
+    row = connection.execute(sql).fetchone()
+    return int(row[0] or 0) if row else 0
 
 
 def _log(
@@ -121,15 +121,15 @@ def _log(
     refused: Mapping[tuple[str, int, int], int],
     come_back: ComeBack,
 ) -> Iterator[Check]:
-    """Rows in, counted in the messages themselves, against the rows that the commits account for.
+    """Compare the rows of the messages with the rows that the commits account for.
 
     Args:
         settings: where the topic is.
-        spans: of each topic id and partition the last offset, the rows and the first offset that commits account for.
-        reached: the last offset that landed of each cell, topic id and partition, while a worker lands more; else None.
-        refused: the rows of each message that was refused as a whole, by topic id, partition and offset; these count as
-            they were judged, since limits, and what can be read, may be others today.
-        come_back: what judges readings that came back anew.
+        spans: for each topic id and partition the last offset, the rows and the first offset of its commits.
+        reached: the last landed offset of each cell, topic id and partition while a worker is landing; else None.
+        refused: the rows of each message that was refused as a whole, by topic id, partition and offset. They count as
+            they were judged at that time, since limits and decoders may differ today.
+        come_back: judges repeated readings again.
     """
     topic = open_topic(settings)
     landed_up_to = {
@@ -216,22 +216,22 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
 
 
 def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Iterator[Check]:
-    """Every committed object, byte for byte, and the rows of all of them against the tables."""
-    committed = [found for commit in read_manifest(connection).commits for found in commit.objects]
+    """Compare every committed object with its checksum, and the rows of all objects with the tables."""
+    committed = [expected for commit in read_manifest(connection).commits for expected in commit.objects]
     archive = Archive(store)
     wrong: list[str] = []
     sums = {kind: [0, 0] for kind in KINDS}
-    for found in committed:
+    for expected in committed:
         try:
-            stored = archive.rows(found)
+            stored = archive.rows(expected)
         except DamagedObjectError as error:
             wrong.append(str(error))
             continue
         connection.register("stored", stored)
         count, content = content_of(connection, "stored")
         connection.unregister("stored")
-        sums[found.kind][0] += count
-        sums[found.kind][1] += content
+        sums[expected.kind][0] += count
+        sums[expected.kind][1] += content
     yield Check("objects", ok=not wrong, detail="; ".join(wrong[:3]) or f"{len(committed)} objects as committed")
     for kind, (count, content) in sums.items():
         table_count, table_content = content_of(connection, kind)
@@ -242,8 +242,8 @@ def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Itera
             + ("" if content == table_content else ", and their contents differ"),
         )
     ours = {epoch for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
-    named = {found.key for found in committed}
-    left = [found.key for found in archive.stored if found.key not in named and found.epoch in ours]
+    named = {expected.key for expected in committed}
+    left = [landed.key for landed in archive.stored if landed.key not in named and landed.epoch in ours]
     yield Check(
         "leftovers",
         ok=True,
@@ -253,7 +253,7 @@ def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Itera
 
 
 def _aggregates(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
-    """Windows and cycles, made anew from the landed rows."""
+    """Compare windows and cycles with the landed rows."""
     for name, table, differing in (
         ("windows", "_windows", differing_windows(connection)),
         ("cycles", "_cycles", differing_cycles(connection)),
@@ -263,7 +263,7 @@ def _aggregates(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
 
 
 def _progress(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
-    """What a restart goes by, against the commits."""
+    """Compare the progress, from which a restart continues, with the commits."""
     behind = _number(
         connection,
         """

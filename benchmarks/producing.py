@@ -20,7 +20,7 @@ from kernel.contract.message import encode_arrow, headers
 from kernel.contract.reading import ARROW
 from kernel.edges.broker import embedded_broker, free_port
 from kernel.edges.kafka import AROUND_BYTES, MESSAGE_BYTES, message_limit, open_producer, open_topic
-from producer.send import Manner, Waiting, send
+from producer.send import QueuedTest, SendOptions, send
 from producer.simulate import simulate_tests
 from producer.spool import SpooledTest
 
@@ -59,7 +59,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
     show(Figure("produce", median(ours), "rows/s", reference=median(raw)))
 
 
-def _spooled(folder: Path, *, cycles: int, cells: int) -> list[Waiting]:
+def _spooled(folder: Path, *, cycles: int, cells: int) -> list[QueuedTest]:
     """The tests of one cell on disk, shared by all cells: the page cache holds them in either case."""
     folder.mkdir(parents=True, exist_ok=True)
     life: list[tuple[str, SpooledTest]] = []
@@ -70,7 +70,7 @@ def _spooled(folder: Path, *, cycles: int, cells: int) -> list[Waiting]:
             writer.write_table(readings)
         life.append((export.name, SpooledTest(export.test.started_at, path, readings.num_rows)))
     return [
-        Waiting(f"BENCH_{cell:02d}", test.started_at, (0, 0, 0), name, place, "", test)
+        QueuedTest(f"BENCH_{cell:02d}", test.started_at, (0, 0, 0), name, place, "", test)
         for cell in range(cells)
         for place, (name, test) in enumerate(life)
     ]
@@ -91,7 +91,7 @@ def _let_in() -> Iterator[tuple[Producer, str, int]]:
         producer.close()  # the broker waits for its clients before it ends
 
 
-def _raw(tests: Sequence[Waiting]) -> float:
+def _raw(tests: Sequence[QueuedTest]) -> float:
     with _let_in() as (producer, topic, limit):
         encoded = {
             waiting.test: list(encode_arrow(waiting.test.readings(), min(MESSAGE_BYTES, limit - AROUND_BYTES)))
@@ -126,10 +126,10 @@ def _raw(tests: Sequence[Waiting]) -> float:
     return _rate("librdkafka alone", sum(rows for _, rows, _ in messages), len(messages), seconds)
 
 
-def _ours(tests: Sequence[Waiting]) -> float:
+def _ours(tests: Sequence[QueuedTest]) -> float:
     with _let_in() as (producer, topic, limit):
         started = time.perf_counter()
-        sent = send(producer, tests, Manner(topic, limit))
+        sent = send(producer, tests, SendOptions(topic, limit))
         seconds = time.perf_counter() - started
     rows = sum(waiting.test.rows for waiting in tests)
     if sent.rows != rows:

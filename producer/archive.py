@@ -175,7 +175,7 @@ class Unpacker:
                 return f"looking into it took more than {MEMORY_BYTES} bytes of memory; unpack it yourself"
             case "time":
                 return f"a part of it took longer to unpack than READER_TIMEOUT_SECONDS={self._seconds:g}"
-        return f"it is no sound ZIP ({error.detail}); download or copy it again"
+        return f"it is not a valid ZIP ({error.detail}); download or copy it again"
 
 
 def holds_workbook(file: File) -> bool:
@@ -241,7 +241,7 @@ def inside(member: zipfile.ZipInfo) -> PurePosixPath:
 
 
 def _unsound(file: File, error: Exception) -> BadSourceError:
-    return BadSourceError(f"{file.origin} is no sound ZIP ({error}); download or copy it again")
+    return BadSourceError(f"{file.origin} is not a valid ZIP ({error}); download or copy it again")
 
 
 def _copied(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> str:

@@ -1,4 +1,4 @@
-"""The workbooks of a batch: which of them there is something to do for, and what became of those that were read."""
+"""The workbooks of a batch: which of them to read, and the results of those that were read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from producer.readers.formats import format_of
 from producer.readers.names import cell_id_of, exported_on
 from producer.readers.registry import ReaderClashError, reader_of
 from producer.register import identify_all
-from producer.send import Waiting
+from producer.send import QueuedTest
 from producer.sources import download_on_record, find_files, on_record
 from producer.spool import Job
 
@@ -38,13 +38,12 @@ _log = structlog.get_logger()
 class Options:
     """How to publish.
 
-    `cell_id` overrides what the file names say, `channel_cells` what is said of a channel; `encoding` is a key of
-    `ENCODINGS`; `speed` replays readings at that many times real time (None: at once); `again` reads and publishes what
-    this log already has, and what would be left alone. So many `processes` read workbooks side by side; a program that
-    publishes guards its main module, since each process imports that.
+    `cell_id` overrides the cell of file names, `channel_cells` that of a channel. `encoding` is a key of `ENCODINGS`.
+    `speed` replays readings at that many times real time (None: at once). `again` also publishes what this log already
+    has, and reads what was refused before. `processes` is how many workbooks are read at a time.
 
-    `leave_refused` leaves alone what was refused before. `landed` tells how far the landing is, as
-    `Publication.has_landed` wants it: what went to an earlier log and has landed is then skipped.
+    `leave_refused` leaves alone what was refused before. `landed` returns the offsets that have landed, as
+    `Publication.has_landed` takes them: what was published to an earlier log and has landed is then skipped.
     """
 
     cell_id: str | None = None
@@ -57,12 +56,12 @@ class Options:
     channel_cells: Mapping[str, str] = field(default_factory=dict)
 
     def cell_of(self, name: str) -> str:
-        """Whose readings a file of that name is published as, as far as that is known before it is read."""
+        """The cells that a file of that name is published as, as far as they are known before it is read."""
         return " ".join([self.cell_id or cell_id_of(name), *self._named_channels])
 
     @property
     def cell_asked(self) -> str | None:
-        """What was asked of cells, as one text; None for nothing."""
+        """The cells that the user named, as one text; None for none."""
         return " ".join([*([self.cell_id] if self.cell_id else []), *self._named_channels]) or None
 
     @property
@@ -72,12 +71,12 @@ class Options:
 
 @dataclass
 class Summary:
-    """What became of a batch: workbooks, rows and messages that went out, and workbooks that were skipped.
+    """The outcome of a batch: numbers of workbooks, rows and messages that were sent, and of skipped workbooks.
 
-    Of the skipped ones, which this log has already, `landed` went to an earlier log. `failed` holds one line for each
-    source or workbook that was refused, `left_alone` one for each that was refused before, `remarks` one for each
-    workbook of several cells, and for each that was skipped since its bytes are another cell's; `passed_over` names
-    files of another kind, the first of `others` in all.
+    Of the skipped ones, `landed` were published to an earlier log, and the others to this one. `failed` has a line for
+    each source or workbook that was refused, `left_alone` one for each that was refused before, and `remarks` one for
+    each workbook of several cells or whose bytes are another cell's. `passed_over` names the first of the `others`
+    files, which are of another kind.
     """
 
     topic_id: str = ""
@@ -95,7 +94,7 @@ class Summary:
 
 @dataclass
 class Batch:
-    """The workbooks of a batch: their tests wait in `scratch` until all have been judged."""
+    """The workbooks of a batch; their tests stay in `scratch` until all workbooks have been read."""
 
     scratch: Path
     settings: Settings
@@ -107,12 +106,12 @@ class Batch:
     unpacker: Unpacker
     options: Options
     summary: Summary
-    tests: list[Waiting] = field(default_factory=list)
+    tests: list[QueuedTest] = field(default_factory=list)
     to_read: int = 0
-    """How many workbooks it will have read, as far as is known: a source that was not opened yet counts as one."""
+    """How many workbooks there are to read; a source that was not opened yet counts as one."""
 
     workbook_cells: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    """The cells of each workbook that was read, by whose readings it was published as and its checksum."""
+    """The cells of each workbook that was read, by the cells that it is published as and its checksum."""
 
     _archives: set[str] = field(default_factory=set)
     _contents: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -124,7 +123,7 @@ class Batch:
         """The workbooks to read, source by source, and what cannot be read at all.
 
         Raises:
-            BatteryError: the store does not answer, or there is no room to unpack.
+            BatteryError: the store does not answer, or the disk is too full to unpack.
         """
         self.to_read = len(sources)
         for source in sources:
@@ -146,11 +145,11 @@ class Batch:
                     self.to_read += isinstance(job, Job)
                     yield job
 
-    def _pass_over(self, found: PassedOver) -> None:
-        """Say which files of a folder or ZIP are of another kind, and put them on record."""
-        self.records.pass_over(found.files, found.below, found.archives)
-        self.summary.passed_over += [file.name for file, _ in found.files]
-        self.summary.others += found.count
+    def _pass_over(self, others: PassedOver) -> None:
+        """Report which files of a folder or ZIP are of another kind, and put them on record."""
+        self.records.pass_over(others.files, others.below, others.archives)
+        self.summary.passed_over += [file.name for file, _ in others.files]
+        self.summary.others += others.count
 
     def _jobs_of(self, file: File) -> Iterator[Job | Refusal]:
         limit = self.settings.workbook_max_bytes
@@ -174,19 +173,19 @@ class Batch:
 
     def _jobs_of_zip(self, file: File, content: Content) -> Iterator[Job | Refusal]:
         whole, is_good = file.on_record(content.sha256), True
-        for found in self.unpacker.workbooks_of(file, content):
-            if isinstance(found, PassedOver):
-                self._pass_over(found)
-            elif isinstance(found, Refusal):
-                is_good = is_good and found.file != whole
-                yield found
+        for member in self.unpacker.workbooks_of(file, content):
+            if isinstance(member, PassedOver):
+                self._pass_over(member)
+            elif isinstance(member, Refusal):
+                is_good = is_good and member.file != whole
+                yield member
             else:
-                yield from self._job(found)
+                yield from self._job(member)
         if is_good:
             self._take(whole)
 
     def _job(self, file: WorkbookFile) -> Iterator[Job | Refusal]:
-        """What there is to do for a workbook, which is nothing for one that a log already has, or that was refused."""
+        """The job of reading a workbook; none for one that a log already has, or that was refused before."""
         if self._is_published(file):
             self._take(file.on_record)
             _drop(file)
@@ -204,7 +203,7 @@ class Batch:
         yield Job(file, reader, folder, options.cell_id, self.settings.date_order, options.channel_cells)
 
     def _is_published(self, file: WorkbookFile) -> bool:
-        """Whether this log has a workbook, or an earlier one had it and all of it has landed."""
+        """Whether this log has a workbook, or an earlier log had it and all of it has landed."""
         cell_id, sha256 = self.options.cell_of(file.name), file.content.sha256
         if self.options.again:
             return False
@@ -229,7 +228,7 @@ class Batch:
         return True
 
     def _skip_copy(self, file: WorkbookFile, cell_id: str, name: str) -> None:
-        """Say that a file is not published, since its bytes are those of another cell."""
+        """Report that a file is skipped, since its bytes are those of another cell."""
         self.summary.skipped += 1
         self.summary.remarks.append(
             f"{file.origin}: skipped, its bytes were published as cell {cell_id} from {name}; --again publishes it as "
@@ -237,7 +236,7 @@ class Batch:
         )
 
     def _leave_alone(self, file: SourceFile) -> bool:
-        """Whether a content was refused before, and is not wanted again; that it came once more goes on record."""
+        """Whether a content was refused before and is left alone; that it came once more goes on record."""
         if file.sha256 is None or not self.options.leave_refused or self.options.again:
             return False
         reason = self.refusals.reason(file.sha256)
@@ -248,11 +247,11 @@ class Batch:
         return True
 
     def _take(self, file: SourceFile) -> None:
-        """Forget that a file was refused."""
+        """Remove the records of a file's refusal."""
         self.records.take(file, None if file.sha256 is None else self.refusals.note_of(file.sha256))
 
     def take(self, job: Job, workbook: SpooledWorkbook) -> None:
-        """Keep a good workbook raw, and have its tests sent later.
+        """Put a good workbook into the raw archive, and its tests into the queue.
 
         Raises:
             BatteryError: the store does not take it.
@@ -274,7 +273,9 @@ class Batch:
             self._archives.add(archive.sha256)
         keep(self.store, file.content.path, file.name, sha256)
         self.tests += [
-            Waiting(test.cell_id, test.started_at, exported_on(file.name), file.name, place, sha256, test, file.origin)
+            QueuedTest(
+                test.cell_id, test.started_at, exported_on(file.name), file.name, place, sha256, test, file.origin
+            )
             for place, test in enumerate(workbook.tests)
         ]
         cells = dict.fromkeys(test.cell_id for test in workbook.tests)
@@ -289,23 +290,23 @@ class Batch:
         self._taken[file.origin, sha256] = (asked, file.on_record)
         self._take(file.on_record)
 
-    def refuse(self, refused: Refusal, job: Job | None = None) -> None:
-        """Put on record what was refused; a content that will be refused again may then be left alone.
+    def refuse(self, refusal: Refusal, job: Job | None = None) -> None:
+        """Put a refusal on record; a content that would be refused again may then be left alone.
 
         Raises:
             BatteryError: the store does not take the note.
         """
-        file = refused.file or (None if job is None else job.file.on_record)
-        if refused.sha256 is not None and file is not None and self._leave_alone(replace(file, sha256=refused.sha256)):
+        file = refusal.file or (None if job is None else job.file.on_record)
+        if refusal.sha256 is not None and file is not None and self._leave_alone(replace(file, sha256=refusal.sha256)):
             return
-        self.summary.failed.append(refused.line)
+        self.summary.failed.append(refusal.line)
         if file is not None:
-            self.records.refuse(file, _reason(refused.line, file.name), self.options.cell_id)
-        if refused.sha256 is not None:
-            self.refusals.remember(refused.sha256, refused.line)
+            self.records.refuse(file, _reason(refusal.line, file.name), self.options.cell_id)
+        if refusal.sha256 is not None:
+            self.refusals.remember(refusal.sha256, refusal.line)
 
     def identify(self) -> None:
-        """Settle which test of its cell each one is, and refuse the workbooks of which that cannot be told.
+        """Find which test of its cell each one is, and refuse the workbooks where that stays open.
 
         Raises:
             BatteryError: the register cannot be read or written.
@@ -324,7 +325,7 @@ class Batch:
             asked, _ = self._taken[test.origin, test.sha256]
             self.workbook_cells.setdefault((asked, test.sha256), set()).add(test.cell_id)
 
-    def _by_channel(self, test: Waiting) -> Waiting:
+    def _by_channel(self, test: QueuedTest) -> QueuedTest:
         """A test as one of its channel's cell, where channels of that name ran at the same time in another workbook."""
         if not test.test.channel or not (test.cell_id in self._split_cells or self.register.is_split(test.cell_id)):
             return test
@@ -356,7 +357,7 @@ def reader_for(file: WorkbookFile) -> str | Refusal:
 
 
 def _reason(line: str, name: str) -> str:
-    """Why a file was refused, without its name, which the record has."""
+    """Why a file was refused, without its name, which the record has already."""
     return line.removeprefix(name).removeprefix(":").strip()
 
 

@@ -1,11 +1,11 @@
-"""A process of its own for work that may fill memory, never end, or end the process that does it.
+"""A child process for work that may fill memory, never end, or crash. Every reader of files runs in one.
 
-Workbooks come from outside, and what reads them is native code that aborts where memory runs out. A child works within
-limits; whatever ends it, its parent learns why and goes on with another one. It imports nothing but what the work
-needs, and does one piece of work after the other, so that its imports are paid for once.
+Workbooks come from outside, and native code reads them, which aborts when memory runs out. A child works within limits
+(RLIMIT_AS on Linux, and a deadline); whatever ends it, its parent learns why and continues with another child. It
+imports only what the work needs, and does one piece of work after another, so that it imports once.
 
-It is a program of its own rather than a process of `multiprocessing`, which would run the main module of whoever reads
-a workbook once more, and read the workbook again in each.
+It is a program of its own and not a process of `multiprocessing`, which would run the main module of the caller's
+program again in each child.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from typing import IO
 
 LEFTOVER_SHARE: Final = 32
-"""A child that keeps more than this part of its limit after some work is replaced, so that memory which it cannot give
-back does not add up."""
+"""A child that holds more than this share of its limit after some work is replaced, so that memory which it cannot
+free does not add up."""
 
 START_SECONDS: Final = 120.0
 """How long a child may take to start and import what it needs."""
@@ -44,22 +44,22 @@ _OUTPUT_BYTES: Final = 64 * 1024
 _ENVIRONMENT: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # its own one reserves a GiB of addresses
     "MALLOC_ARENA_MAX": "1",  # each thread would reserve 128 MiB
-    "OPENBLAS_NUM_THREADS": "1",  # each thread reserves some, and nothing here multiplies matrices
+    "OPENBLAS_NUM_THREADS": "1",  # each thread reserves some, and a child multiplies no matrices
     "RUST_BACKTRACE": "0",  # takes memory just when there is none
 }
 _PROGRAM: Final = (
     "import sys; sys.path[:] = {path!r}; from producer.child import serve; serve({connection}, {modules!r})"
 )
 _OUT_OF_MEMORY: Final = (b"memory allocation of ", b"MemoryError")
-"""What Rust, or Python, says last when memory runs out."""
+"""What Rust or Python writes when memory runs out."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a piece of work may take.
+    """Limits of a piece of work.
 
-    `memory_bytes` is the address space beyond what the process holds when it begins (kept on Linux), `seconds` the time
-    until the next item of its result.
+    `memory_bytes` is the address space beyond what the process holds at the start of the work (only on Linux),
+    `seconds` the time until the next item of its result.
     """
 
     memory_bytes: int
@@ -67,10 +67,10 @@ class Limits:
 
 
 class WorkEndedError(Exception):
-    """A piece of work that did not come to its end.
+    """A piece of work that did not finish.
 
-    `cause` is what limit it ran into, that its process `died`, or that it `failed` with an exception; `detail` says
-    which signal, or what the exception says.
+    `cause` is the limit that it exceeded, `died` when its process ended, or `failed` when it raised an exception;
+    `detail` is the signal, or the exception with its message.
     """
 
     def __init__(self, cause: Literal["memory", "time", "died", "failed"], detail: str = "") -> None:
@@ -80,12 +80,12 @@ class WorkEndedError(Exception):
 
 
 class Child:
-    """A process that does pieces of work, one at a time; it is started, and replaced, as it is needed.
+    """A process that does pieces of work, one at a time; it is started, and replaced, when needed.
 
     Args:
         limits: of each piece of work.
-        folder: a temporary folder of the caller's, for what the process says.
-        modules: what to import at its start, before there is any work.
+        folder: a temporary folder of the caller's, for the output of the process.
+        modules: what to import at its start, before any work.
     """
 
     def __init__(self, limits: Limits, folder: Path, *modules: str) -> None:
@@ -95,22 +95,22 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._output: IO[bytes] | None = None
-        self._order: tuple[object, ...] = ()
+        self._task: tuple[object, ...] = ()
         self._has_begun = self._is_second = False
         self.deadline = 0.0
 
     @property
     def connection(self) -> Connection:
-        """What becomes readable when there is something to `take`."""
+        """The connection that becomes readable when there is something to `take`."""
         if self._connection is None:
             raise ValueError("the child has not been started")
         return self._connection
 
     def start(self) -> None:
-        """Start the process where none runs.
+        """Start the process, if none runs.
 
         Raises:
-            BatteryError: the system has no room for it.
+            BatteryError: the system cannot start one.
         """
         if self._process is not None:
             return
@@ -122,45 +122,45 @@ class Child:
                 self._process = subprocess.Popen(
                     [sys.executable, "-c", program],
                     env=os.environ | _ENVIRONMENT,
-                    stdin=subprocess.PIPE,  # never written to: its end, which comes with our own, ends the process
+                    stdin=subprocess.PIPE,  # never written to: it closes with this process, which ends the child
                     stdout=self._output,
-                    stderr=self._output,  # what libraries say on their way out is for nobody's terminal
+                    stderr=self._output,  # what libraries print when they crash stays off the terminal
                     pass_fds=[theirs.fileno()],
                 )
         except OSError as error:
             raise BatteryError(f"cannot start a process to read workbooks with: {error.strerror or error}") from None
 
     def begin(self, work: Callable[..., object], *arguments: object) -> None:
-        """Have it begin some work: a function of a module, which returns its result, or an iterator over results."""
-        self._order = (work, arguments, self._limits.memory_bytes)
-        self._send_order()
+        """Begin some work: a function of a module, which returns its result or an iterator over results."""
+        self._task = (work, arguments, self._limits.memory_bytes)
+        self._send_task()
 
-    def _send_order(self) -> None:
+    def _send_task(self) -> None:
         self.start()
         self._has_begun = False
         self.deadline = time.monotonic() + START_SECONDS
-        with suppress(OSError):  # it has died with nothing to do, which `take_ready` finds
-            self.connection.send(self._order)
+        with suppress(OSError):  # it died while idle, which `take_ready` notices
+            self.connection.send(self._task)
 
     def take(self) -> tuple[bool, object]:
-        """Wait for what comes next: whether the work has ended with it, and the result.
+        """Wait for the next result; returns whether the work has ended, and the result.
 
         Raises:
             BatteryError: the work has raised it.
-            WorkEndedError: the work will never come to its end; what it has left is the caller's to remove.
+            WorkEndedError: the work ended early; the caller removes what it left behind.
         """
         while True:
-            taken = self.take_ready()
-            if taken is not None:
-                return taken
+            message = self.take_ready()
+            if message is not None:
+                return message
             self.connection.poll(max(0.0, self.deadline - time.monotonic()))
 
     def take_ready(self) -> tuple[bool, object] | None:
-        """What has come by now, as `take` returns it; None where it takes longer and may.
+        """The next result as `take` returns it, without waiting; None where there is none yet and time is left.
 
         Raises:
             BatteryError: the work has raised it.
-            WorkEndedError: the work will never come to its end; what it has left is the caller's to remove.
+            WorkEndedError: the work ended early; the caller removes what it left behind.
         """
         if not self.connection.poll():
             if time.monotonic() < self.deadline:
@@ -173,8 +173,8 @@ class Child:
             death = self._death()
             if self._has_begun or self._is_second:
                 raise death from None
-            self._is_second = True  # nothing of this work ended it
-            self._send_order()
+            self._is_second = True  # it died before this work began, so another child tries it
+            self._send_task()
             return None
         if kind == "begun":
             self._has_begun, self._is_second = True, False
@@ -191,21 +191,21 @@ class Child:
         return True, result
 
     def result(self, work: Callable[..., object], *arguments: object) -> object:
-        """What some work returns.
+        """Do some work, and return its result.
 
         Raises:
             BatteryError: the work has raised it.
-            WorkEndedError: the work will never come to its end.
+            WorkEndedError: the work ended early.
         """
         self.begin(work, *arguments)
         return self.take()[1]
 
     def results(self, work: Callable[..., Iterator[object]], *arguments: object) -> Iterator[object]:
-        """The results of an iterator, which goes on when the next one is asked for.
+        """Do some work that gives an iterator, and yield its results; it continues when the next one is asked for.
 
         Raises:
             BatteryError: the work has raised it.
-            WorkEndedError: the work will never come to its end.
+            WorkEndedError: the work ended early.
         """
         self.begin(work, *arguments)
         while True:
@@ -217,18 +217,18 @@ class Child:
                 yield result
                 done = True
             finally:
-                if not done:  # nobody wants the rest
+                if not done:  # the caller does not want the rest
                     self.end()
-            with suppress(OSError):  # it has died since, which `take` finds
+            with suppress(OSError):  # it has died since, which `take` notices
                 self.connection.send(None)
             self.deadline = time.monotonic() + self._limits.seconds
 
     def end(self) -> None:
-        """End the process, whatever it is at."""
+        """Kill the process, also in the middle of some work."""
         if self._process is None or self._process.stdin is None or self._output is None:
             return
         self._process.kill()
-        with suppress(subprocess.TimeoutExpired):  # a disk that does not answer keeps it from ending
+        with suppress(subprocess.TimeoutExpired):  # a disk that does not respond keeps it from ending
             self._process.wait(_EXIT_SECONDS)
         self._process.stdin.close()
         self.connection.close()
@@ -236,7 +236,7 @@ class Child:
         self._process = None
 
     def _death(self) -> WorkEndedError:
-        """Why the process has ended by itself."""
+        """Why the process ended."""
         if self._process is None or self._output is None:
             raise ValueError("the child has not been started")
         with suppress(subprocess.TimeoutExpired):
@@ -254,11 +254,11 @@ class Child:
 
 
 def serve(connection: int, modules: Iterable[str]) -> None:
-    """What the process does: it takes some work, does it, hands back what comes of it, and takes the next.
+    """The main loop of the child: receive some work, do it, send back its results, and receive the next.
 
     Args:
         connection: a file descriptor of the connection to the parent.
-        modules: what to import before there is any work.
+        modules: what to import before any work.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     end_with_parent()
@@ -279,7 +279,7 @@ def serve(connection: int, modules: Iterable[str]) -> None:
 
 
 def _outcomes(work: Callable[..., object], arguments: tuple[object, ...]) -> Iterator[tuple[str, object]]:
-    """What comes of some work, and how it ends."""
+    """The results of some work, and how it ended."""
     try:
         result = work(*arguments)
         if isinstance(result, Iterator):
@@ -290,7 +290,7 @@ def _outcomes(work: Callable[..., object], arguments: tuple[object, ...]) -> Ite
         yield "memory", None
     except BatteryError as error:
         yield "error", error.with_traceback(None)
-    except BaseException as error:  # noqa: BLE001  # Rust's panics are no `Exception`; none may end the process
+    except BaseException as error:  # noqa: BLE001  # a panic in Rust is not an `Exception`, and must not end the process
         text = (str(error).splitlines() or [""])[0]
         yield "failed", f"{type(error).__name__}: {text}"
     else:
@@ -299,7 +299,7 @@ def _outcomes(work: Callable[..., object], arguments: tuple[object, ...]) -> Ite
 
 def limit_memory(memory_bytes: int) -> None:
     """Let this process take so many bytes of address space beyond what it holds now; kept on Linux alone."""
-    if sys.platform == "linux":  # others do not keep to it
+    if sys.platform == "linux":  # other systems ignore it
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         wanted = _size() + memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
@@ -313,7 +313,7 @@ def _lift() -> None:
 
 
 def _size() -> int:
-    """The address space of this process in bytes, where that can be told."""
+    """The address space of this process in bytes; 0 where the system does not tell it."""
     if sys.platform != "linux":
         return 0
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

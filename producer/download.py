@@ -1,4 +1,4 @@
-"""Downloads that survive a broken line, keep to limits, and tell nobody what secrets their URLs hold."""
+"""Downloads that resume after a broken line, keep to limits, and show no secrets of their URLs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from kernel.base.masking import mask_urls
 from kernel.base.progress import Progress
 from producer.answer import Answer, DownloadError, DownloadLimitError
 from producer.files import checksum
+from producer.readers.registry import recognising
+from producer.readers.sample import FileSample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,10 +36,10 @@ NAME_CHARS: Final = 100
 """Most characters of a downloaded file's name."""
 
 PARTIAL_DAYS: Final = 7
-"""How long a partial download is kept for the same command to go on from it."""
+"""How long a partial download is kept, so that the same command can resume it."""
 
-_WORKBOOKS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"\xd0\xcf\x11\xe0")
-"""How ZIPs, .xlsx (which are ZIPs) and .xls files begin."""
+_ZIPS: Final = (b"PK\x03\x04", b"PK\x05\x06")
+"""How ZIPs begin, with members or without."""
 
 _PARTIAL: Final = 206
 _RANGE_NOT_SATISFIABLE: Final = 416
@@ -46,7 +48,7 @@ _RANGE_NOT_SATISFIABLE: Final = 416
 def download(url: str, folder: Path, limits: DownloadLimits) -> Path:
     """Fetch a file once, and never again while its checksum, kept beside it, still agrees.
 
-    Every URL has a folder of its own in `folder`: two servers may call different files the same.
+    Every URL has its own folder in `folder`, since two servers may give different files the same name.
 
     Raises:
         DownloadError: the server cannot be reached, refuses, breaks off, takes too long, or sends too much, or neither
@@ -56,7 +58,7 @@ def download(url: str, folder: Path, limits: DownloadLimits) -> Path:
         _remove_stale(folder)
         path = folder / _digest(url)[:12] / _file_name(url)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path, limits):
+        with _locked(path, limits):
             return _downloaded(url, path, limits)
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
         raise DownloadError(
@@ -65,8 +67,8 @@ def download(url: str, folder: Path, limits: DownloadLimits) -> Path:
 
 
 @contextmanager
-def _alone(path: Path, limits: DownloadLimits) -> Iterator[None]:
-    """Let one process at a time fetch a file."""
+def _locked(path: Path, limits: DownloadLimits) -> Iterator[None]:
+    """Lock a file, so that one process at a time fetches it."""
     lock = path.with_name(f"{path.name}.lock")
     try:
         with FileLock(lock, timeout=limits.total_seconds):
@@ -93,28 +95,28 @@ def _downloaded(url: str, path: Path, limits: DownloadLimits) -> Path:
         part.unlink(missing_ok=True)
         memory.unlink(missing_ok=True)
         raise
-    with part.open("rb") as file:
-        if not file.read(4).startswith(_WORKBOOKS):
-            part.unlink()
-            raise DownloadError(
-                f"{mask_urls(url)} sent neither a ZIP nor a workbook but something else, perhaps a log-in page"
-            )
+    sample = FileSample.of(part)
+    if not sample.head.startswith(_ZIPS) and not recognising(sample):
+        part.unlink()
+        raise DownloadError(
+            f"{mask_urls(url)} sent neither a ZIP nor a workbook but something else, perhaps a log-in page"
+        )
     sums.write_text(f"{checksum(part)}  {path.name}\n")
     part.rename(path)
     return path
 
 
 def _fetch(url: str, part: Path, memory: Path, limits: DownloadLimits) -> None:
-    """Fetch into `part`, going on where an earlier attempt at the very same version of the file broke off."""
+    """Fetch into `part`; resume where an earlier attempt at the same version of the file broke off."""
     shown = mask_urls(url)
     try:
-        known = json.loads(memory.read_text()) if part.exists() else {}
-    except (OSError, ValueError):  # there is none, or it was being written when the machine went down
-        known = {}
-    done = part.stat().st_size if known.get("url_sha256") == _digest(url) and known.get("version") else 0
+        earlier = json.loads(memory.read_text()) if part.exists() else {}
+    except (OSError, ValueError):  # there is none, or the machine went down while it was being written
+        earlier = {}
+    done = part.stat().st_size if earlier.get("url_sha256") == _digest(url) and earlier.get("version") else 0
     headers = {"Accept-Encoding": "identity"}
     if done:
-        headers |= {"Range": f"bytes={done}-", "If-Range": known["version"]}
+        headers |= {"Range": f"bytes={done}-", "If-Range": earlier["version"]}
     with Answer(url, headers, limits) as answer:
         try:
             head = answer.head()
@@ -148,15 +150,15 @@ def _fetch(url: str, part: Path, memory: Path, limits: DownloadLimits) -> None:
 
 
 def _announced(head: requests.Response, shown: str, done: int, limits: DownloadLimits) -> int | None:
-    """How many bytes a file has by what its server says; None where that does not say.
+    """The size of a file in bytes as its server announces it; None where the server does not.
 
     Raises:
-        DownloadError: there is no such file, or it is not to be downloaded.
+        DownloadError: there is no such file, it is packed, or it is too large.
     """
     if not head.ok:
         raise DownloadError(f"{shown} answers {head.status_code} {head.reason}")
     if packing := head.headers.get("Content-Encoding"):
-        raise DownloadError(f"{shown} sends it packed ({packing}), which it was asked not to")
+        raise DownloadError(f"{shown} sends it packed ({packing}), although it was asked not to")
     length = head.headers.get("Content-Length")
     total = done + int(length) if length else None
     if total is not None and total > limits.max_bytes:
@@ -165,7 +167,7 @@ def _announced(head: requests.Response, shown: str, done: int, limits: DownloadL
 
 
 def _version(head: requests.Response) -> str | None:
-    """What tells one version of a file from another; a weak validator does not promise the same bytes."""
+    """What identifies a version of a file; None for a weak validator, which does not promise the same bytes."""
     version = head.headers.get("ETag") or head.headers.get("Last-Modified")
     return None if (version or "").startswith("W/") else version
 
@@ -178,7 +180,7 @@ def _too_large(shown: str, limits: DownloadLimits) -> DownloadLimitError:
 
 
 def _remove_stale(folder: Path) -> None:
-    """Remove partial downloads that nobody has gone on with for long."""
+    """Remove partial downloads that have not been resumed for `PARTIAL_DAYS`."""
     oldest = time.time() - PARTIAL_DAYS * 86_400
     for part in folder.glob("*/*.part*"):
         with suppress(OSError):  # another process was faster
@@ -187,7 +189,7 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _digest(url: str) -> str:
-    """What tells one URL from another without telling what is in it."""
+    """What identifies a URL without showing what is in it."""
     return hashlib.sha256(url.encode()).hexdigest()
 
 
@@ -198,7 +200,7 @@ def _file_name(url: str) -> str:
 
 
 def _reason(error: Exception, url: str) -> str:
-    """The innermost cause, without the URL's secrets; what requests wraps around it helps nobody."""
+    """The innermost cause, without the URL's secrets and without what requests wraps around it."""
     cause: BaseException = error
     while cause.args and isinstance(cause.args[0], BaseException):
         cause = cause.args[0]

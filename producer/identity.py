@@ -1,7 +1,7 @@
-"""Which test of its cell an export holds, by what was measured: one that is known, a part of one, or a new one.
+"""Which test of its cell an export holds, by what was measured: a registered test, a part of one, or a new one.
 
-Where that cannot be told, nobody guesses: readings that land twice, or on another test, are worse than a refused file.
-Pure: what is known comes in, an answer goes out.
+Where that is open the export is refused: readings that land twice, or on another test, are worse than a refused file.
+All functions here are pure.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ SAME_TIMES_SHARE: Final = 0.9
 
 _UNITS: Final = dict(zip(VALUES, ("s", "A", "V", "Ah", "Ah", "Wh", "Wh"), strict=True))
 _TELLING: Final = ("voltage(v)", "current(a)", *VALUES[3:], "test_time(s)")
-"""Values in the order in which they are taken to tell two tests apart."""
+"""Values in the order in which they are used to tell two tests apart."""
 
 
 @dataclass(frozen=True, eq=False)
 class KnownTest:
-    """A test that has an id; `source_file` is the workbook that it first came in.
+    """A registered test, which has an id; `source_file` is the workbook that it first came in.
 
-    `sent` are the data points that went out, as stretches of first and last ones, by log; all logs together by "".
+    `sent` are the data points that were sent, as stretches of first and last ones, by log; under "" those of all.
     """
 
     cell_id: str
@@ -71,24 +71,24 @@ class Export:
 
 
 class ConflictError(BatteryError):
-    """An export of which cannot be told whether it is of a known test; says of which, and what to do."""
+    """An export that may or may not be of a registered test; the message names the test, and says what to do."""
 
 
 def identify(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
     """The test of a cell that an export is of; None where it is a new one.
 
     Args:
-        tests: those of the cell that are known.
-        export: what is to be told.
+        tests: the registered ones of the cell.
+        export: what is to be identified.
 
     Raises:
-        ConflictError: it was measured at the same time as a known test, and may be the same one or not; or it goes on
-            from two tests alike.
+        ConflictError: it was measured at the same time as a registered test, and may be the same one or not; or it
+            continues two tests equally well.
     """
     all_shared = [(test, _shared(test.trace, export)) for test in tests]
     same = [(test, shared) for test, shared in all_shared if _is_same(shared)]
     if same:
-        return max(same, key=lambda found: len(found[1].points))[0]
+        return max(same, key=lambda pair: len(pair[1].points))[0]
     part_of = _continued(tests, export)
     if part_of is not None:
         return part_of
@@ -104,9 +104,9 @@ def at_the_same_time(tests: Sequence[KnownTest], trace: Trace) -> KnownTest | No
 
 
 def joined_test(tests: Sequence[KnownTest], known: KnownTest, trace: Trace) -> KnownTest | None:
-    """Another known test of the cell that a part of a known one leads to, or goes on from; then all three are one test.
+    """Another registered test of the cell that a part of `known` leads to, or continues; then all three are one test.
 
-    That is seen too late where parts of a test that was paused arrive in another order: each has gone out with its id.
+    That is seen too late where parts of a paused test arrive in another order: each was sent with its own id.
     """
     last = trace.spans[-1].last.data_point
 
@@ -140,27 +140,27 @@ def free_id(tests: Sequence[KnownTest], export: Export) -> str:
 
 
 def late_until_point(test: KnownTest, topic_id: str, first: int, last: int) -> int:
-    """Up to which data point readings are late: they belong before, or between, others of their test that went out.
+    """The data point up to which readings are late: they belong before, or between, others that were sent.
 
     Args:
         test: whose readings they are.
-        topic_id: the log that they are to go to.
+        topic_id: the log that they are to be sent to.
         first: their first data point.
         last: their last one.
 
     Returns:
-        That data point; below `first` where none is late. Readings that all went out before are not late but doubled.
+        That data point; below `first` where none is late. Readings that were all sent before are not late but doubled.
     """
-    found = first - 1
+    late_until = first - 1
     for stretches in (test.sent.get(topic_id, ()), test.sent.get("", ())):
         end = min(last, max((stretch[1] for stretch in stretches), default=first - 1))
         if end >= first and not any(begin <= first and end <= until for begin, until in stretches):
-            found = max(found, end)
-    return found
+            late_until = max(late_until, end)
+    return late_until
 
 
 def with_sent(test: KnownTest, topic_id: str, stretches: Sequence[tuple[int, int]], logs: int) -> KnownTest:
-    """The same test when more of it has gone out to a log; what went to other ones is kept for so many logs."""
+    """The same test when more of it was sent to a log; what was sent to others is kept for so many logs."""
     sent = dict(test.sent)
     for log in ("", topic_id):
         sent[log] = _united([*sent.pop(log, ()), *stretches])
@@ -170,17 +170,17 @@ def with_sent(test: KnownTest, topic_id: str, stretches: Sequence[tuple[int, int
 
 
 def _united(stretches: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    found: list[tuple[int, int]] = []
+    united: list[tuple[int, int]] = []
     for first, last in sorted(stretches):
-        if found and first <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(found[-1][1], last))
+        if united and first <= united[-1][1] + 1:
+            united[-1] = (united[-1][0], max(united[-1][1], last))
         else:
-            found.append((first, last))
-    return tuple(found)
+            united.append((first, last))
+    return tuple(united)
 
 
 def _shared(known: Trace, export: Export) -> Shared:
-    """What a known test and an export share; in a long test, no sample may be among the few readings that both have."""
+    """What a registered test and an export share; in a long test the few readings that both have may hold no sample."""
     shared = known.shared(export.trace)
     if len(shared.points) or not any(one.shares_numbers(two) for one in known.spans for two in export.trace.spans):
         return shared
@@ -192,7 +192,7 @@ def _overlap(known: Trace, new: Trace) -> bool:
 
 
 def _in_another_zone(known: Trace, new: Trace, shared: Shared) -> bool:
-    """Whether two exports tell the same of all that they share, and of capacities, but for their clocks."""
+    """Whether two exports agree in all that they share, and in capacities, except for their clocks."""
     counters = shared.values[:, VALUES.index(COUNTERS[0]) :]
     return (
         len(shared.points) > ALIKE
@@ -211,44 +211,44 @@ def _is_same(shared: Shared) -> bool:
 
 
 def _continued(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
-    """The test that an export is a part of, of which it shares no reading.
+    """The test that an export is a part of, although they share no reading.
 
     Raises:
-        ConflictError: two are continued alike.
+        ConflictError: it continues two tests equally well.
     """
-    found = sorted(
+    candidates = sorted(
         ((apart, test) for test in tests if (apart := _distance_from(test.trace, export.trace)) is not None),
         key=lambda pair: pair[0],
     )
-    if len(found) > 1 and found[0][0] >= found[1][0]:
-        one, two = (_named(test) for _, test in found[:2])
+    if len(candidates) > 1 and candidates[0][0] >= candidates[1][0]:
+        one, two = (_named(test) for _, test in candidates[:2])
         raise ConflictError(
             f"{export.origin}: it goes on from {one} and from {two} of cell {export.cell_id} alike; export the "
             "whole test"
         )
-    return found[0][1] if found else None
+    return candidates[0][1] if candidates else None
 
 
 def _distance_from(known: Trace, part: Trace) -> float | None:
-    """How far a part is from the stretches of a test that it goes on from or leads to; None where it does not."""
+    """How far a part is from the stretches of a test that it continues or leads to; None where it does neither."""
     first, last = part.spans[0].first, part.spans[-1].last
-    before = [span.last for span in known.spans if span.last.data_point < first.data_point]
-    behind = [span.first for span in known.spans if span.first.data_point > last.data_point]
-    if len(before) + len(behind) < len(known.spans):  # they share numbers
+    earlier = [span.last for span in known.spans if span.last.data_point < first.data_point]
+    later = [span.first for span in known.spans if span.first.data_point > last.data_point]
+    if len(earlier) + len(later) < len(known.spans):  # they share numbers
         return None
-    seams: list[tuple[End, End]] = [*((end, first) for end in before[-1:]), *((last, end) for end in behind[:1])]
+    seams: list[tuple[End, End]] = [*((end, first) for end in earlier[-1:]), *((last, end) for end in later[:1])]
     if not all(follows(*seam) for seam in seams):
         return None
     return min(distance(*seam) for seam in seams)
 
 
 def _require_two_tests(test: KnownTest, shared: Shared, export: Export) -> None:
-    """Tell that an export which was measured at the same time as a known test is another one.
+    """Require that an export which was measured at the same time as a registered test is surely another test.
 
-    Both must have been exported from their start, so that they share numbers, under which other values stand.
+    Both must have been exported from their start: then they share data points, at which they have other values.
 
     Raises:
-        ConflictError: that cannot be told, or both measured the same under other numbers.
+        ConflictError: they may be one test, or both measured the same under other data points.
     """
     advice = "export the whole test, or give its cell another name with --cell"
     if _at_the_same_times(test.trace, export) or (len(shared.points) and shared.equal.all()):
@@ -265,7 +265,7 @@ def _require_two_tests(test: KnownTest, shared: Shared, export: Export) -> None:
 
 
 def _differ(shared: Shared) -> bool:
-    """Whether two tests differ in what they share; a single difference at the end may have been mended since."""
+    """Whether two tests differ in what they share; a single difference at the end may have been corrected since."""
     differs = ~(shared.equal & shared.on_time)
     return bool(differs.any()) and not (len(differs) > ALIKE and differs[-1] and differs.sum() == 1)
 
@@ -285,7 +285,7 @@ def _begins(trace: Trace) -> bool:
 
 
 def _at_the_same_times(known: Trace, export: Export) -> bool:
-    """Whether an export holds a test's readings at the times at which they were measured, under other numbers."""
+    """Whether an export holds a test's readings at the times at which they were measured, under other data points."""
     readings = export.readings()
     stamps = readings.column("date_time").to_numpy()
     rows = np.flatnonzero(~np.isnat(stamps))
@@ -300,11 +300,11 @@ def _at_the_same_times(known: Trace, export: Export) -> bool:
     for sample, (low, high) in enumerate(zip(begin, end, strict=True)):
         if low == high or np.isnan(known.clocks[sample]):
             continue
-        told_time, told_current, told_voltage = known.values[sample, :3].astype(np.float64)
-        equal = np.isclose(current[low:high], told_current, rtol=1e-6) & np.isclose(
-            voltage[low:high], told_voltage, rtol=1e-6
+        known_time, known_current, known_voltage = known.values[sample, :3].astype(np.float64)
+        equal = np.isclose(current[low:high], known_current, rtol=1e-6) & np.isclose(
+            voltage[low:high], known_voltage, rtol=1e-6
         )
-        renumbered = (points[low:high] != known.points[sample]) | (np.abs(time[low:high] - told_time) > CLOCK_SECONDS)
+        renumbered = (points[low:high] != known.points[sample]) | (np.abs(time[low:high] - known_time) > CLOCK_SECONDS)
         seen += 1
         same += bool((equal & renumbered).any())
     return seen > 0 and same >= SAME_TIMES_SHARE * seen
@@ -317,7 +317,7 @@ def _differs_at(test: KnownTest, export: Export) -> int:
 
 
 def _difference(shared: Shared) -> str:
-    """The value that tells a test from another with the same start."""
+    """The value in which a test differs from another with the same start."""
     if shared.equal.all():
         return ""
     place = int(np.argmin(shared.equal))

@@ -1,7 +1,7 @@
-"""A watched inbox: workbooks dropped into a folder are published as they come, whatever else happens.
+"""A watched inbox: workbooks that are put into a folder are published as they arrive.
 
-No file ends a watch, nor does a broker or a store that goes away. What the system tells of changes only wakes it up:
-which files are new is found by looking at all of them, so nothing is missed that it could not tell.
+Neither a file nor a broker or store that goes away ends a watch. Notices of the system only wake it up: it finds new
+files by looking at all of them, so a notice that is lost costs nothing.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 TICK_MS: Final = 250
-"""How long a watch waits before it looks whether it shall stop."""
+"""How long a watch waits before it checks whether it is to stop."""
 
 RESCAN_SECONDS: Final = 1.0
-"""How long until the next look where the system cannot tell of changes."""
+"""How long until the next look where the system gives no notice of changes."""
 
 TOPIC_SECONDS: Final = 10.0
-"""How often it asks whether the log is still the same."""
+"""How often it checks whether the log is still the same."""
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 """How long it waits after a failure before it tries again; after several, longer each time."""
 
 CREATE_PAUSE_SECONDS: Final = 8.0
-"""A topic that is gone is made again once the pauses have come to this: whoever has deleted it may be about to."""
+"""A missing topic is created once the pauses are this long: whoever deleted it may be about to create it again."""
 
 
 def watch_folder(settings: Settings, folder: Path, options: Options, stop: Event) -> Iterator[Summary]:
     """Publish what a folder holds, then whatever arrives or changes in it, until `stop` or Ctrl-C.
 
-    What was refused before is left alone until its content changes. A log that has taken the place of the one before
-    gets what it lacks. A file that is still being copied may be refused as truncated; its next change has it read.
+    What was refused before is left alone until its content changes. A topic that was recreated gets everything again. A
+    file that is still being copied may be refused as truncated; it is read again when it changes.
 
     Raises:
         BatteryError: no broker or object store answers at the start.
@@ -70,20 +70,20 @@ def watch_folder(settings: Settings, folder: Path, options: Options, stop: Event
 
 
 def _looks(folder: Path, stop: Event) -> Iterator[bool]:
-    """When to look at a folder: true where something may have changed in it, false when nothing is known to have."""
+    """Yield when to look at a folder: True where something may have changed in it, False where no notice came."""
     while not stop.is_set():
-        place, stands = _place(folder), False
+        place, is_watching = _place(folder), False
         try:
             for changes in watch(
                 folder, stop_event=stop, raise_interrupt=False, rust_timeout=TICK_MS, yield_on_timeout=True
             ):
-                yield bool(changes) or not stands  # at first nothing can have arrived unseen since the watch stands
-                stands = True
+                yield bool(changes) or not is_watching  # what arrived before the watch began gave no notice
+                is_watching = True
                 if _place(folder) != place:
-                    break  # another folder is there now
+                    break  # another folder has its name now
             else:
                 return
-        except (OSError, RuntimeError) as error:  # it is gone, or a name is no text, which this library cannot tell
+        except (OSError, RuntimeError) as error:  # the folder is gone, or the library met a name that is not text
             _log.debug("watching anew", folder=str(folder), error=str(error))
             yield True
             stop.wait(RESCAN_SECONDS)
@@ -91,15 +91,15 @@ def _looks(folder: Path, stop: Event) -> Iterator[bool]:
 
 def _place(folder: Path) -> tuple[int, int] | None:
     try:
-        told = folder.stat()
+        status = folder.stat()
     except OSError:
         return None
-    return told.st_dev, told.st_ino
+    return status.st_dev, status.st_ino
 
 
 @dataclass
 class _Inbox:
-    """A watched folder: what was seen in it, and what stands in the way of publishing it."""
+    """A watched folder: what was seen in it, and how long to wait after a failure."""
 
     settings: Settings
     folder: Path
@@ -110,17 +110,17 @@ class _Inbox:
     _seen: dict[Path, Signature] = field(default_factory=dict)
     _closed_folders: set[str] = field(default_factory=set)
     _others: list[Path] = field(default_factory=list)
-    """Files of another kind that are on record, and were said to be passed over."""
-    _told_lines: set[str] = field(default_factory=set)
-    """Files that were said to be left alone, which once a run is enough."""
+    """Files of another kind that are on record and were reported."""
+    _reported_lines: set[str] = field(default_factory=set)
+    """Lines about files that were left alone, each of which is reported once a run."""
     _pauses: Pauses = field(default_factory=lambda: Pauses(FIRST_PAUSE_SECONDS))
     _pause: float = 0.0
-    """The last of them, while publishing does not work."""
+    """The last pause; 0 while publishing works."""
     _due: float = 0.0
     _topic_due: float = field(default_factory=lambda: time.monotonic() + TOPIC_SECONDS)
 
     def look(self, *, may_have_changed: bool) -> Iterator[Summary]:
-        """Publish what is new; where that fails, a later look tries again, when the pause is over."""
+        """Publish what is new; where that fails, a look after the pause tries again."""
         self._is_new = self._is_new or may_have_changed
         now = time.monotonic()
         if now < self._due or not (self._is_new or now >= self._topic_due):
@@ -145,7 +145,7 @@ class _Inbox:
             self._pauses.reset()
 
     def _follow(self, topic_id: str) -> None:
-        """Have everything looked at again where another log has taken the place of the one before."""
+        """Have everything looked at again when the topic was recreated."""
         if topic_id != self.topic_id:
             _log.info("the topic was created anew, publishing what it lacks", topic_id=topic_id)
             self.topic_id, self._is_new = topic_id, True
@@ -158,37 +158,37 @@ class _Inbox:
                 _log.warning(line)
         self._closed_folders = set(closed_folders)
         yield from self._pass_over(listing)
-        found = {}
+        present = {}
         for path in files:
             with suppress(OSError):  # it is gone again
-                found[path] = Signature.of(path)
-        new = [path for path, signature in found.items() if self._seen.get(path) != signature]
-        self._seen = {path: signature for path, signature in self._seen.items() if path in found}
+                present[path] = Signature.of(path)
+        new = [path for path, signature in present.items() if self._seen.get(path) != signature]
+        self._seen = {path: signature for path, signature in self._seen.items() if path in present}
         for summary in self._published([File(path, one_line(str(path.relative_to(self.folder)))) for path in new]):
             self._follow(summary.topic_id or self.topic_id)
-            summary.left_alone = [line for line in summary.left_alone if line not in self._told_lines]
-            self._told_lines.update(summary.left_alone)
+            summary.left_alone = [line for line in summary.left_alone if line not in self._reported_lines]
+            self._reported_lines.update(summary.left_alone)
             if summary.workbooks or summary.skipped or summary.failed or summary.left_alone or summary.others:
                 yield summary
-        self._seen |= {path: found[path] for path in new}
+        self._seen |= {path: present[path] for path in new}
 
     def _pass_over(self, listing: Listing) -> Iterator[Summary]:
-        """Put files of another kind on record where they are not the same as before; say each once."""
+        """Put files of another kind on record when they have changed; report each once."""
         if listing.others == self._others:
             return
-        found = passed_over(self.folder, listing)
-        FileRecords(open_store(self.settings)).pass_over(found.files, found.below, found.archives)
-        said, self._others = set(self._others), listing.others
-        new = [path for path in listing.others if path not in said]
+        others = passed_over(self.folder, listing)
+        FileRecords(open_store(self.settings)).pass_over(others.files, others.below, others.archives)
+        reported, self._others = set(self._others), listing.others
+        new = [path for path in listing.others if path not in reported]
         if new:
             names = [one_line(str(path.relative_to(self.folder))) for path in new]
             yield Summary(self.topic_id, passed_over=names, others=len(names))
 
     def _published(self, files: Sequence[File]) -> Iterator[Summary]:
-        """Publish files together; where that fails in a way that nobody has foreseen, each by itself.
+        """Publish files together; after an unexpected error, each by itself.
 
         Raises:
-            BatteryError: the broker or the store does not answer, or there is no room.
+            BatteryError: the broker or the store does not answer, or the disk is full.
         """
         if not files:
             return
@@ -202,6 +202,6 @@ class _Inbox:
                 for file in files:
                     yield from self._published([file])
                 return
-            said = (str(error).splitlines() or [""])[0]
-            summary = Summary(failed=[f"{files[0].origin}: unexpected {type(error).__name__}: {said}; report it"])
+            reason = (str(error).splitlines() or [""])[0]
+            summary = Summary(failed=[f"{files[0].origin}: unexpected {type(error).__name__}: {reason}; report it"])
         yield summary

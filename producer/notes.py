@@ -1,7 +1,7 @@
-"""What became of a file's content, noted in the object store: published to which log, or refused and why.
+"""Notes on a file's content in the object store: to which log it was published, or why it was refused.
 
-Notes go by content, so a copy under another name needs no second look, and by log or by reader: a log that was created
-anew has none of the workbooks, and a reader of another version may take what this one refuses.
+A note is kept by content, so a copy under another name needs no second look; and by log or by the code that reads: a
+topic that was recreated has none of the workbooks, and another version may take what this one refuses.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NOTE_DIGITS: Final = 32
 class Publication:
     """Where the readings of a workbook went: in which log, and for each cell up to which offset of each partition.
 
-    `cell_id` is what its file calls its cell, or whoever published it; `last_offsets` has the cells of its channels.
+    `cell_id` is the cell that the user, or else the file, names; `last_offsets` has the cells of its channels.
     """
 
     cell_id: str
@@ -42,7 +42,7 @@ class Publication:
     name: str = ""
 
     def has_landed(self, landed: LandedOffsets) -> bool:
-        """Whether every message of it has come to its end in the warehouse, landed or quarantined.
+        """Whether every message of it is in the warehouse, landed or quarantined.
 
         Messages of a cell land in the order of their partition: where the last one has, those before it have too.
         """
@@ -54,39 +54,41 @@ class Publication:
 
 
 class Publications:
-    """Which workbooks all of whose rows one log holds, and which went to earlier ones."""
+    """Which workbooks one log holds whole, and which were published to earlier logs."""
 
     def __init__(self, store: ObjectStore, topic_id: str) -> None:
         self._store = store
         self._topic_id = topic_id
         self._prefix = f"{_PUBLISHED}{quote(topic_id, safe='')}/"
-        self._known = {found.key for found in store.list(self._prefix)}
+        self._keys = {stored.key for stored in store.list(self._prefix)}
         self._earlier: dict[str, list[str]] | None = None
 
     def has(self, cell_id: str, sha256: str) -> bool:
         """Tell whether the log has this very file as readings of this cell."""
-        return any(f"{self._prefix}{name}" in self._known for name in _note_names(sha256, cell_id))
+        return any(f"{self._prefix}{name}" in self._keys for name in _note_names(sha256, cell_id))
 
     def earlier(self, cell_id: str, sha256: str) -> list[Publication]:
-        """To which earlier logs this file went as readings of this cell, as far as notes say where in them."""
-        found = self._of_earlier_logs()
-        return self._read(key for name in _note_names(sha256, cell_id) for key in found.get(name, []))
+        """The earlier logs that this file was published to as readings of this cell, where notes have the offsets."""
+        notes = self._of_earlier_logs()
+        return self._read(key for name in _note_names(sha256, cell_id) for key in notes.get(name, []))
 
     def elsewhere(self, cell_id: str, sha256: str) -> list[Publication]:
-        """To which logs this file went as readings of other cells; notes of earlier versions do not tell."""
+        """The logs that this file was published to as readings of other cells; notes of earlier versions do not say."""
         own, start = _note_names(sha256, cell_id), f"{sha256}-"
-        here = (key for key in sorted(self._known) if _note_name(key).startswith(start) and _note_name(key) not in own)
+        this_log = (
+            key for key in sorted(self._keys) if _note_name(key).startswith(start) and _note_name(key) not in own
+        )
         earlier = self._of_earlier_logs()
         names = (name for name in earlier if name.startswith(start) and name not in own)
-        return self._read([*here, *(key for name in names for key in earlier[name])])
+        return self._read([*this_log, *(key for name in names for key in earlier[name])])
 
     def _of_earlier_logs(self) -> dict[str, list[str]]:
-        """The notes of other logs, by what they are called there."""
+        """The keys of the notes on other logs, by the name of the note."""
         if self._earlier is None:
             self._earlier = {}
-            for found in self._store.list(_PUBLISHED):
-                if not found.key.startswith(self._prefix):
-                    self._earlier.setdefault(_note_name(found.key), []).append(found.key)
+            for stored in self._store.list(_PUBLISHED):
+                if not stored.key.startswith(self._prefix):
+                    self._earlier.setdefault(_note_name(stored.key), []).append(stored.key)
         return self._earlier
 
     def _read(self, keys: Iterable[str]) -> list[Publication]:
@@ -109,44 +111,43 @@ class Publications:
             },
         }
         self._store.put(key, json.dumps(note).encode())
-        self._known.add(key)
+        self._keys.add(key)
 
 
 def _publication(key: str, note: bytes) -> Publication | None:
     topic_id = unquote(key.removeprefix(_PUBLISHED).partition("/")[0])
     try:
-        told = json.loads(note)
-        cells = told["cells"] if "cells" in told else {str(told["cell_id"]): told["last_offsets"]}
+        content = json.loads(note)
+        cells = content["cells"] if "cells" in content else {str(content["cell_id"]): content["last_offsets"]}
         offsets = {
             str(cell): {int(partition): int(last) for partition, last in of_cell.items()}
             for cell, of_cell in cells.items()
         }
-        return Publication(str(told["cell_id"]), topic_id, offsets, str(told["workbook"]))
+        return Publication(str(content["cell_id"]), topic_id, offsets, str(content["workbook"]))
     except (ValueError, KeyError, TypeError, AttributeError):  # a note of an earlier version, which was a line of text
         return None
 
 
 class Refusals:
-    """Which contents this reader has refused, with the limits that it has now.
+    """Which contents this version has refused with its present limits; another version reads them again.
 
-    A reader of another version reads them anew. What people are shown is on record apart
-    (`kernel/edges/file_records.py`).
+    What the user is shown is kept elsewhere (`kernel/edges/file_records.py`).
     """
 
     def __init__(self, store: ObjectStore, settings: Settings, cell_id: str | None) -> None:
         self._store = store
         self._cell_id = cell_id or ""
         self._prefix = f"left-alone/reader={_reader(settings)}/"
-        self._known = {found.key for found in store.list(self._prefix)}
+        self._keys = {stored.key for stored in store.list(self._prefix)}
 
     def reason(self, sha256: str) -> str | None:
-        """Why a content was refused; None where it was not, as far as this reader knows.
+        """Why a content was refused; None where this version has not refused it.
 
         Raises:
             BatteryError: the store does not give the note.
         """
         key = self._key(sha256)
-        return self._store.get(key).decode("utf-8", "replace").strip() if key in self._known else None
+        return self._store.get(key).decode("utf-8", "replace").strip() if key in self._keys else None
 
     def remember(self, sha256: str, line: str) -> None:
         """Note that a content was refused.
@@ -156,10 +157,10 @@ class Refusals:
         """
         key = self._key(sha256)
         self._store.put(key, f"{line}\n".encode("utf-8", "replace"))
-        self._known.add(key)
+        self._keys.add(key)
 
     def note_of(self, sha256: str) -> str:
-        """What the key of a note on this content ends with, whichever version wrote it."""
+        """The end of the key of a note on this content, in all versions."""
         return _digest(sha256, self._cell_id)
 
     def _key(self, sha256: str) -> str:
@@ -171,13 +172,13 @@ def _note_name(key: str) -> str:
 
 
 def _note_names(sha256: str, cell_id: str) -> tuple[str, str]:
-    """What the note of a file that was published as of a cell is called, by this version and by earlier ones."""
+    """The name of the note on a file that was published as a cell's, in this version and in earlier ones."""
     digest = _digest(sha256, cell_id)
     return f"{sha256}-{digest[:_NOTE_DIGITS]}", digest
 
 
 def _reader(settings: Settings) -> str:
-    """What a refusal depends on besides the content: the code that reads, its limits, and what it is told of dates."""
+    """What a refusal depends on besides the content: the code that reads, its limits, and the order of dates."""
     limits = (
         settings.reader_memory_bytes,
         settings.reader_timeout_seconds,

@@ -1,7 +1,7 @@
-"""Publishing: workbooks to the raw archive, their readings to the topic, in the order the cells lived them.
+"""Publishing: workbooks to the raw archive, their readings to the topic, each cell's in the order of its tests.
 
 Every workbook of a batch is read and judged before the first row is sent, so nothing of a bad one is published,
-and the tests of a cell go out by their start, whatever their files are called.
+and the tests of a cell are sent by their start, whatever their files are called.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from producer.files import Refusal
 from producer.notes import Publication, Publications, Refusals
 from producer.register import Register
 from producer.scratch import scratch_folder
-from producer.send import Manner, send
+from producer.send import SendOptions, send
 from producer.spool import Readers, spool_all
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from kernel.base.settings import Settings
     from producer.files import File
-    from producer.send import Receipt, Waiting
+    from producer.send import QueuedTest, Receipt
 
 _log = structlog.get_logger()
 
@@ -60,24 +60,24 @@ def publish(settings: Settings, sources: Sequence[str | File], options: Options)
             batch = Batch(folder, settings, store, published, register, refusals, records, unpacker, options, summary)
             _read(batch, sources, readers)
             batch.identify()
-        manner = Manner(settings.battery_topic, limit, options.encoding, options.speed, Limits.of(settings))
+        send_options = SendOptions(settings.battery_topic, limit, options.encoding, options.speed, Limits.of(settings))
 
         notes = _Notes(batch, topic.topic_id)
-        sent = send(producer, sorted(batch.tests), manner, notes.take)
-    batch.summary.rows, batch.summary.messages = sent.rows, sent.messages
+        result = send(producer, sorted(batch.tests), send_options, notes.take)
+    batch.summary.rows, batch.summary.messages = result.rows, result.messages
     return batch.summary
 
 
 class _Notes:
-    """What is noted of a batch while it goes out: of each test as its rows are acknowledged, and of each workbook."""
+    """Notes each test of a batch when its rows are acknowledged, and each workbook when all of its cells are."""
 
     def __init__(self, batch: Batch, topic_id: str) -> None:
         self._batch = batch
         self._topic_id = topic_id
         self._offsets: dict[tuple[str, str], dict[int, int]] = {}
-        self._tests: dict[tuple[str, str], list[Waiting]] = {}
-        for waiting in batch.tests:
-            self._tests.setdefault((waiting.cell_id, waiting.sha256), []).append(waiting)
+        self._tests: dict[tuple[str, str], list[QueuedTest]] = {}
+        for queued in batch.tests:
+            self._tests.setdefault((queued.cell_id, queued.sha256), []).append(queued)
 
     def take(self, receipt: Receipt) -> None:
         """Note that a workbook's rows of one cell have been acknowledged.
@@ -86,8 +86,8 @@ class _Notes:
             BatteryError: the store does not take the note.
         """
         self._offsets[receipt.cell_id, receipt.sha256] = receipt.last_offsets or {}
-        for waiting in self._tests[receipt.cell_id, receipt.sha256]:
-            self._batch.register.note_sent(waiting)
+        for queued in self._tests[receipt.cell_id, receipt.sha256]:
+            self._batch.register.note_sent(queued)
         for (asked, sha256), cells in self._batch.workbook_cells.items():
             offsets = {cell: self._offsets[cell, sha256] for cell in cells if (cell, sha256) in self._offsets}
             if sha256 == receipt.sha256 and receipt.cell_id in cells and len(offsets) == len(cells):

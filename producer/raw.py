@@ -1,4 +1,4 @@
-"""The raw archive: what a lab handed over is kept as it was, once, by content, before a row of it goes anywhere."""
+"""The raw archive: each file of a lab is kept as it was, once for each content, before a row of it is sent."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def keep(store: ObjectStore, path: Path, name: str, sha256: str) -> None:
         BatteryError: the store does not take it.
     """
     key = f"raw/sha256={sha256}/{name}"
-    if not any(found.key == key for found in store.list(key)):
+    if not any(stored.key == key for stored in store.list(key)):
         store.put_file(key, path)

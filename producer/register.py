@@ -1,7 +1,7 @@
 """The register of the tests of each cell, in the object store: one object a test, `tests/cell=…/….json`.
 
-It says which id a test has and what identifies it (`producer/trace.py`), and which of its data points went out. An id
-is claimed by a conditional write, so of two producers at once one has it.
+It records which id a test has, what identifies it (`producer/readers/trace.py`), and which of its data points were
+sent. An id is claimed by a conditional write, so that one of two producers gets it.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kernel.edges.objects import ObjectStore
-    from producer.send import Waiting
+    from producer.send import QueuedTest
 
 LOGS: Final = 4
-"""For so many logs is kept which data points went out to them."""
+"""For so many logs the data points that were sent to them are kept."""
 
 _NAME_LETTERS: Final = 150
-"""An id that is longer is known by its checksum: file systems end at 255 bytes."""
+"""A longer id is stored under its checksum: file systems end at 255 bytes."""
 
 
 class Register:
-    """The tests that are known, cell by cell, as they were when the cell was first asked for."""
+    """The registered tests, cell by cell, as they were when the cell was first asked for."""
 
     def __init__(self, store: ObjectStore, topic_id: str) -> None:
         self._store = store
@@ -56,8 +56,8 @@ class Register:
             BatteryError: the store does not give them, or one is damaged.
         """
         if cell_id not in self._cells:
-            found = [_read(stored.key, self._store.get(stored.key)) for stored in self._store.list(_folder(cell_id))]
-            self._cells[cell_id] = {test.test_id: test for test in found}
+            tests = [_read(stored.key, self._store.get(stored.key)) for stored in self._store.list(_folder(cell_id))]
+            self._cells[cell_id] = {test.test_id: test for test in tests}
         return list(self._cells[cell_id].values())
 
     def is_split(self, cell_id: str) -> bool:
@@ -80,114 +80,114 @@ class Register:
             self._store.put(_split_key(cell_id), json.dumps({"cell_id": cell_id}).encode())
             self._split[cell_id] = True
 
-    def claim(self, waiting: Waiting) -> bool:
-        """Give a new test its id; False where another producer has just given it, whose test is known from then on.
+    def claim(self, queued: QueuedTest) -> bool:
+        """Claim the id of a new test; False where another producer has just claimed it, whose test counts from then on.
 
         Raises:
             BatteryError: the store does not take it.
         """
-        if waiting.test_id is None or waiting.test.trace is None:
+        if queued.test_id is None or queued.test.trace is None:
             return True
-        test = KnownTest(waiting.cell_id, waiting.test_id, waiting.name, waiting.test.trace, {})
+        test = KnownTest(queued.cell_id, queued.test_id, queued.name, queued.test.trace, {})
         if not self._store.put_new(_key(test), _written(test)):
             self._cells.pop(test.cell_id, None)
             return False
         self._cells.setdefault(test.cell_id, {})[test.test_id] = test
         return True
 
-    def note_sent(self, waiting: Waiting) -> None:
-        """Note that a test, or a part of it, has gone out: what it measured, and its data points.
+    def note_sent(self, queued: QueuedTest) -> None:
+        """Note that a test, or a part of it, was sent: what it measured, and its data points.
 
         Raises:
             BatteryError: the store does not take it.
         """
-        cell_id, test_id, trace = waiting.cell_id, waiting.test_id, waiting.test.trace
+        cell_id, test_id, trace = queued.cell_id, queued.test_id, queued.test.trace
         if test_id is None or trace is None:
             return
-        known = self._cells[cell_id][test_id]
-        grown = replace(known, trace=known.trace.with_more(trace))
+        registered = self._cells[cell_id][test_id]
+        grown = replace(registered, trace=registered.trace.with_more(trace))
         stretches = [(span.first.data_point, span.last.data_point) for span in trace.spans]
         grown = with_sent(grown, self.topic_id, stretches, LOGS)
-        if grown.sent != known.sent or grown.trace.spans != known.trace.spans:
+        if grown.sent != registered.sent or grown.trace.spans != registered.trace.spans:
             self._store.put(_key(grown), _written(grown))
             self._cells[cell_id][test_id] = grown
 
 
 @dataclass(frozen=True)
 class Identified:
-    """Tests with their ids, or why not: a line for each workbook, by its origin and checksum.
+    """Tests with their ids, and for each workbook that has none the reason, by its origin and checksum.
 
     `remarks` has a line for each new test that ran at the same time as another one of its cell.
     """
 
-    tests: list[Waiting]
+    tests: list[QueuedTest]
     conflicts: dict[tuple[str, str], str]
     remarks: list[str]
 
 
-def identify_all(register: Register, tests: Sequence[Waiting]) -> Identified:
-    """Tell which test of its cell each one is, by its start; claim the ids of new ones where there is no conflict.
+def identify_all(register: Register, tests: Sequence[QueuedTest]) -> Identified:
+    """Find which test of its cell each one is, in the order of their starts; claim new ids if there is no conflict.
 
     Raises:
         BatteryError: the store does not give or take them.
     """
     while True:
-        known: dict[str, list[KnownTest]] = {}
-        found, new, conflicts, remarks = [], [], {}, []
-        for waiting in sorted(tests):
-            of_cell = known.setdefault(waiting.cell_id, register.tests_of(waiting.cell_id))
+        cells: dict[str, list[KnownTest]] = {}
+        result, new, conflicts, remarks = [], [], {}, []
+        for queued in sorted(tests):
+            of_cell = cells.setdefault(queued.cell_id, register.tests_of(queued.cell_id))
             try:
-                before = [*of_cell]
-                identified, is_new = _identified(of_cell, waiting, register.topic_id)
+                earlier = [*of_cell]
+                identified, is_new = _identified(of_cell, queued, register.topic_id)
             except ConflictError as error:
-                conflicts[waiting.origin, waiting.sha256] = str(error)
+                conflicts[queued.origin, queued.sha256] = str(error)
                 continue
-            found.append(identified)
+            result.append(identified)
             new += [identified] if is_new else []
-            remarks += _remarks(before, identified, is_new=is_new)
-        if conflicts or all(register.claim(waiting) for waiting in new):
-            return Identified(found, conflicts, remarks)
+            remarks += _remarks(earlier, identified, is_new=is_new)
+        if conflicts or all(register.claim(queued) for queued in new):
+            return Identified(result, conflicts, remarks)
 
 
-def _remarks(before: Sequence[KnownTest], found: Waiting, *, is_new: bool) -> list[str]:
-    """What to say of a test, or a part of one, when `before` were the tests that were known of its cell."""
-    trace = found.test.trace
+def _remarks(earlier: Sequence[KnownTest], queued: QueuedTest, *, is_new: bool) -> list[str]:
+    """What to tell the user of a test, or a part of one; `earlier` are the tests of its cell without it."""
+    trace = queued.test.trace
     if trace is None:
         return []
     if is_new:
-        beside = at_the_same_time(before, trace)
+        other = at_the_same_time(earlier, trace)
         ask = "if it is another cell, produce it again with --cell"
-        return [f"{found.origin}: it ran at the same time as {_named(beside)}; {ask}"] if beside else []
-    known = next(test for test in before if test.test_id == found.test_id)
-    joined = joined_test(before, known, trace)
+        return [f"{queued.origin}: it ran at the same time as {_named(other)}; {ask}"] if other else []
+    own = next(test for test in earlier if test.test_id == queued.test_id)
+    joined = joined_test(earlier, own, trace)
     ask = "for whole cycles at the seam, produce all parts together with --cell and another name"
     both = "which are one test and have landed as two"
-    return [f"{found.origin}: it joins {_named(known)} and {_named(joined)}, {both}; {ask}"] if joined else []
+    return [f"{queued.origin}: it joins {_named(own)} and {_named(joined)}, {both}; {ask}"] if joined else []
 
 
 def _named(test: KnownTest) -> str:
     return f"test {test.test_id} ({test.source_file}) of cell {test.cell_id}"
 
 
-def _identified(of_cell: list[KnownTest], waiting: Waiting, topic_id: str) -> tuple[Waiting, bool]:
-    """A test with its id, and whether it is new; what is known of the cell grows by it.
+def _identified(of_cell: list[KnownTest], queued: QueuedTest, topic_id: str) -> tuple[QueuedTest, bool]:
+    """A test with its id, and whether it is new; it is added to `of_cell`.
 
     Raises:
-        ConflictError: that cannot be told.
+        ConflictError: it may be one of two tests.
     """
-    trace = waiting.test.trace
-    if trace is None:  # nothing is known of what it measured
-        return waiting, False
-    export = Export(waiting.cell_id, waiting.origin, waiting.started_at, trace, waiting.test.readings)
-    known = identify(of_cell, export)
-    if known is None:
+    trace = queued.test.trace
+    if trace is None:  # without a trace there is nothing to compare
+        return queued, False
+    export = Export(queued.cell_id, queued.origin, queued.started_at, trace, queued.test.readings)
+    same = identify(of_cell, export)
+    if same is None:
         test_id = free_id(of_cell, export)
-        of_cell.append(KnownTest(waiting.cell_id, test_id, waiting.name, trace, {}))
-        return replace(waiting, test_id=test_id), True
-    of_cell[of_cell.index(known)] = replace(known, trace=known.trace.with_more(trace))
+        of_cell.append(KnownTest(queued.cell_id, test_id, queued.name, trace, {}))
+        return replace(queued, test_id=test_id), True
+    of_cell[of_cell.index(same)] = replace(same, trace=same.trace.with_more(trace))
     first, last = trace.spans[0].first.data_point, trace.spans[-1].last.data_point
-    late_until = late_until_point(known, topic_id, first, last)
-    return replace(waiting, test_id=known.test_id, late_until=late_until if late_until >= first else None), False
+    late_until = late_until_point(same, topic_id, first, last)
+    return replace(queued, test_id=same.test_id, late_until=late_until if late_until >= first else None), False
 
 
 def _folder(cell_id: str) -> str:
@@ -220,16 +220,16 @@ def _written(test: KnownTest) -> bytes:
 
 def _read(key: str, content: bytes) -> KnownTest:
     try:
-        told: dict[str, Any] = json.loads(content)
-        sent = {str(log): _stretches(stretches) for log, stretches in told["sent"].items()}
-        trace = Trace.from_text(told)
-        return KnownTest(str(told["cell_id"]), str(told["test_id"]), str(told["source_file"]), trace, sent)
+        note: dict[str, Any] = json.loads(content)
+        sent = {str(log): _stretches(stretches) for log, stretches in note["sent"].items()}
+        trace = Trace.from_text(note)
+        return KnownTest(str(note["cell_id"]), str(note["test_id"]), str(note["source_file"]), trace, sent)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, zlib.error) as error:
         raise BatteryError(
-            f"OBJECT_STORE: {key} is damaged ({type(error).__name__}), and the test cannot be told from others; put it "
-            "back from a backup, or remove it and produce its workbooks again"
+            f"OBJECT_STORE: {key} is damaged ({type(error).__name__}), and the test cannot be told from others; "
+            "put it back from a backup, or remove it and produce its workbooks again"
         ) from None
 
 
-def _stretches(told: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
-    return tuple((int(first), int(last)) for first, last in told)
+def _stretches(pairs: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    return tuple((int(first), int(last)) for first, last in pairs)

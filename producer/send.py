@@ -1,6 +1,6 @@
-"""Tests to messages, and messages to the topic: in order, as fast as the broker takes them or as the cells lived them.
+"""Sending: tests to messages, and messages to the topic, at once or paced as the readings were recorded.
 
-Nothing here knows of workbooks, stores or what was published before.
+This module knows nothing of workbooks, stores, or what was published before.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ TICK_SECONDS: Final = 1.0
 """How much of real time one message of a paced replay covers."""
 
 ENCODERS: Final = 2
-"""Threads that encode tests while others are sent, of which each has one more to come."""
+"""Threads that encode tests while others are sent; each has one more test queued."""
 
 
 @dataclass(frozen=True, order=True)
-class Waiting:
-    """A test that waits for its turn; the order is that of its cell's life.
+class QueuedTest:
+    """A test that is to be sent; sorting gives the order in which each cell's tests were run.
 
-    `name` and `sha256` are those of its workbook, of whose tests it is number `place`; `origin` is how a user knows it.
-    `test_id` is the id that it goes out with, by default the one that it was read with; readings up to the data point
-    `late_until` belong before, or between, others of their test that went out earlier.
+    `name` and `sha256` are those of its workbook, `place` is its number among the workbook's tests, and `origin` is the
+    workbook as the user knows it. `test_id` is the id to send; by default the one that it was read with. Readings up to
+    the data point `late_until` belong before, or between, others of their test that were sent earlier.
     """
 
     cell_id: str
@@ -75,7 +75,7 @@ class Waiting:
         return readings
 
     def parts(self) -> list[tuple[pa.Table, bool]]:
-        """The readings in order, those that come late apart from the others, and whether they do."""
+        """The readings in order, as parts that are late and parts that are not, each with whether it is late."""
         readings = self.readings()
         if self.late_until is None:
             return [(readings, False)]
@@ -86,10 +86,11 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How to send: `encoding` is a key of `ENCODINGS`, `limit` the topic's largest message in bytes.
+class SendOptions:
+    """How to send.
 
-    `speed` replays readings at that many times real time (None: at once); `limits` are those of the worker.
+    `encoding` is a key of `ENCODINGS`, `limit` the topic's largest message in bytes. `speed` replays readings at that
+    many times real time (None: at once). `limits` are those of the worker.
     """
 
     topic: str
@@ -100,8 +101,8 @@ class Manner:
 
 
 @dataclass
-class Sent:
-    """What the broker was given."""
+class SendResult:
+    """How many rows and messages the broker was given."""
 
     rows: int = 0
     messages: int = 0
@@ -109,9 +110,10 @@ class Sent:
 
 @dataclass
 class Receipt:
-    """What the broker has acknowledged of a workbook: how many of its rows are open, and where the others went.
+    """What the broker has acknowledged of one cell's rows in a workbook.
 
-    `last_offsets` has the last offset of each partition; None once the broker did not tell one.
+    `open_rows` are not acknowledged yet. `last_offsets` has the last offset of each partition; it is None once the
+    broker left out an offset.
     """
 
     cell_id: str
@@ -131,38 +133,38 @@ class Receipt:
 
 def send(
     producer: Producer,
-    tests: Sequence[Waiting],
-    manner: Manner,
+    tests: Sequence[QueuedTest],
+    options: SendOptions,
     on_receipt: Callable[[Receipt], None] = lambda _: None,
-) -> Sent:
+) -> SendResult:
     """Send tests in the order given, and wait until the broker has all of them.
 
     Args:
         producer: the client.
         tests: what to send.
-        manner: how.
-        on_receipt: called for each workbook as soon as all of its rows have been acknowledged.
+        options: how to send it.
+        on_receipt: called for each cell of a workbook as soon as all of its rows have been acknowledged.
 
     Raises:
         BatteryError: the broker refuses a message, or its limit is too small for a single reading; what was
             acknowledged until then stays.
     """
-    sent = Sent()
-    acknowledgements = _Acknowledgements(tests, manner.topic)
-    messages = _messages(tests, manner)
+    result = SendResult()
+    acknowledgements = _Acknowledgements(tests, options.topic)
+    messages = _messages(tests, options)
     with (
-        Progress("publishing", "rows", total=sum(waiting.test.rows for waiting in tests)) as progress,
+        Progress("publishing", "rows", total=sum(queued.test.rows for queued in tests)) as progress,
         closing(messages),
     ):
-        for waiting, rows, value, late in messages:
-            on_delivery = acknowledgements.callback(waiting, rows)
+        for queued, rows, value, late in messages:
+            on_delivery = acknowledgements.callback(queued, rows)
             while True:
                 try:
                     producer.produce(
-                        manner.topic,
+                        options.topic,
                         value=value,
-                        key=waiting.cell_id,
-                        headers=headers(ENCODINGS[manner.encoding], waiting.name, late=late),
+                        key=queued.cell_id,
+                        headers=headers(ENCODINGS[options.encoding], queued.name, late=late),
                         on_delivery=on_delivery,
                     )
                     break
@@ -170,31 +172,31 @@ def send(
                     producer.poll(0.1)
             producer.poll(0)
             acknowledgements.hand_out(on_receipt)
-            sent.rows += rows
-            sent.messages += 1
+            result.rows += rows
+            result.messages += 1
             progress.advance(rows)
     open_messages = producer.flush(FLUSH_SECONDS)
     acknowledgements.hand_out(on_receipt)
     if open_messages:
-        raise BatteryError(f"topic {manner.topic}: the broker did not acknowledge within {FLUSH_SECONDS:.0f} s")
-    return sent
+        raise BatteryError(f"topic {options.topic}: the broker did not acknowledge within {FLUSH_SECONDS:.0f} s")
+    return result
 
 
 class _Acknowledgements:
-    """What the broker answers to the messages of some tests, by workbook."""
+    """What the broker has acknowledged of some tests, by cell and workbook."""
 
-    def __init__(self, tests: Sequence[Waiting], topic: str) -> None:
+    def __init__(self, tests: Sequence[QueuedTest], topic: str) -> None:
         self._topic = topic
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._complete: list[Receipt] = []
         self._refusal: str | None = None
-        for waiting in tests:
-            key = (waiting.cell_id, waiting.sha256)
-            self._receipts.setdefault(key, Receipt(*key, waiting.name)).open_rows += waiting.test.rows
+        for queued in tests:
+            key = (queued.cell_id, queued.sha256)
+            self._receipts.setdefault(key, Receipt(*key, queued.name)).open_rows += queued.test.rows
 
-    def callback(self, waiting: Waiting, rows: int) -> Callable[[KafkaError | None, KafkaMessage], None]:
-        """What librdkafka calls when it knows what became of a message of so many rows."""
-        return partial(self._take, self._receipts[waiting.cell_id, waiting.sha256], rows)
+    def callback(self, queued: QueuedTest, rows: int) -> Callable[[KafkaError | None, KafkaMessage], None]:
+        """What librdkafka calls when a message of so many rows has been acknowledged or refused."""
+        return partial(self._take, self._receipts[queued.cell_id, queued.sha256], rows)
 
     def _take(self, receipt: Receipt, rows: int, error: KafkaError | None, message: KafkaMessage) -> None:
         if error is not None:
@@ -216,90 +218,91 @@ class _Acknowledgements:
             raise BatteryError(f"topic {self._topic}: the broker did not take a message: {self._refusal}")
 
 
-_Message = tuple[Waiting, int, bytes, bool]
-"""Of a message its test, its number of rows, its value, and whether it comes late."""
+_Message = tuple[QueuedTest, int, bytes, bool]
+"""A message: its test, its number of rows, its value, and whether it is late."""
 
 
-def _messages(tests: Sequence[Waiting], manner: Manner) -> Generator[_Message]:
+def _messages(tests: Sequence[QueuedTest], options: SendOptions) -> Generator[_Message]:
     """The messages to send in order; they keep to the topic's limit.
 
-    Their size is settled before they are sent. One that the broker refuses later would leave a hole in its test, since
-    those behind it have been taken by then.
+    Their size is settled before any is sent. One that the broker refused later would leave a hole in its test, since
+    the messages after it would have been taken by then.
 
     Raises:
         BatteryError: the limit is too small for a single reading.
     """
 
-    def encoded(waiting: Waiting) -> Iterator[_Message]:
-        for readings, late in waiting.parts():
-            yield from _encoded(waiting, readings, late, manner)
+    def encoded(queued: QueuedTest) -> Iterator[_Message]:
+        for readings, late in queued.parts():
+            yield from _encoded(queued, readings, late, options)
 
-    if manner.speed is not None:
-        for part in _paced(tests, manner.speed):
-            yield from _encoded(*part, manner)
-    elif manner.encoding == "json":  # nothing but Python, which one thread at a time may use
-        for waiting in tests:
-            yield from encoded(waiting)
+    if options.speed is not None:
+        for part in _paced(tests, options.speed):
+            yield from _encoded(*part, options)
+    elif options.encoding == "json":  # pure Python, which gains nothing from threads
+        for queued in tests:
+            yield from encoded(queued)
     else:
-        yield from _ahead(tests, lambda waiting: list(encoded(waiting)))
+        yield from _ahead(tests, lambda queued: list(encoded(queued)))
 
 
-def _encoded(waiting: Waiting, readings: pa.Table, late: bool, manner: Manner) -> Iterator[_Message]:
+def _encoded(queued: QueuedTest, readings: pa.Table, late: bool, options: SendOptions) -> Iterator[_Message]:
     """The messages of some readings of a test.
 
     Raises:
         BatteryError: the limit is too small for a single reading.
     """
-    if manner.encoding == "json":
-        yield from ((waiting, 1, value, late) for value in encode_json(readings))
+    if options.encoding == "json":
+        yield from ((queued, 1, value, late) for value in encode_json(readings))
         return
     try:
-        for rows, value in encode_arrow(readings, min(MESSAGE_BYTES, manner.limit - AROUND_BYTES), manner.limits):
-            yield waiting, rows, value, late
+        for rows, value in encode_arrow(readings, min(MESSAGE_BYTES, options.limit - AROUND_BYTES), options.limits):
+            yield queued, rows, value, late
     except ValueError as error:
         raise BatteryError(
-            f"topic {manner.topic} takes {manner.limit} bytes a message (max.message.bytes), too few: {error}; raise it"
+            f"topic {options.topic} takes {options.limit} bytes a message (max.message.bytes), too few: {error}; "
+            "raise it"
         ) from None
 
 
-def _ahead(tests: Sequence[Waiting], encoded: Callable[[Waiting], list[_Message]]) -> Generator[_Message]:
-    """Encode in threads of their own, a few tests ahead: compressing them leaves the interpreter free to send."""
+def _ahead(tests: Sequence[QueuedTest], encoded: Callable[[QueuedTest], list[_Message]]) -> Generator[_Message]:
+    """Encode a few tests ahead in threads: compression leaves the interpreter free to send."""
     threads = ThreadPoolExecutor(ENCODERS, "encode")
     try:
         left = iter(tests)
-        begun = deque(threads.submit(encoded, waiting) for waiting in islice(left, 2 * ENCODERS))
+        begun = deque(threads.submit(encoded, queued) for queued in islice(left, 2 * ENCODERS))
         while begun:
             messages = begun.popleft().result()
-            begun.extend(threads.submit(encoded, waiting) for waiting in islice(left, 1))
+            begun.extend(threads.submit(encoded, queued) for queued in islice(left, 1))
             yield from messages
     finally:
         threads.shutdown(cancel_futures=True)
 
 
-def _paced(tests: Sequence[Waiting], speed: float) -> Iterator[tuple[Waiting, pa.Table, bool]]:
-    """Let every cell live side by side at `speed` times real time; the pauses between its tests are left out."""
-    cells: dict[str, list[Waiting]] = {}
-    for waiting in tests:
-        cells.setdefault(waiting.cell_id, []).append(waiting)
+def _paced(tests: Sequence[QueuedTest], speed: float) -> Iterator[tuple[QueuedTest, pa.Table, bool]]:
+    """Replay all cells side by side at `speed` times real time; pauses between the tests of a cell are left out."""
+    cells: dict[str, list[QueuedTest]] = {}
+    for queued in tests:
+        cells.setdefault(queued.cell_id, []).append(queued)
     started = time.monotonic()
     schedules = (_schedule(cell, speed) for cell in cells.values())
-    for due, waiting, part, late in heapq.merge(*schedules, key=lambda item: item[0]):
+    for due, queued, part, late in heapq.merge(*schedules, key=lambda item: item[0]):
         time.sleep(max(0.0, started + due - time.monotonic()))
-        yield waiting, part, late
+        yield queued, part, late
 
 
-def _schedule(tests: Sequence[Waiting], speed: float) -> Iterator[tuple[float, Waiting, pa.Table, bool]]:
-    """Cut a cell's tests into the parts that become due, in s after the start, one after the other."""
+def _schedule(tests: Sequence[QueuedTest], speed: float) -> Iterator[tuple[float, QueuedTest, pa.Table, bool]]:
+    """Cut a cell's tests into parts, each with when it is due in s after the start."""
     began = passed = 0.0
-    before: str | None = None
-    for waiting in tests:
-        since = passed if waiting.test_id is not None and waiting.test_id == before else 0.0
-        for readings, late in waiting.parts():
+    previous_id: str | None = None
+    for queued in tests:
+        since = passed if queued.test_id is not None and queued.test_id == previous_id else 0.0
+        for readings, late in queued.parts():
             test_time = readings.column("test_time(s)").to_numpy()
             due = began + np.maximum(0.0, test_time - since) / speed
             first = 0
             for row in range(1, readings.num_rows + 1):
                 if row == readings.num_rows or due[row] // TICK_SECONDS != due[first] // TICK_SECONDS:
-                    yield float(due[row - 1]), waiting, readings.slice(first, row - first), late
+                    yield float(due[row - 1]), queued, readings.slice(first, row - first), late
                     first = row
-        began, passed, before = float(due[-1]), float(test_time[-1]), waiting.test_id
+        began, passed, previous_id = float(due[-1]), float(test_time[-1]), queued.test_id

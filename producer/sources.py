@@ -41,7 +41,7 @@ def require_source(source: str) -> None:
         except ValueError:
             whole = False
         if not whole:
-            raise BadSourceError(f"{shown} is no complete URL")
+            raise BadSourceError(f"{shown} is not a complete URL")
     elif not os.path.exists(source) and dataset_url(source) is None:  # noqa: PTH110  # Path.exists raises for long names
         raise BadSourceError(
             f"there is no {shown}; SOURCE is an .xlsx, .xls or .zip file, a folder, an http(s) URL, or one of the "

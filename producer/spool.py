@@ -1,7 +1,7 @@
-"""Workbooks to tests that wait on disk, several at a time, each read by a child within limits.
+"""Spooling: workbooks are read to tests on disk, several at a time, each by a child within limits.
 
-What a child hands back is small: where the tests lie. Whatever ends one costs the workbook that it was reading, in one
-line, and nothing else.
+A child returns only where the tests are. Whatever ends a child costs the workbook that it was reading, with one line
+that says why, and nothing else.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class Job:
 
 @dataclass(frozen=True)
 class SpooledTest:
-    """A test of a cell on disk, as an Arrow IPC file of so many rows, and what identifies it.
+    """A test on disk, as an Arrow IPC file of so many rows, with its trace, which identifies it.
 
-    `channel` is as that of `Test`.
+    `channel` is that of `Test`.
     """
 
     started_at: datetime
@@ -69,17 +69,14 @@ class SpooledTest:
     channel: str = ""
 
     def readings(self) -> pa.Table:
-        """The readings, which stay on disk until they are looked at."""
+        """The readings, mapped from the file: they are loaded when they are used."""
         with pa.memory_map(str(self.path)) as file:
             return pa.ipc.open_file(file).read_all()
 
 
 @dataclass(frozen=True)
 class SpooledWorkbook:
-    """A workbook that has been judged and is good: its tests by their start, and what is to be said of it.
-
-    `cell_id` is what its file calls its cell, or whoever publishes it; its channels may be several.
-    """
+    """A good workbook whose tests are on disk, by their start; `cell_id` and `notes` are those of `Workbook`."""
 
     cell_id: str
     tests: tuple[SpooledTest, ...]
@@ -87,7 +84,7 @@ class SpooledWorkbook:
 
 
 def reading_processes(settings: Settings) -> int:
-    """How many workbooks to read at a time: one for each usable core, as far as the memory for each is there."""
+    """How many workbooks to read at a time: one for each usable core, but no more than there is memory for."""
     return max(1, min(usable_cores(), _memory_bytes() // settings.reader_memory_bytes))
 
 
@@ -129,7 +126,7 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
                 writer.write_table(test.readings)
         except OSError as error:
             raise BatteryError(
-                f"{job.folder}: readings cannot wait there, {error}; TMPDIR names another place"
+                f"{job.folder}: readings cannot be written there, {error}; TMPDIR names another place"
             ) from None
         tests.append(spooled)
     return SpooledWorkbook(workbook.cell_id, tuple(tests), workbook.notes)
@@ -151,8 +148,8 @@ class Readers:
         modules = dict.fromkeys(registered.module for registered in registered_readers())
         self._idle = [Child(limits, folder, __name__, *modules) for _ in range(processes)]
         self._busy: dict[Child, _Reading] = {}
-        self._waiting: deque[_Reading] = deque()
-        self._idle[-1].start()  # it gets ready while there is other work
+        self._queue: deque[_Reading] = deque()
+        self._idle[-1].start()  # it imports what it needs while this process does other work
 
     def __enter__(self) -> Self:
         """Nothing more to do."""
@@ -166,9 +163,9 @@ class Readers:
             child.end()
 
     def submit(self, job: Job) -> _Reading:
-        """Have a workbook read as soon as a child has time for it."""
+        """Have a workbook read as soon as a child is idle."""
         reading = _Reading(job)
-        self._waiting.append(reading)
+        self._queue.append(reading)
         self._share_out()
         return reading
 
@@ -186,15 +183,15 @@ class Readers:
         return reading.outcome
 
     def _share_out(self) -> None:
-        while self._idle and self._waiting:
-            child, reading = self._idle.pop(), self._waiting.popleft()
+        while self._idle and self._queue:
+            child, reading = self._idle.pop(), self._queue.popleft()
             child.begin(spool, reading.job)
             self._busy[child] = reading
 
     def _collect(self) -> None:
         """Wait until something comes from a child, or one has run out of time."""
-        patience = min(child.deadline for child in self._busy) - time.monotonic()
-        wait([child.connection for child in self._busy], max(0.0, patience))
+        timeout = min(child.deadline for child in self._busy) - time.monotonic()
+        wait([child.connection for child in self._busy], max(0.0, timeout))
         for child, reading in [*self._busy.items()]:
             reading.outcome = self._outcome(child, reading.job)
             if reading.outcome is not None:
@@ -202,17 +199,19 @@ class Readers:
                 self._idle.append(child)
 
     def _outcome(self, child: Child, job: Job) -> SpooledWorkbook | Refusal | BatteryError | None:
-        """What has come of a workbook; None where it is still being read."""
+        """The result of reading a workbook; None while it is still being read."""
         try:
-            taken = child.take_ready()
+            message = child.take_ready()
         except BatteryError as error:
             return error
         except WorkEndedError as error:
-            lasts = error.detail != "SIGKILL" and error.cause != "time"  # those may be the machine's doing
-            return Refusal(f"{job.file.origin}: {self._complaint(error)}", job.file.content.sha256 if lasts else None)
-        return None if taken is None else cast("SpooledWorkbook | Refusal", taken[1])
+            lasts = (
+                error.detail != "SIGKILL" and error.cause != "time"
+            )  # the machine may have caused those, not the file
+            return Refusal(f"{job.file.origin}: {self._problem(error)}", job.file.content.sha256 if lasts else None)
+        return None if message is None else cast("SpooledWorkbook | Refusal", message[1])
 
-    def _complaint(self, error: WorkEndedError) -> str:
+    def _problem(self, error: WorkEndedError) -> str:
         memory = f"READER_MEMORY_BYTES={self._settings.reader_memory_bytes}"
         match error.cause:
             case "memory":
@@ -232,7 +231,7 @@ class Readers:
 
 @dataclass
 class _Reading:
-    """A workbook that is to be read, or has been."""
+    """A workbook to read, and the outcome once it has been read."""
 
     job: Job
     outcome: SpooledWorkbook | Refusal | BatteryError | None = None
@@ -241,21 +240,21 @@ class _Reading:
 def spool_all(
     jobs: Iterable[Job | Refusal], readers: Readers
 ) -> Generator[tuple[Job | None, SpooledWorkbook | Refusal]]:
-    """Spool workbooks, and hand them out in the order given, each with its job; what was refused before has none.
+    """Spool workbooks, and yield them in the order given, each with its job; an earlier refusal has no job.
 
-    Jobs are taken as they are needed, at most two for each process ahead of the one handed out.
+    Jobs are taken as they are needed, at most `AHEAD` for each process before the next result is yielded.
 
     Raises:
         BatteryError: the tests cannot be written.
     """
 
-    def handed_out(begun: _Reading | Refusal) -> tuple[Job | None, SpooledWorkbook | Refusal]:
-        return (None, begun) if isinstance(begun, Refusal) else (begun.job, readers.outcome(begun))
+    def result(one: _Reading | Refusal) -> tuple[Job | None, SpooledWorkbook | Refusal]:
+        return (None, one) if isinstance(one, Refusal) else (one.job, readers.outcome(one))
 
     begun: deque[_Reading | Refusal] = deque()
     for job in jobs:
         begun.append(job if isinstance(job, Refusal) else readers.submit(job))
         if len(begun) > AHEAD * readers.processes:
-            yield handed_out(begun.popleft())
+            yield result(begun.popleft())
     while begun:
-        yield handed_out(begun.popleft())
+        yield result(begun.popleft())

@@ -99,6 +99,11 @@ def readable_suffixes() -> tuple[str, ...]:
     return tuple(dict.fromkeys(suffix for one in registered_readers() for suffix in one.reader.suffixes))
 
 
+def recognising(sample: FileSample) -> list[RegisteredReader]:
+    """The readers that are sure of a file by its content, whatever its name ends in."""
+    return [one for one in registered_readers() if one.reader.recognises(sample)]
+
+
 def reader_of(path: Path, name: str) -> RegisteredReader | None:
     """The reader of a file: the one that recognises its content, or else the one that reads files of its ending.
 
@@ -114,10 +119,7 @@ def reader_of(path: Path, name: str) -> RegisteredReader | None:
         ReaderClashError: two readers claim it.
     """
     sample = FileSample.of(path)
-    readers = registered_readers()
-    claims = [one for one in readers if one.reader.recognises(sample)] or [
-        one for one in readers if sample.suffix in one.reader.suffixes
-    ]
+    claims = recognising(sample) or [one for one in registered_readers() if sample.suffix in one.reader.suffixes]
     if len(claims) > 1:
         claimants = " and ".join(f"{one.reader.name} ({one.package})" for one in claims)
         raise ReaderClashError(f"{name}: several readers claim this file: {claimants}; uninstall all but one of them")

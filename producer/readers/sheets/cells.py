@@ -101,7 +101,7 @@ def _number(field: pa.Field, index: int, cell: Cell) -> float | int | None:
             value = None
     if value is None or not np.isfinite(value):
         shown = cell.isoformat() if isinstance(cell, date) else cell
-        raise BadCellError(index, f"{shown!r} is not a number; mend the cell or export the sheet again")
+        raise BadCellError(index, f"{shown!r} is not a number; fix the cell or export the sheet again")
     if pa.types.is_floating(field.type):
         return value
     if value != int(value) or abs(value) >= _limit(field):

@@ -288,7 +288,7 @@ def _no_date(texts: Mapping[int, _Open], orders: Sequence[str], *, given: bool) 
         if not left:
             break
     what = (
-        f"is no date with the {ORDERS[orders[0]].replace(' first', '')} first, as --dates or DATE_ORDER says"
+        f"is not a date with the {ORDERS[orders[0]].replace(' first', '')} first, as --dates or DATE_ORDER says"
         if given
         else "cannot be a date in the same order as those above it"
     )
@@ -317,7 +317,7 @@ def _counted(index: int, days: float, *, since_1904: bool) -> datetime:
     try:
         stamp = _EPOCHS[since_1904] + timedelta(milliseconds=round(days * 86_400_000))
     except (OverflowError, ValueError):
-        raise BadCellError(index, f"{days!r} is no day that a calendar has; mend the cell") from None
+        raise BadCellError(index, f"{days!r} is not a valid date; fix the cell") from None
     if not FIRST_YEAR <= stamp.year <= LAST_YEAR:
         raise BadCellError(index, f"{days!r} as a number of days is in the year {stamp.year}; use YYYY-MM-DD HH:MM:SS")
     return stamp

@@ -63,7 +63,7 @@ def _seconds(index: int, cell: object, *, since_1904: bool) -> float | None:
         return 0.0
     raise BadCellError(
         index,
-        f"{cell!r} is no duration, as other cells of the column are, such as 26:03:04.5 or 1d 02:03:04; {_HOW}",
+        f"{cell!r} is not a duration, as other cells of the column are, such as 26:03:04.5 or 1d 02:03:04; {_HOW}",
     )
 
 
@@ -81,5 +81,5 @@ def _since(index: int, cell: date, *, since_1904: bool) -> timedelta:
 def _in_bounds(index: int, cell: object, duration: timedelta) -> float:
     if not 0 <= duration.days < LONGEST_DAYS:
         shown = cell.isoformat() if isinstance(cell, date) else f"{cell}"
-        raise BadCellError(index, f"{shown} is no duration of a test; {_HOW}")
+        raise BadCellError(index, f"{shown} is not a duration of a test; {_HOW}")
     return duration.total_seconds()

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import producing
 from benchmarks.producing import SEED, measure
-from producer.send import Sent
+from producer.send import SendResult
 from producer.simulate import simulate_tests
 
 if TYPE_CHECKING:
@@ -34,6 +34,6 @@ def test_both_sides_send_the_same_rows_in_as_many_messages(tmp_path: Path, capsy
 def test_a_producer_that_sends_less_than_the_reference_has_no_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(producing, "send", lambda *_: Sent(rows=1, messages=1))
+    monkeypatch.setattr(producing, "send", lambda *_: SendResult(rows=1, messages=1))
     with pytest.raises(ValueError, match="the producer sent 1 rows in 1 messages"):
         measure(lambda _: None, tmp_path, tiny=True)

@@ -214,7 +214,7 @@ def test_a_broken_zip_is_one_line_wherever_it_was_cut(find: Find, tmp_path: Path
     for cut in range(0, len(whole), 8):
         path.write_bytes(whole[:cut])
         (line,) = refused(find(path))
-        assert "is no sound ZIP" in line
+        assert "is not a valid ZIP" in line
         assert "\n" not in line
 
 

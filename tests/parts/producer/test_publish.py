@@ -390,7 +390,7 @@ def test_files_that_cannot_be_read_do_not_stop_the_others(
     summary = publish(settings, [str(folder)], Options(cell_id="a/b" * 90))
     io_error, broken_zip, password = summary.failed
     assert io_error == "a.xlsx: cannot be read: Input/output error"
-    assert "b.zip is no sound ZIP" in broken_zip
+    assert "b.zip is not a valid ZIP" in broken_zip
     assert "is protected by a password" in password
     assert summary.workbooks == 1
     assert {delivery.cell_id for delivery in log(settings)} == {"a/b" * 90}

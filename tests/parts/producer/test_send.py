@@ -16,7 +16,7 @@ from kernel.base.settings import Settings
 from kernel.contract.message import encode_arrow
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import AROUND_BYTES, message_limit, open_producer, open_topic
-from producer.send import Manner, Receipt, Waiting, send
+from producer.send import QueuedTest, Receipt, SendOptions, send
 from producer.simulate import simulate_tests
 from producer.spool import SpooledTest
 
@@ -76,11 +76,11 @@ class Acknowledged:
         return 100 + self.number
 
 
-def waiting(folder: Path, readings: pa.Table, cell_id: str = "SEND") -> Waiting:
+def waiting(folder: Path, readings: pa.Table, cell_id: str = "SEND") -> QueuedTest:
     path = folder / f"{cell_id}.arrow"
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, readings.schema) as writer:
         writer.write_table(readings)
-    return Waiting(cell_id, START, (0, 0, 0), "a.xlsx", 0, "", SpooledTest(START, path, readings.num_rows))
+    return QueuedTest(cell_id, START, (0, 0, 0), "a.xlsx", 0, "", SpooledTest(START, path, readings.num_rows))
 
 
 def test_messages_that_are_encoded_ahead_arrive_in_their_order(broker: int, tmp_path: Path, readings: pa.Table) -> None:
@@ -88,7 +88,7 @@ def test_messages_that_are_encoded_ahead_arrive_in_their_order(broker: int, tmp_
     topic = open_topic(settings, create=True)
     limit = message_limit(settings)
     producer = open_producer(settings, limit)
-    sent = send(producer, [waiting(tmp_path, readings)] * 3, Manner(topic.name, 20_000))
+    sent = send(producer, [waiting(tmp_path, readings)] * 3, SendOptions(topic.name, 20_000))
     landed = [decode(message) for poll in read_log(settings, topic, 0) for message in poll]
     points = [point for delivery in landed for point in delivery.body.readings.column("data_point").to_pylist()]
     assert points == readings.column("data_point").to_pylist() * 3
@@ -104,7 +104,7 @@ def test_a_receipt_tells_where_in_the_log_the_last_message_of_a_workbook_is(
     producer = open_producer(settings, message_limit(settings))
     receipts: list[Receipt] = []
     tests = [waiting(tmp_path, readings, cell_id) for cell_id in ("A", "B", "C")]
-    send(producer, tests, Manner(topic.name, 20_000), receipts.append)
+    send(producer, tests, SendOptions(topic.name, 20_000), receipts.append)
     keys = [message.key for poll in read_log(settings, topic, 0) for message in poll]
     assert len(keys) > 3 * 4
     last = {key.decode(): {0: offset} for offset, key in enumerate(keys) if key is not None}
@@ -118,7 +118,7 @@ def test_workbooks_that_were_acknowledged_before_the_broker_refused_one_have_the
     tests = [waiting(tmp_path, readings.slice(0, 10), cell_id) for cell_id in ("A", "B", "C")]
     receipts: list[Receipt] = []
     with pytest.raises(BatteryError, match="the broker did not take a message"):
-        send(Failing(2), tests, Manner("topic", 1_000_000), receipts.append)  # type: ignore[arg-type]
+        send(Failing(2), tests, SendOptions("topic", 1_000_000), receipts.append)  # type: ignore[arg-type]
     assert {receipt.cell_id: receipt.last_offsets for receipt in receipts} == {"A": {3: 100}, "B": {3: 101}}
 
 
@@ -133,7 +133,7 @@ def test_tests_that_are_encoded_side_by_side_are_sent_in_their_order(tmp_path: P
     broker = Taking()
     lengths = {f"CELL_{number}": 2_000 // (number + 1) for number in range(9)}  # the first takes longest
     tests = [waiting(tmp_path, readings.slice(0, length), cell_id) for cell_id, length in lengths.items()]
-    send(broker, tests, Manner("topic", 1_000_000))  # type: ignore[arg-type]
+    send(broker, tests, SendOptions("topic", 1_000_000))  # type: ignore[arg-type]
     assert broker.rows == list(lengths.items())
 
 
@@ -141,7 +141,7 @@ def test_a_test_becomes_messages_of_about_the_same_size_that_keep_to_the_limit(
     tmp_path: Path, readings: pa.Table
 ) -> None:
     broker = Taking()
-    send(broker, [waiting(tmp_path, readings)], Manner("topic", 30_000 + AROUND_BYTES))  # type: ignore[arg-type]
+    send(broker, [waiting(tmp_path, readings)], SendOptions("topic", 30_000 + AROUND_BYTES))  # type: ignore[arg-type]
     assert max(broker.sizes) <= 30_000
     assert min(broker.sizes[1:]) > 0.6 * 30_000
     assert sum(rows for _, rows in broker.rows) == readings.num_rows
@@ -168,5 +168,5 @@ def test_a_limit_too_small_for_one_reading_is_one_line_also_from_the_thread_that
     broker = Taking()
     tests = [waiting(tmp_path, readings)]
     with pytest.raises(BatteryError, match=r"topic t takes 4196 bytes a message .*, too few: one reading takes"):
-        send(broker, tests, Manner("t", 100 + AROUND_BYTES))  # type: ignore[arg-type]
+        send(broker, tests, SendOptions("t", 100 + AROUND_BYTES))  # type: ignore[arg-type]
     assert broker.rows == []

@@ -173,7 +173,9 @@ def test_no_room_for_readings_is_one_line_from_another_process_too(
     jobs = [job(path, tmp_path / path.stem) for path in workbooks[:2]]
     for one in jobs:
         one.folder.rmdir()
-    with pytest.raises(BatteryError, match=r"readings cannot wait there, .*; TMPDIR names another place") as caught:
+    with pytest.raises(
+        BatteryError, match=r"readings cannot be written there, .*; TMPDIR names another place"
+    ) as caught:
         outcomes(jobs, 2, settings, tmp_path)
     assert caught.value.__cause__ is None
 

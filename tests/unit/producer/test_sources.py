@@ -65,9 +65,9 @@ def test_pipes_sockets_and_links_to_nothing_in_a_folder_are_passed_over(tmp_path
         ("cell.ndax", r"cell.ndax is a Neware \.ndax file, which has no reader yet; export the records to Excel"),
         ("notes", "notes is a text file of no format that is known here; if it holds readings, save its readings as"),
         ("pipe.xlsx", "pipe.xlsx is neither a file nor a folder but a pipe or a device"),
-        ("http://[::1/x.zip", "is no complete URL"),
-        ("http://127.0.0.1:99999/x.zip", "is no complete URL"),
-        ("http://", "is no complete URL"),
+        ("http://[::1/x.zip", "is not a complete URL"),
+        ("http://127.0.0.1:99999/x.zip", "is not a complete URL"),
+        ("http://", "is not a complete URL"),
     ],
 )
 def test_a_source_that_is_none_is_named(

@@ -377,7 +377,7 @@ def test_test_times_that_are_durations_are_read_as_seconds(
 def test_durations_under_a_name_without_a_unit_are_read_and_numbers_are_refused(tmp_path: Path) -> None:
     table = rows(2)
     header = ["Test_Time" if name == "Test_Time(s)" else name for name in HEADER]
-    with pytest.raises(BadWorkbookError, match=r"column Test_Time, row 2: 30.0 is no duration"):
+    with pytest.raises(BadWorkbookError, match=r"column Test_Time, row 2: 30.0 is not a duration"):
         read_workbook(save(tmp_path / "A.xlsx", {"Channel_1": [header, *table]}))
     for number, row in enumerate(table):
         row[1] = f"26:0{number}:00"
@@ -450,10 +450,10 @@ BAD = {
     ),
     "a day beyond calendars": (
         lambda path: changed(path, 2, 2, 1e12),
-        "column Date_Time, row 3: 1000000000000.0 is no day",
+        "column Date_Time, row 3: 1000000000000.0 is not a valid date",
     ),
-    "a day before calendars": (lambda path: changed(path, 2, 2, -1e7), "row 3: -10000000.0 is no day"),
-    "infinite day": (lambda path: changed(path, 2, 2, 1e300), "is no day"),
+    "a day before calendars": (lambda path: changed(path, 2, 2, -1e7), "row 3: -10000000.0 is not a valid date"),
+    "infinite day": (lambda path: changed(path, 2, 2, 1e300), "is not a valid date"),
     "missing file": (lambda path: path, "A.xlsx: cannot be read: No such file"),
     "empty file": (lambda path: written(path, b""), "A.xlsx: the file is empty"),
     "truncated": (lambda path: written(path, good(path).read_bytes()[:2000]), "A.xlsx: is truncated"),

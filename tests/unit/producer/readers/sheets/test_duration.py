@@ -52,14 +52,14 @@ def test_a_duration_of_days_that_a_sheet_shows_as_a_date_is_counted_as_spreadshe
     ("cell", "said"),
     [
         (datetime(1900, 2, 28, 12), "1900-02-28T12:00:00 may be 59 days or 60"),  # noqa: DTZ001
-        (datetime(2024, 3, 1), "2024-03-01T00:00:00 is no duration of a test"),  # noqa: DTZ001
-        (timedelta(seconds=-1), "is no duration of a test"),
-        (60.0, r"60.0 is no duration, as other cells of the column are"),
-        ("26:03", "'26:03' is no duration"),
-        ("1:02:03:04", "is no duration"),
-        ("1d 26:03:04", "is no duration"),
-        ("00:61:00", "is no duration"),
-        ("-00:01:00", "is no duration"),
+        (datetime(2024, 3, 1), "2024-03-01T00:00:00 is not a duration of a test"),  # noqa: DTZ001
+        (timedelta(seconds=-1), "is not a duration of a test"),
+        (60.0, r"60.0 is not a duration, as other cells of the column are"),
+        ("26:03", "'26:03' is not a duration"),
+        ("1:02:03:04", "is not a duration"),
+        ("1d 26:03:04", "is not a duration"),
+        ("00:61:00", "is not a duration"),
+        ("-00:01:00", "is not a duration"),
     ],
 )
 def test_what_is_none_or_may_be_several_is_refused(cell: object, said: str) -> None:

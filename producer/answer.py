@@ -1,7 +1,7 @@
-"""What a server answers, within limits of time.
+"""The answer of a server, within limits of time.
 
-A thread asks the server, and hands over what comes; it may hang in a name server, a handshake or a header. Whoever
-waits for it looks at the clock, and leaves the thread behind where it takes too long.
+A thread asks the server and hands over what arrives; it may hang in a name look-up, a handshake or a header. The caller
+waits for it with a deadline, and leaves the thread behind where it takes too long.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONNECT_SECONDS: Final = 10.0
 _CHUNK: Final = 256 * 1024
 _CHUNKS_AHEAD: Final = 16
 _SLACK_SECONDS: Final = 5.0
-"""The thread's own time limit comes so much later, so that one place tells what took too long."""
+"""The thread's own time limit is later by this, so that one place reports what took too long."""
 
 
 class DownloadError(BatteryError):
@@ -68,7 +68,7 @@ class Answer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the thread behind: it ends with what it is at."""
+        """Leave the thread behind: it ends with its present request."""
         self._left.set()
 
     def head(self) -> requests.Response:
@@ -81,9 +81,9 @@ class Answer:
             yield chunk
 
     def _next(self) -> object:
-        patience = min(self._limits.idle_seconds, self._ends - time.monotonic())
+        timeout = min(self._limits.idle_seconds, self._ends - time.monotonic())
         try:
-            item = self._items.get(timeout=max(0.0, patience)) if patience > 0 else self._items.get_nowait()
+            item = self._items.get(timeout=timeout) if timeout > 0 else self._items.get_nowait()
         except queue.Empty:
             raise self._too_slow() from None
         if time.monotonic() > self._ends:  # a trickle is never idle

@@ -123,7 +123,7 @@ class Unpacker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the child, whatever it is at."""
+        """End the child, also in the middle of some work."""
         self._child.end()
 
     def is_workbook(self, file: File) -> bool:
@@ -137,10 +137,10 @@ class Unpacker:
             return suffix != ZIP_SUFFIX
         try:
             return bool(self._child.result(holds_workbook, file)) or reader_of(file.path, file.origin) is not None
-        except (ReaderClashError, OSError):  # said of it when it is to be read
+        except (ReaderClashError, OSError):  # it is refused when it is to be read
             return True
         except WorkEndedError as error:
-            raise BadSourceError(f"{file.origin}: {self._complaint(error)}") from None
+            raise BadSourceError(f"{file.origin}: {self._problem(error)}") from None
 
     def workbooks_of(self, file: File, content: Content) -> Iterator[WorkbookFile | Refusal | PassedOver]:
         """The workbooks of a ZIP, each unpacked when it is asked for, and what of the ZIP is refused or passed over.
@@ -149,27 +149,27 @@ class Unpacker:
             BatteryError: what was unpacked cannot be written.
         """
         try:
-            for found in self._child.results(unpack, file, self._folder, self._bounds):
-                if isinstance(found, Member):
-                    unpacked = Content(found.path, found.sha256, Signature.of(found.path))
-                    name = as_text(PurePosixPath(found.member).name)
-                    yield WorkbookFile(unpacked, name, f"{file.origin}!{as_text(found.member)}", content)
-                elif isinstance(found, BadMember):
-                    line = f"{file.origin}!{as_text(found.member)}: {found.problem}"
-                    sha256 = f"{content.sha256}!{found.member}"
-                    yield Refusal(line, sha256, _on_record(file, found.member, sha256))
-                elif isinstance(found, OtherMembers):
-                    others = [(_on_record(file, member), why_member(member)) for member in found.members]
-                    yield PassedOver(f"{place_of(file.path)}!", found.count, tuple(others))
+            for result in self._child.results(unpack, file, self._folder, self._bounds):
+                if isinstance(result, Member):
+                    unpacked = Content(result.path, result.sha256, Signature.of(result.path))
+                    name = as_text(PurePosixPath(result.member).name)
+                    yield WorkbookFile(unpacked, name, f"{file.origin}!{as_text(result.member)}", content)
+                elif isinstance(result, BadMember):
+                    line = f"{file.origin}!{as_text(result.member)}: {result.problem}"
+                    sha256 = f"{content.sha256}!{result.member}"
+                    yield Refusal(line, sha256, _on_record(file, result.member, sha256))
+                elif isinstance(result, OtherMembers):
+                    others = [(_on_record(file, member), why_member(member)) for member in result.members]
+                    yield PassedOver(f"{place_of(file.path)}!", result.count, tuple(others))
         except UnreadableSourceError as error:
             yield Refusal(str(error), None, file.on_record(content.sha256))
         except BadSourceError as error:
             yield Refusal(str(error), content.sha256, file.on_record(content.sha256))
         except WorkEndedError as error:
-            line, lasts = f"{file.origin}: {self._complaint(error)}", error.cause == "memory"
+            line, lasts = f"{file.origin}: {self._problem(error)}", error.cause == "memory"
             yield Refusal(line, content.sha256 if lasts else None, file.on_record(content.sha256))
 
-    def _complaint(self, error: WorkEndedError) -> str:
+    def _problem(self, error: WorkEndedError) -> str:
         match error.cause:
             case "memory":
                 return f"looking into it took more than {MEMORY_BYTES} bytes of memory; unpack it yourself"
@@ -275,7 +275,7 @@ def _contents(archive: zipfile.ZipFile, others: list[str], suffixes: tuple[str, 
     instead = holds(map(one_line, sorted(others)), len(others)) or " and no other file"
     line = f"holds no workbook ({', '.join(suffixes)}){instead}"
     for name in sorted(others)[:MOST_SAID]:
-        member = next(found for found in archive.infolist() if str(inside(found)) == name)
+        member = next(one for one in archive.infolist() if str(inside(one)) == name)
         with archive.open(member) as file:
             kind = recognised(FileSample(inside(member).suffix.lower(), file.read(HEAD_BYTES)))
         if kind:

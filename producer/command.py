@@ -104,13 +104,13 @@ def produce(
                 record_refused_sources(settings, sources, cell)
             raise
         summary = publish(settings, sources, options)
-        _tell(summary)
+        _report(summary)
         return EXIT_INCOMPLETE if summary.failed else 0
     if len(sources) != 1 or not Path(sources[0]).is_dir():
         raise BatteryError(f"--watch needs one folder, not {' '.join(sources)}")
     leave_on_signals()  # so that what waits in the temporary folder goes with us
     for summary in watch_folder(settings, Path(sources[0]), options, STOP):
-        _tell(summary)
+        _report(summary)
     return 0
 
 
@@ -122,21 +122,21 @@ def _cells_asked(cells: Sequence[str]) -> tuple[str | None, dict[str, str]]:
     """
     of_all: list[str] = []
     of_channels: dict[str, str] = {}
-    for told in cells:
-        channel, is_channel, cell = told.partition("=")
-        if not told or (is_channel and not (channel and cell)):
+    for option in cells:
+        channel, is_channel, cell = option.partition("=")
+        if not option or (is_channel and not (channel and cell)):
             raise BatteryError(
-                f"--cell {told!r} names no cell; give --cell ID, or --cell CHANNEL=ID as in 1-002=CELL_B"
+                f"--cell {option!r} names no cell; give --cell ID, or --cell CHANNEL=ID as in 1-002=CELL_B"
             )
         if is_channel and of_channels.setdefault(channel, cell) != cell:
             raise BatteryError(f"--cell names two cells for channel {channel}: {of_channels[channel]} and {cell}")
-        of_all += [] if is_channel else [told]
+        of_all += [] if is_channel else [option]
     if len(set(of_all)) > 1:
         raise BatteryError(f"--cell names several cells: {', '.join(of_all)}; give one, or --cell CHANNEL=ID for each")
     return (of_all[0] if of_all else None), of_channels
 
 
-def _tell(summary: Summary) -> None:
+def _report(summary: Summary) -> None:
     from producer.passed_over import in_words
 
     landed = f" ({summary.landed} have landed from an earlier log)" if summary.landed else ""
@@ -156,8 +156,8 @@ def _tell(summary: Summary) -> None:
         else:
             say(f"  refused: {line}", err=True)
     if summary.others:
-        said = f"passed over: {in_words(summary.passed_over, summary.others)}; `battery quarantine list` says why"
+        line = f"passed over: {in_words(summary.passed_over, summary.others)}; `battery quarantine list` says why"
         if LINES.as_json:
-            complain(said, level="warning")
+            complain(line, level="warning")
         else:
-            say(f"  {said}", err=True)
+            say(f"  {line}", err=True)

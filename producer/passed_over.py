@@ -1,4 +1,4 @@
-"""Files that lie where workbooks are looked for and are of another kind: which they are, why, and how that is said."""
+"""Files of another kind among workbooks: which they are, why they are passed over, and how that is reported."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from producer.files import Listing
 
 MOST_NAMED: Final = 200
-"""So many files of a folder or ZIP are looked at and go on record; the rest is counted."""
+"""How many files of a folder or ZIP are looked at and go on record; the others are counted."""
 
 MOST_SAID: Final = 5
-"""So many are named in a line."""
+"""How many are named in a line."""
 
 
 def passed_over(folder: Path, listing: Listing) -> PassedOver:
-    """What of a folder is of another kind, each with the reason."""
+    """The files of a folder that are of another kind, each with the reason."""
     others = listing.others
     named = [
         (SourceFile(one_line(str(path.relative_to(folder))), place_of(path)), why_file(path))
@@ -37,12 +37,12 @@ def passed_over(folder: Path, listing: Listing) -> PassedOver:
 
 
 def why_file(path: Path) -> str:
-    """Why a file is passed over, and the way on."""
+    """Why a file is passed over, and what to do to have its readings published."""
     try:
-        known = format_of(path)
+        kind = format_of(path)
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
-    return f"it {known}" if known else _why(path.suffix)
+    return f"it {kind}" if kind else _why(path.suffix)
 
 
 def why_member(member: str) -> str:
@@ -64,5 +64,5 @@ def in_words(names: Iterable[str], count: int) -> str:
 
 
 def holds(names: Iterable[str], count: int) -> str:
-    """What to add to the complaint that there is no workbook: what there is instead."""
+    """What to add to the line that there is no workbook: what there is instead."""
     return f"; it holds {in_words(names, count)}" if count else ""

@@ -279,8 +279,8 @@ def _test(
     voltage = np.concatenate([step.voltage for _, step in steps])
     elapsed = np.concatenate([np.diff(step.time, prepend=0.0) for _, step in steps])
     # Between two samples the taper of the current is exponential, elsewhere it stays: the mean of neighbours does.
-    before = np.concatenate([np.concatenate((step.current[:1], step.current[:-1])) for _, step in steps])
-    moved = (current + before) / 2 * elapsed / 3600
+    previous = np.concatenate([np.concatenate((step.current[:1], step.current[:-1])) for _, step in steps])
+    moved = (current + previous) / 2 * elapsed / 3600
     counters = {
         "charge_capacity(ah)": np.cumsum(np.maximum(moved, 0)),
         "discharge_capacity(ah)": np.cumsum(np.maximum(-moved, 0)),
@@ -323,8 +323,8 @@ def _test(
         "temperature(c)": np.full(rows, np.nan),
     }
     arrays = [
-        pa.array(_exportable(found) if pa.types.is_floating(field.type) else found).cast(field.type)
-        for field, found in ((field, columns[field.name]) for field in READING)
+        pa.array(_exportable(values) if pa.types.is_floating(field.type) else values).cast(field.type)
+        for field, values in ((field, columns[field.name]) for field in READING)
     ]
     return Test(cell_id, first.isoformat(), first, pa.Table.from_arrays(arrays, schema=READING))
 
@@ -335,7 +335,7 @@ def _exportable(values: object) -> list[float | None]:
 
 
 def _file_name(cell_id: str, exported: datetime, *, padded: bool) -> str:
-    """Export dates are zero-padded or not, as it pleased whoever exported."""
+    """Export dates are zero-padded or not, as in real files."""
     date = f"{exported:%m_%d_%y}" if padded else f"{exported.month}_{exported.day}_{exported:%y}"
     return f"{cell_id}_{date}.xlsx"
 

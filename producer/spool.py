@@ -158,7 +158,7 @@ class Readers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End all children, whatever they are at."""
+        """End all children, also in the middle of some work."""
         for child in (*self._idle, *self._busy):
             child.end()
 

@@ -39,17 +39,17 @@ VALUES: Final = ("test_time(s)", "current(a)", "voltage(v)", *COUNTERS)
 """What was measured at a sample."""
 
 CLOCK_SECONDS: Final = 1.0
-"""A clock may be rounded or cut off to the second, as it pleased who exported."""
+"""A clock may be rounded or cut off to the second, depending on the export."""
 
 DRIFT_SECONDS: Final = 5.0
 DRIFT_SHARE: Final = 2 * 65.0 / (7 * 86_400)
-"""How far the wall clock may move against the test's own: 65 s a week were seen, twice that is let pass."""
+"""How far the wall clock may drift from the test's own: 65 s a week were seen, and twice that is allowed."""
 
 SUMMER_SECONDS: Final = 3_600.0
-"""How far a wall clock is put on or back when summer time begins or ends."""
+"""How far a wall clock is moved when summer time begins or ends."""
 
 MINUTE_SECONDS: Final = 60.0
-"""How far a clock may be behind that was exported in whole minutes."""
+"""How far a clock that was exported in whole minutes may be late."""
 
 _CLOSE: Final = 1e-6
 """Relative difference of two values that are the same: exports differ in their last digits."""
@@ -186,8 +186,8 @@ class Shared:
     @property
     def equal(self) -> Bools:
         """Where all values are the same."""
-        found: Bools = np.asarray(self.close.all(axis=1), dtype=np.bool_)
-        return found
+        equal: Bools = np.asarray(self.close.all(axis=1), dtype=np.bool_)
+        return equal
 
 
 def span_of(readings: pa.Table) -> Span:
@@ -247,11 +247,11 @@ def _numbers(readings: pa.Table, column: str) -> Floats:
     whole = np.int64 if pa.types.is_timestamp(array.type) else array.type.to_pandas_dtype()
     valid, content = array.buffers()
     # `to_numpy` would import pandas, where it is installed: in every new process, longer than a workbook takes.
-    found: Floats = np.frombuffer(content, whole)[array.offset :][: len(array)].astype(np.float64)
+    numbers: Floats = np.frombuffer(content, whole)[array.offset :][: len(array)].astype(np.float64)
     if array.null_count:
         bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
-        found[bits[array.offset :][: len(array)] == 0] = np.nan
-    return found
+        numbers[bits[array.offset :][: len(array)] == 0] = np.nan
+    return numbers
 
 
 def _clocks(readings: pa.Table) -> Floats:
@@ -263,8 +263,8 @@ def _end(readings: pa.Table, row: int, clocks: Floats) -> End:
     """The first or last reading; one without a clock has that of the nearest with one, and the time between."""
 
     def value(column: str) -> float:
-        found = readings.column(column)[row].as_py()
-        return float("nan") if found is None else float(found)
+        scalar = readings.column(column)[row].as_py()
+        return float("nan") if scalar is None else float(scalar)
 
     time, clock = value("test_time(s)"), float(clocks[row])
     stamped = np.flatnonzero(~np.isnan(clocks))
@@ -286,12 +286,12 @@ def _sampled(points: Integers, spans: Sequence[tuple[int, int]]) -> Bools:
 
 def _joined(spans: Sequence[Span]) -> list[Span]:
     """Stretches in their order; those that touch or share data points are one."""
-    found: list[Span] = []
+    joined: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.first.data_point, span.last.data_point)):
-        if found and span.first.data_point <= found[-1].last.data_point + 1:
-            before = found.pop()
-            last = max(before.last, span.last, key=lambda end: end.data_point)
-            found.append(Span(before.first, last))
+        if joined and span.first.data_point <= joined[-1].last.data_point + 1:
+            previous = joined.pop()
+            last = max(previous.last, span.last, key=lambda end: end.data_point)
+            joined.append(Span(previous.first, last))
         else:
-            found.append(span)
-    return found
+            joined.append(span)
+    return joined

@@ -20,16 +20,16 @@ _CHANNEL: Final = re.compile(r"^channel[_\- ]*", re.IGNORECASE)
 
 
 def channel_of(sheet: str) -> str:
-    """The channel that a sheet's name speaks of: `Channel_1-008_2` is the second sheet of channel 1-008."""
-    found = _SHEET.match(sheet.strip())
-    return found["channel"] if found else sheet.strip()
+    """The channel that a sheet's name tells: `Channel_1-008_2` is the second sheet of channel 1-008."""
+    match = _SHEET.match(sheet.strip())
+    return match["channel"] if match else sheet.strip()
 
 
 def channels_of(sheets: Sequence[str], spans: Sequence[Span]) -> list[str]:
     """The channel of each sheet of a workbook.
 
-    `Channel_1_1` and `Channel_1_2` are two sheets of channel 1 where the one goes on in the other, and the channels 1_1
-    and 1_2 where they ran at the same time.
+    `Channel_1_1` and `Channel_1_2` are two sheets of channel 1 where one continues the other, and the channels 1_1 and
+    1_2 where they ran at the same time.
 
     Args:
         sheets: their names.
@@ -58,8 +58,8 @@ def _with_number(sheet: str) -> str:
 def tests_of(channels: Sequence[str], spans: Sequence[Span]) -> list[list[int]]:
     """The sheets that make up each test, in the order of its data points, whatever their order in the workbook.
 
-    Sheets of one channel go on where data points and Test_Time do. A channel that goes on in another one is one test
-    with it where all else goes on too.
+    A sheet continues another of its channel where data points and Test_Time do. A channel that continues another one is
+    one test with it where everything else continues too.
 
     Args:
         channels: of each sheet.
@@ -68,9 +68,9 @@ def tests_of(channels: Sequence[str], spans: Sequence[Span]) -> list[list[int]]:
     tests: list[list[int]] = []
     by_start = sorted(range(len(spans)), key=lambda sheet: (spans[sheet].first.data_point, sheet))
     for sheet in by_start:
-        before = [test for test in tests if _goes_on(channels, spans, test[-1], sheet)]
-        own = [test for test in before if channels[test[-1]] == channels[sheet]]
-        candidates = own or [test for test in before if channels[test[-1]] != channels[sheet]]
+        continued = [test for test in tests if _goes_on(channels, spans, test[-1], sheet)]
+        own = [test for test in continued if channels[test[-1]] == channels[sheet]]
+        candidates = own or [test for test in continued if channels[test[-1]] != channels[sheet]]
         if candidates:
             max(candidates, key=lambda test: spans[test[-1]].last.data_point).append(sheet)
         else:
@@ -78,9 +78,9 @@ def tests_of(channels: Sequence[str], spans: Sequence[Span]) -> list[list[int]]:
     return sorted(tests)
 
 
-def _goes_on(channels: Sequence[str], spans: Sequence[Span], before: int, sheet: int) -> bool:
-    last, first = spans[before].last, spans[sheet].first
-    if channels[before] == channels[sheet]:
+def _goes_on(channels: Sequence[str], spans: Sequence[Span], previous: int, sheet: int) -> bool:
+    last, first = spans[previous].last, spans[sheet].first
+    if channels[previous] == channels[sheet]:
         return first.data_point > last.data_point and first.test_time >= last.test_time
     return follows(last, first)
 
@@ -99,11 +99,11 @@ def cell_of_channel(channel: str, cell_id: str, named: Mapping[str, str], *, sev
 
     Args:
         channel: as its sheet names it.
-        cell_id: what the file, or whoever publishes it, calls its cell.
-        named: cells by channel, as whoever publishes it names them.
+        cell_id: the cell that the user, or else the file, names.
+        named: cells by channel, as the user names them.
         several: whether the channels of this workbook are several cells.
     """
-    for told, cell in named.items():
-        if channel.casefold() in {told.casefold(), channel_of(told).casefold(), _with_number(told).casefold()}:
+    for name, cell in named.items():
+        if channel.casefold() in {name.casefold(), channel_of(name).casefold(), _with_number(name).casefold()}:
             return cell
     return f"{cell_id}_{channel}" if several else cell_id

@@ -1,8 +1,8 @@
-"""The wall clock of a column that does not hold dates alone: texts in any order of day and month, numbers of days.
+"""The wall clock of a column that holds more than dates: texts in any order of day and month, or numbers of days.
 
-Which of 10/03/2024 is the day is not written in a cell. The column as a whole decides: a number above 12 is no month,
-and the clock must go on as Test_Time does. Where both leave it open, the export date in the file's name may decide.
-Where nothing does, it is refused, since a guess would move a test by months without a word.
+A cell does not say which number of 10/03/2024 is the day. The column as a whole decides: a number above 12 is not a
+month, and the clock must advance as Test_Time does. Where both leave it open, the export date in the file's name may
+decide. Where nothing does, the file is refused, since a wrong guess would move a test by months unnoticed.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ _NUMBERS: Final = re.compile(
 
 
 class OpenDatesError(BadCellError):
-    """Dates of which nothing says which number is the day."""
+    """Dates whose order of day and month nothing shows."""
 
 
 @dataclass(frozen=True)
 class _Open:
-    """A date of three numbers: which of them is the day follows from the others of its column."""
+    """A date of three numbers; the column's other dates show which of them is the day."""
 
     text: str
     numbers: tuple[int, int, int]
@@ -94,11 +94,11 @@ class _Open:
 
 @dataclass(frozen=True)
 class Clues:
-    """What is known beside a column of dates.
+    """What helps to read a column of dates.
 
     `times` are the seconds of Test_Time, reading by reading; `since_1904` tells whether the workbook counts days from
     1904; `exported` is the date in the file's name as year, month and day, zeros where there is none. `order` is a key
-    of `ORDERS` that a person has given, or that another sheet of the workbook has shown.
+    of `ORDERS` that the user has given, or that another sheet of the workbook has shown.
     """
 
     times: npt.NDArray[np.float64]
@@ -108,11 +108,11 @@ class Clues:
 
 
 def clocks_of(cells: Sequence[object], clues: Clues) -> tuple[list[datetime | None], str | None]:
-    """The stamps of a column, and the order in which its dates were found to be, where that was a question.
+    """The stamps of a column, and the order that its dates were found to be in, where several were possible.
 
     Raises:
         OpenDatesError: nothing decides which number of the dates is the day.
-        BadCellError: a cell is no date, or contradicts the others.
+        BadCellError: a cell is not a date, or contradicts the others.
     """
     parsed = [_parsed(index, cell, since_1904=clues.since_1904) for index, cell in enumerate(cells)]
     texts = {index: stamp for index, stamp in enumerate(parsed) if isinstance(stamp, _Open)}
@@ -191,8 +191,8 @@ def _first_leap(
 ) -> int | None:
     """The first reading at which the clock leaves Test_Time; None where it goes on as that does, but for pauses."""
     present = np.array([index for index, stamp in enumerate(stamps) if stamp is not None], np.int64)
-    known = [stamp for stamp in stamps if stamp is not None]
-    clock = np.array([(stamp - known[0]).total_seconds() for stamp in known])
+    clocks = [stamp for stamp in stamps if stamp is not None]
+    clock = np.array([(stamp - clocks[0]).total_seconds() for stamp in clocks])
     leap = _leap(clock, times[present], pause)
     return None if leap is None else int(present[leap])
 
@@ -200,9 +200,9 @@ def _first_leap(
 def _leap(clock: npt.NDArray[np.float64], times: npt.NDArray[np.float64], pause: float) -> int | None:
     passed, expected = np.diff(clock), np.diff(times)
     drift = DRIFT * expected
-    behind = passed < expected - drift - CLOCK_CHANGE_SECONDS
-    ahead = passed > expected + drift + pause
-    leaps = np.flatnonzero((expected >= 0) & (behind | ahead))  # where Test_Time falls another test begins
+    too_short = passed < expected - drift - CLOCK_CHANGE_SECONDS
+    too_long = passed > expected + drift + pause
+    leaps = np.flatnonzero((expected >= 0) & (too_short | too_long))  # where Test_Time falls another test begins
     return int(leaps[0]) + 1 if len(leaps) else None
 
 
@@ -232,7 +232,7 @@ def require_days_as_days(clock: pa.ChunkedArray, times: npt.NDArray[np.float64])
 
 
 def require_clock(clock: pa.ChunkedArray, times: npt.NDArray[np.float64]) -> None:
-    """Refuse stamps that no cycler's clock has shown: in a year beyond all, or without AM and PM where these belong.
+    """Refuse stamps that no cycler's clock shows: in an impossible year, or without the AM and PM that they need.
 
     Raises:
         BadCellError: there are such.
@@ -280,7 +280,7 @@ def _require_running(
 
 
 def _no_date(texts: Mapping[int, _Open], orders: Sequence[str], *, given: bool) -> BadCellError:
-    """The refusal of the first text that leaves no order for the whole column."""
+    """The error for the first text that leaves no order for the whole column."""
     left = set(orders)
     index = 0
     for index, text in texts.items():  # noqa: B007  # it is where the loop ends that counts

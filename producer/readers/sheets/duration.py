@@ -23,14 +23,14 @@ _HOW: Final = "format the column as [h]:mm:ss, or write seconds"
 
 
 def is_duration(cell: object) -> bool:
-    """Whether a cell can only be a duration, and is no number."""
+    """Whether a cell can only be a duration, and not a number."""
     if isinstance(cell, str):
         return _TEXT.match(cell.strip()) is not None
     return isinstance(cell, timedelta | time | date)
 
 
 def seconds_of(cells: Sequence[object], *, since_1904: bool) -> list[float | None]:
-    """The seconds of a column of durations; what is empty stays so.
+    """The seconds of a column of durations; empty cells become None.
 
     Args:
         cells: what the sheet has in the column, a duration in at least one of them.
@@ -38,7 +38,7 @@ def seconds_of(cells: Sequence[object], *, since_1904: bool) -> list[float | Non
             date, as those of a day and more are without the brackets of [h].
 
     Raises:
-        BadCellError: a cell is none, or one that may mean several things.
+        BadCellError: a cell is not a duration, or may mean several ones.
     """
     return [_seconds(index, cell, since_1904=since_1904) for index, cell in enumerate(cells)]
 
@@ -55,10 +55,10 @@ def _seconds(index: int, cell: object, *, since_1904: bool) -> float | None:
     if isinstance(cell, str):
         if not cell.strip():
             return None
-        found = _TEXT.match(cell.strip())
-        if found is not None and not (found["days"] and int(found["hours"]) > 23):  # noqa: PLR2004
-            whole = int(found["days"] or 0) * 86_400 + int(found["hours"]) * 3600 + int(found["minutes"]) * 60
-            return whole + float(found["seconds"].replace(",", "."))
+        match = _TEXT.match(cell.strip())
+        if match is not None and not (match["days"] and int(match["hours"]) > 23):  # noqa: PLR2004
+            whole = int(match["days"] or 0) * 86_400 + int(match["hours"]) * 3600 + int(match["minutes"]) * 60
+            return whole + float(match["seconds"].replace(",", "."))
     elif cell == 0:
         return 0.0
     raise BadCellError(

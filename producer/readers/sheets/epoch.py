@@ -27,14 +27,14 @@ def counts_from_1904(path: Path) -> bool:
     """
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            found = _RECORD.search(content)
-            return found is not None and found[1] == b"\x01"
+            record = _RECORD.search(content)
+            return record is not None and record[1] == b"\x01"
     try:
         with zipfile.ZipFile(path) as archive:
             target = _TARGET.search(_start(archive, "_rels/.rels"))
             return _FLAG.search(_start(archive, target[1].decode() if target else _WORKBOOK)) is not None
     except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, UnicodeDecodeError):
-        return False  # a part that the workbook's reader did without
+        return False  # the workbook was read without this part
 
 
 def _start(archive: zipfile.ZipFile, name: str) -> bytes:

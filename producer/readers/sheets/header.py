@@ -24,7 +24,7 @@ DURATIONS: Final = ("test_time(s)", "step_time(s)")
 
 
 class HeaderError(Exception):
-    """A header that cannot be taken, as the column (as the sheet writes it) and what is wrong."""
+    """A header that cannot be read; `column` is as the sheet writes it, and the message is what is wrong."""
 
     def __init__(self, column: str, problem: str) -> None:
         super().__init__(problem)
@@ -97,7 +97,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Header:
-    """The columns of the contract that a first row names, and what is to be said of others that it names."""
+    """The columns of the contract that a first row names, and notes for the user on columns that are passed over."""
 
     places: dict[str, Place]
     notes: tuple[str, ...] = ()
@@ -163,16 +163,16 @@ def read_header(cells: Sequence[object]) -> Header:
 
 def _named(title: str) -> tuple[_Column, str | None] | None:
     """The column that a cell names, and the unit behind the name, if any is written."""
-    found = _NAME.match(title.strip())
-    if found is None:
+    match = _NAME.match(title.strip())
+    if match is None:
         return None
-    base = _base(found["base"] if found["unit"] is not None else title)
+    base = _base(match["base"] if match["unit"] is not None else title)
     if _TEMPERATURE.match(base):
         base = "temperature"
-    elif found["unit"] is not None and found["number"].strip():
+    elif match["unit"] is not None and match["number"].strip():
         return None  # Voltage(V)_2 is another sensor's
     column = _COLUMNS.get(base)
-    return None if column is None else (column, found["unit"])
+    return None if column is None else (column, match["unit"])
 
 
 def _unit(title: str, column: _Column, written: str | None) -> Unit | None:
@@ -192,11 +192,11 @@ def _unit(title: str, column: _Column, written: str | None) -> Unit | None:
     unit = re.sub(r"\s+", "", written.translate(_LETTERS))
     if column.name in DURATIONS and re.sub(r"\s+", " ", written.strip().casefold()) in _DURATION_UNITS:
         return None
-    known = {re.sub(r"\s+", "", one): value for one, value in _UNITS[column.unit].items()}
-    if unit in known:
-        return known[unit]
-    if unit.islower() or unit.isupper():  # software that writes all in one case means no mega
-        lowered = {one.lower(): value for one, value in known.items()}
+    units = {re.sub(r"\s+", "", one): value for one, value in _UNITS[column.unit].items()}
+    if unit in units:
+        return units[unit]
+    if unit.islower() or unit.isupper():  # software that writes all in one case does not mean mega
+        lowered = {one.lower(): value for one, value in units.items()}
         if unit.lower() in lowered:
             return lowered[unit.lower()]
     raise HeaderError(

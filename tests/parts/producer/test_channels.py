@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections import Counter
 from datetime import timedelta
@@ -24,12 +23,6 @@ from producer.readers.sheets.channels import channel_of
 
 if TYPE_CHECKING:
     from kernel.base.settings import Settings
-
-
-@pytest.fixture
-def settings(broker: int, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    topic = f"channels_{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
-    return Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": topic}).settings
 
 
 @pytest.fixture

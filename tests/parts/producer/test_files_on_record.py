@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from support.pipeline import Pipeline
 
 from kernel.edges.file_records import FileRecords, FileState
 from kernel.edges.objects import open_store
@@ -28,19 +26,6 @@ if TYPE_CHECKING:
 def workbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made, *_ = simulate_cell(tmp_path_factory.mktemp("workbooks"), "SEEN", cycles=1, seed=1)
     return made
-
-
-@pytest.fixture
-def settings(broker: int, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    topic = f"record_{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
-    return Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": topic}).settings
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Path:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
 
 
 def records(settings: Settings) -> dict[str, FileRecord]:

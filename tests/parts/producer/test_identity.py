@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
@@ -13,7 +12,6 @@ import pyarrow as pa
 import pytest
 from support.cycling import ROWS_EACH, START, cycled, numbered_anew, workbook, workbook_of
 from support.delivered import decode
-from support.pipeline import Pipeline
 
 from kernel.base.errors import BatteryError
 from kernel.contract.message import LATE
@@ -36,12 +34,6 @@ if TYPE_CHECKING:
     from kernel.base.settings import Settings
 
 ID = "2024-03-01T09:01:00"
-
-
-@pytest.fixture
-def settings(broker: int, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    topic = f"identity_{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
-    return Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": topic}).settings
 
 
 def produced(settings: Settings, *batches: list[Path], **options: object) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import threading
@@ -36,19 +35,6 @@ if TYPE_CHECKING:
 def workbooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two of one cell."""
     return simulate_cell(tmp_path_factory.mktemp("workbooks"), "WATCH", cycles=2, seed=1, cycles_per_file=1)
-
-
-@pytest.fixture
-def settings(broker: int, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    topic = f"watch_{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
-    return Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": topic}).settings
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Path:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
 
 
 @pytest.fixture

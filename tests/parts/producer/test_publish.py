@@ -47,12 +47,6 @@ def workbooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
-@pytest.fixture
-def settings(broker: int, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    topic = f"publish_{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
-    return Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": topic}).settings
-
-
 def log(settings: Settings) -> list[Delivery]:
     topic = open_topic(settings)
     return [decode(message) for poll in read_log(settings, topic, 0) for message in poll]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -13,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from filelock import FileLock
 from packaging.specifiers import SpecifierSet
 from support.composed import context, locked
 from support.places import ROOT
+from support.servers import CACHE
 
 from kernel.base.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -103,37 +107,55 @@ def test_requirements_are_those_of_the_lock(tmp_path: Path) -> None:
     assert [line for line in lines if re.match(r"apache-airflow(-core|-task-sdk)?==", line)] == []
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Airflow of the lock with what the image would install beside it; the environment of a container.
-
-    The Python is that of the Runtime where this machine has one, or else the one that runs the tests.
-    """
-    home = tmp_path_factory.mktemp("airflow")
-    context(home)
-    virtual = tmp_path_factory.mktemp("virtual")
-    python = shutil.which(f"python{runtime()[1]}")
-    if python is None or subprocess.run([python, "-V"], capture_output=True, check=False).returncode != 0:
-        python = sys.executable
+def install(virtual: Path, requirements: Path, python: str) -> None:
+    """Make a virtual environment with Airflow and these requirements, all in the versions of the lock."""
     # The rest of Airflow's needs is here in the lock's versions: the Runtime's own are not known outside of it.
     rest = [UV, "export", "--quiet", "--frozen", "--no-default-groups", "--extra", "airflow", "--no-hashes"]
     exported = subprocess.run([*rest, "--no-emit-project"], cwd=ROOT, capture_output=True, text=True, check=True)
     (virtual / "constraints.txt").write_text(exported.stdout)
     subprocess.run([UV, "venv", "--quiet", "--seed", "--clear", "--python", python, virtual / "bare"], check=True)
-    arguments = ["--requirement", home / "requirements.txt", "--constraint", virtual / "constraints.txt"]
-    install = [UV, "pip", "install", "--quiet", "--python", virtual / "bare", *arguments]
-    subprocess.run([*install, f"apache-airflow=={locked('apache-airflow')}"], check=True)
-    bare = {
-        **{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_")) or "proxy" in name},
-        **{name: value.replace(HOME, str(home)) for name, value in environment().items()},
-        "PATH": f"{virtual / 'bare' / 'bin'}:/usr/bin:/bin",
-        "HOME": str(virtual),
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
-    }
-    for step in re.findall(r"^RUN (.+)$", DOCKERFILE, re.MULTILINE):
-        subprocess.run(step.split(), cwd=home, env=bare, check=True)
-    return bare
+    arguments = ["--requirement", requirements, "--constraint", virtual / "constraints.txt"]
+    command = [UV, "pip", "install", "--quiet", "--python", virtual / "bare", *arguments]
+    subprocess.run([*command, f"apache-airflow=={locked('apache-airflow')}"], check=True)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Airflow of the lock with what the image would install beside it; the environment of a container.
+
+    The Python is that of the Runtime where this machine has one, or else the one that runs the tests. What comes from
+    the package index is kept for the next run, as long as the lock and the Dockerfile stay the same.
+    """
+    home = tmp_path_factory.mktemp("airflow")
+    context(home)
+    python = shutil.which(f"python{runtime()[1]}")
+    if python is None or subprocess.run([python, "-V"], capture_output=True, check=False).returncode != 0:
+        python = sys.executable
+    of = hashlib.sha256(python.encode())
+    for name in ("uv.lock", "requirements.txt", "Dockerfile"):
+        of.update((ROOT / name).read_bytes())
+    virtual = CACHE / f"astro-{of.hexdigest()[:12]}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{virtual}.lock"):  # until the last test, for the pipeline goes in there, too
+        if not (virtual / "complete").exists():
+            shutil.rmtree(virtual, ignore_errors=True)
+            virtual.mkdir()
+            install(virtual, home / "requirements.txt", python)
+            (virtual / "complete").touch()
+        index = {
+            name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_")) or "proxy" in name
+        }
+        bare = {
+            **index,
+            **{name: value.replace(HOME, str(home)) for name, value in environment().items()},
+            "PATH": f"{virtual / 'bare' / 'bin'}:/usr/bin:/bin",
+            "HOME": str(virtual),
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        }
+        for step in re.findall(r"^RUN (.+)$", DOCKERFILE, re.MULTILINE):
+            subprocess.run(step.split(), cwd=home, env=bare, check=True)
+        yield bare
 
 
 def run(image: dict[str, str], *command: str, where: str = "AIRFLOW_HOME") -> subprocess.CompletedProcess[str]:

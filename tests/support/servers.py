@@ -38,7 +38,8 @@ MINIO = "github.com/minio/minio@v0.0.0-20250907161309-07c3a429bfed"
 MC = "github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9"
 """MinIO's own client at the version that MinIO itself is built with."""
 
-READY_SECONDS = 60.0
+READY_SECONDS = 240.0
+"""A machine that is busy with other things takes many times what an idle one does."""
 STOP_SECONDS = 30.0
 ACCESS_KEY, SECRET_KEY = "key", "hush-secret"
 JVM = (

@@ -306,7 +306,7 @@ def test_motherduck_is_a_target_whose_token_travels_in_the_environment(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     calls: list[Any] = []
-    real_run = refresh.dbt.subprocess.run
+    real_run = subprocess.run
 
     def run(arguments: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
         calls.append((arguments, options["env"]))

@@ -42,9 +42,6 @@ NIGHTLY := --nightly --hypothesis-profile nightly --kills 200 --mutated-messages
 test-nightly: setup servers browser ## the whole suite in its long form: 500 examples, 200 kills, and the tests marked nightly (hours)
 	$(PYTEST) $(NIGHTLY)
 
-test-fast: setup ## the unit tests alone: no process, no broker
-	$(RUN)/pytest tests/unit -n auto
-
 services: setup servers ## the tests on a real Kafka, MinIO, Prometheus, PostgreSQL and Airflow alone
 	$(PYTEST) tests/services
 

@@ -133,3 +133,8 @@ def test_make_lets_python_write_bytecode_whatever_the_environment_says() -> None
     )
     assert "PATH=" in shown.stdout
     assert "PYTHONDONTWRITEBYTECODE" not in shown.stdout
+
+
+def test_no_target_of_make_is_defined_twice() -> None:
+    planned = subprocess.run(["make", "--dry-run", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert planned.stderr == ""

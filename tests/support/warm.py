@@ -6,7 +6,7 @@ What `refresh.dbt` does before and after stays as it is: the options, the enviro
 from __future__ import annotations
 
 import os
-import sys
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 from support.forks import Forks
@@ -15,7 +15,6 @@ from support.places import ROOT
 from kernel.base.settings import Settings
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 PROJECT = ROOT / "dbt_project"
@@ -26,7 +25,7 @@ LOAD = f"""
 import os, shutil, sys
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
-from dbt.cli.main import cli, dbtRunner
+from dbt.cli.main import dbtRunner
 folder = Path(os.environ["FOLDER"])
 manifests = {{}}
 os.environ["WAREHOUSE"] = str(folder / "battery.duckdb")
@@ -46,10 +45,6 @@ shutil.copy(folder / schema / "manifest.json", target)
 ended = dbtRunner(manifests[schema]).invoke(arguments)
 sys.exit(0 if ended.success else 2 if ended.exception else 1)
 """
-ALONE = """
-sys.argv = ["dbt", *{!r}]
-cli(prog_name="dbt")
-"""
 
 
 class WarmDbt:
@@ -63,12 +58,24 @@ class WarmDbt:
         self._forks = Forks(LOAD, os.environ | defaults)
 
     def run(
-        self, command: list[str], *, env: dict[str, str], stdout: int, stderr: int, **_: Any
-    ) -> subprocess.CompletedProcess[str]:
-        """Run dbt as `subprocess.run` would; a project that other settings change is read anew by the fork."""
-        assert command[:2] == [sys.executable, "-c"]
+        self,
+        command: list[str],
+        *,
+        env: dict[str, str],
+        check: bool,
+        pass_fds: tuple[int, ...],
+        stdout: int,
+        stderr: int,
+    ) -> subprocess.CompletedProcess[Any]:
+        """Run dbt as `subprocess.run` would.
+
+        Where settings make another project of what has been read, dbt starts anew: one that reads a project for the
+        second time, in a fork, waits for a lock that nobody has.
+        """
         arguments = command[4:]
-        done = self._forks.run((RUN if self._has_read(arguments, env) else ALONE).format(arguments), env)
+        if not self._has_read(arguments, env):
+            return subprocess.run(command, env=env, check=check, pass_fds=pass_fds, stdout=stdout, stderr=stderr)
+        done = self._forks.run(RUN.format(arguments), env)
         for descriptor, text in ((stdout, done.stdout), (stderr, done.stderr)):
             with os.fdopen(os.dup(descriptor), "w") as file:
                 file.write(text)

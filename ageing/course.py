@@ -41,23 +41,24 @@ def course(cycle: Floats, capacity: Floats) -> tuple[Floats, Floats]:
     return number, q[first + (count - 1) // 2] / 2 + q[first + count // 2] / 2
 
 
-def running_median(cycle: Floats, capacity: Floats) -> tuple[Floats, Floats]:
-    """The centred running median over `MEDIAN_CYCLES` cycles.
+def running_median(cycle: Floats, capacity: Floats, width: int = MEDIAN_CYCLES) -> tuple[Floats, Floats]:
+    """The centred running median over some cycles.
 
     Args:
         cycle: cycle numbers, ascending, shape (n,).
         capacity: finite values, shape (n,).
+        width: cycles that each median is taken of, an odd number.
 
     Returns:
-        The cycles at the centres of whole windows and their medians, shape (n - `MEDIAN_CYCLES` + 1,), empty where n is
-        less. The ends are left out, because a median over half a window lags behind a fade and would flatten it there;
-        a monotone course comes out unchanged.
+        The cycles at the centres of whole windows and their medians, shape (n - width + 1,), empty where n is less. The
+        ends are left out, because a median over half a window lags behind a fade and would flatten it there; a monotone
+        course comes out unchanged.
     """
-    reach = MEDIAN_CYCLES // 2
-    if len(capacity) < MEDIAN_CYCLES:
+    reach = width // 2
+    if len(capacity) < width:
         return cycle[:0], capacity[:0]
-    windows = np.lib.stride_tricks.sliding_window_view(capacity, MEDIAN_CYCLES)
-    return cycle[reach:-reach], np.asarray(np.median(windows, axis=1))
+    windows = np.lib.stride_tricks.sliding_window_view(capacity, width)
+    return cycle[reach : len(cycle) - reach], np.asarray(np.median(windows, axis=1))
 
 
 def alike(off: Floats) -> float:

@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
     from ageing.incremental_capacity import Curve
 
-RECENT_CYCLES: Final = 100
-"""Complete cycles over which the recent fade is taken."""
-
-END_OF_LIFE_SHARE: Final = 0.8
-"""Share of the basis (nominal, else initial capacity) at which a life ends by the default rule."""
-
 GRID_DIGITS: Final = 9
 """Digits of a grid's voltages that are kept: 402 times 0.01 V is 4.02 V and not 4.0200000000000005."""
 
@@ -86,12 +80,14 @@ def draw_curves(readings: pa.Table) -> pa.Table:
     return pa.concat_tables(curves)
 
 
-def judge_fades(cycles: pa.Table) -> pa.Table:
+def judge_fades(cycles: pa.Table, end_of_life_share: float, recent_cycles: int) -> pa.Table:
     """Fade, knee and projected end of life of every cell among some complete cycles.
 
     Args:
         cycles: `cell_id`, `cycle_number`, `discharge_capacity_ah` in Ah and `soh`, the same as a share of the cell's
             basis; those of a cell stand together, cycle numbers rising.
+        end_of_life_share: share of the basis (nominal, else initial capacity) at which a life ends.
+        recent_cycles: complete cycles over which the recent fade is taken.
 
     Returns:
         A row a cell (`FADES`), in cycles and Ah by cycle; NULL what cannot be told.
@@ -102,12 +98,12 @@ def judge_fades(cycles: pa.Table) -> pa.Table:
         capacity = cell.column("discharge_capacity_ah").to_numpy()
         basis = capacity[0] / cell.column("soh").to_numpy()[0]
         knee = find_knee(number, capacity)
-        projection = project(number, capacity, END_OF_LIFE_SHARE * basis)
+        projection = project(number, capacity, end_of_life_share * basis)
         found.append(
             {
                 "cell_id": cell.column("cell_id")[0].as_py(),
                 "fade_ah_per_cycle": fade_per_cycle(number, capacity),
-                "recent_fade_ah_per_cycle": fade_per_cycle(number[-RECENT_CYCLES:], capacity[-RECENT_CYCLES:]),
+                "recent_fade_ah_per_cycle": fade_per_cycle(number[-recent_cycles:], capacity[-recent_cycles:]),
                 "knee_cycle": knee and knee.cycle,
                 "knee_low_cycle": knee and knee.low,
                 "knee_high_cycle": knee and knee.high,

@@ -17,6 +17,7 @@ from dashboard.amounts import decimals_of
 from dashboard.figures.ageing import charge_times, efficiency, fade, resistance, temperature, threshold_ah
 from dashboard.figures.cycle import differential, incremental
 from dashboard.rules import METHODS, RULES, citation_of, end_in_words, end_threshold_ah
+from dashboard.thresholds import threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -212,7 +213,7 @@ def _key_figures(cell: Mapping[str, Any]) -> list[dict[str, str]]:
             cell["recent_fade_ah_per_100_cycles"],
             digits_ah,
             "Ah per 100 cycles",
-            "last 100 complete cycles",
+            f"last {threshold('recent_cycles'):.0f} complete cycles",
         ),
         ("Internal resistance", None if ohm is None else 1000 * ohm, 1, "mΩ", "the cycler's, last that was measured"),
         ("End of life", cell["eol_cycle"], 0, "cycle", cell["eol_rule"]),

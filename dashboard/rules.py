@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ageing.course import MEDIAN_CYCLES
 from ageing.incremental_capacity import GRID_V, ORDER, PROMINENCE, WINDOW
 from ageing.knee import LEAST_CYCLES, METHOD, STEEPER
 from ageing.projection import LEAST_FOR_PROJECTION, LEAST_FOR_SLOPE
-from ageing.tables import END_OF_LIFE_SHARE, RECENT_CYCLES
+from dashboard.thresholds import seeded_limits, threshold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,15 +23,21 @@ SIMULATED_CELLS: Final = "SIM_"
 METHODS: Final = {METHOD: "two straight lines with a smooth passage between them (Bacon and Watts)"}
 """The methods of `knee_method` in words."""
 
-_SHARE: Final = f"{100 * END_OF_LIFE_SHARE:.0f}"
+_END: Final = re.compile(
+    r"(?P<kind>first_below|median_(?P<median>\d+)_below|mean_(?P<mean>\d+)_below|last_above)"
+    r"_(?P<percent>\d+)_percent_of_(?P<basis>\w+)"
+)
+"""The name of a rule for the end of life, which carries the thresholds that it was computed with."""
 
 _ENDS: Final = {
-    f"median_{MEDIAN_CYCLES}_below": f"first complete cycle at which the median of the {MEDIAN_CYCLES} complete cycles "
-    "around it is below {level}",
     "first_below": "first single complete cycle below {level}",
-    "mean_5_below": "first complete cycle at which the mean of the last 5 complete ones is below {level}",
+    "median_below": "first complete cycle at which the median of the {median} complete cycles around it is below "
+    "{level}",
+    "mean_below": "first complete cycle at which the mean of the last {mean} complete ones is below {level}",
     "last_above": "last complete cycle that is not below {level}, once the cell has come to lie below it",
 }
+
+_FULL_CYCLE: Final = seeded_limits("CS2_*")
 
 _THEIL_SEN: Final = (
     (
@@ -60,31 +66,37 @@ class Citation:
     link: str | None = None
 
 
+def _percent(name: str) -> str:
+    return f"{100 * threshold(name):g} %"
+
+
 RULES: Final = (
     Rule(
         "Complete cycle",
         "A cycle is complete when it discharged more than a least capacity and in discharging went down to a voltage "
-        "that is set for the cell (for CALCE's cells 0.3 Ah and 2.8 V). Where nothing is set, that is a quarter of the "
-        "nominal (else of the largest) capacity, and 0.1 V (3 % where that is more, as of a pack) above the discharge "
-        "limit (else above the median of the voltages that the cycles discharge to). Capacities are differences of the "
-        "cycler's counters. Never complete is the rest of a discharge, with which a test begins: one that begins lower "
-        "than those that follow a charge, by more than 5 % of the voltage between there and where they end.",
+        f"that is set for the cell (for CALCE's cells {_FULL_CYCLE[0]:g} Ah and {_FULL_CYCLE[1]:g} V). Where nothing "
+        f"is set, that is {_percent('full_cycle_share')} of the nominal (else of the largest) capacity, and "
+        f"{threshold('full_cycle_margin_v'):g} V ({_percent('full_cycle_margin_share')} where that is more, as of a "
+        "pack) above the discharge limit (else above the median of the voltages that the cycles discharge to). "
+        "Capacities are differences of the cycler's counters. Never complete is the rest of a discharge, with which "
+        "a test begins: one that begins lower than those that follow a charge, by more than "
+        f"{_percent('rest_of_discharge_share')} of the voltage between there and where they end.",
     ),
     Rule(
         "Rest",
-        "A current is none when it is at most 0.5 % of the one at which the test moved half of its charge, as its "
-        "counters tell: so a coin cell at 10 µA is judged as a pack at 10 kA is. A test whose counters gain nothing is "
-        "at rest.",
+        f"A current is none when it is at most {_percent('rest_current_share')} of the one at which the test moved "
+        "half of its charge, as its counters tell: so a coin cell at 10 µA is judged as a pack at 10 kA is. A test "
+        "whose counters gain nothing is at rest.",
     ),
     Rule(
         "Reference test",
-        "A complete cycle that was discharged at 0.6 times the cell's median rate or slower. Its capacity is not "
-        "comparable with the others' and does not count for fade and end of life.",
+        f"A complete cycle that was discharged at {threshold('reference_rate_share'):g} times the cell's median rate "
+        "or slower. Its capacity is not comparable with the others' and does not count for fade and end of life.",
     ),
     Rule(
         "State of health",
         "Discharged capacity of a complete cycle by the nominal capacity; where that is unknown, by the initial one, "
-        "which is the median of the first five complete cycles.",
+        f"which is the median of the first {threshold('initial_cycles'):.0f} complete cycles.",
     ),
     Rule(
         "Equivalent full cycles",
@@ -93,14 +105,15 @@ RULES: Final = (
     Rule(
         "End of life",
         "Its cycle moves by more than a hundred with the rule, so each number carries the name of its rule. The "
-        f"default is the first complete cycle at which the median of the {MEDIAN_CYCLES} complete cycles around it is "
-        f"below {_SHARE} % of the nominal capacity (of the initial one where no nominal is known): one cycle that was "
-        "disturbed must not end a life, and capacity recovers after a pause. Reference tests do not count.",
+        f"default is the first complete cycle at which the median of the {threshold('median_cycles'):.0f} complete "
+        f"cycles around it is below {threshold('end_of_life_percent'):.0f} % of the nominal capacity (of the initial "
+        "one where no nominal is known): one cycle that was disturbed must not end a life, and capacity recovers "
+        "after a pause. Reference tests do not count.",
     ),
     Rule(
         "Fade",
         f"Theil-Sen slope of capacity over complete cycles, of which there must be {LEAST_FOR_SLOPE}: of the whole "
-        f"life, and of the last {RECENT_CYCLES} of them.",
+        f"life, and of the last {threshold('recent_cycles'):.0f} of them.",
         _THEIL_SEN,
     ),
     Rule(
@@ -111,11 +124,12 @@ RULES: Final = (
     Rule(
         "Resistance",
         "The cycler's own is the mean of its internal resistance over the discharging readings. That of a pulse is "
-        "ΔV / ΔI at a stated time after the discharge has set in (10 s by default), against the last reading of the "
-        "rest before it. Voltage and current at that time are interpolated between readings that are no further apart "
-        "than that, or of which one is within 2 % of it. There is none where the cycler has no such readings, where "
-        "the current has strayed by more than 2 % by then, or where the rest was not read in its last 10 s: what a "
-        "cycler logs by how far the voltage falls would say nothing but that.",
+        f"ΔV / ΔI at a stated time after the discharge has set in ({threshold('pulse_time_s'):g} s by default), "
+        "against the last reading of the rest before it. Voltage and current at that time are interpolated between "
+        f"readings that are no further apart than that, or of which one is within {_percent('pulse_tolerance')} of "
+        "it. There is none where the cycler has no such readings, where the current has strayed by more than "
+        f"{_percent('pulse_tolerance')} by then, or where the rest was not read in its last "
+        f"{threshold('pulse_time_s'):g} s: what a cycler logs by how far the voltage falls would say nothing but that.",
         (
             (
                 "IEC 62660-1: Secondary lithium-ion cells for the propulsion of electric road vehicles. Part 1: "
@@ -182,8 +196,9 @@ RULES: Final = (
     ),
     Rule(
         "Pause and recovery",
-        "A pause is more than an hour between two tests. The cell has recovered capacity in it when the first complete "
-        "cycle after it has a state of health more than 0.01 above the median of the five complete cycles before.",
+        f"A pause is more than {threshold('pause_h'):g} h between two tests. The cell has recovered capacity in it "
+        f"when the first complete cycle after it has a state of health more than {threshold('recovery_soh'):g} above "
+        f"the median of the {threshold('recovery_cycles'):.0f} complete cycles before.",
     ),
     Rule(
         "Readings",
@@ -196,15 +211,43 @@ RULES: Final = (
 
 
 def end_in_words(rule: str) -> str | None:
-    """What a rule of `battery_cells` for the end of life says, by its name; None for a rule that is not known here."""
-    kind, _, basis = rule.partition(f"_{_SHARE}_percent_of_")
-    return _ENDS[kind].format(level=f"{_SHARE} % of the {basis} capacity") if kind in _ENDS and basis else None
+    """What a rule of `battery_cells` for the end of life says, by its name; None for a name that is no such rule."""
+    name = _END.fullmatch(rule)
+    if name is None:
+        return None
+    level = f"{name['percent']} % of the {name['basis']} capacity"
+    return _ENDS[re.sub(r"_\d+", "", name["kind"])].format(level=level, median=name["median"], mean=name["mean"])
 
 
 def end_threshold_ah(cell: Mapping[str, Any], rule: str) -> float | None:
     """The capacity in Ah that a rule for the end of life compares with; None where its basis is not known."""
     basis = cell.get(f"{rule.rpartition('_of_')[2]}_capacity_ah")
-    return None if basis is None else END_OF_LIFE_SHARE * float(basis)
+    return None if basis is None else rule_percent(rule) / 100 * float(basis)
+
+
+def rule_percent(rule: str) -> int:
+    """The percent of the basis that a rule for the end of life compares with, from its name.
+
+    Raises:
+        ValueError: it is the name of no such rule.
+    """
+    return int(_named(rule)["percent"])
+
+
+def rule_median_cycles(rule: str) -> int:
+    """The complete cycles that a rule for the end of life takes the median of, from its name; 1 where it takes none.
+
+    Raises:
+        ValueError: it is the name of no such rule.
+    """
+    return int(_named(rule)["median"] or 1)
+
+
+def _named(rule: str) -> re.Match[str]:
+    name = _END.fullmatch(rule)
+    if name is None:
+        raise ValueError(f"{rule} is no rule for the end of life")
+    return name
 
 
 def citation_of(cell: str) -> Citation:

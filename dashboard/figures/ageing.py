@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
-from ageing.tables import END_OF_LIFE_SHARE
+from ageing import course
 from dashboard.amounts import decimals_of
 from dashboard.figures.style import COLOURS, LAYOUT, MOST_POINTS, MUTED, add_bands, colour, frame, kept_rows, said
 from dashboard.outside import in_figure
+from dashboard.rules import end_threshold_ah, rule_median_cycles, rule_percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     Cell = Mapping[str, Any]
-
-MEDIAN_CYCLES: Final = 11
-"""Complete cycles that the default end-of-life rule takes the median of."""
 
 
 @dataclass(frozen=True)
@@ -78,23 +76,20 @@ def column(table: pa.Table, name: str) -> npt.NDArray[Any]:
 
 def threshold_ah(cell: Cell) -> float | None:
     """The capacity in Ah below which the cell's life ends by the threshold of its `eol_rule`; None where unknown."""
-    basis = cell["nominal_capacity_ah"] or cell["initial_capacity_ah"]
-    return None if basis is None else END_OF_LIFE_SHARE * float(basis)
+    return end_threshold_ah(cell, cell["eol_rule"])
 
 
-def running_median(cycles: pa.Table) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+def running_median(cycles: pa.Table, width: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """The running median that the default end-of-life rule goes by.
 
     Returns:
-        Rows of `cycles` in the middle of each `MEDIAN_CYCLES` comparable ones, and their median capacity in Ah.
+        Rows of `cycles` in the middle of each `width` comparable ones, and their median capacity in Ah.
     """
     rows = np.flatnonzero(_comparable(cycles))
-    if len(rows) < MEDIAN_CYCLES:
-        return rows[:0], np.empty(0)
-    capacity = column(cycles, "discharge_capacity_ah")[rows]
-    windows = np.lib.stride_tricks.sliding_window_view(capacity, MEDIAN_CYCLES)
-    half = MEDIAN_CYCLES // 2
-    return rows[half : len(rows) - half], np.median(windows, axis=1)
+    middle, median = course.running_median(
+        rows.astype(np.float64), column(cycles, "discharge_capacity_ah")[rows], width
+    )
+    return middle.astype(np.int64), median
 
 
 def fade(cell: Cell, cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) -> go.Figure:
@@ -118,10 +113,11 @@ def fade(cell: Cell, cycles: pa.Table, axis: str = "cycle", *, bands: bool = Tru
                 x=x[rows], y=capacity[rows], customdata=number[rows], name=name, mode="markers", marker=marker,
                 hovertemplate=f"cycle %{{customdata}}<br>%{{y:.{decimals_of(cell)}f}} Ah<extra></extra>",
             )  # fmt: skip
-    middle, median = running_median(cycles)
+    width = rule_median_cycles(cell["eol_rule"])
+    middle, median = running_median(cycles, width)
     if len(middle):
         figure.add_scatter(
-            x=x[middle], y=median, name=f"median of {MEDIAN_CYCLES}", mode="lines",
+            x=x[middle], y=median, name=f"median of {width}", mode="lines",
             line={"color": COLOURS[1], "width": 2},
             hovertemplate=f"median %{{y:.{decimals_of(cell)}f}} Ah<extra></extra>",
         )  # fmt: skip
@@ -233,10 +229,11 @@ def fleet(cells: Sequence[Cell], cycles: pa.Table, axis: str, foremost: Sequence
                 marker={"symbol": symbol, "size": 11, "color": MUTED, "line": {"width": 2}},
                 hovertemplate="%{text}<extra></extra>",
             )  # fmt: skip
-    figure.add_hline(
-        y=100 * END_OF_LIFE_SHARE, line={"color": MUTED, "dash": "dash", "width": 1},
-        annotation_text=f"{100 * END_OF_LIFE_SHARE:.0f} %", annotation_position="bottom left",
-    )  # fmt: skip
+    for percent in sorted({rule_percent(cell["eol_rule"]) for cell in cells}):
+        figure.add_hline(
+            y=percent, line={"color": MUTED, "dash": "dash", "width": 1},
+            annotation_text=f"{percent} %", annotation_position="bottom left",
+        )  # fmt: skip
     return figure
 
 

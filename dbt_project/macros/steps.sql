@@ -36,5 +36,7 @@
     )
 {%- endmacro %}
 
-{# A voltage that still counts as the limit below it: 0.1 V above it, or 3 % where that is more, as of a pack. #}
-{% macro just_above(limit) -%} {{ limit }} + greatest(0.1, 0.03 * abs({{ limit }})) {%- endmacro %}
+{# The highest voltage that still counts as the limit below it. #}
+{% macro just_above(limit) -%}
+    {{ limit }} + greatest({{ var('full_cycle_margin_v') }}, {{ var('full_cycle_margin_share') }} * abs({{ limit }}))
+{%- endmacro %}

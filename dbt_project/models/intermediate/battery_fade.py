@@ -8,4 +8,6 @@ def model(dbt, session):
     cycles = dbt.ref("battery_cycles").filter("is_complete and not is_reference_test")
     if dbt.is_incremental:
         cycles = cycles.filter("cell_id in (select cell_id from touched)")
-    return session.from_arrow(judge_fades(cycles.order("cell_id, cycle_number").to_arrow_table()))
+    ordered = cycles.order("cell_id, cycle_number").to_arrow_table()
+    share = float(dbt.config.meta_get("end_of_life_percent")) / 100
+    return session.from_arrow(judge_fades(ordered, share, int(dbt.config.meta_get("recent_cycles"))))

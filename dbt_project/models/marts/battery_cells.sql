@@ -1,3 +1,7 @@
+{%- set percent = var('end_of_life_percent') %}
+{%- set median_cycles = var('median_cycles') %}
+{%- set mean_cycles = var('mean_cycles') %}
+
 with cycles as (
     select * from {{ ref('battery_cycles') }}
 ),
@@ -32,8 +36,14 @@ complete as (
     from cycles
     where is_complete and not is_reference_test
     window
-        around as (partition by cell_id order by cycle_number rows between 5 preceding and 5 following),
-        lately as (partition by cell_id order by cycle_number rows between 4 preceding and current row)
+        around as (
+            partition by cell_id order by cycle_number
+            rows between {{ median_cycles | int // 2 }} preceding and {{ median_cycles | int // 2 }} following
+        ),
+        lately as (
+            partition by cell_id order by cycle_number
+            rows between {{ (mean_cycles | int(1)) - 1 }} preceding and current row
+        )
 ),
 
 initial as (
@@ -41,7 +51,7 @@ initial as (
         cell_id,
         quantile_cont(discharge_capacity_ah, 0.5) as initial_capacity_ah
     from complete
-    where number <= 5
+    where number <= {{ var('initial_cycles') }}
     group by cell_id
 ),
 
@@ -51,8 +61,8 @@ thresholds as (
         metadata.chemistry,
         metadata.nominal_capacity_ah,
         initial.initial_capacity_ah,
-        0.8 * metadata.nominal_capacity_ah as of_nominal_ah,
-        0.8 * initial.initial_capacity_ah as of_initial_ah
+        {{ percent }} / 100 * metadata.nominal_capacity_ah as of_nominal_ah,
+        {{ percent }} / 100 * initial.initial_capacity_ah as of_initial_ah
     from {{ ref('battery_cell_metadata') }} as metadata
     left join initial on metadata.cell_id = initial.cell_id
 ),
@@ -61,23 +71,23 @@ ends as (
     select
         complete.cell_id,
         min(complete.cycle_number) filter (
-            where complete.count_around = 11 and complete.median_ah < thresholds.of_nominal_ah
-        ) as median_11_below_80_percent_of_nominal,
+            where complete.count_around = {{ median_cycles }} and complete.median_ah < thresholds.of_nominal_ah
+        ) as median_below_nominal,
         min(complete.cycle_number) filter (
             where complete.discharge_capacity_ah < thresholds.of_nominal_ah
-        ) as first_below_80_percent_of_nominal,
+        ) as first_below_nominal,
         min(complete.cycle_number) filter (
-            where complete.count_around = 11 and complete.median_ah < thresholds.of_initial_ah
-        ) as median_11_below_80_percent_of_initial,
+            where complete.count_around = {{ median_cycles }} and complete.median_ah < thresholds.of_initial_ah
+        ) as median_below_initial,
         min(complete.cycle_number) filter (
-            where complete.count_lately = 5 and complete.mean_ah < thresholds.of_initial_ah
-        ) as mean_5_below_80_percent_of_initial,
+            where complete.count_lately = {{ mean_cycles }} and complete.mean_ah < thresholds.of_initial_ah
+        ) as mean_below_initial,
         case
             when bool_or(complete.number_from_the_end = 1 and complete.discharge_capacity_ah < thresholds.of_initial_ah)
                 then max(complete.cycle_number) filter (
                     where complete.discharge_capacity_ah >= thresholds.of_initial_ah
                 )
-        end as last_above_80_percent_of_initial
+        end as last_above_initial
     from complete
     inner join thresholds on complete.cell_id = thresholds.cell_id
     group by complete.cell_id
@@ -141,29 +151,30 @@ final as (
         -100 * fade.fade_ah_per_cycle as fade_ah_per_100_cycles,
         -100 * fade.recent_fade_ah_per_cycle as recent_fade_ah_per_100_cycles,
         case
-            when thresholds.of_nominal_ah is not null then 'median_11_below_80_percent_of_nominal'
-            else 'median_11_below_80_percent_of_initial'
+            when thresholds.of_nominal_ah is not null
+                then 'median_{{ median_cycles }}_below_{{ percent }}_percent_of_nominal'
+            else 'median_{{ median_cycles }}_below_{{ percent }}_percent_of_initial'
         end as eol_rule,
         case
-            when thresholds.of_nominal_ah is not null then ends.median_11_below_80_percent_of_nominal
-            else ends.median_11_below_80_percent_of_initial
+            when thresholds.of_nominal_ah is not null then ends.median_below_nominal
+            else ends.median_below_initial
         end as eol_cycle,
         [
             {
-                'rule': 'first_below_80_percent_of_nominal',
-                'cycle_number': ends.first_below_80_percent_of_nominal
+                'rule': 'first_below_{{ percent }}_percent_of_nominal',
+                'cycle_number': ends.first_below_nominal
             },
             {
-                'rule': 'median_11_below_80_percent_of_initial',
-                'cycle_number': ends.median_11_below_80_percent_of_initial
+                'rule': 'median_{{ median_cycles }}_below_{{ percent }}_percent_of_initial',
+                'cycle_number': ends.median_below_initial
             },
             {
-                'rule': 'mean_5_below_80_percent_of_initial',
-                'cycle_number': ends.mean_5_below_80_percent_of_initial
+                'rule': 'mean_{{ mean_cycles }}_below_{{ percent }}_percent_of_initial',
+                'cycle_number': ends.mean_below_initial
             },
             {
-                'rule': 'last_above_80_percent_of_initial',
-                'cycle_number': ends.last_above_80_percent_of_initial
+                'rule': 'last_above_{{ percent }}_percent_of_initial',
+                'cycle_number': ends.last_above_initial
             }
         ] as eol_alternatives,
         fade.knee_cycle,

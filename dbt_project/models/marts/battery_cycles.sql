@@ -1,5 +1,7 @@
 {{ refreshed_from('battery_cell_versions', grain='cell') }}
 
+{%- set rest_share = var('rest_of_discharge_share') %}
+
 with steps as (
     select
         *,
@@ -83,8 +85,8 @@ limits as (
         quantile_cont(numbered.discharged_to_v, 0.5) as discharged_to_v,
         coalesce(
             metadata.full_cycle_min_ah,
-            0.25 * metadata.nominal_capacity_ah,
-            0.25 * max(numbered.discharge_capacity_ah)
+            {{ var('full_cycle_share') }} * metadata.nominal_capacity_ah,
+            {{ var('full_cycle_share') }} * max(numbered.discharge_capacity_ah)
         ) as full_cycle_min_ah,
         coalesce(
             metadata.full_cycle_max_v,
@@ -114,9 +116,11 @@ rests_of_discharges as (
         and followed.is_after_charge is null
         and case
             when followed.rested_v is not null and usual.rested_v is not null
-                then followed.rested_v < usual.rested_v - 0.05 * (usual.rested_v - limits.discharged_to_v)
+                then followed.rested_v < usual.rested_v - {{ rest_share }} * (usual.rested_v - limits.discharged_to_v)
             when usual.loaded_v is not null
-                then followed.voltage_start_v < usual.loaded_v - 0.05 * (usual.loaded_v - limits.discharged_to_v)
+                then
+                    followed.voltage_start_v
+                    < usual.loaded_v - {{ rest_share }} * (usual.loaded_v - limits.discharged_to_v)
             else followed.is_first_of_test
         end
 ),
@@ -147,7 +151,7 @@ paced as (
     select
         *,
         coalesce(
-            is_complete and discharge_rate_a <= 0.6 * quantile_cont(
+            is_complete and discharge_rate_a <= {{ var('reference_rate_share') }} * quantile_cont(
                 case when is_complete then discharge_rate_a end, 0.5
             ) over (partition by cell_id),
             false
@@ -175,7 +179,7 @@ bases as (
         coalesce(
             any_value(nominal_capacity_ah),
             quantile_cont(discharge_capacity_ah, 0.5) filter (
-                where is_complete and not is_reference_test and complete_number <= 5
+                where is_complete and not is_reference_test and complete_number <= {{ var('initial_cycles') }}
             )
         ) as basis_ah
     from placed

@@ -14,7 +14,7 @@ gaps as (
         *,
         epoch(ended_at - started_at) / 3600 as gap_h
     from tests
-    where ended_at > started_at + interval 1 hour
+    where ended_at > started_at + {{ var('pause_h') }} * interval 1 hour
 ),
 
 cycles as (
@@ -45,7 +45,10 @@ compared as (
         quantile_cont(soh, 0.5) over before as soh_before
     from cycles
     where is_compared
-    window before as (partition by cell_id order by cycle_number rows between 5 preceding and 1 preceding)
+    window before as (
+        partition by cell_id order by cycle_number
+        rows between {{ var('recovery_cycles') | int }} preceding and 1 preceding
+    )
 ),
 
 final as (
@@ -60,7 +63,7 @@ final as (
         compared.capacity_before_ah,
         compared.discharge_capacity_ah as capacity_after_ah,
         compared.discharge_capacity_ah - compared.capacity_before_ah as recovered_ah,
-        coalesce(compared.soh - compared.soh_before > 0.01, false) as is_recovery
+        coalesce(compared.soh - compared.soh_before > {{ var('recovery_soh') }}, false) as is_recovery
     from gaps
     left join first_cycles on gaps.cell_id = first_cycles.cell_id and gaps.test_id = first_cycles.test_id
     asof left join compared

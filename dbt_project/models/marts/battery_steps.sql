@@ -1,6 +1,7 @@
 {{ refreshed_from('battery_cleaned') }}
 
 {%- set pulse_s = var('pulse_time_s') %}
+{%- set tolerance = var('pulse_tolerance') %}
 
 with readings as (
     select * from {{ ref('battery_cleaned') }} {{ only_touched() }}
@@ -95,7 +96,7 @@ limits as (
     select
         cell_id,
         test_id,
-        0.005 * min(current_size_a) filter (where 2 * moved_up_to >= moved_in_test) as rest_a
+        {{ var('rest_current_share') }} * min(current_size_a) filter (where 2 * moved_up_to >= moved_in_test) as rest_a
     from working
     where moved_in_test > 0
     group by cell_id, test_id
@@ -138,8 +139,8 @@ onsets as (
     where
         direction_before = 'none'
         and direction in ('charge', 'discharge')
-        and began_at_s - ended_before_s between -0.02 * {{ pulse_s }} and {{ pulse_s }}
-        and (first_after_s is not null or test_time_start_s - ended_before_s <= 0.02 * {{ pulse_s }})
+        and began_at_s - ended_before_s between -{{ tolerance }} * {{ pulse_s }} and {{ pulse_s }}
+        and (first_after_s is not null or test_time_start_s - ended_before_s <= {{ tolerance }} * {{ pulse_s }})
 ),
 
 -- Their readings about the pulse time, each with the one before and with how far the current has strayed by then.
@@ -191,10 +192,10 @@ pulses as (
     from reached
     where
         after_s_before is not null
-        and strayed_a <= 0.02 * abs(current_a)
+        and strayed_a <= {{ tolerance }} * abs(current_a)
         and (
-            abs(after_s - {{ pulse_s }}) <= 0.02 * {{ pulse_s }}
-            or abs(after_s_before - {{ pulse_s }}) <= 0.02 * {{ pulse_s }}
+            abs(after_s - {{ pulse_s }}) <= {{ tolerance }} * {{ pulse_s }}
+            or abs(after_s_before - {{ pulse_s }}) <= {{ tolerance }} * {{ pulse_s }}
             or (after_s > {{ pulse_s }} and after_s - after_s_before <= {{ pulse_s }})
         )
 ),

@@ -127,8 +127,17 @@ def test_fade_names_the_rule_of_the_end_of_life_at_its_threshold() -> None:
     assert (end.x[0], end.y[0]) == (21, 0.8)
 
 
+def test_the_fade_is_drawn_with_the_thresholds_that_the_name_of_the_published_rule_carries() -> None:
+    cell = {**CELL, "eol_rule": "median_5_below_70_percent_of_nominal"}
+    figure = ageing.fade(cell, cycles_table())
+    assert [line.y0 for line in figure.layout.shapes if line.type == "line"] == [pytest.approx(0.7)]
+    assert list(traces(figure)["median of 5"].x) == list(range(4, 29))
+    assert [line.y0 for line in ageing.fleet([cell], cycles_table(), "cycle", []).layout.shapes] == [70]
+
+
 def test_without_a_nominal_capacity_the_threshold_is_of_the_initial_one() -> None:
-    assert ageing.threshold_ah({**CELL, "nominal_capacity_ah": None}) == pytest.approx(0.88)
+    rule = {"eol_rule": "median_11_below_80_percent_of_initial"}
+    assert ageing.threshold_ah({**CELL, **rule, "nominal_capacity_ah": None}) == pytest.approx(0.88)
     assert ageing.threshold_ah({**CELL, "nominal_capacity_ah": None, "initial_capacity_ah": None}) is None
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from dashboard.report import Life
+    from dashboard.report import CellReport
     from kernel.base.settings import Settings
     from refresh.marts import Marts, Publication
 
@@ -47,26 +47,26 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
     """
     try:
         from dashboard.paper import NoBrowserError, draw_pngs  # noqa: PLC0415  # an extra
-        from dashboard.report import Made, draw_figures, write_page  # noqa: PLC0415
+        from dashboard.report import ReportInfo, draw_figures, write_page  # noqa: PLC0415
         from refresh.marts import open_marts  # noqa: PLC0415
     except ImportError:
         raise missing_extra("the report", "dashboard") from None
     marts = open_marts(settings)
     publication = marts.newest()
-    life = read_life(marts, publication, cell)
-    drawn = list(draw_figures(life))
+    cell_report = read_cell_report(marts, publication, cell)
+    figures = list(draw_figures(cell_report))
     images: dict[str, bytes] = {}
     complaint = None
     if png is not False:
         try:
-            images = draw_pngs({found.name: found.figure for found in drawn})
+            images = draw_pngs({figure.name: figure.drawing for figure in figures})
         except NoBrowserError as error:
             if png:
                 raise NoBrowserError(f"{error}; --no-png writes the page alone") from error
             complaint = f"{error}: the page is written alone"
     name = file_name(cell)
-    made = Made(publication.published_at, version("battery-pipeline"))
-    page = write_page(life, drawn, made, file_name=name, images=images)
+    info = ReportInfo(publication.published_at, version("battery-pipeline"))
+    page = write_page(cell_report, figures, info, file_name=name, images=images)
     files = {f"{name}.html": page.encode()}
     files |= {f"{name}-{figure}.png": image for figure, image in images.items()}
     try:
@@ -82,24 +82,24 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
         yield complaint
 
 
-def read_life(marts: Marts, publication: Publication, cell: str) -> Life:
+def read_cell_report(marts: Marts, publication: Publication, cell: str) -> CellReport:
     """Read what a publication of the marts holds on a cell.
 
     Raises:
         BatteryError: it has no such cell, or the marts cannot be read.
     """
     from dashboard.figures.ageing import cycles_of  # noqa: PLC0415  # an extra
-    from dashboard.report import Life  # noqa: PLC0415
+    from dashboard.report import CellReport  # noqa: PLC0415
 
     def rows_of(name: str) -> pa.Table:
         table = marts.table(publication, name)
         return table.filter(pc.equal(table["cell_id"], cell))
 
-    found = rows_of("battery_cells").to_pylist()
-    if not found:
+    cells = rows_of("battery_cells").to_pylist()
+    if not cells:
         raise _unknown(cell, marts.table(publication, "battery_cells")["cell_id"].to_pylist())
-    return Life(
-        found[0],
+    return CellReport(
+        cells[0],
         cycles_of(marts.table(publication, "battery_cycles"), cell),
         rows_of("battery_steps"),
         rows_of("battery_gaps").sort_by("started_at"),

@@ -56,8 +56,8 @@ COUNTS: Final = {
 
 
 @dataclass(frozen=True)
-class Life:
-    """What the published marts say of one cell: its row of `battery_cells`, and its rows of the others, in order."""
+class CellReport:
+    """The published marts of one cell: its row of `battery_cells`, and its rows of the others, in order."""
 
     cell: Mapping[str, Any]
     cycles: pa.Table
@@ -68,70 +68,70 @@ class Life:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Figure:
     """One figure of the report: a name for its file, a title, a caption with what must be said, and the drawing."""
 
     name: str
     title: str
     caption: str
-    figure: go.Figure
+    drawing: go.Figure
 
 
 @dataclass(frozen=True)
-class Made:
-    """Of what the report is: when the marts were published (UTC), and the version of the pipeline."""
+class ReportInfo:
+    """When the marts of the report were published (UTC), and the version of the pipeline."""
 
     published_at: datetime | None
     version: str
 
 
-def draw_figures(life: Life) -> Iterator[Drawn]:
+def draw_figures(report: CellReport) -> Iterator[Figure]:
     """The figures of a cell, on white; those that have nothing to show are left out."""
-    cell, cycles = life.cell["cell_id"], life.cycles
-    numbers = chosen_cycles(life.curves)
+    cell, cycles = report.cell["cell_id"], report.cycles
+    numbers = chosen_cycles(report.curves)
     named = ", ".join(map(str, numbers))
     bands = "Grey bands tell the tests apart."
-    for drawn in (
-        Drawn("fade", "Capacity fade", f"{_fade_in_words(life.cell)} {bands}", fade(life.cell, cycles)),
-        Drawn(
+    for figure in (
+        Figure("fade", "Capacity fade", f"{_fade_in_words(report.cell)} {bands}", fade(report.cell, cycles)),
+        Figure(
             "efficiency", "Efficiency",
             f"Coulombic and energy efficiency (%) of {cell} over the cycle number, between the ends of two complete "
             f"discharges. {bands}",
             efficiency(cycles),
         ),
-        Drawn(
+        Figure(
             "resistance", "Resistance",
             f"Resistance (mΩ) of {cell} over the cycle number: the cycler's internal resistance, and the change of "
             f"voltage by that of current at a stated time after a discharge has set in. {bands}",
-            resistance(cycles, life.steps),
+            resistance(cycles, report.steps),
         ),
-        Drawn(
+        Figure(
             "temperature", "Temperature",
             f"Highest and mean temperature (°C) of each cycle of {cell} over the cycle number. {bands}",
             temperature(cycles),
         ),
-        Drawn(
+        Figure(
             "charge-time", "Charge time",
             f"Time (min) charged at constant current and at constant voltage of each cycle of {cell} over the cycle "
             f"number. {bands}",
             charge_times(cycles),
         ),
-        Drawn(
+        Figure(
             "dqdv", "Incremental capacity",
             f"Incremental capacity dQ/dV (Ah/V) of {cell} over the voltage (V) at constant current, cycles {named}; "
             "triangles are peaks.",
-            incremental(life.curves, numbers),
+            incremental(report.curves, numbers),
         ),
-        Drawn(
+        Figure(
             "dvdq", "Differential voltage",
             f"Differential voltage dV/dQ (V/Ah) of {cell} over the charge moved since the step began (Ah) at constant "
             f"current, cycles {named}.",
-            differential(life.curves, numbers),
+            differential(report.curves, numbers),
         ),
     ):  # fmt: skip
-        if any(trace.x is not None and len(trace.x) for trace in drawn.figure.data):
-            drawn.figure.update_layout(template="plotly_white", paper_bgcolor="white", plot_bgcolor="white")
-            yield drawn
+        if any(trace.x is not None and len(trace.x) for trace in figure.drawing.data):
+            figure.drawing.update_layout(template="plotly_white", paper_bgcolor="white", plot_bgcolor="white")
+            yield figure
 
 
 def chosen_cycles(curves: pa.Table) -> list[int]:
@@ -141,38 +141,43 @@ def chosen_cycles(curves: pa.Table) -> list[int]:
 
 
 def write_page(
-    life: Life, drawn: Iterable[Drawn], made: Made, *, file_name: str, images: Mapping[str, bytes] | None = None
+    report: CellReport,
+    figures: Iterable[Figure],
+    info: ReportInfo,
+    *,
+    file_name: str,
+    images: Mapping[str, bytes] | None = None,
 ) -> str:
     """The report as one HTML page that asks nobody for anything.
 
     Args:
-        life: of the cell.
-        drawn: its figures.
-        made: of what the report is.
+        report: of the cell.
+        figures: of the cell.
+        info: of the report.
         file_name: what figures that a reader saves are called by.
         images: the figures as PNG by name, for readers without JavaScript; None where there are none.
 
     Returns:
         The page, which is the same for the same arguments.
     """
-    cell = life.cell
+    cell = report.cell
     config = {"displaylogo": False, "responsive": True}
-    figures = [
+    drawings = [
         {
-            "name": found.name,
-            "title": found.title,
-            "caption": found.caption,
-            "html": found.figure.to_html(
-                full_html=False, include_plotlyjs=False, div_id=f"figure-{found.name}", default_width="100%",
-                default_height=f"{found.figure.layout.height}px",
+            "name": figure.name,
+            "title": figure.title,
+            "caption": figure.caption,
+            "html": figure.drawing.to_html(
+                full_html=False, include_plotlyjs=False, div_id=f"figure-{figure.name}", default_width="100%",
+                default_height=f"{figure.drawing.layout.height}px",
                 config={
                     **config,
-                    "toImageButtonOptions": {"format": "png", "filename": f"{file_name}-{found.name}", "scale": 2},
+                    "toImageButtonOptions": {"format": "png", "filename": f"{file_name}-{figure.name}", "scale": 2},
                 },
             ),
-            "image": base64.b64encode(images[found.name]).decode() if images else None,
+            "image": base64.b64encode(images[figure.name]).decode() if images else None,
         }
-        for found in drawn
+        for figure in figures
     ]  # fmt: skip
     return _TEMPLATES.get_template("report.html.jinja").render(
         cell=cell["cell_id"],
@@ -181,17 +186,17 @@ def write_page(
         ends=_ends(cell),
         knee=_knee(cell),
         projection=_projection(cell),
-        figures=figures,
+        figures=drawings,
         plotlyjs=get_plotlyjs(),
-        gaps=_gaps(life.gaps, decimals_of(life.cell)),
+        gaps=_gaps(report.gaps, decimals_of(report.cell)),
         recoveries=_recoveries(cell),
-        tests=_tests(life.tests),
+        tests=_tests(report.tests),
         counts=[(words, f"{cell[name]:,}") for name, words in COUNTS.items()],
         rules=RULES,
         citation=citation_of(cell["cell_id"]),
-        provenance=_provenance(life, made),
-        made=made,
-        published=_published(made),
+        provenance=_provenance(report, info),
+        info=info,
+        published=_published(info),
     )
 
 
@@ -245,14 +250,14 @@ def _end(cell: Mapping[str, Any]) -> str:
 
 def _ends(cell: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The end of life by each rule, the default first: its name, what it says, the threshold in Ah, and the cycle."""
-    found = [(cell["eol_rule"], cell["eol_cycle"])]
-    found += [(other["rule"], other["cycle_number"]) for other in cell["eol_alternatives"] or []]
+    ends = [(cell["eol_rule"], cell["eol_cycle"])]
+    ends += [(other["rule"], other["cycle_number"]) for other in cell["eol_alternatives"] or []]
     return [
         (
             rule, end_in_words(rule) or UNKNOWN, _number(end_threshold_ah(cell, rule), decimals_of(cell)),
             _number(cycle, 0, "not reached"),
         )
-        for rule, cycle in found
+        for rule, cycle in ends
     ]  # fmt: skip
 
 
@@ -318,24 +323,24 @@ def _tests(tests: pa.Table) -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
-def _provenance(life: Life, made: Made) -> list[tuple[str, str]]:
-    files = dict.fromkeys(name for name in life.tests["source_file"].to_pylist() if name)
+def _provenance(report: CellReport, info: ReportInfo) -> list[tuple[str, str]]:
+    files = dict.fromkeys(name for name in report.tests["source_file"].to_pylist() if name)
     return [
-        ("Marts published", _published(made)),
-        ("Pipeline", f"Battery Degradation Analytics Pipeline, version {made.version}"),
-        ("Chemistry", life.cell["chemistry"] or UNKNOWN),
-        ("Nominal capacity", f"{_number(life.cell['nominal_capacity_ah'], decimals_of(life.cell))} Ah"),
-        ("Initial capacity", f"{_number(life.cell['initial_capacity_ah'], decimals_of(life.cell))} Ah"),
+        ("Marts published", _published(info)),
+        ("Pipeline", f"Battery Degradation Analytics Pipeline, version {info.version}"),
+        ("Chemistry", report.cell["chemistry"] or UNKNOWN),
+        ("Nominal capacity", f"{_number(report.cell['nominal_capacity_ah'], decimals_of(report.cell))} Ah"),
+        ("Initial capacity", f"{_number(report.cell['initial_capacity_ah'], decimals_of(report.cell))} Ah"),
         (
             "First and last reading",
-            f"{_moment(life.cell['first_at'])} to {_moment(life.cell['last_at'])}, cycler's clock",
+            f"{_moment(report.cell['first_at'])} to {_moment(report.cell['last_at'])}, cycler's clock",
         ),
         (f"Source files ({len(files)})", ", ".join(files) or "none: live readings"),
     ]
 
 
-def _published(made: Made) -> str:
-    return f"{made.published_at:%Y-%m-%d %H:%M:%S} UTC" if made.published_at else "at a time that is not known"
+def _published(info: ReportInfo) -> str:
+    return f"{info.published_at:%Y-%m-%d %H:%M:%S} UTC" if info.published_at else "at a time that is not known"
 
 
 def _number(value: float | None, digits: int, unknown: str = UNKNOWN) -> str:

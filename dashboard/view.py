@@ -10,9 +10,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import streamlit as st
 
+from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.landing import look_at_news
-from dashboard.outside import literal, spreadsheet_safe
-from dashboard.remembered import Remembered, Seen
+from dashboard.look_cache import Look, LookCache
 from kernel.base.errors import BatteryError
 from kernel.base.settings import load_settings
 from refresh.marts import NothingYetError, open_marts
@@ -40,19 +40,19 @@ CITATION: Final = (
 
 
 @st.cache_resource
-def _remembered() -> Remembered:
+def _look_cache() -> LookCache:
     """What this server has seen last."""
-    return Remembered()
+    return LookCache()
 
 
-def look(what: Hashable, make: Callable[[], T], fresh_seconds: float | None = None) -> Seen[T]:
+def look(what: Hashable, make: Callable[[], T], fresh_seconds: float | None = None) -> Look[T]:
     """Look, or take what another visitor has seen a moment ago; a look that takes a while is shown to be under way.
 
     Raises:
         BatteryError: looking failed, and nothing was seen before.
     """
     with st.spinner("looking"):
-        return _remembered().look(what, make, FRESH_SECONDS if fresh_seconds is None else fresh_seconds)
+        return _look_cache().look(what, make, FRESH_SECONDS if fresh_seconds is None else fresh_seconds)
 
 
 @st.cache_resource(max_entries=4)
@@ -68,7 +68,7 @@ def _table(settings: Settings, publication: str, name: str, _found: Publication)
 class Published:
     """The tables of the newest publication, as one page's run sees them."""
 
-    def __init__(self, settings: Settings, seen: Seen[Publication]) -> None:
+    def __init__(self, settings: Settings, seen: Look[Publication]) -> None:
         self._settings = settings
         self.seen = seen
 
@@ -112,7 +112,7 @@ def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
     show(title, of_marts)
 
 
-def _show_age(settings: Settings, seen: Seen[Publication]) -> None:
+def _show_age(settings: Settings, seen: Look[Publication]) -> None:
     """Of when the marts are, and whether anything has landed since."""
     at = seen.value.published_at
     if at is not None:

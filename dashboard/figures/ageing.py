@@ -15,8 +15,8 @@ from plotly.subplots import make_subplots
 
 from ageing import course
 from dashboard.amounts import decimals_of
+from dashboard.escaping import in_figure
 from dashboard.figures.style import COLOURS, LAYOUT, MOST_POINTS, MUTED, add_bands, colour, frame, kept_rows, said
-from dashboard.outside import in_figure
 from dashboard.rules import end_threshold_ah, rule_median_cycles, rule_percent
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.address import choose_one, choose_whether
 from dashboard.amounts import decimals_of
+from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.figures.ageing import (
     AXES,
     charge_times,
@@ -19,7 +20,6 @@ from dashboard.figures.ageing import (
     temperature,
     threshold_ah,
 )
-from dashboard.outside import literal, spreadsheet_safe
 from dashboard.ranking import outliers_first
 from dashboard.view import UNKNOWN, chart, downloads, key_figures, show_marts
 

@@ -10,8 +10,8 @@ import streamlit as st
 
 from dashboard.address import choose_many, choose_one, choose_whether
 from dashboard.amounts import AH_COLUMN
+from dashboard.escaping import spreadsheet_safe
 from dashboard.figures.ageing import AXES, MEASURES, compare
-from dashboard.outside import spreadsheet_safe
 from dashboard.ranking import outliers_first
 from dashboard.view import chart, downloads, show_marts
 

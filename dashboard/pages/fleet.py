@@ -11,10 +11,10 @@ import streamlit as st
 from ageing.outliers import FAR
 from dashboard.address import choose_many, choose_one
 from dashboard.amounts import AH_COLUMN
+from dashboard.escaping import spreadsheet_safe
 from dashboard.figures.ageing import AXES, MEASURES, column, cycles_of, decimated_measure, fleet
 from dashboard.figures.style import COLOURS
 from dashboard.navigation import go
-from dashboard.outside import spreadsheet_safe
 from dashboard.ranking import ALL, SHOWN, chosen_cells, outliers_first
 from dashboard.view import UNKNOWN, chart, downloads, key_figures, show_marts
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from dashboard.address import choose_one, choose_whether
+from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.figures import stream as figures
 from dashboard.landing import (
     look_at_files,
@@ -17,7 +18,6 @@ from dashboard.landing import (
     look_at_status,
     look_at_stream,
 )
-from dashboard.outside import literal, spreadsheet_safe
 from dashboard.view import UNKNOWN, chart, downloads, key_figures, lasting, look, show
 from kernel.base.errors import BatteryError
 from refresh.marts import NothingYetError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dashboard.landing import StreamLook
-    from dashboard.remembered import Seen
+    from dashboard.look_cache import Look
     from kernel.base.settings import Settings
 
 LIVE_SECONDS: Final = 10
@@ -57,7 +57,7 @@ def _draw(settings: Settings) -> None:
     _draw_runs(settings, stream)
 
 
-def _look(settings: Settings) -> Seen[StreamLook]:
+def _look(settings: Settings) -> Look[StreamLook]:
     return look(("stream", settings), lambda: look_at_stream(settings))
 
 
@@ -96,7 +96,7 @@ def _draw_commits(settings: Settings) -> None:
         st.error(literal(str(error)), icon=":material/error:")
         return
     if seen.complaint:
-        st.warning(f"Seen at {seen.at:%H:%M:%S} UTC; not since: {literal(seen.complaint)}", icon=":material/update:")
+        st.warning(f"Look at {seen.at:%H:%M:%S} UTC; not since: {literal(seen.complaint)}", icon=":material/update:")
     left, right = st.columns(2)
     with left:
         st.subheader("Rows by second")

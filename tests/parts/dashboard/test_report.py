@@ -22,7 +22,7 @@ import ageing.incremental_capacity
 import ageing.knee
 import ageing.projection
 import battery
-from battery.report import file_name, read_life, report
+from battery.report import file_name, read_cell_report, report
 from dashboard.figures.ageing import threshold_ah
 from dashboard.report import draw_figures
 from dashboard.rules import RULES, citation_of, end_in_words
@@ -274,7 +274,8 @@ def test_every_rule_for_the_end_of_life_that_the_marts_have_is_said_in_words() -
 def test_figures_without_data_are_left_out(published: Published) -> None:
     marts = open_marts(published.settings)
     names = {
-        cell: [found.name for found in draw_figures(read_life(marts, marts.newest(), cell))] for cell in (AGED, YOUNG)
+        cell: [figure.name for figure in draw_figures(read_cell_report(marts, marts.newest(), cell))]
+        for cell in (AGED, YOUNG)
     }
     assert names[AGED] == ["fade", "efficiency", "resistance", "charge-time", "dqdv", "dvdq"]
     assert set(names[YOUNG]) - set(names[AGED]) == {"temperature"}

@@ -131,7 +131,7 @@ def test_the_fade_is_drawn_with_the_thresholds_that_the_name_of_the_published_ru
     cell = {**CELL, "eol_rule": "median_5_below_70_percent_of_nominal"}
     figure = ageing.fade(cell, cycles_table())
     assert [line.y0 for line in figure.layout.shapes if line.type == "line"] == [pytest.approx(0.7)]
-    assert list(traces(figure)["median of 5"].x) == list(range(4, 29))
+    assert list(traces(figure)["median of 5"].x) == list(range(3, 29))
     assert [line.y0 for line in ageing.fleet([cell], cycles_table(), "cycle", []).layout.shapes] == [70]
 
 

@@ -13,8 +13,8 @@ import streamlit
 from streamlit.testing.v1 import AppTest
 from support.pipeline import Pipeline
 
+from dashboard.escaping import in_figure, literal, spreadsheet_safe
 from dashboard.figures.ageing import compare
-from dashboard.outside import in_figure, literal, spreadsheet_safe
 from dashboard.view import downloads
 from kernel.base.settings import Settings
 from kernel.edges.file_records import FileRecords, SourceFile

@@ -4,7 +4,7 @@ from threading import Barrier, Event, Thread
 
 import pytest
 
-from dashboard.remembered import Remembered
+from dashboard.look_cache import LookCache
 from kernel.base.errors import BatteryError
 from refresh.marts import NothingYetError
 
@@ -26,14 +26,14 @@ class Counted:
 
 
 def test_a_fresh_look_is_not_repeated_and_an_old_one_is() -> None:
-    remembered, make = Remembered(), Counted()
+    remembered, make = LookCache(), Counted()
     assert [remembered.look("it", make, 60).value for _ in range(3)] == [1, 1, 1]
     assert remembered.look("it", make, -1).value == 2
     assert remembered.look("another", make, 60).value == 3
 
 
 def test_where_looking_fails_the_last_look_is_shown_with_why() -> None:
-    remembered, make = Remembered(), Counted()
+    remembered, make = LookCache(), Counted()
     first = remembered.look("it", make, -1)
     make.error = BatteryError("held by another")
     again = remembered.look("it", make, -1)
@@ -48,11 +48,11 @@ def test_what_was_never_seen_is_the_error_itself() -> None:
     make = Counted()
     make.error = BatteryError("no such place")
     with pytest.raises(BatteryError, match="no such place"):
-        Remembered().look("it", make, 60)
+        LookCache().look("it", make, 60)
 
 
 def test_what_is_no_longer_there_is_not_remembered() -> None:
-    remembered, make = Remembered(), Counted()
+    remembered, make = LookCache(), Counted()
     remembered.look("it", make, -1)
     make.error = NothingYetError("gone")
     with pytest.raises(NothingYetError):
@@ -63,14 +63,14 @@ def test_what_is_no_longer_there_is_not_remembered() -> None:
 
 
 def test_of_many_kinds_of_looks_the_newest_are_remembered() -> None:
-    remembered, make = Remembered(most=2), Counted()
+    remembered, make = LookCache(most=2), Counted()
     for what in ("one", "two", "three"):
         remembered.look(what, make, 60)
     assert [remembered.look(what, make, 60).value for what in ("three", "two", "one")] == [3, 2, 4]
 
 
 def test_visitors_who_come_together_share_one_look() -> None:
-    remembered, make, together = Remembered(), Counted(0.3), Barrier(8)
+    remembered, make, together = LookCache(), Counted(0.3), Barrier(8)
     found = []
 
     def visit() -> None:

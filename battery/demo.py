@@ -251,7 +251,7 @@ def _summarise(data_dir: Path, console: Console) -> None:
     console.print(
         f"  logs       {_from_here(data_dir / 'logs')}  (the whole output of each step, dbt's in transform.log)"
     )
-    console.print("  README     the published queries, your own workbooks, and real parts")
+    console.print("  guides     docs/guides/your-data.md: your own workbooks, queries, and real servers")
 
 
 def _dashboard_command(data_dir: Path) -> str:

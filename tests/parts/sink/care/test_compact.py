@@ -125,7 +125,7 @@ def test_the_archive_of_merged_commits_gives_the_tables_and_the_state_that_the_l
         compact(landed.settings, landed.store, warehouse)
         warehouse.close()
         archive = Archive(landed.store)
-        again = fold([[m for c in landed.manifest().commits for some in archived(c, archive) for m in some]])
+        again = fold([batch for commit in landed.manifest().commits for batch in archived(commit, archive)])
         assert landed.faults() == []
     assert landed_tables([again]) == landed_tables([results])
     assert state_of(again[-1]) == state_of(results[-1])

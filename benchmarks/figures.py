@@ -44,7 +44,7 @@ class Figure:
 class Show(Protocol):
     """Prints a figure."""
 
-    def __call__(self, figure: Figure) -> None:
+    def __call__(self, figure: Figure, /) -> None:
         """Print a figure at once."""
         ...
 

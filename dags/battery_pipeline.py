@@ -13,7 +13,14 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, Asset, DeadlineAlert, DeadlineReference, SyncCallback, chain
+from airflow.sdk import (  # type: ignore[attr-defined]  # its stub lacks what a deadline is made of
+    DAG,
+    Asset,
+    DeadlineAlert,
+    DeadlineReference,
+    SyncCallback,
+    chain,
+)
 
 if str(Path(__file__).parent) not in sys.path:  # Airflow adds the folder of DAGs itself, a plain DagBag does not
     sys.path.append(str(Path(__file__).parent))

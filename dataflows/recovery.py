@@ -65,7 +65,7 @@ def make_recovery_store(settings: Settings) -> None:
             raise _unusable(store, "this user may not write there")
         parts = sorted(store.glob("*.sqlite3"))
         if not parts:
-            init_db_dir(store, 1)  # type: ignore[no-untyped-call]
+            init_db_dir(store, 1)
             parts = sorted(store.glob("*.sqlite3"))
     except (OSError, RuntimeError) as error:  # Bytewax raises the latter where SQLite cannot write
         raise _unusable(store, getattr(error, "strerror", None) or str(error)) from None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import tenacity
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from battery.demo import places
 from kernel.edges.broker import free_port
@@ -23,7 +23,7 @@ from kernel.edges.broker import free_port
 ROOT: Final = Path(__file__).resolve().parents[1]
 DATA: Final = ROOT / "data" / "pictures"
 PICTURES: Final = {"fleet": "", "cell": "cell?cell=SIM_03"}
-SIZE: Final = {"width": 1280, "height": 1100}
+SIZE: Final[ViewportSize] = {"width": 1280, "height": 1100}
 START_SECONDS: Final = 120.0
 
 DRAWN: Final = """

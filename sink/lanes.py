@@ -19,7 +19,7 @@ from kernel.contract.weight import ROW_BYTES
 from sink.commit import rows_by_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     import pyarrow as pa
@@ -71,7 +71,7 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         self._lander = ThreadPoolExecutor(1, thread_name_prefix=f"land-{lane}")
 
     @record_errors
-    def write_batch(self, items: list[Cleaned[States]]) -> None:
+    def write_batch(self, items: Sequence[Cleaned[States]]) -> None:
         """Gather results; commit early after COMMIT_MAX_ROWS, or after twice the bytes that so many rows usually take.
 
         Raises:

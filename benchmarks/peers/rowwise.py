@@ -297,7 +297,7 @@ def main(task: Task, stopwatch: Stopwatch, encoding: str) -> None:
     readings = op.flat_map("readings", messages, READINGS_OF[encoding])
     items = op.stateful("clean", readings, CellLogic)
     op.output("land", items, Tables(task.folder, stopwatch))
-    cli_main(flow, epoch_interval=EPOCH)  # type: ignore[no-untyped-call]
+    cli_main(flow, epoch_interval=EPOCH)
 
 
 if __name__ == "__main__":

@@ -114,4 +114,6 @@ def notify() -> XComArg:
     def tell() -> None:
         tell_outcome(get_current_context())
 
-    return tell().as_teardown()
+    last = tell()
+    last.as_teardown()
+    return last

@@ -18,7 +18,7 @@ from confluent_kafka import (
     Producer,
     TopicCollection,
 )
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # two are missing from its __all__
+from confluent_kafka.admin import (
     AdminClient,
     ConfigEntry,
     ConfigResource,

@@ -51,7 +51,7 @@ def of_a_larger_store(part: Path) -> None:
     part.unlink()
     larger = part.parent.with_name("larger")
     larger.mkdir()
-    init_db_dir(larger, 2)  # type: ignore[no-untyped-call]
+    init_db_dir(larger, 2)
     (larger / "part-1.sqlite3").rename(part.with_name("part-1.sqlite3"))
 
 

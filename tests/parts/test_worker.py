@@ -25,12 +25,13 @@ from kernel.edges.warehouse import open_warehouse
 from sink.care.verify import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from kernel.base.settings import Settings
 
 
-def send(settings: Settings, values: list[tuple[bytes | None, str, bytes | None]]) -> None:
+def send(settings: Settings, values: Sequence[tuple[bytes | None, str, bytes | None]]) -> None:
     """Messages as a foreign gateway would send them: value, encoding, key."""
     open_topic(settings, create=True)
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})

@@ -31,7 +31,7 @@ HOME = "/usr/local/airflow"
 """Where Astro's image has the project."""
 MOUNTED = ("dags", "include", "plugins", "tests")
 """The folders of the project that `astro dev start` mounts there."""
-UV = ROOT / ".tools" / "bin" / "uv"
+UV = str(ROOT / ".tools" / "bin" / "uv")
 IN_AIRFLOW = """
 import json
 from airflow.dag_processing.dagbag import DagBag
@@ -113,9 +113,9 @@ def install(virtual: Path, requirements: Path, python: str) -> None:
     rest = [UV, "export", "--quiet", "--frozen", "--no-default-groups", "--extra", "airflow", "--no-hashes"]
     exported = subprocess.run([*rest, "--no-emit-project"], cwd=ROOT, capture_output=True, text=True, check=True)
     (virtual / "constraints.txt").write_text(exported.stdout)
-    subprocess.run([UV, "venv", "--quiet", "--seed", "--clear", "--python", python, virtual / "bare"], check=True)
-    arguments = ["--requirement", requirements, "--constraint", virtual / "constraints.txt"]
-    command = [UV, "pip", "install", "--quiet", "--python", virtual / "bare", *arguments]
+    subprocess.run([UV, "venv", "--quiet", "--seed", "--clear", "--python", python, str(virtual / "bare")], check=True)
+    arguments = ["--requirement", str(requirements), "--constraint", str(virtual / "constraints.txt")]
+    command = [UV, "pip", "install", "--quiet", "--python", str(virtual / "bare"), *arguments]
     subprocess.run([*command, f"apache-airflow=={locked('apache-airflow')}"], check=True)
 
 

@@ -209,7 +209,7 @@ def test_every_panel_of_the_board_has_a_unit_and_says_what_it_shows() -> None:
 
 
 def test_the_board_and_the_alerts_ask_for_nothing_that_the_worker_does_not_tell() -> None:
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None)
     kinds = ("", "_total", "_bucket", "_sum", "_count")
     families = Metrics(settings, Pulse(settings)).registry.collect()
     told = {f"{family.name}{kind}" for family in families for kind in kinds}

@@ -224,7 +224,7 @@ def test_the_guides_have_an_entry_for_every_alert_and_every_alert_says_what_to_d
 
 
 def test_the_guides_explain_every_metric_of_the_worker() -> None:
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None)
     names = {family.name for family in Metrics(settings, Pulse(settings)).registry.collect()}
     own = {name for name in names if name.startswith("battery_")} | {"battery_bytewax_up"}
     assert {name for name in own if f"`{name}" not in GUIDES} == set()

@@ -38,7 +38,7 @@ def test_a_run_keeps_what_its_files_took_beside_what_was_known(tmp_path: Path, m
     kept.write_text(json.dumps({"Makefile": 7.0, "gone.py": 3.0}))
     monkeypatch.setattr(durations, "MEASURED", kept)
     measured = Durations()
-    measured.seconds = Counter({"uv.lock": 1.26})  # type: ignore[dict-item]
+    measured.seconds = Counter({"uv.lock": 1.26})
     measured.pytest_sessionfinish()
     assert json.loads(kept.read_text()) == {"Makefile": 7.0, "uv.lock": 1.3}
 

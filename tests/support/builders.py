@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from support.delivered import Delivery, decode
@@ -12,6 +12,9 @@ from support.delivered import Delivery, decode
 from kernel.contract.message import Place, headers
 from kernel.contract.poll import Message
 from kernel.contract.reading import ARROW, JSON, READING_NULLABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CELL = "CELL_1"
 TEST = "2024-01-01T08:00:00"
@@ -47,7 +50,8 @@ def arrow_value(rows: list[dict[str, Any]], schema: pa.Schema = READING_NULLABLE
     table = pa.Table.from_pylist(rows, schema=schema)
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    value: bytes = sink.getvalue().to_pybytes()
+    return value
 
 
 def as_json(body: object) -> bytes:
@@ -64,7 +68,7 @@ def message(
     key: bytes | None = CELL.encode(),
     topic_id: str = TOPIC_ID,
     retry_of: Place | None = None,
-    with_headers: list[tuple[str, bytes | None]] | None = None,
+    with_headers: Sequence[tuple[str, bytes | None]] | None = None,
 ) -> Message:
     """A message as the broker would deliver it."""
     found = with_headers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hypothesis import strategies as st
 from support.builders import CELL, STARTED, arrow, arrow_value, as_json, message, reading
@@ -23,6 +23,8 @@ BAD = {"voltage(v)": math.nan}
 """What makes a good reading be refused."""
 
 ORIGIN = Place("log-one", 0, 3, 1)
+
+T = TypeVar("T")
 
 
 def retry(row: dict[str, Any], offset: int, origin: Place = ORIGIN) -> Delivery:
@@ -169,7 +171,8 @@ def labs(draw: st.DrawFn) -> list[list[Message]]:
 
 
 @st.composite
-def cut(draw: st.DrawFn, log: list[Delivery]) -> list[list[Delivery]]:
+def cut(draw: st.DrawFn, log: list[T]) -> list[list[T]]:
+    """Anything in its order, some at a time."""
     places = sorted(draw(st.sets(st.integers(0, len(log)))))
     ends = [*places, len(log)]
     return [log[start:end] for start, end in zip([0, *places], ends, strict=True) if start < end]

@@ -94,7 +94,8 @@ class Warehouse:
 
     def rows(self, relation: str, order: str = KEY) -> list[Row]:
         with duckdb.connect(self.path, read_only=True) as connection:
-            return connection.sql(f"from {relation} order by {order}").to_arrow_table().to_pylist()
+            found: list[Row] = connection.sql(f"from {relation} order by {order}").to_arrow_table().to_pylist()
+        return found
 
 
 def differences(one: Warehouse, other: Warehouse) -> list[str]:

@@ -25,7 +25,7 @@ from support.pipeline import Pipeline
 from support.profiles import examples
 
 from benchmarks.peers import fold as rules
-from benchmarks.peers import quix, rowwise, tables
+from benchmarks.peers import rowwise, tables
 from kernel.contract.message import encode_arrow, encode_json, headers
 from kernel.contract.reading import ARROW, JSON, LANDED, READING_NULLABLE
 from kernel.edges.kafka import MESSAGE_BYTES, open_producer, open_topic
@@ -189,7 +189,7 @@ def test_quix_without_state_writes_every_reading_exactly_once(broker: int, tmp_p
     cells = {cell: [test.slice(0, 15) for test in simulated(cell)] for cell in ("CELL_1", "CELL_2", "CELL_3")}
     published = publish(log, "json", JSON, cells)
     reported = run(log, published.messages, tmp_path, "quix", "--stateless")
-    written = ds.dataset(tmp_path / quix.READINGS, format="parquet").to_table()
+    written = ds.dataset(tmp_path / tables.READINGS, format="parquet").to_table()
     names = ["cell_id", "test_id", "data_point"]
     assert sorted(tuple(row.values()) for row in written.select(names).to_pylist()) == sorted(published.readings)
     assert reported["rows"] == len(published.readings)
@@ -200,9 +200,9 @@ def test_quix_without_state_writes_every_reading_exactly_once(broker: int, tmp_p
 def test_quix_keeps_flags_refuses_and_sums_up_as_the_pipeline_and_rowwise_do(both: Both, tmp_path: Path) -> None:
     reported = run(both.log, both.published.messages, tmp_path, "quix")
     assert reported["rows"] == len(both.published.readings)
-    cleaned, landed = f"from {parquet(tmp_path / quix.READINGS)}", "from pipeline.battery_ts_cleaned"
+    cleaned, landed = f"from {parquet(tmp_path / tables.READINGS)}", "from pipeline.battery_ts_cleaned"
     assert both.query(f"{cleaned} except all {landed}") == both.query(f"{landed} except all {cleaned}") == []
-    refused, expected = f"from {parquet(tmp_path / quix.QUARANTINE)}", "from peer.battery_quarantine"
+    refused, expected = f"from {parquet(tmp_path / tables.QUARANTINE)}", "from peer.battery_quarantine"
     assert both.query(f"{refused} except all {expected}") == both.query(f"{expected} except all {refused}") == []
     for table, keys in ((tables.WINDOWS, tables.WINDOW_KEYS), (tables.CYCLES, tables.CYCLE_KEYS)):
         # One that a cell came back to is in several rows.

@@ -20,6 +20,7 @@ from kernel.base.errors import BatteryError
 from kernel.contract.message import headers
 from kernel.contract.reading import JSON
 from kernel.edges.broker import embedded_broker, free_port
+from kernel.edges.consumer import OffsetGoneError, read_log
 from kernel.edges.kafka import open_topic
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from kernel.contract.poll import Message
+    from kernel.contract.poll import Poll
 
 
 def test_a_moment_in_the_log_begins_with_its_first_message_of_that_time(
@@ -40,9 +41,8 @@ def test_a_moment_in_the_log_begins_with_its_first_message_of_that_time(
     moment = stamps[len(stamps) // 2]
     ((expected,),) = live.query(f"select min(kafka_offset) from battery_ts_cleaned where streamed_at >= '{moment}'")  # noqa: S608
     read: list[int | None] = []
-    read_log = dataflows.replay.feeds.read_log
 
-    def noted(*arguments: Any) -> Iterator[list[Message]]:
+    def noted(*arguments: Any) -> Iterator[Poll]:
         read.append(arguments[3])
         return read_log(*arguments)
 
@@ -118,12 +118,11 @@ def test_messages_without_a_key_have_no_order_and_need_none(broker: int, tmp_pat
 
 def expired(monkeypatch: pytest.MonkeyPatch, before: int) -> None:
     """Let the log begin with an offset, as retention would."""
-    read_log = dataflows.replay.feeds.read_log
 
-    def shortened(*arguments: Any) -> Iterator[list[Message]]:
+    def shortened(*arguments: Any) -> Iterator[Poll]:
         settings, topic, partition, start, last = arguments
         if start is not None and start < before:
-            raise dataflows.replay.feeds.OffsetGoneError("gone")
+            raise OffsetGoneError("gone")
         yield from read_log(settings, topic, partition, before if start is None else start, last)
 
     monkeypatch.setattr(dataflows.replay.feeds, "read_log", shortened)

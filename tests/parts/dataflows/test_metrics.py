@@ -166,7 +166,7 @@ def test_a_commit_is_counted_by_rows_reasons_objects_and_time(settings: Settings
     found = figures(settings.metrics_port)
     assert found["battery_rows_landed_total"] == 15
     assert {reason.value: found[f"battery_rows_quarantined_total{{{reason}}}"] for reason in Reason} == {
-        **dict.fromkeys(Reason, 0),
+        **dict.fromkeys(map(str, Reason), 0),
         "duplicate": 4,
         "not_finite": 2,
     }

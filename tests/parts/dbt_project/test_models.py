@@ -11,18 +11,17 @@ import sys
 import threading
 from collections import Counter
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import jinja2
 import pyarrow as pa
 import pytest
 import yaml
+from pydantic import SecretStr
+from support.macros import MACROS, macros_of
 from support.modelled import BUILD, Row, Warehouse, create_landing, run_dbt
 
-import battery
-import refresh.dbt
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.contract.reading import (
@@ -36,7 +35,9 @@ from kernel.contract.reading import (
     instrument_range,
 )
 
-MACROS = Path(battery.__file__).parents[1] / "dbt_project" / "macros"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MODELS = ("battery_ts", "battery_cleaned", "battery_features")
 
 
@@ -199,11 +200,12 @@ def test_the_published_power_query_runs_verbatim(built: Warehouse) -> None:
 
 
 def test_the_flags_in_sql_are_those_of_the_reading_contract() -> None:
-    has_flag = jinja2.Template((MACROS / "has_flag.sql").read_text()).module.has_flag
+    has_flag = macros_of("has_flag.sql").has_flag
     everything = int(sum(Quality))
     for flag in Quality:
         qualities = [int(flag), everything, everything - flag, 0]
-        answers = duckdb.from_arrow(pa.table({"quality": qualities})).project(has_flag(flag.name.lower())).fetchall()
+        holds = has_flag(str(flag.name).lower())
+        answers = duckdb.from_arrow(pa.table({"quality": qualities})).project(holds).fetchall()
         assert answers == [(True,), (True,), (False,), (False,)], flag
 
 
@@ -222,7 +224,6 @@ LIMITED = {"current(a)", "voltage(v)", "power_watt"}
 
 @pytest.mark.parametrize("column", ["test_time(s)", "current(a)", "voltage(v)"])
 def test_the_limits_in_sql_are_those_of_the_reading_contract(column: str) -> None:
-    template = jinja2.Template((MACROS / "within_instrument_range.sql").read_text())
     project = yaml.safe_load((MACROS.parent / "dbt_project.yml").read_text())
     given = jinja2.Environment(autoescape=True).from_string
     defaults = {n: given(str(v)).render(env_var=lambda _, default: default) for n, v in project["vars"].items()}
@@ -233,7 +234,7 @@ def test_the_limits_in_sql_are_those_of_the_reading_contract(column: str) -> Non
             instrument_range(1_500, 10_000),
         ),
     ):
-        within = template.make_module({"var": settings.__getitem__}).within_instrument_range
+        within = macros_of("within_instrument_range.sql", var=settings.__getitem__).within_instrument_range
         check_limits(within, column, ranges[column].low, ranges[column].high)
 
 
@@ -244,7 +245,7 @@ def check_limits(within: Any, column: str, low: float, high: float) -> None:
 
 
 def test_counters_start_anew_in_sql_where_they_do_in_the_stream() -> None:
-    macros = jinja2.Template((MACROS / "counters.sql").read_text()).module
+    macros = macros_of("counters.sql")
     is_reset = macros.counter_is_reset("counter", "c")
     for step_before, share in ((1, RESET_SHARE), (0, STEP_RESET_SHARE)):
         values = [share - 1e-7, share + 1e-7, 1 - COUNTER_NOISE / 2, 1.0]
@@ -265,9 +266,15 @@ def test_counters_start_anew_in_sql_where_they_do_in_the_stream() -> None:
 
 
 def test_capacities_differ_by_more_than_their_last_digits_whatever_their_size() -> None:
-    differs = jinja2.Template((MACROS / "steps.sql").read_text()).module.differs("one", "other")
-    pairs = [(1.0, 1.0 + 2e-9, True), (1.0, 1.0 + 5e-10, False), (1.5e7, 1.5e7 + 4e-9, False), (1.5e7, 1.5e7 + 1, True)]
-    pairs += [(None, 1.0, True), (None, None, False)]
+    differs = macros_of("steps.sql").differs("one", "other")
+    pairs: list[tuple[float | None, float | None, bool]] = [
+        (1.0, 1.0 + 2e-9, True),
+        (1.0, 1.0 + 5e-10, False),
+        (1.5e7, 1.5e7 + 4e-9, False),
+        (1.5e7, 1.5e7 + 1, True),
+        (None, 1.0, True),
+        (None, None, False),
+    ]
     table = pa.table({"one": [pair[0] for pair in pairs], "other": [pair[1] for pair in pairs]})
     answers = duckdb.from_arrow(table).project(differs).fetchall()
     assert [answer for (answer,) in answers] == [expected for *_, expected in pairs]
@@ -308,12 +315,13 @@ def test_motherduck_is_a_target_whose_token_travels_in_the_environment(
     calls: list[Any] = []
     real_run = subprocess.run
 
-    def run(arguments: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+    def run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         calls.append((arguments, options["env"]))
-        return real_run(arguments, **options)
+        done: subprocess.CompletedProcess[bytes] = real_run(arguments, **options)
+        return done
 
     monkeypatch.setattr("refresh.dbt.subprocess.run", run)
-    run_dbt(Settings(warehouse="md:battery_db", motherduck_token="t0ken"), ("parse",))
+    run_dbt(Settings(warehouse="md:battery_db", motherduck_token=SecretStr("t0ken")), ("parse",))
 
     [(arguments, environment)] = calls
     assert arguments[arguments.index("--target") + 1] == "motherduck"
@@ -374,7 +382,7 @@ class ClosedWatch:
 def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read(1)"
     let_go = threading.Event()
-    real_run = refresh.dbt.subprocess.run
+    real_run = subprocess.run
     with subprocess.Popen(
         [sys.executable, "-c", hold, copied.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
@@ -382,7 +390,7 @@ def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monk
         assert holder.stdout
         assert holder.stdout.readline() == b"held\n"
 
-        def run(arguments: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        def run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
             watch = ClosedWatch(copied.path)
 
             def release() -> None:
@@ -391,7 +399,8 @@ def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monk
                 let_go.set()
 
             threading.Thread(target=release, daemon=True).start()
-            return real_run(arguments, **options)
+            done: subprocess.CompletedProcess[bytes] = real_run(arguments, **options)
+            return done
 
         monkeypatch.setattr("refresh.dbt.subprocess.run", run)
         try:

@@ -15,7 +15,7 @@ from support.places import SHARED
 from kernel.contract.reading import COUNTERS, LANDED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 START: Final = datetime(2024, 1, 1)  # noqa: DTZ001  # a cycler's wall clock has no zone
@@ -102,7 +102,7 @@ def rested(rows: list[Row], voltage: float) -> list[Row]:
 DISCHARGE: Final = 2 * CYCLE_READINGS + 25
 """Where the last discharge of a course begins: after a rest, 20 readings of a charge, 3 of its hold, and a rest."""
 
-BEGINNINGS: Final = {
+BEGINNINGS: Final[dict[str, Callable[[list[Row]], list[Row]]]] = {
     "CUT": lambda rows: rows[31:],
     "CONTINUED": lambda rows: [*rows[: DISCHARGE + 7], *later(rows, DISCHARGE + 7)],
     "CONTINUED_RESTED": lambda rows: [*rows[: DISCHARGE + 7], *rested(later(rows, DISCHARGE + 7), 3.7)],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import urllib3
 from minio import Minio
+from pydantic import SecretStr
 from support.store_contract import (  # noqa: F401
     test_a_deleted_object_is_gone_and_deleting_it_again_is_no_error,
     test_a_listing_holds_all_keys_below_a_prefix_and_no_others,
@@ -34,7 +35,7 @@ def s3(port: int, bucket: str = "s3://battery-data") -> Settings:
         object_store=bucket,
         minio_endpoint=f"127.0.0.1:{port}",
         minio_access_key="key",
-        minio_secret_key="hush-secret",
+        minio_secret_key=SecretStr("hush-secret"),
         minio_secure=False,
     )
 

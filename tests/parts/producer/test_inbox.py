@@ -192,7 +192,7 @@ def test_a_broker_or_store_that_goes_away_is_waited_for_and_that_is_said_once(
 
 def test_pauses_grow_up_to_a_limit(settings: Settings, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(watch_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr("producer.inbox.time.monotonic", lambda: now)
     tries = []
 
     def failing(*_: object) -> None:
@@ -212,7 +212,7 @@ def test_a_topic_that_is_gone_is_left_to_whoever_deleted_it_for_a_while(
     settings: Settings, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(watch_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr("producer.inbox.time.monotonic", lambda: now)
     made = []
 
     def gone(_: Settings, *, create: bool) -> Topic:

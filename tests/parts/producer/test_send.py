@@ -59,7 +59,7 @@ class Failing(Taking):
     def produce(self, _topic: str, *, value: bytes, key: str, **given: Any) -> None:
         super().produce(_topic, value=value, key=key)
         number = len(self.rows) - 1
-        error = None if number < self._taken else KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)  # type: ignore[attr-defined]
+        error = None if number < self._taken else KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
         given["on_delivery"](error, Acknowledged(number))
 
 

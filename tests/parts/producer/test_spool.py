@@ -69,7 +69,7 @@ def outcomes(
     with Readers(processes, settings, folder) as readers, closing(spool_all(jobs, readers)) as done:
         for one, outcome in done:
             said = outcome.line if isinstance(outcome, Refusal) else sum(test.rows for test in outcome.tests)
-            found.append((one and one.file.name, said))
+            found.append((one.file.name if one else None, said))
     return found
 
 
@@ -78,7 +78,7 @@ def test_workbooks_come_out_in_their_order_with_the_refused_between_them(
 ) -> None:
     bad = tmp_path / "bad.xlsx"
     bad.write_bytes(b"hello " * 200)
-    taken = [Refusal("no such source"), *workbooks[:3], bad, Refusal("no such ZIP"), workbooks[3]]
+    taken: list[Path | Refusal] = [Refusal("no such source"), *workbooks[:3], bad, Refusal("no such ZIP"), workbooks[3]]
 
     def jobs(folder: Path) -> list[Job | Refusal]:
         return [one if isinstance(one, Refusal) else job(one, folder / str(number)) for number, one in enumerate(taken)]

@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from battery.broker import embedded_broker, free_port  # type: ignore[import-not-found]  # of that commit
+from battery.broker import embedded_broker, free_port  # type: ignore[import-untyped]  # of that commit
 
 from producer.simulate import simulate_cell
 

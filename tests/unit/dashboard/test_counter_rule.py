@@ -18,8 +18,7 @@ from sink.care.recount import differing_cycles
 
 if TYPE_CHECKING:
     import duckdb
-
-    from kernel.contract.message import Delivery
+    from support.delivered import Delivery
 
 CYCLES = """
     with {numbered}, {gained},

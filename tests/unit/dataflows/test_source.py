@@ -150,7 +150,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
             return consumer
 
         monkeypatch.setattr(dataflows.source, "open_consumer", opened)
-        chosen = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
+        chosen = Settings(_env_file=None, **settings)
         check = TopicCheck(LOG, now, watch or Watch())
         at = start if isinstance(start, Position) else Position(TOPIC_ID, start, epoch)
         return PartitionReader(chosen, LOG, 0, at, landed, lambda: False, check, pulse, metrics)
@@ -323,16 +323,16 @@ def test_the_broker_is_told_under_which_leader_was_read_and_the_recovery_store_r
 
 @pytest.mark.timeout(30)
 def test_a_group_without_a_coordinator_is_not_waited_for_at_the_end(reader: Any) -> None:
-    consumer = Scripted([[]], may_close=threading.Event())
-    reader(consumer, start=6).close()  # comes back, though the consumer's own does not
-    assert not consumer.may_close.is_set()
-    consumer.may_close.set()
+    may_close = threading.Event()
+    reader(Scripted([[]], may_close=may_close), start=6).close()  # comes back, though the consumer's own does not
+    assert not may_close.is_set()
+    may_close.set()
 
 
 def test_lanes_are_near_where_the_partition_of_their_number_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataflows.source, "open_topic", lambda *_, **__: replace(LOG, partitions=(0, 1, 2, 3)))
     monkeypatch.setattr(dataflows.source, "open_consumer", lambda *_: Scripted([]))
-    source = TopicSource(Settings(_env_file=None), dict, lambda: False)  # type: ignore[call-arg]
+    source = TopicSource(Settings(_env_file=None), dict, lambda: False)
     for partition in ("1", "3"):
         source.build_part("topic", partition, None)
     assert [lane for lane in range(8) if source.is_near(lane)] == [1, 3, 5, 7]
@@ -340,7 +340,7 @@ def test_lanes_are_near_where_the_partition_of_their_number_is_read(monkeypatch:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None)
     return Metrics(settings, Pulse(settings))
 
 
@@ -489,7 +489,7 @@ def test_a_snapshot_of_an_earlier_version_is_read(monkeypatch: pytest.MonkeyPatc
     log = replace(LOG, topic_id=old.topic_id)
     monkeypatch.setattr(dataflows.source, "open_topic", lambda *_, **__: log)
     monkeypatch.setattr(dataflows.source, "open_consumer", lambda *_: Scripted([]))
-    source = TopicSource(Settings(_env_file=None), lambda: {(log.topic_id, 0): 15}, lambda: False)  # type: ignore[call-arg]
+    source = TopicSource(Settings(_env_file=None), lambda: {(log.topic_id, 0): 15}, lambda: False)
     assert stored(source.build_part("topic", "0", old)) == Position("AaIpjLsecXOvEP69xgDg0w", 16, 0, 16, 16)
 
 
@@ -499,7 +499,7 @@ def test_a_recovery_store_may_be_ahead_of_the_warehouse_by_offsets_without_a_mes
 ) -> None:
     monkeypatch.setattr(dataflows.source, "open_topic", lambda *_, **__: LOG)
     monkeypatch.setattr(dataflows.source, "open_consumer", lambda *_: Scripted([]))
-    source = TopicSource(Settings(_env_file=None), lambda: {(TOPIC_ID, 0): landed}, lambda: False)  # type: ignore[call-arg]
+    source = TopicSource(Settings(_env_file=None), lambda: {(TOPIC_ID, 0): landed}, lambda: False)
     at = Position(TOPIC_ID, 12, None, after, after).snapshot
     if said is None:
         source.build_part("topic", "0", at)
@@ -509,7 +509,7 @@ def test_a_recovery_store_may_be_ahead_of_the_warehouse_by_offsets_without_a_mes
 
 
 def test_the_pulse_beats_when_an_epoch_is_done_though_nothing_came(reader: Any, tmp_path: Path) -> None:
-    pulse = Pulse(Settings(_env_file=None, recovery_dir=tmp_path))  # type: ignore[call-arg]
+    pulse = Pulse(Settings(_env_file=None, recovery_dir=tmp_path))
     reading = reader(Scripted([[], [], []]), pulse=pulse)
     reading.next_batch()
     reading.snapshot()

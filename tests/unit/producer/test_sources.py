@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kernel.base.settings import Settings
-from producer import files as files_module
 from producer.files import BadSourceError, File, PassedOver, Refusal, as_text, in_folder
 from producer.sources import find_files
 
@@ -39,7 +38,7 @@ def test_a_folder_that_cannot_be_looked_into_is_one_line_and_the_rest_is_found(
             raise PermissionError(13, "Permission denied", path)  # as for a user without rights, which root is not
         return scandir(path)
 
-    monkeypatch.setattr(files_module.os, "scandir", refusing)
+    monkeypatch.setattr("producer.files.os.scandir", refusing)
     found = [one for one in find_files(str(tmp_path), Settings()) if not isinstance(one, PassedOver)]
     assert found == [
         Refusal(f"the folder {tmp_path}/closed cannot be looked into: Permission denied"),

@@ -17,7 +17,7 @@ from kernel.base.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
+SETTINGS = Settings(_env_file=None)
 
 
 def looks_at_builds(

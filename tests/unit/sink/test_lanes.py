@@ -85,7 +85,7 @@ def gate() -> Iterator[Gate]:
 
 
 def lane_of(gate: Gate, max_rows: int, metrics: Metrics | None = None) -> Lane:
-    return Lane(cast("Landing", gate), 0, 1, max_rows, on_commit=metrics and metrics.committed)
+    return Lane(cast("Landing", gate), 0, 1, max_rows, on_commit=metrics.committed if metrics else None)
 
 
 def results(count: int) -> list[Cleaned[States]]:
@@ -201,7 +201,7 @@ def test_a_result_that_cannot_be_encoded_ends_the_run(gate: Gate, monkeypatch: p
 
 @pytest.fixture
 def metrics() -> Metrics:
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None)
     return Metrics(settings, Pulse(settings))
 
 

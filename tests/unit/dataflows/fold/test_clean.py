@@ -29,7 +29,8 @@ def cleaned(rows: list[dict[str, Any]], state: CellState | None = None, **of: An
 
 
 def flags(result: Cleaned[States]) -> list[int]:
-    return result.landed.column("quality").to_pylist()
+    found: list[int] = result.landed.column("quality").to_pylist()
+    return found
 
 
 def refused(result: Cleaned[States]) -> list[tuple[int, str]]:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import duckdb
-import jinja2
 import numpy as np
 import pyarrow as pa
 import pytest
-from support.places import ROOT
+from support.macros import macros_of
 
 from dataflows.fold.spikes import VOLTAGE, spikes
 from producer.readers.arbin import read_workbook
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-MACROS = ROOT / "dbt_project" / "macros"
 SPIKES = 1000
 VOLTS = 0.1
 FROM_THE_ENDS = 3
@@ -44,7 +42,7 @@ class Steps:
 
     def dropped(self, voltage: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.bool_]:
         """What `battery_cleaned` drops of the suspected, by its own SQL."""
-        came_back = jinja2.Template((MACROS / "came_back.sql").read_text()).module.came_back("voltage")
+        came_back = macros_of("came_back.sql").came_back("voltage")
         rows = pa.table(
             {
                 "row": np.arange(len(self.step)),

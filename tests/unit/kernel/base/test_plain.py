@@ -12,7 +12,7 @@ import structlog
 
 from battery.cli.main import main
 from kernel.base.logs import configure_logging
-from kernel.base.output import complain, say
+from kernel.base.output import LINES, complain, say
 from kernel.base.plain import plain, plain_coloured
 from kernel.base.progress import Progress
 from refresh.dbt import _relayed
@@ -80,11 +80,10 @@ def test_a_bar_shows_brackets_as_they_are_and_nothing_raw(
 ) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    import kernel.base.progress  # noqa: PLC0415
-
-    monkeypatch.setattr(type(kernel.base.progress.LINES), "may_draw", property(lambda _: True))
+    monkeypatch.setattr(type(LINES), "may_draw", property(lambda _: True))
     monkeypatch.setattr(
-        kernel.base.progress, "_console", lambda: Console(stderr=True, force_terminal=True, no_color=True, width=200)
+        "kernel.base.progress._console",
+        lambda: Console(stderr=True, force_terminal=True, no_color=True, width=200),
     )
     with Progress(f"downloading http://lab/[/red]x{EVIL}", "bytes", 3) as progress:
         progress.advance(3)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from kernel.base.settings import Settings
 from kernel.base.warehouse_address import parse_warehouse
@@ -26,7 +27,7 @@ def test_a_path_is_a_file_with_one_user_at_a_time(tmp_path: Path, monkeypatch: p
 
 def test_md_is_a_database_of_a_service_that_admits_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    address = Settings(warehouse="md:battery_db", motherduck_token="hush").warehouse_address
+    address = Settings(warehouse="md:battery_db", motherduck_token=SecretStr("hush")).warehouse_address
     assert (address.file, address.dbt_path) == (None, "md:battery_db")
     assert address.work_folder == tmp_path / "data"
     assert (address.database, address.dbt_target, address.admits_readers) == ("battery_db", "motherduck", True)

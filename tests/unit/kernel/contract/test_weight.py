@@ -11,9 +11,9 @@ from support.delivered import decode
 from support.poison import LONG, POISONS, dictionary_of, poison, runs_of, stream, views_of
 
 from kernel.contract.batch import decode_poll
-from kernel.contract.message import ARROW_START, encode_arrow
+from kernel.contract.message import encode_arrow
 from kernel.contract.poll import Poll
-from kernel.contract.reading import ARROW, JSON, READING, Reason
+from kernel.contract.reading import ARROW, ARROW_START, JSON, READING, Reason
 from kernel.contract.weight import Limits, Weight, weigh, weigh_arrow
 
 

@@ -17,7 +17,6 @@ from support.warehouse_contract import (  # noqa: F401  # what every kind does
     test_what_a_transaction_wrote_is_there_for_the_next_connection,
 )
 
-import kernel.edges.warehouses.motherduck
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.edges.warehouse import MotherDuck, open_warehouse
@@ -54,7 +53,7 @@ def token(**claims: Any) -> str:
 
 
 def attach(value: str) -> None:
-    settings = Settings(warehouse="md:battery_db", motherduck_token=value)
+    settings = Settings(warehouse="md:battery_db", motherduck_token=SecretStr(value))
     with open_warehouse(settings).connect("commit"):
         pass
 
@@ -64,7 +63,7 @@ def never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(*_: Any, **__: Any) -> None:
         raise AssertionError("the network was asked")
 
-    monkeypatch.setattr(kernel.edges.warehouses.motherduck.socket, "create_connection", ask)
+    monkeypatch.setattr("kernel.edges.warehouses.motherduck.socket.create_connection", ask)
 
 
 @pytest.mark.usefixtures("never_asked")
@@ -97,7 +96,7 @@ def test_a_machine_without_a_network_is_one_line_before_any_extension_is_loaded(
 ) -> None:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(kernel.edges.warehouses.motherduck.socket, "create_connection", failure)
+    monkeypatch.setattr("kernel.edges.warehouses.motherduck.socket.create_connection", failure)
     with pytest.raises(
         BatteryError, match=r"cannot reach MotherDuck to commit: api\.motherduck\.com does not"
     ) as caught:

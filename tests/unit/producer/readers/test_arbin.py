@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msoffcrypto.format.ooxml
 import openpyxl
@@ -287,7 +287,7 @@ def test_an_empty_row_is_passed_over_where_no_reading_has_a_number(tmp_path: Pat
 
 
 @pytest.mark.parametrize("state", ["hidden", "veryHidden"])
-def test_a_hidden_channel_is_read_and_it_is_said(tmp_path: Path, state: str) -> None:
+def test_a_hidden_channel_is_read_and_it_is_said(tmp_path: Path, state: Literal["hidden", "veryHidden"]) -> None:
     start = START + timedelta(days=1)
     path = good(tmp_path / "A.xlsx", **{"Channel_1-009": [list(HEADER), *rows(2, start=start)]})
     book = openpyxl.load_workbook(path)
@@ -430,7 +430,7 @@ def damaged(path: Path, member: str, change: Callable[[bytes], bytes | None], so
 
 SHEET = "xl/worksheets/sheet2.xml"
 
-BAD = {
+BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "half a sheet": (
         lambda path: damaged(path, SHEET, lambda xml: xml[: len(xml) // 2]),
         "A.xlsx: is truncated or damaged",

@@ -27,7 +27,7 @@ def texts(form: str, start: datetime = MARCH, hours: float = 1.0, count: int = 9
 
 
 def clues(cells: Sequence[object], hours: float = 1.0, **more: Any) -> Clues:
-    return Clues(np.arange(len(cells)) * 3600.0 * hours, **more)
+    return Clues(np.arange(len(cells), dtype=np.float64) * 3600.0 * hours, **more)
 
 
 def read(cells: Sequence[object], hours: float = 1.0, **more: Any) -> list[datetime | None]:
@@ -150,20 +150,20 @@ def test_a_clock_that_has_lost_am_and_pm_is_refused(count: int) -> None:
     with pytest.raises(
         BadCellError, match=r"2024-03-11 01:01:00 is half a day before .* it has lost AM and PM"
     ) as caught:
-        require_clock(clock_of(shown), np.arange(count) * 3600.0)
+        require_clock(clock_of(shown), np.arange(count, dtype=np.float64) * 3600.0)
     assert caught.value.index == 5
 
 
 def test_a_clock_with_all_its_hours_may_fall_by_half_a_day() -> None:
     stamps = [MARCH + timedelta(hours=hour - 12 * (hour > 30)) for hour in range(48)]
-    require_clock(clock_of(stamps), np.arange(48) * 3600.0)
+    require_clock(clock_of(stamps), np.arange(48, dtype=np.float64) * 3600.0)
 
 
 @pytest.mark.parametrize("year", [1, 1900, 1969, 2200])
 def test_a_year_in_which_nothing_was_measured_is_refused(year: int) -> None:
     clock = clock_of([MARCH, None, MARCH.replace(year=year)])
     with pytest.raises(BadCellError, match=f"is in the year {year}, when nothing was measured") as caught:
-        require_clock(clock, np.arange(3) * 3600.0)
+        require_clock(clock, np.arange(3, dtype=np.float64) * 3600.0)
     assert caught.value.index == 2
 
 

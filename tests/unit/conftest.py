@@ -1,4 +1,4 @@
-"""A unit test starts no process: what does belongs in `tests/parts`."""
+"""A unit test starts no process and lands in no warehouse: what does belongs in `tests/parts`."""
 
 from __future__ import annotations
 

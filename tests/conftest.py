@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytest_plugins = ["support.durations", "support.fixtures.jobs", "support.fixtures.landing", "support.fixtures.pages"]
+pytest_plugins = [
+    "support.durations",
+    "support.fixtures.jobs",
+    "support.fixtures.landing",
+    "support.fixtures.log_lines",
+    "support.fixtures.pages",
+]
 register()
 
 

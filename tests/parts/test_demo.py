@@ -13,7 +13,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-import structlog
 from rich.console import Console
 from support.looking import wait_until_served
 from support.places import ROOT
@@ -188,7 +187,6 @@ def test_the_dashboard_takes_the_places_of_a_demo_from_its_folder(
     assert settings.warehouse == str(folder / "data" / "demo" / "battery.duckdb")
     assert settings.object_store == f"file://{folder / 'data' / 'demo' / 'objects'}"
     assert Path(settings.warehouse).exists()
-    structlog.reset_defaults()
 
 
 @pytest.mark.nightly

@@ -5,7 +5,6 @@ import logging
 import sys
 import threading
 import warnings
-from typing import TYPE_CHECKING
 
 import pytest
 import structlog
@@ -13,19 +12,6 @@ import structlog
 from kernel.base.logs import configure_logging
 from kernel.base.masking import mask_urls, redact
 from kernel.base.output import complain, relay_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for module, name in ((sys, "excepthook"), (threading, "excepthook"), (logging.root, "handlers")):
-        monkeypatch.setattr(module, name, getattr(module, name))
-    yield
-    logging.captureWarnings(capture=False)
-    configure_logging()
-    structlog.reset_defaults()
 
 
 def test_values_whose_name_is_a_secrets_name_are_hidden() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 import structlog
@@ -17,9 +16,6 @@ from kernel.base.plain import plain, plain_coloured
 from kernel.base.progress import Progress
 from refresh.dbt import _relayed
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 EVIL = "a\x1b]0;owned\x07\x1b[2J\r\nbattery: all is well\u202egnp.exe\x9b31m\u2028\udc80\x7f"
 """Sets the title, clears the screen, begins a line of its own, turns letters round, and is no UTF-8."""
 
@@ -27,10 +23,8 @@ UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066
 
 
 @pytest.fixture
-def _console() -> Iterator[None]:
+def _console() -> None:
     configure_logging("console")
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize(

@@ -165,15 +165,20 @@ def said_by(output: str) -> str:
 
 
 def test_processes_started_by_hand_with_one_run_id_are_one_run(pipeline: Pipeline, shared: Log) -> None:
-    pipeline.extra |= {"RUN_ID": "by hand"}
-    addresses = two_addresses()
-    processes = [start_by_hand(pipeline, number, addresses) for number in range(2)]
-    for number, process in enumerate(processes):
-        output = rest_of(process)
-        # Bytewax ends so now and then, most likely when the other one has gone first; the tables are what counts.
+    for attempt in range(5):
+        run_id = f"by hand {attempt}"
+        pipeline.extra |= {"RUN_ID": run_id}
+        addresses = two_addresses()
+        processes = [start_by_hand(pipeline, number, addresses) for number in range(2)]
+        outputs = [rest_of(process) for process in processes]
+        # Bytewax loses the other process now and then while both start; whoever started them by hand starts them again.
+        if not any("Send thread panic" in output and " a run" not in output for output in outputs):
+            break
+    for number, (process, output) in enumerate(zip(processes, outputs, strict=True)):
+        # It also ends so when the other one has gone first; the tables are what counts.
         assert process.returncode == 0 or "Send thread panic" in output, output
         assert ("began a run" in output, "joined a run" in output) == (number == 0, number == 1), output
-    assert pipeline.query("select count(*), min(run_id) from _writers") == [(1, "by hand")]
+    assert pipeline.query(f"select count(*) from _writers where run_id = '{run_id}'") == [(1,)]  # noqa: S608
     require_sound(pipeline, shared.tables)
 
 

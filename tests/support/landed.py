@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+from msgspec.structs import replace
 from support.builders import arrow
 from support.delivered import together
 
@@ -44,6 +45,15 @@ def state_of(cleaned: Cleaned[States]) -> CellState:
     """The state of the only cell of a result."""
     (state,) = cleaned.states.values()
     return state
+
+
+def settled(state: CellState) -> CellState:
+    """A state without where counters have leaped to since they were measured: an archive does not keep those values."""
+    tests = {}
+    for test_id, tail in state.tests.items():
+        doubts = tuple(replace(doubt, leapt_to=None if doubt.leapt_to is None else 0.0) for doubt in tail.doubts)
+        tests[test_id] = replace(tail, doubts=doubts)
+    return replace(state, tests=tests)
 
 
 def fold(calls: Sequence[list[Delivery] | Batch], state: CellState | None = None) -> list[Cleaned[States]]:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 from support.builders import arrow, reading
 from support.generated import cut, histories, in_parts, leaping, logs, refused_at_first
-from support.landed import WINDOW_SECONDS, fold, landed_tables, state_of
+from support.landed import WINDOW_SECONDS, fold, landed_tables, settled, state_of
 from support.profiles import examples
 
 from kernel.contract.reading import ARROW
@@ -24,7 +23,6 @@ from sink.manifest import read_manifest
 from sink.parquet import DamagedObjectError
 
 if TYPE_CHECKING:
-    from dataflows.fold.state import CellState
     from dataflows.fold.states import States
     from kernel.contract.batch import Batch
     from kernel.contract.results import Cleaned
@@ -69,15 +67,6 @@ def test_counters_leap_from_the_archive_where_they_leaped_from_the_log(data: st.
         again = fold(batches_of(manifest, store))
     assert landed_tables([again]) == landed_tables([results])
     assert settled(state_of(again[-1])) == settled(state_of(results[-1]))
-
-
-def settled(state: CellState) -> CellState:
-    """A state without where counters have leaped to since they were measured: those values were dropped."""
-    tests = {}
-    for test_id, tail in state.tests.items():
-        doubts = tuple(replace(doubt, leapt_to=None if doubt.leapt_to is None else 0.0) for doubt in tail.doubts)
-        tests[test_id] = replace(tail, doubts=doubts)
-    return replace(state, tests=tests)
 
 
 def test_a_part_that_came_late_comes_late_from_the_archive_too(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-nightly services servers browser faults bench lint format docs pictures requirements env clean
+.PHONY: help setup demo up test test-fast test-nightly services servers browser faults bench lint lint-types lint-sql format docs pictures requirements env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 # Hundreds of processes import the same libraries: each would compile them anew where no bytecode is written.
@@ -60,11 +60,16 @@ bench: setup ## measure what is claimed of speed (half an hour, 7 GB of disk, 12
 	@$(RUN)/python -m benchmarks
 
 lint: setup ## ruff, mypy --strict, the floors of the imports, sqlfluff, the schemas of YAML files
+	@$(MAKE) --no-print-directory -j 2 lint-types lint-sql
+
+lint-types:
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
-	$(RUN)/mypy
 	$(RUN)/lint-imports
-	$(RUN)/sqlfluff lint dbt_project
+	$(RUN)/mypy
+
+lint-sql:
+	$(RUN)/sqlfluff lint --processes 0 dbt_project
 	$(RUN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(RUN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(RUN)/check-jsonschema --builtin-schema vendor.github-issue-forms \

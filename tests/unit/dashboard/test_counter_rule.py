@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import arrow
 from support.generated import histories, leaping, logs
 from support.landed import WINDOW_SECONDS, fold, landed
+from support.profiles import examples
 
 from dashboard.macros import macro
 from dataflows.fold.counters import MOST_FLOW
@@ -43,7 +44,7 @@ def capacities(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, tuple[i
 
 
 @given(st.one_of(logs(), leaping(), histories().map(lambda history: [arrow(history)])))
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 def test_the_marts_and_the_recount_count_what_the_stream_counts(log: list[Delivery]) -> None:
     with landed([fold([log])]) as connection:
         connection.execute("insert into _writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS])

@@ -84,6 +84,13 @@ def steps_of(tests: Iterable[pa.Table], every: int = 1) -> Steps:
 
 
 @pytest.fixture(scope="module")
+def real(shared_data: Path) -> list[pa.Table]:
+    """Readings of every third workbook of the real cells."""
+    books = [read_workbook(path) for path in sorted((shared_data / "calce").glob("CS2_3*/*.xls*"))[::3]]
+    return [test.readings for book in books for test in book.tests]
+
+
+@pytest.fixture(scope="module")
 def lives() -> list[pa.Table]:
     return [simulate_tests(f"SPIKE_{number}", cycles=50, seed=number)[0].test.readings for number in range(6)]
 
@@ -121,9 +128,8 @@ def test_of_a_life_that_was_logged_coarsely_nothing_is_dropped(lives: list[pa.Ta
 
 
 @pytest.mark.parametrize("every", [1, 2, 4, 10])
-def test_of_real_cells_however_coarsely_logged_nothing_is_dropped(shared_data: Path, every: int) -> None:
-    books = [read_workbook(path) for path in sorted((shared_data / "calce").glob("CS2_3*/*.xls*"))[::3]]
-    assert not steps_of([test.readings for book in books for test in book.tests], every).dropped().any()
+def test_of_real_cells_however_coarsely_logged_nothing_is_dropped(real: list[pa.Table], every: int) -> None:
+    assert not steps_of(real, every).dropped().any()
 
 
 def test_the_first_three_samples_of_a_step_are_not_judged(steps: Steps) -> None:

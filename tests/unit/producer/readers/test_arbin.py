@@ -571,11 +571,3 @@ def test_empty_sheets_and_charts_beside_a_channel_are_passed_over(tmp_path: Path
     book.create_chartsheet("Channel_1-008_Chart").add_chart(LineChart())
     book.save(tmp_path / "A.xlsx")
     assert read_workbook(tmp_path / "A.xlsx").row_count == 3
-
-
-def test_all_real_workbooks_of_cs2_35_are_read(shared_data: Path) -> None:
-    books = [read_workbook(path) for path in sorted((shared_data / "calce" / "CS2_35").iterdir())]
-    assert sum(book.row_count for book in books) == 266_914
-    assert {book.cell_id for book in books} == {"CS2_35"}
-    ids = [test.test_id for book in books for test in book.tests]
-    assert (len(ids), len(set(ids))) == (25, 24)

@@ -42,13 +42,6 @@ def test_current_in_milliamperes(folder: Path) -> None:
     assert "Current(mA), Charge_Capacity(mAh), Discharge_Capacity(mAh) are taken as A and Ah" in workbook.notes[0]
 
 
-def test_no_real_workbook_is_in_doubt_about_its_units(shared_data: Path) -> None:
-    folders = [shared_data / "calce" / "CS2_35", shared_data / "calce" / "CS2_34"]
-    paths = [path for folder in folders for path in sorted(folder.iterdir())]
-    paths += [shared_data / "foreign" / "arbin_four_channels.xlsx"]
-    assert [note for path in paths if path.is_file() for note in read_workbook(path).notes] == []
-
-
 def test_names_with_blanks(folder: Path) -> None:
     assert gains(read_workbook(folder / "SPACED_3_1_24.xlsx"), 1.0)
 

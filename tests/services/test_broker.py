@@ -46,7 +46,7 @@ def twins(own: Kafka, tmp_path: Path) -> Iterator[tuple[Pipeline, Pipeline]]:
         pipeline.end()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sign", [pytest.param(signal.SIGTERM, marks=pytest.mark.nightly), signal.SIGKILL])
 def test_a_broker_restarted_under_the_worker_is_waited_for(
     own: Kafka, twins: tuple[Pipeline, Pipeline], tmp_path: Path, sign: signal.Signals
 ) -> None:

@@ -15,8 +15,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from support.places import ROOT
-
 from kernel.edges.broker import free_port
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from support.pipeline import Pipeline
 
 PAGES = {"fleet": "", "cell": "cell", "cycle": "cycle", "compare": "compare", "stream": "stream"}
-SCREENSHOTS = ROOT / "screenshots"
 START_SECONDS = 90.0
 DRAW_MS = 60_000
 

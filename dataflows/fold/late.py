@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from dataflows.fold.counters import unsettled
+from dataflows.fold.gains import unsettled
 from dataflows.fold.rules import follow_one, skipped
 from dataflows.fold.runs import Run
 from dataflows.fold.state import SKIPS, Edge, Hole

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dataflows.fold.counters import gains
+from dataflows.fold.gains import gains
 from dataflows.fold.runs import Course, Run
 from dataflows.fold.spikes import TEMPERATURE, VOLTAGE, spikes
 from dataflows.fold.state import RECENT, SKIPS

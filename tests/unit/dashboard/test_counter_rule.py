@@ -13,7 +13,7 @@ from support.landed import WINDOW_SECONDS, fold, landed
 from support.profiles import examples
 
 from dashboard.macros import macro
-from dataflows.fold.counters import MOST_FLOW
+from dataflows.fold.gains import MOST_FLOW
 from kernel.contract.reading import COUNTER_NOISE, COUNTER_ZERO, GAP_SECONDS, RESET_SHARE, STEP_RESET_SHARE
 from sink.care.recount import differing_cycles
 

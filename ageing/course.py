@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 MEDIAN_CYCLES: Final = 11
-"""Width of the running median: a recovery after a pause, or a cycle cut short, rarely lasts more than five cycles."""
+"""Width of the running median that smooths a course: a recovery after a pause, or a cycle cut short, rarely lasts more
+than five cycles. The rule for the end of life has its own width, the variable `median_cycles` of the dbt project."""
 
 
 def course(cycle: Floats, capacity: Floats) -> tuple[Floats, Floats]:

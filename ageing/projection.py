@@ -95,7 +95,9 @@ def fade_per_cycle(cycle: Floats, capacity: Floats) -> float | None:
     return slope.middle if slope else None
 
 
-def project(cycle: Floats, capacity: Floats, threshold_ah: float) -> Projection | None:
+def project(
+    cycle: Floats, capacity: Floats, threshold_ah: float, median_cycles: int = MEDIAN_CYCLES
+) -> Projection | None:
     """Project at which cycle the capacity passes a threshold.
 
     From the level of the last cycles the median slope of the windows leads to `cycle`, and the steepest bound of any
@@ -107,6 +109,7 @@ def project(cycle: Floats, capacity: Floats, threshold_ah: float) -> Projection 
         cycle: numbers of complete cycles, shape (n,).
         capacity: their discharge capacity in Ah, shape (n,). Rows that are not finite are left out.
         threshold_ah: the capacity in Ah whose passing is asked for.
+        median_cycles: width of the running median by which the threshold counts as passed, an odd number.
 
     Returns:
         The projection. None where there is none to make: fewer than `LEAST_FOR_PROJECTION` cycles, a threshold that the
@@ -119,7 +122,7 @@ def project(cycle: Floats, capacity: Floats, threshold_ah: float) -> Projection 
     x, q = course(cycle, capacity)
     if len(x) < LEAST_FOR_PROJECTION:
         return None
-    if np.any(running_median(x, q)[1] <= threshold_ah):
+    if np.any(running_median(x, q, median_cycles)[1] <= threshold_ah):
         return None
     # Absurd magnitudes overflow to inf here; they lead to no projection.
     with np.errstate(all="ignore"):

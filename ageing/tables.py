@@ -80,7 +80,7 @@ def draw_curves(readings: pa.Table) -> pa.Table:
     return pa.concat_tables(curves)
 
 
-def judge_fades(cycles: pa.Table, end_of_life_share: float, recent_cycles: int) -> pa.Table:
+def judge_fades(cycles: pa.Table, end_of_life_share: float, recent_cycles: int, median_cycles: int) -> pa.Table:
     """Fade, knee and projected end of life of every cell among some complete cycles.
 
     Args:
@@ -88,6 +88,7 @@ def judge_fades(cycles: pa.Table, end_of_life_share: float, recent_cycles: int) 
             basis; those of a cell stand together, cycle numbers rising.
         end_of_life_share: share of the basis (nominal, else initial capacity) at which a life ends.
         recent_cycles: complete cycles over which the recent fade is taken.
+        median_cycles: complete cycles whose median decides that a life has ended, an odd number.
 
     Returns:
         A row a cell (`FADES`), in cycles and Ah by cycle; NULL what cannot be told.
@@ -98,7 +99,7 @@ def judge_fades(cycles: pa.Table, end_of_life_share: float, recent_cycles: int) 
         capacity = cell.column("discharge_capacity_ah").to_numpy()
         basis = capacity[0] / cell.column("soh").to_numpy()[0]
         knee = find_knee(number, capacity)
-        projection = project(number, capacity, end_of_life_share * basis)
+        projection = project(number, capacity, end_of_life_share * basis, median_cycles)
         found.append(
             {
                 "cell_id": cell.column("cell_id")[0].as_py(),

@@ -10,4 +10,6 @@ def model(dbt, session):
         cycles = cycles.filter("cell_id in (select cell_id from touched)")
     ordered = cycles.order("cell_id, cycle_number").to_arrow_table()
     share = float(dbt.config.meta_get("end_of_life_percent")) / 100
-    return session.from_arrow(judge_fades(ordered, share, int(dbt.config.meta_get("recent_cycles"))))
+    recent_cycles = int(dbt.config.meta_get("recent_cycles"))
+    median_cycles = int(dbt.config.meta_get("median_cycles"))
+    return session.from_arrow(judge_fades(ordered, share, recent_cycles, median_cycles))

@@ -46,7 +46,7 @@ def test_a_grids_voltages_are_the_decimal_numbers_that_they_stand_for() -> None:
 def test_the_recent_fade_is_that_of_the_last_cycles_alone() -> None:
     slow = [1.1 - 1e-4 * n for n in range(200)]
     fast = [slow[-1] - 1e-3 * n for n in range(1, 101)]
-    (cell,) = judge_fades(fade("A", slow + fast, nominal=1.1), 0.8, 100).to_pylist()
+    (cell,) = judge_fades(fade("A", slow + fast, nominal=1.1), 0.8, 100, 11).to_pylist()
     assert cell["recent_fade_ah_per_cycle"] == pytest.approx(-1e-3, rel=1e-3)
     assert cell["fade_ah_per_cycle"] > -9e-4
 
@@ -54,10 +54,19 @@ def test_the_recent_fade_is_that_of_the_last_cycles_alone() -> None:
 def test_a_life_is_projected_to_a_share_of_the_cells_own_basis() -> None:
     noise = np.random.default_rng(1).normal(0, 1e-4, 200)
     capacity = (2.2 - 1e-3 * np.arange(1, 201) + noise).tolist()
-    (cell,) = judge_fades(fade("A", capacity, nominal=2.2), 0.8, 100).to_pylist()
+    (cell,) = judge_fades(fade("A", capacity, nominal=2.2), 0.8, 100, 11).to_pylist()
     assert cell["projected_eol_cycle"] == pytest.approx(440, rel=0.02)
+
+
+def test_a_life_has_ended_by_a_median_over_as_many_cycles_as_the_models_say() -> None:
+    noise = np.random.default_rng(1).normal(0, 1e-4, 200)
+    capacity = 2.2 - 1e-3 * np.arange(1, 201) + noise
+    capacity[100:104] = 1.0  # four disturbed cycles
+    cycles = fade("A", capacity.tolist(), nominal=2.2)
+    projected = {width: judge_fades(cycles, 0.8, 100, width)["projected_eol_cycle"].to_pylist() for width in (5, 11)}
+    assert projected == {5: [None], 11: [pytest.approx(440, rel=0.02)]}
 
 
 def test_tables_without_rows_give_tables_without_rows() -> None:
     assert draw_curves(charge("A", 1).slice(0, 0)).num_rows == 0
-    assert judge_fades(fade("A", [], nominal=1.1), 0.8, 100).num_rows == 0
+    assert judge_fades(fade("A", [], nominal=1.1), 0.8, 100, 11).num_rows == 0

@@ -34,6 +34,7 @@ FLAGS: Final = {
     "temperature_spike_count": "temperature spikes",
     "gap_count": "gaps",
     "counter_reset_count": "counter resets",
+    "counter_leap_count": "counters that leaped",
     "counter_fell_count": "fallen counters",
     "clock_jump_count": "clock jumps",
     "cycle_backwards_count": "cycle indices that fell",
@@ -317,7 +318,7 @@ def _tests(tests: pa.Table) -> list[tuple[str, ...]]:
         (
             row["test_id"], row["source_file"] or UNKNOWN, _moment(row["started_at"]), _moment(row["ended_at"]),
             _number(row["cycle_count"], 0), _number(row["reading_count"], 0), row["counter_behaviour"],
-            ", ".join(f"{row[name]:,} {words}" for name, words in FLAGS.items() if row[name]) or "none",
+            ", ".join(f"{row[name]:,} {words}" for name, words in FLAGS.items() if row.get(name)) or "none",
         )
         for row in tests.to_pylist()
     ]  # fmt: skip

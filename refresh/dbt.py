@@ -11,10 +11,10 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,7 @@ import structlog
 from kernel.base.errors import BatteryError
 from kernel.base.locks import lock_file
 from kernel.base.output import relay_line
+from kernel.base.processes import relay_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -214,20 +215,17 @@ def _arguments(settings: Settings, command: Sequence[str], project: Path, work: 
 def _relayed(*, err: bool = False) -> Iterator[int]:
     """Print dbt's output without the control characters that a value may hold; yields the descriptor to write to."""
     ours, theirs = os.pipe()
-
-    def relay() -> None:
-        with open(ours, encoding="utf-8", errors="backslashreplace") as lines:  # noqa: PTH123  # a descriptor has no path
-            for line in lines:
-                with suppress(OSError):  # nobody reads our output; dbt goes on all the same
-                    relay_line(line.rstrip("\n"), err=err)
-
-    thread = threading.Thread(target=relay, daemon=True)
-    thread.start()
+    thread = relay_lines(_lines_of(ours), partial(relay_line, err=err))
     try:
         yield theirs
     finally:
         os.close(theirs)
         thread.join(RELAY_SECONDS)
+
+
+def _lines_of(descriptor: int) -> Iterator[str]:
+    with open(descriptor, encoding="utf-8", errors="backslashreplace") as lines:  # it has no path
+        yield from lines
 
 
 def code_of(project: Path, settings: Settings) -> str:

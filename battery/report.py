@@ -90,6 +90,7 @@ def read_cell_report(marts: Marts, publication: Publication, cell: str) -> CellR
     """
     from dashboard.figures.ageing import cycles_of  # noqa: PLC0415  # an extra
     from dashboard.report import CellReport  # noqa: PLC0415
+    from dashboard.thresholds import thresholds_of  # noqa: PLC0415
 
     def rows_of(name: str) -> pa.Table:
         table = marts.table(publication, name)
@@ -105,6 +106,9 @@ def read_cell_report(marts: Marts, publication: Publication, cell: str) -> CellR
         rows_of("battery_gaps").sort_by("started_at"),
         rows_of("battery_tests").sort_by("ordered_at"),
         rows_of("battery_ica"),
+        thresholds_of(
+            marts.table(publication, "battery_thresholds") if "battery_thresholds" in publication.places else None
+        ),
     )
 
 

@@ -16,8 +16,7 @@ from plotly.offline import get_plotlyjs
 from dashboard.amounts import decimals_of
 from dashboard.figures.ageing import charge_times, efficiency, fade, resistance, temperature, threshold_ah
 from dashboard.figures.cycle import differential, incremental
-from dashboard.rules import METHODS, RULES, citation_of, end_in_words, end_threshold_ah
-from dashboard.thresholds import threshold
+from dashboard.rules import METHODS, citation_of, end_in_words, end_threshold_ah, rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,8 +33,8 @@ FLAGS: Final = {
     "temperature_spike_count": "temperature spikes",
     "gap_count": "gaps",
     "counter_reset_count": "counter resets",
-    "counter_leap_count": "counters that leaped",
     "counter_fell_count": "fallen counters",
+    "counter_leap_count": "counters that leaped",
     "clock_jump_count": "clock jumps",
     "cycle_backwards_count": "cycle indices that fell",
     "value_dropped_count": "unusable values",
@@ -58,7 +57,10 @@ COUNTS: Final = {
 
 @dataclass(frozen=True)
 class CellReport:
-    """The published marts of one cell: its row of `battery_cells`, and its rows of the others, in order."""
+    """The published marts of one cell: its row of `battery_cells`, and its rows of the others, in order.
+
+    `thresholds` are those that the marts were built with, by name.
+    """
 
     cell: Mapping[str, Any]
     cycles: pa.Table
@@ -66,6 +68,7 @@ class CellReport:
     gaps: pa.Table
     tests: pa.Table
     curves: pa.Table
+    thresholds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def write_page(
     ]  # fmt: skip
     return _TEMPLATES.get_template("report.html.jinja").render(
         cell=cell["cell_id"],
-        key_figures=_key_figures(cell),
+        key_figures=_key_figures(cell, report.thresholds),
         end=_end(cell),
         ends=_ends(cell),
         knee=_knee(cell),
@@ -193,7 +196,7 @@ def write_page(
         recoveries=_recoveries(cell),
         tests=_tests(report.tests),
         counts=[(words, f"{cell[name]:,}") for name, words in COUNTS.items()],
-        rules=RULES,
+        rules=rules(report.thresholds),
         citation=citation_of(cell["cell_id"]),
         provenance=_provenance(report, info),
         info=info,
@@ -201,7 +204,7 @@ def write_page(
     )
 
 
-def _key_figures(cell: Mapping[str, Any]) -> list[dict[str, str]]:
+def _key_figures(cell: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[dict[str, str]]:
     """The numbers that are looked for first, each with its unit and what it goes by."""
     basis, digits_ah = cell["soh_basis"], decimals_of(cell)
     soh, ohm = cell["latest_soh"], cell["latest_internal_resistance_ohm"]
@@ -219,7 +222,7 @@ def _key_figures(cell: Mapping[str, Any]) -> list[dict[str, str]]:
             cell["recent_fade_ah_per_100_cycles"],
             digits_ah,
             "Ah per 100 cycles",
-            f"last {threshold('recent_cycles'):.0f} complete cycles",
+            f"last {thresholds['recent_cycles']:.0f} complete cycles",
         ),
         ("Internal resistance", None if ohm is None else 1000 * ohm, 1, "mΩ", "the cycler's, last that was measured"),
         ("End of life", cell["eol_cycle"], 0, "cycle", cell["eol_rule"]),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ageing.incremental_capacity import GRID_V, ORDER, PROMINENCE, WINDOW
 from ageing.knee import LEAST_CYCLES, METHOD, STEEPER
 from ageing.projection import LEAST_FOR_PROJECTION, LEAST_FOR_SLOPE
-from dashboard.thresholds import seeded_limits, threshold
+from dashboard.thresholds import seeded_limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,37 +66,33 @@ class Citation:
     link: str | None = None
 
 
-def _percent(name: str) -> str:
-    return f"{100 * threshold(name):g} %"
-
-
-RULES: Final = (
+_RULES: Final = (
     Rule(
         "Complete cycle",
         "A cycle is complete when it discharged more than a least capacity and in discharging went down to a voltage "
         f"that is set for the cell (for CALCE's cells {_FULL_CYCLE[0]:g} Ah and {_FULL_CYCLE[1]:g} V). Where nothing "
-        f"is set, that is {_percent('full_cycle_share')} of the nominal (else of the largest) capacity, and "
-        f"{threshold('full_cycle_margin_v'):g} V ({_percent('full_cycle_margin_share')} where that is more, as of a "
+        "is set, that is {full_cycle_share_percent:g} % of the nominal (else of the largest) capacity, and "
+        "{full_cycle_margin_v:g} V ({full_cycle_margin_share_percent:g} % where that is more, as of a "
         "pack) above the discharge limit (else above the median of the voltages that the cycles discharge to). "
         "Capacities are differences of the cycler's counters. Never complete is the rest of a discharge, with which "
         "a test begins: one that begins lower than those that follow a charge, by more than "
-        f"{_percent('rest_of_discharge_share')} of the voltage between there and where they end.",
+        "{rest_of_discharge_share_percent:g} % of the voltage between there and where they end.",
     ),
     Rule(
         "Rest",
-        f"A current is none when it is at most {_percent('rest_current_share')} of the one at which the test moved "
+        "A current is none when it is at most {rest_current_share_percent:g} % of the one at which the test moved "
         "half of its charge, as its counters tell: so a coin cell at 10 µA is judged as a pack at 10 kA is. A test "
         "whose counters gain nothing is at rest.",
     ),
     Rule(
         "Reference test",
-        f"A complete cycle that was discharged at {threshold('reference_rate_share'):g} times the cell's median rate "
+        "A complete cycle that was discharged at {reference_rate_share:g} times the cell's median rate "
         "or slower. Its capacity is not comparable with the others' and does not count for fade and end of life.",
     ),
     Rule(
         "State of health",
         "Discharged capacity of a complete cycle by the nominal capacity; where that is unknown, by the initial one, "
-        f"which is the median of the first {threshold('initial_cycles'):.0f} complete cycles.",
+        "which is the median of the first {initial_cycles:.0f} complete cycles.",
     ),
     Rule(
         "Equivalent full cycles",
@@ -105,15 +101,15 @@ RULES: Final = (
     Rule(
         "End of life",
         "Its cycle moves by more than a hundred with the rule, so each number carries the name of its rule. The "
-        f"default is the first complete cycle at which the median of the {threshold('median_cycles'):.0f} complete "
-        f"cycles around it is below {threshold('end_of_life_percent'):.0f} % of the nominal capacity (of the initial "
+        "default is the first complete cycle at which the median of the {median_cycles:.0f} complete "
+        "cycles around it is below {end_of_life_percent:.0f} % of the nominal capacity (of the initial "
         "one where no nominal is known): one cycle that was disturbed must not end a life, and capacity recovers "
         "after a pause. Reference tests do not count.",
     ),
     Rule(
         "Fade",
         f"Theil-Sen slope of capacity over complete cycles, of which there must be {LEAST_FOR_SLOPE}: of the whole "
-        f"life, and of the last {threshold('recent_cycles'):.0f} of them.",
+        "life, and of the last {recent_cycles:.0f} of them.",
         _THEIL_SEN,
     ),
     Rule(
@@ -124,12 +120,12 @@ RULES: Final = (
     Rule(
         "Resistance",
         "The cycler's own is the mean of its internal resistance over the discharging readings. That of a pulse is "
-        f"ΔV / ΔI at a stated time after the discharge has set in ({threshold('pulse_time_s'):g} s by default), "
+        "ΔV / ΔI at a stated time after the discharge has set in ({pulse_time_s:g} s by default), "
         "against the last reading of the rest before it. Voltage and current at that time are interpolated between "
-        f"readings that are no further apart than that, or of which one is within {_percent('pulse_tolerance')} of "
+        "readings that are no further apart than that, or of which one is within {pulse_tolerance_percent:g} % of "
         "it. There is none where the cycler has no such readings, where the current has strayed by more than "
-        f"{_percent('pulse_tolerance')} by then, or where the rest was not read in its last "
-        f"{threshold('pulse_time_s'):g} s: what a cycler logs by how far the voltage falls would say nothing but that.",
+        "{pulse_tolerance_percent:g} % by then, or where the rest was not read in its last "
+        "{pulse_time_s:g} s: what a cycler logs by how far the voltage falls would say nothing but that.",
         (
             (
                 "IEC 62660-1: Secondary lithium-ion cells for the propulsion of electric road vehicles. Part 1: "
@@ -196,9 +192,9 @@ RULES: Final = (
     ),
     Rule(
         "Pause and recovery",
-        f"A pause is more than {threshold('pause_h'):g} h between two tests. The cell has recovered capacity in it "
-        f"when the first complete cycle after it has a state of health more than {threshold('recovery_soh'):g} above "
-        f"the median of the {threshold('recovery_cycles'):.0f} complete cycles before.",
+        "A pause is more than {pause_h:g} h between two tests. The cell has recovered capacity in it "
+        "when the first complete cycle after it has a state of health more than {recovery_soh:g} above "
+        "the median of the {recovery_cycles:.0f} complete cycles before.",
     ),
     Rule(
         "Readings",
@@ -208,6 +204,17 @@ RULES: Final = (
         "and proved to be one.",
     ),
 )
+"""The rules; the fields in their texts are thresholds by name, those that end in `_percent` a hundred times as much."""
+
+
+def rules(thresholds: Mapping[str, float]) -> tuple[Rule, ...]:
+    """The rules behind the numbers of a cell.
+
+    Args:
+        thresholds: those that the marts were built with, by name (`dashboard.thresholds`).
+    """
+    figures = {**thresholds, **{f"{name}_percent": 100 * value for name, value in thresholds.items()}}
+    return tuple(replace(rule, text=rule.text.format(**figures)) for rule in _RULES)
 
 
 def end_in_words(rule: str) -> str | None:

@@ -1,24 +1,34 @@
-"""The thresholds of the models, read from the dbt project for the rules that pages and reports print."""
+"""The thresholds of the models, for the rules that pages and reports print.
+
+A publication holds the thresholds that its marts were built with, in the table `battery_thresholds`. One of an earlier
+version may lack some or all of them; the variables of the dbt project that is installed stand in for those.
+"""
 
 from __future__ import annotations
 
 import csv
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
 
 PROJECT: Final = Path(__file__).resolve().parent.parent / "dbt_project"
 
 
-def threshold(name: str) -> float:
-    """A variable of `dbt_project.yml`, in the unit that its comment there says.
+def thresholds_of(published: pa.Table | None) -> Mapping[str, float]:
+    """The thresholds by name, each in the unit that `battery_thresholds` states.
 
-    Raises:
-        KeyError: the project has no variable of that name.
+    Args:
+        published: the table `battery_thresholds`, or None for a publication that has none.
     """
-    return float(_variables()[name])
+    rows = [] if published is None else published.to_pylist()
+    return {**_installed(), **{row["name"]: row["value"] for row in rows}}
 
 
 def seeded_limits(pattern: str) -> tuple[float, float]:
@@ -36,6 +46,7 @@ def seeded_limits(pattern: str) -> tuple[float, float]:
 
 
 @cache
-def _variables() -> dict[str, str | float]:
-    variables: dict[str, str | float] = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
-    return variables
+def _installed() -> dict[str, float]:
+    """The variables of the installed project that are plain numbers."""
+    variables = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
+    return {name: float(value) for name, value in variables.items() if isinstance(value, int | float)}

@@ -28,6 +28,7 @@ MARTS: Final = (
     "battery_ica",
     "battery_steps",
     "battery_tests",
+    "battery_thresholds",
 )
 """The exported marts: those that do not have one row for each reading."""
 

@@ -37,6 +37,11 @@ _MARKS: Final = f"""
     select model, version from {PUBLISHED}._refreshed where model in ('_watermark', '_inputs') order by model
 """  # noqa: S608  # names come from this module alone
 
+_TABLES: Final = f"""
+    select table_name from information_schema.tables
+    where table_catalog = current_database() and table_schema = '{PUBLISHED}'
+"""  # noqa: S608
+
 
 class NothingYetError(BatteryError):
     """There is nothing to show yet, which is no fault; the message says what to do."""
@@ -44,7 +49,10 @@ class NothingYetError(BatteryError):
 
 @dataclass(frozen=True)
 class Publication:
-    """One publication of the marts: its id, its time (UTC), and the object or table that holds each mart, by name."""
+    """The marts of one publication: its id, its time (UTC), and the object or table that holds each mart, by name.
+
+    Marts that a later version of the pipeline added are not among them.
+    """
 
     name: str
     published_at: datetime | None
@@ -136,6 +144,7 @@ class WarehouseMarts:
         with self._warehouse.connect("look at the marts", read_only=True) as connection:
             try:
                 marks = connection.execute(_MARKS).fetchall()
+                names = {name for (name,) in connection.execute(_TABLES).fetchall()}
                 built = connection.execute(
                     "select max(started_at + to_microseconds((seconds * 1e6)::bigint)) from _dbt_runs where audited"
                 ).fetchone()
@@ -143,10 +152,13 @@ class WarehouseMarts:
                 raise nothing_published() from None
         if not marks:
             raise nothing_published()
-        return Publication(repr(marks), built[0] if built else None, {name: f"{PUBLISHED}.{name}" for name in MARTS})
+        places = {name: f"{PUBLISHED}.{name}" for name in MARTS if name in names}
+        return Publication(repr(marks), built[0] if built else None, places)
 
     def table(self, publication: Publication, name: str) -> pa.Table:
         """Read one table."""
+        if name not in publication.places:
+            raise BatteryError(f"there is no {name} among the published models; `battery transform` builds it")
         with self._warehouse.connect("look at the marts", read_only=True) as connection:
             try:
                 return connection.sql(f"from {publication.places[name]} order by all").to_arrow_table()

@@ -30,6 +30,7 @@ ORDER = {
     "battery_features": "cell_id, test_id, data_point",
     "battery_steps": "cell_id, test_id, step_number",
     "battery_tests": "cell_id, test_id",
+    "battery_thresholds": "name",
     "battery_cell_metadata": "cell_id",
     "battery_cell_versions": "cell_id",
     "battery_cycles": "cell_id, cycle_number",

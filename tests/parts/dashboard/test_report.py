@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from importlib.metadata import version
@@ -25,7 +25,8 @@ import battery
 from battery.report import file_name, read_cell_report, report
 from dashboard.figures.ageing import threshold_ah
 from dashboard.report import draw_figures
-from dashboard.rules import RULES, citation_of, end_in_words
+from dashboard.rules import citation_of, end_in_words, rules
+from dashboard.thresholds import thresholds_of
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.edges.objects import open_store
@@ -244,6 +245,15 @@ def test_the_page_says_of_what_it_is_made(published: Published, pages: dict[str,
     assert provenance["Source files (2)"] == f"{AGED}_03_01_24.xlsx, {AGED}_04_30_24.xlsx"
 
 
+def test_a_report_states_the_thresholds_that_were_published(published: Published) -> None:
+    marts = open_marts(published.settings)
+    newest = marts.newest()
+    built_with = {row["name"]: row["value"] for row in marts.table(newest, "battery_thresholds").to_pylist()}
+    assert read_cell_report(marts, newest, AGED).thresholds == built_with
+    earlier = replace(newest, places={name: at for name, at in newest.places.items() if name != "battery_thresholds"})
+    assert read_cell_report(marts, earlier, AGED).thresholds == thresholds_of(None)
+
+
 def test_every_cell_is_cited_as_its_source_wishes() -> None:
     for calce in ("CS2_35", "CX2_16"):
         found = citation_of(calce)
@@ -258,7 +268,7 @@ def test_the_sources_of_the_rules_are_those_that_the_code_names() -> None:
     steps = Path(battery.__file__).parents[1] / "dbt_project" / "models" / "marts" / "battery_steps.yml"
     texts = [str(module.__doc__) for module in (ageing.incremental_capacity, ageing.knee, ageing.projection)]
     named = " ".join(" ".join(text.split()) for text in [*texts, steps.read_text()])
-    sources = [source for rule in RULES for source in rule.sources]
+    sources = [source for rule in rules(thresholds_of(None)) for source in rule.sources]
     assert len(set(sources)) == 10
     assert [source for source in sources if source not in named] == []
 
@@ -266,9 +276,9 @@ def test_the_sources_of_the_rules_are_those_that_the_code_names() -> None:
 def test_every_rule_for_the_end_of_life_that_the_marts_have_is_said_in_words() -> None:
     sql = (MODELS / "marts" / "battery_cells.sql").read_text()
     names = set(re.findall(r"'([^']+_percent_of_\w+)'", sql))
-    rules = {re.sub(r"{{ (\w+) }}", "11", name) for name in names}
-    assert len(rules) == 5
-    assert [rule for rule in rules if not end_in_words(rule)] == []
+    ends = {re.sub(r"{{ (\w+) }}", "11", name) for name in names}
+    assert len(ends) == 5
+    assert [rule for rule in ends if not end_in_words(rule)] == []
     assert end_in_words("a_rule_of_tomorrow") is None
 
 

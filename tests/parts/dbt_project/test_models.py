@@ -21,6 +21,7 @@ import yaml
 from pydantic import SecretStr
 from support.macros import MACROS, macros_of
 from support.modelled import BUILD, Row, Warehouse, create_landing, run_dbt
+from support.places import ROOT
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
@@ -82,6 +83,11 @@ def landed_readings() -> list[Row]:
         (60, Quality.COUNTER_RESET | Quality.CLOCK_JUMP | Quality.CYCLE_BACKWARDS, {}),  # at 4.2156 V
         (130, Quality.TEMPERATURE_SPIKE, {"temperature(c)": 240.0}),
         (135, Quality.VALUE_DROPPED, {"temperature(c)": None}),
+        (
+            150,
+            Quality.COUNTER_LEAP | Quality.CHARGE_CAPACITY_LEAP | Quality.VALUE_DROPPED,
+            {"charge_capacity(ah)": None},
+        ),
     ):
         rows[at] |= {"quality": int(quality), **changed}
     return rows
@@ -111,6 +117,24 @@ def test_battery_ts_is_the_landing_column_for_column_and_row_for_row(built: Ware
     assert built.query(shape.format("battery_ts")) == built.query(shape.format("battery_ts_cleaned"))
     assert [name for name, _ in built.query(shape.format("battery_ts"))] == LANDED.names
     assert built.rows("battery_ts") == landed_readings()
+
+
+def test_the_thresholds_are_published_with_what_the_models_were_built_with(built: Warehouse) -> None:
+    variables = yaml.safe_load((ROOT / "dbt_project" / "dbt_project.yml").read_text())["vars"]
+    numbers = {name: value for name, value in variables.items() if isinstance(value, int | float)}
+    found = built.rows("battery_thresholds", "name")
+    limits = {"instrument_max_current_a": 2_000.0, "instrument_max_voltage_v": 10.0}
+    assert {row["name"]: row["value"] for row in found} == numbers | limits
+    assert [row for row in found if not row["unit"] or not row["description"]] == []
+
+
+def test_the_flags_of_each_test_are_counted(built: Warehouse) -> None:
+    flags = [flag for flag in Quality if f"{flag.name}_count".lower() in built.rows("battery_tests", "all")[0]]
+    assert Quality.COUNTER_LEAP in flags
+    for row in built.rows("battery_tests", "all"):
+        mine = [reading["quality"] for reading in landed_readings() if reading["cell_id"] == row["cell_id"]]
+        expected = {flag.name: sum(bool(quality & flag) for quality in mine) for flag in flags}
+        assert {flag.name: row[f"{flag.name}_count".lower()] for flag in flags} == expected
 
 
 def test_battery_ts_still_works_in_a_renamed_file(built: Warehouse, tmp_path: Path) -> None:

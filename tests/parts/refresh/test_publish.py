@@ -17,6 +17,7 @@ from kernel.edges.warehouse import DuckDBFile
 from refresh.audit import finish_run, start_run
 from refresh.dbt import DbtRun, NodeResult, inputs_of
 from refresh.export import MANIFEST, MARTS
+from refresh.marts import WarehouseMarts
 from refresh.news import news
 from refresh.publish import publish, publish_new_models, published_definition
 from sink.tables import create_tables
@@ -126,7 +127,7 @@ def test_readers_get_the_models_and_their_views_look_at_what_is_published(
     build(warehouse)
     execute(warehouse, "create table building.battery_cells__dbt_tmp as select 1 as a")
     published = publish(warehouse, store)
-    assert (published.models, published.tests, published.cells) == (10, 3, 2)
+    assert (published.models, published.tests, published.cells) == (len(MODELS), 3, 2)
     assert query(warehouse, "select x from main.battery_cleaned order by x") == [(1,), (2,), (3,)]
     execute(warehouse, "drop schema building cascade")
     assert query(warehouse, "from battery_ica_readings") == [("A",)]
@@ -397,7 +398,7 @@ def test_models_that_readers_never_had_are_shown_once_their_own_tests_have_passe
     assert publish_new_models(warehouse, {"battery_ica"}) == []  # a view on what readers have not
     assert publish_new_models(warehouse, {"battery_ica", "battery_ica_curves"}) == ["battery_ica", "battery_ica_curves"]
     assert query(warehouse, "select max(x) from main.battery_cleaned") == [(3,)]
-    assert publish(warehouse, store).models == 10
+    assert publish(warehouse, store).models == len(MODELS)
     assert query(warehouse, "select max(x) from main.battery_cleaned") == [(0,)]
 
 
@@ -418,6 +419,23 @@ def test_runs_stay_on_record_for_ninety_days_with_what_became_of_each_node(wareh
     execute(warehouse, "update _dbt_runs set started_at = started_at - interval 2 days")
     dbt_run(warehouse, "test")
     assert query(warehouse, "select command from _dbt_runs order by started_at") == [("run --select a",), ("test",)]
+
+
+def test_marts_that_a_later_version_added_are_not_among_those_of_an_earlier_one(
+    warehouse: DuckDBFile, store: FolderStore
+) -> None:
+    build(warehouse)
+    publish(warehouse, store)
+    execute(
+        warehouse,
+        "insert into main._refreshed values ('_watermark', '', '', 'v', 'first')",
+        "drop table main.battery_thresholds",
+    )
+    marts = WarehouseMarts(warehouse)
+    newest = marts.newest()
+    assert set(newest.places) == set(MARTS) - {"battery_thresholds"}
+    with pytest.raises(BatteryError, match="no battery_thresholds among the published models; `battery transform`"):
+        marts.table(newest, "battery_thresholds")
 
 
 def test_marts_that_could_not_be_exported_are_news_until_they_are(warehouse: DuckDBFile, store: FolderStore) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dashboard.report import CellReport
     from kernel.base.settings import Settings
-    from refresh.marts import Marts, Publication
+    from refresh.marts import Marts, MartsVersion
 
 MOST_NAMED: Final = 5
 """How many similar cells are named where a cell is not known."""
@@ -82,7 +82,7 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
         yield complaint
 
 
-def read_cell_report(marts: Marts, publication: Publication, cell: str) -> CellReport:
+def read_cell_report(marts: Marts, publication: MartsVersion, cell: str) -> CellReport:
     """Read what a publication of the marts holds on a cell.
 
     Raises:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from kernel.base.settings import Settings
-    from refresh.marts import Marts, Publication
+    from refresh.marts import Marts, MartsVersion
 
 T = TypeVar("T")
 
@@ -61,14 +61,14 @@ def _marts(settings: Settings) -> Marts:
 
 
 @st.cache_resource(max_entries=64, show_spinner="reading the marts")
-def _table(settings: Settings, publication: str, name: str, _found: Publication) -> pa.Table:  # noqa: ARG001  # the cache's key
+def _table(settings: Settings, publication: str, name: str, _found: MartsVersion) -> pa.Table:  # noqa: ARG001  # the cache's key
     return _marts(settings).table(_found, name)
 
 
 class Published:
     """The tables of the newest publication, as one page's run sees them."""
 
-    def __init__(self, settings: Settings, seen: Look[Publication]) -> None:
+    def __init__(self, settings: Settings, seen: Look[MartsVersion]) -> None:
         self._settings = settings
         self.seen = seen
 
@@ -112,7 +112,7 @@ def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
     show(title, of_marts)
 
 
-def _show_age(settings: Settings, seen: Look[Publication]) -> None:
+def _show_age(settings: Settings, seen: Look[MartsVersion]) -> None:
     """Of when the marts are, and whether anything has landed since."""
     at = seen.value.published_at
     if at is not None:

@@ -48,7 +48,7 @@ class NothingYetError(BatteryError):
 
 
 @dataclass(frozen=True)
-class Publication:
+class MartsVersion:
     """The marts of one publication: its id, its time (UTC), and the object or table that holds each mart, by name.
 
     Marts that a later version of the pipeline added are not among them.
@@ -62,7 +62,7 @@ class Publication:
 class Marts(Protocol):
     """A place from which the published marts are read."""
 
-    def newest(self) -> Publication:
+    def newest(self) -> MartsVersion:
         """The newest publication.
 
         Raises:
@@ -71,7 +71,7 @@ class Marts(Protocol):
         """
         ...
 
-    def table(self, publication: Publication, name: str) -> pa.Table:
+    def table(self, publication: MartsVersion, name: str) -> pa.Table:
         """One table of a publication, sorted by its columns from left to right.
 
         Raises:
@@ -107,13 +107,13 @@ class ExportedMarts:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    def newest(self) -> Publication:
+    def newest(self) -> MartsVersion:
         """What the manifest names."""
         if not any(found.key == MANIFEST for found in self._store.list(MANIFEST)):
             raise nothing_published()
         try:
             manifest = json.loads(self._store.get(MANIFEST))
-            return Publication(
+            return MartsVersion(
                 manifest["folder"],
                 datetime.fromisoformat(manifest["published_at"]).astimezone(UTC).replace(tzinfo=None),
                 {name: found["key"] for name, found in manifest["tables"].items()},
@@ -121,7 +121,7 @@ class ExportedMarts:
         except (ValueError, KeyError, TypeError) as error:
             raise BatteryError(f"{MANIFEST} is damaged ({error}); `battery publish` writes it anew") from None
 
-    def table(self, publication: Publication, name: str) -> pa.Table:
+    def table(self, publication: MartsVersion, name: str) -> pa.Table:
         """Read one object."""
         try:
             key = publication.places[name]
@@ -139,7 +139,7 @@ class WarehouseMarts:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    def newest(self) -> Publication:
+    def newest(self) -> MartsVersion:
         """What the marks of the published models say."""
         with self._warehouse.connect("look at the marts", read_only=True) as connection:
             try:
@@ -153,9 +153,9 @@ class WarehouseMarts:
         if not marks:
             raise nothing_published()
         places = {name: f"{PUBLISHED}.{name}" for name in MARTS if name in names}
-        return Publication(repr(marks), built[0] if built else None, places)
+        return MartsVersion(repr(marks), built[0] if built else None, places)
 
-    def table(self, publication: Publication, name: str) -> pa.Table:
+    def table(self, publication: MartsVersion, name: str) -> pa.Table:
         """Read one table."""
         if name not in publication.places:
             raise BatteryError(f"there is no {name} among the published models; `battery transform` builds it")

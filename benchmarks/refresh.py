@@ -29,7 +29,7 @@ import pyarrow as pa
 from benchmarks.figures import Figure, figures_alone, tell
 from benchmarks.simulated import CELL, CYCLES, TESTS, exports_of_a_life
 from dataflows.fold.clean import clean
-from dataflows.fold.states import Cells
+from dataflows.fold.states import GroupStates
 from kernel.base.settings import Settings
 from kernel.contract.batch import decode_poll
 from kernel.contract.message import encode_arrow, headers
@@ -145,7 +145,7 @@ def live(cycles: int) -> Life:
             stamp_ms = 1_700_000_000_000 + 1000 * offset
             messages.append(Message("bench", 0, offset, stamp_ms, CELL.encode(), marks, value))
     (batch,) = decode_poll(Poll.of(messages), most_rows=sys.maxsize)
-    cleaned = clean(Cells(), batch, Settings().window_seconds)
+    cleaned = clean(GroupStates(), batch, Settings().window_seconds)
     if cleaned is None:
         raise ValueError(f"{cycles} cycles left no readings")
     return Life(

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.figures import Figure, tell
 from benchmarks.simulated import json_messages
 from dataflows.fold.clean import clean
-from dataflows.fold.states import Cells
+from dataflows.fold.states import GroupStates
 from kernel.base.tuning import tune_process
 from kernel.contract.batch import MOST_ROWS, decode_poll
 from kernel.contract.poll import Message, Poll, text_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.figures import Show
-    from dataflows.fold.states import States
+    from dataflows.fold.states import CellStates
     from kernel.contract.results import Cleaned
 
 CELLS: Final = 100_000
@@ -59,7 +59,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
 
 def _bytes_each(cells: int) -> float:
     """Memory of the states in bytes a cell, after the last epoch."""
-    states = Cells()
+    states = GroupStates()
     polls = _epochs(cells)
     tracemalloc.start()
     for number, poll in enumerate(polls):
@@ -83,7 +83,7 @@ def _close(folder: Path, cells: int) -> float:
     landing = Landing(FolderStore(folder / "objects"), warehouse, WINDOW_SECONDS)
     landing.begin()
     lane = Lane(landing, 0, 1, 10 * cells)
-    states = Cells()
+    states = GroupStates()
     seconds = []
     for poll in _epochs(cells):
         lane.write_batch(list(_folded(states, poll)))
@@ -95,7 +95,7 @@ def _close(folder: Path, cells: int) -> float:
     return median(seconds[1:])
 
 
-def _folded(states: Cells, poll: Poll) -> Iterator[Cleaned[States]]:
+def _folded(states: GroupStates, poll: Poll) -> Iterator[Cleaned[CellStates]]:
     for piece in poll.pieces(MOST_ROWS):
         for batch in decode_poll(piece, MOST_ROWS):
             cleaned = clean(states, batch, WINDOW_SECONDS)

@@ -17,7 +17,7 @@ from bytewax.operators import StatefulBatchLogic
 
 from dataflows.endpoint import serve, settle_bytewax_api
 from dataflows.fold.state import CellState
-from dataflows.fold.states import Cells, States
+from dataflows.fold.states import CellStates, GroupStates
 from dataflows.forward import fold
 from dataflows.health import Pulse
 from dataflows.metrics import Metrics
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
-class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
+class GroupLogic(StatefulBatchLogic[Poll, Cleaned[CellStates], None]):
     """The fold of a group of cells.
 
     A cell's state is committed with the rows that it explains, so it is taken up from there and not from Bytewax: one
@@ -59,19 +59,19 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[States], None]):
         self._most_rows = min(settings.commit_max_rows, MOST_ROWS)
         self._limits = Limits.of(settings)
         self._ranges = instrument_range(settings.instrument_max_voltage_v, settings.instrument_max_current_a)
-        self._cells = Cells()
+        self._cells = GroupStates()
 
     @record_errors
-    def on_batch(self, values: list[Poll]) -> tuple[Iterable[Cleaned[States]], bool]:
+    def on_batch(self, values: list[Poll]) -> tuple[Iterable[Cleaned[CellStates]], bool]:
         """Decode and clean what polls brought for these cells."""
         return list(self._cleaned(values)), StatefulBatchLogic.RETAIN
 
-    def _cleaned(self, polls: list[Poll]) -> Iterator[Cleaned[States]]:
+    def _cleaned(self, polls: list[Poll]) -> Iterator[Cleaned[CellStates]]:
         saved = self._standing().states
         for batch in (part for poll in polls for part in decode_poll(poll, self._most_rows, self._limits)):
             known = [one for one in batch.cell_ids if one in saved and one not in self._cells]
             if known:
-                self._cells.update(States.of({one: CellState.from_json(saved[one]) for one in known}))
+                self._cells.update(CellStates.of({one: CellState.from_json(saved[one]) for one in known}))
             for cleaned in fold(self._cells, batch, self._window_seconds, self._ranges):
                 for cell_id in cleaned.spread:
                     _log.warning(

@@ -22,7 +22,7 @@ from kernel.contract.show import python_row, show_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dataflows.fold.states import Cells, States
+    from dataflows.fold.states import CellStates, GroupStates
     from kernel.contract.batch import Batch
     from kernel.contract.reading import Range
     from kernel.contract.results import Cleaned
@@ -31,8 +31,8 @@ _log = structlog.get_logger()
 
 
 def fold(
-    cells: Cells, batch: Batch, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
-) -> Iterator[Cleaned[States]]:
+    cells: GroupStates, batch: Batch, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
+) -> Iterator[Cleaned[CellStates]]:
     """Fold messages into the states of their cells, which go on with each result.
 
     Args:
@@ -58,8 +58,8 @@ def fold(
 
 
 def _one_by_one(
-    cells: Cells, batch: Batch, window_seconds: int, ranges: Mapping[str, Range]
-) -> Iterator[Cleaned[States] | None]:
+    cells: GroupStates, batch: Batch, window_seconds: int, ranges: Mapping[str, Range]
+) -> Iterator[Cleaned[CellStates] | None]:
     for place in range(len(batch.offset)):
         message = batch.take(np.arange(len(batch.offset)) == place)
         try:

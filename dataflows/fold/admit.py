@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dataflows.fold.late import Correction
     from dataflows.fold.lineage import Lineage
     from dataflows.fold.state import Tail
-    from dataflows.fold.states import States
+    from dataflows.fold.states import CellStates
 
     Rows = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
@@ -74,7 +74,7 @@ class Fold:
 
     def __init__(
         self,
-        before: States,
+        before: CellStates,
         columns: Run,
         lineage: Lineage,
         verdict: npt.NDArray[np.int8],

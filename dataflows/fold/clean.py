@@ -18,7 +18,7 @@ from dataflows.fold.aggregate import Accepted, OpenCycles, cycle_parts, late_par
 from dataflows.fold.lineage import Lineage, progress_of, retried, spans_of
 from dataflows.fold.runs import Run
 from dataflows.fold.state import CellState
-from dataflows.fold.states import States
+from dataflows.fold.states import CellStates
 from dataflows.fold.tails import NO_CLOCK
 from dataflows.fold.validate import validate
 from kernel.contract.reading import COUNTERS, INSTRUMENT_RANGE, Quality
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dataflows.fold.late import Correction
-    from dataflows.fold.states import Cells
+    from dataflows.fold.states import GroupStates
     from kernel.contract.batch import Batch
     from kernel.contract.reading import Range
 
@@ -42,8 +42,8 @@ _NO_CYCLES: Final = pa.RecordBatch.from_pylist([], schema=CYCLE_PART)
 
 
 def clean(
-    cells: Cells, batch: Batch, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
-) -> Cleaned[States] | None:
+    cells: GroupStates, batch: Batch, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
+) -> Cleaned[CellStates] | None:
     """Fold messages into the states of their cells.
 
     Args:
@@ -113,7 +113,7 @@ def clean(
     )
 
 
-def _fresh(cells: Cells, batch: Batch) -> Batch | None:
+def _fresh(cells: GroupStates, batch: Batch) -> Batch | None:
     """The messages that no state has folded yet."""
     before = cells.of(batch.cell_ids)
     folded = np.full(len(batch.offset), -1)
@@ -124,12 +124,12 @@ def _fresh(cells: Cells, batch: Batch) -> Batch | None:
     return batch.take(keep) if keep.any() else None
 
 
-def _states_after(batch: Batch, fold: Fold, position: _Position) -> States:
+def _states_after(batch: Batch, fold: Fold, position: _Position) -> CellStates:
     before, topic_id = fold.before, batch.topic_id
     # A cell's messages stand in the order of their offsets.
     last = np.flatnonzero(np.append(np.diff(batch.cell) != 0, True))
     partition = batch.partition[last]
-    found = States(
+    found = CellStates(
         batch.cell_ids,
         np.full(len(before), topic_id, dtype=np.object_),
         partition,
@@ -149,7 +149,7 @@ def _states_after(batch: Batch, fold: Fold, position: _Position) -> States:
     return found
 
 
-def _one_by_one(cells: Rows, batch: Batch, fold: Fold, found: States) -> States:
+def _one_by_one(cells: Rows, batch: Batch, fold: Fold, found: CellStates) -> CellStates:
     """The states of cells that do not just go on in the log and the test of before; the others' are as `found`."""
     progress: dict[int, dict[int, int]] = {code: {} for code in cells.tolist()}
     at = np.flatnonzero(np.isin(batch.cell, cells))
@@ -170,10 +170,10 @@ def _one_by_one(cells: Rows, batch: Batch, fold: Fold, found: States) -> States:
             after.window,
             after.refusals,
         )
-    return States.of(states)
+    return CellStates.of(states)
 
 
-def _spread(batch: Batch, before: States) -> list[str]:
+def _spread(batch: Batch, before: CellStates) -> list[str]:
     """Cells of which a partition brings something for the first time that another one has brought something of."""
     found = []
     for partition in np.unique(batch.partition).tolist():
@@ -189,7 +189,7 @@ class _Position:
     A late reading adds its part and leaves its cell where it is. `test_id` and `window` are where each cell is.
     """
 
-    def __init__(self, cell_ids: pa.Array, test_ids: Texts, window_us: int, states: States) -> None:
+    def __init__(self, cell_ids: pa.Array, test_ids: Texts, window_us: int, states: CellStates) -> None:
         self._cell_ids = cell_ids
         self._test_ids = test_ids
         self._tests = pa.array(test_ids, pa.string())

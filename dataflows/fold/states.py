@@ -41,7 +41,7 @@ _CACHED: Final = 1_000
 
 
 @dataclass(frozen=True, eq=False)
-class States(Mapping[str, CellState]):
+class CellStates(Mapping[str, CellState]):
     """The states of c cells; as a mapping, each as an object of its own.
 
     Columns have shape (c,). `offset` is the last one folded of the `partition` of the log `topic_id` that the cell came
@@ -61,7 +61,7 @@ class States(Mapping[str, CellState]):
     rest: dict[int, Rest]
 
     @classmethod
-    def of(cls, states: Mapping[str, CellState]) -> States:
+    def of(cls, states: Mapping[str, CellState]) -> CellStates:
         """Take states apart."""
         found = list(states.values())
         logs = [_latest_log(state) for state in found]
@@ -174,12 +174,12 @@ class States(Mapping[str, CellState]):
         rest = self.rest.get(place)
         return rest.tests.get(test_id) if rest else None
 
-    def take(self, places: Integers) -> States:
+    def take(self, places: Integers) -> CellStates:
         """Some of the states."""
         rest = {}
         if self.rest:
             rest = {place: self.rest[of] for place, of in enumerate(places.tolist()) if of in self.rest}
-        return States(
+        return CellStates(
             [self.cell_ids[place] for place in places.tolist()],
             self.topic_id[places],
             self.partition[places],
@@ -191,7 +191,7 @@ class States(Mapping[str, CellState]):
             rest,
         )
 
-    def put(self, places: Integers, states: States) -> None:
+    def put(self, places: Integers, states: CellStates) -> None:
         """Replace some of the states; whose they are stays."""
         for column, values in zip(self.columns, states.columns, strict=True):
             column[places] = values
@@ -209,7 +209,7 @@ class States(Mapping[str, CellState]):
         return self.topic_id, self.partition, self.offset, self.test_id, self.window, self.refusals
 
 
-class Cells:
+class GroupStates:
     """The states of all cells of a group, as far as their messages have been folded."""
 
     def __init__(self) -> None:
@@ -219,7 +219,7 @@ class Cells:
     def __contains__(self, cell_id: str) -> bool:
         return cell_id in self._place_of
 
-    def of(self, cell_ids: Sequence[str]) -> States:
+    def of(self, cell_ids: Sequence[str]) -> CellStates:
         """The states of some cells, which stay as they are whatever comes; those of new cells are empty."""
         # The first place is that of no cell, and empty.
         places = np.array([self._place_of.get(cell_id, 0) for cell_id in cell_ids], dtype=np.int64)
@@ -229,8 +229,8 @@ class Cells:
 
     def update(self, states: Mapping[str, CellState]) -> None:
         """Take states for those of their cells."""
-        if not isinstance(states, States):
-            states = States.of(states)
+        if not isinstance(states, CellStates):
+            states = CellStates.of(states)
         places = np.array(
             [self._place_of.setdefault(cell_id, len(self._place_of) + 1) for cell_id in states.cell_ids], dtype=np.int64
         )
@@ -252,4 +252,4 @@ def _latest_log(state: CellState) -> tuple[str | None, int, int]:
 _LEAST: Final = 16
 """Cells that there is room for at first."""
 
-_NEW: Final = States.of({"": CellState()})
+_NEW: Final = CellStates.of({"": CellState()})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import structlog
 
-from dataflows.fold.states import Cells
+from dataflows.fold.states import GroupStates
 from dataflows.forward import fold
 from dataflows.replay.report import Outcome, Report
 from dataflows.replay.start import open_feeds
@@ -93,7 +93,7 @@ class _Build:
         self._ranges = instrument_range(settings.instrument_max_voltage_v, settings.instrument_max_current_a)
         self._workspace = workspace
         self._feeds = feeds
-        self._cells = Cells()
+        self._cells = GroupStates()
         self._topic_id: str | None = None
         self.reached: dict[tuple[str, int], int] = {}
         self.messages = 0

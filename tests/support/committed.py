@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dataflows.fold.states import States
+    from dataflows.fold.states import CellStates
     from kernel.contract.results import Cleaned
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
@@ -109,7 +109,7 @@ class Worker:
         self.states = {cell: CellState.from_json(text) for cell, text in standing.states.items()}
         self.next_seq = dict(standing.next_seq)
 
-    def folded(self, lane: int, topic_id: str = TOPIC_ID) -> Cleaned[States]:
+    def folded(self, lane: int, topic_id: str = TOPIC_ID) -> Cleaned[CellStates]:
         """The next message of a lane's cell, folded and not landed yet."""
         cell = CELLS[lane]
         state = self.states.get(cell, CellState())

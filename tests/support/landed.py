@@ -12,7 +12,7 @@ from support.delivered import together
 
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
-from dataflows.fold.states import Cells, States
+from dataflows.fold.states import CellStates, GroupStates
 from kernel.contract.batch import Batch
 from kernel.contract.reading import LANDED, QUARANTINED, REPEATED, RETRIED
 from kernel.contract.results import CYCLE_PART, WINDOW_PART
@@ -31,17 +31,17 @@ WINDOW_SECONDS = 600
 TABLES = ("battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles")
 
 
-def clean_cell(state: CellState, messages: Sequence[Delivery] | Batch) -> Cleaned[States] | None:
+def clean_cell(state: CellState, messages: Sequence[Delivery] | Batch) -> Cleaned[CellStates] | None:
     """Fold messages of one cell."""
     if not messages:
         return None
     batch = messages if isinstance(messages, Batch) else together(messages)
-    cells = Cells()
-    cells.update(States.of({batch.cell_ids[0]: state}))
+    cells = GroupStates()
+    cells.update(CellStates.of({batch.cell_ids[0]: state}))
     return clean(cells, batch, WINDOW_SECONDS)
 
 
-def state_of(cleaned: Cleaned[States]) -> CellState:
+def state_of(cleaned: Cleaned[CellStates]) -> CellState:
     """The state of the only cell of a result."""
     (state,) = cleaned.states.values()
     return state
@@ -56,7 +56,7 @@ def settled(state: CellState) -> CellState:
     return replace(state, tests=tests)
 
 
-def fold(calls: Sequence[list[Delivery] | Batch], state: CellState | None = None) -> list[Cleaned[States]]:
+def fold(calls: Sequence[list[Delivery] | Batch], state: CellState | None = None) -> list[Cleaned[CellStates]]:
     """Fold messages of one cell, some a call."""
     state = state or CellState()
     found = []
@@ -74,7 +74,7 @@ def whole_state(log: list[Delivery]) -> CellState:
     return state_of(fold([log])[-1])
 
 
-def landed(commits: list[list[Cleaned[States]]]) -> duckdb.DuckDBPyConnection:
+def landed(commits: list[list[Cleaned[CellStates]]]) -> duckdb.DuckDBPyConnection:
     """Land results, a commit a group, with the statements of the real transaction."""
     connection = duckdb.connect()
     create_tables(connection)
@@ -120,7 +120,7 @@ def rows_of(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, 
     return connection.execute(sql).fetchall()
 
 
-def landed_tables(commits: list[list[Cleaned[States]]]) -> dict[str, list[tuple[Any, ...]]]:
+def landed_tables(commits: list[list[Cleaned[CellStates]]]) -> dict[str, list[tuple[Any, ...]]]:
     """What the landing tables hold after some commits, as texts."""
     connection = landed(commits)
     found = {}

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dataflows.fold.states import States
+    from dataflows.fold.states import CellStates
     from kernel.contract.results import Cleaned
 
 WINDOW = 600
 
 
-def result(points: range, offset: int, state: CellState | None = None) -> Cleaned[States]:
+def result(points: range, offset: int, state: CellState | None = None) -> Cleaned[CellStates]:
     found = clean_cell(state or CellState(), [arrow([reading(p) for p in points], offset=offset)])
     assert found is not None
     return found

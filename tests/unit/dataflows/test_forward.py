@@ -13,7 +13,7 @@ import dataflows.forward
 import kernel.contract.batch
 import kernel.contract.message
 from dataflows.fold.clean import clean
-from dataflows.fold.states import Cells
+from dataflows.fold.states import GroupStates
 from dataflows.forward import fold
 from kernel.base.errors import BatteryError
 from kernel.contract.batch import decode_poll
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 POISONOUS = 13
 
 
-def strict(cells: Cells, batch: Batch, window_seconds: int, ranges: Any) -> Any:
+def strict(cells: GroupStates, batch: Batch, window_seconds: int, ranges: Any) -> Any:
     """The fold, as it would be with a fault that nobody knows of."""
     if POISONOUS in batch.readings.column("data_point").to_pylist():
         raise OverflowError(f"cannot fold {POISONOUS}\nat all")
@@ -42,7 +42,7 @@ def test_a_message_that_the_fold_raises_on_is_quarantined_and_the_others_land(mo
             arrow([reading(14)], offset=2),
         ]
     )
-    results = list(fold(Cells(), batch, WINDOW_SECONDS))
+    results = list(fold(GroupStates(), batch, WINDOW_SECONDS))
     landed = [point for result in results for point in result.landed.column("data_point").to_pylist()]
     assert landed == [1, 2, 14]
     (refused,) = [row for result in results for row in result.quarantined.to_pylist()]
@@ -54,7 +54,7 @@ def test_a_message_that_the_fold_raises_on_is_quarantined_and_the_others_land(mo
 
 def test_messages_that_are_folded_one_by_one_leave_what_they_leave_together(monkeypatch: pytest.MonkeyPatch) -> None:
     log = [arrow([reading(point), reading(point + 1)], offset=point) for point in range(1, 20, 2)]
-    together_cells, one_by_one = Cells(), Cells()
+    together_cells, one_by_one = GroupStates(), GroupStates()
     (whole,) = fold(together_cells, together(log), WINDOW_SECONDS)
     calls = []
 
@@ -77,7 +77,7 @@ def test_an_error_that_is_for_a_person_is_no_fault_of_a_message(monkeypatch: pyt
 
     monkeypatch.setattr(dataflows.forward, "clean", fails)
     with pytest.raises(BatteryError, match="the disk is full"):
-        list(fold(Cells(), together([arrow([reading(1)])]), WINDOW_SECONDS))
+        list(fold(GroupStates(), together([arrow([reading(1)])]), WINDOW_SECONDS))
 
 
 @pytest.mark.parametrize("place", ["read_json", "reject_foreign_cells"])

@@ -23,7 +23,7 @@ from sink.lanes import LandingSink, Lane
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dataflows.fold.states import States
+    from dataflows.fold.states import CellStates
     from kernel.contract.results import Cleaned
     from sink.commit import Landing
 
@@ -57,7 +57,7 @@ class Gathered:
     seq: int
     rows: int = 0
 
-    def add(self, result: Cleaned[States]) -> None:
+    def add(self, result: Cleaned[CellStates]) -> None:
         self.rows += result.landed.num_rows
 
     def store(self) -> Gathered:
@@ -88,7 +88,7 @@ def lane_of(gate: Gate, max_rows: int, metrics: Metrics | None = None) -> Lane:
     return Lane(cast("Landing", gate), 0, 1, max_rows, on_commit=metrics.committed if metrics else None)
 
 
-def results(count: int) -> list[Cleaned[States]]:
+def results(count: int) -> list[Cleaned[CellStates]]:
     """Of two readings each."""
     found, state = [], CellState()
     for number in range(count):

@@ -23,13 +23,13 @@ from sink.manifest import read_manifest
 from sink.parquet import DamagedObjectError
 
 if TYPE_CHECKING:
-    from dataflows.fold.states import States
+    from dataflows.fold.states import CellStates
     from kernel.contract.batch import Batch
     from kernel.contract.results import Cleaned
     from sink.manifest import Manifest
 
 
-def land(folder: Path, commits: list[list[Cleaned[States]]]) -> tuple[FolderStore, Manifest]:
+def land(folder: Path, commits: list[list[Cleaned[CellStates]]]) -> tuple[FolderStore, Manifest]:
     """Commit results for real; the store, and the manifest as the warehouse has it."""
     store, warehouse = FolderStore(folder / "objects"), DuckDBFile(folder / "battery.duckdb", 30)
     landing = Landing(store, warehouse, WINDOW_SECONDS)
@@ -78,7 +78,7 @@ def test_a_part_that_came_late_comes_late_from_the_archive_too(tmp_path: Path) -
     assert landed_tables([again]) == landed_tables([results])
 
 
-def four_messages() -> list[Cleaned[States]]:
+def four_messages() -> list[Cleaned[CellStates]]:
     """Each with a landed and a quarantined row."""
     log = [arrow([reading(2 * n + 1), reading(2 * n + 2, **{"voltage(v)": 99.0})], offset=n) for n in range(4)]
     return fold([[message] for message in log])

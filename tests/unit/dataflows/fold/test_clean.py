@@ -13,7 +13,7 @@ from support.landed import clean_cell, landed, rows_of, state_of
 
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
-from dataflows.fold.states import Cells, States
+from dataflows.fold.states import CellStates, GroupStates
 from kernel.contract.reading import COUNTERS, Quality, instrument_range
 
 if TYPE_CHECKING:
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 WINDOW_SECONDS = 600
 
 
-def cleaned(rows: list[dict[str, Any]], state: CellState | None = None, **of: Any) -> Cleaned[States]:
+def cleaned(rows: list[dict[str, Any]], state: CellState | None = None, **of: Any) -> Cleaned[CellStates]:
     found = clean_cell(state or CellState(), [arrow(rows, **of)])
     assert found is not None
     return found
 
 
-def flags(result: Cleaned[States]) -> list[int]:
+def flags(result: Cleaned[CellStates]) -> list[int]:
     found: list[int] = result.landed.column("quality").to_pylist()
     return found
 
 
-def refused(result: Cleaned[States]) -> list[tuple[int, str]]:
+def refused(result: Cleaned[CellStates]) -> list[tuple[int, str]]:
     return [(row["row"], row["reason"]) for row in result.quarantined.to_pylist()]
 
 
@@ -319,7 +319,7 @@ def test_the_same_state_has_the_same_text_whatever_came_first() -> None:
 
 
 def test_a_step_that_begins_in_one_cell_is_crossed_by_the_counters_of_no_other() -> None:
-    cells, states = Cells(), dict[str, CellState]()
+    cells, states = GroupStates(), dict[str, CellState]()
     for offset, changes in enumerate(({}, dict.fromkeys(COUNTERS))):
         rows = {"A": reading(offset + 1, cell_id="A", step_index=offset + 1, **changes)}
         rows["B"] = reading(offset + 1, cell_id="B", **changes)
@@ -338,12 +338,12 @@ def test_a_pack_lands_where_the_instrument_is_said_to_reach_so_far() -> None:
     pack = arrow(
         [reading(1, **{"voltage(v)": 1_500.0, "current(a)": -10_000.0}), reading(2, **{"voltage(v)": 1_500.5})]
     )
-    wide = clean(Cells(), together([pack]), WINDOW_SECONDS, instrument_range(1_500, 10_000))
+    wide = clean(GroupStates(), together([pack]), WINDOW_SECONDS, instrument_range(1_500, 10_000))
     assert wide is not None
     assert wide.landed.column("data_point").to_pylist() == [1]
     assert wide.quarantined.column("detail").to_pylist() == [
         "voltage(v) is 1500.5, beyond the instrument's -1500 to 1500; where it is real, raise INSTRUMENT_MAX_VOLTAGE_V"
     ]
-    narrow = clean(Cells(), together([pack]), WINDOW_SECONDS)
+    narrow = clean(GroupStates(), together([pack]), WINDOW_SECONDS)
     assert narrow is not None
     assert narrow.quarantined.column("reason").to_pylist() == ["out_of_range"] * 2

@@ -18,7 +18,7 @@ from sink.care.recount import differing_cycles, differing_windows
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dataflows.fold.states import States
+    from dataflows.fold.states import CellStates
     from kernel.contract.results import Cleaned
 
 COUNT = 40
@@ -54,7 +54,7 @@ def put(rows: Rows, values: Mapping[int, float | None], name: str = NAME) -> Row
     return [row | ({name: values[place]} if place in values else {}) for place, row in enumerate(rows)]
 
 
-def followed(rows: Rows, size: int = COUNT) -> list[Cleaned[States]]:
+def followed(rows: Rows, size: int = COUNT) -> list[Cleaned[CellStates]]:
     """What becomes of readings, some a call; what SQL recounts from the rows is the same."""
     results = fold([[arrow(rows[at : at + size], offset=at)] for at in range(0, len(rows), size)])
     with landed([results]) as connection:
@@ -63,12 +63,12 @@ def followed(rows: Rows, size: int = COUNT) -> list[Cleaned[States]]:
     return results
 
 
-def gained(results: list[Cleaned[States]], column: str = "charge_capacity_pah") -> float:
+def gained(results: list[Cleaned[CellStates]], column: str = "charge_capacity_pah") -> float:
     """Ah or Wh that the cycles come to."""
     return sum(part[column] or 0 for result in results for part in result.cycles.to_pylist()) / 1e12
 
 
-def column(results: list[Cleaned[States]], name: str) -> list[Any]:
+def column(results: list[Cleaned[CellStates]], name: str) -> list[Any]:
     return [value for result in results for value in result.landed.column(name).to_pylist()]
 
 

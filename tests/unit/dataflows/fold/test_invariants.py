@@ -14,7 +14,7 @@ from support.profiles import examples
 
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
-from dataflows.fold.states import Cells
+from dataflows.fold.states import GroupStates
 from kernel.contract.batch import decode_poll
 from kernel.contract.poll import Poll
 from kernel.contract.reading import LANDED
@@ -40,7 +40,7 @@ def test_results_do_not_depend_on_how_the_log_is_cut(data: st.DataObject) -> Non
 @given(labs())
 @examples(0.5)
 def test_cells_that_are_folded_side_by_side_become_what_each_becomes_by_itself(polls: list[list[Message]]) -> None:
-    cells, states = Cells(), dict[str, CellState]()
+    cells, states = GroupStates(), dict[str, CellState]()
     together = []
     for poll in polls:
         cleaned = clean(cells, next(decode_poll(Poll.of(poll), 1_000)), WINDOW_SECONDS)

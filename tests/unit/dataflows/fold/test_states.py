@@ -18,7 +18,7 @@ from dataflows.fold import states as module
 from dataflows.fold.admit import Fold
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
-from dataflows.fold.states import Cells, States
+from dataflows.fold.states import CellStates, GroupStates
 
 if TYPE_CHECKING:
     from support.delivered import Delivery
@@ -41,7 +41,7 @@ def states(draw: st.DrawFn) -> dict[str, CellState]:
 @given(states())
 @examples(0.6)
 def test_states_taken_apart_are_what_they_were(found: dict[str, CellState]) -> None:
-    assert dict(States.of(found)) == found
+    assert dict(CellStates.of(found)) == found
 
 
 @given(states())
@@ -49,14 +49,14 @@ def test_states_taken_apart_are_what_they_were(found: dict[str, CellState]) -> N
 def test_states_are_written_as_each_writes_itself(found: dict[str, CellState]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_CACHED", 2)
-        texts = States.of(found).texts(np.arange(len(found)))
+        texts = CellStates.of(found).texts(np.arange(len(found)))
     assert texts == [state.to_json() for state in found.values()]
 
 
 @given(states(), st.data())
 @examples(0.4)
 def test_states_are_replaced_cell_by_cell(found: dict[str, CellState], data: st.DataObject) -> None:
-    cells = Cells()
+    cells = GroupStates()
     cells.update(found)
     before = cells.of([*found, "UNKNOWN"])
     newer = {
@@ -89,7 +89,7 @@ def test_a_cell_that_comes_over_another_partition_of_an_earlier_log_is_told() ->
 
 
 def test_cleaning_leaves_the_states_that_it_is_given() -> None:
-    cells = Cells()
+    cells = GroupStates()
     cells.update({CELL: state_of(fold([[arrow([reading(1)])]])[-1])})
     before = dict(cells.of([CELL]))
     cleaned = clean(cells, together([arrow([reading(2), reading(3) | BAD, reading(5)], offset=1)]), WINDOW_SECONDS)
@@ -100,7 +100,7 @@ def test_cleaning_leaves_the_states_that_it_is_given() -> None:
 @given(st.data())
 @examples(0.6)
 def test_cells_remember_how_far_they_came_over_every_log(data: st.DataObject) -> None:
-    cells = Cells()
+    cells = GroupStates()
     expected: dict[str, dict[str, dict[int, int]]] = {}
     points: dict[str, int] = {}
     next_offset: dict[tuple[str, int], int] = {}

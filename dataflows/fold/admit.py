@@ -15,7 +15,7 @@ import numpy as np
 from dataflows.fold.late import fill, skips_to_remember, with_holes
 from dataflows.fold.order import DUPLICATE, admit, continues
 from dataflows.fold.rules import follow, follow_one
-from dataflows.fold.runs import Course, Run
+from dataflows.fold.runs import Outcome, Run
 from dataflows.fold.tails import Tails
 from dataflows.fold.validate import ACCEPTED, REASONS
 from kernel.contract.reading import COUNTERS, Reason
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
     Texts = npt.NDArray[Any]
 
-_NOTHING: Final = Course(
+_NOTHING: Final = Outcome(
     np.zeros(0, dtype=np.int32),
     np.zeros((len(COUNTERS), 0), dtype=np.int64),
     np.zeros((len(COUNTERS), 0), dtype=np.bool_),
@@ -52,7 +52,7 @@ class Piece:
     """
 
     rows: Rows
-    course: Course
+    outcome: Outcome
     correction: Correction | None = None
 
 
@@ -105,22 +105,22 @@ class Fold:
         for code, start, end in zip(alone.tolist(), starts.tolist(), ends.tolist(), strict=True):
             self._alone(code, np.arange(start, end))
 
-    def accepted(self) -> tuple[Rows | slice, Course]:
+    def accepted(self) -> tuple[Rows | slice, Outcome]:
         """The rows of all accepted readings in the order in which they land, a slice if these are all; what they add.
 
-        The tails of the course are in `tails` and `moved`.
+        The tails are in `tails` and `moved`.
         """
-        courses = [piece.course for piece in self.pieces]
-        if len(courses) == 1 and len(courses[0].quality) == len(self.verdict):
-            return slice(None), courses[0]
+        outcomes = [piece.outcome for piece in self.pieces]
+        if len(outcomes) == 1 and len(outcomes[0].quality) == len(self.verdict):
+            return slice(None), outcomes[0]
         return (
             np.concatenate([np.zeros(0, dtype=np.int64), *(piece.rows for piece in self.pieces)]),
-            Course(
-                np.concatenate([_NOTHING.quality, *(course.quality for course in courses)]),
-                np.concatenate([_NOTHING.gained, *(course.gained for course in courses)], axis=1),
-                np.concatenate([_NOTHING.counted, *(course.counted for course in courses)], axis=1),
-                np.concatenate([_NOTHING.leapt, *(course.leapt for course in courses)], axis=1),
-                np.concatenate([_NOTHING.unmeasured, *(course.unmeasured for course in courses)]),
+            Outcome(
+                np.concatenate([_NOTHING.quality, *(outcome.quality for outcome in outcomes)]),
+                np.concatenate([_NOTHING.gained, *(outcome.gained for outcome in outcomes)], axis=1),
+                np.concatenate([_NOTHING.counted, *(outcome.counted for outcome in outcomes)], axis=1),
+                np.concatenate([_NOTHING.leapt, *(outcome.leapt for outcome in outcomes)], axis=1),
+                np.concatenate([_NOTHING.unmeasured, *(outcome.unmeasured for outcome in outcomes)]),
                 _NOTHING.tails,
             ),
         )
@@ -140,18 +140,18 @@ class Fold:
             self.verdict[again] = DUPLICATE
         if len(tests.rows) == 0:
             return
-        course = follow(tests.tails, tests.run, tests.starts)
+        outcome = follow(tests.tails, tests.run, tests.starts)
         alone = np.bincount(tests.cells, minlength=len(self.before))[tests.cells] == 1
         stays = alone & (tests.is_current | tests.is_first)
-        self.tails.put(tests.cells[stays], course.tails.take(np.flatnonzero(stays)))
+        self.tails.put(tests.cells[stays], outcome.tails.take(np.flatnonzero(stays)))
         others = np.flatnonzero(~stays)
         for cell, test_id, tail in zip(
-            tests.cells[others].tolist(), tests.ids[others].tolist(), course.tails.take(others).objects(), strict=True
+            tests.cells[others].tolist(), tests.ids[others].tolist(), outcome.tails.take(others).objects(), strict=True
         ):
             stood = self.before.tail(cell, test_id)
             holes = stood.holes if stood else ()
             self.moved.setdefault(cell, {})[test_id] = msgspec.structs.replace(tail, holes=holes)
-        self.pieces.append(Piece(*tests.in_order(course)))
+        self.pieces.append(Piece(*tests.in_order(outcome)))
 
     def _alone(self, cell: int, rows: Rows) -> None:
         """Fold one cell, given all of its rows."""
@@ -184,7 +184,7 @@ class Fold:
                     refusals.note(some if filled is not Reason.DUPLICATE else some[:0])
                 else:
                     some = rows[: filled.count]
-                    tail, piece = filled.tail, Piece(some, filled.course, filled.correction)
+                    tail, piece = filled.tail, Piece(some, filled.outcome, filled.correction)
                     self.is_late[some] = True
             else:
                 some = rows[: _rising(columns.data_point[rows])] if may_be_late else rows
@@ -193,9 +193,9 @@ class Fold:
                 taken = some[verdict[some] == ACCEPTED]
                 if len(taken):
                     run = columns.take(taken)
-                    course = follow_one(tail, run)
-                    tail = with_holes(tail, run, course, refusals.before(taken), is_retry=is_retry)
-                    piece = Piece(taken, course)
+                    outcome = follow_one(tail, run)
+                    tail = with_holes(tail, run, outcome, refusals.before(taken), is_retry=is_retry)
+                    piece = Piece(taken, outcome)
             if piece is not None and tail is not None:
                 yield piece, tail
             rows = rows[len(some) :]
@@ -238,18 +238,18 @@ class _Tests:
         known: Flags = self.run.data_point <= np.repeat(last, np.diff(self.starts, append=len(self.rows)))
         return known
 
-    def in_order(self, course: Course) -> tuple[Rows, Course]:
+    def in_order(self, outcome: Outcome) -> tuple[Rows, Outcome]:
         """The rows in the order of the log, and what they add in that order."""
         if self._order is None:
-            return self.rows, course
+            return self.rows, outcome
         back = np.argsort(self._order)
-        return self.rows[back], Course(
-            course.quality[back],
-            course.gained[:, back],
-            course.counted[:, back],
-            course.leapt[:, back],
-            course.unmeasured[back],
-            course.tails,
+        return self.rows[back], Outcome(
+            outcome.quality[back],
+            outcome.gained[:, back],
+            outcome.counted[:, back],
+            outcome.leapt[:, back],
+            outcome.unmeasured[back],
+            outcome.tails,
         )
 
 

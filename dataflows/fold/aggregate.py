@@ -43,7 +43,7 @@ class Accepted:
     """Accepted readings, those of a cell together and in log order, a column an array of shape (n,).
 
     `cell` and `test` are codes into lists of cell and test ids; `gained` and `counted` are those of
-    `dataflows.fold.rules.Course`.
+    `dataflows.fold.runs.Outcome`.
     """
 
     cell: Integers

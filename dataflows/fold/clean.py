@@ -71,8 +71,8 @@ def clean(
     )
     fold.run()
 
-    at, course = fold.accepted()
-    quality = course.quality
+    at, outcome = fold.accepted()
+    quality = outcome.quality
     quality[np.flatnonzero(fresh.value_dropped[at] | valid.value_dropped[at])] |= Quality.VALUE_DROPPED
     quality[np.flatnonzero(lineage.is_retry[at])] |= Quality.RETRIED
     quality[np.flatnonzero(fold.is_late[at] & ~lineage.is_retry[at])] |= Quality.LATE
@@ -84,22 +84,22 @@ def clean(
         cycle_index=run.cycle_index,
         current=run.current,
         voltage=run.voltage,
-        resistance=np.where(course.unmeasured, np.nan, run.resistance),
+        resistance=np.where(outcome.unmeasured, np.nan, run.resistance),
         temperature=run.temperature,
-        gained=course.gained,
-        counted=course.counted,
+        gained=outcome.gained,
+        counted=outcome.counted,
         flagged=quality != 0,
         offset=lineage.offset[at],
     )
     position = _Position(pa.array(fresh.cell_ids, pa.string()), fold.test_ids, window_seconds * 1_000_000, fold.before)
     start = 0
     for correction, group in groupby(fold.pieces, lambda piece: piece.correction):
-        end = start + sum(len(piece.course.quality) for piece in group)
+        end = start + sum(len(piece.outcome.quality) for piece in group)
         position.pass_along(accepted.part(slice(start, end)), correction)
         start = end
 
     return Cleaned(
-        lineage.landed(valid.readings, at, quality, course.unmeasured, course.leapt),
+        lineage.landed(valid.readings, at, quality, outcome.unmeasured, outcome.leapt),
         lineage.quarantined(valid, fold.verdict),
         lineage.repeated(valid.readings, fold.verdict),
         retried(fresh),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from dataflows.fold.runs import Course, Run
+    from dataflows.fold.runs import Outcome, Run
     from dataflows.fold.state import Tail
     from dataflows.fold.tails import Tails
 
@@ -182,16 +182,16 @@ def flows(tails: Tails, run: Run, starts: Integers, position: Integers) -> Integ
     return np.stack(found)
 
 
-def unsettled(tail: Tail | None, course: Course) -> Flags:
+def unsettled(tail: Tail | None, outcome: Outcome) -> Flags:
     """Before which readings of a test a counter has leaped and not been measured since, or leaps at them: shape (n,).
 
     What such a reading gains depends on the one before it, so that nothing can be put in between later on.
     """
-    found: Flags = (course.quality & Quality.COUNTER_LEAP) != 0
+    found: Flags = (outcome.quality & Quality.COUNTER_LEAP) != 0
     pending = {doubt.counter for doubt in tail.doubts if doubt.leapt_to is not None} if tail else set()
     if not found.any() and not pending:
         return found
-    for index, (leapt, counted) in enumerate(zip(course.leapt, course.counted, strict=True)):
+    for index, (leapt, counted) in enumerate(zip(outcome.leapt, outcome.counted, strict=True)):
         dropped, measured = latest(leapt), latest(counted & ~leapt)
         is_pending = (dropped > measured) | ((index in pending) & (np.maximum(dropped, measured) < 0))
         found |= np.concatenate(([index in pending], is_pending[:-1]))

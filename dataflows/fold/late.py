@@ -25,7 +25,7 @@ from kernel.contract.reading import COUNTERS, Reason
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from dataflows.fold.runs import Course
+    from dataflows.fold.runs import Outcome
     from dataflows.fold.state import Tail
 
     Floats = npt.NDArray[np.float64]
@@ -62,36 +62,36 @@ class Correction:
 class Filled:
     """Late readings in their place.
 
-    `count` tells how many were taken; `course` is what they add themselves; `tail` is where the test stands, as before
+    `count` tells how many were taken; `outcome` is what they add themselves; `tail` is where the test stands, as before
     but for the hole.
     """
 
     count: int
-    course: Course
+    outcome: Outcome
     correction: Correction
     tail: Tail
 
 
-def with_holes(tail: Tail | None, run: Run, course: Course, refusals: Integers, *, is_retry: bool) -> Tail:
+def with_holes(tail: Tail | None, run: Run, outcome: Outcome, refusals: Integers, *, is_retry: bool) -> Tail:
     """The tail after a run of accepted readings, with the holes that have opened before or within it.
 
     Args:
         tail: what came before.
         run: the readings.
-        course: what `follow_one` made of them.
+        outcome: what `follow_one` made of them.
         refusals: the cell's count of refused readings before each of them, shape (n,).
         is_retry: whether they come by a retry: then what they pass over may have been refused long ago.
     """
     opens = _first_skips(tail, run)
     if refusals[-1] == 0 and not opens.any():  # as with nearly all cells
-        return msgspec.structs.replace(course.tail, holes=tail.holes if tail else ())
+        return msgspec.structs.replace(outcome.tail, holes=tail.holes if tail else ())
     before = np.concatenate(([tail.refusals if tail else 0], refusals[:-1]))
-    run = run.without_counters(course.leapt)
+    run = run.without_counters(outcome.leapt)
     passed = np.diff(run.data_point, prepend=tail.data_point if tail else BEFORE_START) > 1
     opens |= passed & (refusals > (0 if is_retry else before))
-    opened = _holes(tail, run, course, opens & ~unsettled(tail, course))
+    opened = _holes(tail, run, outcome, opens & ~unsettled(tail, outcome))
     holes = (*(tail.holes if tail else ()), *opened)[-MOST_HOLES:]
-    return msgspec.structs.replace(course.tail, refusals=int(refusals[-1]), holes=holes)
+    return msgspec.structs.replace(outcome.tail, refusals=int(refusals[-1]), holes=holes)
 
 
 def skips_to_remember(tails: Tails, run: Run, starts: Integers) -> npt.NDArray[np.bool_]:
@@ -144,8 +144,8 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
         return Reason.MISSING_VALUE
     late = late.take(slice(0, count))
 
-    course = follow_one(hole.before, late, late=True)
-    late = late.without_counters(course.leapt)
+    outcome = follow_one(hole.before, late, late=True)
+    late = late.without_counters(outcome.leapt)
     if follow_one(hole.before, _joined(late, hole.after), late=True).leapt[:, -1].any():
         return Reason.DUPLICATE  # seen from here, a counter behind the hole has leaped, and has landed as it was
     both = follow_one(hole.before, _joined(late, hole.after), judge=False)
@@ -157,11 +157,11 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
         int(both.gained[1, -1] > 0) - int(alone.gained[1, 0] > 0),
     )
     first = hole.before.data_point if hole.before else BEFORE_START
-    left = _holes(hole.before, late, course, np.diff(late.data_point, prepend=first) > 1)
+    left = _holes(hole.before, late, outcome, np.diff(late.data_point, prepend=first) > 1)
     if hole.after.data_point - int(late.data_point[-1]) > 1:
-        left.append(Hole(course.tail, hole.after))
+        left.append(Hole(outcome.tail, hole.after))
     holes = (*tail.holes[: places[0]], *left, *tail.holes[places[0] + 1 :])[-MOST_HOLES:]
-    return Filled(count, course, correction, msgspec.structs.replace(tail, holes=holes))
+    return Filled(count, outcome, correction, msgspec.structs.replace(tail, holes=holes))
 
 
 def _ahead(points: Integers, behind: int) -> int:
@@ -184,14 +184,14 @@ def _blocked(hole: Hole, late: Run) -> npt.NDArray[np.bool_]:
     return blocked
 
 
-def _holes(tail: Tail | None, run: Run, course: Course, opens: npt.NDArray[np.bool_]) -> list[Hole]:
+def _holes(tail: Tail | None, run: Run, outcome: Outcome, opens: npt.NDArray[np.bool_]) -> list[Hole]:
     """The newest holes before those readings of a run at which one opens."""
     holes, at, stood = [], 0, _bare(tail)
     for row in np.flatnonzero(opens)[-MOST_HOLES:].tolist():
         if row > at:
             stood = follow_one(stood, run.take(slice(at, row)), judge=False).tail
         at = row
-        holes.append(Hole(stood, _edge(run, row, unmeasured=bool(course.unmeasured[row]))))
+        holes.append(Hole(stood, _edge(run, row, unmeasured=bool(outcome.unmeasured[row]))))
     return holes
 
 

@@ -1,4 +1,4 @@
-"""The course of tests: what their readings are flagged for, what the counters gained, where the tests stand then.
+"""The rules of the fold: what readings are flagged for, what their counters gain, and where their tests stand then.
 
 Pure and columnar: runs of readings of many tests, one after the other, and the tails of what came before go in, arrays
 of the same length and the new tails come out. Cutting a run anywhere and passing its tail along changes nothing.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from dataflows.fold.gains import gains
-from dataflows.fold.runs import Course, Run
+from dataflows.fold.runs import Outcome, Run
 from dataflows.fold.spikes import TEMPERATURE, VOLTAGE, spikes
 from dataflows.fold.state import RECENT, SKIPS
 from dataflows.fold.tails import NO_CLOCK, Tails, ends_of, latest, running_peaks, shifted
@@ -33,12 +33,12 @@ CLOCK_JUMP_US: Final = 60_000_000
 """The wall clock and the test clock drift by a minute a week; a minute between two readings is a jump."""
 
 
-def follow_one(tail: Tail | None, run: Run, *, judge: bool = True, late: bool = False) -> Course:
+def follow_one(tail: Tail | None, run: Run, *, judge: bool = True, late: bool = False) -> Outcome:
     """Follow one test along accepted readings, at least one."""
     return follow(Tails.of([tail]), run, np.zeros(1, dtype=np.int64), judge=judge, late=late)
 
 
-def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True, late: bool = False) -> Course:
+def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True, late: bool = False) -> Outcome:
     """Follow tests along accepted readings.
 
     Args:
@@ -80,7 +80,7 @@ def follow(tails: Tails, run: Run, starts: Integers, *, judge: bool = True, late
     pulsed |= np.repeat(tails.pulsed, np.diff(starts, append=count))
     new_tails = _new_tails(tails, run, starts, position, begun, peak, pulsed, skips, counters.doubts)
     unmeasured = (run.resistance == 0) & ~pulsed
-    return Course(quality, counters.gained, counters.counted, counters.leapt, unmeasured, new_tails)
+    return Outcome(quality, counters.gained, counters.counted, counters.leapt, unmeasured, new_tails)
 
 
 def skipped(tails: Tails, run: Run, starts: Integers) -> Flags:

@@ -64,7 +64,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Course:
+class Outcome:
     """What runs add to their tests.
 
     `gained` are the counters' gains over each reading in pico-Ah and pico-Wh, shape (4, n), `counted` where what a

@@ -1,4 +1,4 @@
-"""The spike filter: single samples that leave the course of their step.
+"""The spike filter: single samples that lie off the trend of their step.
 
 It looks back only, three samples of the same step, so that no verdict waits for a reading that may never
 come and none depends on how the stream was cut. A centred Hampel filter would have to hold the last samples

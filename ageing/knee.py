@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import t as student
 
-from ageing.course import MEDIAN_CYCLES, alike, course, running_median
+from ageing.record import MEDIAN_CYCLES, correlation_length, running_median, usable_record
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -55,13 +55,13 @@ WIDEST: Final = 1 / 3
 """Share of the observed life: a bend that may lie anywhere within more than that is one that chance makes too."""
 
 RESAMPLES: Final = 400
-"""Resampled courses that the interval is taken from."""
+"""Resampled records that the interval is taken from."""
 
 CANDIDATES: Final = 400
-"""Positions of the knee that are tried before the fit is refined, and in every resampled course."""
+"""Positions of the knee that are tried before the fit is refined, and in every resampled record."""
 
 CAUTION: Final = 1.4
-"""Factor on the noise of resampled courses. Blocks of residuals never hold all of the noise's memory: without it the
+"""Factor on the noise of resampled records. Blocks of residuals never hold all of the noise's memory: without it the
 intervals of simulated lives of 60 to 600 cycles held the true knee in 73 to 97 of 100, with it in 84 to 100."""
 
 _SEED: Final = 1971
@@ -103,7 +103,7 @@ class Knee:
 def find_knee(cycle: Floats, capacity: Floats) -> Knee | None:
     """Find the knee of a capacity fade.
 
-    The course is smoothed by a running median and scaled, then q(x) = a + b (x - k) + c (x - k) tanh((x - k) / w) is
+    The record is smoothed by a running median and scaled, then q(x) = a + b (x - k) + c (x - k) tanh((x - k) / w) is
     fitted with a fixed w: first by trying every k on a grid, where the rest is linear least squares, then by refining
     all four parameters under a robust loss. Only bends towards faster fading (c < 0) are looked for, so that the
     decelerating start of a life (square-root growth of the SEI) does not hide a knee that comes later.
@@ -121,7 +121,7 @@ def find_knee(cycle: Floats, capacity: Floats) -> Knee | None:
     Raises:
         ValueError: the arrays are not one-dimensional and of the same length.
     """
-    x, q = course(cycle, capacity)
+    x, q = usable_record(cycle, capacity)
     if len(x) < LEAST_CYCLES:
         return None
     edge = max(LEAST_BEHIND, LEAST_SHARE_BEHIND * len(x))
@@ -208,11 +208,11 @@ def _candidates(u: Floats, line: Floats) -> tuple[Floats, Floats]:
     return at, np.where(size > _NO_NOISE, bends / np.where(size > _NO_NOISE, size, 1), 0)
 
 
-def _best(bends: Floats, courses: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
-    """For courses of shape (c, n): the largest drop in the sum of squares by a downward bend, and where; shape (c,)."""
-    downward = np.maximum(-(courses @ bends.T), 0)
+def _best(bends: Floats, records: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
+    """For records of shape (c, n): the largest drop in the sum of squares by a downward bend, and where; shape (c,)."""
+    downward = np.maximum(-(records @ bends.T), 0)
     best = np.argmax(downward, axis=1)
-    return downward[np.arange(len(courses)), best] ** 2, best
+    return downward[np.arange(len(records)), best] ** 2, best
 
 
 def _refine(u: Floats, y: Floats, start: float) -> tuple[float, float, float, float] | None:
@@ -256,6 +256,6 @@ def _widening(residuals: Floats) -> float:
     quantile of Student's t in place of the normal one.
     """
     n = len(residuals)
-    independent = n / alike(residuals - residuals.mean())
+    independent = n / correlation_length(residuals - residuals.mean())
     free = max(independent - _PARAMETERS, 3.0)
     return float(CAUTION * np.sqrt(max(independent / free, 1)) * student.ppf(0.975, free) / _NORMAL)

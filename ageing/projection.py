@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.stats import theilslopes
 
-from ageing.course import MEDIAN_CYCLES, alike, course, running_median
+from ageing.record import MEDIAN_CYCLES, correlation_length, running_median, usable_record
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,7 +33,7 @@ LEAST_FOR_PROJECTION: Final = 50
 """Cycles below which there is no projection."""
 
 WINDOWS: Final = (0.25, 0.5, 1.0)
-"""The recent courses that a slope is taken from, as shares of the cycles, but `LEAST_FOR_PROJECTION` at the least."""
+"""The recent parts of a record that slopes are taken from, as shares of its cycles; at least `LEAST_FOR_PROJECTION`."""
 
 HORIZON: Final = 5.0
 """A projection may lie this many observed lives ahead; what lies further away is not known."""
@@ -54,7 +54,7 @@ _MOST_POINTS: Final = 400
 class Projection:
     """The cycle number at which the capacity is expected to pass the threshold.
 
-    `cycle` carries the recent slope on. `low` and `high` bound the courses that are plausible from what was seen: a
+    `cycle` carries the recent slope on. `low` and `high` bound the curves that are plausible from what was seen: a
     back-tested range, not a quantile of a distribution. `high` is None where the slow bound does not reach the
     threshold within the horizon.
     """
@@ -87,7 +87,7 @@ def fade_per_cycle(cycle: Floats, capacity: Floats) -> float | None:
     Raises:
         ValueError: the arrays are not one-dimensional and of the same length.
     """
-    x, q = course(cycle, capacity)
+    x, q = usable_record(cycle, capacity)
     if len(x) < LEAST_FOR_SLOPE:
         return None
     with np.errstate(all="ignore"):
@@ -102,7 +102,7 @@ def project(
 
     From the level of the last cycles the median slope of the windows leads to `cycle`, and the steepest bound of any
     window, `STEEPENING` times as steep, to `low`. For `high` each window's flat bound decelerates as a power law: a
-    course q0 - c x^p with slope -s in the middle m of a window has c = s m^(1-p) / p, and from cycle t on it loses the
+    curve q0 - c x^p with slope -s in the middle m of a window has c = s m^(1-p) / p, and from cycle t on it loses the
     gap g until (t^p + g / c)^(1/p). The latest of the windows counts.
 
     Args:
@@ -119,7 +119,7 @@ def project(
     Raises:
         ValueError: the arrays are not one-dimensional and of the same length.
     """
-    x, q = course(cycle, capacity)
+    x, q = usable_record(cycle, capacity)
     if len(x) < LEAST_FOR_PROJECTION:
         return None
     if np.any(running_median(x, q, median_cycles)[1] <= threshold_ah):
@@ -151,7 +151,7 @@ def project(
 
 
 def _windows(n: int) -> tuple[int, ...]:
-    """Lengths of the recent courses among n cycles."""
+    """Lengths of the recent parts of a record of n cycles."""
     return tuple(min(n, max(LEAST_FOR_PROJECTION, round(share * n))) for share in WINDOWS)
 
 
@@ -211,4 +211,4 @@ def _widening(residuals: Floats) -> float:
     off = residuals - np.median(residuals)
     spread = 3 * 1.4826 * float(np.median(np.abs(off)))
     off = np.clip(off, -spread, spread)
-    return float(np.sqrt(alike(off)))
+    return float(np.sqrt(correlation_length(off)))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
-from ageing import course
+from ageing import record
 from dashboard.amounts import decimals_of
 from dashboard.escaping import in_figure
 from dashboard.figures.style import COLOURS, LAYOUT, MOST_POINTS, MUTED, add_bands, colour, frame, kept_rows, said
@@ -86,7 +86,7 @@ def running_median(cycles: pa.Table, width: int) -> tuple[npt.NDArray[Any], npt.
         Rows of `cycles` in the middle of each `width` comparable ones, and their median capacity in Ah.
     """
     rows = np.flatnonzero(_comparable(cycles))
-    middle, median = course.running_median(
+    middle, median = record.running_median(
         rows.astype(np.float64), column(cycles, "discharge_capacity_ah")[rows], width
     )
     return middle.astype(np.int64), median

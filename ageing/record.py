@@ -1,4 +1,4 @@
-"""The course of a cell's capacity over its life, as the knee and the projection read it."""
+"""The capacity record of a cell: the usable part of it, its running median, and how long its noise lasts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 MEDIAN_CYCLES: Final = 11
-"""Width of the running median that smooths a course: a recovery after a pause, or a cycle cut short, rarely lasts more
+"""Width of the running median that smooths a record: a recovery after a pause, or a cycle cut short, rarely lasts more
 than five cycles. The rule for the end of life has its own width, the variable `median_cycles` of the dbt project."""
 
 
-def course(cycle: Floats, capacity: Floats) -> tuple[Floats, Floats]:
-    """What is usable of a capacity record: finite, ascending, one value per cycle number.
+def usable_record(cycle: Floats, capacity: Floats) -> tuple[Floats, Floats]:
+    """The usable part of a capacity record: finite values, ascending cycle numbers, one value for each.
 
     Args:
         cycle: cycle numbers, shape (n,).
@@ -53,7 +53,7 @@ def running_median(cycle: Floats, capacity: Floats, width: int = MEDIAN_CYCLES) 
     Returns:
         The cycles at the centres of whole windows and their medians, shape (n - width + 1,), empty where n is less. The
         ends are left out, because a median over half a window lags behind a fade and would flatten it there; a monotone
-        course comes out unchanged.
+        record comes out unchanged.
     """
     reach = width // 2
     if len(capacity) < width:
@@ -62,13 +62,14 @@ def running_median(cycle: Floats, capacity: Floats, width: int = MEDIAN_CYCLES) 
     return cycle[reach : len(cycle) - reach], np.asarray(np.median(windows, axis=1))
 
 
-def alike(off: Floats) -> float:
-    """Of how many cycles the departures from a course are alike: what n has to be divided by to count independent ones.
+def correlation_length(off: Floats) -> float:
+    """How many cycles the noise of a record lasts: n divided by it is the number of independent departures.
 
-    Twice the summed autocorrelation, up to the first lag where it is not positive, less one: 1 for independent noise.
+    It is twice the summed autocorrelation, up to the first lag where that is not positive, less one: 1 for independent
+    noise.
 
     Args:
-        off: departures from a course, centred, shape (n,).
+        off: departures from the fitted curve, centred, shape (n,).
 
     Returns:
         A number of cycles; 1 where nothing departs.

@@ -1,4 +1,4 @@
-"""Daily maintenance: small objects merged into large ones, what nobody needs removed, and everything recounted.
+"""Daily maintenance: merge small objects into large ones, remove what is no longer needed, and verify the landing.
 
 The worker may keep running.
 """

@@ -1,4 +1,4 @@
-"""The hourly refresh: what the worker has landed since becomes tables that are built, tested, and shown to readers.
+"""The hourly refresh: it builds, tests and publishes tables from what the worker has landed since the last one.
 
 The worker lands rows by itself and needs no Airflow. dbt builds in a schema of its own. After all tests have passed,
 the new tables replace those that readers see, in one transaction. dbt's unit tests run when the code of the models has
@@ -46,10 +46,10 @@ DEADLINE = DeadlineAlert(
         },
     ),
 )
-"""Who is told when a run takes so long that the next one waits for it."""
+"""The alert for a run that takes so long that the next one has to wait for it."""
 
 IS_SCHEDULED = "_AIRFLOW_PROCESS_CONTEXT" in os.environ
-"""Whether Airflow's own processes read this file: `dag.test()` crashes on a deadline (apache/airflow#73428)."""
+"""Whether Airflow's own processes read this file; `dag.test()` crashes on a deadline (apache/airflow#73428)."""
 
 MARTS = Asset("battery_marts")
 """The published marts; a DAG that is scheduled on it runs after each publication."""

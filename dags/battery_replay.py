@@ -1,7 +1,7 @@
-"""A replay on demand: the landing tables built anew from the log or the archive, and swapped in where they differ.
+"""A replay on demand: build the landing tables again from the log or the archive, and replace those that differ.
 
-Started by hand, with one of its parameters; the worker may keep running. The refresh that follows brings the models up
-to date.
+It is started by hand, with one of its parameters. The worker may keep running. The refresh that follows brings the
+models up to date.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def replay_arguments(context: Context) -> list[str]:
-    """What the parameters of a run say to `battery replay`, which refuses none and more than one."""
+    """The arguments of `battery replay` for the parameters of a run; the command itself refuses none or several."""
     params = context["params"]
     arguments = ["replay"]
     if params["from_beginning"]:
@@ -44,7 +44,7 @@ def replay_arguments(context: Context) -> list[str]:
 
 with DAG(
     dag_id="battery_replay",
-    description="Landing tables anew from the log or the archive",
+    description="Landing tables built again from the log or the archive",
     doc_md=__doc__,
     schedule=None,
     catchup=False,

@@ -1,7 +1,7 @@
-"""Alerts: one Airflow connection, `battery_alerts`, says where they go; its type says how.
+"""Alerts by one Airflow connection, `battery_alerts`, whose type decides how they are sent.
 
-A Slack incoming webhook, an SMTP server, or any HTTP endpoint, which is sent JSON. Without the connection there is a
-line in the log and no alert.
+It is a Slack incoming webhook, an SMTP server, or any HTTP endpoint, which gets JSON. Without the connection, a line in
+the log takes the place of the alert.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONNECTION: Final = "battery_alerts"
 
 
 class Alert(BaseNotifier):
-    """Tell people something, by the connection `battery_alerts`.
+    """Send a message by the connection `battery_alerts`.
 
     Args:
         event: `success`, `failure` or `late`.
@@ -45,7 +45,7 @@ class Alert(BaseNotifier):
         """Send it.
 
         Raises:
-            AirflowException: the connection is of a type that is not known here, or lacks the address of an e-mail.
+            AirflowException: the type of the connection is not supported, or it lacks the address of an e-mail.
         """
         try:
             connection = BaseHook.get_connection(CONNECTION)
@@ -84,11 +84,11 @@ class Alert(BaseNotifier):
         )
 
 
-def tell_outcome(context: Context) -> None:
-    """Tell how a run went: what failed and why, or what it has published.
+def send_outcome(context: Context) -> None:
+    """Send an alert about a run: what failed and why, or what it has published.
 
     Raises:
-        AirflowSkipException: nothing is to be told: there was nothing new, or BATTERY_ALERTS=failures and all is well.
+        AirflowSkipException: there is nothing to send: nothing was new, or BATTERY_ALERTS=failures and no task failed.
         AirflowException: the alert could not be sent.
     """
     us = context["ti"]
@@ -108,12 +108,12 @@ def tell_outcome(context: Context) -> None:
 
 
 def notify() -> XComArg:
-    """The task `notify` that ends a DAG: it runs whatever became of the others, and is not the fate of the run."""
+    """The task `notify` that ends a DAG: it always runs, and its own state does not decide that of the run."""
 
     @task(task_id="notify", retries=5, retry_delay=timedelta(seconds=30))
-    def tell() -> None:
-        tell_outcome(get_current_context())
+    def send() -> None:
+        send_outcome(get_current_context())
 
-    last = tell()
+    last = send()
     last.as_teardown()
     return last

@@ -1,8 +1,8 @@
 """The operator that runs the pipeline's own command as a task.
 
-The command may live in another environment than Airflow: BATTERY_COMMAND names it where it is neither beside Airflow's
-Python nor on the PATH, BATTERY_WORK_DIR the folder that relative settings are relative to. Everything else it takes
-from the environment of the task, as anywhere.
+The command may be installed in another environment than Airflow. BATTERY_COMMAND names it where it is neither beside
+Airflow's Python nor on the PATH. BATTERY_WORK_DIR names the folder that relative settings are relative to. All other
+settings come from the environment of the task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 FAILURE: Final = "failure"
-"""The key under which a task that failed leaves the line that says why, for alerts."""
+"""The XCom key of the line that says why a task failed, for alerts."""
 
 _LEVELS: Final = {"debug": "debug", "info": "info", "warn": "warning", "warning": "warning"}
 _COMPLAINT: Final = "battery: "
@@ -34,14 +34,14 @@ _OWN: Final = frozenset({"event", "level", "timestamp", "self", "logger"})
 
 
 class BatteryOperator(BaseOperator):
-    """Run `battery` with arguments; its output is the task's log, line by line, its exit code the task's fate.
+    """Run `battery` with arguments: its output becomes the task's log, its exit code decides the task's state.
 
-    What it says in JSON, and what dbt says through it, keeps its level and its fields in the log. The last line of its
-    own is the task's result.
+    Lines in JSON, those of dbt included, keep their level and their fields in the log. The last other line is the
+    task's result.
 
     Args:
-        arguments: what follows `battery`, or what makes that of the task's context.
-        skip_on_exit_code: the exit code that skips this task, and so those behind it; by default none does.
+        arguments: those after `battery`, or a function that makes them from the task's context.
+        skip_on_exit_code: the exit code that skips this task and those that follow it; by default none does.
         options: those of any operator.
     """
 
@@ -65,7 +65,7 @@ class BatteryOperator(BaseOperator):
 
         Raises:
             AirflowSkipException: it exited with `skip_on_exit_code`.
-            AirflowException: it cannot be run, or exited with another code than 0; says what it complained of.
+            AirflowException: it cannot be run, or exited with another code than 0; the message has its error.
         """
         arguments = self.arguments(context) if callable(self.arguments) else self.arguments
         command = [battery_command(), *arguments]
@@ -97,24 +97,24 @@ class BatteryOperator(BaseOperator):
                     continue
                 last = text or last
         except BaseException:
-            self.on_kill()  # a command that nobody listens to must not run on beside the next try
+            self.on_kill()  # otherwise the command would still run during the next try
             raise
         code = self._process.wait()
         if code == 0:
             return last
         if code == self.skip_on_exit_code:
             raise AirflowSkipException(last)
-        reason = complaint or last or "it said nothing"
+        reason = complaint or last or "it printed nothing"
         context["ti"].xcom_push(key=FAILURE, value=reason)
         raise AirflowException(f"battery {' '.join(arguments)} exited with {code}: {reason}")
 
     def on_kill(self) -> None:
-        """End the command as an operator would: it finishes or undoes what it is at."""
+        """End the command by SIGTERM: it finishes or undoes what it is doing."""
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
 
     def _tell(self, text: str) -> bool:
-        """Put a line of output into the task's log; whether it was a line of the command's log."""
+        """Log a line of output; returns whether it was a line of the command's log."""
         level, event, fields = parse_line(text)
         if event:
             getattr(self.log, level)(event, **fields)
@@ -122,13 +122,13 @@ class BatteryOperator(BaseOperator):
 
 
 def battery_command() -> str:
-    """The pipeline's command: the one that is named, the one of Airflow's own environment, or any on the PATH."""
+    """The pipeline's command: that of BATTERY_COMMAND, of Airflow's own environment, or on the PATH."""
     beside = Path(sys.executable).with_name("battery")
     return os.environ.get("BATTERY_COMMAND") or (str(beside) if beside.exists() else "battery")
 
 
 def complaint_of(text: str) -> str | None:
-    """What a line says is wrong, where it is the one with which a command ends; None where it is another one."""
+    """The error of a line with which a command ends; None for any other line."""
     if text.startswith(_COMPLAINT):
         return text.removeprefix(_COMPLAINT)
     _, event, fields = parse_line(text)

@@ -1,7 +1,7 @@
-{# True where a column went away from the reading before and came back, most of the way, within the next three readings
-   of the step. Pre-cleaning looks back only, so its spike flags are suspicions: the end of a discharge that is sampled
-   coarsely looks like a spike until what comes next does not come back. To be used with the windows `in_step`, ordered,
-   and `soon`, the three readings that follow. #}
+{# True where a value departed from the reading before and came back, most of the way, within the next three readings of
+   the step. Pre-cleaning only looks back, so its spike flags are suspicions: the end of a coarsely sampled discharge
+   looks like a spike until the next readings show that the value does not come back. To be used with the windows
+   `in_step`, ordered, and `soon`, the three readings that follow. #}
 {% macro came_back(column) -%}
     coalesce(
         (

@@ -116,27 +116,27 @@
         from lasting
     ),
 
-    told_of as (
+    given_in_total as (
         select
             *
             {% for column, name, _, _ in counters %},
             sum(
                 case when "{{ column }}" is null and {{ has_flag(name ~ '_leap') }} then {{ name }}_flow else 0 end
-            ) over in_test as {{ name }}_told
+            ) over in_test as {{ name }}_given_total
             {% endfor %}
         from flowing
         window in_test as (partition by cell_id, test_id order by data_point)
     ),
 
-    made_up as (
+    given_since as (
         select
             *
             {% for column, name, _, _ in counters %},
-            {{ name }}_told - coalesce(
-                lag(case when "{{ column }}" is not null then {{ name }}_told end ignore nulls) over in_test, 0
+            {{ name }}_given_total - coalesce(
+                lag(case when "{{ column }}" is not null then {{ name }}_given_total end ignore nulls) over in_test, 0
             ) as {{ name }}_given
             {% endfor %}
-        from told_of
+        from given_in_total
         window in_test as (partition by cell_id, test_id order by data_point)
     ),
 
@@ -163,7 +163,7 @@
                 else {{ counter_gain(column, name) }} - {{ name }}_given
             end as {{ gain }} -- noqa: LT02
             {% endfor %}
-        from made_up
+        from given_since
     )
 {%- endmacro %}
 

@@ -1,6 +1,6 @@
-{# After a model, in the transaction that built it: the run on record in _dbt_runs has built it, however the run ends.
-   Without a run on record, as by hand, it does nothing. While dbt parses, it does nothing either: what it asks of the
-   environment is another for each run, and dbt would parse everything anew. #}
+{# After a model, in the transaction that built it: add the model to the run's row in _dbt_runs, so that it is on
+   record however the run ends. A run by hand has no row, and nothing happens. Nothing happens either while dbt parses: the
+   variable differs for each run, and dbt would parse everything again. #}
 {% macro record_build() -%}
     {%- if execute and env_var('BATTERY_DBT_RUN', '') -%}
         update main._dbt_runs

@@ -1,14 +1,14 @@
-{# What an hourly refresh has to build anew.
+{# What an hourly refresh has to build again.
 
    Every reading belongs to a test, and a test is the unit of refresh: battery_test_versions holds a checksum of all
-   readings of each test. An incremental model says in `meta.built_from` what it follows, and keeps in the table
-   _refreshed which version of each test (or cell) it was built from, in the transaction that built it. Before it runs,
-   it compares the two: new tests, tests with late readings, tests that a replay changed and tests that are gone
-   differ, nothing else does. A run that broke off is thus made good by the next, model by model, and a model that is
-   run alone takes the version of what it was built from, not a newer one.
+   readings of each test. An incremental model names its upstream model in `meta.built_from`. In the transaction that
+   builds it, it writes to the table _refreshed which version of each test (or cell) it was built from. Before it runs,
+   it compares these versions with those of the upstream model. New tests, tests with late readings, tests that a replay
+   changed and tests that are gone differ; no other tests do. So the next run completes one that broke off, model by
+   model, and a model that is run alone takes the version that its upstream model was built from, not a newer one.
 
-   It also keeps by which dbt run each test (or cell) was built, so that who shows the models to readers need not compare
-   rows (refresh/publish.py). #}
+   The table also says which dbt run built each test (or cell), so that a publication need not compare rows
+   (refresh/publish.py). #}
 
 {% macro create_refreshed() -%}
     create schema if not exists {{ target.schema }};
@@ -44,7 +44,7 @@
     {%- endif %}
 {%- endmacro %}
 
-{# Or built by other code, where the environment says which this is. #}
+{# Or those built by other code, where the environment names the code. #}
 {% macro or_of_other_code() -%}
     {%- if env_var('BATTERY_CODE', '') -%}
         or (cell_id, test_id) in (
@@ -54,7 +54,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# After a model: it now stands at the versions of what it was built from. #}
+{# After a model: write down the versions that it was built from. #}
 {% macro keep_versions() -%}
     delete from {{ target.schema }}._refreshed
     where model = '{{ this.identifier }}' and (cell_id, test_id) in (select t.cell_id, t.test_id from touched as t);
@@ -65,7 +65,8 @@
     where (cell_id, test_id) in (select t.cell_id, t.test_id from touched as t)
 {%- endmacro %}
 
-{# With the scan that begins a refresh: what it stands at, as refresh/news.py compares it with what has landed since. #}
+{# With the scan that begins a refresh: the position up to which it has read. refresh/news.py compares it with what has
+   landed since. #}
 {% macro keep_watermark() -%}
     delete from {{ target.schema }}._refreshed where model in ('_watermark', '_inputs');
     {%- if execute and adapter.get_relation(target.database, 'main', '_watermark') %}
@@ -86,8 +87,8 @@
     {%- if is_incremental() -%} where cell_id in (select t.cell_id from touched as t) {%- endif -%}
 {%- endmacro %}
 
-{# The incremental strategy `touched`: rows of what has changed go, and come anew. What dbt has put them into goes too:
-   of a model in Python it is no temporary table, and would stay among those that readers see. #}
+{# The incremental strategy `touched`: delete the rows of what has changed, and insert them again. The table that dbt
+   has put them into is dropped as well: for a model in Python it is not temporary, and readers would see it. #}
 {% macro get_incremental_touched_sql(arg_dict) -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     {%- set key = 'cell_id' if model.config.meta.get('grain') == 'cell' else '(cell_id, test_id)' -%}
@@ -101,8 +102,8 @@
 {# A checksum of all rows of a group, whatever their order. #}
 {% macro checksum(relation) -%} sum(hash({{ relation }})::hugeint)::varchar {%- endmacro %}
 
-{# Before battery_test_versions: the tests whose readings are not those that it has seen. The one look at everything
-   that a refresh takes, and a fast one: it reads, and neither sorts nor writes. #}
+{# Before battery_test_versions: the tests whose readings differ from those that it has seen. It is the only time that
+   a refresh reads everything. It is fast, since it neither sorts nor writes. #}
 {% macro find_changed_tests() -%}
     {%- if is_incremental() -%}
         create or replace temp table touched as

@@ -1,5 +1,5 @@
 {# The two CTEs that number the steps of each test from 1, as `step_number`. A reading begins a step where step or cycle
-   is another than that of the reading before, or the step time fell, since a step may be repeated within a cycle. #}
+   differ from the reading before, or the step time fell, since a step may be repeated within a cycle. #}
 {% macro number_steps(readings) -%}
     stepped as (
         select
@@ -27,8 +27,7 @@
 {# The sum of capacities or energies of steps, which are whole pico-units: exact, and so the same in any order. #}
 {% macro exact_sum(column) -%} sum(round({{ column }} * 1e12)::hugeint) / 1e12 {%- endmacro %}
 
-{# Whether two capacities or energies differ by more than their last digits, of which a pack of many MWh has fewer
-   behind the point. #}
+{# Whether two capacities or energies differ by more than rounding, which is larger for a pack of many MWh. #}
 {% macro differs(one, other) -%}
     (
         ({{ one }} is null) <> ({{ other }} is null)

@@ -1,5 +1,5 @@
--- A filter that takes the course of a cell for outliers drops whole ends of discharges: more than two readings
--- in a hundred of a test are a filter to look at, not a cell that glitches.
+-- A filter that takes real changes of voltage for outliers drops the whole end of a discharge. Where more than two
+-- in a hundred readings of a test are dropped, the filter is probably wrong.
 {{ config(severity='warn') }}
 
 with final as (

@@ -1,5 +1,5 @@
--- An hourly refresh replaces what has changed and nothing else. Were a test left out or taken in twice on the way, the
--- numbers of readings would differ between the models; they are known without a look at the readings themselves.
+-- An hourly refresh replaces what has changed and nothing else. If a test were left out or built twice, the numbers of
+-- readings would differ between the models. The numbers are kept in columns, so this test does not read the readings.
 with readings as (
     select
         sum(reading_count) as landed,

@@ -1,4 +1,4 @@
--- In the latest test of each cell, which a refresh has most likely built: the rule itself has a unit test.
+-- Checked in the latest test of each cell, which a refresh has most likely built. The rule itself has a unit test.
 with latest as (
     select
         cell_id,

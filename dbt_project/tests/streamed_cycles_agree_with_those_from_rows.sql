@@ -1,7 +1,7 @@
 -- The worker adds up each cycle as its readings pass; battery_cycles is made from the rows that landed, by other code.
--- Both count in whole pico-Ah, so they agree to the last digit. Left out are tests of which more has landed than the
--- models have seen, and all of them where a warehouse holds readings alone. Where a counter leaps, the current tells
--- what it gained from one reading to the next: not so exactly once a spike among them is left out.
+-- Both count in whole pico-Ah, so they agree to the last digit. Tests of which more has landed than the
+-- models have seen are left out, and all tests where a warehouse holds only readings. Where a counter leaps, the gain
+-- comes from the current between two readings; it differs slightly once a spike between them is left out.
 {% set streamed = source('landing', 'battery_cell_cycles') %}
 {% if is_missing(streamed) | trim %}
 

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- One cycle of every so many, which is the first complete one of them, the last one, and the reference tests.
+-- The first complete cycle of every group of so many, the last complete one, and the reference tests.
 with complete as (
     select
         cell_id,

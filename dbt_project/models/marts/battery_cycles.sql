@@ -24,8 +24,8 @@ followed as (
     window in_test as (partition by cell_id, test_id order by step_number)
 ),
 
--- The voltages at which the discharges of a cell begin that are known to follow a charge: of the rest before them, and
--- of their own first reading.
+-- The voltages at which those discharges of a cell begin that are known to follow a charge: the voltage of the rest
+-- before them, and of their own first reading.
 usual as (
     select
         cell_id,
@@ -77,7 +77,7 @@ numbered as (
     inner join tests on measured.cell_id = tests.cell_id and measured.test_id = tests.test_id
 ),
 
--- Where a lab says nothing about a cell, its own cycles say what a full one is.
+-- Where a lab sets nothing for a cell, the limits of a full cycle come from its own cycles.
 limits as (
     select
         numbered.cell_id,
@@ -100,9 +100,8 @@ limits as (
         metadata.discharge_limit_v
 ),
 
--- A test that moves its cell by a discharge first tells nothing of the charge before. Where the discharge begins lower
--- than those that follow a charge, it is the rest of one; so it is where there are none to compare it with, and the
--- reading before its first is missing.
+-- A test may begin with a discharge, whose charge is in no test. It is the rest of a discharge where it begins lower
+-- than those that follow a charge; or, where there are none to compare with, if the reading before its first is missing.
 rests_of_discharges as (
     select
         followed.cell_id,
@@ -157,7 +156,7 @@ paced as (
             false
         ) as is_reference_test,
         -- An efficiency compares what came out of a cell with what went in between two equal states: the ends of two
-        -- complete discharges. A cycle whose charge lies in the test before is one loop with it.
+        -- complete discharges. A cycle that was charged in the test before is one loop with that test.
         count(*) filter (where is_discharged) over (
             partition by cell_id order by cycle_number rows between unbounded preceding and 1 preceding
         ) as loop_number
@@ -194,8 +193,8 @@ looped as (
         sum(placed.discharge_capacity_ah) over in_loop as loop_discharge_ah,
         sum(placed.charge_energy_wh) over in_loop as loop_charge_wh,
         sum(placed.discharge_energy_wh) over in_loop as loop_discharge_wh,
-        -- The first loop of a cell begins at a state of charge that nobody knows: more out than in says that it was
-        -- not empty. Later, twice as much out as in says that the test with the charge has not landed.
+        -- The first loop of a cell begins at an unknown state of charge: if more came out than went in, the cell was
+        -- not empty. Later, if twice as much came out, the test with the charge has not landed.
         case when placed.loop_number = 0 then 1.05 else 2 end as loop_limit,
         sum(coalesce(placed.charge_capacity_ah, 0) + coalesce(placed.discharge_capacity_ah, 0)) over (
             partition by placed.cell_id order by placed.cycle_number

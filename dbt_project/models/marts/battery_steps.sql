@@ -57,7 +57,7 @@ steps as (
         count("temperature(c)") as temperature_count,
         count(*) filter (where is_reset) as counter_reset_count,
         arg_min(is_reset, data_point) as is_reset_at_start,
-        -- The largest current that half of the readings carry, in either direction: one wild reading does not move it.
+        -- The largest current that half of the readings reach, in either direction: one wild reading does not move it.
         -quantile_disc(-abs("current(a)"), 0.5) as current_size_a,
         coalesce(sum(abs(charge_pah)), 0) + coalesce(sum(abs(discharge_pah)), 0) as counted_pah,
         count(charge_pah) + count(discharge_pah) as counted
@@ -65,8 +65,8 @@ steps as (
     group by cell_id, test_id, cycle_index, step_number
 ),
 
--- What each step moved: as the cycler counted it, which counts no offset of an instrument; by current and time in a
--- test without counters.
+-- What each step moved: by the counters of the cycler, which do not count the offset of an instrument; by current and
+-- time in a test without counters.
 moved as (
     select
         cell_id,
@@ -90,8 +90,8 @@ working as (
     from moved
 ),
 
--- Below this a current is none: the offset of an instrument, not a cell at work. It goes by the current at which the
--- test moved half of its charge, whatever the size of the cell; a test that moved nothing is all rest.
+-- A current up to this counts as none: it is the offset of an instrument. The limit is a share of the current at which
+-- the test moved half of its charge, so it fits cells of any size. A test that moved nothing is at rest.
 limits as (
     select
         cell_id,
@@ -131,8 +131,8 @@ placed as (
     window in_test as (partition by cell_id, test_id order by step_number)
 ),
 
--- Where a current sets in after a rest whose last reading is no more than the pulse time old. Without a step time, that
--- reading must also be the moment of it.
+-- Where a current sets in after a rest whose last reading is no older than the pulse time. Without a step time, the
+-- current must set in at that last reading.
 onsets as (
     select *
     from placed
@@ -143,7 +143,7 @@ onsets as (
         and (first_after_s is not null or test_time_start_s - ended_before_s <= {{ tolerance }} * {{ pulse_s }})
 ),
 
--- Their readings about the pulse time, each with the one before and with how far the current has strayed by then.
+-- Their readings around the pulse time, each with the one before and with how far the current has strayed by then.
 courses as (
     select
         numbered.cell_id,
@@ -180,8 +180,8 @@ reached as (
 ),
 
 -- Current and voltage at the pulse time: interpolated between two readings of the step that are no further apart than
--- that, or of which one is within 2 % of it, and where the current has kept to its value within 2 %. A single reading
--- cannot say that it has, and where a cycler logs by voltage, its time would say nothing but how far the voltage fell.
+-- that, or of which one is close to it, and where the current has kept its value. A single reading cannot show that it
+-- has; and where a cycler logs by voltage, its time would only show how far the voltage fell.
 pulses as (
     select
         cell_id,
@@ -200,9 +200,9 @@ pulses as (
         )
 ),
 
--- One step may first charge at constant current and then hold the voltage: where the current leaves its plateau, and
--- the voltage stays at its highest from then on, the second part begins. Either part may be logged so sparsely that
--- nine readings in ten belong to the other.
+-- One step may first charge at constant current and then hold the voltage. The second part begins where the current
+-- leaves its plateau and the voltage stays at its highest from then on. Either part may be logged so sparsely that nine
+-- of ten readings belong to the other.
 undecided as (
     select * from placed
     where

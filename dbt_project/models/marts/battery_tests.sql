@@ -20,7 +20,7 @@ landed as (
         min(source_file) as source_file,
         min(date_time) as started_at,
         max(date_time) as ended_at,
-        -- When a test began orders it among the tests of its cell, so something must say it.
+        -- The order of the tests of a cell needs a start for each, so it is never NULL.
         coalesce(min(date_time), min(try_cast(test_id as timestamp)), min(streamed_at)) as ordered_at,
         max("test_time(s)") - min("test_time(s)") as duration_s,
         count(distinct cycle_index) as cycle_count,
@@ -65,7 +65,7 @@ final as (
         landed.ended_at,
         landed.ordered_at,
         landed.duration_s,
-        -- The worker may land more while the models are built. What counts is what they have seen.
+        -- The worker may land more while the models are built. Only what the models have seen counts.
         greatest(versions.reading_count, counted.cleaned_count) as reading_count,
         coalesce(counted.cleaned_count, 0) as cleaned_count,
         landed.cycle_count,

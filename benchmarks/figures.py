@@ -1,4 +1,4 @@
-"""What a benchmark prints: one JSON line a figure on stdout, and nothing else there."""
+"""The output of a benchmark: one JSON line a figure on stdout, and nothing else there."""
 
 from __future__ import annotations
 

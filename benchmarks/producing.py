@@ -77,7 +77,7 @@ def _spooled(folder: Path, *, cycles: int, cells: int) -> list[QueuedTest]:
 
 
 @contextmanager
-def _let_in() -> Iterator[tuple[Producer, str, int]]:
+def _ready_producer() -> Iterator[tuple[Producer, str, int]]:
     """A producer whose first message has been acknowledged, its topic, and the largest message of the topic."""
     port = free_port()
     with embedded_broker(port):
@@ -92,7 +92,7 @@ def _let_in() -> Iterator[tuple[Producer, str, int]]:
 
 
 def _raw(tests: Sequence[QueuedTest]) -> float:
-    with _let_in() as (producer, topic, limit):
+    with _ready_producer() as (producer, topic, limit):
         encoded = {
             waiting.test: list(encode_arrow(waiting.test.readings(), min(MESSAGE_BYTES, limit - AROUND_BYTES)))
             for waiting in tests
@@ -127,7 +127,7 @@ def _raw(tests: Sequence[QueuedTest]) -> float:
 
 
 def _ours(tests: Sequence[QueuedTest]) -> float:
-    with _let_in() as (producer, topic, limit):
+    with _ready_producer() as (producer, topic, limit):
         started = time.perf_counter()
         sent = send(producer, tests, SendOptions(topic, limit))
         seconds = time.perf_counter() - started

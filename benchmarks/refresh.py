@@ -290,7 +290,7 @@ def compare(show: Show, folder: Path, *, history: int, base: int, rounds: int) -
 
 
 def _begin(name: str, folder: Path, life: Life, readings: int) -> History:
-    """A history after its first refresh, which builds everything and is not what is measured."""
+    """A history after its first refresh, which builds everything and is not measured."""
     started = time.perf_counter()
     history = History(folder / name, life, readings)
     landed = time.perf_counter() - started

@@ -36,7 +36,7 @@ class Cell:
         self.refusals = 0  # duplicates apart
 
     def remembered(self) -> Row:
-        """All that it knows, as JSON can hold it; it shares lists with the cell."""
+        """Everything that is remembered of the cell, as JSON can hold it; lists are shared with the cell."""
         return {
             "tests": {test_id: test.remembered() for test_id, test in self.tests.items()},
             "window": self.window and self.window.remembered(),
@@ -47,7 +47,7 @@ class Cell:
 
     @classmethod
     def from_remembered(cls, cell_id: str, remembered: Row | None) -> Self:
-        """A cell as it was, or one of which nothing is known; it takes over the lists."""
+        """A cell from what was remembered of it, or a new one; the lists are shared."""
         cell = cls(cell_id)
         if remembered is not None:
             cell.tests = {test_id: Test.from_remembered(found) for test_id, found in remembered["tests"].items()}
@@ -58,7 +58,7 @@ class Cell:
         return cell
 
     def take(self, row: Row) -> list[Item]:
-        """Land a reading or refuse it; a window or cycle that it leaves is final."""
+        """Accept a reading or refuse it; a window or cycle that the cell leaves is final."""
         fault = self._fault_of(row)
         if fault is not None:
             self.refusals += fault[0] is not Reason.DUPLICATE
@@ -93,7 +93,7 @@ class Cell:
         return test.admit(row, self.refusals)
 
     def so_far(self) -> list[Item]:
-        """What has been added to the open window and cycle, which both go on from nothing."""
+        """What was added to the open window and cycle since the last call; both continue from zero."""
         items = []
         if self.window is not None and self.window.count:
             items.append(self.window.item(self.cell_id, self.offset, is_final=False))

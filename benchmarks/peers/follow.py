@@ -81,7 +81,7 @@ class Test:
         self.left: list[tuple[float, float, bool] | None] = [None] * len(COUNTERS)
 
     def remembered(self) -> list[Any]:
-        """All that it knows."""
+        """Everything that it remembers, as a list."""
         return [
             self.data_point,
             self.test_time,
@@ -103,7 +103,7 @@ class Test:
 
     @classmethod
     def from_remembered(cls, remembered: list[Any]) -> Self:
-        """As it was."""
+        """A test from what was remembered of it."""
         test = cls()
         (
             test.data_point,
@@ -126,7 +126,7 @@ class Test:
         return test
 
     def admit(self, row: Row, refusals: int) -> tuple[Reason, str] | None:
-        """What refuses a reading because of those before it; `refusals` counts those of the cell."""
+        """The reason to refuse a reading because of those before it; `refusals` counts those of the cell."""
         point, time = row["data_point"], row["test_time(s)"]
         if point <= self.data_point:
             return Reason.DUPLICATE, f"test {row['test_id']} is already known beyond data point {point}"
@@ -214,7 +214,7 @@ class Test:
         return gained
 
     def _gains(self, row: Row, time: float, flow: tuple[float, ...]) -> tuple[list[float], int]:
-        """What the counters have gained, and flags for those that fell or leaped; `flow` is what the current tells."""
+        """What the counters have gained, and flags for those that fell or leaped; `flow` is the gain by the current."""
         gained, flags = [], 0
         for index, name in enumerate(COUNTERS):
             value = row[name]
@@ -227,7 +227,7 @@ class Test:
         return gained, flags
 
     def _gain(self, index: int, value: float, row: Row, time: float, flow: float) -> tuple[float, int]:
-        """The same of one counter, which drops its value where it leaped."""
+        """The same for one counter; its value is dropped where it leaped."""
         stood, left, leapt, given = self.counters[index], self.left[index], self.leapt[index], self.given[index]
         rate = (self.peak_current or COUNTER_LEAP_CURRENT) * COUNTER_LEAP / 3_600.0
         if index >= CHARGES:
@@ -278,7 +278,7 @@ class Test:
         return gain, flag
 
     def _is_spike(self, time: float, voltage: float, current: float) -> bool:
-        """Whether a reading, the next one, is a suspected one."""
+        """Whether the next reading is a suspected spike."""
         return (
             len(self.recent) == RECENT
             and abs(voltage - self.recent[-1][1]) > VOLTAGE_FLOOR

@@ -21,7 +21,7 @@ OPTIONAL_LIMITS: Final = tuple((name, INSTRUMENT_RANGE[name].low, INSTRUMENT_RAN
 
 
 def fault_of(row: Row) -> tuple[Reason, str] | None:
-    """What refuses a reading by itself; unusable values of optional columns are dropped on the way."""
+    """The reason to refuse a reading by itself; unusable values of optional columns are dropped."""
     if row["cell_id"] != row["kafka_key"] and row["cell_id"] is not None:
         return Reason.UNKNOWN_SCHEMA, f"the message's key {row['kafka_key']!r} is not the reading's cell_id"
     for name in REQUIRED:

@@ -67,7 +67,7 @@ def _json_row(found: Row) -> Row:
 
 
 def _usable(name: str, value: object) -> str | float:
-    """A value of another kind than its column's."""
+    """A value of another type than its column's."""
     if name in TEXTS:
         return str(value)
     try:
@@ -99,7 +99,7 @@ def placed(
     stamp_ms: int,
     headers: Headers,
 ) -> None:
-    """Add to the rows of a message what its key, its headers and its place in the log say."""
+    """Add key, headers and place in the log of a message to its rows."""
     source_file = dict(headers or ()).get("source-file")
     file_name = source_file.decode() if isinstance(source_file, bytes) else source_file
     for number, row in enumerate(rows):

@@ -96,7 +96,7 @@ class Partition(StatefulSourcePartition[KafkaMessage, None]):
         return messages
 
     def next_awake(self) -> datetime | None:
-        """Rest a moment when nothing came."""
+        """Pause a moment when nothing came."""
         return datetime.now(UTC) + IDLE if self._idle else None
 
     def snapshot(self) -> None:
@@ -233,7 +233,7 @@ class Writer(StatefulSinkPartition[Item, None]):
             self._connection.unregister("empty")
 
     def write_batch(self, items: list[Item]) -> None:
-        """Gather."""
+        """Collect rows."""
         rows = self._rows
         for table, row in items:
             rows[table].append(row)
@@ -241,7 +241,7 @@ class Writer(StatefulSinkPartition[Item, None]):
             self._land()
 
     def snapshot(self) -> None:
-        """Land what the epoch has brought."""
+        """Land the rows of the epoch."""
         if any(self._rows.values()):
             self._land()
 

@@ -112,7 +112,7 @@ class Window(Summary):
         self.energy = 0.0
 
     def remembered(self) -> list[Any]:
-        """All that it knows."""
+        """Everything that they hold, as a list."""
         return [
             self.start,
             self._remembered(),
@@ -132,7 +132,7 @@ class Window(Summary):
 
     @classmethod
     def from_remembered(cls, remembered: list[Any]) -> Self:
-        """As it was."""
+        """The sums from what was remembered of them."""
         window = cls(remembered[0])
         (
             _start,
@@ -176,7 +176,7 @@ class Window(Summary):
         self.energy += gained[2] + gained[3]
 
     def item(self, cell_id: str, offset: int, *, is_final: bool) -> Item:
-        """What it has come to, for the sink."""
+        """The sums so far, as an item for the sink."""
         return WINDOWS, {
             "cell_id": cell_id,
             "window_start": self.start,
@@ -214,7 +214,7 @@ class Cycle(Summary):
         self.ended_at: int | None = None
 
     def remembered(self) -> list[Any]:
-        """All that it knows."""
+        """Everything that they hold, as a list."""
         return [
             self.test_id,
             self.index,
@@ -228,7 +228,7 @@ class Cycle(Summary):
 
     @classmethod
     def from_remembered(cls, remembered: list[Any]) -> Self:
-        """As it was."""
+        """The sums from what was remembered of them."""
         test_id, index, extremes, *rest = remembered
         cycle = cls(test_id, index)
         cycle._restore(extremes)
@@ -254,7 +254,7 @@ class Cycle(Summary):
                 self.ended_at = clock
 
     def item(self, cell_id: str, offset: int, *, is_final: bool) -> Item:
-        """What it has come to, for the sink."""
+        """The sums so far, as an item for the sink."""
         return CYCLES, {
             "cell_id": cell_id,
             "test_id": self.test_id,

@@ -1,1 +1,1 @@
-"""The fold: what a batch of readings makes of the state of its cells. Pure functions of (state, batch)."""
+"""The fold: pure functions that take the states of cells and a batch of readings, and give results and new states."""

@@ -1,4 +1,4 @@
-"""Which readings of a poll its tests take, all cells at once.
+"""Which readings of a poll are accepted, for all cells at once.
 
 Cells whose readings all go on where their tests stood, which is nearly all of them nearly always, are folded side by
 side, as columns. A cell of which something is refused, or comes late, is folded by itself, test by test.
@@ -57,7 +57,7 @@ class Piece:
 
 
 class Fold:
-    """Goes along readings and notes the verdict on each, what the accepted ones add, and where their tests stand then.
+    """Judges readings: the verdict on each, what the accepted ones add, and where their tests stand then.
 
     Of each cell, `before` is the state before, `tails` is where the test stands that it is in, and `refusals` counts.
     `is_late` tells which readings were put before others of their test that had come earlier, shape (n,). `moved` has,
@@ -126,7 +126,7 @@ class Fold:
         )
 
     def _side_by_side(self, apart: Flags) -> None:
-        """Fold all cells but those that are `apart`; those in which a test does not go on join these."""
+        """Fold all cells but those that are `apart`; cells in which a test does not continue are added to these."""
         rows = np.flatnonzero(~apart[self.lineage.cell])
         tests = _Tests(self, rows)
         if len(rows) and not tests.go_on().all():
@@ -228,7 +228,7 @@ class _Tests:
         self._lags = self.tails.refusals != before.refusals[self.cells]
 
     def go_on(self) -> Flags:
-        """Which tests go on with every one of the rows, and have no hole to remember on the way."""
+        """Which tests continue with every one of the rows, and get no hole to remember."""
         found: Flags = continues(self.tails, self.run, self.starts) & ~self._lags
         return found & ~skips_to_remember(self.tails, self.run, self.starts)
 
@@ -254,13 +254,13 @@ class _Tests:
 
 
 def _rising(data_point: Rows) -> int:
-    """How many readings there are up to the first whose data point does not rise."""
+    """The number of readings before the first whose data point does not rise."""
     falls = np.flatnonzero(np.diff(data_point) <= 0)
     return int(falls[0]) + 1 if len(falls) else len(data_point)
 
 
 class _Refusals:
-    """Counts, along the log, what was refused of a cell for another reason than being known already.
+    """Counts, along the log, the refused readings of a cell, without duplicates.
 
     Args:
         count: how many there were before.
@@ -277,18 +277,18 @@ class _Refusals:
         self._noted: list[Rows] = []
 
     def note(self, rows: Rows) -> None:
-        """Add readings that were refused on their way."""
+        """Add readings that were refused."""
         if len(rows):
             self._noted.append(self._order[rows])
 
     def before(self, rows: Rows) -> Rows:
-        """How many there were before each reading, shape (n,)."""
+        """The number of refusals before each reading, shape (n,)."""
         found: Rows = self._before + np.searchsorted(self._all(), self._order[rows])
         return found
 
     @property
     def count(self) -> int:
-        """How many there are at the end of these messages."""
+        """The number of refusals at the end of these messages."""
         return self._before + len(self._all())
 
     def _all(self) -> Rows:

@@ -120,7 +120,7 @@ def window_parts(
 
 @dataclass(frozen=True)
 class OpenCycles:
-    """The cycle that each of c cells is in: its test, a text, and its index; None and anything where there is none."""
+    """The cycle that each of c cells is in: the id of its test, None where there is no cycle, and its index."""
 
     test_id: npt.NDArray[Any]
     cycle_index: Integers
@@ -181,7 +181,7 @@ def late_parts(
     open_window: int,
     open_cycle: tuple[str, int] | None,
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """What late readings of one hole add, and what the reading behind them gives back.
+    """What late readings in one hole add, and what the reading after the hole loses.
 
     Args:
         cell_ids: what the codes of `late.cell` stand for.
@@ -249,7 +249,7 @@ def _with(parts: pa.RecordBatch, name: str, values: npt.NDArray[np.generic] | pa
 
 
 class _Groups:
-    """Consecutive groups of rows, and before them an empty one for each that a cell has just left.
+    """Consecutive groups of rows, and before them an empty group for each that a cell has just left.
 
     Args:
         start: the first row of each group.
@@ -277,7 +277,7 @@ class _Groups:
         return self.with_closed(found, np.zeros(len(self._closed), dtype=np.int64))
 
     def as_of(self, offset: Integers) -> Integers:
-        """The offset of the last reading that had a say: for a group that was left, the one that left it."""
+        """The offset of the last reading that counted: for a group that was left, the reading that left it."""
         found = offset[np.where(self.left_within(), np.append(self._start[1:], 0), self.end - 1)]
         return self.with_closed(found, offset[self._closed])
 
@@ -292,7 +292,7 @@ class _Groups:
         return self._with_nan(np.where(place >= self._start, values[place], np.nan))
 
     def left_within(self) -> Flags:
-        """Every group but the last of its cell has been left."""
+        """Whether a group was left: all but the last of each cell."""
         cell = self._cell[self._start]
         return np.append(cell[1:] == cell[:-1], False)
 
@@ -309,7 +309,7 @@ def _starts(*keys: Integers) -> Integers:
 
 
 def _first(cell: Integers) -> Flags:
-    """Where another cell begins."""
+    """Where the rows of each cell begin."""
     return np.concatenate(([True], cell[1:] != cell[:-1]))
 
 

@@ -150,7 +150,7 @@ def _states_after(batch: Batch, fold: Fold, position: _Position) -> CellStates:
 
 
 def _one_by_one(cells: Rows, batch: Batch, fold: Fold, found: CellStates) -> CellStates:
-    """The states of cells that do not just go on in the log and the test of before; the others' are as `found`."""
+    """The states of cells that changed log, partition or test; those of all others are as in `found`."""
     progress: dict[int, dict[int, int]] = {code: {} for code in cells.tolist()}
     at = np.flatnonzero(np.isin(batch.cell, cells))
     places = (batch.cell[at], batch.partition[at], batch.offset[at])
@@ -174,7 +174,7 @@ def _one_by_one(cells: Rows, batch: Batch, fold: Fold, found: CellStates) -> Cel
 
 
 def _spread(batch: Batch, before: CellStates) -> list[str]:
-    """Cells of which a partition brings something for the first time that another one has brought something of."""
+    """Cells whose messages come over a partition for the first time, after they came over another one."""
     found = []
     for partition in np.unique(batch.partition).tolist():
         mine = np.unique(batch.cell[batch.partition == partition])
@@ -184,7 +184,7 @@ def _spread(batch: Batch, before: CellStates) -> list[str]:
 
 
 class _Position:
-    """Moves cells along their accepted readings, in the order of the log, and gathers parts of windows and cycles.
+    """Follows cells along their accepted readings, in the order of the log, and collects parts of windows and cycles.
 
     A late reading adds its part and leaves its cell where it is. `test_id` and `window` are where each cell is.
     """
@@ -201,7 +201,7 @@ class _Position:
         self.cycles: list[pa.RecordBatch] = []
 
     def pass_along(self, accepted: Accepted, correction: Correction | None) -> None:
-        """Go along accepted readings, which are late where there is a `correction`."""
+        """Follow accepted readings; they are late where there is a `correction`."""
         if correction is None:
             windows, self.window = window_parts(self._cell_ids, accepted, self._window_us, self.window)
             cycles = cycle_parts(self._cell_ids, self._tests, accepted, OpenCycles(self.test_id, self._cycle))

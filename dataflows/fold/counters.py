@@ -99,13 +99,13 @@ def pico(value: float) -> int:
 
 
 def is_reset(measured: Floats | float, before: Floats | float, crossed: Flags | bool) -> Flags:
-    """Whether a counter that fell was started anew: near zero, or by any much where a step has begun since."""
+    """Whether a counter that fell was reset: it is near zero, or a step has begun since."""
     found: Flags = np.abs(measured) < np.where(crossed, STEP_RESET_SHARE, RESET_SHARE) * before
     return found
 
 
 def is_back(measured: Floats | float, stood: Floats | float) -> Flags:
-    """Whether a counter that had left a value is at it again, or not far beyond."""
+    """Whether a counter is back at a value that it had fallen from, or at most at twice that."""
     found: Flags = (
         np.greater(stood, COUNTER_ZERO)
         & np.greater_equal(measured, np.subtract(stood, COUNTER_NOISE))

@@ -183,9 +183,9 @@ def flows(tails: Tails, run: Run, starts: Integers, position: Integers) -> Integ
 
 
 def unsettled(tail: Tail | None, outcome: Outcome) -> Flags:
-    """Before which readings of a test a counter has leaped and not been measured since, or leaps at them: shape (n,).
+    """Where a counter leaps, or has leaped before and has not been measured since, shape (n,).
 
-    What such a reading gains depends on the one before it, so that nothing can be put in between later on.
+    What such a reading gains depends on the one before it, so no late reading can be inserted between them.
     """
     found: Flags = (outcome.quality & Quality.COUNTER_LEAP) != 0
     pending = {doubt.counter for doubt in tail.doubts if doubt.leapt_to is not None} if tail else set()

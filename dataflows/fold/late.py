@@ -115,7 +115,7 @@ def _first_skips(tail: Tail | None, run: Run) -> npt.NDArray[np.bool_]:
 
 
 def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
-    """Put late readings where they belong: the first one, and as many of those that follow as belong beside it.
+    """Put late readings into the hole that they belong in: the first one, and those after it that belong there too.
 
     Args:
         tail: where their test stands.
@@ -165,14 +165,14 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
 
 
 def _ahead(points: Integers, behind: int) -> int:
-    """How many data points rise, and stay before the one behind a hole; the first of them does."""
+    """The number of first readings whose data points rise and stay before the reading after the hole; at least one."""
     fits = points < behind
     fits[1:] &= np.diff(points) > 0
     return len(fits) if fits.all() else int(np.argmin(fits))
 
 
 def _blocked(hole: Hole, late: Run) -> npt.NDArray[np.bool_]:
-    """Where readings cannot be put into a hole: the reading behind it lacks a counter that they or those before have.
+    """Where readings cannot be put into a hole: the reading after it lacks a counter that they or those before have.
 
     What that counter gained was given to a reading further on, of which the hole knows nothing.
     """
@@ -185,7 +185,7 @@ def _blocked(hole: Hole, late: Run) -> npt.NDArray[np.bool_]:
 
 
 def _holes(tail: Tail | None, run: Run, outcome: Outcome, opens: npt.NDArray[np.bool_]) -> list[Hole]:
-    """The newest holes before those readings of a run at which one opens."""
+    """The newest holes, given the readings of a run before which one opens."""
     holes, at, stood = [], 0, _bare(tail)
     for row in np.flatnonzero(opens)[-MOST_HOLES:].tolist():
         if row > at:
@@ -219,7 +219,7 @@ def _edge(run: Run, row: int, *, unmeasured: bool) -> Edge:
 
 
 def _run_of(edge: Edge) -> Run:
-    """An edge as a run of one; what it does not hold is not measured."""
+    """An edge as a run of one reading; what it does not hold counts as not measured."""
 
     def one(value: float | None) -> Floats:
         return np.array([np.nan if value is None else value])

@@ -111,9 +111,9 @@ class Judge:
         return gain
 
     def drop(self, now: Reading) -> int:
-        """The gain over a reading whose value is dropped, in pico-units: what the current tells.
+        """The gain over a reading whose value is dropped, in pico-units, as the current gives it.
 
-        Where the value itself was not kept, the next one is not taken for a confirmation of it.
+        Where the value itself was not kept, the next value does not count as its confirmation.
         """
         self.is_reset = self.has_fallen = False
         self.is_dropped = self.has_leapt = True
@@ -139,7 +139,7 @@ class Judge:
         )
 
     def _returns(self, now: Reading) -> bool:
-        """Whether it is more likely to be back where it stood than to have got there from zero."""
+        """Whether it more likely returned to its earlier value than rose there from zero."""
         stood = self._stood or 0.0
         if (now.value - stood) * PICO > now.most(self._stood_at):
             return False
@@ -148,13 +148,13 @@ class Judge:
         return now.value * PICO > now.most(self._at) * (COUNTER_RETURN / COUNTER_LEAP)
 
     def _stays(self, now: Reading) -> bool:
-        """Whether it goes on from where it leaped to; one that is stuck there while a current flows does not."""
+        """Whether it continues from the value that it leaped to; it does not if it stands still while a current flows."""
         if self._leapt_to is None or (now.value == self._leapt_to and now.flow > 0):
             return False
         return abs(now.value - self._leapt_to) * PICO <= now.most(self._leapt_at)
 
     def _left(self, now: Reading, *, is_anew: bool) -> tuple[float, float, int] | None:
-        """Where it may come back to: what it stood at before it fell to zero, or leaped."""
+        """The value, time and step that it may come back to: those before it fell to zero, or leaped."""
         kept = None if self._stood is None else (self._stood, self._stood_at, self._stood_begun)
         was_zero = abs(self._value) <= COUNTER_NOISE
         if abs(now.value) <= COUNTER_NOISE and not was_zero:

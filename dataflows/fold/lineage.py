@@ -86,7 +86,7 @@ class Lineage:
         return pa.RecordBatch.from_arrays([arrays[name] for name in LANDED.names], schema=LANDED)
 
     def repeated(self, readings: pa.RecordBatch, verdict: npt.NDArray[np.int8]) -> pa.RecordBatch:
-        """The readings at or below the last one of their test, as what has landed will tell them apart.
+        """The readings at or below the last one of their test; what has landed decides what each of them is.
 
         Args:
             readings: all readings, validated.
@@ -205,7 +205,7 @@ def spans_of(batch: Batch) -> tuple[Span, ...]:
 
 
 def _faulty(batch: Batch) -> Iterator[dict[str, object]]:
-    """Rows that could not be read at all."""
+    """The rows that could not be read."""
     for place, fault in batch.faults:
         yield {
             "topic_id": batch.topic_id,

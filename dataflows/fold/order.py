@@ -53,7 +53,7 @@ _LEAPT: Final = REASONS.index(Reason.OUT_OF_RANGE)
 
 
 def continues(tails: Tails, run: Run, starts: Integers) -> Flags:
-    """Tell which runs continue their tests with every reading, shape (s,): `admit` would accept them all."""
+    """Which runs continue their tests with every reading, shape (s,): `admit` would accept them all."""
     before_point = shifted(run.data_point, starts, np.where(tails.is_known, tails.data_point, -1))
     before_time = shifted(run.test_time, starts, np.where(tails.is_known, tails.test_time, -np.inf))
     fits = (run.data_point > before_point) & (run.test_time >= before_time)

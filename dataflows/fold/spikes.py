@@ -60,7 +60,7 @@ def spikes(
     position: npt.NDArray[np.int64],
     tolerance: Tolerance,
 ) -> npt.NDArray[np.bool_]:
-    """Find the samples that no two of the three before them lead to.
+    """Find the samples that lie off the lines through any two of the three before them.
 
     Args:
         time: s, strictly meaningful within a step only, shape (n,).

@@ -30,7 +30,7 @@ class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Doubt(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the next readings of a counter are held against, beside what it stood at.
+    """What the next readings of a counter are compared with, beside its last value.
 
     `counter` is its place in `COUNTERS` (`kernel.contract.reading`); it was last measured at the test time
     `measured_at`, in s.

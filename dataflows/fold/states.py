@@ -62,7 +62,7 @@ class CellStates(Mapping[str, CellState]):
 
     @classmethod
     def of(cls, states: Mapping[str, CellState]) -> CellStates:
-        """Take states apart."""
+        """Make columns of states."""
         found = list(states.values())
         logs = [_latest_log(state) for state in found]
         tails = [None if state.test_id is None else state.tests[state.test_id] for state in found]
@@ -192,7 +192,7 @@ class CellStates(Mapping[str, CellState]):
         )
 
     def put(self, places: Integers, states: CellStates) -> None:
-        """Replace some of the states; whose they are stays."""
+        """Replace some of the states; the cell ids stay."""
         for column, values in zip(self.columns, states.columns, strict=True):
             column[places] = values
         self.tails.put(places, states.tails)
@@ -205,7 +205,7 @@ class CellStates(Mapping[str, CellState]):
 
     @property
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        """Those that have a value of their own for each cell, beside the tails."""
+        """The columns with one value for each cell, without the tails."""
         return self.topic_id, self.partition, self.offset, self.test_id, self.window, self.refusals
 
 
@@ -220,7 +220,7 @@ class GroupStates:
         return cell_id in self._place_of
 
     def of(self, cell_ids: Sequence[str]) -> CellStates:
-        """The states of some cells, which stay as they are whatever comes; those of new cells are empty."""
+        """A copy of the states of some cells; those of new cells are empty."""
         # The first place is that of no cell, and empty.
         places = np.array([self._place_of.get(cell_id, 0) for cell_id in cell_ids], dtype=np.int64)
         found = self._states.take(places)
@@ -228,7 +228,7 @@ class GroupStates:
         return found
 
     def update(self, states: Mapping[str, CellState]) -> None:
-        """Take states for those of their cells."""
+        """Replace the states of some cells, or add them."""
         if not isinstance(states, CellStates):
             states = CellStates.of(states)
         places = np.array(
@@ -242,7 +242,7 @@ class GroupStates:
 
 
 def _latest_log(state: CellState) -> tuple[str | None, int, int]:
-    """The log and partition that come last in a state, which are those that the cell came over last, and how far."""
+    """The log, partition and offset that come last in a state: those that the cell came over last."""
     for topic_id, found in reversed(state.offsets.items()):
         for partition, offset in reversed(found.items()):
             return topic_id, partition, offset

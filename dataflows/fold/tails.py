@@ -74,7 +74,7 @@ class Tails:
 
     @classmethod
     def of(cls, tails: Sequence[Tail | None]) -> Tails:
-        """Take tails apart; None stands for a test that begins."""
+        """Make columns of tails; None stands for a test that begins."""
         found = [_NONE if tail is None else tail for tail in tails]
         return cls(
             np.array([tail is not None for tail in tails], dtype=np.bool_),

@@ -122,7 +122,7 @@ def _missing(array: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def _within(values: pa.Array, limits: Range) -> bool:
-    """Tell quickly that a column needs no second look; a NaN or a null fails every comparison."""
+    """Whether all values of a column are in range, by a quick check: a NaN or a null fails every comparison."""
     if values.null_count:
         values = values.drop_null()
     numbers = values.to_numpy(zero_copy_only=False)

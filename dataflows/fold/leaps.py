@@ -148,7 +148,7 @@ class Judge:
         return now.value * PICO > now.most(self._at) * (COUNTER_RETURN / COUNTER_LEAP)
 
     def _stays(self, now: Reading) -> bool:
-        """Whether it continues from the value that it leaped to; it does not if it stands still while a current flows."""
+        """Whether it continues from where it leaped to; it does not if it stands still while a current flows."""
         if self._leapt_to is None or (now.value == self._leapt_to and now.flow > 0):
             return False
         return abs(now.value - self._leapt_to) * PICO <= now.most(self._leapt_at)

@@ -100,8 +100,8 @@ limits as (
         metadata.discharge_limit_v
 ),
 
--- A test may begin with a discharge, whose charge is in no test. It is the rest of a discharge where it begins lower
--- than those that follow a charge; or, where there are none to compare with, if the reading before its first is missing.
+-- A test may begin with a discharge. It is the rest of one where it begins lower than the discharges that follow a
+-- charge. Where there are none to compare with, it is the rest of one if the reading before its first is missing.
 rests_of_discharges as (
     select
         followed.cell_id,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-import kernel.base.pauses
 from kernel.base.pauses import NOTICE_SECONDS, Pauses, wait_for
 
 if TYPE_CHECKING:
@@ -72,7 +70,3 @@ def test_what_does_not_pass_is_raised_at_once_and_what_does_when_the_patience_en
     with pytest.raises(OSError, match=r"^2$"):
         waiting(told, 10)(Server(monkeypatch, errors, 4.0).ask, "42?")
     assert told == ["0"]
-
-
-def test_the_examples_run() -> None:
-    assert doctest.testmod(kernel.base.pauses).failed == 0

@@ -1,37 +1,33 @@
 """The topic source: one partition, one reader, one item a poll.
 
-Bytewax's own Kafka source emits an item a message, follows a topic by its name and jumps when an offset is gone.
-This one hands over a whole poll at once, knows the log by its id, refuses to jump, and tells the consumer group
-where it stands so that ordinary lag tools work.
+Bytewax's own Kafka source emits an item a message, follows a topic by its name and skips an offset that is gone. This
+one hands over a whole poll at once, knows the log by its id, refuses to skip, and tells the consumer group its position
+so that ordinary lag tools work.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from dataflows.continuity import Continuity
 from dataflows.lag import Lag
+from dataflows.polling import PartitionConsumer
+from dataflows.position import Position, Snapshot  # old recovery stores hold `dataflows.source.Position`
 from dataflows.topic_check import TopicCheck
 from kernel.base.errors import BatteryError, record_errors
 from kernel.base.faults import Point, fault_point
 from kernel.contract.batch import MOST_ROWS
 from kernel.contract.poll import Poll
-from kernel.edges.consumer import POLL_MESSAGES, POLL_ROWS, oldest, open_consumer, passed, poll_of
-from kernel.edges.kafka import TRANSIENT, NoBrokerError, Topic, TopicWatch, find_topic, open_topic
-from kernel.edges.offsets import Passed, Stretch, missing, report
+from kernel.edges.kafka import NoBrokerError, Topic, TopicWatch, find_topic, open_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from confluent_kafka import Message as KafkaMessage
 
     from dataflows.health import Pulse
     from dataflows.metrics import Metrics
@@ -43,86 +39,28 @@ _log = structlog.get_logger()
 IDLE: Final = timedelta(milliseconds=20)
 """Pause after an empty poll."""
 
-CLOSE_SECONDS: Final = 1.5
-"""How long the end of a run may wait for the consumer group to take the last position."""
-
 BUSY_POLL_SECONDS: Final = 0.05
-"""How long a poll may gather messages."""
-
-
-Snapshot = tuple[str, int | None, int | None, int | None, int | None]
-"""The fields of a position, in their order, as the recovery store keeps them: values that need no class of ours."""
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a partition continues: the next offset to read of the log `topic_id`, None for its first message.
-
-    `leader_epoch` is that of what stands before it, where the broker tells: what was read under a leader that no longer
-    counts may be another message by now. `after` is the offset behind the last message read, and no offset from
-    `empty_from` on held a message: both are the next one but where offsets without a message were passed over since.
-    (Positions of earlier versions have neither.)
-    """
-
-    topic_id: str
-    next_offset: int | None
-    leader_epoch: int | None = None
-    after: int | None = None
-    empty_from: int | None = None
-
-    @classmethod
-    def of(cls, snapshot: Snapshot | Position) -> Position:
-        """The position that a recovery store holds: earlier versions stored the object itself, which this one reads."""
-        return snapshot.complete() if isinstance(snapshot, Position) else cls(*snapshot)
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """What the recovery store is to hold."""
-        return self.topic_id, self.next_offset, self.leader_epoch, self.after, self.empty_from
-
-    def read(self, last: int, leader_epoch: int | None) -> Position:
-        """Behind a message."""
-        return replace(self, next_offset=last + 1, leader_epoch=leader_epoch, after=last + 1, empty_from=last + 1)
-
-    def passed(self, offset: int, leader_epoch: int | None) -> Position:
-        """Further on, where no message stood between."""
-        return replace(self, next_offset=offset, leader_epoch=leader_epoch)
-
-    def given_up(self, oldest: int, landed: int) -> Position:
-        """At the oldest offset that the log has, where nobody knows what stood between it and the last one landed."""
-        after = landed + 1 if self.after is None else self.after
-        return replace(self, next_offset=oldest, leader_epoch=None, after=after, empty_from=oldest)
-
-    def complete(self) -> Position:
-        """With what positions of earlier versions lack: they stand behind the last message read."""
-        if self.after is not None:
-            return self
-        return replace(self, after=self.next_offset, empty_from=self.next_offset)
-
-    @property
-    def must_have_landed(self) -> int:
-        """The offset up to which a warehouse must hold all messages for reading to go on here."""
-        return self.after or 0
-
-    @property
-    def passed_over(self) -> Passed | None:
-        """What was passed over just before the next offset; None where nothing has been read."""
-        if self.next_offset is None or self.after is None or self.empty_from is None:
-            return None
-        return Passed(self.after, Stretch(self.empty_from, self.next_offset))
+"""How long a poll may gather messages, s."""
 
 
 class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
-    """Reads one partition of a log from `start` on; `landed` is the last offset that landed.
+    """Reads one partition of a log, an epoch after the other.
 
-    Where it is to stop at the end, it tells `tell` of each poll: its partition, how many messages it has read, and how
-    many are left, None before a fetch has said where the log ends.
+    Bytewax asks a source for more only when all of the epoch before is done, in every process, whether that epoch
+    brought anything or not. So the reader beats the pulse when it is asked for the first item of an epoch.
 
-    It beats the pulse when an epoch is done: Bytewax asks a source for more only when all of the epoch before is done,
-    in every process, whether that epoch brought anything or not.
-
-    A topic may be deleted and created again under a running reader, and nothing in a message tells its log. So the
-    log's id is asked for again whenever the connection broke, and before an epoch with messages closes.
+    Args:
+        settings: where the broker is, whether to stop at the end, and whether to accept a loss.
+        topic: the log.
+        partition: which of its partitions.
+        start: where reading begins.
+        landed: the last offset that has landed; -1 for none.
+        stopping: whether this process was asked to stop.
+        check: whether the topic is still this log.
+        pulse: beats when an epoch is done.
+        metrics: counts what was read, and the lag.
+        on_poll: called after each poll of a run that stops at the end, with the partition, how many messages it has
+            read, and how many are left; None before a fetch has told where the log ends.
     """
 
     def __init__(
@@ -136,34 +74,29 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
         check: TopicCheck,
         pulse: Pulse | None = None,
         metrics: Metrics | None = None,
-        tell: Callable[[int, int, int | None], None] | None = None,
+        on_poll: Callable[[int, int, int | None], None] | None = None,
     ) -> None:
         self._metrics = metrics
         self._pulse = pulse
-        self._topic = topic
         self._partition = partition
         self._until_end = settings.stream_until_end
-        self._accept_loss = settings.accept_lost_offsets
         self._stopping = stopping
         self._check = check
-        self._tell = tell if self._until_end else None
-        self._at = start.complete()
+        self._on_poll = on_poll if self._until_end else None
+        self._position = start.complete()
         self._landed = landed
-        self._due = None if start.next_offset is not None else landed + 1
         self._held: deque[Poll] = deque()
-        self._committable = self._at.passed_over
+        self._committable = self._position.passed_over
         self._lag = Lag(landed, start.next_offset)
-        self._closed = self._seen = landed + 1
-        self._end: int | None = None
-        self._rows_each = 1
-        self._expired = False
-        self._doubtful = False
-        self._has_read = False
-        self._has_heard = False
-        self._epoch_has_closed = False
-        self._idle = False
-        self._consumer = open_consumer(settings, self._doubt)
-        self._assign(start.next_offset)
+        self._epoch_has_messages = False
+        self._epoch_has_ended = False
+        self._is_idle = False
+        self._continuity = Continuity(topic, partition, check, start, landed, accept_loss=settings.accept_lost_offsets)
+        self._consumer = PartitionConsumer(settings, topic, partition, self._continuity.doubt)
+        if start.next_offset is None:
+            self._consumer.start_at_oldest()
+        else:
+            self._consumer.start(start.next_offset, start.leader_epoch)
 
     @record_errors
     def next_batch(self) -> list[Poll]:
@@ -177,78 +110,66 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
         """
         if self._stopping() or self._is_done():
             raise StopIteration
-        if self._epoch_has_closed:
-            self._epoch_has_closed = False
-            self._note_closed_epoch()
+        if self._epoch_has_ended:
+            self._epoch_has_ended = False
+            self._close_epoch()
             fault_point(Point.NEXT_EPOCH)
         self._check.require_unchanged()
         if not self._held and (polled := self._poll()):
             self._held.extend(polled.pieces(MOST_ROWS))
-        self._idle = not (self._held and self._is_same_log())
-        if self._idle:
-            if self._tell is not None and self._end is not None:
-                self._tell(self._partition, 0, 0)
+        self._is_idle = not (self._held and self._continuity.is_same_log())
+        if self._is_idle:
+            if self._on_poll is not None and self._consumer.end is not None:
+                self._on_poll(self._partition, 0, 0)
             return []
         poll = self._held.popleft()
         first, last = poll.offsets[0], poll.offsets[-1]
-        self._require_no_other(first)
-        if self._due is not None:
-            self._require_unbroken(first, self._due)
-            self._due = None
-        self._has_read = True
-        self._at = self._at.read(last, poll.leader_epoch)
-        if self._tell is not None:
-            self._tell(self._partition, len(poll), self._left(last + 1))
+        self._continuity.require_not_overwritten(self._position, first)
+        self._position = self._continuity.require_no_gap(self._position, first, self._consumer)
+        self._position = self._position.read(last, poll.leader_epoch)
+        self._epoch_has_messages = True
+        if self._on_poll is not None:
+            log_end = self._consumer.fetched_end()
+            self._on_poll(self._partition, len(poll), None if log_end is None else max(0, log_end - (last + 1)))
         fault_point(Point.POLLED)
         return [poll]
 
     def next_awake(self) -> datetime | None:
         """Rest a moment when nothing came."""
-        return datetime.now(UTC) + IDLE if self._idle and not self._is_done() else None
+        return datetime.now(UTC) + IDLE if self._is_idle and not self._is_done() else None
 
     @record_errors
     def snapshot(self) -> Snapshot:
-        """Where to continue; tells the consumer group what the epoch before this one has committed for certain.
+        """Where to continue. Also tells the consumer group the position that has landed for certain: one epoch ago.
 
         Raises:
             BatteryError: the topic was recreated; the epoch must not land.
         """
-        if self._has_read:
-            self._has_read = False
-            try:
-                self._check.require_same()
-                self._doubtful = False
-            except NoBrokerError:
-                self._doubtful = True  # what was read came before the connection broke; ask when more comes
-        if not self._held and self._due is None:
+        if self._epoch_has_messages:
+            self._epoch_has_messages = False
+            self._continuity.require_same_log()
+        if not self._held and not self._continuity.is_gap_possible:
             self._pass_over()
         if self._committable is not None:
-            self._report(self._committable)
-        self._committable = self._at.passed_over
-        self._seen = self._at.next_offset or 0
-        self._lag.end_epoch(poll.offsets for poll in self._held)
-        self._epoch_has_closed = True
-        return self._at.snapshot
+            self._consumer.report(self._committable)
+        self._committable = self._position.passed_over
+        self._lag.end_epoch((poll.offsets for poll in self._held), self._position.next_offset or 0)
+        self._epoch_has_ended = True
+        return self._position.snapshot
 
     def close(self) -> None:
-        """Tell the group the last position too: nothing starts from there, it is for lag tools.
-
-        A group that has no coordinator at the moment, as when its broker is down, is not waited for.
-        """
-        if self._at.passed_over is not None:
-            self._report(self._at.passed_over)
-        closing = threading.Thread(target=self._consumer.close, daemon=True)
-        closing.start()
-        closing.join(CLOSE_SECONDS)
+        """Tell the group the last position too: nothing starts from there, it is for lag tools."""
+        if self._position.passed_over is not None:
+            self._consumer.report(self._position.passed_over)
+        self._consumer.close()
 
     def _is_done(self) -> bool:
-        return self._until_end and self._end is not None and not self._held
+        return self._until_end and self._consumer.end is not None and not self._held
 
-    def _note_closed_epoch(self) -> None:
-        """What the epoch has read has landed, here and in every other process."""
-        self._closed = max(self._closed, self._seen)
+    def _close_epoch(self) -> None:
+        """What the epoch has read has landed, in this process and in every other one."""
         self._lag.close_epoch()
-        self._tell_lag()
+        self._show_lag()
         if self._pulse is not None:
             self._pulse.beat()
         if self._metrics is not None:
@@ -256,145 +177,43 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
         self._check.look()
 
     def _pass_over(self) -> None:
-        """Go on behind what was received, and held no message: markers of transactions, messages of aborted ones."""
-        received = passed(self._consumer, self._topic.name, self._partition)
-        offset = max(received.offset, -1 if self._end is None else self._end)
-        if self._at.next_offset is None and offset > self._landed:  # nothing has come, and nothing was there
-            due = self._landed + 1
-            self._at = replace(self._at, next_offset=due, after=due, empty_from=due)
-        if self._at.next_offset is not None and offset > self._at.next_offset:
-            epoch = received.leader_epoch if received.offset == offset else self._at.leader_epoch
-            self._at = self._at.passed(offset, epoch)
-
-    def _left(self, reached: int) -> int | None:
-        """How many messages there are from an offset to where the last fetch saw the log end; asks no broker."""
-        _low, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, self._partition), cached=True)
-        return max(0, end - reached) if end >= 0 else None
+        """Move on over offsets that held no message: markers of transactions, and messages of aborted ones."""
+        received = self._consumer.received()
+        offset = max(received.offset, -1 if self._consumer.end is None else self._consumer.end)
+        if self._position.next_offset is None and offset > self._landed:  # the log has held no message so far
+            self._position = self._position.begun(self._landed + 1)
+        if self._position.next_offset is not None and offset > self._position.next_offset:
+            epoch = received.leader_epoch if received.offset == offset else self._position.leader_epoch
+            self._position = self._position.passed(offset, epoch)
 
     def _poll(self) -> Poll:
-        if self._expired:
-            # Whether anything is lost depends on what had landed, and on the log being the same.
-            self._expired, self._doubtful = False, True
-            self._due = max(self._at.next_offset or 0, self._landed + 1)
-            self._assign(None)
-        received: list[KafkaMessage] = []
-        ended = False
-        most = max(1, min(POLL_MESSAGES, POLL_ROWS // self._rows_each))
-        for found in self._consumer.consume(most, timeout=0 if self._idle else BUSY_POLL_SECONDS):
-            fault = found.error()
-            if fault is None:
-                received.append(found)
-                self._end = None
-            elif fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                ended, self._end = True, found.offset()
-            else:
-                self._judge(fault)
-        poll = poll_of(self._topic.topic_id, self._partition, received)
-        self._note(poll, ended=ended)
-        if poll:
-            self._rows_each = max(1, int(poll.weights.mean()))
-        if not poll and self._end is not None and self._due is not None and self._is_same_log():
-            self._require_unbroken(self._end, self._due)  # the log ended before anything was read of it
-            self._due = None
-        return poll
-
-    def _note(self, poll: Poll, *, ended: bool) -> None:
-        """Count what a poll has brought: messages, or the end of the log."""
-        self._lag.read(poll.offsets)
-        if poll or ended:
-            self._has_heard = True
+        if self._consumer.has_expired:
+            self._continuity.doubt_offsets(self._position)
+            self._consumer.start_at_oldest()
+        try:
+            poll = self._consumer.poll(0 if self._is_idle else BUSY_POLL_SECONDS)
+        except BatteryError:
+            with suppress(NoBrokerError):
+                self._check.require_same()  # that the topic was recreated is the better reason
+            raise
+        if self._consumer.has_news:
+            self._lag.read(poll.offsets)
             if self._metrics is not None:
                 self._metrics.read(self._partition, len(poll))
-            self._tell_lag()
+            self._show_lag()
+        end = self._consumer.end
+        if not poll and end is not None and self._continuity.is_gap_possible and self._continuity.is_same_log():
+            # The log ended before anything was read of it.
+            self._position = self._continuity.require_no_gap(self._position, end, self._consumer)
+        return poll
 
-    def _tell_lag(self) -> None:
-        """Tell how many messages have not landed; of those that are still in the log, the last fetch has told."""
-        if self._metrics is None or not self._has_heard:
+    def _show_lag(self) -> None:
+        """Set the metrics to how many messages have not landed, as far as the last fetch has told."""
+        if self._metrics is None:
             return
-        high = None
-        if self._end is None:
-            place = TopicPartition(self._topic.name, self._partition)
-            with suppress(KafkaException):  # as the client has heard nothing of the partition yet
-                _low, told = self._consumer.get_watermark_offsets(place, cached=True)
-                high = told if told >= 0 else None  # negative where no fetch has told it yet
-        self._metrics.reached(self._partition, self._closed, self._lag.messages(high))
-
-    def _is_same_log(self) -> bool:
-        """Ask, where there is doubt; without an answer what was polled is held until there is one."""
-        if self._doubtful:
-            try:
-                self._check.require_same()
-                self._doubtful = False
-            except NoBrokerError as error:
-                _log.warning("holding messages until the broker says what log they are from", error=str(error))
-                return False
-        return True
-
-    def _assign(self, offset: int | None) -> None:
-        if offset is None:
-            place = oldest(self._consumer, self._topic.name, self._partition)
-        else:
-            # With the epoch the broker is asked where that leader's log ended, and is read on from there if before.
-            epoch = -1 if self._at.leader_epoch is None else self._at.leader_epoch
-            place = TopicPartition(self._topic.name, self._partition, offset, leader_epoch=epoch)
-        self._consumer.assign([place])
-
-    def _doubt(self, fault: KafkaError) -> None:
-        self._doubtful = True
-        _log.warning("the connection to the broker broke", partition=self._partition, error=fault.str())
-
-    def _require_unbroken(self, first: int, due: int) -> None:
-        """The log must still hold the first message that has not landed.
-
-        Args:
-            first: where the oldest message stands, or the end where there is none.
-            due: the first offset that has neither landed nor was passed over.
-        """
-        gone = missing(self._consumer, self._topic, self._partition, due) if first > due else None
-        if gone is None:  # the offsets between hold no message
-            return
-        if gone.first == 0 and self._at.next_offset is None:
-            _log.warning("the log no longer holds its first messages", partition=self._partition, oldest=gone.end)
-        else:
-            self._lose(f"offsets {gone.first} to {min(first, gone.end) - 1} are")
-        self._at = self._at.given_up(min(first, gone.end), self._landed)
-
-    def _require_no_other(self, first: int) -> None:
-        """A log that goes on before where it was left has lost what had been read, and holds other messages there."""
-        due = self._at.next_offset
-        if due is not None and first < due:
-            raise BatteryError(
-                f"topic {self._topic.name}, partition {self._partition}: offsets {first} to {due - 1} had been "
-                "read and hold other messages now (a broker that did not have them became the partition's leader?); "
-                "build the tables from what the log holds with `battery replay --from-beginning`, remove "
-                "RECOVERY_DIR, and start again"
-            )
-
-    def _lose(self, what: str) -> None:
-        """Messages that never landed are gone: that is for a person to decide."""
-        place = f"topic {self._topic.name}, partition {self._partition}: {what} gone (retention?) and had not landed"
-        if not self._accept_loss:
-            raise BatteryError(
-                f"{place}; publish the files again with `battery produce --again`, then run once with "
-                "ACCEPT_LOST_OFFSETS=true to go on from the oldest message"
-            )
-        _log.warning("going on without messages that never landed", lost=place)
-
-    def _judge(self, fault: KafkaError) -> None:
-        if fault.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            self._expired, self._end = True, None
-        elif fault.code() in TRANSIENT or fault.retriable():
-            _log.warning("the broker does not answer, waiting for it", partition=self._partition, error=fault.str())
-        else:
-            with suppress(NoBrokerError):
-                self._check.require_same()
-            raise BatteryError(f"topic {self._topic.name}, partition {self._partition}: {fault.str()}")
-
-    def _report(self, passed_over: Passed) -> None:
-        try:
-            report(self._consumer, self._topic, self._partition, passed_over)
-        except KafkaException as error:  # lag tools lose sight for a while; the landing does not depend on it
-            _log.warning("could not tell the consumer group", partition=self._partition, error=str(error))
+        messages = self._lag.messages(None if self._consumer.end is not None else self._consumer.fetched_end())
+        if messages is not None:
+            self._metrics.reached(self._partition, self._lag.next_to_land, messages)
 
 
 class TopicSource(FixedPartitionedSource[Poll, Snapshot]):

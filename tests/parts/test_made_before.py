@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import support
 
-from dataflows.source import Position
+from dataflows.position import Position
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:

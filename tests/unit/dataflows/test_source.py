@@ -11,10 +11,12 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 from support.builders import TOPIC_ID
 
+import dataflows.polling
 import dataflows.source
 from dataflows.health import Pulse
 from dataflows.metrics import Metrics
-from dataflows.source import PartitionReader, Position, TopicSource
+from dataflows.position import Position
+from dataflows.source import PartitionReader, TopicSource
 from dataflows.topic_check import TopicCheck
 from kernel.base.errors import BatteryError, StartAgainError
 from kernel.base.settings import Settings
@@ -149,7 +151,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PartitionReader]:
             consumer.on_disturbance = on_disturbance
             return consumer
 
-        monkeypatch.setattr(dataflows.source, "open_consumer", opened)
+        monkeypatch.setattr(dataflows.polling, "open_consumer", opened)
         chosen = Settings(_env_file=None, **settings)
         check = TopicCheck(LOG, now, watch or Watch())
         at = start if isinstance(start, Position) else Position(TOPIC_ID, start, epoch)
@@ -207,6 +209,28 @@ def test_a_log_that_expired_to_its_end_is_a_loss_too(reader: Any) -> None:
     ended = Received(200, KafkaError(KafkaError._PARTITION_EOF))  # noqa: SLF001
     with pytest.raises(BatteryError, match="offsets 51 to 199 are gone"):
         reader(Scripted([[ended]], begins=200), landed=50).next_batch()
+
+
+def test_the_position_stays_while_nobody_can_say_whether_a_log_that_expired_to_its_end_is_the_same(reader: Any) -> None:
+    def now() -> Topic:
+        raise NoBrokerError("no broker answers")
+
+    reading = reader(Scripted([[eof(200)]], begins=200, breaks_before={0}), landed=50, now=now)
+    assert reading.next_batch() == []
+    assert stored(reading) == Position(TOPIC_ID, None)
+
+
+def test_what_expired_since_it_was_received_is_not_lost(reader: Any) -> None:
+    with pytest.raises(BatteryError, match="offsets 51 to 59 are gone"):
+        reader(Scripted([[Received(60)]], begins=70), landed=50).next_batch()
+
+
+def test_a_log_that_grew_behind_its_end_is_read_to_its_new_end(reader: Any) -> None:
+    reading = reader(Scripted([[eof(6), Received(6)], [eof(7)]]), start=6, landed=5, stream_until_end=True)
+    assert offsets(reading.next_batch()) == [6]
+    assert reading.next_batch() == []
+    with pytest.raises(StopIteration):
+        reading.next_batch()
 
 
 def test_messages_that_expired_before_they_landed_are_missed_without_a_recovery_store_too(reader: Any) -> None:
@@ -331,7 +355,7 @@ def test_a_group_without_a_coordinator_is_not_waited_for_at_the_end(reader: Any)
 
 def test_lanes_are_near_where_the_partition_of_their_number_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataflows.source, "open_topic", lambda *_, **__: replace(LOG, partitions=(0, 1, 2, 3)))
-    monkeypatch.setattr(dataflows.source, "open_consumer", lambda *_: Scripted([]))
+    monkeypatch.setattr(dataflows.polling, "open_consumer", lambda *_: Scripted([]))
     source = TopicSource(Settings(_env_file=None), dict, lambda: False)
     for partition in ("1", "3"):
         source.build_part("topic", partition, None)
@@ -488,7 +512,7 @@ def test_a_snapshot_of_an_earlier_version_is_read(monkeypatch: pytest.MonkeyPatc
     old = pickle.loads(OLD_SNAPSHOT)  # noqa: S301  # as Bytewax does
     log = replace(LOG, topic_id=old.topic_id)
     monkeypatch.setattr(dataflows.source, "open_topic", lambda *_, **__: log)
-    monkeypatch.setattr(dataflows.source, "open_consumer", lambda *_: Scripted([]))
+    monkeypatch.setattr(dataflows.polling, "open_consumer", lambda *_: Scripted([]))
     source = TopicSource(Settings(_env_file=None), lambda: {(log.topic_id, 0): 15}, lambda: False)
     assert stored(source.build_part("topic", "0", old)) == Position("AaIpjLsecXOvEP69xgDg0w", 16, 0, 16, 16)
 
@@ -498,7 +522,7 @@ def test_a_recovery_store_may_be_ahead_of_the_warehouse_by_offsets_without_a_mes
     monkeypatch: pytest.MonkeyPatch, after: int, landed: int, said: str | None
 ) -> None:
     monkeypatch.setattr(dataflows.source, "open_topic", lambda *_, **__: LOG)
-    monkeypatch.setattr(dataflows.source, "open_consumer", lambda *_: Scripted([]))
+    monkeypatch.setattr(dataflows.polling, "open_consumer", lambda *_: Scripted([]))
     source = TopicSource(Settings(_env_file=None), lambda: {(TOPIC_ID, 0): landed}, lambda: False)
     at = Position(TOPIC_ID, 12, None, after, after).snapshot
     if said is None:

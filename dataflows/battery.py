@@ -35,12 +35,14 @@ from kernel.contract.results import Cleaned
 from kernel.contract.weight import Limits
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
-from sink.commit import Landing, Standing
+from sink.commit import Landing
 from sink.lanes import LandingSink
 from sink.peers import Peers, await_peers, peers_of_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from sink.run import Standing
 
 _log = structlog.get_logger()
 

@@ -1,6 +1,7 @@
 """The landing: cleaned readings become Parquet objects and warehouse tables, each exactly once.
 
-A commit takes this way through the modules:
+A run starts with `run`: it takes a writer epoch and reads what has landed. A commit then takes this way through the
+modules:
 
 1. `lanes` is the sink of the flow. A lane gathers the cleaned results of its cells and decides when a commit is due.
 2. `draft` is that commit in the making. `encode` turns its rows into Parquet while they gather, and `repeats` compares

@@ -8,90 +8,42 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import duckdb
-import pyarrow as pa
 import structlog
 
 from kernel.base.errors import BatteryError
 from kernel.base.faults import LostConnectionError, Point, fault_point
 from kernel.contract.reading import LANDED
 from kernel.edges.warehouse import ATTEMPTS, lacks_memory, lift_memory_limit, persistent, transaction
-from sink.claim import Mark, claim_store, spare_others, write_mark
+from sink.claim import Mark, write_mark
 from sink.draft import Draft
-from sink.leftovers import find_leftovers
-from sink.manifest import (
-    Commit,
-    landing_objects,
-)
+from sink.manifest import manifest_rows
 from sink.repeats import LANDED_BEFORE
-from sink.tables import FILL, FILL_STATES, REPEATED, create_tables
-from sink.writers import Writer, require_current, require_new_run, run_epoch, take_epoch, window_width
+from sink.run import RunStart
+from sink.tables import FILL, FILL_STATES, REPEATED
+from sink.writers import require_current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import pyarrow as pa
+
     from kernel.contract.results import Cleaned, States
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
-    from sink.claim import Claim
     from sink.draft import Stored
-    from sink.leftovers import Leftovers
-    from sink.manifest import LandingObject
     from sink.peers import Peers
+    from sink.run import Standing
 
 _log = structlog.get_logger()
-
-JOIN_PAUSE_SECONDS: Final = 0.2
-"""Time between two looks of a process of a cluster at whether the run has begun, in s."""
 
 REMOVED: Final = (
     "the WAREHOUSE holds no landing tables any more: it was removed under the running worker; bring it back, or "
     "rebuild it with `battery adopt` and `battery replay --from-beginning`, then start again"
 )
-
-_SPAN: Final = pa.struct(
-    [
-        ("topic_id", pa.string()),
-        ("partition", pa.int32()),
-        ("first", pa.int64()),
-        ("last", pa.int64()),
-        ("rows", pa.int64()),
-    ]
-)
-_COMMITS: Final = pa.schema(
-    [
-        ("commit", pa.string()),
-        ("lane", pa.int32()),
-        ("seq", pa.int64()),
-        ("writer_epoch", pa.int64()),
-        ("object_key", pa.string()),
-        ("kind", pa.string()),
-        ("rows", pa.int64()),
-        ("bytes", pa.int64()),
-        ("sha256", pa.string()),
-        ("offsets", pa.list_(_SPAN)),
-        ("committed_at", pa.timestamp("us")),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What had landed when a run began.
-
-    `states` holds the state of each cell as JSON, `committed` the last committed offset of each (topic id, partition),
-    `next_seq` the number of the next commit of each lane.
-    """
-
-    epoch: int
-    states: Mapping[str, str]
-    committed: Mapping[tuple[str, int], int]
-    next_seq: Mapping[int, int]
 
 
 class Landing:
@@ -138,8 +90,7 @@ warehouse; stop the other one, or this one
     ) -> None:
         self._store = store
         self._warehouse = warehouse
-        self._window_seconds = window_seconds
-        self._run_id = run_id
+        self._start = RunStart(warehouse, window_seconds, run_id)
         self._peers = peers
         self._above = above
         self._private = private
@@ -166,21 +117,17 @@ warehouse; stop the other one, or this one
         """
         try:
             if self._peers is not None and not self._peers.begin_here:
-                standing = self._wait_for_run(self._peers)
+                standing = self._start.join(self._peers)
+                self._epoch = standing.epoch
                 _log.info("joined a run", writer_epoch=self._epoch, cells=len(standing.states))
                 return standing
-            claim = None if self._private else self._claim()
-            stored = list(landing_objects(self._store))
-            retry = persistent(duckdb.TransactionException, duckdb.ConstraintException)
-            standing = retry(self._begin, stored, claim)
+            standing, self._leftovers = self._start.begin(self._store, self._above, private=self._private)
+            self._epoch = standing.epoch
             self._leave_mark()
         except duckdb.Error as error:
             raise BatteryError(f"cannot begin a run: {str(error).splitlines()[0]}; start it again") from error
         _log.info("began a run", writer_epoch=self._epoch, cells=len(standing.states), leftovers=len(self._leftovers))
         return standing
-
-    def _claim(self) -> Claim:
-        return spare_others(self._store, self._warehouse, claim_store(self._store, self._warehouse))
 
     def _leave_mark(self) -> None:
         """Leave the mark that tells this warehouse from copies of it; if the store is down, the next commit does so."""
@@ -189,56 +136,6 @@ warehouse; stop the other one, or this one
                 write_mark(self._store, Mark(self._epoch, self._commits))
             except BatteryError as error:
                 _log.warning("the mark of this warehouse could not be left in the OBJECT_STORE", error=str(error))
-
-    def _begin(self, stored: Sequence[LandingObject], claim: Claim | None) -> Standing:
-        with self._warehouse.connect("begin a run") as connection, transaction(connection):
-            create_tables(connection)
-            self._require_width(connection)
-            if self._run_id:
-                require_new_run(connection, self._run_id)
-            above = max(self._above, claim.epoch_above(stored) if claim else 0)
-            self._epoch = take_epoch(connection, Writer.WORKER, above, self._window_seconds, self._run_id)
-            if claim is not None:
-                self._leftovers = _removable(find_leftovers(connection, stored, self._epoch, claim.spared))
-            return _standing(connection, self._epoch)
-
-    def _wait_for_run(self, peers: Peers) -> Standing:
-        """Wait until the run has begun.
-
-        Only the pauses count as waiting time: a process that holds the warehouse delays the first process, too.
-        """
-        for _ in range(max(1, round(peers.patience / JOIN_PAUSE_SECONDS))):
-            standing = self._join(peers.run_id)
-            if standing is not None:
-                return standing
-            time.sleep(JOIN_PAUSE_SECONDS)
-        raise BatteryError(
-            f"process {peers.process} at {peers.addresses[peers.process]} has waited {peers.patience:g} s "
-            f"(CLUSTER_TIMEOUT_SECONDS) for {peers.beginner} to begin the run RUN_ID={peers.run_id}; see what that one "
-            "says and that both have the same RUN_ID and WAREHOUSE, then start all again with a new RUN_ID"
-        )
-
-    def _join(self, run_id: str) -> Standing | None:
-        """What has landed, once the run has begun; None before."""
-        with (
-            suppress(duckdb.CatalogException, duckdb.BinderException),  # before that, tables may be missing
-            self._warehouse.connect("join a run") as connection,
-            transaction(connection),
-        ):
-            epoch = run_epoch(connection, run_id)
-            if epoch is not None:
-                self._require_width(connection)
-                self._epoch = epoch
-                return _standing(connection, epoch)
-        return None
-
-    def _require_width(self, connection: duckdb.DuckDBPyConnection) -> None:
-        width = window_width(connection)
-        if width is not None and width != self._window_seconds:
-            raise BatteryError(
-                f"WINDOW_SECONDS={self._window_seconds}, but the windows in the warehouse are {width} s wide; set it "
-                "back, or build them anew with `battery replay --from-beginning`"
-            )
 
     def commit(self, lane: int, seq: int, results: Sequence[Cleaned[States]]) -> None:
         """Land results of one lane in one commit, exactly once.
@@ -370,52 +267,10 @@ warehouse; stop the other one, or this one
         return count is not None and count[0] > 0
 
 
-def _standing(connection: duckdb.DuckDBPyConnection, epoch: int) -> Standing:
-    states = dict(connection.execute("select cell_id, state from _cell_state").fetchall())
-    progress = connection.execute(
-        'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
-    ).fetchall()
-    seqs = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
-    return Standing(epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
-
-
-def _removable(leftovers: Leftovers) -> list[str]:
-    """Keys of the objects that a run may remove after its first commit.
-
-    Replays and compactions remove their own objects.
-    """
-    if leftovers.unknown:
-        return []
-    return [left.key for left in (*leftovers.retired, *leftovers.unfinished[Writer.WORKER])]
-
-
 def rows_by_reason(quarantined: pa.Table) -> dict[str, int]:
     """The number of quarantined rows by reason; one row of the table may stand for a run of duplicates."""
     sums = quarantined.group_by("reason").aggregate([("row_count", "sum")])
     return dict(zip(sums["reason"].to_pylist(), sums["row_count_sum"].to_pylist(), strict=True))
-
-
-def manifest_rows(commit: Commit, committed_at: datetime) -> pa.Table:
-    """The rows of `_commits` that name a commit, one for each object; `committed_at` is UTC without a zone."""
-    return pa.Table.from_pylist(
-        [
-            {
-                "commit": commit.commit,
-                "lane": commit.lane,
-                "seq": commit.seq,
-                "writer_epoch": commit.epoch,
-                "object_key": committed.key,
-                "kind": committed.kind,
-                "rows": committed.rows,
-                "bytes": committed.size,
-                "sha256": committed.sha256,
-                "offsets": [vars(span) for span in commit.spans],
-                "committed_at": committed_at,
-            }
-            for committed in commit.objects
-        ],
-        schema=_COMMITS,
-    )
 
 
 def _now() -> datetime:

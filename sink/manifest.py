@@ -9,10 +9,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import pyarrow as pa
+
 from kernel.contract.results import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     import duckdb
 
@@ -25,6 +28,32 @@ KINDS: Final = (LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND)
 """The tables whose rows are in objects, too. A kind of object is named after its table, which is its key's prefix."""
 
 _KEY: Final = re.compile(rf"^(?P<kind>{'|'.join(KINDS)})/lane=(?P<lane>\d+)/(?P<epoch>\d+)-(?P<seq>\d+)\.parquet$")
+
+
+_SPAN: Final = pa.struct(
+    [
+        ("topic_id", pa.string()),
+        ("partition", pa.int32()),
+        ("first", pa.int64()),
+        ("last", pa.int64()),
+        ("rows", pa.int64()),
+    ]
+)
+_COMMITS: Final = pa.schema(
+    [
+        ("commit", pa.string()),
+        ("lane", pa.int32()),
+        ("seq", pa.int64()),
+        ("writer_epoch", pa.int64()),
+        ("object_key", pa.string()),
+        ("kind", pa.string()),
+        ("rows", pa.int64()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("offsets", pa.list_(_SPAN)),
+        ("committed_at", pa.timestamp("us")),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -176,3 +205,26 @@ def read_commits(connection: duckdb.DuckDBPyConnection, only: Sequence[str] | No
             (*objects, CommittedObject(key, kind, count, size, sha256)),
         )
     return tuple(commits.values())
+
+
+def manifest_rows(commit: Commit, committed_at: datetime) -> pa.Table:
+    """The rows of `_commits` that name a commit, one for each object; `committed_at` is UTC without a zone."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "commit": commit.commit,
+                "lane": commit.lane,
+                "seq": commit.seq,
+                "writer_epoch": commit.epoch,
+                "object_key": committed.key,
+                "kind": committed.kind,
+                "rows": committed.rows,
+                "bytes": committed.size,
+                "sha256": committed.sha256,
+                "offsets": [vars(span) for span in commit.spans],
+                "committed_at": committed_at,
+            }
+            for committed in commit.objects
+        ],
+        schema=_COMMITS,
+    )

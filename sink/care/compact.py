@@ -21,10 +21,9 @@ from kernel.base.locks import exclusive_lock
 from kernel.edges.warehouse import transaction
 from sink.care.archive import SCHEMAS, Archive
 from sink.care.sweep import clear
-from sink.commit import manifest_rows
 from sink.draft import commit_id, joined, put_object
 from sink.encode import ObjectWriter
-from sink.manifest import KINDS, QUARANTINE_KIND, Commit, object_key, read_commits
+from sink.manifest import KINDS, QUARANTINE_KIND, Commit, manifest_rows, object_key, read_commits
 from sink.parquet import DamagedObjectError
 from sink.writers import require_current
 

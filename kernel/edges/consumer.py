@@ -78,6 +78,12 @@ def oldest(consumer: Consumer, topic: str, partition: int) -> TopicPartition:
 def poll_of(topic_id: str, partition: int, received: Sequence[KafkaMessage]) -> Poll:
     """Take what the pipeline needs out of a client's messages of one partition, which may be none.
 
+    >>> from confluent_kafka import Message
+    >>> received = [Message(topic="battery_topic", partition=0, offset=7, key=b"A1", value=b"{}", timestamp=(1, 1000))]
+    >>> poll = poll_of("AaIrMDGyfbCVVRnuIo/+9g", 0, received)
+    >>> poll.offsets, poll.keys, poll.timestamps_ms
+    ([7], [b'A1'], [1000])
+
     Raises:
         BatteryError: one of them has no place in the log.
     """

@@ -54,6 +54,14 @@ class StoredObject:
 class ObjectStore(Protocol):
     """Objects by key; keys are relative, with slashes.
 
+    >>> store: ObjectStore = FolderStore(Path("objects"))
+    >>> store.put("raw/first.csv", b"3.7")
+    >>> store.put_new("raw/first.csv", b"4.1"), store.get("raw/first.csv")
+    (False, b'3.7')
+    >>> [(stored.key, stored.size) for stored in store.list("raw/")]
+    [('raw/first.csv', 3)]
+    >>> store.delete("raw/first.csv")
+
     Every verb raises BatteryError when the store does not answer or refuses.
     """
 
@@ -92,11 +100,7 @@ def open_store(settings: Settings) -> ObjectStore:
     >>> from kernel.base.settings import Settings
     >>> store = open_store(Settings(object_store="file://example"))
     >>> store.put("battery_ts_cleaned/lane=00/1.parquet", b"rows")
-    >>> [(stored.key, stored.size) for stored in store.list("battery_ts_cleaned/")]
-    [('battery_ts_cleaned/lane=00/1.parquet', 4)]
-    >>> store.put_new("battery_ts_cleaned/lane=00/1.parquet", b"others")
-    False
-    >>> store.get("battery_ts_cleaned/lane=00/1.parquet")
+    >>> Path("example/battery_ts_cleaned/lane=00/1.parquet").read_bytes()
     b'rows'
 
     Raises:

@@ -43,7 +43,16 @@ ATTEMPTS: Final = 5
 
 
 class Warehouse(Protocol):
-    """Something that lends connections to the landing tables."""
+    """Something that lends connections to the landing tables.
+
+    >>> from pathlib import Path
+    >>> warehouse: Warehouse = DuckDBFile(Path("lab.duckdb"), lock_timeout_seconds=10)
+    >>> with warehouse.connect("write an example") as connection, transaction(connection):
+    ...     _ = connection.execute("create table readings as select 'A1' as cell_id, 3.7 as voltage_v")
+    >>> with warehouse.connect("read the example", read_only=True) as connection:
+    ...     connection.execute("from readings").fetchall()
+    [('A1', Decimal('3.7'))]
+    """
 
     def connect(self, purpose: str, *, read_only: bool = False) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Lend a connection until the block ends.
@@ -63,12 +72,10 @@ def open_warehouse(settings: Settings, *, sparing: bool = False) -> Warehouse:
     """The warehouse that WAREHOUSE names; nothing is opened yet.
 
     >>> from kernel.base.settings import Settings
-    >>> warehouse = open_warehouse(Settings(warehouse="example.duckdb"))
-    >>> with warehouse.connect("write an example") as connection, transaction(connection):
-    ...     _ = connection.execute("create table readings as select 'A1' as cell_id, 3.7 as voltage_v")
-    >>> with warehouse.connect("read the example", read_only=True) as connection:
-    ...     connection.execute("from readings").fetchall()
-    [('A1', Decimal('3.7'))]
+    >>> isinstance(open_warehouse(Settings(warehouse="example.duckdb")), DuckDBFile)
+    True
+    >>> isinstance(open_warehouse(Settings(warehouse="md:example", motherduck_token="secret")), MotherDuck)
+    True
 
     Args:
         settings: where it is.

@@ -10,6 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 from support.places import ROOT
 
+from kernel.edges.objects import ObjectStore
+from kernel.edges.warehouse import Warehouse
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -20,6 +23,7 @@ SOCKETS = (
     "kernel.base.warehouse_address",
     "kernel.contract.batch",
     "kernel.contract.poll",
+    "kernel.edges.consumer",
     "kernel.edges.kafka",
     "kernel.edges.objects",
     "kernel.edges.offsets",
@@ -30,6 +34,8 @@ SOCKETS = (
     "sink.commit",
 )
 """Modules whose public face has an example."""
+
+PROTOCOLS = (ObjectStore, Warehouse)
 
 
 def with_examples() -> Iterator[str]:
@@ -53,3 +59,4 @@ def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_every_socket_has_an_example() -> None:
     assert set(SOCKETS) <= set(EXAMPLES)
+    assert [protocol for protocol in PROTOCOLS if ">>> " not in (protocol.__doc__ or "")] == []

@@ -1,7 +1,7 @@
 """The dataflow, in the order data moves: topic → group cells → decode, clean and aggregate per cell → commit.
 
 Start it as any Bytewax user does, `python -m bytewax.run dataflows.battery`, or with `battery stream`, which also
-keeps a recovery store. Step ids are schema: Bytewax finds recovered state by them.
+keeps a recovery store. Step ids must not change: Bytewax finds recovered state by them.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _log = structlog.get_logger()
 class GroupLogic(StatefulBatchLogic[Poll, Cleaned[CellStates], None]):
     """The fold of a group of cells.
 
-    A cell's state is committed with the rows that it explains, so it is taken up from there and not from Bytewax: one
-    truth, which a lost or outdated recovery store cannot contradict.
+    A cell's state is committed with the rows that it explains. It is loaded from the warehouse and not from Bytewax, so
+    a lost or outdated recovery store cannot contradict it.
     """
 
     def __init__(self, standing: Callable[[], Standing], settings: Settings, metrics: Metrics) -> None:
@@ -71,9 +71,9 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[CellStates], None]):
     def _cleaned(self, polls: list[Poll]) -> Iterator[Cleaned[CellStates]]:
         saved = self._standing().states
         for batch in (part for poll in polls for part in decode_poll(poll, self._most_rows, self._limits)):
-            known = [one for one in batch.cell_ids if one in saved and one not in self._cells]
-            if known:
-                self._cells.update(CellStates.of({one: CellState.from_json(saved[one]) for one in known}))
+            unloaded = [cell_id for cell_id in batch.cell_ids if cell_id in saved and cell_id not in self._cells]
+            if unloaded:
+                self._cells.update(CellStates.of({cell_id: CellState.from_json(saved[cell_id]) for cell_id in unloaded}))
             for cleaned in fold(self._cells, batch, self._window_seconds, self._ranges):
                 for cell_id in cleaned.spread:
                     _log.warning(
@@ -86,13 +86,16 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[CellStates], None]):
                 yield cleaned
 
     def snapshot(self) -> None:
-        """Nothing: see the class."""
+        """Nothing: the warehouse holds the states."""
 
 
 def build_flow(settings: Settings, stopping: Callable[[], bool], peers: Peers | None = None) -> Dataflow:
     """Join source, logic and sink; nothing is connected before Bytewax builds the parts.
 
-    Where there are `peers`, they are waited for from now on.
+    Args:
+        settings: of the pipeline.
+        stopping: whether this process was asked to stop.
+        peers: the processes of the cluster, which are waited for from now on; None for a single process.
     """
     connected = None if peers is None else await_peers(peers).set
     taking_over = threading.Lock()

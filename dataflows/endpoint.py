@@ -79,8 +79,8 @@ def _each_series_once(family: Metric) -> Metric:
     by_series: dict[tuple[str, frozenset[tuple[str, str]]], Sample] = {}
     for sample in family.samples:
         series = sample.name, frozenset(sample.labels.items())
-        before = by_series[series].value if series in by_series else 0.0
-        by_series[series] = sample._replace(value=before + sample.value)
+        total = by_series[series].value if series in by_series else 0.0
+        by_series[series] = sample._replace(value=total + sample.value)
     family.samples = list(by_series.values())
     return family
 

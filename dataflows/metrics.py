@@ -145,9 +145,11 @@ class Metrics:
 
     def reached(self, partition: int, landed: int, messages: int) -> None:
         """Note where a partition stands: the next offset to land, and how many messages have not landed."""
-        before = self._places.get(partition)
-        still_waits = before is not None and before.landed == landed and before.messages > 0
-        self._places[partition] = _Place(landed, messages, before.since if before and still_waits else time.monotonic())
+        last = self._places.get(partition)
+        since = time.monotonic()
+        if last is not None and last.landed == landed and last.messages > 0:  # they still wait
+            since = last.since
+        self._places[partition] = _Place(landed, messages, since)
         self._lag.labels(partition).set(messages)
 
     def committed(self, landed: int, quarantined: Mapping[str, int], objects: Iterable[int], seconds: float) -> None:

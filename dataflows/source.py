@@ -219,8 +219,14 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
 class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
     """All partitions of the topic, each from where the pipeline left it.
 
-    Bytewax asks for its parts before anything else, and in a cluster once all processes are connected: then it calls
-    `connected`.
+    Args:
+        settings: where the broker is, and what the topic is called.
+        committed: returns the last committed offset of each (topic id, partition).
+        stopping: whether this process was asked to stop.
+        pulse: beats when an epoch is done.
+        metrics: counts what is read, and the lag.
+        tally: counts what this run reads.
+        connected: called when Bytewax asks for the partitions, in a cluster once all processes are connected.
     """
 
     def __init__(
@@ -242,15 +248,15 @@ class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
         self._check: TopicCheck | None = None
         self._committed = committed
         self._stopping = stopping
-        self._here: set[int] = set()
+        self._own_partitions: set[int] = set()
 
     def is_near(self, part: int) -> bool:
-        """Whether a part of another step is in this process as well, one that Bytewax deals out among all workers.
+        """Whether a part of another step runs in this process.
 
-        It deals out all parts in the same order, so part k is where partition k is, or where that would be if the
-        topic had as many.
+        Bytewax deals out the parts of every step among the workers in the same order, so part k runs where partition k
+        is read; partitions are counted round where the step has more parts.
         """
-        return part % len(self._log().partitions) in self._here
+        return part % len(self._log().partitions) in self._own_partitions
 
     @record_errors
     def list_parts(self) -> list[str]:
@@ -272,7 +278,7 @@ class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
             BatteryError: the recovery store is ahead of the warehouse, so reading on would lose readings.
         """
         topic, partition = self._log(), int(for_part)
-        self._here.add(partition)
+        self._own_partitions.add(partition)
         position = Position(topic.topic_id, None) if resume_state is None else Position.of(resume_state)
         if position.topic_id != topic.topic_id:
             _log.info("the topic is a new log, reading it from the start", topic=topic.name, topic_id=topic.topic_id)
@@ -295,7 +301,7 @@ class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
             position,
             committed,
             self._stopping,
-            self._checked(topic),
+            self._check_of(topic),
             self._pulse,
             self._metrics,
             None if self._tally is None else self._tally.read,
@@ -307,8 +313,8 @@ class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
             self._topic = open_topic(self._settings, create=True)
         return self._topic
 
-    def _checked(self, topic: Topic) -> TopicCheck:
-        """What asks whether the topic is still the same, for all partitions of this process."""
+    def _check_of(self, topic: Topic) -> TopicCheck:
+        """The check of the topic, which all partitions of this process share."""
         if self._check is None:
             self._check = TopicCheck(topic, lambda: find_topic(self._settings), TopicWatch(self._settings))
         return self._check

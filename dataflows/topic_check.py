@@ -55,20 +55,20 @@ class TopicCheck:
             GrownTopicError: the topic has more partitions now.
             BatteryError: the topic was recreated.
         """
-        found = self._watch.seen()
-        if found is not None:
-            self._judge(found)
+        topic = self._watch.seen()
+        if topic is not None:
+            self._judge(topic)
         if self._grown is not None:
             raise GrownTopicError(
                 f"topic {self._topic.name} has {len(self._grown.partitions)} partitions now, and had "
                 f"{len(self._topic.partitions)} when this run began, which reads the new ones when it starts again"
             )
 
-    def _judge(self, found: Topic) -> None:
-        if found.topic_id != self._topic.topic_id:
+    def _judge(self, topic: Topic) -> None:
+        if topic.topic_id != self._topic.topic_id:
             raise BatteryError(
                 f"topic {self._topic.name} was recreated under the running worker; start the worker again to read the "
                 "new log from its start"
             )
-        if len(found.partitions) > len(self._topic.partitions):
-            self._grown = found
+        if len(topic.partitions) > len(self._topic.partitions):
+            self._grown = topic

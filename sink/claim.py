@@ -76,20 +76,20 @@ class Mark:
 class Adoption:
     """The result of an adoption.
 
-    `before` is the id of the earlier owner, or None. `spared_objects` counts the objects that may be that owner's, and
+    `previous` is the id of the earlier owner, or None. `spared_objects` counts the objects that may belong to it; they
     stay.
     """
 
     claim: Claim
-    before: str | None
+    previous: str | None
     spared_objects: int
 
     def __str__(self) -> str:
         """One line for a person."""
-        if self.before == self.claim.pipeline:
-            return f"nothing to adopt: the OBJECT_STORE belongs to this pipeline ({self.before})"
+        if self.previous == self.claim.pipeline:
+            return f"nothing to adopt: the OBJECT_STORE belongs to this pipeline ({self.previous})"
         return (
-            f"the OBJECT_STORE belongs to pipeline {self.claim.pipeline} now, before to {self.before or 'none'}; "
+            f"the OBJECT_STORE belongs to pipeline {self.claim.pipeline} now, before to {self.previous or 'none'}; "
             f"{self.spared_objects} objects that the WAREHOUSE does not name stay in it for good (writer epochs up to "
             f"{self.claim.spared})"
         )
@@ -127,17 +127,17 @@ def adopt_store(store: ObjectStore, warehouse: Warehouse) -> Adoption:
     """
     pipeline = _settle_id(warehouse)
     try:
-        before = read_claim(store)
+        previous = read_claim(store)
     except DamagedClaimError:
-        before = None
-    if before is not None and before.pipeline == pipeline:
-        return Adoption(before, pipeline, 0)
+        previous = None
+    if previous is not None and previous.pipeline == pipeline:
+        return Adoption(previous, pipeline, 0)
     stored = list(landing_objects(store))
-    last = max([0 if before is None else before.spared, *(landed.epoch for landed in stored)])
+    last = max([0 if previous is None else previous.spared, *(landed.epoch for landed in stored)])
     claim = _claim(pipeline, last + EPOCHS_IN_FLIGHT)
     store.put(CLAIM_KEY, _encode(claim))
     named, _ = _keys_and_epochs(warehouse)
-    return Adoption(claim, before.pipeline if before else None, len({landed.key for landed in stored} - named))
+    return Adoption(claim, previous.pipeline if previous else None, len({landed.key for landed in stored} - named))
 
 
 def write_mark(store: ObjectStore, mark: Mark) -> None:

@@ -54,9 +54,8 @@ def find_leftovers(
         spared: the last epoch of objects that another pipeline's manifest may name (`sink.claim`); these are never
             leftovers.
     """
-    connection.execute(
-        "delete from _retired where object_key not in (select unnest(?::varchar[]))", [[found.key for found in stored]]
-    )
+    keys = [candidate.key for candidate in stored]
+    connection.execute("delete from _retired where object_key not in (select unnest(?::varchar[]))", [keys])
     retired = retired_keys(connection)
     named = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}
     next_seq = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
@@ -68,16 +67,16 @@ def find_leftovers(
         (taken for taken, kind, by in writers if kind == Writer.WORKER and kinds.get(by) == Writer.REPLAY), default=0
     )
     newest = max(kinds, default=0)
-    ours = [found for found in stored if found.epoch > spared]
-    unnamed = [found for found in ours if found.key not in named and found.key not in retired]
+    ours = [candidate for candidate in stored if candidate.epoch > spared]
+    unnamed = [candidate for candidate in ours if candidate.key not in named and candidate.key not in retired]
     unknown = [
-        found
-        for found in unnamed
-        if found.epoch > newest
+        candidate
+        for candidate in unnamed
+        if candidate.epoch > newest
         or (
-            kinds.get(found.epoch) == Writer.WORKER
-            and found.epoch > swapped
-            and found.seq > next_seq.get(found.lane, 1)
+            kinds.get(candidate.epoch) == Writer.WORKER
+            and candidate.epoch > swapped
+            and candidate.seq > next_seq.get(candidate.lane, 1)
         )
     ]
     if unknown and Writer.WORKER in kinds.values():
@@ -88,7 +87,7 @@ def find_leftovers(
             first=unknown[0].key,
         )
     return Leftovers(
-        tuple(found for found in ours if found.key in retired),
+        tuple(candidate for candidate in ours if candidate.key in retired),
         {writer: tuple(f for f in unnamed if f.epoch in ended and kinds.get(f.epoch) == writer) for writer in Writer},
         tuple(unknown),
     )

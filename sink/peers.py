@@ -71,16 +71,16 @@ def peers_of(settings: Settings, arguments: Sequence[str], environment: Mapping[
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-i", "--process-id", default=environment.get("BYTEWAX_PROCESS_ID"))
     parser.add_argument("-a", "--addresses", default=environment.get("BYTEWAX_ADDRESSES"))
-    told, _ = parser.parse_known_args(arguments)
-    if told.process_id is None or not told.addresses or ";" not in told.addresses:
+    options, _ = parser.parse_known_args(arguments)
+    if options.process_id is None or not options.addresses or ";" not in options.addresses:
         return None
     if not settings.run_id:
         raise BatteryError(
-            f"RUN_ID is not set, and this is process {told.process_id} of a cluster: set it for all of its processes, "
-            "to a new value for each start"
+            f"RUN_ID is not set, and this is process {options.process_id} of a cluster: set it for all of its "
+            "processes, to a new value for each start"
         )
-    addresses = tuple(told.addresses.split(";"))
-    return Peers(int(told.process_id), addresses, settings.run_id, settings.cluster_timeout_seconds)
+    addresses = tuple(options.addresses.split(";"))
+    return Peers(int(options.process_id), addresses, settings.run_id, settings.cluster_timeout_seconds)
 
 
 def await_peers(peers: Peers) -> threading.Event:

@@ -41,9 +41,9 @@ def pipeline_id(connection: duckdb.DuckDBPyConnection) -> str | None:
     """The id of the pipeline that a warehouse belongs to; None before it has one."""
     # In a warehouse older than claims only the table of writers names it.
     for table in sorted(landing_tables(connection) & {"_pipeline", "_writers"}):
-        found = connection.execute(f"select pipeline from {table} limit 1").fetchone()  # noqa: S608  # of these two
-        if found is not None:
-            return str(found[0])
+        row = connection.execute(f"select pipeline from {table} limit 1").fetchone()  # noqa: S608  # of these two
+        if row is not None:
+            return str(row[0])
     return None
 
 
@@ -76,8 +76,8 @@ def require_new_run(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
 
 
 def _epoch_of(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
-    found = connection.execute("select max(epoch) from _writers where run_id = ?", [run_id]).fetchone()
-    return None if found is None or found[0] is None else int(found[0])
+    row = connection.execute("select max(epoch) from _writers where run_id = ?", [run_id]).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
 
 
 def take_epoch(
@@ -107,8 +107,8 @@ def take_epoch(
 
 def window_width(connection: duckdb.DuckDBPyConnection) -> int | None:
     """Width of the windows in the warehouse, in s; None before the first writer."""
-    found = connection.execute("select window_seconds from _writers order by epoch desc limit 1").fetchone()
-    return int(found[0]) if found else None
+    row = connection.execute("select window_seconds from _writers order by epoch desc limit 1").fetchone()
+    return int(row[0]) if row else None
 
 
 def require_current(connection: duckdb.DuckDBPyConnection, epoch: int) -> None:
@@ -144,12 +144,12 @@ def end_replays(connection: duckdb.DuckDBPyConnection, epochs: Collection[int], 
 
 
 def _ended(connection: duckdb.DuckDBPyConnection, epoch: int) -> BatteryError:
-    found = connection.execute(
+    row = connection.execute(
         "select w.kind, newer.epoch, newer.kind from _writers as w "
         "left join _writers as newer on newer.epoch = w.superseded_by where w.epoch = ?",
         [epoch],
     ).fetchone()
-    ours, by, kind = found or (None, None, None)
+    ours, by, kind = row or (None, None, None)
     if by is not None and ours == Writer.COMPACTION:
         other = "a replay has swapped the tables" if kind == Writer.REPLAY else "another compaction or sweep has begun"
         return SupersededError(

@@ -45,7 +45,7 @@ class Archive:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self.stored = list(landing_objects(store))
-        self._sizes = {found.key: found.size for found in self.stored}
+        self._sizes = {stored.key: stored.size for stored in self.stored}
 
     def read(self, committed: CommittedObject) -> bytes:
         """The bytes of an object, the very ones that were committed.
@@ -179,13 +179,13 @@ class _Landed:
 
 def _faults(quarantined: pa.Table) -> dict[_Message, tuple[Fault, ...]]:
     """What was refused, by message."""
-    found: dict[_Message, list[Fault]] = {}
+    faults: dict[_Message, list[Fault]] = {}
     for row in quarantined.to_pylist():
         fault = Fault(
             row["row"], Reason(row["reason"]), row["detail"], row["payload"], row["row_count"], row["source_file"]
         )
-        found.setdefault((row["cell_id"] or "", row["partition"], row["offset"]), []).append(fault)
-    return {message: tuple(faults) for message, faults in found.items()}
+        faults.setdefault((row["cell_id"] or "", row["partition"], row["offset"]), []).append(fault)
+    return {message: tuple(of_message) for message, of_message in faults.items()}
 
 
 def _in_order(landed: Sequence[_Message], refused: Sequence[_Message]) -> list[_Message]:

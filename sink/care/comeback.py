@@ -127,5 +127,5 @@ def _misjudged(connection: duckdb.DuckDBPyConnection, came: pa.Table) -> int:
     connection.register("came_back", came)
     connection.register("repeated_keys", came.select(KEY).group_by(list(KEY)).aggregate([]))
     connection.register("stood", connection.execute(LANDED_BEFORE).to_arrow_table().cast(LANDED))
-    found = connection.execute(_MISJUDGED).fetchone()
-    return int(found[0]) if found else 0
+    row = connection.execute(_MISJUDGED).fetchone()
+    return int(row[0]) if row else 0

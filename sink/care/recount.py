@@ -192,7 +192,7 @@ def _differs(equal: list[str], close: list[str]) -> list[str]:
 
 def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
     """The number of windows that differ from their rows, are missing, or have no rows."""
-    found = connection.execute("select max(window_seconds) from _writers").fetchone()
+    row = connection.execute("select max(window_seconds) from _writers").fetchone()
     extremes = _extremes(_CHANNELS)
     sums = {
         f"{name}_sum_n{unit}": f"coalesce(sum({_whole(chr(34) + column + chr(34), '1e9')}), 0)"
@@ -211,7 +211,7 @@ def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
         connection,
         _WINDOWS.format(
             gained=_GAINED,
-            seconds=found[0] if found and found[0] else 1,
+            seconds=row[0] if row and row[0] else 1,
             sums=_named(sums),
             extremes=_named(extremes),
             values=_named(values),
@@ -239,5 +239,5 @@ def differing_cycles(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    found = connection.execute(sql).fetchone()
-    return int(found[0]) if found else 0
+    row = connection.execute(sql).fetchone()
+    return int(row[0]) if row else 0

@@ -264,7 +264,7 @@ def _aggregates(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
 
 def _progress(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
     """Compare the progress, from which a restart continues, with the commits."""
-    behind = _number(
+    differing = _number(
         connection,
         """
         with committed as (
@@ -285,6 +285,6 @@ def _progress(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
     )
     yield Check(
         "progress",
-        ok=behind == 0 and stateless == 0,
-        detail=f"{behind} partitions differ from their commits, {stateless} cells are without progress or state",
+        ok=differing == 0 and stateless == 0,
+        detail=f"{differing} partitions differ from their commits, {stateless} cells are without progress or state",
     )

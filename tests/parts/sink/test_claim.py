@@ -193,7 +193,7 @@ def test_the_pipeline_whose_store_was_adopted_is_refused_from_then_on(landed: La
     adopt_store(landed.store, other)
     with pytest.raises(ForeignStoreError):
         landed.worker()
-    assert adopt_store(landed.store, landed.warehouse).before == claim_of(other)
+    assert adopt_store(landed.store, landed.warehouse).previous == claim_of(other)
 
 
 def claim_of(warehouse: DuckDBFile) -> str:

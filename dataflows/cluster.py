@@ -1,7 +1,7 @@
 """Several worker processes as one Bytewax cluster on this machine, and the supervisor that starts and restarts them.
 
-Bytewax cannot go on when a process of a cluster is gone, and nothing is lost by ending all, since only what was
-committed counts. So when one process ends by itself, all start again, as one new run.
+Bytewax cannot continue when a process of a cluster has ended. So when one ends by itself, all start again as a new run.
+Nothing is lost, since only what was committed counts.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _wait(processes: Sequence[subprocess.Popen[str]]) -> list[int]:
 
 
 def _was_killed(codes: Sequence[int | None]) -> bool:
-    """Whether a process was killed from outside: then no other one can report a reason."""
+    """Whether a process was killed from outside; no other process can report a reason then."""
     return -signal.SIGKILL in codes
 
 

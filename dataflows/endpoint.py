@@ -111,7 +111,7 @@ class _SilentHandler(WSGIRequestHandler):
 def serve(settings: Settings, metrics: Metrics) -> WSGIServer | None:
     """Serve a worker's metrics and health from a daemon thread.
 
-    Where the port cannot be used, the worker runs without: metrics must never keep readings from landing.
+    Where the port cannot be used, the worker runs without it, so that metrics never keep readings from landing.
 
     Returns:
         The server; None where METRICS_PORT is 0 or cannot be used.

@@ -1,7 +1,7 @@
-"""The fold over messages, kept going: a message that it cannot take costs that message, and never the log behind it.
+"""The fold over messages that survives any message: one that it cannot take is quarantined, and the others land.
 
-An event cannot be taken out of a log, so each must be survivable. What nobody foresaw is found by folding the messages
-one by one, which gives what folding them together gives; the one that raises is quarantined with what it raised.
+A message cannot be taken out of a log, so none may stop the worker. When folding raises, the messages are folded again
+one by one, which gives the same as folding them together. The one that raises is quarantined with its error.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _log = structlog.get_logger()
 
 
 def fold(
-    cells: GroupStates, batch: Batch, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
+    cells: Cells, batch: Batch, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
 ) -> Iterator[Cleaned[CellStates]]:
-    """Fold messages into the states of their cells, which go on with each result.
+    """Fold messages into the states of their cells.
 
     Args:
-        cells: the states that the messages before have left.
+        cells: the states after the messages before; updated with each result.
         batch: messages of one log.
         window_seconds: width of the aggregates' event-time windows, s.
         ranges: what the instrument can report, by column.
 
     Returns:
-        What the messages became, all together or, where that fails, one by one; nothing of those that are not new.
+        One result for all messages or, where that fails, one for each; none for messages that were folded before.
     """
     try:
         results = [clean(cells, batch, window_seconds, ranges)]
@@ -75,7 +75,7 @@ def _refused(message: Batch, detail: str) -> Batch:
 
 
 def _shown(message: Batch, count: int) -> str | None:
-    """All that one message holds, as JSON text; of one that is not at hand any more, what was read of it."""
+    """All that one message holds, as JSON text; where the message is gone, what was read of it."""
     sent = Sent(message.values)
     rows = [row for place in range(count) if (row := sent.row(0, place)) is not None]
     rows = rows or [python_row(message.readings, place) for place in range(message.readings.num_rows)]

@@ -21,7 +21,7 @@ class GrownTopicError(StartAgainError):
 
 
 class TopicCheck:
-    """One for all partitions that a process reads: asks with or without waiting for the answer.
+    """Asks what the topic is now, with or without waiting for the answer; all partitions of a process share one.
 
     Args:
         topic: the log that this run reads.
@@ -36,7 +36,7 @@ class TopicCheck:
         self._grown: Topic | None = None
 
     def require_same(self) -> None:
-        """Ask now: what was read until now is of this log when this returns.
+        """Ask and wait for the answer. What was read until now is of this log if nothing is raised.
 
         Raises:
             NoBrokerError: nobody answers.
@@ -45,11 +45,11 @@ class TopicCheck:
         self._judge(self._find())
 
     def look(self) -> None:
-        """Ask, and let `require_unchanged` know the answer when it is there."""
+        """Ask without waiting; `require_unchanged` takes the answer."""
         self._watch.look()
 
     def require_unchanged(self) -> None:
-        """See what has been answered so far.
+        """Check the answers that have come so far.
 
         Raises:
             GrownTopicError: the topic has more partitions now.

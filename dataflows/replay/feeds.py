@@ -30,13 +30,13 @@ _log = structlog.get_logger()
 
 
 class Feed(Protocol):
-    """Messages that have landed, in the order of the log; goes on where it stopped when more has landed."""
+    """A source of messages that have landed, in the order of the log; it continues when more has landed."""
 
     def read(self, landed: Manifest) -> Iterator[Batch]:
-        """What has landed by now and has not been read yet, some messages at a time.
+        """Read what has landed and was not read yet, some messages at a time.
 
         Raises:
-            BatteryError: some of it cannot be had from here; says from where.
+            BatteryError: this source does not hold all of it; the message names one that does.
         """
         ...
 
@@ -75,13 +75,13 @@ class LogFeed:
                 )
         if find_topic(self.settings).topic_id != self.topic.topic_id:
             raise BatteryError(
-                f"topic {self.topic.name} has been deleted and created again under the replay; start over"
+                f"topic {self.topic.name} was recreated while the replay read it; start the replay again"
             )
 
     def _require_unbroken(self, landed: Manifest, partition: int, oldest: int) -> None:
-        """The first message read must be the first that landed, where reading begins with the oldest of the log.
+        """Require that the log still holds the first message that landed, where reading begins with its oldest one.
 
-        Where it begins with an offset, the broker refuses one that is gone.
+        Where reading begins with an offset, the broker refuses one that is gone.
         """
         if self.starts[partition] is not None:
             return
@@ -123,28 +123,28 @@ class ArchiveFeed:
             try:
                 for batch in archived(commit, archive):
                     log = zip(batch.partition.tolist(), batch.offset.tolist(), strict=True)
-                    is_before = np.array([self._is_before(batch.topic_id, *place) for place in log])
-                    if is_before.any():
-                        yield batch.take(is_before)
+                    is_wanted = np.array([self._is_before_end(batch.topic_id, *place) for place in log])
+                    if is_wanted.any():
+                        yield batch.take(is_wanted)
             except DamagedObjectError as error:
                 raise BatteryError(
                     f"the archive is damaged: {error}; `battery replay --from-beginning` reads the log instead"
                 ) from None
 
-    def _is_before(self, topic_id: str, partition: int, offset: int) -> bool:
+    def _is_before_end(self, topic_id: str, partition: int, offset: int) -> bool:
         if self.topic is None or topic_id != self.topic.topic_id or partition not in self.ends:
             return True
         return offset < self.ends[partition]
 
     def _holds_some(self, commit: Commit) -> bool:
-        return any(self._is_before(span.topic_id, span.partition, span.first) for span in commit.spans)
+        return any(self._is_before_end(span.topic_id, span.partition, span.first) for span in commit.spans)
 
     def _require_order(self, commits: tuple[Commit, ...]) -> None:
-        """What comes from the log is folded after what comes from the archive, so it must have landed after it."""
+        """Require that what is read from the log has landed after what is read from the archive: it is folded later."""
         from_log = False
         for commit in commits:
             for span in commit.spans:
-                if not self._is_before(span.topic_id, span.partition, span.last):
+                if not self._is_before_end(span.topic_id, span.partition, span.last):
                     from_log = True
                 elif from_log and self.topic is not None and span.topic_id != self.topic.topic_id:
                     raise BatteryError(

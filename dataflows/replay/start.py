@@ -106,7 +106,7 @@ def _require_one_log(live: Manifest, topic: Topic) -> None:
 
 
 def _offsets(settings: Settings, start: Start, live: Manifest, topic: Topic) -> dict[int, int]:
-    """The offset of each partition at which reading begins; of one with nothing so late, the one after the landed."""
+    """Where to begin to read each partition: after what has landed, if no message is as late as `time`."""
     if start.time is None:
         return dict(start.offsets)
     moment = int(start.time.timestamp() * 1000)

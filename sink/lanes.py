@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class OnCommit(Protocol):
-    """What counts commits: it is called once for each commit, after its transaction."""
+    """Counts commits: it is called once for each commit, after its transaction."""
 
     def __call__(self, landed: int, quarantined: Mapping[str, int], objects: Iterable[int], seconds: float, /) -> None:
         """Take the landed rows, the quarantined rows by reason, the bytes of each object, and the time in s."""

@@ -1,7 +1,7 @@
 """The processes of a cluster: which one this is, who begins the run, and how long the others are waited for.
 
-Bytewax connects the processes before it builds a part of the flow, and tries that for ever, in silence where it waits
-for another process to call. So a process that is left alone has to notice that by itself.
+Bytewax connects the processes before it builds a part of the flow. It tries without an end, and says nothing while it
+waits for another process to call. So a process that is left alone has to notice that by itself.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from kernel.base.settings import Settings
 
 EXIT_ALONE: Final = 2
-"""What a process ends with whose peers do not come: it is for a person, as any BatteryError."""
+"""Exit code of a process whose peers do not come; the same as that of a BatteryError."""
 
 
 @dataclass(frozen=True)
 class Peers:
-    """The `addresses` (host:port) of all processes of a cluster, the number of this one, and the run that they share.
+    """The processes of a cluster.
 
-    A peer that does not come, or does not begin the run, is waited for `patience` seconds.
+    Args:
+        process: the number of this process.
+        addresses: the addresses (host:port) of all.
+        run_id: the run that they share.
+        patience: how long to wait for a peer that does not come, or does not begin the run, s.
     """
 
     process: int
@@ -39,7 +43,7 @@ class Peers:
 
     @property
     def begin_here(self) -> bool:
-        """Whether this process begins the run: process 0 does, and the others find what it has begun."""
+        """Whether this process begins the run: process 0 does, and the others join it."""
         return self.process == 0
 
     @property
@@ -53,7 +57,7 @@ class Peers:
 
 
 def peers_of_this_process(settings: Settings) -> Peers | None:
-    """The cluster that Bytewax was told of when it was started in this process; None for a single process.
+    """The cluster in which Bytewax was started in this process; None for a single process.
 
     Raises:
         BatteryError: a process of a cluster has no RUN_ID, and would be a run by itself.
@@ -63,7 +67,7 @@ def peers_of_this_process(settings: Settings) -> Peers | None:
 
 
 def peers_of(settings: Settings, arguments: Sequence[str], environment: Mapping[str, str]) -> Peers | None:
-    """Read what `python -m bytewax.run` is told, by its arguments `-i` and `-a` or the variables that stand for them.
+    """Read the arguments `-i` and `-a` of `python -m bytewax.run`, or the variables that stand for them.
 
     Raises:
         BatteryError: a process of a cluster has no RUN_ID, and would be a run by itself.
@@ -84,9 +88,9 @@ def peers_of(settings: Settings, arguments: Sequence[str], environment: Mapping[
 
 
 def await_peers(peers: Peers) -> threading.Event:
-    """End this process, with one line that says why, unless the event that is returned is set in time.
+    """End this process with one line that says why, unless the returned event is set in time.
 
-    Nothing else can: while it connects, Bytewax neither returns nor lets a signal through.
+    A thread has to do so: while it connects, Bytewax neither returns nor lets a signal through.
     """
     connected = threading.Event()
 

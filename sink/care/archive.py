@@ -1,7 +1,7 @@
 """The archive: the messages that have landed, put together again from the objects of the manifest.
 
-Every row of a message is in an object, landed or quarantined, so a message comes back as the fold saw it, but for
-what was refused: of that the archive holds what the quarantine does. It serves where the log no longer reaches back.
+Every row of a message is in an object, landed or quarantined. So a message comes back as the fold saw it; only refused
+rows come back as the quarantine shows them. The archive serves where the log no longer reaches back.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def _batch(
 ) -> Batch:
     """Put messages together, those of each cell in their order.
 
-    Of a message none of whose readings was put before others, what it said by `LATE` changes nothing. One without a
-    landed row has no time stamp, and needs none.
+    The header `LATE` is left out of a message none of whose readings was put before others, since it changed nothing.
+    A message without a landed row has no time stamp, and needs none.
     """
     cell_ids = list(dict.fromkeys(cell_id for cell_id, _, _ in messages))
     code_of = {cell_id: code for code, cell_id in enumerate(cell_ids)}
@@ -142,7 +142,7 @@ def _batch(
 
 
 class _Landed:
-    """Landed rows, a column an array, and where the rows of each message are; they stand together."""
+    """Landed rows, a column an array, and where the rows of each message are; those are adjacent."""
 
     def __init__(self, landed: pa.Table) -> None:
         batches = landed.combine_chunks().to_batches()
@@ -171,14 +171,14 @@ class _Landed:
         self.places = dict(zip(self.messages, zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
 
     def stamps_ms(self, starts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The time stamps of messages, in ms since 1970 UTC; 0 of those without a landed row."""
+        """The time stamps of messages, in ms since 1970 UTC; 0 for a message without a landed row."""
         stamps = np.zeros(len(starts), dtype=np.int64)
         stamps[sizes > 0] = self._stamp_ms[starts[sizes > 0]]
         return stamps
 
 
 def _faults(quarantined: pa.Table) -> dict[_Message, tuple[Fault, ...]]:
-    """What was refused, by message."""
+    """The refused rows, by message."""
     faults: dict[_Message, list[Fault]] = {}
     for row in quarantined.to_pylist():
         fault = Fault(

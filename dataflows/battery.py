@@ -73,7 +73,8 @@ class GroupLogic(StatefulBatchLogic[Poll, Cleaned[CellStates], None]):
         for batch in (part for poll in polls for part in decode_poll(poll, self._most_rows, self._limits)):
             unloaded = [cell_id for cell_id in batch.cell_ids if cell_id in saved and cell_id not in self._cells]
             if unloaded:
-                self._cells.update(CellStates.of({cell_id: CellState.from_json(saved[cell_id]) for cell_id in unloaded}))
+                states = {cell_id: CellState.from_json(saved[cell_id]) for cell_id in unloaded}
+                self._cells.update(CellStates.of(states))
             for cleaned in fold(self._cells, batch, self._window_seconds, self._ranges):
                 for cell_id in cleaned.spread:
                     _log.warning(

@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 
 
 def fold(
-    cells: Cells, batch: Batch, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
+    cells: GroupStates, batch: Batch, window_seconds: int, ranges: Mapping[str, Range] = INSTRUMENT_RANGE
 ) -> Iterator[Cleaned[CellStates]]:
     """Fold messages into the states of their cells.
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import battery
 from kernel.base.errors import BatteryError
@@ -21,14 +20,11 @@ HOME: Final = Path("data/airflow")
 """Where Airflow keeps its database and logs, unless AIRFLOW_HOME is set."""
 
 
-def serve(port: int) -> int:
-    """Run Airflow until SIGTERM or Ctrl-C; it prints where its page is and the password of its user `admin`.
+def serve(port: int) -> NoReturn:
+    """Become Airflow, which runs until SIGTERM or Ctrl-C; it prints its address and the password of its user `admin`.
 
     Args:
         port: where the page is, on 127.0.0.1.
-
-    Returns:
-        Airflow's exit code.
 
     Raises:
         BatteryError: the extra is not installed, or the DAGs do not lie beside the package.
@@ -38,12 +34,9 @@ def serve(port: int) -> int:
     dags = Path(battery.__file__).resolve().parent.parent / "dags"
     if not dags.is_dir():
         raise BatteryError(f"no DAGs at {dags}: run from a checkout, where they lie beside the battery package")
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that starts us in the background has it ignored
-    process = subprocess.Popen([sys.executable, "-m", "battery.airflow_standalone"], env=_environment(dags, port))
-    # Airflow ends its parts only at SIGINT. At Ctrl-C, the terminal sends it that.
-    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return process.wait()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that starts a command in the background has it ignored
+    command = [sys.executable, "-m", "battery.airflow_standalone"]
+    os.execve(sys.executable, command, _environment(dags, port))  # noqa: S606  # this process becomes Airflow
 
 
 def _environment(dags: Path, port: int) -> Mapping[str, str]:

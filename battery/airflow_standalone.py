@@ -7,6 +7,7 @@ neither: it reads the logs from the disk that it shares with them. Run as `pytho
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -53,6 +54,7 @@ def run(_arguments: object) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Airflow ends its parts at Ctrl-C alone
     standalone_command.SubCommand = SilentPart  # type: ignore[misc]  # which it looks up when it starts its parts
     standalone_command.standalone = run
     sys.argv = ["airflow", "standalone"]

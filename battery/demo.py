@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -19,6 +18,7 @@ from kernel.base.errors import BatteryError
 from kernel.base.logs import configure_logging
 from kernel.base.output import say
 from kernel.base.plain import plain
+from kernel.base.processes import kill_processes, start_command
 from kernel.edges.broker import embedded_broker, free_port
 
 if TYPE_CHECKING:
@@ -85,16 +85,12 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
     data_dir = data_dir.resolve()
     _make_empty(data_dir)
     port = free_port()
-    environment = (
-        os.environ
-        | places(data_dir)
-        | {
-            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
-            "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
-            "BATTERY_TOPIC": "battery_topic",
-            "METRICS_PORT": "0",  # a worker of the user's own may have it
-        }
-    )
+    environment = places(data_dir) | {
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
+        "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+        "BATTERY_TOPIC": "battery_topic",
+        "METRICS_PORT": "0",  # a worker of the user's own may have it
+    }
     workbooks, logs = data_dir / "workbooks", data_dir / "logs"
     workbooks.mkdir()
     logs.mkdir()
@@ -180,7 +176,7 @@ def run_step(step: Step, environment: Mapping[str, str], log: Path, console: Con
 
     Args:
         step: the command.
-        environment: all of its variables.
+        environment: variables on top of those of this process.
         log: the file for its output.
         console: shows the progress of the step while it runs, where it is a terminal, and its result.
 
@@ -190,14 +186,11 @@ def run_step(step: Step, environment: Mapping[str, str], log: Path, console: Con
     from rich.text import Text
 
     started = time.monotonic()
-    command = [sys.executable, "-m", "battery", *step.arguments]
     last = result = complaint = ""
     with (
         log.open("w", encoding="utf-8") as file,
         console.status(Text(step.title)) as shown,
-        subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        ) as process,
+        start_command(["--with-parent", *step.arguments], environment, output=subprocess.PIPE) as process,
     ):
         try:
             for line in process.stdout or ():
@@ -209,8 +202,9 @@ def run_step(step: Step, environment: Mapping[str, str], log: Path, console: Con
                     complaint = line.strip()
                 if progress := _DBT_PROGRESS.search(line):
                     shown.update(Text(f"{step.title}  {progress[1]}"))
+            process.wait()  # before its standard input closes, which would ask it to end
         except BaseException:
-            process.kill()
+            kill_processes([process])
             raise
     if process.returncode:
         raise BatteryError(

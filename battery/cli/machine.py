@@ -51,9 +51,9 @@ def demo(debug: bool, data_dir: Path, cells: int, cycles: int) -> None:
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port on 127.0.0.1.")
 @click.pass_obj
-def airflow(debug: bool, port: int) -> int:
+def airflow(debug: bool, port: int) -> None:
     """Run Airflow with the hourly refresh on this machine, until SIGTERM or Ctrl-C."""
     start(debug)
     from battery.airflow import serve
 
-    return serve(port)
+    serve(port)

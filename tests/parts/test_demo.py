@@ -127,7 +127,7 @@ def test_dbts_progress_is_drawn_on_a_terminal_while_it_works(tmp_path: Path, mon
     wait = f"while [ ! -e {shlex.quote(str(sign))} ]; do sleep 0.01; done"
     stub(tmp_path, monkeypatch, f"echo '05:56:57  62 of 115 PASS a_test [PASS in 0.1s]'; {wait}; echo 'published  all'")
     screen = Screen("battery transform  62 of 115", sign)
-    run_step(Step(("transform",), "published "), os.environ, log, Console(file=screen, force_terminal=True, width=100))
+    run_step(Step(("transform",), "published "), {}, log, Console(file=screen, force_terminal=True, width=100))
     assert re.search(r"  published all \(\d+ s\)", re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", screen.getvalue()))
     assert log.read_text() == "05:56:57  62 of 115 PASS a_test [PASS in 0.1s]\npublished  all\n"
 
@@ -136,12 +136,35 @@ def test_a_step_that_fails_names_the_reason_and_the_file(tmp_path: Path, monkeyp
     log = tmp_path / "transform.log"
     stub(tmp_path, monkeypatch, "echo 'battery: dbt build failed: a test' >&2; echo Done.; exit 2")
     with pytest.raises(BatteryError) as raised:
-        run_step(Step(("transform",), "published "), os.environ, log, Console(file=io.StringIO()))
+        run_step(Step(("transform",), "published "), {}, log, Console(file=io.StringIO()))
     assert str(raised.value) == (
         "the demo stopped: `battery transform` ended with exit code 2: battery: dbt build failed: a test; "
         f"its whole output is in {log}"
     )
     assert log.read_text().splitlines() == ["battery: dbt build failed: a test", "Done."]
+
+
+@pytest.mark.timeout(60)
+def test_a_step_that_is_interrupted_is_killed_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fifo = tmp_path / "open while anything of the step runs"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    stub(tmp_path, monkeypatch, f"exec 9>{shlex.quote(str(fifo))}; sleep 600 & echo working; wait")
+    monkeypatch.setattr("battery.demo._DBT_PROGRESS", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        run_step(Step(("transform",), "published "), {}, tmp_path / "log", Console(file=io.StringIO()))
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b"", "the step and its child have ended"
+    os.close(reader)
+
+
+class Interrupted:
+    """A pattern, in whose search Ctrl-C comes."""
+
+    def search(self, _line: str) -> None:
+        raise KeyboardInterrupt
 
 
 def test_the_command_that_the_demo_names_last_serves_the_dashboard_on_its_data(

@@ -52,7 +52,6 @@ def stand_in(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_becomes_airflow_and_either_signal_interrupts_it(
     stand_in: Path, tmp_path: Path, number: signal.Signals

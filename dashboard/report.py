@@ -1,6 +1,7 @@
-"""A page on how one cell ages, complete in itself, for a mail or a paper: from the published marts' tables to HTML.
+"""A page on how one cell ages, complete in itself, for a mail or a paper: figures and HTML from the published marts.
 
-It is pure: the same tables give the same bytes. Files, settings and browsers are `battery/report.py`'s concern.
+The functions are pure: the same tables give the same bytes. `dashboard/report_text.py` writes the words and the tables;
+`battery/report.py` reads the marts, runs the browser and writes the files.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import jinja2
 from plotly.offline import get_plotlyjs
 
+from dashboard import report_text
 from dashboard.amounts import decimals_of
-from dashboard.figures.ageing import charge_times, efficiency, fade, resistance, temperature, threshold_ah
+from dashboard.figures.ageing import charge_times, efficiency, fade, resistance, temperature
 from dashboard.figures.cycle import differential, incremental
-from dashboard.rules import METHODS, citation_of, end_in_words, end_threshold_ah, rules
+from dashboard.rules import citation_of, rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,35 +26,6 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
     import pyarrow as pa
-
-UNKNOWN: Final = "-"
-"""Stands where there is no figure."""
-
-FLAGS: Final = {
-    "spike_count": "voltage spikes",
-    "temperature_spike_count": "temperature spikes",
-    "gap_count": "gaps",
-    "counter_reset_count": "counter resets",
-    "counter_fell_count": "fallen counters",
-    "counter_leap_count": "counters that leaped",
-    "clock_jump_count": "clock jumps",
-    "cycle_backwards_count": "cycle indices that fell",
-    "value_dropped_count": "unusable values",
-    "retried_count": "retried readings",
-}
-"""What pre-cleaning notices, by the columns of `battery_tests`."""
-
-COUNTS: Final = {
-    "reading_count": "readings that landed",
-    "dropped_count": "of these left out of what is computed",
-    "flagged_count": "of these with any flag",
-    "spike_count": "suspected of a voltage spike",
-    "reading_gap_count": "after a gap within a test, or more than an hour",
-    "counter_reset_count": "at which a counter started anew",
-    "clock_jump_count": "at which the wall clock jumped against the test clock",
-    "quarantined_count": "readings quarantined, duplicates included",
-}
-"""How far the numbers can be trusted, by the columns of `battery_cells`."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +69,7 @@ def draw_figures(report: CellReport) -> Iterator[Figure]:
     named = ", ".join(map(str, numbers))
     bands = "Grey bands tell the tests apart."
     for figure in (
-        Figure("fade", "Capacity fade", f"{_fade_in_words(report.cell)} {bands}", fade(report.cell, cycles)),
+        Figure("fade", "Capacity fade", f"{report_text.fade_caption(report.cell)} {bands}", fade(report.cell, cycles)),
         Figure(
             "efficiency", "Efficiency",
             f"Coulombic and energy efficiency (%) of {cell} over the cycle number, between the ends of two complete "
@@ -185,174 +158,23 @@ def write_page(
     ]  # fmt: skip
     return _TEMPLATES.get_template("report.html.jinja").render(
         cell=cell["cell_id"],
-        key_figures=_key_figures(cell, report.thresholds),
-        end=_end(cell),
-        ends=_ends(cell),
-        knee=_knee(cell),
-        projection=_projection(cell),
+        key_figures=report_text.key_figures(cell, report.thresholds),
+        end=report_text.end_sentence(cell),
+        ends=report_text.end_rows(cell),
+        knee=report_text.knee_text(cell),
+        projection=report_text.projection_text(cell),
         figures=drawings,
         plotlyjs=get_plotlyjs(),
-        gaps=_gaps(report.gaps, decimals_of(report.cell)),
-        recoveries=_recoveries(cell),
-        tests=_tests(report.tests),
-        counts=[(words, f"{cell[name]:,}") for name, words in COUNTS.items()],
+        gaps=report_text.gap_rows(report.gaps, decimals_of(cell)),
+        recoveries=report_text.recovery_sentence(cell),
+        tests=report_text.test_rows(report.tests),
+        counts=report_text.count_rows(cell),
         rules=rules(report.thresholds),
         citation=citation_of(cell["cell_id"]),
-        provenance=_provenance(report, info),
+        provenance=report_text.provenance_rows(cell, report.tests, info.published_at, info.version),
         info=info,
-        published=_published(info),
+        published=report_text.publication_time(info.published_at),
     )
-
-
-def _key_figures(cell: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[dict[str, str]]:
-    """The numbers that are looked for first, each with its unit and what it goes by."""
-    basis, digits_ah = cell["soh_basis"], decimals_of(cell)
-    soh, ohm = cell["latest_soh"], cell["latest_internal_resistance_ohm"]
-    of_basis = (
-        f"of the {basis} capacity, {_number(cell[f'{basis}_capacity_ah'], digits_ah)} Ah" if basis else "no basis yet"
-    )
-    rows = (
-        ("State of health", None if soh is None else 100 * soh, 1, "%", of_basis),
-        ("Discharge capacity", cell["latest_capacity_ah"], digits_ah, "Ah", "of the last complete cycle"),
-        ("Complete cycles", cell["complete_cycle_count"], 0, "cycles", f"of {cell['cycle_count']:,} cycles in all"),
-        ("Equivalent full cycles", cell["equivalent_full_cycles"], 1, "cycles", "charge moved by twice the capacity"),
-        ("Fade, whole life", cell["fade_ah_per_100_cycles"], digits_ah, "Ah per 100 cycles", "Theil-Sen slope"),
-        (
-            "Fade, recent",
-            cell["recent_fade_ah_per_100_cycles"],
-            digits_ah,
-            "Ah per 100 cycles",
-            f"last {thresholds['recent_cycles']:.0f} complete cycles",
-        ),
-        ("Internal resistance", None if ohm is None else 1000 * ohm, 1, "mΩ", "the cycler's, last that was measured"),
-        ("End of life", cell["eol_cycle"], 0, "cycle", cell["eol_rule"]),
-        ("Knee", cell["knee_cycle"], 0, "cycle", _range(cell, "knee", "95 % interval")),
-        ("Projected end of life", cell["projected_eol_cycle"], 0, "cycle", _range(cell, "projected_eol", "plausible")),
-    )
-    return [
-        {"label": label, "value": _number(value, digits), "unit": unit if value is not None else "", "note": note}
-        for label, value, digits, unit, note in rows
-    ]
-
-
-def _range(cell: Mapping[str, Any], name: str, what: str) -> str:
-    """The range of a cycle number, or that there is none."""
-    if cell[f"{name}_cycle"] is None:
-        return "none"
-    return f"{what}: {_number(cell[f'{name}_low_cycle'], 0)} to {_number(cell[f'{name}_high_cycle'], 0, 'open')}"
-
-
-def _end(cell: Mapping[str, Any]) -> str:
-    """Whether the end of life has come, by which rule, and below what."""
-    level = threshold_ah(cell)
-    if level is None:
-        return "Neither a nominal capacity nor a complete cycle is known: nothing tells the end of life yet."
-    reached = f"was reached at cycle {cell['eol_cycle']}" if cell["eol_cycle"] is not None else "has not been reached"
-    threshold = _number(level, decimals_of(cell))
-    return f"The end of life {reached}, by the rule {cell['eol_rule']} with its threshold of {threshold} Ah."
-
-
-def _ends(cell: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The end of life by each rule, the default first: its name, what it says, the threshold in Ah, and the cycle."""
-    ends = [(cell["eol_rule"], cell["eol_cycle"])]
-    ends += [(other["rule"], other["cycle_number"]) for other in cell["eol_alternatives"] or []]
-    return [
-        (
-            rule, end_in_words(rule) or UNKNOWN, _number(end_threshold_ah(cell, rule), decimals_of(cell)),
-            _number(cycle, 0, "not reached"),
-        )
-        for rule, cycle in ends
-    ]  # fmt: skip
-
-
-def _knee(cell: Mapping[str, Any]) -> str:
-    if cell["knee_cycle"] is None:
-        return "No knee: the data insist on none so far."
-    return (
-        f"The fade begins to accelerate at cycle {cell['knee_cycle']:.0f}, with a 95 % interval from cycle "
-        f"{cell['knee_low_cycle']:.0f} to {cell['knee_high_cycle']:.0f}. Method {cell['knee_method']}: "
-        f"{METHODS.get(cell['knee_method'], 'not described here')}. Confidence {cell['knee_confidence']:.2f} of 1, "
-        "which says how clear the knee is, not how probable."
-    )
-
-
-def _projection(cell: Mapping[str, Any]) -> str:
-    if cell["projected_eol_cycle"] is not None:
-        return (
-            f"The end of life is projected at cycle {cell['projected_eol_cycle']:.0f}, between "
-            f"{cell['projected_eol_low_cycle']:.0f} and {_number(cell['projected_eol_high_cycle'], 0, 'open')}: the "
-            "range of the courses that the recent fade makes plausible, and no 95 % interval."
-        )
-    if cell["eol_cycle"] is not None:
-        return "Nothing is projected, since the end of life has come."
-    return "Nothing is projected: it is too early, or the fade is too flat."
-
-
-def _fade_in_words(cell: Mapping[str, Any]) -> str:
-    level = threshold_ah(cell)
-    words = f"Discharge capacity (Ah) of {cell['cell_id']} over the cycle number."
-    if level is None:
-        return words
-    return f"{words} Dashed: the threshold of {level:.{decimals_of(cell)}f} Ah by the rule {cell['eol_rule']}."
-
-
-def _recoveries(cell: Mapping[str, Any]) -> str:
-    return (
-        f"In {cell['recovery_count']:,} of {cell['gap_count']:,} pauses the cell has recovered capacity, "
-        f"{_number(cell['recovered_ah'] or 0.0, decimals_of(cell))} Ah together; the longest pause was "
-        f"{_number(cell['longest_gap_h'], 1)} h."
-    )
-
-
-def _gaps(gaps: pa.Table, digits_ah: int) -> list[tuple[str, ...]]:
-    return [
-        (
-            _moment(row["started_at"]), _moment(row["ended_at"]), _number(row["gap_h"], 1),
-            _number(row["cycle_number"], 0), _number(row["capacity_before_ah"], digits_ah),
-            _number(row["capacity_after_ah"], digits_ah),
-            _number(row["recovered_ah"], digits_ah), "yes" if row["is_recovery"] else "no",
-        )
-        for row in gaps.to_pylist()
-    ]  # fmt: skip
-
-
-def _tests(tests: pa.Table) -> list[tuple[str, ...]]:
-    return [
-        (
-            row["test_id"], row["source_file"] or UNKNOWN, _moment(row["started_at"]), _moment(row["ended_at"]),
-            _number(row["cycle_count"], 0), _number(row["reading_count"], 0), row["counter_behaviour"],
-            ", ".join(f"{row[name]:,} {words}" for name, words in FLAGS.items() if row.get(name)) or "none",
-        )
-        for row in tests.to_pylist()
-    ]  # fmt: skip
-
-
-def _provenance(report: CellReport, info: ReportInfo) -> list[tuple[str, str]]:
-    files = dict.fromkeys(name for name in report.tests["source_file"].to_pylist() if name)
-    return [
-        ("Marts published", _published(info)),
-        ("Pipeline", f"Battery Degradation Analytics Pipeline, version {info.version}"),
-        ("Chemistry", report.cell["chemistry"] or UNKNOWN),
-        ("Nominal capacity", f"{_number(report.cell['nominal_capacity_ah'], decimals_of(report.cell))} Ah"),
-        ("Initial capacity", f"{_number(report.cell['initial_capacity_ah'], decimals_of(report.cell))} Ah"),
-        (
-            "First and last reading",
-            f"{_moment(report.cell['first_at'])} to {_moment(report.cell['last_at'])}, cycler's clock",
-        ),
-        (f"Source files ({len(files)})", ", ".join(files) or "none: live readings"),
-    ]
-
-
-def _published(info: ReportInfo) -> str:
-    return f"{info.published_at:%Y-%m-%d %H:%M:%S} UTC" if info.published_at else "at a time that is not known"
-
-
-def _number(value: float | None, digits: int, unknown: str = UNKNOWN) -> str:
-    return unknown if value is None else f"{value:,.{digits}f}"
-
-
-def _moment(at: datetime | None) -> str:
-    return UNKNOWN if at is None else f"{at:%Y-%m-%d %H:%M}"
 
 
 _TEMPLATES: Final = jinja2.Environment(

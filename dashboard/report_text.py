@@ -1,0 +1,208 @@
+"""The text of a cell's report: key figures, sentences and table rows from the published marts, without HTML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from dashboard.amounts import decimals_of
+from dashboard.figures.ageing import threshold_ah
+from dashboard.rules import METHODS, end_in_words, end_threshold_ah
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    import pyarrow as pa
+
+UNKNOWN: Final = "-"
+"""Stands where there is no figure."""
+
+FLAGS: Final = {
+    "spike_count": "voltage spikes",
+    "temperature_spike_count": "temperature spikes",
+    "gap_count": "gaps",
+    "counter_reset_count": "counter resets",
+    "counter_fell_count": "fallen counters",
+    "counter_leap_count": "counters that leaped",
+    "clock_jump_count": "clock jumps",
+    "cycle_backwards_count": "cycle indices that fell",
+    "value_dropped_count": "unusable values",
+    "retried_count": "retried readings",
+}
+"""What pre-cleaning notices, by the columns of `battery_tests`."""
+
+COUNTS: Final = {
+    "reading_count": "readings that landed",
+    "dropped_count": "of these left out of what is computed",
+    "flagged_count": "of these with any flag",
+    "spike_count": "suspected of a voltage spike",
+    "reading_gap_count": "after a gap within a test, or more than an hour",
+    "counter_reset_count": "at which a counter started anew",
+    "clock_jump_count": "at which the wall clock jumped against the test clock",
+    "quarantined_count": "readings quarantined, duplicates included",
+}
+"""How far the numbers can be trusted, by the columns of `battery_cells`."""
+
+
+def key_figures(cell: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[dict[str, str]]:
+    """The figures that readers look for first, each with its unit and a note on its basis."""
+    basis, digits_ah = cell["soh_basis"], decimals_of(cell)
+    soh, ohm = cell["latest_soh"], cell["latest_internal_resistance_ohm"]
+    of_basis = (
+        f"of the {basis} capacity, {_number(cell[f'{basis}_capacity_ah'], digits_ah)} Ah" if basis else "no basis yet"
+    )
+    rows = (
+        ("State of health", None if soh is None else 100 * soh, 1, "%", of_basis),
+        ("Discharge capacity", cell["latest_capacity_ah"], digits_ah, "Ah", "of the last complete cycle"),
+        ("Complete cycles", cell["complete_cycle_count"], 0, "cycles", f"of {cell['cycle_count']:,} cycles in all"),
+        ("Equivalent full cycles", cell["equivalent_full_cycles"], 1, "cycles", "charge moved by twice the capacity"),
+        ("Fade, whole life", cell["fade_ah_per_100_cycles"], digits_ah, "Ah per 100 cycles", "Theil-Sen slope"),
+        (
+            "Fade, recent",
+            cell["recent_fade_ah_per_100_cycles"],
+            digits_ah,
+            "Ah per 100 cycles",
+            f"last {thresholds['recent_cycles']:.0f} complete cycles",
+        ),
+        ("Internal resistance", None if ohm is None else 1000 * ohm, 1, "mΩ", "the cycler's, last that was measured"),
+        ("End of life", cell["eol_cycle"], 0, "cycle", cell["eol_rule"]),
+        ("Knee", cell["knee_cycle"], 0, "cycle", _range(cell, "knee", "95 % interval")),
+        ("Projected end of life", cell["projected_eol_cycle"], 0, "cycle", _range(cell, "projected_eol", "plausible")),
+    )
+    return [
+        {"label": label, "value": _number(value, digits), "unit": unit if value is not None else "", "note": note}
+        for label, value, digits, unit, note in rows
+    ]
+
+
+def _range(cell: Mapping[str, Any], name: str, what: str) -> str:
+    """The range of a cycle number, or that there is none."""
+    if cell[f"{name}_cycle"] is None:
+        return "none"
+    return f"{what}: {_number(cell[f'{name}_low_cycle'], 0)} to {_number(cell[f'{name}_high_cycle'], 0, 'open')}"
+
+
+def end_sentence(cell: Mapping[str, Any]) -> str:
+    """Whether the end of life has been reached, by which rule, and at which threshold."""
+    level = threshold_ah(cell)
+    if level is None:
+        return "Neither a nominal capacity nor a complete cycle is known: nothing tells the end of life yet."
+    reached = f"was reached at cycle {cell['eol_cycle']}" if cell["eol_cycle"] is not None else "has not been reached"
+    level_ah = _number(level, decimals_of(cell))
+    return f"The end of life {reached}, by the rule {cell['eol_rule']} with its threshold of {level_ah} Ah."
+
+
+def end_rows(cell: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The end of life by each rule, the default first: its name, what it says, the threshold in Ah, and the cycle."""
+    ends = [(cell["eol_rule"], cell["eol_cycle"])]
+    ends += [(other["rule"], other["cycle_number"]) for other in cell["eol_alternatives"] or []]
+    return [
+        (
+            rule, end_in_words(rule) or UNKNOWN, _number(end_threshold_ah(cell, rule), decimals_of(cell)),
+            _number(cycle, 0, "not reached"),
+        )
+        for rule, cycle in ends
+    ]  # fmt: skip
+
+
+def knee_text(cell: Mapping[str, Any]) -> str:
+    """The knee with its interval, method and confidence, or that there is none."""
+    if cell["knee_cycle"] is None:
+        return "No knee: the data insist on none so far."
+    return (
+        f"The fade begins to accelerate at cycle {cell['knee_cycle']:.0f}, with a 95 % interval from cycle "
+        f"{cell['knee_low_cycle']:.0f} to {cell['knee_high_cycle']:.0f}. Method {cell['knee_method']}: "
+        f"{METHODS.get(cell['knee_method'], 'not described here')}. Confidence {cell['knee_confidence']:.2f} of 1, "
+        "which says how clear the knee is, not how probable."
+    )
+
+
+def projection_text(cell: Mapping[str, Any]) -> str:
+    """The projected end of life with its range, or why there is none."""
+    if cell["projected_eol_cycle"] is not None:
+        return (
+            f"The end of life is projected at cycle {cell['projected_eol_cycle']:.0f}, between "
+            f"{cell['projected_eol_low_cycle']:.0f} and {_number(cell['projected_eol_high_cycle'], 0, 'open')}: the "
+            "range of the courses that the recent fade makes plausible, and no 95 % interval."
+        )
+    if cell["eol_cycle"] is not None:
+        return "Nothing is projected, since the end of life has come."
+    return "Nothing is projected: it is too early, or the fade is too flat."
+
+
+def fade_caption(cell: Mapping[str, Any]) -> str:
+    """The caption of the fade figure, with the threshold of the end of life where there is one."""
+    level = threshold_ah(cell)
+    words = f"Discharge capacity (Ah) of {cell['cell_id']} over the cycle number."
+    if level is None:
+        return words
+    return f"{words} Dashed: the threshold of {level:.{decimals_of(cell)}f} Ah by the rule {cell['eol_rule']}."
+
+
+def recovery_sentence(cell: Mapping[str, Any]) -> str:
+    """How often, and by how much, the cell recovered capacity in pauses."""
+    return (
+        f"In {cell['recovery_count']:,} of {cell['gap_count']:,} pauses the cell has recovered capacity, "
+        f"{_number(cell['recovered_ah'] or 0.0, decimals_of(cell))} Ah together; the longest pause was "
+        f"{_number(cell['longest_gap_h'], 1)} h."
+    )
+
+
+def gap_rows(gaps: pa.Table, digits_ah: int) -> list[tuple[str, ...]]:
+    """The pauses of a cell, one row each; capacities in Ah with so many digits."""
+    return [
+        (
+            _moment(row["started_at"]), _moment(row["ended_at"]), _number(row["gap_h"], 1),
+            _number(row["cycle_number"], 0), _number(row["capacity_before_ah"], digits_ah),
+            _number(row["capacity_after_ah"], digits_ah),
+            _number(row["recovered_ah"], digits_ah), "yes" if row["is_recovery"] else "no",
+        )
+        for row in gaps.to_pylist()
+    ]  # fmt: skip
+
+
+def test_rows(tests: pa.Table) -> list[tuple[str, ...]]:
+    """The tests of a cell, one row each, with the readings that pre-cleaning flagged."""
+    return [
+        (
+            row["test_id"], row["source_file"] or UNKNOWN, _moment(row["started_at"]), _moment(row["ended_at"]),
+            _number(row["cycle_count"], 0), _number(row["reading_count"], 0), row["counter_behaviour"],
+            ", ".join(f"{row[name]:,} {words}" for name, words in FLAGS.items() if row.get(name)) or "none",
+        )
+        for row in tests.to_pylist()
+    ]  # fmt: skip
+
+
+def count_rows(cell: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Numbers of readings that say how far the other numbers can be trusted."""
+    return [(words, f"{cell[name]:,}") for name, words in COUNTS.items()]
+
+
+def provenance_rows(
+    cell: Mapping[str, Any], tests: pa.Table, published_at: datetime | None, version: str
+) -> list[tuple[str, str]]:
+    """What the report was made from: the publication, the version of the pipeline, the cell's record, its files."""
+    files = dict.fromkeys(name for name in tests["source_file"].to_pylist() if name)
+    digits_ah = decimals_of(cell)
+    return [
+        ("Marts published", publication_time(published_at)),
+        ("Pipeline", f"Battery Degradation Analytics Pipeline, version {version}"),
+        ("Chemistry", cell["chemistry"] or UNKNOWN),
+        ("Nominal capacity", f"{_number(cell['nominal_capacity_ah'], digits_ah)} Ah"),
+        ("Initial capacity", f"{_number(cell['initial_capacity_ah'], digits_ah)} Ah"),
+        ("First and last reading", f"{_moment(cell['first_at'])} to {_moment(cell['last_at'])}, cycler's clock"),
+        (f"Source files ({len(files)})", ", ".join(files) or "none: live readings"),
+    ]
+
+
+def publication_time(published_at: datetime | None) -> str:
+    """When the marts were published, in words."""
+    return f"{published_at:%Y-%m-%d %H:%M:%S} UTC" if published_at else "at a time that is not known"
+
+
+def _number(value: float | None, digits: int, unknown: str = UNKNOWN) -> str:
+    return unknown if value is None else f"{value:,.{digits}f}"
+
+
+def _moment(at: datetime | None) -> str:
+    return UNKNOWN if at is None else f"{at:%Y-%m-%d %H:%M}"

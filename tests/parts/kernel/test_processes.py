@@ -7,9 +7,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kernel.base.processes import end_process, kill_processes, release_processes, start_command
 from kernel.edges.broker import free_port
+
+if TYPE_CHECKING:
+    import pytest
 
 SECONDS = 60
 
@@ -59,6 +63,18 @@ def test_all_are_killed_at_once_and_those_that_have_ended_are_left() -> None:
     kill_processes(processes[:1])
     kill_processes(processes)
     assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
+
+
+def test_a_commands_output_comes_through_one_pipe_whatever_its_bytes_and_it_holds_the_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nprintf '\\377\\n'; echo wrong >&2; [ -e /proc/self/fd/$3 ] && echo $1 $2 holds it\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with (tmp_path / "lock").open("w") as lock:
+        process = start_command([str(lock.fileno())], output=subprocess.PIPE, locks=[lock.fileno()])
+    assert process.communicate(timeout=SECONDS)[0].splitlines() == ["\\xff", "wrong", "-m battery holds it"]
 
 
 def test_a_command_has_its_environment_and_a_session_of_its_own_and_ends_with_its_standard_input() -> None:

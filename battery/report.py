@@ -126,9 +126,9 @@ def file_name(cell: str) -> str:
     return f"{name[: LONGEST_NAME - len(checksum) - 1]}-{checksum}"
 
 
-def _unknown(cell: str, known: list[str]) -> BatteryError:
+def _unknown(cell: str, published: list[str]) -> BatteryError:
     """The error for a cell that has not been published; names those that are most similar."""
-    named = get_close_matches(cell, known, n=MOST_NAMED, cutoff=0.0)
-    more = len(known) - len(named)
-    listed = ", ".join(named) + (f" and {more} more" if more else "")
+    similar = get_close_matches(cell, published, n=MOST_NAMED, cutoff=0.0)
+    more = len(published) - len(similar)
+    listed = ", ".join(similar) + (f" and {more} more" if more else "")
     return BatteryError(f"no cell {cell} has been published; there are {listed or 'none yet'}")

@@ -76,6 +76,6 @@ class _StatusReader:
 
     def _rate(self, rows: int) -> float | None:
         """Rows a second that have landed since the last reading; None at the first one."""
-        now, before = time.monotonic(), self._before
+        now, previous = time.monotonic(), self._before
         self._before = now, rows
-        return None if before is None else round((rows - before[1]) / max(now - before[0], 1e-9), 1)
+        return None if previous is None else round((rows - previous[1]) / max(now - previous[0], 1e-9), 1)

@@ -61,8 +61,8 @@ def _marts(settings: Settings) -> Marts:
 
 
 @st.cache_resource(max_entries=64, show_spinner="reading the marts")
-def _table(settings: Settings, publication: str, name: str, _found: MartsVersion) -> pa.Table:  # noqa: ARG001  # the cache's key
-    return _marts(settings).table(_found, name)
+def _table(settings: Settings, publication: str, name: str, _version: MartsVersion) -> pa.Table:  # noqa: ARG001  # the cache's key
+    return _marts(settings).table(_version, name)
 
 
 class Published:

@@ -46,7 +46,7 @@ _TELLING: Final = ("voltage(v)", "current(a)", *VALUES[3:], "test_time(s)")
 
 
 @dataclass(frozen=True, eq=False)
-class KnownTest:
+class RegisteredTest:
     """A registered test, which has an id; `source_file` is the workbook that it first came in.
 
     `sent` are the data points that were sent, as stretches of first and last ones, by log; under "" those of all.
@@ -74,7 +74,7 @@ class ConflictError(BatteryError):
     """An export that may or may not be of a registered test; the message names the test, and says what to do."""
 
 
-def identify(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
+def identify(tests: Sequence[RegisteredTest], export: Export) -> RegisteredTest | None:
     """The test of a cell that an export is of; None where it is a new one.
 
     Args:
@@ -98,35 +98,35 @@ def identify(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
     return None
 
 
-def at_the_same_time(tests: Sequence[KnownTest], trace: Trace) -> KnownTest | None:
+def at_the_same_time(tests: Sequence[RegisteredTest], trace: Trace) -> RegisteredTest | None:
     """One of the tests of a cell that ran at the same time as another one, which a single cell cannot."""
     return next((test for test in tests if _overlap(test.trace, trace)), None)
 
 
-def joined_test(tests: Sequence[KnownTest], known: KnownTest, trace: Trace) -> KnownTest | None:
-    """Another registered test of the cell that a part of `known` leads to, or continues; then all three are one test.
+def joined_test(tests: Sequence[RegisteredTest], registered: RegisteredTest, trace: Trace) -> RegisteredTest | None:
+    """Another test of the cell that a part of `registered` leads to, or continues; then all three are one test.
 
     That is seen too late where parts of a paused test arrive in another order: each was sent with its own id.
     """
     last = trace.spans[-1].last.data_point
 
-    def is_later(test: KnownTest) -> bool:
+    def is_later(test: RegisteredTest) -> bool:
         return test.trace.spans[0].first.data_point > last
 
     return next(
         (
             test
             for test in tests
-            if test.test_id != known.test_id
-            and is_later(test) != is_later(known)
-            and _distance_from(known.trace, trace) is not None
+            if test.test_id != registered.test_id
+            and is_later(test) != is_later(registered)
+            and _distance_from(registered.trace, trace) is not None
             and _distance_from(test.trace, trace) is not None
         ),
         None,
     )
 
 
-def free_id(tests: Sequence[KnownTest], export: Export) -> str:
+def free_id(tests: Sequence[RegisteredTest], export: Export) -> str:
     """An id for a new test of a cell: its first Date_Time, and where another has that, what tells it from that one.
 
     That is a value and the data point at which it was measured, as in `2024-03-01T09:01:00/3.5V@128`. So a test has the
@@ -139,7 +139,7 @@ def free_id(tests: Sequence[KnownTest], export: Export) -> str:
     return test_id
 
 
-def late_until_point(test: KnownTest, topic_id: str, first: int, last: int) -> int:
+def late_until_point(test: RegisteredTest, topic_id: str, first: int, last: int) -> int:
     """The data point up to which readings are late: they belong before, or between, others that were sent.
 
     Args:
@@ -159,14 +159,14 @@ def late_until_point(test: KnownTest, topic_id: str, first: int, last: int) -> i
     return late_until
 
 
-def with_sent(test: KnownTest, topic_id: str, stretches: Sequence[tuple[int, int]], logs: int) -> KnownTest:
+def with_sent(test: RegisteredTest, topic_id: str, stretches: Sequence[tuple[int, int]], logs: int) -> RegisteredTest:
     """The same test when more of it was sent to a log; what was sent to others is kept for so many logs."""
     sent = dict(test.sent)
     for log in ("", topic_id):
         sent[log] = _united([*sent.pop(log, ()), *stretches])
     for log in [log for log in sent if log][:-logs]:
         del sent[log]
-    return KnownTest(test.cell_id, test.test_id, test.source_file, test.trace, sent)
+    return RegisteredTest(test.cell_id, test.test_id, test.source_file, test.trace, sent)
 
 
 def _united(stretches: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -179,26 +179,28 @@ def _united(stretches: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]
     return tuple(united)
 
 
-def _shared(known: Trace, export: Export) -> Shared:
+def _shared(registered: Trace, export: Export) -> Shared:
     """What a registered test and an export share; in a long test the few readings that both have may hold no sample."""
-    shared = known.shared(export.trace)
-    if len(shared.points) or not any(one.shares_numbers(two) for one in known.spans for two in export.trace.spans):
+    shared = registered.shared(export.trace)
+    if len(shared.points) or not any(one.shares_numbers(two) for one in registered.spans for two in export.trace.spans):
         return shared
-    return known.shared(Trace.of(export.readings(), known.points)) if _overlap(known, export.trace) else shared
+    if not _overlap(registered, export.trace):
+        return shared
+    return registered.shared(Trace.of(export.readings(), registered.points))
 
 
-def _overlap(known: Trace, new: Trace) -> bool:
-    return any(one.overlaps(two) for one in known.spans for two in new.spans)
+def _overlap(registered: Trace, other: Trace) -> bool:
+    return any(one.overlaps(two) for one in registered.spans for two in other.spans)
 
 
-def _in_another_zone(known: Trace, new: Trace, shared: Shared) -> bool:
+def _in_another_zone(registered: Trace, other: Trace, shared: Shared) -> bool:
     """Whether two exports agree in all that they share, and in capacities, except for their clocks."""
     counters = shared.values[:, VALUES.index(COUNTERS[0]) :]
     return (
         len(shared.points) > ALIKE
         and bool(shared.equal.all())
         and bool((np.nanmax(counters, axis=0) > np.nanmin(counters, axis=0)).any())
-        and abs(known.started - new.started) <= ZONE_SECONDS
+        and abs(registered.started - other.started) <= ZONE_SECONDS
     )
 
 
@@ -210,7 +212,7 @@ def _is_same(shared: Shared) -> bool:
     return float(agree[np.argmin(agree) :].mean()) > EDITED_SHARE
 
 
-def _continued(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
+def _continued(tests: Sequence[RegisteredTest], export: Export) -> RegisteredTest | None:
     """The test that an export is a part of, although they share no reading.
 
     Raises:
@@ -229,12 +231,12 @@ def _continued(tests: Sequence[KnownTest], export: Export) -> KnownTest | None:
     return candidates[0][1] if candidates else None
 
 
-def _distance_from(known: Trace, part: Trace) -> float | None:
+def _distance_from(registered: Trace, part: Trace) -> float | None:
     """How far a part is from the stretches of a test that it continues or leads to; None where it does neither."""
     first, last = part.spans[0].first, part.spans[-1].last
-    earlier = [span.last for span in known.spans if span.last.data_point < first.data_point]
-    later = [span.first for span in known.spans if span.first.data_point > last.data_point]
-    if len(earlier) + len(later) < len(known.spans):  # they share numbers
+    earlier = [span.last for span in registered.spans if span.last.data_point < first.data_point]
+    later = [span.first for span in registered.spans if span.first.data_point > last.data_point]
+    if len(earlier) + len(later) < len(registered.spans):  # they share numbers
         return None
     seams: list[tuple[End, End]] = [*((end, first) for end in earlier[-1:]), *((last, end) for end in later[:1])]
     if not all(follows(*seam) for seam in seams):
@@ -242,7 +244,7 @@ def _distance_from(known: Trace, part: Trace) -> float | None:
     return min(distance(*seam) for seam in seams)
 
 
-def _require_two_tests(test: KnownTest, shared: Shared, export: Export) -> None:
+def _require_two_tests(test: RegisteredTest, shared: Shared, export: Export) -> None:
     """Require that an export which was measured at the same time as a registered test is surely another test.
 
     Both must have been exported from their start: then they share data points, at which they have other values.
@@ -274,7 +276,7 @@ def _extent(trace: Trace) -> tuple[float, float]:
     return trace.started, trace.ended
 
 
-def _named(test: KnownTest) -> str:
+def _named(test: RegisteredTest) -> str:
     return f"test {test.test_id} ({test.source_file})"
 
 
@@ -284,7 +286,7 @@ def _begins(trace: Trace) -> bool:
     return first.data_point <= FIRST_POINT and first.test_time <= FIRST_SECONDS
 
 
-def _at_the_same_times(known: Trace, export: Export) -> bool:
+def _at_the_same_times(registered: Trace, export: Export) -> bool:
     """Whether an export holds a test's readings at the times at which they were measured, under other data points."""
     readings = export.readings()
     stamps = readings.column("date_time").to_numpy()
@@ -294,23 +296,24 @@ def _at_the_same_times(known: Trace, export: Export) -> bool:
     clocks = np.sort(clocks)
     time, current, voltage = (readings.column(name).to_numpy()[rows] for name in VALUES[:3])
     points = readings.column("data_point").to_numpy()[rows]
-    begin = np.searchsorted(clocks, known.clocks - CLOCK_SECONDS, "left")
-    end = np.searchsorted(clocks, known.clocks + CLOCK_SECONDS, "right")
+    begin = np.searchsorted(clocks, registered.clocks - CLOCK_SECONDS, "left")
+    end = np.searchsorted(clocks, registered.clocks + CLOCK_SECONDS, "right")
     seen = same = 0
     for sample, (low, high) in enumerate(zip(begin, end, strict=True)):
-        if low == high or np.isnan(known.clocks[sample]):
+        if low == high or np.isnan(registered.clocks[sample]):
             continue
-        known_time, known_current, known_voltage = known.values[sample, :3].astype(np.float64)
-        equal = np.isclose(current[low:high], known_current, rtol=1e-6) & np.isclose(
-            voltage[low:high], known_voltage, rtol=1e-6
+        registered_time, registered_current, registered_voltage = registered.values[sample, :3].astype(np.float64)
+        equal = np.isclose(current[low:high], registered_current, rtol=1e-6) & np.isclose(
+            voltage[low:high], registered_voltage, rtol=1e-6
         )
-        renumbered = (points[low:high] != known.points[sample]) | (np.abs(time[low:high] - known_time) > CLOCK_SECONDS)
+        other_point = points[low:high] != registered.points[sample]
+        renumbered = other_point | (np.abs(time[low:high] - registered_time) > CLOCK_SECONDS)
         seen += 1
         same += bool((equal & renumbered).any())
     return seen > 0 and same >= SAME_TIMES_SHARE * seen
 
 
-def _differs_at(test: KnownTest, export: Export) -> int:
+def _differs_at(test: RegisteredTest, export: Export) -> int:
     shared = test.trace.shared(export.trace)
     differs = ~(shared.equal & shared.on_time)
     return int(shared.points[np.argmax(differs)] if differs.any() else export.trace.spans[0].first.data_point)

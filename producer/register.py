@@ -17,7 +17,7 @@ from kernel.base.errors import BatteryError
 from producer.identity import (
     ConflictError,
     Export,
-    KnownTest,
+    RegisteredTest,
     at_the_same_time,
     free_id,
     identify,
@@ -46,10 +46,10 @@ class Register:
     def __init__(self, store: ObjectStore, topic_id: str) -> None:
         self._store = store
         self.topic_id = topic_id
-        self._cells: dict[str, dict[str, KnownTest]] = {}
+        self._cells: dict[str, dict[str, RegisteredTest]] = {}
         self._split: dict[str, bool] = {}
 
-    def tests_of(self, cell_id: str) -> list[KnownTest]:
+    def tests_of(self, cell_id: str) -> list[RegisteredTest]:
         """The tests of a cell.
 
         Raises:
@@ -88,7 +88,7 @@ class Register:
         """
         if queued.test_id is None or queued.test.trace is None:
             return True
-        test = KnownTest(queued.cell_id, queued.test_id, queued.name, queued.test.trace, {})
+        test = RegisteredTest(queued.cell_id, queued.test_id, queued.name, queued.test.trace, {})
         if not self._store.put_new(_key(test), _written(test)):
             self._cells.pop(test.cell_id, None)
             return False
@@ -132,7 +132,7 @@ def identify_all(register: Register, tests: Sequence[QueuedTest]) -> Identified:
         BatteryError: the store does not give or take them.
     """
     while True:
-        cells: dict[str, list[KnownTest]] = {}
+        cells: dict[str, list[RegisteredTest]] = {}
         result, new, conflicts, remarks = [], [], {}, []
         for queued in sorted(tests):
             of_cell = cells.setdefault(queued.cell_id, register.tests_of(queued.cell_id))
@@ -149,7 +149,7 @@ def identify_all(register: Register, tests: Sequence[QueuedTest]) -> Identified:
             return Identified(result, conflicts, remarks)
 
 
-def _remarks(earlier: Sequence[KnownTest], queued: QueuedTest, *, is_new: bool) -> list[str]:
+def _remarks(earlier: Sequence[RegisteredTest], queued: QueuedTest, *, is_new: bool) -> list[str]:
     """What to tell the user of a test, or a part of one; `earlier` are the tests of its cell without it."""
     trace = queued.test.trace
     if trace is None:
@@ -165,11 +165,11 @@ def _remarks(earlier: Sequence[KnownTest], queued: QueuedTest, *, is_new: bool) 
     return [f"{queued.origin}: it joins {_named(own)} and {_named(joined)}, {both}; {ask}"] if joined else []
 
 
-def _named(test: KnownTest) -> str:
+def _named(test: RegisteredTest) -> str:
     return f"test {test.test_id} ({test.source_file}) of cell {test.cell_id}"
 
 
-def _identified(of_cell: list[KnownTest], queued: QueuedTest, topic_id: str) -> tuple[QueuedTest, bool]:
+def _identified(of_cell: list[RegisteredTest], queued: QueuedTest, topic_id: str) -> tuple[QueuedTest, bool]:
     """A test with its id, and whether it is new; it is added to `of_cell`.
 
     Raises:
@@ -182,7 +182,7 @@ def _identified(of_cell: list[KnownTest], queued: QueuedTest, topic_id: str) -> 
     same = identify(of_cell, export)
     if same is None:
         test_id = free_id(of_cell, export)
-        of_cell.append(KnownTest(queued.cell_id, test_id, queued.name, trace, {}))
+        of_cell.append(RegisteredTest(queued.cell_id, test_id, queued.name, trace, {}))
         return replace(queued, test_id=test_id), True
     of_cell[of_cell.index(same)] = replace(same, trace=same.trace.with_more(trace))
     first, last = trace.spans[0].first.data_point, trace.spans[-1].last.data_point
@@ -198,7 +198,7 @@ def _split_key(cell_id: str) -> str:
     return f"channels/cell={_name(cell_id)}.json"
 
 
-def _key(test: KnownTest) -> str:
+def _key(test: RegisteredTest) -> str:
     return f"{_folder(test.cell_id)}{_name(test.test_id)}.json"
 
 
@@ -207,7 +207,7 @@ def _name(text: str) -> str:
     return name if len(name) <= _NAME_LETTERS else hashlib.sha256(text.encode()).hexdigest()
 
 
-def _written(test: KnownTest) -> bytes:
+def _written(test: RegisteredTest) -> bytes:
     content = {
         "cell_id": test.cell_id,
         "test_id": test.test_id,
@@ -218,12 +218,12 @@ def _written(test: KnownTest) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode()
 
 
-def _read(key: str, content: bytes) -> KnownTest:
+def _read(key: str, content: bytes) -> RegisteredTest:
     try:
         note: dict[str, Any] = json.loads(content)
         sent = {str(log): _stretches(stretches) for log, stretches in note["sent"].items()}
         trace = Trace.from_text(note)
-        return KnownTest(str(note["cell_id"]), str(note["test_id"]), str(note["source_file"]), trace, sent)
+        return RegisteredTest(str(note["cell_id"]), str(note["test_id"]), str(note["source_file"]), trace, sent)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, zlib.error) as error:
         raise BatteryError(
             f"OBJECT_STORE: {key} is damaged ({type(error).__name__}), and the test cannot be told from others; "

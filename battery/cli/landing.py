@@ -87,11 +87,11 @@ def replay(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that what was built goes with us
     where = Start(beginning=from_beginning, archive=from_archive).at(offsets, moment)
     tune_process()
-    found = run(settings, where, dry_run=dry_run)
+    outcome = run(settings, where, dry_run=dry_run)
     if as_json:
-        say(json.dumps(asdict(found)))
+        say(json.dumps(asdict(outcome)))
         return
-    for line in found.lines():
+    for line in outcome.lines():
         say(line)
 
 
@@ -108,9 +108,9 @@ def compact(debug: bool, as_json: bool) -> int:
     from kernel.edges.warehouse import open_warehouse
     from sink.care.compact import compact as run
 
-    found = run(settings, open_store(settings), open_warehouse(settings))
-    say(*([json.dumps({"ok": found.ok, **asdict(found)})] if as_json else found.lines()))
-    return 0 if found.ok else EXIT_INCOMPLETE
+    outcome = run(settings, open_store(settings), open_warehouse(settings))
+    say(*([json.dumps({"ok": outcome.ok, **asdict(outcome)})] if as_json else outcome.lines()))
+    return 0 if outcome.ok else EXIT_INCOMPLETE
 
 
 @click.command()
@@ -126,9 +126,9 @@ def sweep(debug: bool, as_json: bool) -> int:
     from kernel.edges.warehouse import open_warehouse
     from sink.care.sweep import sweep as run
 
-    found = run(settings, open_store(settings), open_warehouse(settings))
-    say(*([json.dumps(asdict(found))] if as_json else found.lines()))
-    return EXIT_INCOMPLETE if found.doubt else 0
+    outcome = run(settings, open_store(settings), open_warehouse(settings))
+    say(*([json.dumps(asdict(outcome))] if as_json else outcome.lines()))
+    return EXIT_INCOMPLETE if outcome.doubt else 0
 
 
 @click.command()

@@ -41,13 +41,13 @@ def status(debug: bool, as_json: bool, check: bool, seconds: float | None) -> in
         leave_on_signals()
         watch_status(settings, seconds, as_json=as_json)
         return 0
-    found = run(settings, open_warehouse(settings))
+    current = run(settings, open_warehouse(settings))
     limits = settings.max_lag_messages, settings.max_commit_age_seconds
-    complaints = list(found.complaints(*limits)) if check else []
+    complaints = list(current.complaints(*limits)) if check else []
     if as_json:
-        say(json.dumps({**found.figures(), "complaints": complaints}, default=str))
+        say(json.dumps({**current.figures(), "complaints": complaints}, default=str))
         return EXIT_INCOMPLETE if complaints else 0
-    for line in found.lines():
+    for line in current.lines():
         say(line)
     if complaints:
         complain("; ".join(complaints))

@@ -89,9 +89,9 @@ def news(debug: bool) -> int:
     warehouse = open_warehouse(settings)
     with lock_models(settings) as lock:
         stage_models(settings, warehouse, ("source", "freshness"), lock)
-    found = run(settings, warehouse)
-    say(found or "nothing new since the models were published")
-    return 0 if found else EXIT_NOTHING_NEW
+    line = run(settings, warehouse)
+    say(line or "nothing new since the models were published")
+    return 0 if line else EXIT_NOTHING_NEW
 
 
 @click.command()

@@ -48,8 +48,8 @@ def quarantine_list(
     except BatteryError:  # there may be no warehouse yet, and files that were refused all the same
         _list_files(settings, cell, limit, as_json=as_json, everything=everything)
         raise
-    found = [entry for entry in refused if everything or entry.retry_status is not RetryStatus.LANDED]
-    for entry in found if as_json else found[:limit]:
+    entries = [entry for entry in refused if everything or entry.retry_status is not RetryStatus.LANDED]
+    for entry in entries if as_json else entries[:limit]:
         if as_json:
             say(json.dumps({"id": str(entry.place), **asdict(entry)}))
         else:
@@ -59,8 +59,8 @@ def quarantine_list(
                 f"{entry.reason}, {entry.retry_status}: {entry.detail}"
             )
     if not as_json:
-        more = f", the first {limit} shown" if len(found) > limit else ""
-        say(f"{sum(entry.row_count for entry in found)} rows in {len(found)} entries{more}")
+        more = f", the first {limit} shown" if len(entries) > limit else ""
+        say(f"{sum(entry.row_count for entry in entries)} rows in {len(entries)} entries{more}")
     if reason is None:
         _list_files(settings, cell, limit, as_json=as_json, everything=everything)
 
@@ -76,19 +76,19 @@ def _list_files(settings: Settings, cell: str | None, limit: int, *, as_json: bo
     except BatteryError as error:
         complain(f"which files were refused is unknown: {error}")
         return
-    found = [
+    files = [
         record
         for record in records
         if (everything or record.state is not FileState.DISMISSED) and (cell is None or record.cell_id == cell)
     ]
     if as_json:
-        for record in found:
+        for record in files:
             say(json.dumps({**asdict(record), "id": f"file:{record.id}"}, default=str))
         return
-    if not found:
+    if not files:
         return
-    more = f", the latest {limit} shown" if len(found) > limit else ""
-    say(*(f"file:{record.id}  {record}" for record in found[:limit]), f"{len(found)} files{more}")
+    more = f", the latest {limit} shown" if len(files) > limit else ""
+    say(*(f"file:{record.id}  {record}" for record in files[:limit]), f"{len(files)} files{more}")
 
 
 @quarantine.command("dismiss")
@@ -167,13 +167,13 @@ def quarantine_retry(
     if bool(names) == bool(reason or cell):
         raise BatteryError("say what to retry: ids, or --reason or --cell")
     fix = Fix.read(columns, named)
-    found = find_refused(open_warehouse(settings), reason, cell)
+    refused = find_refused(open_warehouse(settings), reason, cell)
     chosen = (
-        [by_id(found, name) for name in names]
+        [by_id(refused, name) for name in names]
         if names
         else [
             entry
-            for entry in found
+            for entry in refused
             if entry.reason != Reason.DUPLICATE and entry.retry_status is not RetryStatus.LANDED
         ]
     )

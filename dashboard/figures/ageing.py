@@ -132,9 +132,9 @@ def efficiency(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) -> 
     x, number = column(cycles, AXES[axis].column), column(cycles, "cycle_number")
     for row, key in enumerate(("ce", "ee"), start=1):
         measure = MEASURES[key]
-        there, y = decimated_measure(cycles, measure, x)
+        drawn_x, y = decimated_measure(cycles, measure, x)
         figure.add_scatter(
-            x=there, y=y, name=measure.title.removesuffix(" (%)"), mode="lines", line={"color": colour(row - 1)},
+            x=drawn_x, y=y, name=measure.title.removesuffix(" (%)"), mode="lines", line={"color": colour(row - 1)},
             hovertemplate="%{y:.3f} %<extra></extra>", row=row, col=1,
         )  # fmt: skip
         figure.update_yaxes(title_text=measure.title.split()[0] + " (%)", zeroline=False, row=row, col=1)
@@ -151,10 +151,10 @@ def resistance(cycles: pa.Table, steps: pa.Table, axis: str = "cycle", *, bands:
     x = column(cycles, AXES[axis].column)
     if bands:
         _add_tests(figure, cycles, x)
-    there, y = decimated_measure(cycles, MEASURES["resistance"], x)
-    if len(there):
+    drawn_x, y = decimated_measure(cycles, MEASURES["resistance"], x)
+    if len(drawn_x):
         figure.add_scatter(
-            x=there, y=y, name="measured by the cycler", mode="lines", line={"color": COLOURS[0]},
+            x=drawn_x, y=y, name="measured by the cycler", mode="lines", line={"color": COLOURS[0]},
             hovertemplate="%{y:.2f} mΩ<extra></extra>",
         )  # fmt: skip
     at, ohm, seconds = _pulses(cycles, steps, x)
@@ -173,10 +173,10 @@ def temperature(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) ->
     figure = frame(AXES[axis].title, "temperature (°C)")
     x = column(cycles, AXES[axis].column)
     for number, (name, title) in enumerate((("temperature_max_c", "highest"), ("temperature_mean_c", "mean"))):
-        there, y = decimated_measure(cycles, Measure(name, title), x)
-        if len(there):
+        drawn_x, y = decimated_measure(cycles, Measure(name, title), x)
+        if len(drawn_x):
             figure.add_scatter(
-                x=there, y=y, name=title, mode="lines", line={"color": colour(1 - number)},
+                x=drawn_x, y=y, name=title, mode="lines", line={"color": colour(1 - number)},
                 hovertemplate="%{y:.1f} °C<extra></extra>",
             )  # fmt: skip
     if not figure.data:
@@ -191,10 +191,10 @@ def charge_times(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) -
     figure = frame(AXES[axis].title, "charge time (min)")
     x = column(cycles, AXES[axis].column)
     for number, key in enumerate(("cc", "cv")):
-        there, y = decimated_measure(cycles, MEASURES[key], x)
-        if len(there):
+        drawn_x, y = decimated_measure(cycles, MEASURES[key], x)
+        if len(drawn_x):
             figure.add_scatter(
-                x=there, y=y, name=MEASURES[key].title.split()[0].replace("-", " "), mode="lines",
+                x=drawn_x, y=y, name=MEASURES[key].title.split()[0].replace("-", " "), mode="lines",
                 line={"color": colour(number)}, hovertemplate="%{y:.1f} min<extra></extra>",
             )  # fmt: skip
     if not figure.data:
@@ -221,7 +221,7 @@ def fleet(cells: Sequence[Cell], cycles: pa.Table, axis: str, foremost: Sequence
         )  # fmt: skip
     for name, key, symbol in (("end of life", "eol_cycle", "x"), ("knee", "knee_cycle", "diamond-open")):
         marked = [(cell, *_on_course(cycles_of(cycles, cell["cell_id"]), cell[key], axis)) for cell in ordered]
-        marked = [found for found in marked if found[1] is not None]
+        marked = [mark for mark in marked if mark[1] is not None]
         if marked:
             figure.add_scatter(
                 x=[at for _, at, _ in marked], y=[health for _, _, health in marked], name=name, mode="markers",
@@ -265,8 +265,8 @@ def decimated_measure(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """A measure in its unit over x, without the cycles that have none, and with no more points than can be seen."""
     y = measure.scale * column(cycles, measure.column)
-    there = np.flatnonzero(np.isfinite(y))
-    rows = there[kept_rows(y[there], most)]
+    finite = np.flatnonzero(np.isfinite(y))
+    rows = finite[kept_rows(y[finite], most)]
     return x[rows], y[rows]
 
 
@@ -361,13 +361,13 @@ def _pulses(
         key: row
         for row, key in enumerate(zip(cycles["test_id"].to_pylist(), cycles["cycle_index"].to_pylist(), strict=True))
     }
-    found = steps.filter(pc.and_(pc.equal(steps["kind"], "cc_discharge"), pc.is_valid(steps["pulse_resistance_ohm"])))
+    pulses = steps.filter(pc.and_(pc.equal(steps["kind"], "cc_discharge"), pc.is_valid(steps["pulse_resistance_ohm"])))
     rows = [
-        place.get(key, -1) for key in zip(found["test_id"].to_pylist(), found["cycle_index"].to_pylist(), strict=True)
+        place.get(key, -1) for key in zip(pulses["test_id"].to_pylist(), pulses["cycle_index"].to_pylist(), strict=True)
     ]
-    known = np.array(rows, dtype=np.int64) >= 0
+    in_cycles = np.array(rows, dtype=np.int64) >= 0
     return (
-        x[np.array(rows, dtype=np.int64)[known]],
-        column(found, "pulse_resistance_ohm")[known],
-        column(found, "pulse_time_s")[known],
+        x[np.array(rows, dtype=np.int64)[in_cycles]],
+        column(pulses, "pulse_resistance_ohm")[in_cycles],
+        column(pulses, "pulse_time_s")[in_cycles],
     )

@@ -131,8 +131,8 @@ def _curves(
 
 def _drawn(curves: pa.Table, numbers: Sequence[int]) -> list[tuple[int, str]]:
     """The cycles and directions of which there is a curve, in the order of `numbers`."""
-    there = set(zip(curves["cycle_number"].to_pylist(), curves["direction"].to_pylist(), strict=True))
-    return [(number, direction) for number in numbers for direction in DIRECTIONS if (number, direction) in there]
+    curve_keys = set(zip(curves["cycle_number"].to_pylist(), curves["direction"].to_pylist(), strict=True))
+    return [(number, direction) for number in numbers for direction in DIRECTIONS if (number, direction) in curve_keys]
 
 
 def _rows(curves: pa.Table, number: int, direction: str) -> pa.Table:

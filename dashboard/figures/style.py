@@ -56,13 +56,13 @@ def kept_rows(y: npt.NDArray[np.float64], most: int = MOST_POINTS) -> npt.NDArra
     """
     if len(y) <= most:
         return np.arange(len(y))
-    there = np.flatnonzero(np.isfinite(y))
-    if len(there) <= most:
-        return there
-    values = np.ascontiguousarray(y[there], dtype=np.float64)
+    finite = np.flatnonzero(np.isfinite(y))
+    if len(finite) <= most:
+        return finite
+    values = np.ascontiguousarray(y[finite], dtype=np.float64)
     kept = MinMaxDownsampler().downsample(values, n_out=most - most % 2)  # type: ignore[no-untyped-call]
-    ends = [0, len(there) - 1]
-    drawn: npt.NDArray[np.int64] = there[np.union1d(kept.astype(np.int64), ends)]
+    ends = [0, len(finite) - 1]
+    drawn: npt.NDArray[np.int64] = finite[np.union1d(kept.astype(np.int64), ends)]
     return drawn
 
 

@@ -126,7 +126,7 @@ def _show_end(cell: Mapping[str, Any]) -> None:
     alternatives = cell["eol_alternatives"] or []
     with st.expander("End of life by other rules"):
         st.dataframe(
-            [{"rule": found["rule"], "cycle": found["cycle_number"]} for found in alternatives], hide_index=True,
+            [{"rule": other["rule"], "cycle": other["cycle_number"]} for other in alternatives], hide_index=True,
             key="rules", alt="End of life by other rules",
         )  # fmt: skip
 

@@ -133,8 +133,8 @@ def _draw_files(files: pa.Table) -> None:
     """Files that were refused or passed over before any row of them was read."""
     refused = files["state"].to_pylist().count("refused")
     st.subheader("Files")
-    told = f"{refused} files have been refused, {files.num_rows - refused} of other kinds passed over."
-    (st.warning if refused else st.info)(told, icon=":material/draft:")
+    summary = f"{refused} files have been refused, {files.num_rows - refused} of other kinds passed over."
+    (st.warning if refused else st.info)(summary, icon=":material/draft:")
     st.dataframe(spreadsheet_safe(files), hide_index=True, key="files", alt="Files that were refused or passed over")
     st.caption(
         "A file leaves the list when it, or one of the same content, is taken; `battery quarantine dismiss ID` puts "
@@ -149,13 +149,13 @@ def _draw_refused_rows(settings: Settings, stream: StreamLook, reasons: Sequence
         chart(figures.refused(stream.reasons), "quarantine", "Rows in the quarantine by reason")
         first = next((reason for reason in reasons if reason != "duplicate"), reasons[0])
         reason = choose_one("Look into", reasons, "reason", first)
-    found = look(("refusals", settings, reason), lambda: look_at_refusals(settings, reason))
+    refusals = look(("refusals", settings, reason), lambda: look_at_refusals(settings, reason))
     with right:
-        st.dataframe(spreadsheet_safe(found.value), hide_index=True, key="refusals", alt=f"Refused as {reason}")
+        st.dataframe(spreadsheet_safe(refusals.value), hide_index=True, key="refusals", alt=f"Refused as {reason}")
         st.caption(
             "`battery quarantine show ID` has all of an entry; `battery quarantine retry ID` publishes it again."
         )
-        downloads(found.value, f"quarantine-{reason}")
+        downloads(refusals.value, f"quarantine-{reason}")
 
 
 def _draw_runs(settings: Settings, stream: StreamLook) -> None:

@@ -50,5 +50,5 @@ def install_command(extra: str) -> str:
 def _requirements(extra: str) -> list[str]:
     """What an extra needs, as the metadata of the installed distribution says."""
     of_extra = re.compile(rf"""([^;]+?)\s*;.*\bextra\s*==\s*['"]{re.escape(extra)}['"]""")
-    found = [of_extra.match(requirement) for requirement in requires(DISTRIBUTION) or []]
-    return [match[1] for match in found if match is not None]
+    matches = [of_extra.match(requirement) for requirement in requires(DISTRIBUTION) or []]
+    return [match[1] for match in matches if match is not None]

@@ -61,10 +61,10 @@ def start_no_orphan(command: Sequence[str]) -> subprocess.Popen[bytes]:
         process.wait()
 
     threading.Thread(target=start, name="no-orphan", daemon=True).start()
-    found = started.get()
-    if isinstance(found, Exception):
-        raise found
-    return found
+    result = started.get()
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 if __name__ == "__main__":

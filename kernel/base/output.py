@@ -37,11 +37,11 @@ class Lines:
     @contextmanager
     def above(self, console: Console) -> Iterator[None]:
         """Until the block ends, write lines through a console, which puts them above what it draws."""
-        before, self._drawn_on = self._drawn_on, console
+        outer, self._drawn_on = self._drawn_on, console
         try:
             yield
         finally:
-            self._drawn_on = before
+            self._drawn_on = outer
 
     def write(self, text: str) -> int:
         """Write a line."""
@@ -106,7 +106,7 @@ def fields_of(line: str) -> dict[str, object] | None:
     if not line.startswith("{"):
         return None
     try:
-        found = json.loads(line)
+        fields = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return fields if isinstance(fields, dict) else None

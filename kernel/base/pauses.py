@@ -69,19 +69,19 @@ def wait_for(
         first: what the pauses grow from, s; each is a random share of its limit.
         longest: no pause is longer than that, s.
     """
-    told = False
+    noticed = False
 
-    def tell(state: tenacity.RetryCallState) -> None:
-        nonlocal told
+    def notice_once(state: tenacity.RetryCallState) -> None:
+        nonlocal noticed
         error = state.outcome.exception() if state.outcome else None
-        if error is not None and not told and (state.seconds_since_start or 0.0) > NOTICE_SECONDS:
-            told = True
+        if error is not None and not noticed and (state.seconds_since_start or 0.0) > NOTICE_SECONDS:
+            noticed = True
             notice(error)
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(may_pass),
         wait=tenacity.wait_random_exponential(multiplier=first, max=longest),
         stop=tenacity.stop_after_delay(seconds),
-        after=tell,
+        after=notice_once,
         reraise=True,
     )

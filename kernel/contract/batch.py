@@ -270,7 +270,7 @@ class _Part:
         """The messages together."""
         messages, part = self._messages, slice(self.begin, self.end)
         heads, head = messages.heads, messages.head[part]
-        retries = np.flatnonzero(np.array([found.retry_of is not None for found in heads])[head])
+        retries = np.flatnonzero(np.array([header.retry_of is not None for header in heads])[head])
         first, last = messages.cell[self.begin], messages.cell[self.end - 1]
         source_file = [heads[code].source_file for code in head.tolist()]
         message = np.repeat(np.arange(self.end - self.begin), self._sizes)
@@ -285,7 +285,7 @@ class _Part:
             messages.timestamp_ms[part],
             source_file,
             {place: origin for place in retries.tolist() if (origin := heads[head[place]].retry_of) is not None},
-            np.array([found.late for found in heads])[head],
+            np.array([header.late for header in heads])[head],
             messages.values[part],
             _name_files(readings, source_file, message),
             message,

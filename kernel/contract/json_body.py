@@ -70,29 +70,29 @@ def read_json(value: bytes, limits: Limits) -> Body:
             limits.require_rows(len(msgspec.json.decode(value, type=list[msgspec.Raw])))
     rows = json_rows(value)
     limits.require_rows(len(rows))
-    strangers = [index for index, row in enumerate(rows) if not isinstance(row, dict)]
+    no_objects = [index for index, row in enumerate(rows) if not isinstance(row, dict)]
     objects: list[Mapping[str, object]] = [row if isinstance(row, dict) else {} for row in rows]
 
     def values(name: str) -> list[object]:
         return [row.get(name) for row in objects]
 
     def column(field: pa.Field) -> pa.Array:
-        found = values(field.name)
-        if set(map(type, found)) - _JSON_TYPES[field.type]:  # Arrow would cut 1.5 to 1 and take true for 1
+        items = values(field.name)
+        if set(map(type, items)) - _JSON_TYPES[field.type]:  # Arrow would cut 1.5 to 1 and take true for 1
             raise pa.ArrowInvalid("not all of one kind")
         return (
-            pa.array(found, pa.string()).cast(field.type)
+            pa.array(items, pa.string()).cast(field.type)
             if pa.types.is_timestamp(field.type)
-            else pa.array(found, field.type)
+            else pa.array(items, field.type)
         )
 
     body = read_columns(len(rows), column, values, lambda row: objects[row])
-    if not strangers:
+    if not no_objects:
         return body
-    keep = ~np.isin(body.rows, np.asarray(strangers, dtype=np.int32))
+    keep = ~np.isin(body.rows, np.asarray(no_objects, dtype=np.int32))
     faults = tuple(
         Fault(row, Reason.UNDECODABLE, "a reading is a JSON object", show_json(rows[row])[:PAYLOAD_CHARS])
-        for row in strangers
+        for row in no_objects
     )
     return Body(
         body.readings.filter(pa.array(keep)), body.rows[keep], body.value_dropped[keep], (*body.faults, *faults)
@@ -106,15 +106,15 @@ def json_rows(value: bytes) -> list[object]:
         UndecodableError: it is no JSON.
     """
     try:
-        found: object = msgspec.json.decode(value)
+        decoded: object = msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         try:
-            found = json.loads(value)  # Python's own encoder writes NaN, which is not JSON
+            decoded = json.loads(value)  # Python's own encoder writes NaN, which is not JSON
         except (ValueError, RecursionError) as error:
             raise UndecodableError(f"not JSON: {first_line(error)}") from None
     except RecursionError:
         raise UndecodableError("not JSON: nested too deeply") from None
-    return found if isinstance(found, list) else [found]
+    return decoded if isinstance(decoded, list) else [decoded]
 
 
 def decode_uniform_json(values: Sequence[bytes | None], limits: Limits) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:

@@ -88,14 +88,14 @@ def headers(
     content_type: str, source_file: str | None, retry_of: Place | None = None, *, late: bool = False
 ) -> list[tuple[str, str | bytes | None]]:
     """The headers of a message in the given encoding; `late` as `LATE` says."""
-    found: list[tuple[str, str | bytes | None]] = [("content-type", content_type), ("schema-version", SCHEMA_VERSION)]
+    pairs: list[tuple[str, str | bytes | None]] = [("content-type", content_type), ("schema-version", SCHEMA_VERSION)]
     if source_file is not None:
-        found.append(("source-file", source_file))
+        pairs.append(("source-file", source_file))
     if retry_of is not None:
-        found.append((RETRY_OF, str(retry_of)))
+        pairs.append((RETRY_OF, str(retry_of)))
     if late:
-        found.append((LATE, "true"))
-    return found
+        pairs.append((LATE, "true"))
+    return pairs
 
 
 def encode_arrow(readings: pa.Table, max_bytes: int, limits: Limits = LIMITS) -> Iterator[tuple[int, bytes]]:
@@ -205,10 +205,10 @@ class _RefusedError(Exception):
 def _open(cell_id: str, message: Message, head: Head, limits: Limits) -> Body:
     value, version = message.value, head.version
     encoding = _encoding_of(value) if head.encoding is None else head.encoding
-    known = encoding in {ARROW, JSON}
+    readable = encoding in {ARROW, JSON}
     if version not in {None, SCHEMA_VERSION}:
         raise _RefusedError(Reason.UNKNOWN_SCHEMA, f"schema-version is {version!r}, this worker reads {SCHEMA_VERSION}")
-    if not known and value:
+    if not readable and value:
         raise _RefusedError(
             Reason.UNDECODABLE,
             f"content-type is {encoding!r}, not {ARROW} or {JSON}"

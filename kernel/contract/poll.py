@@ -123,23 +123,23 @@ class Poll(Sequence[Message]):
             return [("0", self)]
         # By what a key says: bytes that are no text may say the same.
         group_of = {key: zlib.crc32(text_of(key).encode()) % groups for key in set(self.keys)}
-        found: dict[int, list[int]] = {}
+        places_of: dict[int, list[int]] = {}
         for place, key in enumerate(self.keys):
-            found.setdefault(group_of[key], []).append(place)
-        return [(str(group), self.take(places)) for group, places in found.items()]
+            places_of.setdefault(group_of[key], []).append(place)
+        return [(str(group), self.take(places)) for group, places in places_of.items()]
 
     @cached_property
     def weights(self) -> npt.NDArray[np.int64]:
         """About how many readings each message counts as (`weigh`); most are a JSON object of one."""
-        found = np.ones(len(self), dtype=np.int64)
+        weights = np.ones(len(self), dtype=np.int64)
         others = [
             place
             for place, value in enumerate(self.values)
             if value and (value[0] != OBJECT or len(value) >= _SEVERAL_BYTES)
         ]
         for place in others:
-            found[place] = weigh(self.values[place])
-        return found
+            weights[place] = weigh(self.values[place])
+        return weights
 
     def pieces(self, most_rows: int) -> list[Poll]:
         """Cut it where it comes to hold more than about so many rows: a message may be a reading, or many thousands."""

@@ -43,8 +43,8 @@ def sent_rows(value: bytes | None) -> Callable[[int], Mapping[str, object] | Non
         return lambda _: None
 
     def member(row: int) -> Mapping[str, object] | None:
-        found = rows[row] if row < len(rows) else None
-        return found if isinstance(found, dict) else None
+        row_value = rows[row] if row < len(rows) else None
+        return row_value if isinstance(row_value, dict) else None
 
     return member
 
@@ -60,13 +60,13 @@ def sent_texts(value: bytes | None, rows: Sequence[int]) -> Sequence[str | None]
         if not value.startswith(ARROW_START):
             return _members(value, rows)
         with pa.ipc.open_stream(pa.py_buffer(value)) as reader:
-            known = set(reader.schema.names) <= set(READING.names)
+            only_contract = set(reader.schema.names) <= set(READING.names)
     except _UNREADABLE:
         return [None] * len(rows)
-    if known:
+    if only_contract:
         return [None] * len(rows)
     sent = sent_rows(value)
-    return [None if (found := sent(row)) is None else show_row(found) for row in rows]
+    return [None if (row_values := sent(row)) is None else show_row(row_values) for row in rows]
 
 
 def _members(value: bytes, rows: Sequence[int]) -> Sequence[str | None]:
@@ -79,7 +79,7 @@ def _members(value: bytes, rows: Sequence[int]) -> Sequence[str | None]:
         return [show_bytes(bytes(members[row])) for row in rows]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # not quite JSON, such as with NaN
         sent = sent_rows(value)
-        return [None if (found := sent(row)) is None else show_row(found) for row in rows]
+        return [None if (row_values := sent(row)) is None else show_row(row_values) for row in rows]
 
 
 class Sent:

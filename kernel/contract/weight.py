@@ -147,10 +147,10 @@ def weigh(value: bytes | None) -> int:
         rows = 1 if value[0] == OBJECT else value.count(b",") // FEWEST_COMMAS
         return max(1, rows, len(value) // ROW_BYTES)
     try:
-        found = weigh_arrow(value)
+        measured = weigh_arrow(value)
     except ValueError:  # no Arrow stream, whatever it is
         return max(1, len(value) // ROW_BYTES)
-    return min(max(1, found.rows, found.most // ROW_BYTES), _HEAVIEST)
+    return min(max(1, measured.rows, measured.most // ROW_BYTES), _HEAVIEST)
 
 
 # Where a table of Message.fbs has its fields: 4 for the first, 2 more for each that follows.
@@ -190,10 +190,10 @@ def _child(table: Table, slot: int) -> Table:
 
 
 def _length(batch: Table) -> int:
-    found: int = batch.GetSlot(_BATCH_LENGTH, 0, Int64Flags)
-    if found < 0:
-        raise ValueError(f"a batch has {found} rows")
-    return found
+    rows: int = batch.GetSlot(_BATCH_LENGTH, 0, Int64Flags)
+    if rows < 0:
+        raise ValueError(f"a batch has {rows} rows")
+    return rows
 
 
 def _decompressed(batch: Table, body: pa.Buffer) -> int:
@@ -207,6 +207,6 @@ def _decompressed(batch: Table, body: pa.Buffer) -> int:
         return int(np.clip(buffers[:, 1], 0, body.size).sum())
     data, size = memoryview(body), 0
     for offset, length in buffers[buffers[:, 1] >= _PREFIX.size].tolist():
-        (found,) = _PREFIX.unpack_from(data, offset)
-        size += length if found < 0 else found
+        (unpacked,) = _PREFIX.unpack_from(data, offset)
+        size += length if unpacked < 0 else unpacked
     return size

@@ -87,18 +87,18 @@ def poll_of(topic_id: str, partition: int, received: Sequence[KafkaMessage]) -> 
     Raises:
         BatteryError: one of them has no place in the log.
     """
-    offsets = [found.offset() for found in received]
+    offsets = [message.offset() for message in received]
     if None in offsets:
         raise BatteryError(f"topic {received[0].topic()}: the broker delivered a message without an offset")
     return Poll(
         topic_id,
         partition,
         cast("list[int]", offsets),
-        [found.timestamp()[1] for found in received],
+        [message.timestamp()[1] for message in received],
         # What a consumer is handed is bytes; the client's types know of producers too.
-        cast("list[bytes | None]", [found.key() for found in received]),
-        [tuple(cast("list[tuple[str, bytes | None]]", found.headers() or [])) for found in received],
-        cast("list[bytes | None]", [found.value() for found in received]),
+        cast("list[bytes | None]", [message.key() for message in received]),
+        [tuple(cast("list[tuple[str, bytes | None]]", message.headers() or [])) for message in received],
+        cast("list[bytes | None]", [message.value() for message in received]),
         received[-1].leader_epoch() if received else None,
     )
 
@@ -153,12 +153,12 @@ def fetch(consumer: Consumer, topic: Topic, partition: int, start: int | None) -
     """
     received: list[KafkaMessage] = []
     end = None
-    for found in consumer.consume(POLL_MESSAGES, timeout=POLL_SECONDS):
-        fault = found.error()
+    for message in consumer.consume(POLL_MESSAGES, timeout=POLL_SECONDS):
+        fault = message.error()
         if fault is None:
-            received.append(found)
+            received.append(message)
         elif fault.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-            end = found.offset()
+            end = message.offset()
         elif fault.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             raise OffsetGoneError(f"topic {topic.name}, partition {partition}: offset {start} is gone")
         elif not fault.retriable() and fault.code() not in TRANSIENT:
@@ -194,18 +194,18 @@ def offset_at(settings: Settings, topic: Topic, partition: int, timestamp_ms: in
     """
     consumer = open_consumer(settings)
     try:
-        (found,) = consumer.offsets_for_times(
+        (indexed,) = consumer.offsets_for_times(
             [TopicPartition(topic.name, partition, timestamp_ms)], timeout=REPLY_SECONDS
         )
     except KafkaException as error:
         raise BatteryError(f"topic {topic.name}, partition {partition}: {error.args[0].str()}") from None
     finally:
         consumer.close()
-    if found.error is not None:
-        raise BatteryError(f"topic {topic.name}, partition {partition}: {found.error.str()}")
-    if found.offset < 0:  # beyond the end
+    if indexed.error is not None:
+        raise BatteryError(f"topic {topic.name}, partition {partition}: {indexed.error.str()}")
+    if indexed.offset < 0:  # beyond the end
         return None
-    for poll in read_log(settings, topic, partition, found.offset or None):
+    for poll in read_log(settings, topic, partition, indexed.offset or None):
         for offset, stamp_ms in zip(poll.offsets, poll.timestamps_ms, strict=True):
             if stamp_ms >= timestamp_ms:
                 return offset

@@ -106,15 +106,15 @@ class FileRecords:
     def _notes(self) -> dict[str, list[str]]:
         """Keys of the notes of earlier versions, by the checksum that ends them."""
         notes: dict[str, list[str]] = {}
-        for found in self._store.list(NOTES):
-            notes.setdefault(found.key.rpartition("/")[2], []).append(found.key)
+        for note in self._store.list(NOTES):
+            notes.setdefault(note.key.rpartition("/")[2], []).append(note.key)
         return notes
 
     def all(self) -> list[FileRecord]:
         """All of them, the latest first; those without a time at the end."""
         earlier = {record.file: record for record in _read(self._store, NOTES) if record is not None}
-        found = [*self._by_id.values(), *earlier.values()]
-        return sorted(found, key=lambda record: (_moment(record), record.file), reverse=True)
+        records = [*self._by_id.values(), *earlier.values()]
+        return sorted(records, key=lambda record: (_moment(record), record.file), reverse=True)
 
     def refuse(self, file: SourceFile, reason: str, cell_id: str | None) -> None:
         """Put on record that a file was refused, once more where it was before."""
@@ -169,24 +169,24 @@ class FileRecords:
         if record.id in self._by_id:
             self._put(replace(record, state=FileState.DISMISSED))
         else:
-            for found in [*self._store.list(NOTES)]:
-                if _from_note(self._store.get(found.key)).file == record.file:
-                    self._store.delete(found.key)
+            for note in [*self._store.list(NOTES)]:
+                if _from_note(self._store.get(note.key)).file == record.file:
+                    self._store.delete(note.key)
         return record
 
     def _note(self, file: SourceFile, state: FileState, reason: str, cell_id: str | None) -> None:
-        before, now = self._by_id.get(file.id), datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+        previous, now = self._by_id.get(file.id), datetime.now(UTC).replace(tzinfo=None, microsecond=0)
         record = FileRecord(
             file.id, file.name, file.place, cell_id, state, reason[:REASON_LETTERS], file.sha256, now, now, 1
         )
-        if before is not None:
-            unchanged = before.sha256 == file.sha256 and before.reason == record.reason
-            dismissed = before.state is FileState.DISMISSED and unchanged
+        if previous is not None:
+            unchanged = previous.sha256 == file.sha256 and previous.reason == record.reason
+            dismissed = previous.state is FileState.DISMISSED and unchanged
             record = replace(
                 record,
-                state=before.state if dismissed else state,
-                first_at=before.first_at,
-                count=before.count + 1,
+                state=previous.state if dismissed else state,
+                first_at=previous.first_at,
+                count=previous.count + 1,
             )
         self._put(record)
 
@@ -200,7 +200,7 @@ class FileRecords:
 
 
 def _read(store: ObjectStore, prefix: str) -> Sequence[FileRecord | None]:
-    keys = [found.key for found in store.list(prefix)]
+    keys = [listed.key for listed in store.list(prefix)]
     if not keys:
         return []
 
@@ -208,7 +208,7 @@ def _read(store: ObjectStore, prefix: str) -> Sequence[FileRecord | None]:
         try:
             content = store.get(key)
         except BatteryError:
-            if any(found.key == key for found in store.list(key)):
+            if any(listed.key == key for listed in store.list(key)):
                 raise
             return None  # the file has been taken since
         return _from_note(content) if prefix == NOTES else _from_json(key, content)
@@ -220,18 +220,18 @@ def _read(store: ObjectStore, prefix: str) -> Sequence[FileRecord | None]:
 def _from_json(key: str, content: bytes) -> FileRecord:
     """A record; one that cannot be read is one too, so that nothing goes unseen."""
     try:
-        told: dict[str, Any] = json.loads(content)
+        fields: dict[str, Any] = json.loads(content)
         return FileRecord(
-            id=str(told["id"]),
-            file=str(told["file"]),
-            place=_text(told["place"]),
-            cell_id=_text(told["cell_id"]),
-            state=FileState(told["state"]),
-            reason=str(told["reason"]),
-            sha256=_text(told["sha256"]),
-            first_at=_when(told["first_at"]),
-            last_at=_when(told["last_at"]),
-            count=int(told["count"]),
+            id=str(fields["id"]),
+            file=str(fields["file"]),
+            place=_text(fields["place"]),
+            cell_id=_text(fields["cell_id"]),
+            state=FileState(fields["state"]),
+            reason=str(fields["reason"]),
+            sha256=_text(fields["sha256"]),
+            first_at=_when(fields["first_at"]),
+            last_at=_when(fields["last_at"]),
+            count=int(fields["count"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         name = key.removeprefix(PREFIX).removesuffix(".json")

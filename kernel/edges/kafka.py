@@ -182,8 +182,8 @@ def _describe(admin: AdminClient, name: str) -> Future[TopicDescription]:
     return asked
 
 
-def _described(found: TopicDescription) -> Topic:
-    return Topic(found.name, str(found.topic_id), tuple(sorted(part.id for part in found.partitions)))
+def _described(description: TopicDescription) -> Topic:
+    return Topic(description.name, str(description.topic_id), tuple(sorted(part.id for part in description.partitions)))
 
 
 class TopicWatch:
@@ -261,14 +261,14 @@ def message_limit(settings: Settings) -> int:
         BatteryError: the broker does not answer.
     """
     try:
-        told = _administer(settings, lambda admin: _topic_config(admin, settings.battery_topic))
+        config = _administer(settings, lambda admin: _topic_config(admin, settings.battery_topic))
     except KafkaException as error:
         if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:  # it may be written to all the same
             return USUAL_LIMIT
         raise BatteryError(f"topic {settings.battery_topic}: {error.args[0].str()}") from None
     except TimeoutError:
         raise BatteryError(f"topic {settings.battery_topic}: the broker does not tell its max.message.bytes") from None
-    limit = told.get("max.message.bytes")
+    limit = config.get("max.message.bytes")
     return int(limit) if limit else USUAL_LIMIT
 
 
@@ -279,10 +279,10 @@ def _refuse_compaction(settings: Settings) -> None:
     """
     name, servers = settings.battery_topic, settings.kafka_bootstrap_servers
     try:
-        told = _topic_config(client(AdminClient, client_config(settings)), name)
+        config = _topic_config(client(AdminClient, client_config(settings)), name)
     except (KafkaException, TimeoutError):
         return
-    policy = told.get(_POLICY) or ""
+    policy = config.get(_POLICY) or ""
     if "compact" in policy:
         raise BatteryError(
             f"topic {name} has {_POLICY}={policy}: its brokers would delete all but the last message of each cell; "
@@ -294,9 +294,9 @@ def _refuse_compaction(settings: Settings) -> None:
 def _topic_config(admin: AdminClient, name: str) -> dict[str, str | None]:
     """The settings of the topic, by name."""
     resource = ConfigResource(ResourceType.TOPIC, name)
-    told = admin.describe_configs([resource], request_timeout=ATTEMPT_SECONDS)[resource]
-    found: dict[str, ConfigEntry] = told.result(REPLY_SECONDS)
-    return {entry: value.value for entry, value in found.items()}
+    answer = admin.describe_configs([resource], request_timeout=ATTEMPT_SECONDS)[resource]
+    entries: dict[str, ConfigEntry] = answer.result(REPLY_SECONDS)
+    return {entry: value.value for entry, value in entries.items()}
 
 
 _POLICY: Final = "cleanup.policy"

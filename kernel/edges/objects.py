@@ -330,8 +330,8 @@ class S3Store:
 
         def pages() -> list[StoredObject]:
             return [
-                StoredObject((found.object_name or "").removeprefix(self._prefix), found.size or 0)
-                for found in self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True)
+                StoredObject((listed.object_name or "").removeprefix(self._prefix), listed.size or 0)
+                for listed in self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True)
             ]
 
         yield from self._ask("list", pages)

@@ -191,23 +191,24 @@ def report(consumer: Consumer, topic: Topic, partition: int, passed: Passed) -> 
     Raises:
         KafkaException: the client cannot send it.
     """
-    told = f"{topic.topic_id}:{passed.after}:{passed.empty.first}"
-    consumer.commit(offsets=[TopicPartition(topic.name, partition, passed.empty.end, metadata=told)], asynchronous=True)
+    metadata = f"{topic.topic_id}:{passed.after}:{passed.empty.first}"
+    place = TopicPartition(topic.name, partition, passed.empty.end, metadata=metadata)
+    consumer.commit(offsets=[place], asynchronous=True)
 
 
 def reported(consumer: Consumer, topic: Topic, partition: int) -> Passed | None:
     """What `report` has told the group last; None where nothing was told, or of another log, or nobody answers."""
     try:
-        (found,) = consumer.committed([TopicPartition(topic.name, partition)], timeout=REPLY_SECONDS)
+        (committed,) = consumer.committed([TopicPartition(topic.name, partition)], timeout=REPLY_SECONDS)
     except KafkaException:
         return None
-    topic_id, *offsets = (found.metadata or "").split(":")
-    if found.error is not None or topic_id != topic.topic_id:
+    topic_id, *offsets = (committed.metadata or "").split(":")
+    if committed.error is not None or topic_id != topic.topic_id:
         return None
     if len(offsets) != _OFFSETS or not all(offset.isdecimal() for offset in offsets):
         return None
     after, first = map(int, offsets)
-    return Passed(after, Stretch(first, found.offset))
+    return Passed(after, Stretch(first, committed.offset))
 
 
 _OFFSETS: Final = 2

@@ -329,14 +329,14 @@ def _stamp(text: str) -> datetime | _Open | None:
         return datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:
         pass
-    found = _YEAR_FIRST.match(text) or _NAMED.match(text) or _NUMBERS.match(text)
-    of_day = _of_day(found) if found else None
-    if found is None or of_day is None:
+    match = _YEAR_FIRST.match(text) or _NAMED.match(text) or _NUMBERS.match(text)
+    of_day = _of_day(match) if match else None
+    if match is None or of_day is None:
         return None
-    if found.re is _NUMBERS:
-        numbers = (int(found["one"]), int(found["two"]), int(found["three"]))
-        return _Open(text, numbers, len(found["three"]) > 2, found["mark"], of_day)  # noqa: PLR2004
-    part: dict[str, str] = {name: value for name, value in found.groupdict().items() if value is not None}
+    if match.re is _NUMBERS:
+        numbers = (int(match["one"]), int(match["two"]), int(match["three"]))
+        return _Open(text, numbers, len(match["three"]) > 2, match["mark"], of_day)  # noqa: PLR2004
+    part: dict[str, str] = {name: value for name, value in match.groupdict().items() if value is not None}
     month = part.get("month") or part["month_first"]
     if not month.isdigit():
         number = next((place for place, name in enumerate(_MONTHS, 1) if name.startswith(month.lower())), None)
@@ -350,18 +350,18 @@ def _stamp(text: str) -> datetime | _Open | None:
     return datetime.combine(day, of_day)
 
 
-def _of_day(found: re.Match[str]) -> time | None:
+def _of_day(match: re.Match[str]) -> time | None:
     """The time of day behind a date, midnight where there is none; None where no clock shows it."""
-    if found["hour"] is None:
+    if match["hour"] is None:
         return time()
-    hour = int(found["hour"])
-    if found["half"]:
+    hour = int(match["hour"])
+    if match["half"]:
         if not 1 <= hour <= 12:  # noqa: PLR2004
             return None
-        hour = hour % 12 + (12 if found["half"][0] in "Pp" else 0)
-    fraction = (found["fraction"] or "")[:6].ljust(6, "0")
+        hour = hour % 12 + (12 if match["half"][0] in "Pp" else 0)
+    fraction = (match["fraction"] or "")[:6].ljust(6, "0")
     try:
-        return time(hour, int(found["minute"]), int(found["second"] or 0), int(fraction))
+        return time(hour, int(match["minute"]), int(match["second"] or 0), int(fraction))
     except ValueError:
         return None
 

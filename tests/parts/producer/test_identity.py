@@ -20,7 +20,7 @@ from kernel.edges.consumer import read_log
 from kernel.edges.file_records import FileRecords
 from kernel.edges.kafka import open_topic
 from kernel.edges.objects import FolderStore, open_store
-from producer.identity import Export, KnownTest, identify
+from producer.identity import Export, RegisteredTest, identify
 from producer.publish import Options, publish
 from producer.readers.trace import Trace
 from producer.register import Register
@@ -289,7 +289,7 @@ def long_test(first: int, last: int) -> pa.Table:
 @pytest.mark.parametrize("begin", [69_700, 69_000, 5_000])
 def test_a_few_readings_that_exports_of_a_long_test_share_tell_that_they_are_of_one_test(begin: int) -> None:
     """From 69,700 to 70,000 no sample of the one is a sample of the other."""
-    known = KnownTest("L", ID, "L_Wb_1.xlsx", Trace.of(long_test(1, 70_000)), {})
+    known = RegisteredTest("L", ID, "L_Wb_1.xlsx", Trace.of(long_test(1, 70_000)), {})
     readings = long_test(begin, 75_000)
     export = Export("L", "L_Wb_2.xlsx", START, Trace.of(readings), lambda: readings)
     assert identify([known], export) is known

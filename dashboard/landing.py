@@ -1,7 +1,7 @@
-"""Short looks at the landing tables: each opens the warehouse, asks a few questions and gives it back.
+"""Short looks at the landing tables: each opens the warehouse, runs a few queries and closes it.
 
 A DuckDB file admits one process at a time, and the worker and dbt go first: a look waits for them `LOOK_SECONDS` at
-most. What it finds are Arrow tables and plain values.
+most. Looks return Arrow tables and plain values.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ LOOK_SECONDS: Final = 2.0
 """How long a look waits for a warehouse that another process holds, in s; a visitor is waiting."""
 
 RECENT_COMMITS: Final = 500
-"""The newest commits, of which the stream's rate and its objects are drawn."""
+"""How many of the newest commits the figures of the stream show."""
 
 RECENT_REFUSALS: Final = 500
-"""The newest entries of the quarantine that are listed."""
+"""How many of the newest entries of the quarantine are listed."""
 
 PAYLOAD_LETTERS: Final = 2_000
-"""As much of a payload is shown; `battery quarantine show` has the rest."""
+"""How many characters of a payload are shown; `battery quarantine show` has the rest."""
 
 RECENT_RUNS: Final = 50
-"""The newest dbt runs that are listed."""
+"""How many of the newest dbt runs are listed."""
 
 _COMMITS: Final = """
     with newest as (
@@ -83,18 +83,18 @@ _RUNS: Final = """
     select
         run, started_at, "seconds", command,
         case when failure is not null then 'failed' when "seconds" is null then 'running' else 'passed' end as outcome,
-        len(list_filter(results, found -> found.kind in ('model', 'seed'))) as models,
-        len(list_filter(results, found -> found.kind in ('test', 'unit_test'))) as tests,
-        len(list_filter(results, found -> found.status in ('error', 'fail', 'runtime error'))) as failed,
+        len(list_filter(results, result -> result.kind in ('model', 'seed'))) as models,
+        len(list_filter(results, result -> result.kind in ('test', 'unit_test'))) as tests,
+        len(list_filter(results, result -> result.status in ('error', 'fail', 'runtime error'))) as failed,
         failure
     from _dbt_runs order by started_at desc limit $most
 """
 
 _RESULTS: Final = """
-    select found.status, found.kind, found.node, found.failures, found."seconds", found.message
-    from (select unnest(results) as found from _dbt_runs where run = $run)
-    where found.kind <> 'exposure'
-    order by found.status not in ('error', 'fail', 'runtime error'), found.kind, found.node
+    select result.status, result.kind, result.node, result.failures, result."seconds", result.message
+    from (select unnest(results) as result from _dbt_runs where run = $run)
+    where result.kind <> 'exposure'
+    order by result.status not in ('error', 'fail', 'runtime error'), result.kind, result.node
 """
 
 _READINGS: Final = """
@@ -124,14 +124,14 @@ _FILES: Final = pa.schema(
 
 @dataclass(frozen=True)
 class StreamLook:
-    """What has come of the stream: its newest commits, refusals by reason and dbt runs (UTC)."""
+    """The stream: its newest commits, the quarantine by reason, and the newest dbt runs (UTC)."""
 
     commits: pa.Table
     reasons: pa.Table
     runs: pa.Table
 
     def rate(self, seconds: float, now: datetime) -> float:
-        """Rows in by second over the last so many s."""
+        """Rows that came in per second over the last `seconds`."""
         recent = [
             row["landed"] + row["quarantined"]
             for row in self.commits.to_pylist()
@@ -142,7 +142,7 @@ class StreamLook:
 
 @contextmanager
 def look(settings: Settings, purpose: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Lend the warehouse for a short look.
+    """Open the warehouse read-only until the block ends.
 
     Raises:
         NothingYetError: there is none, or no landing tables in it.
@@ -152,7 +152,7 @@ def look(settings: Settings, purpose: str) -> Iterator[duckdb.DuckDBPyConnection
     if file is not None and not file.exists():
         raise NothingYetError(f"WAREHOUSE={settings.warehouse} does not exist yet; `battery stream` makes it")
     try:
-        with open_warehouse(hurried(settings)).connect(purpose, read_only=True) as connection:
+        with open_warehouse(with_short_wait(settings)).connect(purpose, read_only=True) as connection:
             try:
                 require_tables(connection)
             except BatteryError as error:
@@ -162,14 +162,14 @@ def look(settings: Settings, purpose: str) -> Iterator[duckdb.DuckDBPyConnection
         raise BatteryError(f"cannot {purpose}: {str(error).splitlines()[0]}") from None
 
 
-def hurried(settings: Settings) -> Settings:
-    """The same settings for somebody who does not wait long for the warehouse."""
-    patient = settings.warehouse_lock_timeout_seconds
-    return settings.model_copy(update={"warehouse_lock_timeout_seconds": min(patient, LOOK_SECONDS)})
+def with_short_wait(settings: Settings) -> Settings:
+    """The same settings with a wait of at most `LOOK_SECONDS` for the warehouse."""
+    configured = settings.warehouse_lock_timeout_seconds
+    return settings.model_copy(update={"warehouse_lock_timeout_seconds": min(configured, LOOK_SECONDS)})
 
 
 def look_at_stream(settings: Settings) -> StreamLook:
-    """What has come of the stream.
+    """Look at the stream.
 
     Raises:
         BatteryError: the warehouse cannot be looked at.
@@ -188,17 +188,17 @@ def look_at_news(settings: Settings) -> str | None:
         BatteryError: the warehouse cannot be looked at.
     """
     with look(settings, "look for news"):
-        pass  # says what is missing
-    return news(settings, open_warehouse(hurried(settings)))
+        pass  # raises an error that says what is missing
+    return news(settings, open_warehouse(with_short_wait(settings)))
 
 
 def look_at_status(settings: Settings) -> Status:
-    """Where the stream stands: this asks the broker too, and takes a second or two.
+    """The status of the pipeline; this asks the broker too and takes a second or two.
 
     Raises:
-        BatteryError: the warehouse cannot be looked at; a broker that does not answer is told in the status.
+        BatteryError: the warehouse cannot be looked at; the status says where the broker does not answer.
     """
-    return status(settings, open_warehouse(hurried(settings)))
+    return status(settings, open_warehouse(with_short_wait(settings)))
 
 
 def look_at_refusals(settings: Settings, reason: str) -> pa.Table:
@@ -228,7 +228,7 @@ def look_at_files(settings: Settings) -> pa.Table:
 
 
 def look_at_results(settings: Settings, run: str) -> pa.Table:
-    """What became of each model and test in a dbt run, failures first.
+    """The result of each model and test of a dbt run, failures first.
 
     Raises:
         BatteryError: the warehouse cannot be looked at.

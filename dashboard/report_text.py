@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 UNKNOWN: Final = "-"
-"""Stands where there is no figure."""
+"""Shown where there is no value."""
 
 FLAGS: Final = {
     "spike_count": "voltage spikes",
@@ -37,7 +37,7 @@ COUNTS: Final = {
     "flagged_count": "of these with any flag",
     "spike_count": "suspected of a voltage spike",
     "reading_gap_count": "after a gap within a test, or more than an hour",
-    "counter_reset_count": "at which a counter started anew",
+    "counter_reset_count": "at which a counter was reset",
     "clock_jump_count": "at which the wall clock jumped against the test clock",
     "quarantined_count": "readings quarantined, duplicates included",
 }
@@ -86,7 +86,7 @@ def end_sentence(cell: Mapping[str, Any]) -> str:
     """Whether the end of life has been reached, by which rule, and at which threshold."""
     level = threshold_ah(cell)
     if level is None:
-        return "Neither a nominal capacity nor a complete cycle is known: nothing tells the end of life yet."
+        return "Neither a nominal capacity nor a complete cycle is known: the end of life is still open."
     reached = f"was reached at cycle {cell['eol_cycle']}" if cell["eol_cycle"] is not None else "has not been reached"
     level_ah = _number(level, decimals_of(cell))
     return f"The end of life {reached}, by the rule {cell['eol_rule']} with its threshold of {level_ah} Ah."
@@ -108,7 +108,7 @@ def end_rows(cell: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def knee_text(cell: Mapping[str, Any]) -> str:
     """The knee with its interval, method and confidence, or that there is none."""
     if cell["knee_cycle"] is None:
-        return "No knee: the data insist on none so far."
+        return "No knee: the data show none so far."
     return (
         f"The fade begins to accelerate at cycle {cell['knee_cycle']:.0f}, with a 95 % interval from cycle "
         f"{cell['knee_low_cycle']:.0f} to {cell['knee_high_cycle']:.0f}. Method {cell['knee_method']}: "

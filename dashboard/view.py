@@ -1,4 +1,4 @@
-"""What all pages share: where they look, what they say when there is nothing to see, charts and downloads."""
+"""What all pages share: cached looks, the frame of a page with its messages, charts and downloads."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FRESH_SECONDS: Final = 10.0
-"""For so long a look is good enough for the next visitor."""
+"""How long a look is shown to later visitors before the next one is made, s."""
 
 UNKNOWN: Final = "-"
-"""Stands where there is no figure."""
+"""Shown where there is no value."""
 
 CITATION: Final = (
     "CS2 and CX2 cells: CALCE Battery Research Group, University of Maryland; cite it wherever you show them."
@@ -41,15 +41,15 @@ CITATION: Final = (
 
 @st.cache_resource
 def _look_cache() -> LookCache:
-    """What this server has seen last."""
+    """The latest looks of this server."""
     return LookCache()
 
 
 def look(what: Hashable, make: Callable[[], T], fresh_seconds: float | None = None) -> Look[T]:
-    """Look, or take what another visitor has seen a moment ago; a look that takes a while is shown to be under way.
+    """Look, or reuse what another visitor saw a moment ago; a slow look shows a spinner.
 
     Raises:
-        BatteryError: looking failed, and nothing was seen before.
+        BatteryError: looking failed, and there is no earlier look.
     """
     with st.spinner("looking"):
         return _look_cache().look(what, make, FRESH_SECONDS if fresh_seconds is None else fresh_seconds)
@@ -82,7 +82,7 @@ class Published:
 
 
 def show(title: str, body: Callable[[Settings], None]) -> None:
-    """Draw a page: its title and its body, or what keeps it from being drawn and what to do about it."""
+    """Draw a page: its title and its body, or the error that prevents it and what to do about it."""
     st.title(title)
     try:
         body(load_settings())
@@ -93,7 +93,7 @@ def show(title: str, body: Callable[[Settings], None]) -> None:
 
 
 def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
-    """Draw a page of the published marts, and say of when they are."""
+    """Draw a page of the published marts, and say when they were published."""
 
     def of_marts(settings: Settings) -> None:
         age = st.container()
@@ -106,24 +106,24 @@ def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
                 "No cell has been published yet: `battery produce` publishes workbooks, `battery stream` lands them."
             )
         st.caption(CITATION)
-        with age:  # at last, since it may have to wait for the warehouse
+        with age:  # drawn last, since it may have to wait for the warehouse
             _show_age(settings, seen)
 
     show(title, of_marts)
 
 
 def _show_age(settings: Settings, seen: Look[MartsVersion]) -> None:
-    """Of when the marts are, and whether anything has landed since."""
+    """Say when the marts were published, and whether anything has landed since."""
     at = seen.value.published_at
     if at is not None:
         age = lasting((datetime.now(UTC).replace(tzinfo=None) - at).total_seconds())
         st.caption(f"Marts published {at:%Y-%m-%d %H:%M:%S} UTC, {age} ago.")
     if seen.complaint:
-        st.warning(f"The marts could not be looked at since {seen.at:%H:%M:%S} UTC: {literal(seen.complaint)}")
+        st.warning(f"The marts cannot be read since {seen.at:%H:%M:%S} UTC: {literal(seen.complaint)}")
     try:
         landed = look(("news", settings), lambda: look_at_news(settings))
     except BatteryError as error:
-        st.caption(f"Whether anything has landed since cannot be told: {literal(str(error))}")
+        st.caption(f"It is unknown whether anything has landed since: {literal(str(error))}")
         return
     if landed.value:
         st.warning(
@@ -134,7 +134,7 @@ def _show_age(settings: Settings, seen: Look[MartsVersion]) -> None:
 
 
 def lasting(seconds: float) -> str:
-    """A time in the largest unit of which there are at least two."""
+    """A duration in the largest unit of which it has at least two."""
     for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
@@ -142,7 +142,7 @@ def lasting(seconds: float) -> str:
 
 
 def key_figures(figures: Mapping[str, str]) -> None:
-    """Draw figures by their labels, side by side as far as there is room."""
+    """Draw key figures with their labels side by side, as far as there is room."""
     with st.container(horizontal=True, gap="medium"):
         for label, figure in figures.items():
             st.metric(label, figure, width="content")
@@ -164,7 +164,7 @@ def chart(figure: go.Figure, name: str, alt: str) -> None:
 
 
 def downloads(table: pa.Table, name: str) -> None:
-    """Offer a table as CSV, safe to open in a spreadsheet, and as Parquet; each is made when it is asked for."""
+    """Offer a table as CSV, safe to open in a spreadsheet, and as Parquet; each is made on demand."""
 
     def as_csv() -> bytes:
         buffer = io.BytesIO()

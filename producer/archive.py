@@ -1,7 +1,7 @@
-"""Workbooks out of a ZIP, one by one, in a child: a ZIP from outside is not trusted.
+"""Unpacking workbooks from a ZIP, one by one, in a child process, since a ZIP from outside is not trusted.
 
-All members are judged before the first is unpacked, what is written is counted, and what a packing method may ask for
-in memory is the child's limit.
+All members are checked before the first is unpacked. zipfile writes no more than the size that a member declares. The
+child has a limit on its memory, since a packing method may ask for any amount.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from producer.files import (
     place_of,
 )
 from producer.passed_over import MOST_NAMED, MOST_SAID, holds, why_member
-from producer.readers.formats import NDAX, recognised
+from producer.readers.formats import NDAX, recognise
 from producer.readers.registry import ReaderClashError, readable_suffixes, reader_of
 from producer.readers.sample import HEAD_BYTES, FileSample
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from producer.files import File
 
 MEMORY_BYTES: Final = 256 * 1024**2
-"""What unpacking may take: a hundred times what the packing methods of ordinary ZIPs need."""
+"""The memory limit of unpacking, bytes: a hundred times what the packing methods of ordinary ZIPs need."""
 
 UNSOUND: Final = (
     zipfile.BadZipFile,
@@ -70,7 +70,7 @@ _CHUNK: Final = 256 * 1024
 
 @dataclass(frozen=True)
 class Bounds:
-    """What may be unpacked: bytes of a whole ZIP and of a workbook in it, and the endings of workbooks."""
+    """Limits of unpacking: the bytes of a whole ZIP and of a workbook in it, and the suffixes of workbooks."""
 
     zip_max_bytes: int
     workbook_max_bytes: int
@@ -79,7 +79,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Member:
-    """A workbook out of a ZIP: what it is called in there, where it lies now, and its checksum."""
+    """A workbook from a ZIP: its name in the ZIP, the path it was unpacked to, and its checksum."""
 
     member: str
     path: Path
@@ -88,7 +88,7 @@ class Member:
 
 @dataclass(frozen=True)
 class BadMember:
-    """A workbook of a ZIP that is refused, and why; the others of the ZIP are not touched by that."""
+    """A workbook of a ZIP that is refused, and why; the others are unpacked all the same."""
 
     member: str
     problem: str
@@ -103,11 +103,11 @@ class OtherMembers:
 
 
 class Unpacker:
-    """A child that looks into ZIPs and unpacks them, where there are any.
+    """A child process that reads and unpacks ZIPs; it starts with the first one.
 
     Args:
         settings: what may be unpacked, and how long the child may take for a workbook.
-        folder: a temporary folder of the caller's.
+        folder: a temporary folder for what is unpacked.
     """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
@@ -123,14 +123,14 @@ class Unpacker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the child, also in the middle of some work."""
+        """End the child, even if it is at work."""
         self._child.end()
 
     def is_workbook(self, file: File) -> bool:
-        """Whether a file is a workbook and no ZIP of some; where its name does not say, its content does.
+        """Whether a file is a workbook and not a ZIP of workbooks, by its suffix, or else by its content.
 
         Raises:
-            BadSourceError: it cannot be told.
+            BadSourceError: the file is broken, or takes too much memory or time.
         """
         suffix = file.path.suffix.lower()
         if is_publishable(suffix):
@@ -143,7 +143,7 @@ class Unpacker:
             raise BadSourceError(f"{file.origin}: {self._problem(error)}") from None
 
     def workbooks_of(self, file: File, content: Content) -> Iterator[WorkbookFile | Refusal | PassedOver]:
-        """The workbooks of a ZIP, each unpacked when it is asked for, and what of the ZIP is refused or passed over.
+        """The workbooks of a ZIP, each unpacked on demand, and the members that are refused or passed over.
 
         Raises:
             BatteryError: what was unpacked cannot be written.
@@ -172,7 +172,7 @@ class Unpacker:
     def _problem(self, error: WorkEndedError) -> str:
         match error.cause:
             case "memory":
-                return f"looking into it took more than {MEMORY_BYTES} bytes of memory; unpack it yourself"
+                return f"reading it took more than {MEMORY_BYTES} bytes of memory; unpack it yourself"
             case "time":
                 return f"a part of it took longer to unpack than READER_TIMEOUT_SECONDS={self._seconds:g}"
         return f"it is not a valid ZIP ({error.detail}); download or copy it again"
@@ -200,7 +200,7 @@ def _on_record(file: File, member: str, sha256: str | None = None) -> SourceFile
 
 
 def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Member | BadMember | OtherMembers]:
-    """Unpack the workbooks of a ZIP, each when it is asked for, into folders of their own below `folder`.
+    """Unpack the workbooks of a ZIP on demand, each into a folder of its own below `folder`.
 
     Raises:
         BadSourceError: the ZIP is broken or unsafe, or holds no workbook.
@@ -208,16 +208,16 @@ def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Member | BadMem
     """
     try:
         with zipfile.ZipFile(file.path) as archive:
-            workbooks, others = _judged(file.origin, archive, bounds)
+            workbooks, others = _members(file.origin, archive, bounds)
             for number, member in enumerate(workbooks):
                 if member.file_size > bounds.workbook_max_bytes:
                     limit = f"WORKBOOK_MAX_BYTES={bounds.workbook_max_bytes}"
                     yield BadMember(str(inside(member)), f"unpacks to {member.file_size} bytes, more than {limit}")
                     continue
-                with _room_in(folder):
+                with _naming_full_disk(folder):
                     target = Path(mkdtemp(dir=folder)) / f"member-{number}{inside(member).suffix}"
                 try:
-                    yield Member(str(inside(member)), target, _copied(archive, member, target))
+                    yield Member(str(inside(member)), target, _copy(archive, member, target))
                 except (*UNSOUND, OSError) as error:
                     target.unlink(missing_ok=True)
                     if isinstance(error, OSError) and error.errno is not None:  # bz2's over damaged content have none
@@ -230,13 +230,13 @@ def unpack(file: File, folder: Path, bounds: Bounds) -> Iterator[Member | BadMem
     except UNSOUND as error:
         raise _unsound(file, error) from None
     except OSError as error:
-        if error.errno == EINVAL:  # a place before the beginning of the file
+        if error.errno == EINVAL:  # an offset before the start of the file
             raise _unsound(file, error) from None
         raise UnreadableSourceError(f"{file.origin}: cannot be read: {error.strerror or error}") from None
 
 
 def inside(member: zipfile.ZipInfo) -> PurePosixPath:
-    """Where a member lies in its archive; old Windows tools write backslashes."""
+    """The path of a member in its archive; old Windows tools write backslashes."""
     return PurePosixPath(member.orig_filename.replace("\\", "/"))
 
 
@@ -244,24 +244,24 @@ def _unsound(file: File, error: Exception) -> BadSourceError:
     return BadSourceError(f"{file.origin} is not a valid ZIP ({error}); download or copy it again")
 
 
-def _copied(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> str:
-    """Unpack a member; its checksum. zipfile stops where the declared size, which has been judged, is reached."""
+def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> str:
+    """Unpack a member to a file and return its checksum; zipfile stops at the declared size, which was checked."""
     digest = hashlib.sha256()
     with archive.open(member) as packed:
-        with _room_in(target.parent):
+        with _naming_full_disk(target.parent):
             file = target.open("wb")
         with file:
             while chunk := packed.read(_CHUNK):
                 digest.update(chunk)
-                with _room_in(target.parent):
+                with _naming_full_disk(target.parent):
                     file.write(chunk)
                     file.flush()
     return digest.hexdigest()
 
 
 @contextmanager
-def _room_in(folder: Path) -> Iterator[None]:
-    """Tell a disk without room from a damaged ZIP."""
+def _naming_full_disk(folder: Path) -> Iterator[None]:
+    """Turn an error of the disk into one that names it, so that it is not taken for a damaged ZIP."""
     try:
         yield
     except OSError as error:
@@ -269,7 +269,7 @@ def _room_in(folder: Path) -> Iterator[None]:
 
 
 def _contents(archive: zipfile.ZipFile, others: list[str], suffixes: tuple[str, ...]) -> str:
-    """What an archive without a workbook holds instead: its files, what one of them is, and how to go on."""
+    """What an archive without a workbook holds: its files, the format of one of them, and advice."""
     if any(PurePosixPath(name).suffix.lower() == ".ndc" for name in others):
         return str(NDAX)
     instead = holds(map(one_line, sorted(others)), len(others)) or " and no other file"
@@ -277,19 +277,19 @@ def _contents(archive: zipfile.ZipFile, others: list[str], suffixes: tuple[str, 
     for name in sorted(others)[:MOST_SAID]:
         member = next(one for one in archive.infolist() if str(inside(one)) == name)
         with archive.open(member) as file:
-            kind = recognised(FileSample(inside(member).suffix.lower(), file.read(HEAD_BYTES)))
+            kind = recognise(FileSample(inside(member).suffix.lower(), file.read(HEAD_BYTES)))
         if kind:
             return f"{line}; {one_line(name)} {kind}"
     return line
 
 
-def _judged(origin: str, archive: zipfile.ZipFile, bounds: Bounds) -> tuple[list[zipfile.ZipInfo], OtherMembers]:
-    """The workbooks of an archive and its other members; it is refused whole when any member is unsafe."""
+def _members(origin: str, archive: zipfile.ZipFile, bounds: Bounds) -> tuple[list[zipfile.ZipInfo], OtherMembers]:
+    """The workbooks of an archive and its other members; one unsafe member refuses the whole archive."""
     workbooks, others = [], []
     for member in archive.infolist():
         place = inside(member)
         if not member.orig_filename.isprintable():
-            raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} has a name that is no text")
+            raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} has an unprintable name")
         if place.is_absolute() or ".." in place.parts or re.match(r"^[A-Za-z]:", str(place)):
             raise BadSourceError(f"{origin} is refused: its member {member.orig_filename!r} points outside the archive")
         if stat.S_ISLNK(member.external_attr >> 16):

@@ -1,4 +1,4 @@
-"""Files that may hold workbooks: which of a folder's do, what they are called, and what is refused."""
+"""Files that may hold workbooks: how they are found in a folder, what they are called, and what is refused."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from producer.readers.registry import readable_suffixes
 
 ZIP_SUFFIX: Final = ".zip"
 
-_OF_THE_SYSTEM: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+_SYSTEM_FILES: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 NAME_BYTES: Final = 200
-"""Most bytes of a workbook's name; file systems end at 255."""
+"""The most bytes of a workbook's name; file systems allow 255."""
 
 
 class BadSourceError(BatteryError):
@@ -26,15 +26,15 @@ class BadSourceError(BatteryError):
 
 
 class UnreadableSourceError(BadSourceError):
-    """A source that its disk does not give; the same content may be fine another time."""
+    """A source that the disk fails to read; a later attempt may succeed."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A source or a workbook that cannot be taken, in one line that says why.
+    """A source or a workbook that is refused; `line` says why.
 
-    `sha256` is the content that was refused; None where it could not be read, or where the same content may be taken
-    another time. `file` is what goes on record; None where it is no file, or its job says which.
+    `sha256` is the checksum of the refused content; None if it could not be read, or if the same content may be taken
+    later. `file` is what goes on record; None if the source is not a file, or if the job of the file names it.
     """
 
     line: str
@@ -44,10 +44,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """What of a folder or a ZIP is no workbook: how many files, the first of them by name, and why each.
+    """The files of a folder or a ZIP that are not workbooks: how many, and the first by name, each with the reason.
 
-    `below` is how their places begin, in this listing and in any later one; `archives` are places of ZIPs there, which
-    tell of their members themselves.
+    `below` is the common start of their places, in this listing and in any later one; `archives` are the places of ZIPs
+    in the folder, which report their own members.
     """
 
     below: str
@@ -64,13 +64,13 @@ class File:
     origin: str
 
     def on_record(self, sha256: str | None = None) -> SourceFile:
-        """What goes on record of it, with its checksum where that is known."""
+        """Its entry for the record, with its checksum if that is known."""
         return SourceFile(self.origin, place_of(self.path), sha256)
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What tells whether a file has been written to, or replaced, since it was last looked at."""
+    """What changes about a file when it is written to or replaced."""
 
     inode: int
     size: int
@@ -79,10 +79,10 @@ class Signature:
 
     @classmethod
     def of(cls, path: Path) -> Signature:
-        """That of a file.
+        """The signature of a file.
 
         Raises:
-            OSError: it cannot be looked at.
+            OSError: the file cannot be looked at.
         """
         status = path.stat()
         return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
@@ -90,7 +90,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Content:
-    """A file whose checksum was taken, and what it was like then."""
+    """A file with its checksum, and its signature at that time."""
 
     path: Path
     sha256: str
@@ -98,7 +98,7 @@ class Content:
 
     @classmethod
     def of(cls, path: Path) -> Content:
-        """That of a file as it is now.
+        """The content of a file as it is now.
 
         Raises:
             OSError: it cannot be read.
@@ -107,7 +107,7 @@ class Content:
         return cls(path, checksum(path), signature)
 
     def is_unchanged(self) -> bool:
-        """Whether the file still is what the checksum was taken of."""
+        """Whether the file has not changed since its checksum was taken."""
         try:
             return Signature.of(self.path) == self.signature
         except OSError:
@@ -125,7 +125,7 @@ class WorkbookFile:
 
     @property
     def on_record(self) -> SourceFile:
-        """What goes on record of it."""
+        """Its entry for the record."""
         if self.archive is None:
             return SourceFile(self.origin, place_of(self.content.path), self.content.sha256)
         member = self.origin.partition(f"{one_line(self.archive.path.name)}!")[2]
@@ -133,7 +133,7 @@ class WorkbookFile:
 
 
 def is_publishable(suffix: str) -> bool:
-    """Whether files that end so are looked for: those that some reader reads, and ZIPs of them."""
+    """Whether files with this suffix are published: those that a reader reads, and ZIPs of them."""
     return suffix.lower() == ZIP_SUFFIX or suffix.lower() in readable_suffixes()
 
 
@@ -148,12 +148,12 @@ def checksum(path: Path) -> str:
 
 
 def place_of(path: Path) -> str:
-    """Where a file or a folder lies, as text that is the same for whatever path leads there."""
+    """The real path of a file or a folder as text, the same for every path that leads to it."""
     return one_line(os.path.realpath(path))
 
 
 class Listing(NamedTuple):
-    """What lies below a folder: workbooks and ZIPs, a line for each folder that is closed, and files of other kinds."""
+    """The files below a folder: workbooks and ZIPs, others, and a line for each folder that cannot be opened."""
 
     files: list[Path]
     closed_folders: list[str]
@@ -161,16 +161,16 @@ class Listing(NamedTuple):
 
 
 def in_folder(folder: Path) -> Listing:
-    """The workbooks and ZIPs below a folder, by name, and what is passed over.
+    """List the workbooks and ZIPs below a folder, by name, and what is passed over.
 
-    Hidden files, those of open spreadsheets and those that systems leave do not count.
+    Hidden files, lock files of open spreadsheets and files of the system are left out.
     """
     files: list[Path] = []
     others: list[Path] = []
     closed_folders: list[str] = []
 
     def note(error: OSError) -> None:
-        closed_folders.append(f"the folder {one_line(str(error.filename))} cannot be looked into: {error.strerror}")
+        closed_folders.append(f"the folder {one_line(str(error.filename))} cannot be opened: {error.strerror}")
 
     for place, folders, names in os.walk(folder, onerror=note):
         folders[:] = [name for name in folders if not is_hidden(name)]
@@ -181,8 +181,8 @@ def in_folder(folder: Path) -> Listing:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is the system's or a program's own: nobody means it to be read."""
-    return name.startswith((".", "~$")) or name.lower() in _OF_THE_SYSTEM
+    """Whether a file or folder belongs to the system or to a program, so that nobody means to publish it."""
+    return name.startswith((".", "~$")) or name.lower() in _SYSTEM_FILES
 
 
 def as_text(name: str) -> str:

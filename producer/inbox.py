@@ -1,7 +1,7 @@
 """A watched inbox: workbooks that are put into a folder are published as they arrive.
 
-Neither a file nor a broker or store that goes away ends a watch. Notices of the system only wake it up: it finds new
-files by looking at all of them, so a notice that is lost costs nothing.
+No file ends a watch, and neither does a broker or store that is away for a time. Notices of the system only wake it
+up: it finds new files by looking at all of them, so a lost notice costs nothing.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _looks(folder: Path, stop: Event) -> Iterator[bool]:
             else:
                 return
         except (OSError, RuntimeError) as error:  # the folder is gone, or the library met a name that is not text
-            _log.debug("watching anew", folder=str(folder), error=str(error))
+            _log.debug("watching again", folder=str(folder), error=str(error))
             yield True
             stop.wait(RESCAN_SECONDS)
 
@@ -145,9 +145,9 @@ class _Inbox:
             self._pauses.reset()
 
     def _follow(self, topic_id: str) -> None:
-        """Have everything looked at again when the topic was recreated."""
+        """Have all files published again after the topic was recreated."""
         if topic_id != self.topic_id:
-            _log.info("the topic was created anew, publishing what it lacks", topic_id=topic_id)
+            _log.info("the topic was deleted and created again, publishing what it lacks", topic_id=topic_id)
             self.topic_id, self._is_new = topic_id, True
             self._seen = {}
 

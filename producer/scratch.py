@@ -1,7 +1,6 @@
-"""A temporary folder for each run, which the next run removes where its own was killed.
+"""A temporary folder for each run; the folder of a run that was killed is removed by the next run.
 
-A run holds a lock in its folder for as long as it lives; the system takes it away with the process. So a folder whose
-lock is free belongs to nobody any more.
+A run holds a lock in its folder as long as its process lives. So a folder whose lock is free belongs to no run.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ PREFIX: Final = "battery-run-"
 LOCK: Final = "lock"
 
 BEGIN_SECONDS: Final = 3600.0
-"""A folder that has not got its name after so long was given up before its lock was held."""
+"""A folder still without its final name after so long, s, is of a run that ended before it held the lock."""
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Lend a folder below TMPDIR until the block ends, and remove those of runs that were killed.
+    """Make a folder below TMPDIR until the block ends, and remove those of runs that were killed.
 
     Raises:
-        BatteryError: there is no room for it.
+        BatteryError: the folder cannot be made.
     """
     root = Path(tempfile.gettempdir())
     remove_abandoned(root)
@@ -47,7 +46,7 @@ def scratch_folder() -> Iterator[Path]:
         raise BatteryError(f"cannot make a folder in {root}: {error.strerror}; TMPDIR names another place") from None
     lock = FileLock(unlocked / LOCK)
     with lock:
-        folder = unlocked.rename(root / unlocked.name.removeprefix("."))  # others see it now that its lock is held
+        folder = unlocked.rename(root / unlocked.name.removeprefix("."))  # other runs may see it once it is locked
         try:
             yield folder
         finally:
@@ -55,13 +54,13 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def remove_abandoned(root: Path) -> None:
-    """Remove the folders of this user's runs that are no more; those of others and of living runs stay."""
+    """Remove the folders of this user's runs that have ended; those of other users and of live runs stay."""
     for folder in sorted((*root.glob(f"{PREFIX}*"), *root.glob(f".{PREFIX}*"))):
-        with suppress(OSError, Timeout):  # another run clears up at the same time; or its run lives
+        with suppress(OSError, Timeout):  # another run removes it too, or its own run lives
             status = folder.lstat()
             is_starting = folder.name.startswith(".") and status.st_mtime > time.time() - BEGIN_SECONDS
             if is_starting or not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
                 continue
             with FileLock(folder / LOCK, blocking=False):
                 shutil.rmtree(folder)
-            _log.info("removed what a run that was killed had left", folder=str(folder))
+            _log.info("removed the folder of a run that was killed", folder=str(folder))

@@ -29,7 +29,7 @@ _URL: Final = re.compile(r"^https?://", re.IGNORECASE)
 
 
 def require_source(source: str) -> None:
-    """Tell whether a user can have meant this at all, before anything is opened.
+    """Check what a user named, before anything is opened.
 
     Raises:
         BadSourceError: it is no file, folder, URL or data set.
@@ -37,10 +37,10 @@ def require_source(source: str) -> None:
     shown = mask_urls(one_line(source))
     if _URL.match(source):
         try:
-            whole = bool(urlsplit(source).hostname) and urlsplit(source).port != 0
+            complete = bool(urlsplit(source).hostname) and urlsplit(source).port != 0
         except ValueError:
-            whole = False
-        if not whole:
+            complete = False
+        if not complete:
             raise BadSourceError(f"{shown} is not a complete URL")
     elif not os.path.exists(source) and dataset_url(source) is None:  # noqa: PTH110  # Path.exists raises for long names
         raise BadSourceError(
@@ -48,12 +48,12 @@ def require_source(source: str) -> None:
             f"CALCE data sets {', '.join(CALCE)}"
         )
     elif os.path.isfile(source) and not is_publishable(Path(source).suffix):  # noqa: PTH113
-        raise BadSourceError(f"{shown} {_what_it_is(Path(source))}")
+        raise BadSourceError(f"{shown} {_description(Path(source))}")
     elif os.path.exists(source) and not os.path.isfile(source) and not os.path.isdir(source):  # noqa: PTH110,PTH112,PTH113
         raise BadSourceError(f"{shown} is neither a file nor a folder but a pipe or a device")
 
 
-def _what_it_is(path: Path) -> str:
+def _description(path: Path) -> str:
     try:
         return format_of(path) or f"is neither a workbook ({', '.join(readable_suffixes())}) nor a ZIP nor a folder"
     except OSError as error:
@@ -61,10 +61,10 @@ def _what_it_is(path: Path) -> str:
 
 
 def require_sources(sources: Sequence[str]) -> None:
-    """Refuse a command line none of whose sources can be one; a batch with some that can goes on without the others.
+    """Refuse a command line without a usable source; a batch with at least one goes on without the others.
 
     Raises:
-        BadSourceError: says of each what is wrong.
+        BadSourceError: no source is usable; says what is wrong with each.
     """
     problems = []
     for source in sources:
@@ -84,21 +84,21 @@ def url_of(source: str) -> str | None:
 
 
 def download_on_record(source: str) -> SourceFile | None:
-    """What goes on record of a download that fails, without what may be secret in its URL; None where it is none."""
+    """The record of a download that failed, without the secrets of its URL; None if the source is no download."""
     url = url_of(source)
     shown = None if url is None else mask_urls(one_line(url))
     return None if shown is None else SourceFile(shown, shown)
 
 
 def on_record(source: str) -> SourceFile | None:
-    """What goes on record of a source that is refused; None where it is neither a download nor a file."""
+    """The record of a source that is refused; None if it is neither a download nor a file."""
     if os.path.isfile(source):  # noqa: PTH113  # Path.is_file raises for long names
         return File(Path(source), one_line(Path(source).name)).on_record()
     return download_on_record(source)
 
 
 def record_refused_sources(settings: Settings, sources: Sequence[str], cell_id: str | None) -> None:
-    """Put on record which files of a command line are of no kind that is read; nothing else is done with them.
+    """Put on record the files of a command line that no reader reads; nothing else is done with them.
 
     Raises:
         BatteryError: the object store does not answer.
@@ -113,7 +113,7 @@ def record_refused_sources(settings: Settings, sources: Sequence[str], cell_id: 
 
 
 def find_files(source: str, settings: Settings) -> list[File | Refusal | PassedOver]:
-    """Find the workbooks and ZIPs that a source names, and below a folder what is closed or passed over.
+    """Find the workbooks and ZIPs that a source names; of a folder, also what cannot be opened or is passed over.
 
     Args:
         source: a workbook, a ZIP, a folder, an http(s) URL or the name of a CALCE data set.

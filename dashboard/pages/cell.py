@@ -120,7 +120,7 @@ def _show_end(cell: Mapping[str, Any]) -> None:
     """The rule in words, and what other rules say."""
     level = threshold_ah(cell)
     if level is None:
-        st.caption("Neither a nominal capacity nor a complete cycle is known: nothing tells the end of life yet.")
+        st.caption("Neither a nominal capacity nor a complete cycle is known: the end of life is still open.")
         return
     st.caption(f"Rule {literal(cell['eol_rule'])}: threshold {level:.{decimals_of(cell)}f} Ah; {_end_in_words(cell)}")
     alternatives = cell["eol_alternatives"] or []

@@ -1,6 +1,6 @@
-"""What a file is that there is no reader for, told by its content, and how its readings can be published all the same.
+"""The formats that no reader reads, recognised by content, each with advice on how to publish its readings.
 
-Only the first and the last kilobytes are looked at, and nothing is unpacked: a file from outside may be anything.
+Only the first and the last kilobytes are read, and nothing is unpacked, since a file from outside may be anything.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _NO_READINGS: Final = "it holds no readings that can be published; leave it out"
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: what it is, with its article, and what to do to have its readings published."""
+    """A format of files: its name with an article, and advice on how to have its readings published."""
 
     name: str
-    way_on: str
+    advice: str
 
     def __str__(self) -> str:
-        """Both in one line, to stand behind the file's name."""
-        return f"is {self.name}; {self.way_on}"
+        """Both in one line, to follow the file's name."""
+        return f"is {self.name}; {self.advice}"
 
 
-def _unread(name: str, way_on: str = _SAVE) -> Format:
-    return Format(f"{name}, which has no reader yet", way_on)
+def _unread(name: str, advice: str = _SAVE) -> Format:
+    return Format(f"{name}, which has no reader yet", advice)
 
 
 def _renamed(*names: tuple[str, str]) -> str:
-    """The way on where a spreadsheet can open the file and the columns need nothing but other names."""
+    """Advice for a file that a spreadsheet can open and whose columns only need other names."""
     return f"open it in a spreadsheet, {_names(*names)}, and save it as .xlsx"
 
 
@@ -58,7 +58,7 @@ NEWARE_NAMES: Final = (
     ("Chg. Energy(Wh)", "Charge_Energy(Wh)"),
     ("DChg. Energy(Wh)", "Discharge_Energy(Wh)"),
 )
-"""What Neware's records are called, and what by a channel; Test_Time has no unit there, as its cells are durations."""
+"""Columns of Neware's records, and of a channel sheet; Test_Time has no unit there, as its values are durations."""
 
 _NEWARE_EXPORT: Final = f"export the records to Excel with Neware's BTSDA and {_names(*NEWARE_NAMES)}"
 
@@ -67,12 +67,10 @@ NEWARE_WORKBOOK: Final = _unread("a Neware workbook", _ONE_COUNTER)
 LANDT_WORKBOOK: Final = _unread("a LANDT workbook", _ONE_COUNTER)
 NEWARE_RECORDS: Final = _unread("a Neware workbook", _names(*NEWARE_NAMES))
 ARBIN_TEXT: Final = _unread("an Arbin text export (.csv)", "open it in a spreadsheet and save it as .xlsx")
-OTHER_WORKBOOK: Final = Format("a workbook by another ending", "save it as .xlsx")
+OTHER_WORKBOOK: Final = Format("a workbook with another suffix", "save it as .xlsx")
 EMPTY: Final = Format("empty", "export or copy it again")
-TEXT: Final = Format("a text file of no format that is known here", f"if it holds readings, {_SAVE}")
-UNKNOWN: Final = Format(
-    "of no format that is known here", f"workbooks (.xlsx, .xls) and ZIPs of them are read; {_SAVE}"
-)
+TEXT: Final = Format("a text file of an unknown format", f"if it holds readings, {_SAVE}")
+UNKNOWN: Final = Format("of an unknown format", f"workbooks (.xlsx, .xls) and ZIPs of them are read; {_SAVE}")
 
 _ZIP: Final = b"PK\x03\x04"
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -151,7 +149,7 @@ _BY_FIRST_LINES: Final[tuple[tuple[str, Format], ...]] = (
         r"\A\s*<\?xml(?s:.)*urn:schemas-microsoft-com:office:spreadsheet",
         _unread("a spreadsheet in XML", "open it in a spreadsheet and save it as .xlsx"),
     ),
-    (r"\A\s*<\?xml", Format("an XML file of no format that is known here", f"if it holds readings, {_SAVE}")),
+    (r"\A\s*<\?xml", Format("an XML file of an unknown format", f"if it holds readings, {_SAVE}")),
     (
         r"\A\s*[\[{]\s*[\]\"{]",
         Format("a JSON file", f"publish its readings to the topic, one object each, or {_SAVE}"),
@@ -161,19 +159,19 @@ _PATTERNS: Final = tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), kin
 
 
 def format_of(path: Path) -> str | None:
-    """What a file is that there is no reader for, and the way on, in one line to put behind the file's name.
+    """The format of a file that no reader reads, and advice, in one line to follow the file's name.
 
-    None for a workbook or a ZIP, by its name as by its content.
+    None for a workbook or a ZIP, by both its suffix and its content.
 
     Raises:
         OSError: it cannot be read.
     """
-    kind = recognised(FileSample.of(path))
+    kind = recognise(FileSample.of(path))
     return None if kind is None else str(kind)
 
 
-def recognised(sample: FileSample) -> Format | None:
-    """The format of a file that there is no reader for; None for a workbook or a ZIP, by its name as by its content."""
+def recognise(sample: FileSample) -> Format | None:
+    """The format of a file that no reader reads; None for a workbook or a ZIP, by both its suffix and its content."""
     head = sample.head
     if not head:
         return EMPTY
@@ -188,7 +186,7 @@ def recognised(sample: FileSample) -> Format | None:
 
 
 def _package(sample: FileSample) -> Format | None:
-    """The format of a ZIP or an old Office file, either of which may be a workbook."""
+    """The format of a ZIP or an old Office file; None if it may be a workbook."""
     head, tail = sample.head, sample.tail
     if head.startswith(_ZIP) and b".ndc" in head + tail and b"[Content_Types].xml" not in head + tail:
         return NDAX
@@ -200,7 +198,7 @@ def _package(sample: FileSample) -> Format | None:
         if b"word/document" in tail or b"ppt/" in tail:
             return Format("an Office document", _NO_READINGS)
         return OTHER_WORKBOOK
-    return Format("a ZIP by another ending", "give it the ending .zip")
+    return Format("a ZIP with another suffix", "rename it to .zip")
 
 
 def _text(head: bytes) -> Format:
@@ -211,19 +209,19 @@ def _text(head: bytes) -> Format:
 
 
 def _decoded(head: bytes) -> str | None:
-    """The first lines of a text, whatever its encoding; None for what is no text."""
+    """The first lines of a text in any common encoding; None if the bytes are not text."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = head.decode("utf-16", "replace")
     elif b"\x00" in head:
         return None
     else:
         text = head.decode("utf-8-sig", "replace")
-    strange = sum(letter < " " and letter not in "\t\r\n\f\v\x1a" for letter in text)
-    return text.replace("\r\n", "\n").replace("\r", "\n") if strange * 100 <= len(text) else None
+    controls = sum(letter < " " and letter not in "\t\r\n\f\v\x1a" for letter in text)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if controls * 100 <= len(text) else None
 
 
 def sheets_format(headers: Iterable[tuple[str, Iterable[object]]]) -> Format | None:
-    """The maker of a workbook that has no channel sheet, by its sheets' names and first rows; None if it is unknown."""
+    """The format of a workbook without a channel sheet, by the names and first rows of its sheets; None if unknown."""
     for name, header in headers:
         names = {str(cell).strip().lower() for cell in header}
         if {"record", "testtime/sec"} <= names or name in {"Record-Tab", "Cycle-Tab"}:

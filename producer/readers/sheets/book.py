@@ -16,7 +16,7 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError, Shee
 
 from kernel.contract.reading import COUNTERS, READING
 from producer.readers.base import FILE_COLUMNS, BadWorkbookError, FileSample, UnreadableWorkbookError
-from producer.readers.formats import NDAX, TEXT, UNKNOWN, recognised, sheets_format
+from producer.readers.formats import NDAX, TEXT, UNKNOWN, recognise, sheets_format
 from producer.readers.sheets.header import contract_name
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _require_content(start: bytes, name: str) -> None:
 def _other_format(path: Path, start: bytes) -> Format | None:
     """The format of a file that is only named like a workbook; None where it may be a damaged one, or is unknown."""
     try:
-        kind = recognised(FileSample.of(path))
+        kind = recognise(FileSample.of(path))
     except OSError:  # the file, or its disk, is gone: the error that was met before stands
         return None
     if start.startswith((ZIP, OLE)):

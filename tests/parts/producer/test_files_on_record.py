@@ -60,7 +60,7 @@ def test_every_file_that_is_not_taken_is_on_record_and_no_longer_once_it_is_take
     }
     assert found["damaged.xlsx"].cell_id == "CELL_9"
     assert found["damaged.xlsx"].reason in summary.failed[1]
-    assert "it is a text file of no format that is known here" in found["notes.txt"].reason
+    assert "it is a text file of an unknown format" in found["notes.txt"].reason
 
     for name in ("damaged.xlsx", "empty.xlsx"):
         shutil.copy(workbook, inbox / name)

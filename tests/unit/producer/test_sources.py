@@ -41,7 +41,7 @@ def test_a_folder_that_cannot_be_looked_into_is_one_line_and_the_rest_is_found(
     monkeypatch.setattr("producer.files.os.scandir", refusing)
     found = [one for one in find_files(str(tmp_path), Settings()) if not isinstance(one, PassedOver)]
     assert found == [
-        Refusal(f"the folder {tmp_path}/closed cannot be looked into: Permission denied"),
+        Refusal(f"the folder {tmp_path}/closed cannot be opened: Permission denied"),
         File(tmp_path / "a.xlsx", "a.xlsx"),
     ]
 
@@ -62,7 +62,7 @@ def test_pipes_sockets_and_links_to_nothing_in_a_folder_are_passed_over(tmp_path
         ("empty", "holds no workbook"),
         ("a.csv", "a.csv is empty; export or copy it again"),
         ("cell.ndax", r"cell.ndax is a Neware \.ndax file, which has no reader yet; export the records to Excel"),
-        ("notes", "notes is a text file of no format that is known here; if it holds readings, save its readings as"),
+        ("notes", "notes is a text file of an unknown format; if it holds readings, save its readings as"),
         ("pipe.xlsx", "pipe.xlsx is neither a file nor a folder but a pipe or a device"),
         ("http://[::1/x.zip", "is not a complete URL"),
         ("http://127.0.0.1:99999/x.zip", "is not a complete URL"),

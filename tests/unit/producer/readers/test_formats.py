@@ -54,24 +54,24 @@ SAMPLES = {
     "web page": b"<!DOCTYPE html><html>Not found",
     "JSON": b'[{"cell_id": "A"}]',
     "spreadsheet in XML": b'<?xml version="1.0"?>\n<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">',
-    "text file of no format": b"Date of the meeting; those present\n",
-    "of no format that is known": b"\x00\x07\x99\x00\x13",
-    "workbook by another ending": packed("[Content_Types].xml", "xl/workbook.xml"),
+    "text file of an unknown format": b"Date of the meeting; those present\n",
+    "of an unknown format": b"\x00\x07\x99\x00\x13",
+    "workbook with another suffix": packed("[Content_Types].xml", "xl/workbook.xml"),
     "Office document": packed("[Content_Types].xml", "word/document.xml"),
-    "ZIP by another ending": packed("a.xlsx"),
+    "ZIP with another suffix": packed("a.xlsx"),
     "empty": b"",
 }
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
-def test_a_file_is_told_by_its_content_and_the_way_on_is_one_line(tmp_path: Path, kind: str) -> None:
+def test_a_file_is_told_by_its_content_and_the_advice_is_one_line(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "whatever.dat"
     path.write_bytes(SAMPLES[kind])
     said = format_of(path) or ""
     assert kind in said
-    what, _, way_on = said.partition("; ")
+    what, _, advice = said.partition("; ")
     assert what.startswith("is ")
-    assert way_on
+    assert advice
     assert "\n" not in said
 
 
@@ -91,7 +91,7 @@ def test_what_is_called_a_workbook_is_told_by_its_content_all_the_same(tmp_path:
 
 def test_a_text_that_speaks_of_columns_is_no_export(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# Files\nTime_sec, Current_Amp, Cycle_Index, Test_Time(s) and Voltage(V)\n")
-    assert "text file of no format" in (format_of(tmp_path / "README.md") or "")
+    assert "text file of an unknown format" in (format_of(tmp_path / "README.md") or "")
 
 
 def test_text_in_another_encoding_is_text(tmp_path: Path) -> None:

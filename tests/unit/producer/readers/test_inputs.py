@@ -116,7 +116,7 @@ def number(text: str) -> float | str:
         ("neware_bts8.csv", {**dict(NEWARE_NAMES), "Cumulative Time": "Test_Time"}, {}, 364),
     ],
 )
-def test_the_way_on_that_is_said_for_a_text_export_can_be_gone(
+def test_the_advice_for_a_text_export_can_be_followed(
     shared_data: Path, tmp_path: Path, name: str, names: dict[str, str], added: dict[str, object], rows: int
 ) -> None:
     path = shared_data / "foreign" / name

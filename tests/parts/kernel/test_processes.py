@@ -63,6 +63,16 @@ def test_all_are_killed_at_once_and_those_that_have_ended_are_left() -> None:
     kill_processes(processes[:1])
     kill_processes(processes)
     assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
+    assert all(process.stdin is not None and process.stdin.closed for process in processes)
+
+
+def test_no_signal_goes_to_the_number_of_a_process_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = subprocess.Popen(["true"], start_new_session=True)
+    process.wait(SECONDS)
+    killed: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, _: killed.append(group))
+    kill_processes([process])
+    assert killed == [], "another process may have that number by now"
 
 
 def test_a_commands_output_comes_through_one_pipe_whatever_its_bytes_and_it_holds_the_locks(

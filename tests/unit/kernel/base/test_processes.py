@@ -35,5 +35,7 @@ def test_lines_are_passed_on_to_their_end_even_where_nobody_takes_one() -> None:
         if line == "two":
             raise BrokenPipeError
 
-    relay_lines(["one\n", "two\n", "\n", "three"], tell).join(60)
+    relay = relay_lines(["one\n", "two\n", "\n", "three"], tell)
+    relay.join(60)
+    assert relay.daemon, "lines that go on do not keep this process from ending"
     assert told == ["one", "two", "", "three"]

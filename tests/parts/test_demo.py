@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from rich.console import Console
-from support.looking import wait_until_served
+from support.looking import require_dashboard
 from support.places import ROOT
 
 from battery.cli.main import main
@@ -174,23 +174,12 @@ def test_the_command_that_the_demo_names_last_serves_the_dashboard_on_its_data(
     assert command.endswith("battery dashboard --data-dir data/demo")
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    shell = subprocess.Popen(
-        [
-            "/bin/sh",
-            "-c",
-            f"exec {command} --port {port}",
-        ],  # pasted, by somebody whose PATH names no virtual environment
-        cwd=folder,
-        env={**environment, "PATH": os.defpath, "WAREHOUSE": "must-not-matter.duckdb"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    require_dashboard(
+        ["/bin/sh", "-c", f"exec {command} --port {port}"],  # pasted, without a virtual environment in the PATH
+        port,
+        folder,
+        {**environment, "PATH": os.defpath, "WAREHOUSE": "must-not-matter.duckdb"},
     )
-    try:
-        wait_until_served(port, shell, lambda: shell.communicate()[0])
-    finally:
-        shell.terminate()
-        shell.communicate(timeout=30)
 
 
 @pytest.mark.usefixtures("done")

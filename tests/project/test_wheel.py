@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from support.looking import wait_until_served
+from support.looking import require_dashboard
 from support.places import ROOT
 
 from kernel.edges.broker import free_port
@@ -102,19 +102,8 @@ def test_a_report_of_the_demos_cell_is_written(installed: Path, folder: Path) ->
 @pytest.mark.usefixtures("demo")
 def test_the_dashboard_starts(installed: Path, folder: Path) -> None:
     port = free_port()
-    served = subprocess.Popen(
-        [str(installed / "bin" / "battery"), "dashboard", "--data-dir", "data/demo", "--port", str(port)],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        wait_until_served(port, served, lambda: served.communicate()[0])
-    finally:
-        served.terminate()
-        served.communicate(timeout=30)
+    command = [str(installed / "bin" / "battery"), "dashboard", "--data-dir", "data/demo", "--port", str(port)]
+    require_dashboard(command, port, folder, environment())
 
 
 def test_airflow_says_that_its_dags_are_in_a_checkout_alone(installed: Path, folder: Path) -> None:

@@ -19,6 +19,7 @@ from kernel.edges.broker import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from playwright.sync_api import BrowserContext, ConsoleMessage, Page
     from support.pipeline import Pipeline
@@ -151,6 +152,18 @@ def wait_until_served(port: int, process: subprocess.Popen[str], said: Callable[
         except (urllib.error.URLError, OSError):
             assert process.poll() is None, said()
             assert monotonic() < deadline, "the dashboard did not answer"
+
+
+def require_dashboard(command: Sequence[str], port: int, folder: Path, environment: dict[str, str]) -> None:
+    """Require that a command, run in a folder, serves the dashboard at a port; then end it."""
+    served = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        wait_until_served(port, served, lambda: served.communicate()[0])
+    finally:
+        served.terminate()
+        served.communicate(timeout=30)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Text that came from outside, such as a cell's id or an error with a file's name, in places that would act on it.
+"""Escaping of text from outside, such as the id of a cell or an error with the name of a file.
 
-Pages read Markdown, Plotly reads some HTML and templates, and a spreadsheet computes what begins like a formula.
-Terminals have their own (`kernel/base/plain.py`), HTML pages escape by their templates.
+Pages render Markdown, Plotly renders some HTML and templates, and a spreadsheet computes fields that begin like a
+formula. `kernel/base/plain.py` escapes for terminals; the templates of HTML pages escape by themselves.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _MARK: Final = re.compile(r"([\\\[\]<*~$&]|:(?=[\w/+-]+:)|(?<!\w)_|_(?!\w))")
 """What Markdown acts on in the middle of a line: links, images, HTML, emphasis, formulas, and Streamlit's icons."""
 
 FORMULA: Final = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
-"""How a cell of a spreadsheet begins that is computed when a CSV file is opened (OWASP, CSV injection)."""
+"""The start of a field that a spreadsheet computes when it opens a CSV file (OWASP, CSV injection)."""
 
 NUMBER: Final = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-"""What begins so and is a number, which is left as it is."""
+"""A number may begin in that way too; it is left as it is."""
 
 
 def literal(text: str) -> str:
-    """A text as Markdown that shows it letter by letter; what stands between backticks stays code, which is no more."""
+    """A text as Markdown that shows it literally; text between backticks stays code, which is shown literally too."""
     parts = _CODE.split(plain(text))
     return "".join(part if _CODE.fullmatch(part) else _MARK.sub(r"\\\1", part) for part in parts)
 
 
 def in_figure(text: str) -> str:
-    """A text as a name, label or template of a figure shows it."""
+    """A text escaped for a name, label or template of a figure."""
     return html.escape(plain(text), quote=False).replace("{", "&#123;")
 
 
 def spreadsheet_safe(table: pa.Table | Sequence[Mapping[str, object]]) -> pa.Table:
-    """A table whose texts are all texts to a spreadsheet, too: what would be computed begins with an apostrophe."""
+    """A table whose texts no spreadsheet computes: those that begin like a formula get an apostrophe in front."""
     safe = table if isinstance(table, pa.Table) else pa.Table.from_pylist([dict(row) for row in table])
     for place, field in enumerate(safe.schema):
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type

@@ -39,11 +39,11 @@ class LookCache:
         self._most = most
 
     def look(self, what: Hashable, make: Callable[[], T], fresh_seconds: float) -> Look[T]:
-        """Look, or remember a look that is not older than `fresh_seconds`; where looking fails, the last one.
+        """Look, or return the last look if it is not older than `fresh_seconds`, or if looking fails.
 
         Raises:
-            NothingYetError: there is nothing to see, whatever was seen before.
-            BatteryError: looking failed, and nothing was seen before.
+            NothingYetError: there is nothing to see; the last look is dropped.
+            BatteryError: looking failed, and there is no last look.
         """
         with self._one_at_a_time:
             lock = self._locks.setdefault(what, threading.Lock())

@@ -1,4 +1,4 @@
-"""From one page to another."""
+"""Links from one page to another."""
 
 from __future__ import annotations
 

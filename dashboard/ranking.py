@@ -1,4 +1,4 @@
-"""In which order cells are shown: those that do not age like the others first."""
+"""The order in which cells are shown: those that age unlike the others come first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JUDGED: Final = {
     "recent fade": "recent_fade_ah_per_100_cycles",
     "resistance": "latest_internal_resistance_ohm",
 }
-"""What cells are compared by, each relative to the others; the fades as a share of the cell's own capacity."""
+"""The columns by which cells are compared with the others; fades are taken as a share of the cell's capacity."""
 
 
 def outliers_first(cells: pa.Table) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ def outliers_first(cells: pa.Table) -> list[dict[str, Any]]:
 
 
 def chosen_cells(rows: Sequence[Mapping[str, Any]], which: str, chemistries: Sequence[str]) -> list[dict[str, Any]]:
-    """The cells that a visitor wants to see, in the same order."""
+    """The rows that match a visitor's filters, in the same order."""
     wanted: dict[str, Callable[[Mapping[str, Any]], bool]] = {
         ALL: lambda _: True,
         ENDED: lambda row: row["eol_cycle"] is not None,

@@ -1,7 +1,7 @@
 """The answer of a server, within limits of time.
 
 A thread asks the server and hands over what arrives; it may hang in a name look-up, a handshake or a header. The caller
-waits for it with a deadline, and leaves the thread behind where it takes too long.
+waits for it with a deadline, and abandons the thread where it takes too long.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SLACK_SECONDS: Final = 5.0
 
 
 class DownloadError(BatteryError):
-    """A download that failed; where its line broke, what has arrived is kept for the same command to go on from."""
+    """A download that failed; if the connection broke, the same command can resume it."""
 
 
 class DownloadLimitError(DownloadError):
@@ -49,7 +49,7 @@ class DownloadLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> DownloadLimits:
-        """Those of the settings."""
+        """The limits that the settings give."""
         return cls(settings.download_max_bytes, settings.download_idle_seconds, settings.download_timeout_seconds)
 
 

@@ -120,7 +120,7 @@ class Batch:
     _landed_offsets: LandedOffsets | None = None
 
     def jobs(self, sources: Sequence[str | File]) -> Iterator[Job | Refusal]:
-        """The workbooks to read, source by source, and what cannot be read at all.
+        """The workbooks to read, source by source, and the refusals of sources that cannot be read.
 
         Raises:
             BatteryError: the store does not answer, or the disk is too full to unpack.
@@ -236,7 +236,7 @@ class Batch:
         )
 
     def _leave_alone(self, file: SourceFile) -> bool:
-        """Whether a content was refused before and is left alone; that it came once more goes on record."""
+        """Whether a content was refused before and is left alone; that it came again goes on record."""
         if file.sha256 is None or not self.options.leave_refused or self.options.again:
             return False
         reason = self.refusals.reason(file.sha256)
@@ -254,7 +254,7 @@ class Batch:
         """Put a good workbook into the raw archive, and its tests into the queue.
 
         Raises:
-            BatteryError: the store does not take it.
+            BatteryError: the store cannot write it.
         """
         file, archive = job.file, job.file.archive
         if not (archive or file.content).is_unchanged():
@@ -294,7 +294,7 @@ class Batch:
         """Put a refusal on record; a content that would be refused again may then be left alone.
 
         Raises:
-            BatteryError: the store does not take the note.
+            BatteryError: the store cannot write the note.
         """
         file = refusal.file or (None if job is None else job.file.on_record)
         if refusal.sha256 is not None and file is not None and self._leave_alone(replace(file, sha256=refusal.sha256)):
@@ -306,7 +306,7 @@ class Batch:
             self.refusals.remember(refusal.sha256, refusal.line)
 
     def identify(self) -> None:
-        """Find which test of its cell each one is, and refuse the workbooks where that stays open.
+        """Identify each test among those of its cell, and refuse the workbooks where that is not possible.
 
         Raises:
             BatteryError: the register cannot be read or written.

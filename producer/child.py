@@ -1,8 +1,8 @@
-"""A child process for work that may fill memory, never end, or crash. Every reader of files runs in one.
+"""A child process for work that may fill the memory, never end, or crash. Every reader of files runs in one.
 
 Workbooks come from outside, and native code reads them, which aborts when memory runs out. A child works within limits
-(RLIMIT_AS on Linux, and a deadline); whatever ends it, its parent learns why and continues with another child. It
-imports only what the work needs, and does one piece of work after another, so that it imports once.
+(RLIMIT_AS on Linux, and a deadline); if it ends early, its parent learns why and continues with another child. It
+imports only what the work needs, once, and then does one piece of work after another.
 
 It is a program of its own and not a process of `multiprocessing`, which would run the main module of the caller's
 program again in each child.
@@ -84,7 +84,7 @@ class Child:
 
     Args:
         limits: of each piece of work.
-        folder: a temporary folder of the caller's, for the output of the process.
+        folder: a temporary folder for the output of the process.
         modules: what to import at its start, before any work.
     """
 

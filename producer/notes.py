@@ -1,7 +1,7 @@
-"""Notes on a file's content in the object store: to which log it was published, or why it was refused.
+"""Notes on the content of files in the object store: to which log it was published, or why it was refused.
 
-A note is kept by content, so a copy under another name needs no second look; and by log or by the code that reads: a
-topic that was recreated has none of the workbooks, and another version may take what this one refuses.
+Notes are kept by checksum, so a copy under another name is not read again. They are also kept by log, since a recreated
+topic has none of the workbooks, or by the code that reads, since another version may take what this one refuses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NOTE_DIGITS: Final = 32
 
 @dataclass(frozen=True)
 class Publication:
-    """Where the readings of a workbook went: in which log, and for each cell up to which offset of each partition.
+    """Where the readings of a workbook are: the log, and for each cell the last offset in each partition.
 
     `cell_id` is the cell that the user, or else the file, names; `last_offsets` has the cells of its channels.
     """
@@ -54,7 +54,7 @@ class Publication:
 
 
 class Publications:
-    """Which workbooks one log holds whole, and which were published to earlier logs."""
+    """The workbooks that one log holds completely, and those that were published to earlier logs."""
 
     def __init__(self, store: ObjectStore, topic_id: str) -> None:
         self._store = store
@@ -64,7 +64,7 @@ class Publications:
         self._earlier: dict[str, list[str]] | None = None
 
     def has(self, cell_id: str, sha256: str) -> bool:
-        """Tell whether the log has this very file as readings of this cell."""
+        """Tell whether the log has the same file as readings of this cell."""
         return any(f"{self._prefix}{name}" in self._keys for name in _note_names(sha256, cell_id))
 
     def earlier(self, cell_id: str, sha256: str) -> list[Publication]:
@@ -99,7 +99,7 @@ class Publications:
         """Note that every row of a workbook has been acknowledged.
 
         Raises:
-            BatteryError: the store does not take the note.
+            BatteryError: the store cannot write the note.
         """
         key = f"{self._prefix}{_note_names(sha256, publication.cell_id)[0]}"
         note = {
@@ -129,7 +129,7 @@ def _publication(key: str, note: bytes) -> Publication | None:
 
 
 class Refusals:
-    """Which contents this version has refused with its present limits; another version reads them again.
+    """The contents that this version has refused with its present limits; another version reads them again.
 
     What the user is shown is kept elsewhere (`kernel/edges/file_records.py`).
     """
@@ -144,7 +144,7 @@ class Refusals:
         """Why a content was refused; None where this version has not refused it.
 
         Raises:
-            BatteryError: the store does not give the note.
+            BatteryError: the store cannot read the note.
         """
         key = self._key(sha256)
         return self._store.get(key).decode("utf-8", "replace").strip() if key in self._keys else None
@@ -153,7 +153,7 @@ class Refusals:
         """Note that a content was refused.
 
         Raises:
-            BatteryError: the store does not take the note.
+            BatteryError: the store cannot write the note.
         """
         key = self._key(sha256)
         self._store.put(key, f"{line}\n".encode("utf-8", "replace"))

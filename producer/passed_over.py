@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from producer.files import Listing
 
 MOST_NAMED: Final = 200
-"""How many files of a folder or ZIP are looked at and go on record; the others are counted."""
+"""How many files of a folder or ZIP go on record by name; the others are only counted."""
 
 MOST_SAID: Final = 5
-"""How many are named in a line."""
+"""How many files a line names."""
 
 
 def passed_over(folder: Path, listing: Listing) -> PassedOver:
@@ -46,13 +46,13 @@ def why_file(path: Path) -> str:
 
 
 def why_member(member: str) -> str:
-    """Why a member of a ZIP is passed over, which is not unpacked for that."""
+    """Why a member of a ZIP is passed over, by its name, since it is not unpacked."""
     suffix = PurePosixPath(member).suffix
     return "a ZIP in a ZIP is not opened; unpack the outer one" if is_publishable(suffix) else _why(suffix)
 
 
 def _why(suffix: str) -> str:
-    kind = f"files that end in {one_line(suffix)}" if suffix else "files without an ending"
+    kind = f"files that end in {one_line(suffix)}" if suffix else "files without a suffix"
     return f"{kind} are not read; a workbook ends in {' or '.join(readable_suffixes())}"
 
 
@@ -64,5 +64,5 @@ def in_words(names: Iterable[str], count: int) -> str:
 
 
 def holds(names: Iterable[str], count: int) -> str:
-    """What to add to the line that there is no workbook: what there is instead."""
+    """The end of the line that says there is no workbook: which files there are instead."""
     return f"; it holds {in_words(names, count)}" if count else ""

@@ -1,7 +1,7 @@
-"""Publishing: workbooks to the raw archive, their readings to the topic, each cell's in the order of its tests.
+"""Publishing: workbooks go to the raw archive, their readings to the topic, for each cell in the order of its tests.
 
-Every workbook of a batch is read and judged before the first row is sent, so nothing of a bad one is published,
-and the tests of a cell are sent by their start, whatever their files are called.
+Every workbook of a batch is read and checked before the first row is sent, so nothing of a bad one is published. The
+tests of a cell are sent in the order of their start, whatever the names of their files.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def publish(settings: Settings, sources: Sequence[str | File], options: Options)
             limit = message_limit(settings)
             producer = open_producer(
                 settings, limit
-            )  # it becomes ready, half a second or more, while workbooks are read
+            )  # it connects, for half a second or more, while workbooks are read
             register = Register(store, topic.topic_id)
             refusals = Refusals(store, settings, options.cell_asked)
             records, summary = FileRecords(store), Summary(topic.topic_id)
@@ -83,7 +83,7 @@ class _Notes:
         """Note that a workbook's rows of one cell have been acknowledged.
 
         Raises:
-            BatteryError: the store does not take the note.
+            BatteryError: the store cannot write the note.
         """
         self._offsets[receipt.cell_id, receipt.sha256] = receipt.last_offsets or {}
         for queued in self._tests[receipt.cell_id, receipt.sha256]:
@@ -96,7 +96,7 @@ class _Notes:
 
 
 def _read(batch: Batch, sources: Sequence[str | File], readers: Readers) -> None:
-    """Have all workbooks of a batch read."""
+    """Read all workbooks of a batch."""
     with (
         Progress("reading", "workbooks") as progress,
         closing(spool_all(batch.jobs(sources), readers)) as outcomes,

@@ -1,6 +1,6 @@
 """Sending: tests to messages, and messages to the topic, at once or paced as the readings were recorded.
 
-This module knows nothing of workbooks, stores, or what was published before.
+This module knows nothing about workbooks, stores, or earlier publications.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 ENCODINGS: Final = {"arrow": ARROW, "json": JSON}
 FLUSH_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 1.0
-"""How much of real time one message of a paced replay covers."""
+"""How much real time one message of a paced replay covers, s."""
 
 ENCODERS: Final = 2
 """Threads that encode tests while others are sent; each has one more test queued."""
@@ -75,7 +75,7 @@ class QueuedTest:
         return readings
 
     def parts(self) -> list[tuple[pa.Table, bool]]:
-        """The readings in order, as parts that are late and parts that are not, each with whether it is late."""
+        """The readings in order, in at most two parts, each with whether its readings are late."""
         readings = self.readings()
         if self.late_until is None:
             return [(readings, False)]
@@ -110,7 +110,7 @@ class SendResult:
 
 @dataclass
 class Receipt:
-    """What the broker has acknowledged of one cell's rows in a workbook.
+    """How far the broker has acknowledged the rows of one cell in a workbook.
 
     `open_rows` are not acknowledged yet. `last_offsets` has the last offset of each partition; it is None once the
     broker left out an offset.
@@ -123,7 +123,7 @@ class Receipt:
     last_offsets: dict[int, int] | None = field(default_factory=dict)
 
     def take(self, rows: int, partition: int | None, offset: int | None) -> None:
-        """Note that a message of so many rows was acknowledged."""
+        """Note that a message with `rows` rows was acknowledged."""
         self.open_rows -= rows
         if partition is None or offset is None or offset < 0:
             self.last_offsets = None

@@ -1,7 +1,7 @@
 """Spooling: workbooks are read to tests on disk, several at a time, each by a child within limits.
 
-A child returns only where the tests are. Whatever ends a child costs the workbook that it was reading, with one line
-that says why, and nothing else.
+A child returns the paths of the tests. If a child ends early, only the workbook that it was reading is refused, with
+one line that says why.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True)
 class Job:
-    """A workbook to read, the entry point of its reader as `module:object`, and an empty folder for its tests.
+    """A workbook to read, its reader as an entry point `module:object`, and an empty folder for its tests.
 
     `cell_id`, `dates` and `channel_cells` are as those of `ReadOptions`.
     """
@@ -56,7 +56,7 @@ class Job:
 
 @dataclass(frozen=True)
 class SpooledTest:
-    """A test on disk, as an Arrow IPC file of so many rows, with its trace, which identifies it.
+    """A test on disk, as an Arrow IPC file with `rows` rows, and the trace that identifies it.
 
     `channel` is that of `Test`.
     """
@@ -98,7 +98,7 @@ def _memory_bytes() -> int:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         return min(machine, int(_CGROUP_LIMIT.read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit
+    except (OSError, ValueError):  # not in a container, or in one without a limit
         return machine
 
 
@@ -114,7 +114,7 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
             job.file.content.path, ReadOptions(job.file.name, job.cell_id, job.dates, job.channel_cells)
         )
     except BadWorkbookError as error:
-        line = job.file.origin + str(error).removeprefix(job.file.name)  # it may be one of many of that name
+        line = job.file.origin + str(error).removeprefix(job.file.name)  # other workbooks may have the same name
         lasts = not isinstance(error, UnreadableWorkbookError | UndatedWorkbookError)
         return Refusal(line, job.file.content.sha256 if lasts else None)
     tests = []

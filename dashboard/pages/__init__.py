@@ -1,1 +1,1 @@
-"""The pages, a module each: every one looks, lets the visitor choose, and draws."""
+"""The pages, one module each: a page looks at data, lets the visitor choose, and draws."""

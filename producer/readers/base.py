@@ -1,9 +1,9 @@
-"""The socket for readers: what a reader is asked, what it gives, and how it refuses a file.
+"""The interface of readers: what a reader is given, what it returns, and how it refuses a file.
 
-A reader turns the files of one format into tests with the columns of the contract. It knows files and the contract;
-topics, stores and settings are not its business. A package registers a reader with one line, an entry point of the
-group `battery.readers` (`producer/readers/registry.py`); `producer/readers/conformance.py` checks what is promised
-here, and docs/guides/add-a-reader.md shows a whole one.
+A reader turns the files of one format into tests with the columns of the contract. It knows files and the contract,
+but no topics, stores or settings. A package registers a reader with one line, an entry point of the
+group `battery.readers` (`producer/readers/registry.py`); `producer/readers/conformance.py` checks the
+promises of this module, and docs/guides/add-a-reader.md shows a complete reader.
 
 Every reader runs in a child process (`producer/child.py`). `READER_MEMORY_BYTES` limits its address space with
 RLIMIT_AS, and `READER_TIMEOUT_SECONDS` its time. A crash there costs the one file that was being read. The child
@@ -69,20 +69,20 @@ class BadWorkbookError(BatteryError):
 
 
 class UnreadableWorkbookError(BadWorkbookError):
-    """A file that its disk does not give. The same content may be fine another time, so nothing is remembered."""
+    """A file that the disk fails to read. A later attempt may succeed, so nothing is remembered."""
 
 
 class UndatedWorkbookError(BadWorkbookError):
-    """A file whose dates may be read in several orders. A setting, or another file name, may settle it."""
+    """A file whose dates can be read in several orders. A setting, or another file name, may decide."""
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says of a file. All but its name is optional.
+    """What the user says about a file. Everything but its name is optional.
 
     Attributes:
         name: the file's name in messages, and `source_file` of all its readings. The path may have another one.
-        cell_id: the cell that the readings are of. By default the name tells it (`producer/readers/names.py`).
+        cell_id: the cell that the readings are of. By default it is taken from the name (`producer/readers/names.py`).
         dates: the order of dates such as 10/03/2024: `dmy`, `mdy` or `ymd`. By default the file must show it.
         channel_cells: the cell of each channel, by the channel's name in the file.
     """
@@ -98,7 +98,7 @@ class Test:
     """One test of a cell: at least one reading, in the order of the file, with the columns and types of `READING`.
 
     `test_id` is the first `date_time` in ISO 8601, `started_at` the same as a wall clock time without a zone. Whether
-    the id is free is settled later, when the other tests of the cell are known (`producer/identity.py`). `channel` is
+    the id is free is decided later, when the other tests of the cell are known (`producer/identity.py`). `channel` is
     the channel that the file names; it is empty where the file names none, and where the user names its cell.
 
     Raises:
@@ -114,7 +114,7 @@ class Test:
     channel: str = dataclasses.field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        """Hold the columns against the contract."""
+        """Check the columns against the contract."""
         if not self.readings.schema.equals(READING):
             raise ValueError(f"a test's readings need the columns and types of READING, not {self.readings.schema}")
 
@@ -127,10 +127,10 @@ class Test:
         *,
         channel: str = "",
     ) -> Self:
-        """Make a test of columns by their name in `READING`; optional ones that are absent are null in every row.
+        """Make a test from columns, by their names in `READING`; absent optional columns are null in every row.
 
-        Columns of another type are cast, if no value changes. That imports `pyarrow.compute`, so a reader that wants it
-        imports it too, or makes columns of the contract's types.
+        Columns of another type are cast, if no value changes. That imports `pyarrow.compute`, so a reader that needs
+        casts imports it too.
 
         Args:
             cell_id: the cell.
@@ -175,7 +175,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Workbook:
-    """What a file of readings holds, whatever its format: its tests, sorted by start and then by cell.
+    """The content of a file of readings in any format: its tests, sorted by start and then by cell.
 
     `name` is that of `ReadOptions`; `cell_id` is the cell that the user, or else the file, names. Channels that ran at
     the same time are cells of their own, so each test has its own cell. Each of `notes` is a line for the user about
@@ -194,7 +194,7 @@ class Workbook:
 
 
 class Reader(Protocol):
-    """What reads the files of one format. It holds no state: the same file gives the same workbook each time."""
+    """Reads the files of one format. It has no state: the same file gives the same workbook each time."""
 
     @property
     def name(self) -> str:
@@ -202,13 +202,13 @@ class Reader(Protocol):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Endings of the files to look for in folders and ZIPs, in lower case with a dot: `(".xlsx", ".xls")`."""
+        """Suffixes of the files to look for in folders and ZIPs, in lower case with a dot: `(".xlsx", ".xls")`."""
 
     def recognises(self, sample: FileSample) -> bool:
-        """Tell whether a file is surely of this format by its first and last bytes, whatever its name ends in.
+        """Tell whether a file is surely of this format, by its first and last bytes and not by its name.
 
-        A reader that is sure comes before one that only has the ending; so a reader of text says no where another
-        text might begin alike. It never raises.
+        A reader that is sure comes before one that only matches the suffix. So a reader of text formats says no where
+        another text format may begin in the same way. It never raises.
         """
 
     def read(self, path: Path, options: ReadOptions) -> Workbook:
@@ -216,7 +216,7 @@ class Reader(Protocol):
 
         Args:
             path: where the file is.
-            options: what the user says of it.
+            options: what the user says about it.
 
         Returns:
             At least one test with at least one reading.
@@ -224,8 +224,8 @@ class Reader(Protocol):
         Raises:
             BadWorkbookError: the file is empty, damaged, or of another format, or a value in it cannot be taken.
                 Nothing is guessed or left out: half a test must not be published.
-            UnreadableWorkbookError: the disk does not give it.
-            UndatedWorkbookError: its dates may be read in several orders.
+            UnreadableWorkbookError: the disk fails to read it.
+            UndatedWorkbookError: its dates can be read in several orders.
             MemoryError: it takes more memory than the process may have. A reader never turns this into another error.
         """
 

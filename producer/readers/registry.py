@@ -5,8 +5,8 @@ Readers are entry points of the group `battery.readers`, in this package or in a
     [project.entry-points."battery.readers"]
     arbin = "producer.readers.arbin:READER"
 
-Looking them up reads the metadata of all installed packages, so it is done once in a process, and never in a child that
-reads: it is told the entry point of the reader to use.
+The look-up reads the metadata of all installed packages, so a process does it once. A child that reads files never does
+it, since its parent names the entry point of the reader.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ReaderClashError(BatteryError):
 
 @dataclass(frozen=True)
 class RegisteredReader:
-    """A reader, its entry point as `module:object`, and the package that brings it, with the package's version."""
+    """A reader, its entry point as `module:object`, and the package that provides it, with its version."""
 
     reader: Reader
     entry_point: str
@@ -91,7 +91,7 @@ def _loaded(entry: EntryPoint) -> RegisteredReader:
 
 
 def readable_suffixes() -> tuple[str, ...]:
-    """The endings of files that some reader looks for, in lower case with a dot; ZIPs are not among them.
+    """The suffixes of the files that readers read, in lower case with a dot; that of ZIPs is not among them.
 
     >>> readable_suffixes()
     ('.xlsx', '.xls')
@@ -100,12 +100,12 @@ def readable_suffixes() -> tuple[str, ...]:
 
 
 def recognising(sample: FileSample) -> list[RegisteredReader]:
-    """The readers that are sure of a file by its content, whatever its name ends in."""
+    """The readers that are sure of a file by its content, whatever its suffix."""
     return [one for one in registered_readers() if one.reader.recognises(sample)]
 
 
 def reader_of(path: Path, name: str) -> RegisteredReader | None:
-    """The reader of a file: the one that recognises its content, or else the one that reads files of its ending.
+    """The reader of a file: the one that recognises its content, or else the one for its suffix.
 
     Args:
         path: where the file is.

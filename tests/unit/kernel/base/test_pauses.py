@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,16 @@ def test_a_long_wait_is_told_once_with_the_latest_error(monkeypatch: pytest.Monk
     server = Server(monkeypatch, [OSError(name) for name in ("first", "second", "third", "fourth")], 0.4)
     assert waiting(told, 60)(server.ask, "42?") == "42? answered"
     assert told == ["third"], f"it is told after {NOTICE_SECONDS} s"
+
+
+def test_the_limit_of_each_pause_is_twice_that_of_the_one_before_up_to_the_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda _, limit: limit)
+    retry, pauses = waiting([], 60), list[float]()
+    retry.sleep = pauses.append
+    retry(Server(monkeypatch, [OSError("away")] * 6, 0.1).ask, "42?")
+    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.1, 0.1]
 
 
 def test_a_short_wait_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,9 +60,11 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyP
 def test_with_logs_as_json_the_lines_of_streamlit_are_json(tmp_path: Path) -> None:
     program = (
         "from kernel.base.logs import configure_logging; configure_logging('json')\n"
+        "from streamlit.logger import get_logger\n"
+        "early = get_logger('streamlit.early')\n"
         "from battery.dashboard import _pass_on_log_lines; _pass_on_log_lines()\n"
         "import streamlit.web.cli\n"
-        "from streamlit.logger import get_logger\n"
+        "early.warning('an early line')\n"
         "get_logger('streamlit.later').warning('no page at %s', 'http://ann:hush@lab/')"
     )
     done = subprocess.run(
@@ -74,4 +76,14 @@ def test_with_logs_as_json_the_lines_of_streamlit_are_json(tmp_path: Path) -> No
         check=True,
     )
     lines = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [line["event"] for line in lines][-1:] == ["no page at http://***@lab/"]
+    assert [line["event"] for line in lines][-2:] == ["an early line", "no page at http://***@lab/"]
+
+
+def test_the_lines_of_streamlit_are_passed_on_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setitem(sys.modules, "streamlit.web", None)
+    monkeypatch.setattr(battery.dashboard, "_pass_on_log_lines", lambda: called.append("passed on"))
+    with pytest.raises(BatteryError):
+        battery.dashboard.serve("127.0.0.1", free_port())
+    assert called == ["passed on"]

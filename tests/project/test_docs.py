@@ -203,7 +203,8 @@ def test_the_data_dictionary_has_every_column_of_a_landing_table(table: str) -> 
     connection = duckdb.connect()
     create_tables(connection)
     columns = [name for name, *_ in connection.execute(f"describe {table}").fetchall()]
-    assert [name for name in columns if f"`{name}`" not in DICTIONARY] == []
+    section = DICTIONARY.partition(f"\n## {table}\n")[2].partition("\n## ")[0]
+    assert [name for name in columns if f"\n| `{name}` |" not in section] == []
 
 
 @pytest.mark.parametrize("reason", Reason)

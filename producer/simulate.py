@@ -10,7 +10,8 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, Required, TypedDict, Unpack
 
 import numpy as np
 import openpyxl
@@ -21,6 +22,7 @@ from producer.readers.base import FILE_COLUMNS, Test
 from producer.readers.sheets.titles import HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy.typing as npt
@@ -167,22 +169,20 @@ def simulate_tests(
     return exports
 
 
-def simulate_cell(
-    folder: Path,
-    cell_id: str,
-    *,
-    cycles: int,
-    seed: int = 0,
-    cycles_per_file: int = 50,
-    ageing: Ageing | None = None,
-    log_every: int = 1,
-) -> list[Path]:
+class SimulationOptions(TypedDict, total=False):
+    """The options of `simulate_tests`, which `simulate_cell` takes too."""
+
+    cycles: Required[int]
+    seed: int
+    cycles_per_file: int
+    ageing: Ageing | None
+    log_every: int
+
+
+def simulate_cell(folder: Path, cell_id: str, **options: Unpack[SimulationOptions]) -> list[Path]:
     """Write a simulated cell's workbooks into a folder; see `simulate_tests`."""
-    exports = simulate_tests(
-        cell_id, cycles=cycles, seed=seed, cycles_per_file=cycles_per_file, ageing=ageing, log_every=log_every
-    )
     paths = []
-    for number, export in enumerate(exports):
+    for number, export in enumerate(simulate_tests(cell_id, **options)):
         path = folder / export.name
         _write(path, export, statistics=number % 2 == 1, channel_sheets=2 if number % 3 == 1 else 1)
         paths.append(path)
@@ -271,15 +271,19 @@ def _test(
     log_every: int,
 ) -> Test:
     """Put steps end to end; counters accumulate over the whole test, as a cycler's do."""
+
+    def joined(samples: Callable[[_Step], Floats]) -> Floats:
+        """The samples of all steps, one after the other."""
+        return np.concatenate([samples(step) for _, step in steps])
+
     lengths = [len(step.time) for _, step in steps]
     began = np.concatenate(([0.0], np.cumsum([step.time[-1] for _, step in steps])[:-1]))
-    step_time = np.concatenate([step.time for _, step in steps])
+    step_time, current, voltage = (joined(attrgetter(name)) for name in ("time", "current", "voltage"))
     test_time = np.repeat(began, lengths) + step_time
-    current = np.concatenate([step.current for _, step in steps])
-    voltage = np.concatenate([step.voltage for _, step in steps])
-    elapsed = np.concatenate([np.diff(step.time, prepend=0.0) for _, step in steps])
-    # Between two samples the taper of the current is exponential, elsewhere it stays: the mean of neighbours does.
-    previous = np.concatenate([np.concatenate((step.current[:1], step.current[:-1])) for _, step in steps])
+    elapsed = joined(lambda step: np.diff(step.time, prepend=0.0))
+    # The taper of the current between two samples is exponential, and elsewhere the current is constant; so the mean
+    # of neighbours is close enough.
+    previous = joined(lambda step: np.concatenate((step.current[:1], step.current[:-1])))
     moved = (current + previous) / 2 * elapsed / 3600
     counters = {
         "charge_capacity(ah)": np.cumsum(np.maximum(moved, 0)),
@@ -323,9 +327,10 @@ def _test(
         "temperature(c)": np.full(rows, np.nan),
     }
     arrays = [
-        pa.array(_exportable(values) if pa.types.is_floating(field.type) else values).cast(field.type)
-        for field, values in ((field, columns[field.name]) for field in READING)
-    ]
+        pa.array(_exportable(columns[field.name]) if pa.types.is_floating(field.type) else columns[field.name])
+        .cast(field.type)
+        for field in READING
+    ]  # fmt: skip
     return Test(cell_id, first.isoformat(), first, pa.Table.from_arrays(arrays, schema=READING))
 
 

@@ -39,7 +39,7 @@ def battery_error_in(error: BaseException) -> BatteryError | None:
 
 
 raised_errors: Final[list[Exception]] = []
-"""What the parts of the flow have raised in this process, the first error first."""
+"""The errors that parts of the flow have raised in this process, in order."""
 
 
 def record_errors(part: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
@@ -52,7 +52,7 @@ def record_errors(part: Callable[_Parameters, _Result]) -> Callable[_Parameters,
     def recorded(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> _Result:
         try:
             return part(*arguments, **named)
-        except StopIteration:  # how a source says that it has ended
+        except StopIteration:  # a source ends by it
             raise
         except Exception as error:
             raised_errors.append(error)

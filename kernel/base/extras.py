@@ -1,4 +1,4 @@
-"""Extras: parts of the pipeline that are installed only where they are wanted, and the command that installs one."""
+"""Extras: optional parts of the pipeline, and the command that installs one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 from kernel.base.errors import BatteryError
 
 DISTRIBUTION: Final = "battery-pipeline"
-"""It is on no package index: a hint that names it alone would lead nowhere, or to somebody else's package."""
+"""The distribution is on no package index, so a hint must not name it alone: it may be somebody else's package."""
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 """The folder with the packages: a checkout, or `site-packages` of an environment."""

@@ -1,6 +1,6 @@
-"""Logging: structlog on stderr, as lines for people or JSON for machines, never a secret.
+"""Logging: structlog on stderr, as lines for people or as JSON for machines, without secrets.
 
-As JSON, what libraries log, their warnings, and exceptions that nobody catches are log lines, too.
+With JSON, the lines and warnings of libraries and uncaught exceptions are log lines, too.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def configure_logging(log_format: Literal["console", "json"] = "console", *, deb
         cache_logger_on_first_use=True,
     )
     if LINES.as_json:
-        _log_what_libraries_tell(fields)
+        _log_libraries(fields)
 
 
-def _log_what_libraries_tell(fields: list[Processor]) -> None:
-    """Write what libraries log, their warnings, and exceptions that nobody catches as log lines in JSON."""
+def _log_libraries(fields: list[Processor]) -> None:
+    """Write the log lines of libraries, warnings and uncaught exceptions as JSON."""
     handler = logging.StreamHandler(cast("TextIO", LINES))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -1,4 +1,4 @@
-"""Masking: what may be a secret is not shown, neither in a log line nor in an error."""
+"""Masking of possible secrets in log lines and errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _masked(url: re.Match[str]) -> str:
     head, mark, tail = re.fullmatch(r"([^?#]*)([?#]?)(.*)", url["rest"], re.DOTALL).groups()  # type: ignore[union-attr]
     user, at, place = head.rpartition("@")
     if not _HOST.match(place) or ("@" in tail and ":" in place.partition("/")[0]):
-        return f"{url['scheme']}***"  # a password with a mark of its own in it: nothing tells where it ends
+        return f"{url['scheme']}***"  # the password has such a mark in it, so its end is unknown
     return f"{url['scheme']}{'***@' if user or at else ''}{place}{mark}{'***' if tail else ''}"
 
 

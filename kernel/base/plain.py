@@ -1,8 +1,7 @@
 """Text from outside, made safe for a terminal: no escape sequence, no line break, no mark that reverses the text.
 
 File names, cell ids, payloads, sheet names, headers and what servers answer are all text that anybody may have written.
-What people read goes through `plain` where it is written (`kernel/base/output.py`, `kernel/base/logs.py`); JSON escapes
-by itself.
+`kernel/base/output.py` and `kernel/base/logs.py` pass what people read through `plain`; JSON escapes by itself.
 """
 
 from __future__ import annotations

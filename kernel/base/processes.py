@@ -1,4 +1,4 @@
-"""Child processes: how they are started and ended, when they are started again, and who passes their lines on."""
+"""Child processes: starting, ending, restarting, and relaying their lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
 SHORT_LIFE_SECONDS: Final = 60.0
-"""A process that ends by itself within that time of its start is likely to do so again."""
+"""A process that ends by itself within this time of its start is likely to do so again, s."""
 
 
 def battery_command(*arguments: str) -> list[str]:
@@ -33,18 +33,18 @@ def start_command(
     output: int | None = None,
     locks: Collection[int] = (),
 ) -> subprocess.Popen[str]:
-    """Start a subcommand of `battery` that ends when its standard input closes, which it does when this process ends.
+    """Start a subcommand of `battery`, whose standard input closes when this process ends.
 
-    It leads a session of its own: a terminal's Ctrl-C does not reach it.
+    With the option `--with-parent`, it ends then. It leads its own session, so Ctrl-C in a terminal does not reach it.
 
     Args:
-        arguments: the subcommand and what stands behind it.
+        arguments: the subcommand with its arguments.
         environment: variables on top of those of this process.
         output: `subprocess.PIPE` to read its standard output and error as one; None leaves them those of this process.
         locks: descriptors of the locks that it holds along with this process.
 
     Raises:
-        OSError: the system has no room for a process.
+        OSError: the system cannot start another process.
     """
     return subprocess.Popen(
         battery_command(*arguments),
@@ -60,7 +60,7 @@ def start_command(
 
 
 def end_process(process: subprocess.Popen[str] | subprocess.Popen[bytes], seconds: float = END_SECONDS) -> bool:
-    """Send SIGTERM to a process that leads its session, and wait for its end; kill it with its group where none comes.
+    """Send SIGTERM to a process that leads its session and wait for its end; kill it with its group if it does not end.
 
     Args:
         process: the process; nothing happens to one that has ended.
@@ -100,20 +100,20 @@ def release_processes(processes: Iterable[subprocess.Popen[str] | subprocess.Pop
 
 
 class Restarts:
-    """How often something has ended by itself soon after its start, and how long to wait before its next start."""
+    """How often a process has ended by itself soon after its start, and how long to wait before the next start."""
 
     def __init__(self) -> None:
         self._pauses = Pauses()
         self._started = time.monotonic()
         self.short_lives = 0
-        """How many lives in a row were short, the last one among them."""
+        """How many lives in a row were short, up to and including the last one."""
 
     def started(self) -> None:
         """Note a start."""
         self._started = time.monotonic()
 
     def ended(self) -> float:
-        """Note an end that nobody asked for; the pause before the next start, s: it grows while lives are short."""
+        """Note an end that was not requested; return the pause before the next start, s: it grows after short lives."""
         if time.monotonic() - self._started < SHORT_LIFE_SECONDS:
             self.short_lives += 1
         else:
@@ -122,14 +122,14 @@ class Restarts:
         return self._pauses.next()
 
     def failed(self) -> float:
-        """Note a start that failed; the pause before the next one, s."""
+        """Note a start that failed; return the pause before the next one, s."""
         return self._pauses.next()
 
 
 def relay_lines(lines: Iterable[str], tell: Callable[[str], object]) -> threading.Thread:
     """Pass the lines of another process on, from a thread that runs until they end.
 
-    Where nobody reads the output of this process, lines get lost: a process whose lines nobody took would hang.
+    If nobody reads the output of this process, lines get lost; the other process must not hang for that.
 
     Args:
         lines: the output to read.

@@ -1,4 +1,4 @@
-"""What every command does first: read the settings, and log as they say."""
+"""The first steps of every command: read the settings and set up the log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def start(debug: bool) -> Settings:
-    """Read the settings and send log lines to where and how they say.
+    """Read the settings and set up the log by them.
 
     Raises:
         BatteryError: a setting is invalid.

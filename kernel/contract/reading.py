@@ -78,32 +78,34 @@ COUNTERS: Final = (
     "charge_energy(wh)",
     "discharge_energy(wh)",
 )
-"""The cycler's accumulating counters, in ampere-hours and watt-hours."""
+"""The accumulating counters of the cycler, in ampere-hours and watt-hours."""
 
 COUNTER_NOISE: Final = 1e-9
-"""Ah or Wh by which a counter may fall without anything having happened."""
+"""Ah or Wh by which a counter may fall as noise, without a reset or a correction."""
 
 COUNTER_LEAP: Final = 100.0
-"""A counter leaps where it moves so many times what the largest current of its test would move it in the time since it
-was last measured and a second more; energy, at the reading's voltage or at 1 V. Its gain comes from the current."""
+"""A counter leaps where it moves more than so many times what the largest current of its test could move it in the time
+since it was last measured and one second more; for energy, at the voltage of the reading or at 1 V. Its gain then comes
+from the current."""
 
 COUNTER_LEAP_CURRENT: Final = 1.0
-"""The largest current of a test before any has flowed, in A, for telling a leap."""
+"""The current in A that stands for the largest of a test, before any has flowed, to recognise a leap."""
 
 COUNTER_RETURN: Final = 2.0
-"""A counter that fell to zero, or leaped, and is back where it stood was not reset, if from zero it would have moved so
-many times what the largest current would move it; within one step, if that is nearer to what the current tells."""
+"""A counter that fell to zero, or leaped, and is back at its earlier value was not reset if a move from zero to there
+would be more than so many times what the largest current could move it; within one step, if the earlier value agrees
+better with the current."""
 
 COUNTER_ZERO: Final = 1e-8
-"""Ah or Wh from which on a counter that is back where it stood is told from one that has just begun."""
+"""Ah or Wh above which a counter that is back at its earlier value differs from one that has just begun."""
 
 RESET_SHARE: Final = 0.5
-"""A counter that was reset starts anew near zero: below this share of what it stood at. One that falls by less has
-been corrected, or has lost digits on its way, and goes on from where it is."""
+"""A counter that was reset starts again near zero: below this share of its last value. One that falls by less was
+corrected, or has lost digits, and continues from its new value."""
 
 STEP_RESET_SHARE: Final = 1 - 1e-5
-"""The same where a step has begun since the counter was last measured: that is when cyclers reset, and a test that is
-logged once a step may already be far on again. What counters lose in digits is less than 1e-5 of them."""
+"""The same share if a step has begun since the counter was last measured. Cyclers reset counters then, and a test with
+one reading a step may have a large value again. Lost digits are less than 1e-5 of a counter."""
 
 GAP_SECONDS: Final = 3_600.0
 """A pause longer than this is a gap; charging at constant voltage logs nothing for up to 20 minutes."""

@@ -1,9 +1,9 @@
-"""What a message comes to once it is decoded, in rows and bytes: told from its metadata, before anything is decoded.
+"""The size of a message once it is decoded, in rows and bytes, from its metadata and before anything is decoded.
 
-A few hundred bytes of Arrow may say that they are a trillion rows, and thirty kilobytes of zstd that they unpack to
-gigabytes. Both stand in the metadata: an Arrow stream is a series of messages, each with a flatbuffer that gives the
-length of its batch and the place of each buffer, and a compressed buffer begins with its length before compression
-(Arrow columnar format, "Serialization and Interprocess Communication").
+A few hundred bytes of Arrow may claim to be a trillion rows, and thirty kilobytes of zstd may unpack to gigabytes. The
+metadata says both: an Arrow stream is a series of messages, each with a flatbuffer that gives the length of its batch
+and the place of each buffer, and a compressed buffer begins with its length before compression (Arrow columnar format,
+"Serialization and Interprocess Communication").
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
     from kernel.base.settings import Settings
 
 ROW_BYTES: Final = 250
-"""About what a decoded reading takes, in bytes: so much of anything is weighed as one row."""
+"""About the size of a decoded reading, in bytes; as many bytes of other content count as one row."""
 
 JSON_GROWTH: Final = 8
-"""How many times its size a JSON value may take while it is read, as objects of Python."""
+"""How many times its size a JSON value may take as Python objects while it is read."""
 
 FEWEST_COMMAS: Final = 9
-"""Commas of a reading in a JSON array that has every required column, the one behind it included."""
+"""Commas of a reading with all required columns in a JSON array, with the one that follows it."""
 
 _HEAVIEST: Final = 10**9
-"""Rows that a message counts as at most, so that those of a poll can be added up: some say that they are 2^63."""
+"""The most rows that a message counts as, so that a poll can be summed up: a message may claim 2^63 rows."""
 
 OBJECT: Final = ord("{")
 """The first byte of most JSON messages, which hold one reading."""
 
 JSON_STARTS: Final = b"{[ \t\r\n"
-"""What a JSON message of readings begins with; no Arrow stream of ours does."""
+"""The first bytes of JSON messages; no Arrow stream of the pipeline begins with one."""
 
 
 class TooLargeError(Exception):
-    """A message is beyond the limits; says by what, and which setting that is."""
+    """A message exceeds the limits; says by how much, and names the setting."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a message may come to: `rows`, and `size` in bytes once decoded."""
+    """Limits of a message: `rows`, and `size` in bytes once it is decoded."""
 
     rows: int = 100_000
     size: int = 64 * 1024**2

@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 OPEN_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
 SIGNED_FOR: Final = timedelta(minutes=5)
-"""How long the address of a conditional PUT is good for."""
+"""How long the address of a conditional PUT is valid."""
 
 REQUESTS_IN_TIME: Final = 10
 """One request may take this part of OBJECT_STORE_TIMEOUT_SECONDS."""
@@ -73,7 +73,7 @@ class ObjectStore(Protocol):
         """Write an object as `put` does, but only where there is none of that key; of two at once one writes.
 
         Returns:
-            Whether it was written. A store of S3's kind that knows no conditions replaces what is there: read it back.
+            Whether it was written. An S3 store without conditional writes replaces the object, so read it back.
         """
         ...
 

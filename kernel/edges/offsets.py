@@ -1,9 +1,9 @@
-"""What the offsets of a partition say: where its log begins, what waits in it, and which of them hold no message.
+"""Offsets of a partition: where its log begins, how much waits in it, and which offsets hold no message.
 
 An offset is not a message: the markers that end transactions, and messages of transactions that were aborted, take
-offsets and are never delivered. So what a consumer has passed over counts, and not the difference of two offsets. Once
-such offsets have expired, nothing in the log tells them from messages that were lost; whoever passed over them keeps
-that in mind (`Stretch`), in the recovery store and with the offset of the consumer group.
+offsets and are never delivered. So lag is what a consumer has still to pass over, and not a difference of two offsets.
+Once such offsets have expired, the log does not show whether they held messages; the worker that passed over them
+remembers them (`Stretch`), in the recovery store and with the offset of the consumer group.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from kernel.edges.kafka import Topic
 
 COUNTED_BYTES: Final = 8 * 1024**2
-"""As much of what waits is counted message by message; of more, the rest is counted by its offsets."""
+"""So many bytes of what waits are counted message by message; the rest is counted by offsets."""
 
 AROUND_MESSAGE: Final = 100
-"""Bytes that a message counts beside its value."""
+"""Bytes that a message counts in addition to its value."""
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Offsets of a partition: from `first` up to `end`, which is none of them.
+    """Offsets of a partition, from `first` up to and without `end`.
 
     >>> Stretch(3, 5).behind(4), Stretch(3, 5).behind(5)
     (5, 5)
@@ -43,15 +43,15 @@ class Stretch:
     end: int
 
     def behind(self, offset: int) -> int:
-        """The first offset, from the given one on, that it does not hold."""
+        """The first offset from the given one on that is outside of the stretch."""
         return self.end if self.first <= offset < self.end else offset
 
 
 @dataclass(frozen=True)
 class Passed:
-    """What was passed over without a message: from `after`, behind the last message read, up to where reading goes on.
+    """Offsets that were passed over without a message: from `after`, behind the last message, to the next one to read.
 
-    That the offsets of `empty`, its last part, held no message is a fact of the log. What is before them was given up.
+    The offsets of `empty`, the last part, held no message. Those before them were given up.
     """
 
     after: int

@@ -144,6 +144,14 @@ def test_a_step_that_fails_names_the_reason_and_the_file(tmp_path: Path, monkeyp
     assert log.read_text().splitlines() == ["battery: dbt build failed: a test", "Done."]
 
 
+def test_a_step_is_the_command_that_ends_with_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, shown = tmp_path / "verify.log", io.StringIO()
+    stub(tmp_path, monkeypatch, 'echo "$*, WAREHOUSE=$WAREHOUSE"')
+    run_step(Step(("verify", "--live"), "nothing "), {"WAREHOUSE": "demo.duckdb"}, log, Console(file=shown))
+    assert log.read_text() == "-m battery --with-parent verify --live, WAREHOUSE=demo.duckdb\n"
+    assert shown.getvalue().splitlines()[0] == "$ battery verify --live"
+
+
 @pytest.mark.timeout(60)
 def test_a_step_that_is_interrupted_is_killed_with_what_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""The raw archive: each file of a lab is kept as it was, once for each content, before a row of it is sent."""
+"""The raw archive: each file is stored unchanged, once for each content, before a row of it is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def keep(store: ObjectStore, path: Path, name: str, sha256: str) -> None:
     """Put a file under `raw/sha256=…/name`, unless it is there already.
 
     Raises:
-        BatteryError: the store does not take it.
+        BatteryError: the store cannot write it.
     """
     key = f"raw/sha256={sha256}/{name}"
     if not any(stored.key == key for stored in store.list(key)):

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from producer.send import QueuedTest
 
 LOGS: Final = 4
-"""For so many logs the data points that were sent to them are kept."""
+"""How many logs the register keeps the sent data points of."""
 
 _NAME_LETTERS: Final = 150
-"""A longer id is stored under its checksum: file systems end at 255 bytes."""
+"""A longer id is stored under its checksum, since file systems allow 255 bytes."""
 
 
 class Register:
@@ -53,7 +53,7 @@ class Register:
         """The tests of a cell.
 
         Raises:
-            BatteryError: the store does not give them, or one is damaged.
+            BatteryError: the store cannot read them, or one is damaged.
         """
         if cell_id not in self._cells:
             tests = [_read(stored.key, self._store.get(stored.key)) for stored in self._store.list(_folder(cell_id))]
@@ -64,7 +64,7 @@ class Register:
         """Whether the channels of workbooks that name this cell are cells of their own.
 
         Raises:
-            BatteryError: the store does not say it.
+            BatteryError: the store does not answer.
         """
         if cell_id not in self._split:
             self._split[cell_id] = any(True for _ in self._store.list(_split_key(cell_id)))
@@ -74,17 +74,17 @@ class Register:
         """Note that channels of workbooks that name this cell ran at the same time.
 
         Raises:
-            BatteryError: the store does not take it.
+            BatteryError: the store cannot write it.
         """
         if not self.is_split(cell_id):
             self._store.put(_split_key(cell_id), json.dumps({"cell_id": cell_id}).encode())
             self._split[cell_id] = True
 
     def claim(self, queued: QueuedTest) -> bool:
-        """Claim the id of a new test; False where another producer has just claimed it, whose test counts from then on.
+        """Claim the id of a new test; return False if another producer has just claimed it for its own test.
 
         Raises:
-            BatteryError: the store does not take it.
+            BatteryError: the store cannot write it.
         """
         if queued.test_id is None or queued.test.trace is None:
             return True
@@ -99,7 +99,7 @@ class Register:
         """Note that a test, or a part of it, was sent: what it measured, and its data points.
 
         Raises:
-            BatteryError: the store does not take it.
+            BatteryError: the store cannot write it.
         """
         cell_id, test_id, trace = queued.cell_id, queued.test_id, queued.test.trace
         if test_id is None or trace is None:

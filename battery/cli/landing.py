@@ -69,7 +69,7 @@ def replay(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Build the landing tables anew beside the live ones, validate, compare, and swap them in where they differ.
+    """Build the landing tables again beside the live ones, validate, compare, and swap them in where they differ.
 
     The worker may keep running. Needs one of the --from options.
     """  # fmt: skip

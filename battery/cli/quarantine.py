@@ -1,4 +1,4 @@
-"""`battery quarantine`: the dead letters, to look at and to publish again after a fix, and files that were refused."""
+"""`battery quarantine`: shows refused rows and files, and publishes rows again after a fix."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
 @click.group()
 def quarantine() -> None:
-    """Look into the quarantine and at refused files, and publish refused rows again after a fix."""
+    """Show refused rows and files, and publish rows again after a fix."""
 
 
-_reason_option = click.option("--reason", help="Only what was refused for this reason.")
+_reason_option = click.option("--reason", help="Only rows that were refused for this reason.")
 _cell_option = click.option("--cell", help="Only rows of this cell.")
 
 
 @quarantine.command("list")
 @_reason_option
 @_cell_option
-@click.option("--all", "everything", is_flag=True, help="Also what has landed since, by a retry.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--all", "everything", is_flag=True, help="Also show rows that a retry has landed, and dismissed files.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show at most so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON, a line each, without a limit.")
 @click.pass_obj
 def quarantine_list(
     debug: bool, reason: str | None, cell: str | None, everything: bool, limit: int, as_json: bool
 ) -> None:
-    """List what was refused: rows by their id, how many, why, and whether they were retried; then files.
+    """List refused rows with their id, number, reason and retry status, then files.
 
-    Files are those that were refused or passed over before any row of them was read. --reason leaves them out.
+    The files are those that were refused or passed over before a row was read. --reason leaves them out.
     """
     settings = start(debug)
     from kernel.edges.warehouse import open_warehouse
@@ -66,7 +66,7 @@ def quarantine_list(
 
 
 def _list_files(settings: Settings, cell: str | None, limit: int, *, as_json: bool, everything: bool) -> None:
-    """Print which files were refused or passed over; that the object store does not answer costs no more than this."""
+    """Print which files were refused or passed over, or that this is unknown, if the object store does not answer."""
     from kernel.edges.file_records import FileState
     from kernel.edges.objects import open_to_look
     from sink.care.files import read_files
@@ -95,9 +95,9 @@ def _list_files(settings: Settings, cell: str | None, limit: int, *, as_json: bo
 @click.argument("names", metavar="FILE...", nargs=-1, required=True)
 @click.pass_obj
 def quarantine_dismiss(debug: bool, names: tuple[str, ...]) -> None:
-    """Show files no longer that were refused or passed over, until their content or the reason changes.
+    """Stop listing refused or passed-over files until their content or the reason changes.
 
-    FILE is an id as `list` prints it, `file:…`. What was refused is still not published.
+    FILE is an id as `list` prints it, `file:…`. A refused file stays unpublished.
     """
     settings = start(debug)
     from kernel.edges.file_records import FileRecords
@@ -112,9 +112,9 @@ def quarantine_dismiss(debug: bool, names: tuple[str, ...]) -> None:
 @click.argument("name", metavar="ID")
 @click.pass_obj
 def quarantine_show(debug: bool, name: str) -> None:
-    """Show one entry with its payload, and the places at which it came again.
+    """Show one entry with its payload, and the offsets at which it was retried.
 
-    ID is as `list` prints it; the part before the first colon may be left out where only one log is meant.
+    ID is as `list` prints it; the part before the first colon may be left out if there is only one log.
     """
     settings = start(debug)
     from kernel.edges.warehouse import open_warehouse
@@ -140,8 +140,8 @@ def quarantine_show(debug: bool, name: str) -> None:
 @click.argument("names", metavar="[ID]...", nargs=-1)
 @_reason_option
 @_cell_option
-@click.option("--set", "columns", metavar="COLUMN=VALUE", multiple=True, help="Mend a column of the readings.")
-@click.option("--header", "named", metavar="NAME=VALUE", multiple=True, help="Mend a header of the message.")
+@click.option("--set", "columns", metavar="COLUMN=VALUE", multiple=True, help="Correct a column of the readings.")
+@click.option("--header", "named", metavar="NAME=VALUE", multiple=True, help="Correct a header of the message.")
 @click.option("--dry-run", is_flag=True, help="Show what would be published.")
 @click.pass_obj
 def quarantine_retry(
@@ -153,10 +153,10 @@ def quarantine_retry(
     named: tuple[str, ...],
     dry_run: bool,
 ) -> None:
-    """Publish refused rows again, as they were or mended; the worker judges them anew.
+    """Publish refused rows again, unchanged or corrected; the worker checks them again.
 
-    Give ids, or --reason or --cell for all that is refused so, duplicates and what has landed since apart. A reading
-    that lands takes the place that it had in its test; battery_retries traces it to its origin.
+    Give ids, or --reason or --cell for all rows that match, except duplicates and rows that have landed. A reading
+    that lands takes its place in its test; battery_retries traces it to its origin.
     """
     settings = start(debug)
     from kernel.contract.reading import Reason

@@ -1,7 +1,7 @@
-"""Airflow's standalone mode with nothing of it open to others: no log servers, and a password for its owner's eyes.
+"""Airflow's standalone mode, closed to other users: without log servers, and with a password that only its owner reads.
 
-Scheduler and triggerer would each serve their logs on all addresses, which no setting changes. The web page needs
-neither: it reads the logs from the disk that it shares with them. Run as `python -m battery.airflow_standalone`.
+The scheduler and the triggerer would serve their logs on all addresses, which no setting changes. The web page needs no
+log server, since it reads the logs from the same disk. Run as `python -m battery.airflow_standalone`.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ class SilentPart(standalone_command.SubCommand):
 
 
 class Standalone(standalone_command.StandaloneCommand):
-    """Airflow's standalone mode on a file of passwords that nobody else may read."""
+    """Airflow's standalone mode with a file of passwords that no other user can read."""
 
     def find_user_info(self) -> None:
-        """Make the password of Airflow's user where there is none; it is printed then."""
+        """Make the password of Airflow's user if there is none, and print it."""
         usual = os.umask(0o077)
         try:
             super().find_user_info()  # type: ignore[no-untyped-call]
         finally:
             os.umask(usual)
         passwords = Path(SimpleAuthManager.get_generated_password_file())
-        passwords.touch(0o600)  # where users are named by a setting, the web page writes it later
-        passwords.chmod(0o600)  # an earlier version made it for all to read
+        passwords.touch(0o600)  # if a setting names the users, the web page writes it later
+        passwords.chmod(0o600)  # earlier versions let everyone read it
 
 
 def run(_arguments: object) -> None:
@@ -54,7 +54,7 @@ def run(_arguments: object) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Airflow ends its parts at Ctrl-C alone
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Airflow ends its parts only at Ctrl-C
     standalone_command.SubCommand = SilentPart  # type: ignore[misc]  # which it looks up when it starts its parts
     standalone_command.standalone = run
     sys.argv = ["airflow", "standalone"]

@@ -30,13 +30,13 @@ def serve(host: str, port: int) -> None:
         BatteryError: the extra is not installed, or the address cannot be listened at.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Until Streamlit is up and handles signals itself; an exception would end its start in a traceback.
+        # Until Streamlit handles signals itself. An exception would end its start in a traceback.
         signal.signal(number, lambda *_: os._exit(0))
     try:
         _pass_on_log_lines()
         from streamlit.web import cli  # noqa: PLC0415  # an extra
 
-        import dashboard.app  # noqa: F401, PLC0415  # it takes seconds, which the first visitor then does not wait for
+        import dashboard.app  # noqa: F401, PLC0415  # it takes seconds, so that the first visitor need not wait for it
     except ImportError:
         raise missing_extra("the dashboard", "dashboard") from None
     _require_free(host, port)
@@ -61,7 +61,7 @@ def serve(host: str, port: int) -> None:
 
 
 def _pass_on_log_lines() -> None:
-    """Where the log is JSON, have Streamlit's loggers leave their lines to ours; it gives each a handler of its own."""
+    """If the log is JSON, let Streamlit's loggers pass their lines on instead of writing them."""
     import streamlit.logger  # noqa: PLC0415  # an extra
 
     def pass_on(logger: logging.Logger) -> None:

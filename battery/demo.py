@@ -1,4 +1,4 @@
-"""The demo: the main job, each step by its own command, on simulated cells and an embedded broker."""
+"""The demo: the main job on simulated cells and an embedded broker, each step by its own command."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from producer.simulate import Ageing
 
 MARK: Final = ".battery-demo"
-"""Marks a folder that an earlier demo made and the next may remove."""
+"""The file that marks the folder of a demo, so that the next demo may remove the folder."""
 
 LOG_EVERY: Final = 4
-"""The simulated cyclers export every fourth reading at constant current, one in two minutes."""
+"""The simulated cyclers export every fourth reading at constant current: one every two minutes."""
 
 FILES: Final = 5
-"""Workbooks of one cell, the second export of the last one not counted."""
+"""Workbooks of one cell, without the second export of the last one."""
 
 CELLS: Final = """
     select
@@ -53,24 +53,24 @@ _DBT_PROGRESS: Final = re.compile(r"(\d+ of \d+) (?:OK|PASS|WARN|FAIL|ERROR|SKIP
 
 @dataclass(frozen=True)
 class Step:
-    """A command of the demo: its arguments, and the start of the line in its output that says the result."""
+    """A command of the demo: its arguments, and the start of the output line with the result."""
 
     arguments: tuple[str, ...]
     result: str
 
     @property
     def title(self) -> str:
-        """The command as one would type it."""
+        """The command as a user types it."""
         return f"battery {' '.join(self.arguments)}"
 
 
 def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> None:
-    """Run the main job from nothing and print what came out.
+    """Run the main job from nothing and print its results.
 
     Each step is one line on the terminal; its whole output is in a file of the folder `logs` in `data_dir`.
 
     Args:
-        data_dir: where everything goes; an earlier demo there is replaced, anything else is left alone.
+        data_dir: the folder for all data; an earlier demo in it is replaced, other files are left alone.
         cells: how many cells to simulate.
         cycles: charge and discharge cycles of each.
         debug: show tracebacks.
@@ -81,7 +81,7 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
     from rich.console import Console
 
     configure_logging(debug=debug)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that the broker ends with us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that the broker ends too
     data_dir = data_dir.resolve()
     _make_empty(data_dir)
     port = free_port()
@@ -89,7 +89,7 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
         "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
         "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
         "BATTERY_TOPIC": "battery_topic",
-        "METRICS_PORT": "0",  # a worker of the user's own may have it
+        "METRICS_PORT": "0",  # a worker of the user may have the port
     }
     workbooks, logs = data_dir / "workbooks", data_dir / "logs"
     workbooks.mkdir()
@@ -121,7 +121,7 @@ def places(data_dir: Path) -> dict[str, str]:
 
 
 def ways_of_ageing(cycles: int) -> tuple[Ageing, ...]:
-    """How the simulated cells age within `cycles` cycles: the first cell as the first of these, and so on.
+    """How the simulated cells age within `cycles` cycles, in the order of the cells.
 
     The first stays healthy. The second shows a knee. The third goes past its knee and the end of its life. The fourth
     reaches the end of its life without a knee.
@@ -137,7 +137,7 @@ def ways_of_ageing(cycles: int) -> tuple[Ageing, ...]:
 
 
 def _make_empty(data_dir: Path) -> None:
-    """Make a folder for a demo, in place of that of an earlier one."""
+    """Make an empty folder for a demo; the folder of an earlier demo is replaced."""
     if data_dir.exists() and not data_dir.is_dir():
         raise BatteryError(f"--data-dir {data_dir} is not a folder")
     if data_dir.exists() and any(data_dir.iterdir()):
@@ -172,7 +172,7 @@ def _simulate(folder: Path, cells: int, cycles: int, console: Console) -> None:
 
 
 def run_step(step: Step, environment: Mapping[str, str], log: Path, console: Console) -> None:
-    """Run a step; its output goes to a file, its result and its time to the terminal.
+    """Run a step; its output goes to a file, and its result and duration to the terminal.
 
     Args:
         step: the command.
@@ -209,7 +209,7 @@ def run_step(step: Step, environment: Mapping[str, str], log: Path, console: Con
     if process.returncode:
         raise BatteryError(
             f"the demo stopped: `{step.title}` ended with exit code {process.returncode}: "
-            f"{plain(complaint or last) or 'it said nothing'}; its whole output is in {log}"
+            f"{plain(complaint or last) or 'without output'}; its whole output is in {log}"
         )
     console.print(f"$ {step.title}", style="bold")
     console.print(f"  {plain(result or last)} ({time.monotonic() - started:.0f} s)")
@@ -249,17 +249,17 @@ def _summarise(data_dir: Path, console: Console) -> None:
 
 
 def _dashboard_command(data_dir: Path) -> str:
-    """What serves the dashboard on a demo's data when it is pasted into a shell in this folder, whatever its PATH."""
+    """The command that serves the dashboard on a demo's data from a shell in this folder with any PATH."""
     program = Path(sys.executable).with_name("battery")
     command = [_from_here(program)] if program.exists() else [sys.executable, "-m", "battery"]
     return shlex.join([*command, "dashboard", "--data-dir", _from_here(data_dir)])
 
 
 def _from_here(path: Path) -> str:
-    """A path, relative to the current folder where it lies below."""
+    """A path, relative to the current folder if it lies below it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _figure(value: float | None, digits: int) -> str:
-    """A number for the table; what is not known is a dash."""
+    """A number for the table, or a dash if it is unknown."""
     return "-" if value is None else f"{value:.{digits}f}"

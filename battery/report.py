@@ -1,4 +1,4 @@
-"""The report on one cell, written from the published marts to a folder; the warehouse is not opened."""
+"""The report on one cell, from the published marts to files in a folder; the warehouse is not opened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from refresh.marts import Marts, MartsVersion
 
 MOST_NAMED: Final = 5
-"""How many similar cells are named where a cell is not known."""
+"""How many similar cells the error for an unknown cell names."""
 
 LONGEST_NAME: Final = 120
 """Characters of a file name that come from the cell: file systems allow 255 bytes in all."""

@@ -1,9 +1,9 @@
-"""Everything at once on this machine: broker, worker, watched inbox, refresh and dashboard, until one Ctrl-C.
+"""All parts on this machine: broker, worker, watched inbox, refresh and dashboard, until one Ctrl-C.
 
-Each part is a command of this program in a process of its own. The terminal's Ctrl-C does not reach the parts: this
-module alone decides the order in which they end. A part ends at SIGTERM, and when its standard input closes, which it
-does when this process ends in any way. A part that ends by itself is started again, however often, except the broker,
-whose log is gone.
+Each part is a command of this program in its own process. Ctrl-C in the terminal does not reach the parts, since this
+module decides the order in which they end. A part ends at SIGTERM, or when its standard input closes, which happens
+when this process ends in any way. A part that ends by itself is started again, as often as needed. The broker is not,
+since its log is gone.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ TICK_SECONDS: Final = 0.05
 NAME_COLUMNS: Final = 9
 
 STOP_ORDER: Final = ("inbox", "refresh", "worker", "dashboard", "broker")
-"""The inbox first, so that nothing more comes in; the worker, before the broker, can then commit what it has read."""
+"""The inbox ends first, so nothing more comes in; the worker ends before the broker and commits what it has read."""
 
 _ON_THIS_MACHINE: Final = re.compile(r"(?:127\.0\.0\.1|localhost):(\d+)")
 
 
 class Part:
-    """One command of this program, kept running; its output goes to our standard error, line by line, with its name."""
+    """A command of this program that is kept running; its output goes to standard error, each line with its name."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Part:
         """Start it.
 
         Raises:
-            OSError: the system has no room for a process.
+            OSError: the system cannot start another process.
         """
         self._process = start_command(self._arguments, self._environment, output=subprocess.PIPE, locks=self._locks)
         self._restarts.started()
@@ -86,11 +86,11 @@ class Part:
 
     @property
     def exit_code(self) -> int | None:
-        """What it has ended with; None while it runs."""
+        """Its exit code; None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def keep_running(self) -> None:
-        """Start it where it does not run and its pause is over."""
+        """Start it if it does not run and its pause is over."""
         code = self.exit_code
         if self._due is None and code is not None:
             self._pause(self._restarts.ended(), "a part has ended by itself, starting it again", exit_code=code)
@@ -105,7 +105,7 @@ class Part:
         _log.warning(what, part=self.name, **why, in_seconds=seconds)
 
     def end(self) -> None:
-        """Ask it to end, and wait until it has; one that does not is killed, as are those that it started."""
+        """Ask it to end and wait for that; if it does not end, kill it with the processes that it started."""
         if self._process is None:
             return
         if not end_process(self._process):
@@ -153,7 +153,7 @@ def up(settings: Settings, inbox: Path, port: int | None, *, debug: bool = False
         others = [
             Part("worker", [*command, "stream"], locks=locks),
             Part("inbox", [*command, "produce", "--watch", "--skip-landed", str(inbox)], locks=locks),
-            # What dbt builds, hundreds of lines, is in its own log; what fails is told in any case.
+            # dbt's own log has the hundreds of lines about what it builds; failures are shown in any case.
             Part("refresh", [*command, "transform", "--watch"], {"DBT_QUIET": "true"}, locks=locks),
         ]
         if port is not None:
@@ -279,7 +279,7 @@ def _make_inbox(inbox: Path) -> Path:
 
 
 def _require_dashboard(port: int) -> None:
-    """Check what would keep the dashboard from serving.
+    """Check that the dashboard can serve.
 
     Raises:
         BatteryError: its extra is not installed, or the port is taken.

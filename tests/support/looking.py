@@ -69,6 +69,12 @@ class Visit:
         self.settle()
         return monotonic() - started
 
+    def leave(self) -> None:
+        """Go away from the dashboard, and forget what was complained of and asked for there."""
+        self.page.goto("about:blank")
+        self.complaints.clear()
+        self.asked.clear()
+
     def settle(self) -> None:
         """Wait until the server has nothing more to say and every chart is drawn."""
         self.page.wait_for_selector("h1", timeout=DRAW_MS)

@@ -1,7 +1,7 @@
-"""The hourly refresh, run by Airflow from end to end: once in earnest, and with a stub in the command's place.
+"""The hourly refresh, run by Airflow from end to end, with a stub in the command's place; in earnest by night.
 
-What the command itself does after a failing test, or while others hold the warehouse, is tested without Airflow, and
-here by night.
+In earnest it also runs under the scheduler as Compose starts it (`tests/services/test_compose.py`). What the command
+itself does after a failing test, or while others hold the warehouse, is tested without Airflow.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ def first(lab: Lab) -> Ran:
     return lab.run()
 
 
+@pytest.mark.nightly
 def test_a_run_builds_tests_and_publishes_what_has_landed(lab: Lab, first: Ran) -> None:
     assert first.state == "success", first.log
     assert first.tasks == dict.fromkeys(("check_stream", "check_new_data", *STEPS, "notify"), "success")
@@ -127,6 +128,7 @@ def test_a_run_builds_tests_and_publishes_what_has_landed(lab: Lab, first: Ran) 
     assert "unit tests" in first.built[-1]
 
 
+@pytest.mark.nightly
 def test_a_publication_exports_the_marts_and_tells_airflow_and_people(lab: Lab, first: Ran) -> None:
     assert first.events == 1
     [alert] = first.alerts
@@ -137,6 +139,7 @@ def test_a_publication_exports_the_marts_and_tells_airflow_and_people(lab: Lab, 
     assert pq.read_table(io.BytesIO(store.get(key)))["cell_id"].to_pylist() == ["ONE"]
 
 
+@pytest.mark.nightly
 def test_every_dbt_run_is_on_record(lab: Lab, first: Ran) -> None:
     assert first.state == "success"
     runs = lab.pipeline.query(
@@ -151,6 +154,7 @@ def test_every_dbt_run_is_on_record(lab: Lab, first: Ran) -> None:
     ]
 
 
+@pytest.mark.nightly
 def test_what_dbt_and_the_pipeline_say_is_in_the_task_log_with_its_fields(first: Ran) -> None:
     said = re.findall(r"^(?=.*BatteryOperator)(?=.*OK created sql incremental model).*$", first.log, re.MULTILINE)
     assert any("node=model.battery.battery_cleaned" in line for line in said), first.log
@@ -164,7 +168,8 @@ def second(lab: Lab, first: Ran) -> Ran:
     return lab.run()
 
 
-def test_a_run_without_news_skips_all_that_follows_and_tells_nobody(second: Ran) -> None:
+@pytest.mark.nightly
+def test_a_second_run_finds_nothing_new(second: Ran) -> None:
     assert second.state == "success", second.log
     assert second.tasks == {"check_stream": "success"} | dict.fromkeys(("check_new_data", *STEPS, "notify"), "skipped")
     assert (second.alerts, second.events) == ([], 0)
@@ -244,13 +249,14 @@ class Stub:
         return self.path.with_name("calls").read_text().splitlines()
 
 
-def stub(folder: Path, complaints: dict[str, str]) -> Stub:
-    """A stub that ends with a complaint where it is called with these arguments."""
+def stub(folder: Path, complaints: dict[str, str], ends: dict[str, tuple[str, int]] | None = None) -> Stub:
+    """A stub that ends with a complaint where it is called with some arguments, or with a line and an exit code."""
     path = folder / "battery"
     lines = [
         f"\"{arguments}\") echo '{json.dumps({'event': complaint, 'level': 'error', 'complaint': True})}'; exit 1;;"
         for arguments, complaint in complaints.items()
     ]
+    lines += [f'"{arguments}") echo "{line}"; exit {code};;' for arguments, (line, code) in (ends or {}).items()]
     script = ["#!/bin/sh", f'echo "$*" >> "{folder}/calls"', 'case "$*" in', *lines, "esac", "echo done"]
     path.write_text("\n".join(script))
     path.chmod(0o755)
@@ -294,6 +300,32 @@ def test_a_task_that_fails_fails_the_run_stops_all_that_follows_and_is_told(
     [alert] = ran.alerts
     assert (alert["event"], alert["subject"]) == ("failure", f"battery_pipeline has failed: {failing}")
     assert f"{failing}: {complaint}" in alert["text"]
+
+
+def test_a_run_does_all_steps_in_their_order_and_tells_airflow_and_people_what_was_published(
+    airflow: Airflow, webhook: Webhook, tmp_path: Path
+) -> None:
+    published = "published 3 models, 1 tests of 1 cells have changed; exported 9 rows of the marts"
+    command = stub(tmp_path, {}, {CALLS["publish"]: (published, 0)})
+    ran = stubbed(airflow, webhook, command).run()
+    assert ran.state == "success", ran.log
+    assert ran.tasks == dict.fromkeys((*CALLS, "notify"), "success")
+    assert command.calls == list(CALLS.values())
+    assert ran.events == 1
+    [alert] = ran.alerts
+    assert (alert["event"], alert["subject"]) == ("success", "battery_pipeline is done")
+    assert alert["text"].startswith(published)
+
+
+def test_a_run_without_news_skips_all_that_follows_and_tells_nobody(
+    airflow: Airflow, webhook: Webhook, tmp_path: Path
+) -> None:
+    command = stub(tmp_path, {}, {CALLS["check_new_data"]: ("nothing new since the models were published", 3)})
+    ran = stubbed(airflow, webhook, command).run()
+    assert ran.state == "success", ran.log
+    assert ran.tasks == {"check_stream": "success"} | dict.fromkeys(("check_new_data", *STEPS, "notify"), "skipped")
+    assert (ran.alerts, ran.events) == ([], 0)
+    assert command.calls == [CALLS["check_stream"], CALLS["check_new_data"]]
 
 
 def test_the_published_command_runs_the_task_that_cleans_by_itself(

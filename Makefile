@@ -29,16 +29,14 @@ demo: setup ## the main job on simulated cells and embedded parts, about a minut
 up: setup ## broker, worker, watched inbox (data/inbox) and dashboard on this machine, until Ctrl-C
 	$(RUN)/battery up
 
-# Each process takes whole files, the longest first (tests/durations.json). There are three for two cores, since a
-# quarter of their time they wait for servers.
-PROCESSES = $(shell $(PYTHON) -c 'import os; cores = os.cpu_count() or 1; print(cores + (cores + 1) // 2)')
-PYTEST = $(RUN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+# Each process takes whole files, the longest first (tests/durations.json).
+PYTEST := $(RUN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: setup servers browser ## the whole test suite, on all cores, on real servers and a browser where they can be had
 	$(PYTEST)
 
 test-fast: setup ## the unit tests alone, few examples of each property: no process, no server, under a minute
-	$(RUN)/pytest -n auto --dist loadfile --no-loadscope-reorder tests/unit --hypothesis-profile fast
+	$(PYTEST) tests/unit --hypothesis-profile fast
 
 NIGHTLY := --nightly --hypothesis-profile nightly --kills 200 --mutated-messages 5000 --mutated-files 200
 test-nightly: setup servers browser ## the whole suite in its long form: 500 examples, 200 kills, and the tests marked nightly (hours)

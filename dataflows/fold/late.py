@@ -18,7 +18,7 @@ import numpy as np
 from dataflows.fold.gains import unsettled
 from dataflows.fold.rules import follow_one, skipped
 from dataflows.fold.runs import Run
-from dataflows.fold.state import SKIPS, Edge, Hole
+from dataflows.fold.state import SKIPS, Doubt, Edge, Hole
 from dataflows.fold.tails import NO_CLOCK, Tails, ends_of
 from kernel.contract.reading import COUNTERS, Reason
 
@@ -159,7 +159,7 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
     first = hole.before.data_point if hole.before else BEFORE_START
     left = _holes(hole.before, late, outcome, np.diff(late.data_point, prepend=first) > 1)
     if hole.after.data_point - int(late.data_point[-1]) > 1:
-        left.append(Hole(outcome.tail, hole.after))
+        left.append(Hole(_measured(outcome.tail), hole.after))
     holes = (*tail.holes[: places[0]], *left, *tail.holes[places[0] + 1 :])[-MOST_HOLES:]
     return Filled(count, outcome, correction, msgspec.structs.replace(tail, holes=holes))
 
@@ -191,12 +191,24 @@ def _holes(tail: Tail | None, run: Run, outcome: Outcome, opens: npt.NDArray[np.
         if row > at:
             stood = follow_one(stood, run.take(slice(at, row)), judge=False).tail
         at = row
-        holes.append(Hole(stood, _edge(run, row, unmeasured=bool(outcome.unmeasured[row]))))
+        holes.append(Hole(_measured(stood), _edge(run, row, unmeasured=bool(outcome.unmeasured[row]))))
     return holes
 
 
 def _bare(tail: Tail | None) -> Tail | None:
     return msgspec.structs.replace(tail, refusals=0, holes=()) if tail else None
+
+
+def _measured(tail: Tail | None) -> Tail | None:
+    """A tail with no more about its counters than what was measured, and when.
+
+    Late readings are compared with that alone. Where a counter stood before it leaped is not kept: the judgement that
+    found it is not repeated here, so it would be known only where the log happened to be cut after the leap.
+    """
+    if tail is None or not tail.doubts:
+        return tail
+    doubts = (Doubt(doubt.counter, doubt.measured_at) for doubt in tail.doubts if doubt.measured_at != tail.test_time)
+    return msgspec.structs.replace(tail, doubts=tuple(doubts))
 
 
 def _edge(run: Run, row: int, *, unmeasured: bool) -> Edge:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 BAD = {"voltage(v)": math.nan}
 """What makes a good reading be refused."""
 
+LATE = [("content-type", ARROW.encode()), ("late", b"true")]
+"""The headers of readings that belong before or between those of their test that were sent earlier."""
+
 ORIGIN = Place("log-one", 0, 3, 1)
 
 T = TypeVar("T")
@@ -79,8 +82,12 @@ def rows(draw: st.DrawFn, cell_id: str = CELL) -> list[dict[str, Any]]:
 
 @st.composite
 def leaping(draw: st.DrawFn) -> list[Delivery]:
-    """A log of good readings in which counters leap: away and back, to stay, to zero, one after the other."""
+    """A log of good readings in which counters leap: away and back, to stay, to zero, one after the other.
+
+    Some readings are left out; they come late, or never.
+    """
     found: list[dict[str, Any]] = []
+    left_out: list[dict[str, Any]] = []
     time, step, charge, base, discharged = 0.0, 1, draw(st.sampled_from([0.0, 0.0, 0.4])), 0.0, 0.0
     for point in range(1, draw(st.integers(2, 25)) + 1):
         seconds = draw(st.sampled_from([1.0, 10.0, 10.0, 30.0, 30.0, 600.0, 4000.0]))
@@ -111,6 +118,8 @@ def leaping(draw: st.DrawFn) -> list[Delivery]:
         )
         if draw(st.integers(0, 14)) == 0:
             found[-1] |= BAD
+        elif len(found) > 1 and draw(st.integers(0, 9)) == 0:
+            left_out.append(found.pop())
     log: list[Delivery] = []
     start = 0
     while start < len(found):
@@ -120,6 +129,8 @@ def leaping(draw: st.DrawFn) -> list[Delivery]:
     bad = [row for row in found if math.isnan(row["voltage(v)"])]
     if bad:
         log.append(arrow([row | {"voltage(v)": 3.7} for row in bad], offset=len(log), retry_of=ORIGIN))
+    if left_out and draw(st.booleans()):
+        log.append(arrow(left_out, offset=len(log), with_headers=LATE))
     return log
 
 
@@ -221,10 +232,7 @@ def in_parts(draw: st.DrawFn, history: list[dict[str, Any]]) -> list[Delivery]:
     """A log in which few parts of a history come in any order, each of which says that it may be late."""
     places = sorted(draw(st.sets(st.integers(0, len(history)), max_size=4)))
     parts = [part for start, end in pairwise([0, *places, len(history)]) if (part := history[start:end])]
-    headers = [("content-type", ARROW.encode()), ("late", b"true")]
-    return [
-        arrow(part, offset=offset, with_headers=headers) for offset, part in enumerate(draw(st.permutations(parts)))
-    ]
+    return [arrow(part, offset=offset, with_headers=LATE) for offset, part in enumerate(draw(st.permutations(parts)))]
 
 
 @st.composite

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.builders import CELL, arrow, reading
-from support.generated import BAD, ORIGIN, histories, in_parts, refused_at_first, retry
-from support.landed import clean_cell, fold, landed, rows_of, state_of, whole_state
+from support.generated import BAD, LATE, ORIGIN, histories, in_parts, refused_at_first, retry
+from support.landed import clean_cell, fold, landed, landed_tables, rows_of, state_of, whole_state
 from support.profiles import examples
 
 from dataflows.fold.late import MOST_HOLES, fill
@@ -238,6 +238,21 @@ def test_late_readings_do_not_make_results_depend_on_how_the_log_is_cut(data: st
     assert state_of(pieces[-1]) == state_of(whole[-1])
     one.execute("insert into _writers values ('x', 1, 600, now(), 0, null, 'worker', null)")
     assert (differing_windows(one), differing_cycles(one)) == (0, 0)
+
+
+def test_a_hole_behind_a_counter_that_leaped_is_remembered_alike_wherever_the_log_is_cut() -> None:
+    rows = [
+        charging(point, **{"charge_capacity(ah)": point / 100 + (500 if point > 4 else 0)}) for point in range(1, 9)
+    ]
+    in_time, late = [*rows[:6], rows[7]], rows[6]
+    log = [arrow([row], offset=offset) for offset, row in enumerate(in_time)]
+    log.append(arrow([late], offset=len(log), with_headers=LATE))
+    whole, pieces = fold([log]), fold([[message] for message in log])
+    before = state_of(fold([log[:-1]])[-1])
+    assert [len(tail.holes) for tail in before.tests.values()] == [1]
+    assert state_of(fold([[message] for message in log[:-1]])[-1]) == before
+    assert landed_tables([pieces]) == landed_tables([whole])
+    assert state_of(pieces[-1]) == state_of(whole[-1])
 
 
 def test_a_state_of_the_time_before_retries_can_be_read() -> None:

@@ -129,7 +129,8 @@ def leaping(draw: st.DrawFn) -> list[Delivery]:
     bad = [row for row in found if math.isnan(row["voltage(v)"])]
     if bad:
         log.append(arrow([row | {"voltage(v)": 3.7} for row in bad], offset=len(log), retry_of=ORIGIN))
-    if left_out and draw(st.booleans()):
+    is_brought = draw(st.booleans())
+    if left_out and is_brought:
         log.append(arrow(left_out, offset=len(log), with_headers=LATE))
     return log
 

@@ -346,8 +346,12 @@ def test_a_worker_lands_while_pages_are_looked_at_and_its_cell_appears(
     ((after,),) = landed.query("select count(*) from battery_ts_cleaned")
     ((of_cell,),) = landed.query(f"select count(*) from battery_ts_cleaned where cell_id = '{NEW_CELL}'")  # noqa: S608
     assert after == before + of_cell
-    visit.open("")
-    assert "Not the newest: landed" in visit.page.inner_text("[data-testid=stMain]")
+    for _ in range(60):  # whether anything has landed is looked for every ten seconds
+        visit.open("")
+        if "Not the newest: landed" in visit.page.inner_text("[data-testid=stMain]"):
+            break
+    else:
+        pytest.fail("the page never said that more has landed than it shows")
     landed.battery("transform")
     for _ in range(60):
         visit.open("")

@@ -48,7 +48,6 @@ def make(folder: Path) -> None:
         pipeline.battery("produce", *map(str, sources))
         publish_json(pipeline, BROKEN)
         pipeline.battery("stream", "--until-end")
-        pipeline.take_unit_tests_as_passed()
         pipeline.battery("transform")
 
 

@@ -49,7 +49,7 @@ select {_COLUMNS} from battery_ts_cleaned as stood semi join repeated_keys as ca
 
 JUDGE: Final = f"""
 with had as (
-    select came.row_id, true as has_landed, stood.source_file as stood_in,
+    select distinct on (came.row_id) came.row_id, true as has_landed, stood.source_file as stood_in,
         list_filter(
             [{", ".join(f"case when {differs(name)} then '{name}' end" for name in VALUES)}], x -> x is not null
         ) as others,
@@ -65,6 +65,9 @@ order by came.row_id
 """For each row of `came`: whether its reading has landed, and which values differ.
 
 The inner join comes first, since DuckDB compares all rows with all in an outer join with more conditions than its keys.
+
+A reading stands there twice only where these messages have landed by another run, while this one reads them: one of the
+two is compared, and the commit is refused by the warehouse.
 """
 
 

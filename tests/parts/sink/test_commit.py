@@ -136,6 +136,21 @@ def test_a_process_joins_no_run_that_has_ended(store: FolderStore, warehouse: Du
         member(1, store, warehouse).begin()
 
 
+def test_an_older_run_that_looks_up_what_the_newer_one_has_landed_is_told_so(
+    store: FolderStore, warehouse: DuckDBFile
+) -> None:
+    messages = [arrow([reading(p) for p in (1, 2, 3, 4)], offset=0), arrow([reading(p) for p in (2, 3, 4)], offset=1)]
+    repeating = clean_cell(CellState(), messages)
+    assert repeating is not None
+    assert repeating.repeated.num_rows == 3
+    older, newer = Landing(store, warehouse, WINDOW), Landing(store, warehouse, WINDOW)
+    older.begin()
+    newer.begin()
+    newer.commit(0, 1, [repeating])
+    with pytest.raises(SupersededError, match=r"writer epoch 1.*superseded by run 2"):
+        older.commit(0, 1, [repeating])
+
+
 def test_messages_are_never_landed_a_second_time(store: FolderStore, warehouse: DuckDBFile) -> None:
     landing = Landing(store, warehouse, WINDOW)
     landing.begin()

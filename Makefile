@@ -29,14 +29,16 @@ demo: setup ## the main job on simulated cells and embedded parts, about a minut
 up: setup ## broker, worker, watched inbox (data/inbox) and dashboard on this machine, until Ctrl-C
 	$(RUN)/battery up
 
-# Each process takes whole files, the longest first (tests/durations.json).
-PYTEST := $(RUN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+# Each process takes whole files, the longest first (tests/durations.json). There are more of them than cores, as most
+# tests wait now and then; unit tests do not.
+SHARED_OUT := --dist loadfile --no-loadscope-reorder
+PYTEST := $(RUN)/pytest -n auto $(SHARED_OUT)
 
 test: setup servers browser ## the whole test suite, on all cores, on real servers and a browser where they can be had
 	$(PYTEST)
 
 test-fast: setup ## the unit tests alone, few examples of each property: no process, no server, under a minute
-	$(PYTEST) tests/unit --hypothesis-profile fast
+	$(RUN)/pytest -n logical $(SHARED_OUT) tests/unit --hypothesis-profile fast
 
 NIGHTLY := --nightly --hypothesis-profile nightly --kills 200 --mutated-messages 5000 --mutated-files 200
 test-nightly: setup servers browser ## the whole suite in its long form: 500 examples, 200 kills, and the tests marked nightly (hours)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -48,6 +49,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--nightly"):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
         items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """By `-n auto` half as many processes again as there are cores, since tests wait for a quarter of their time."""
+    cores = os.cpu_count() or 1
+    return cores + cores // 2 if config.getoption("numprocesses") == "auto" else cores
 
 
 def pytest_report_header(config: pytest.Config) -> str:

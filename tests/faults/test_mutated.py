@@ -17,10 +17,10 @@ from kernel.contract.reading import ARROW, JSON, READING
 from kernel.edges.kafka import open_topic
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
 
     import pytest
+    from support.forks import Process
     from support.pipeline import Pipeline
 
 import pyarrow as pa
@@ -32,7 +32,7 @@ NUMBERS = (0, 1, -1, 2**31 - 1, -(2**31), 2**40, 2**62, 2**63 - 1, -(2**63))
 CELLS = [f"MUTATED_{number}" for number in range(5)]
 
 
-def peak_of(worker: subprocess.Popen[str]) -> Callable[[], int]:
+def peak_of(worker: Process) -> Callable[[], int]:
     """Watch a process's peak of resident memory, in bytes, until it has ended."""
     found = [0]
 
@@ -120,7 +120,7 @@ def test_each_row_of_damaged_messages_lands_or_is_quarantined_within_bounded_mem
 ) -> None:
     count = request.config.getoption("--mutated-messages")
     send_mutated(pipeline_of_its_own.settings, count, seed=count)
-    worker = pipeline_of_its_own.start("stream", "--until-end")
+    worker = pipeline_of_its_own.start("stream", "--until-end", anew=True)
     peak = peak_of(worker)
     finish(worker, 0)
     assert peak() < MOST_BYTES
@@ -143,7 +143,7 @@ def test_a_worker_that_reads_nothing_but_poison_lives_on_little_memory(pipeline_
         producer.produce(settings.battery_topic, value, b"POISON", headers=headers(encoding, "poison"))
     producer.produce(settings.battery_topic, as_json(reading(1)), b"CELL_1", headers=headers(JSON, "good"))
     assert producer.flush(60) == 0
-    worker = pipeline_of_its_own.start("stream", "--until-end")
+    worker = pipeline_of_its_own.start("stream", "--until-end", anew=True)
     peak = peak_of(worker)
     finish(worker, 0)
     assert pipeline_of_its_own.query(

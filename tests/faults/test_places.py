@@ -13,11 +13,12 @@ from support.pipeline import Pipeline
 from kernel.edges.broker import embedded_broker, free_port
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
+    from support.forks import Process
 
-def kill(worker: subprocess.Popen[str]) -> None:
+
+def kill(worker: Process) -> None:
     worker.send_signal(signal.SIGKILL)
     finish(worker, -signal.SIGKILL)
 

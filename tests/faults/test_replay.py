@@ -82,7 +82,7 @@ def test_a_replay_that_is_asked_to_end_clears_up_and_changes_nothing(damaged: Pi
     require_no_leftovers(damaged)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.nightly), "2"])
 def test_a_worker_runs_on_under_a_replay_and_starts_again_by_itself_from_tables_that_were_swapped(
     broker: int, tmp_path: Path, workers: str
 ) -> None:

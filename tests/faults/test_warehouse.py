@@ -13,6 +13,7 @@ from support.harness import Log, finish, require_sound, wait_for
 from kernel.base.faults import VARIABLE, Point
 
 if TYPE_CHECKING:
+    from support.forks import Process
     from support.pipeline import Pipeline
 
 HOLD_SECONDS = 30
@@ -47,7 +48,7 @@ def test_a_warehouse_that_another_process_holds_for_half_a_minute_is_waited_for(
     require_sound(pipeline, log.tables)
 
 
-def fill_the_disk(worker: subprocess.Popen[str]) -> None:
+def fill_the_disk(worker: Process) -> None:
     """Let no file of the worker grow beyond what an object needs: its warehouse fails as on a full disk."""
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (32 * 1024, resource.RLIM_INFINITY))
 

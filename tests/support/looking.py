@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+    from support.forks import Process
     from support.pipeline import Pipeline
 
 PAGES = {"fleet": "", "cell": "cell", "cycle": "cycle", "compare": "compare", "stream": "stream"}
@@ -147,7 +148,7 @@ def visiting(context: BrowserContext, base: str) -> Iterator[Visit]:
         page.close()
 
 
-def wait_until_served(port: int, process: subprocess.Popen[str], said: Callable[[], str] = str) -> None:
+def wait_until_served(port: int, process: Process, said: Callable[[], str] = str) -> None:
     """Wait until the dashboard answers; `said` tells what its process has said, where that ends instead."""
     deadline = monotonic() + START_SECONDS
     while True:

@@ -1,7 +1,7 @@
 """One pipeline's places, and the `battery` command run there as a user runs it.
 
-A command that is only waited for is a fork of a process that has loaded the libraries, which a process that starts
-anew spends more on than on most commands. A command that a test may strike is a process that starts anew.
+A command is a fork of a process that has loaded the libraries and the project, on which a process that starts anew
+spends more than on most commands. Where it matters what a process holds, a command can start anew.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 import duckdb
-from support.forks import Forks
+from support.forks import Forks, Process
 from support.places import ROOT
 
 from kernel.base.settings import Settings
@@ -33,13 +33,23 @@ LIBRARIES = (
     "msgspec", "numpy", "openpyxl", "prometheus_client", "pyarrow.compute", "pyarrow.ipc", "pyarrow.parquet",
     "pydantic_settings", "python_calamine", "requests", "rich.console", "structlog", "tenacity", "urllib3", "uuid",
 )  # fmt: skip
+ROOMS = ("battery", "dataflows", "kernel", "producer", "refresh", "sink")
+FLOW = {"dataflows.battery"}
+"""Modules that read the settings as they load, each command its own."""
+LOAD = f"""
+import importlib, pkgutil, sys, {", ".join(LIBRARIES)}
+for room in {ROOMS!r}:
+    for module in pkgutil.walk_packages(importlib.import_module(room).__path__, room + "."):
+        if module.name not in {FLOW!r} and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+"""
 COMMAND = """
 sys.argv = ["battery", *{!r}]
 from battery.cli.main import main
 main()
 """
-commands = Forks(f"import sys, {', '.join(LIBRARIES)}", {**os.environ, "PYTHONPATH": str(ROOT)})
-"""What has loaded the libraries, for all pipelines of a test process."""
+commands = Forks(LOAD, {**os.environ, "PYTHONPATH": str(ROOT)})
+"""What has loaded the libraries and the project, for all pipelines of a test process."""
 
 
 @dataclass
@@ -49,7 +59,7 @@ class Pipeline:
     folder: Path
     port: int
     extra: dict[str, str] = field(default_factory=dict)
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    started: list[Process] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -75,17 +85,22 @@ class Pipeline:
         given = {name.lower(): value for name, value in self.environment.items()}
         return Settings(**{name: given[name] for name in Settings.model_fields if name in given})  # type: ignore[arg-type]
 
-    def start(self, *arguments: str, output: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
-        """A `battery` command in the background."""
+    def start(self, *arguments: str, output: IO[str] | int = subprocess.PIPE, anew: bool = False) -> Process:
+        """A `battery` command in the background.
+
+        Args:
+            arguments: those of the command.
+            output: where its output and its errors go.
+            anew: whether its process starts anew, and holds nothing but what the command itself loads.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "battery", *arguments],
-            env=self.environment,
-            cwd=self.folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        if anew:
+            command = [sys.executable, "-m", "battery", *arguments]
+            process: Process = subprocess.Popen(
+                command, env=self.environment, cwd=self.folder, stdout=output, stderr=subprocess.STDOUT, text=True
+            )
+        else:
+            process = commands.start(COMMAND.format(arguments), self.environment, self.folder, output)
         self.started.append(process)
         return process
 

@@ -9,7 +9,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = {"fast": 10, "ci": 100, "nightly": 500}
+EXAMPLES = {"fast": 10, "ci": 60, "nightly": 500}
 FEWEST = 5
 
 

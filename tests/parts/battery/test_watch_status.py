@@ -20,9 +20,10 @@ from kernel.edges.broker import free_port
 from kernel.edges.kafka import open_topic
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
+
+    from support.forks import Process
 
 INTERVAL = "0.2"
 
@@ -44,7 +45,7 @@ def landed(broker: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pi
     pipeline.end()
 
 
-def block(process: subprocess.Popen[str]) -> list[str]:
+def block(process: Process) -> list[str]:
     """The lines of one look."""
     assert process.stdout is not None
     lines = []
@@ -55,7 +56,7 @@ def block(process: subprocess.Popen[str]) -> list[str]:
     return lines
 
 
-def interrupt(process: subprocess.Popen[str]) -> None:
+def interrupt(process: Process) -> None:
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output

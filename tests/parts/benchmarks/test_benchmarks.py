@@ -33,6 +33,8 @@ PRINTED: Final = {
 }
 ELSEWHERE: Final = {"producing", "refresh", "workbooks"}
 """Those that have tests of their own, which run them."""
+SLOW: Final = {"interleaved", "scale", "state"}
+"""Those that start much and share what they measure by with the others."""
 
 
 def test_every_claim_is_measured() -> None:
@@ -40,7 +42,13 @@ def test_every_claim_is_measured() -> None:
     assert sorted(name for names in PRINTED.values() for name in names) == sorted(GOALS)
 
 
-@pytest.mark.parametrize("name", sorted(PRINTED.keys() - ELSEWHERE))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.nightly) if name in SLOW else name
+        for name in sorted(PRINTED.keys() - ELSEWHERE)
+    ],
+)
 def test_a_benchmark_measures_what_it_claims(name: str, tmp_path: Path) -> None:
     figures: list[Figure] = []
     BENCHMARKS[name](figures.append, tmp_path, tiny=True)

@@ -73,6 +73,7 @@ def test_the_tests_of_all_cells_land_by_turns_and_new_ones_behind_them(life: Lif
     assert rows == messages == history.rows == before + landed
 
 
+@pytest.mark.nightly
 def test_histories_pass_all_data_tests_and_so_do_their_streamed_cycles(
     life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

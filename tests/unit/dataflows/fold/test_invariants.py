@@ -38,7 +38,7 @@ def test_results_do_not_depend_on_how_the_log_is_cut(data: st.DataObject) -> Non
 
 
 @given(labs())
-@examples(0.5)
+@examples(0.25)
 def test_cells_that_are_folded_side_by_side_become_what_each_becomes_by_itself(polls: list[list[Message]]) -> None:
     cells, states = GroupStates(), dict[str, CellState]()
     together = []

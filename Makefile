@@ -3,7 +3,7 @@
 .PHONY: help setup demo up test test-fast test-nightly services servers browser faults bench lint lint-types lint-sql format docs pictures requirements env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
-# Hundreds of processes import the same libraries: each would compile them anew where no bytecode is written.
+# Hundreds of processes import the same libraries: each would compile them again where no bytecode is written.
 unexport PYTHONDONTWRITEBYTECODE
 UV := .tools/bin/uv
 RUN := .venv/bin
@@ -89,7 +89,7 @@ docs: setup ## write the pages that are made, and build the documentation in sit
 	$(RUN)/python docs/make_performance.py
 	$(RUN)/sphinx-build --fail-on-warning --keep-going --quiet docs site
 
-pictures: setup browser ## take the README's pictures anew, on the cells of the demo
+pictures: setup browser ## take the README's pictures again, on the cells of the demo
 	$(RUN)/python docs/make_pictures.py
 
 REQUIREMENTS ?= requirements.txt

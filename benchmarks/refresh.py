@@ -283,8 +283,8 @@ def compare(show: Show, folder: Path, *, history: int, base: int, rounds: int) -
     tell(f"nothing new: {_seconds(long_idle):.1f} s against {_seconds(short_idle):.1f} s")
     _tell_nodes("1 % new", few[-1], share[-1])
     _tell_nodes("nothing new", short_idle[-1], long_idle[-1])
-    anew = _refresh("long, --full-refresh", long, 0, "--full-refresh")
-    tell(f"all anew: {anew.seconds:.1f} s")
+    rebuilt = _refresh("long, --full-refresh", long, 0, "--full-refresh")
+    tell(f"all rebuilt: {rebuilt.seconds:.1f} s")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # Linux counts KiB
     tell(f"dbt took at most {peak / 1e9:.1f} GB of memory; the long warehouse is {long.bytes / 1e9:.1f} GB")
 

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 def page(text: str, rows: list[Row]) -> str:
-    """The page with its table made anew; what is written around the table stays.
+    """The page with its table made again; what is written around the table stays.
 
     Raises:
         ValueError: the page has no place for the table.

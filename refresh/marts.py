@@ -119,18 +119,18 @@ class ExportedMarts:
                 {name: found["key"] for name, found in manifest["tables"].items()},
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise BatteryError(f"{MANIFEST} is damaged ({error}); `battery publish` writes it anew") from None
+            raise BatteryError(f"{MANIFEST} is damaged ({error}); `battery publish` writes it again") from None
 
     def table(self, publication: MartsVersion, name: str) -> pa.Table:
         """Read one object."""
         try:
             key = publication.places[name]
         except KeyError:
-            raise BatteryError(f"{MANIFEST} names no {name}: `battery publish` exports the marts anew") from None
+            raise BatteryError(f"{MANIFEST} names no {name}: `battery publish` exports the marts again") from None
         try:
             return read_rows(self._store.get(key), key)
         except DamagedObjectError as error:
-            raise BatteryError(f"{error}; `battery publish` exports the marts anew") from None
+            raise BatteryError(f"{error}; `battery publish` exports the marts again") from None
 
 
 class WarehouseMarts:

@@ -135,5 +135,5 @@ def published_at(store: ObjectStore | None) -> datetime | None:
     try:
         at = datetime.fromisoformat(json.loads(store.get(MANIFEST))["published_at"])
     except (ValueError, KeyError, TypeError) as error:
-        raise BatteryError(f"{MANIFEST} is damaged ({error}); `battery publish` writes it anew") from None
+        raise BatteryError(f"{MANIFEST} is damaged ({error}); `battery publish` writes it again") from None
     return at.astimezone(UTC).replace(tzinfo=None)

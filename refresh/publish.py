@@ -271,7 +271,7 @@ def _definitions(connection: duckdb.DuckDBPyConnection, schema: str) -> dict[str
 def published_definition(statement: str) -> Definition:
     """Read a statement that creates a table or view, and turn it into one that creates it where readers look.
 
-    DuckDB's own text stays as it is, but for the schema in the names: SQL written anew by another program could mean
+    DuckDB's own text stays as it is, but for the schema in the names: SQL written again by another program could mean
     something else.
 
     >>> published_definition("CREATE VIEW building.soh AS SELECT * FROM lab.building.cycles;").statement

@@ -213,7 +213,7 @@ def read_claim(store: ObjectStore) -> Claim | None:
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedClaimError(
             f"{CLAIM_KEY} in the OBJECT_STORE, which says whose it is, cannot be read ({error!r}); bring a copy of it "
-            "back or, where the store is this pipeline's, write it anew with `battery adopt`"
+            "back or, where the store is this pipeline's, write it again with `battery adopt`"
         ) from None
 
 

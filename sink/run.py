@@ -130,7 +130,7 @@ class RunStart:
         if width is not None and width != self.window_seconds:
             raise BatteryError(
                 f"WINDOW_SECONDS={self.window_seconds}, but the windows in the warehouse are {width} s wide; set it "
-                "back, or build them anew with `battery replay --from-beginning`"
+                "back, or rebuild them with `battery replay --from-beginning`"
             )
 
 

@@ -235,10 +235,10 @@ class Test:
         before = stood if stood is not None else 0.0 if time <= GAP_SECONDS else value
         was_zero = stood is not None and abs(before) <= COUNTER_NOISE
         fell = value < before - COUNTER_NOISE
-        anew = fell and abs(value) < (STEP_RESET_SHARE if self.crossed[index] else RESET_SHARE) * before
-        gain = value if anew else value - before
+        restarted = fell and abs(value) < (STEP_RESET_SHARE if self.crossed[index] else RESET_SHARE) * before
+        gain = value if restarted else value - before
         most = rate * (time - self.measured_at[index] + 1.0)
-        back = left is not None and (was_zero or anew) and left[0] - COUNTER_NOISE <= value <= 2 * left[0]
+        back = left is not None and (was_zero or restarted) and left[0] - COUNTER_NOISE <= value <= 2 * left[0]
         returns = (
             left is not None
             and back
@@ -251,11 +251,11 @@ class Test:
             gain = value - left[0] - before - given if was_zero else flow
         elif not returns and abs(gain) <= most:
             gain -= given
-            flag = (Quality.COUNTER_RESET if anew else Quality.COUNTER_FELL).value if fell else 0
+            flag = (Quality.COUNTER_RESET if restarted else Quality.COUNTER_FELL).value if fell else 0
             now_left = left
             if stood is not None and abs(value) <= COUNTER_NOISE and not was_zero:
                 now_left = (stood, self.measured_at[index], self.crossed[index]) if stood > COUNTER_ZERO else None
-            elif abs(value) > COUNTER_NOISE and (anew or was_zero):
+            elif abs(value) > COUNTER_NOISE and (restarted or was_zero):
                 now_left = None
         elif not spike and (
             stood is None

@@ -75,10 +75,10 @@ class Counter:
             steps = self.begun[known]
             crossed = steps > shifted(steps, first, self.begun_before[tests])
             crossed[first] |= self.crossed[tests]
-            anew = lower & is_reset(measured, before, crossed)
-            before[anew] = 0.0
+            restarted = lower & is_reset(measured, before, crossed)
+            before[restarted] = 0.0
             rows = np.arange(count)[known]
-            reset, fell = rows[anew], rows[lower & ~anew]
+            reset, fell = rows[restarted], rows[lower & ~restarted]
         # Rounded before subtracting: the sum of all gains is then the difference of the ends, to the last bit.
         gained[known] = np.rint(measured * PICO).astype(np.int64) - np.rint(before * PICO).astype(np.int64)
         return gained, reset, fell

@@ -77,11 +77,11 @@ class Judge:
         is_known = not np.isnan(self._value)
         before = self._value if is_known else 0.0 if now.time <= GAP_SECONDS else now.value
         is_lower = now.value < before - COUNTER_NOISE
-        is_anew = is_lower and bool(is_reset(now.value, before, now.begun > self._begun))
+        has_restarted = is_lower and bool(is_reset(now.value, before, now.begun > self._begun))
         is_zero = is_known and abs(before) <= COUNTER_NOISE
-        gain = pico(now.value) - (0 if is_anew else pico(before))
+        gain = pico(now.value) - (0 if has_restarted else pico(before))
         self.is_dropped = self.has_leapt = self.is_reset = self.has_fallen = False
-        may_return = self._stood is not None and (is_zero or is_anew) and bool(is_back(now.value, self._stood))
+        may_return = self._stood is not None and (is_zero or has_restarted) and bool(is_back(now.value, self._stood))
         returns = may_return and not self.late and self._returns(now)
         if now.has_leapt is None:
             is_plain = not returns and abs(float(gain)) <= now.most(self._at)
@@ -94,9 +94,9 @@ class Judge:
             gain = gain - pico(self._stood or 0.0) - self._given if is_zero else now.flow
             self._measure(now, None)
         elif is_plain:
-            self.is_reset, self.has_fallen = is_anew, is_lower and not is_anew
+            self.is_reset, self.has_fallen = has_restarted, is_lower and not has_restarted
             gain -= self._given
-            self._measure(now, self._left(now, is_anew=is_anew))
+            self._measure(now, self._left(now, has_restarted=has_restarted))
         elif self.late:
             self.is_dropped = True
             gain = 0
@@ -153,13 +153,13 @@ class Judge:
             return False
         return abs(now.value - self._leapt_to) * PICO <= now.most(self._leapt_at)
 
-    def _left(self, now: Reading, *, is_anew: bool) -> tuple[float, float, int] | None:
+    def _left(self, now: Reading, *, has_restarted: bool) -> tuple[float, float, int] | None:
         """The value, time and step that it may come back to: those before it fell to zero, or leaped."""
         kept = None if self._stood is None else (self._stood, self._stood_at, self._stood_begun)
         was_zero = abs(self._value) <= COUNTER_NOISE
         if abs(now.value) <= COUNTER_NOISE and not was_zero:
             return (self._value, self._at, self._begun) if self._value > COUNTER_ZERO else None
-        if abs(now.value) > COUNTER_NOISE and (is_anew or was_zero):
+        if abs(now.value) > COUNTER_NOISE and (has_restarted or was_zero):
             return None
         return kept
 

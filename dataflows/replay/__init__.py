@@ -1,1 +1,1 @@
-"""The replay: the landing tables built anew from the log or the archive, and swapped in where they differ."""
+"""The replay: the landing tables rebuilt from the log or the archive, and swapped in where they differ."""

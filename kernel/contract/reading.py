@@ -202,7 +202,7 @@ class Quality(IntFlag):
     GAP = 4
     """Readings are missing before this one: data points skipped, or more than an hour without any."""
     COUNTER_RESET = 8
-    """A capacity or energy counter fell within the test and was started anew; see `RESET_SHARE`."""
+    """A capacity or energy counter fell within the test and was restarted; see `RESET_SHARE`."""
     CLOCK_JUMP = 16
     """The wall clock moved more than a minute differently from the test clock since the row before."""
     CYCLE_BACKWARDS = 32

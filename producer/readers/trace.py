@@ -230,7 +230,7 @@ def _drift(last: End, first: End) -> float:
 
 
 def _fell_to_zero(last: End, first: End) -> bool:
-    """Whether all counters begin anew although the same step goes on, which no cycler does."""
+    """Whether all counters restart although the same step goes on, which no cycler does."""
     same_step = (last.cycle, last.step) == (first.cycle, first.step)
     return same_step and any(counter > 0 for counter in last.counters) and not any(c > 0 for c in first.counters)
 

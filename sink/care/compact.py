@@ -147,7 +147,7 @@ def _merge_all(warehouse: Warehouse, store: ObjectStore, cleared: Cleared) -> tu
             except DamagedObjectError as error:
                 reason = (
                     f"{error}; `battery verify` says what else is wrong, `battery replay --from-beginning` writes the "
-                    "objects anew"
+                    "objects again"
                 )
             message = f"{len(group)} commits from {group[0].commit} on: {reason}"
             left |= dict.fromkeys(names, message)

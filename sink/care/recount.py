@@ -138,7 +138,7 @@ _GAINED: Final = f"""
 
 _WINDOWS: Final = """
     with {gained},
-    anew as (
+    recounted as (
         select
             cell_id, time_bucket(interval {seconds} second, date_time, timestamp '1970-01-01') as window_start,
             count(*) as reading_count, count(*) filter (quality <> 0) as flagged_count,
@@ -148,12 +148,12 @@ _WINDOWS: Final = """
             sum(coalesce(gain_2, 0) + coalesce(gain_3, 0)) as energy_throughput_pwh
         from gained where date_time is not null group by all
     )
-    select count(*) from anew full join _windows as kept using (cell_id, window_start) where {differs}
+    select count(*) from recounted full join _windows as kept using (cell_id, window_start) where {differs}
 """
 
 _CYCLES: Final = """
     with {gained},
-    anew as (
+    recounted as (
         select
             cell_id, test_id, cycle_index, count(*) as reading_count,
             {gains}, {extremes},
@@ -162,7 +162,7 @@ _CYCLES: Final = """
             min(date_time) as started_at, max(date_time) as ended_at
         from gained group by all
     )
-    select count(*) from anew full join _cycles as kept using (cell_id, test_id, cycle_index) where {differs}
+    select count(*) from recounted full join _cycles as kept using (cell_id, test_id, cycle_index) where {differs}
 """
 
 _CHANNELS: Final = (
@@ -184,8 +184,9 @@ def _named(columns: dict[str, str]) -> str:
 
 
 def _differs(equal: list[str], close: list[str]) -> list[str]:
-    return [f"anew.{name} is distinct from kept.{name}" for name in equal] + [
-        f"(anew.{name} is null) <> (kept.{name} is null) or abs(anew.{name} - kept.{name}) > 2 * anew.reading_count"
+    return [f"recounted.{name} is distinct from kept.{name}" for name in equal] + [
+        f"(recounted.{name} is null) <> (kept.{name} is null) "
+        f"or abs(recounted.{name} - kept.{name}) > 2 * recounted.reading_count"
         for name in close
     ]
 
@@ -203,7 +204,7 @@ def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
         ["reading_count", "flagged_count", "temperature_count", *extremes],
         [*sums, "charge_throughput_pah", "energy_throughput_pwh"],
     ) + [
-        f"(kept.{name}_last_{unit} is null and anew.{name}_min_{unit} is not null) "
+        f"(kept.{name}_last_{unit} is null and recounted.{name}_min_{unit} is not null) "
         f"or not coalesce(list_contains({name}_values, kept.{name}_last_{unit}), true)"
         for _, name, unit in _CHANNELS
     ]

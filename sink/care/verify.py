@@ -171,7 +171,7 @@ def _log(
         ok=come_back.misjudged == 0,
         detail=f"{come_back.rows} readings of the log came back after their test had gone on, of which "
         f"{come_back.misjudged} have another reason than what has landed says"
-        f"{': `battery replay --from-beginning` judges them anew' if come_back.misjudged else ''}",
+        f"{': `battery replay --from-beginning` judges them again' if come_back.misjudged else ''}",
     )
     yield Check(
         "lag",

@@ -120,7 +120,7 @@ def test_each_row_of_damaged_messages_lands_or_is_quarantined_within_bounded_mem
 ) -> None:
     count = request.config.getoption("--mutated-messages")
     send_mutated(pipeline_of_its_own.settings, count, seed=count)
-    worker = pipeline_of_its_own.start("stream", "--until-end", anew=True)
+    worker = pipeline_of_its_own.start("stream", "--until-end", afresh=True)
     peak = peak_of(worker)
     finish(worker, 0)
     assert peak() < MOST_BYTES
@@ -143,7 +143,7 @@ def test_a_worker_that_reads_nothing_but_poison_lives_on_little_memory(pipeline_
         producer.produce(settings.battery_topic, value, b"POISON", headers=headers(encoding, "poison"))
     producer.produce(settings.battery_topic, as_json(reading(1)), b"CELL_1", headers=headers(JSON, "good"))
     assert producer.flush(60) == 0
-    worker = pipeline_of_its_own.start("stream", "--until-end", anew=True)
+    worker = pipeline_of_its_own.start("stream", "--until-end", afresh=True)
     peak = peak_of(worker)
     finish(worker, 0)
     assert pipeline_of_its_own.query(

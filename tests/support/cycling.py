@@ -45,7 +45,7 @@ def cycled(cycles: int, ampere: float = 2.0, *, start: datetime = START) -> list
 
 
 def numbered_anew(rows: Sequence[Row], *, timed_anew: bool = True) -> list[Row]:
-    """A cut of a test as some exports have it: data points, and perhaps Test_Time, begin anew."""
+    """A cut of a test as some exports have it: data points, and perhaps Test_Time, restart."""
     since = rows[0][1] - 60.0 if timed_anew else 0.0
     return [[number, row[1] - since, *row[2:]] for number, row in enumerate(rows, 1)]
 

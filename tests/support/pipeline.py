@@ -1,7 +1,7 @@
 """One pipeline's places, and the `battery` command run there as a user runs it.
 
-A command is a fork of a process that has loaded the libraries and the project, on which a process that starts anew
-spends more than on most commands. Where it matters what a process holds, a command can start anew.
+A command is a fork of a process that has loaded the libraries and the project, on which a process that starts afresh
+spends more than on most commands. Where it matters what a process holds, a command can start afresh.
 """
 
 from __future__ import annotations
@@ -85,16 +85,16 @@ class Pipeline:
         given = {name.lower(): value for name, value in self.environment.items()}
         return Settings(**{name: given[name] for name in Settings.model_fields if name in given})  # type: ignore[arg-type]
 
-    def start(self, *arguments: str, output: IO[str] | int = subprocess.PIPE, anew: bool = False) -> Process:
+    def start(self, *arguments: str, output: IO[str] | int = subprocess.PIPE, afresh: bool = False) -> Process:
         """A `battery` command in the background.
 
         Args:
             arguments: those of the command.
             output: where its output and its errors go.
-            anew: whether its process starts anew, and holds nothing but what the command itself loads.
+            afresh: whether its process starts afresh, and holds nothing but what the command itself loads.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if anew:
+        if afresh:
             command = [sys.executable, "-m", "battery", *arguments]
             process: Process = subprocess.Popen(
                 command, env=self.environment, cwd=self.folder, stdout=output, stderr=subprocess.STDOUT, text=True

@@ -51,7 +51,7 @@ def dictionary_of(text: str, rows: int) -> pa.Array:
 
 
 def deltas() -> bytes:
-    """A dictionary to which each of many batches adds a little, so that it is put together anew for each."""
+    """A dictionary to which each of many batches adds a little, so that it is put together again for each."""
     batches = [
         pa.record_batch(
             {"test_id": pa.DictionaryArray.from_arrays([end - 1], [LONG[:20_000] + str(n) for n in range(end)])}

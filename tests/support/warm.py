@@ -1,4 +1,4 @@
-"""dbt in forks of one process that has loaded it and read the project, instead of processes that each do so anew.
+"""dbt in forks of one process that has loaded it and read the project, instead of processes that each do so again.
 
 What `refresh.dbt` does before and after stays as it is: the options, the environment, the reading of results.
 """
@@ -69,7 +69,7 @@ class WarmDbt:
     ) -> subprocess.CompletedProcess[Any]:
         """Run dbt as `subprocess.run` would.
 
-        Where settings make another project of what has been read, dbt starts anew: one that reads a project for the
+        Where settings make another project of what has been read, dbt starts afresh: one that reads a project for the
         second time, in a fork, waits for a lock that nobody has.
         """
         arguments = command[4:]

@@ -71,7 +71,7 @@ class DuckDBFile:
             if isinstance(cause, duckdb.Error) and any(words in str(cause) for words in _DAMAGE):
                 raise BatteryError(
                     f"WAREHOUSE={self._path} is damaged, or no DuckDB file ({line.removeprefix('IO Error: ')}); move "
-                    f"it and {self._path.name}.wal away, bring a backup in their place or build it anew with `battery "
+                    f"it and {self._path.name}.wal away, bring a backup in their place or rebuild it with `battery "
                     "adopt` and `battery replay --from-beginning`, then start again"
                 ) from None
 

@@ -79,7 +79,7 @@ def _require_token(token: str) -> None:
         BatteryError: it holds characters that no token has, or it has expired.
     """
     if not token.isascii() or any(letter.isspace() or letter in "'\"" for letter in token):
-        raise BatteryError("MOTHERDUCK_TOKEN holds quotes, spaces or letters that are in no token; copy it anew")
+        raise BatteryError("MOTHERDUCK_TOKEN holds quotes, spaces or letters that are in no token; copy it again")
     expires = _expiry(token)
     if expires is not None and expires < time.time():
         when = datetime.fromtimestamp(expires, UTC).date()

@@ -1,4 +1,4 @@
-"""Replay: what has landed is built anew and compared; where it differs, the replay says so and mends it."""
+"""Replay: what has landed is rebuilt and compared; where it differs, the replay says so and mends it."""
 
 from __future__ import annotations
 

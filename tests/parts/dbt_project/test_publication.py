@@ -99,7 +99,7 @@ def test_what_fails_its_tests_is_not_published_until_they_pass(refreshed: Wareho
         publish(open_warehouse(refreshed.settings), FolderStore(refreshed.path.parent / "objects"))
     assert refreshed.query(cycles) == [(0,)]
     refreshed.execute("update _cycles set charge_capacity_pah = charge_capacity_pah - 2000")
-    # What was published by hand meanwhile, or damaged, is mended when all is built anew.
+    # What was published by hand meanwhile, or damaged, is mended when all is rebuilt.
     refreshed.execute("update main.battery_features set power_watt = 0")
     transform(refreshed, "--full-refresh")
     assert refreshed.query(cycles) == [(12,)]

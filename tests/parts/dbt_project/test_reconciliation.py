@@ -21,7 +21,7 @@ CAPACITIES: Final = (1.1, 1.0, 1.05)
 
 
 def counted_from(rows: list[Row], key: Callable[[Row], object]) -> list[Row]:
-    """The same course with counters that start anew wherever `key` changes."""
+    """The same course with counters that restart wherever `key` changes."""
     base, before, last = dict.fromkeys(COUNTERS, 0.0), dict.fromkeys(COUNTERS, 0.0), None
     found = []
     for row in rows:

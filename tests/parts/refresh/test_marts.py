@@ -81,5 +81,5 @@ def test_damage_is_told_with_what_mends_it(published: PublishedFolder, tmp_path:
     with pytest.raises(BatteryError, match="names no battery_gaps: `battery publish` exports"):
         marts.table(marts.newest(), "battery_gaps")
     store.put(MANIFEST, b"{")
-    with pytest.raises(BatteryError, match=r"manifest\.json is damaged .*; `battery publish` writes it anew"):
+    with pytest.raises(BatteryError, match=r"manifest\.json is damaged .*; `battery publish` writes it again"):
         marts.newest()

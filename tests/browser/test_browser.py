@@ -10,7 +10,7 @@ import signal
 import socket
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import duckdb
@@ -26,11 +26,11 @@ from dashboard.figures.style import COLOURS, MUTED
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Download
-    from support.looking import Visit
+    from support.looking import Palette, Visit
     from support.published import PublishedFolder
 
 LOAD_SECONDS = 3.0
@@ -86,6 +86,7 @@ class Look:
     heading: str
     charts: int
     titles: list[list[str]]
+    palette: Palette
     errors: list[str]
     complaints: list[str]
     asked: list[str]
@@ -109,6 +110,7 @@ def look(visitor: Visit) -> Callable[[str], Look]:
             visitor.page.locator("h1").inner_text().lower(),
             len(visitor.traces()),
             visitor.titles(),
+            visitor.palette(),
             visitor.errors(),
             [*visitor.complaints],
             [*visitor.asked],
@@ -136,30 +138,31 @@ def test_every_axis_of_a_page_says_its_unit(look: Callable[[str], Look], name: s
             assert title in unitless or title.endswith(")"), title
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_can_be_read_in_light_and_in_dark(visit: Visit, scheme: Any) -> None:
-    visit.page.emulate_media(color_scheme=scheme)
-    backgrounds = set()
-    for name, address in PAGES.items():
-        visit.open(address)
-        colours = visit.page.evaluate(
-            """() => ['h1', '[data-testid=stMetricLabel] p', 'label p', '[data-testid=stCaptionContainer] p',
-                '[data-testid=stDownloadButton] p', '[data-testid=stSidebarNavLink] span:last-child'].map(
-                chosen => document.querySelector(chosen)).filter(found => found).map(
-                found => getComputedStyle(found).color)"""
-        )
-        background = visit.page.evaluate(
-            "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
-        )
+def require_contrast(palettes: Mapping[str, Palette]) -> str:
+    """Everything written on the pages, and drawn, stands out from the background, which they share."""
+    for name, (background, colours) in palettes.items():
         assert len(colours) >= 3
         for colour in colours:
             assert contrast(colour, background) >= 4.5, (name, colour, background)
         for ink in (*COLOURS, MUTED):
             assert contrast(ink, background) >= 3.0
-        backgrounds.add(background)
+    (shared,) = {background for background, _ in palettes.values()}
+    return shared
+
+
+def test_pages_can_be_read_in_light(look: Callable[[str], Look]) -> None:
+    background = require_contrast({name: look(name).palette for name in PAGES})
+    assert contrast("#ffffff", background) < 4.5
+
+
+def test_pages_can_be_read_in_dark(visit: Visit) -> None:
+    visit.page.emulate_media(color_scheme="dark")
+    palettes = {}
+    for name, address in PAGES.items():
+        visit.open(address)
+        palettes[name] = visit.palette()
     visit.page.emulate_media(color_scheme="light")
-    assert len(backgrounds) == 1
-    assert (contrast("#ffffff", backgrounds.pop()) > 4.5) == (scheme == "dark")
+    assert contrast("#ffffff", require_contrast(palettes)) > 4.5
 
 
 def test_the_browser_draws_each_cycle_s_capacity_as_published(visit: Visit, landed: Pipeline) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,16 +27,7 @@ CELL = f"CELL{EVIL}"
 
 def run(pipeline: Pipeline, *arguments: str, code: int = 0) -> str:
     """A `battery` command; what it has written, which is plain."""
-    done = subprocess.run(
-        [sys.executable, "-m", "battery", *arguments],
-        cwd=pipeline.folder,
-        env=pipeline.environment,
-        capture_output=True,
-        check=False,
-        timeout=240,
-    )
-    said = (done.stdout + done.stderr).decode()
-    assert done.returncode == code, said
+    said = pipeline.battery(*arguments, code=code)
     assert not UNSAFE.search(said), (arguments, said)
     return said
 

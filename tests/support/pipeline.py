@@ -21,6 +21,7 @@ from refresh.dbt import DbtRun, NodeResult, work_folder
 from refresh.unit_tests import remember_unit_tests
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 LANDING_TABLES = (
@@ -50,6 +51,18 @@ main()
 """
 commands = Forks(LOAD, {**os.environ, "PYTHONPATH": str(ROOT)})
 """What has loaded the libraries and the project, for all pipelines of a test process."""
+
+
+def run_battery(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A `battery` command to its end in a folder, its output and its errors apart."""
+    return commands.run(COMMAND.format(arguments), environment, folder)
+
+
+def take_unit_tests_as_passed(settings: Settings) -> None:
+    """Let refreshes leave out dbt's unit tests: other tests run them on the same code."""
+    work_folder(settings).mkdir(parents=True, exist_ok=True)
+    passed = NodeResult("unit_test.battery", "pass", 0.0, 0, None)
+    remember_unit_tests(settings, DbtRun(("build",), 0.0, (passed,), None, audited=True, models=()))
 
 
 @dataclass
@@ -110,12 +123,6 @@ class Pipeline:
             if process.poll() is None:
                 process.kill()
                 process.communicate()
-
-    def take_unit_tests_as_passed(self) -> None:
-        """Let refreshes leave out dbt's unit tests: other tests run them on the same code."""
-        work_folder(self.settings).mkdir(parents=True, exist_ok=True)
-        passed = NodeResult("unit_test.battery", "pass", 0.0, 0, None)
-        remember_unit_tests(self.settings, DbtRun(("build",), 0.0, (passed,), None, audited=True, models=()))
 
     def battery(self, *arguments: str, code: int = 0) -> str:
         """A `battery` command to its end; its output."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import duckdb
 import pytest
+from support.pipeline import run_battery
 from support.places import ROOT
 
 from battery.cli.main import cli, main
@@ -39,19 +40,9 @@ COMMANDS = (
 REFERENCE = (ROOT / "docs" / "reference" / "commands.md").read_text()
 
 
-def battery(
-    folder: Path, *arguments: str, module: str = "battery", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    port = str(free_port())
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=folder,
-        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}", **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def battery(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    broker = f"127.0.0.1:{free_port()}"
+    return run_battery(folder, {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker, **environment}, *arguments)
 
 
 def test_help_names_every_command_and_the_reference_does_too(tmp_path: Path) -> None:
@@ -177,6 +168,7 @@ def test_an_unknown_option_is_refused_with_exit_code_2(tmp_path: Path) -> None:
 
 
 def test_python_m_producer_is_battery_produce(tmp_path: Path) -> None:
-    done = battery(tmp_path, "--help", module="producer")
+    command = [sys.executable, "-m", "producer", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "Usage: python -m producer [OPTIONS] SOURCE..." in done.stdout

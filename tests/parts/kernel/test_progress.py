@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support.pipeline import Pipeline
+from support.pipeline import Pipeline, run_battery
 from support.terminal import on_terminal
 
 import dataflows.summary
@@ -18,6 +16,7 @@ from kernel.base.progress import Progress
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from support.terminal import Seen
@@ -48,15 +47,7 @@ def require_whole_lines(seen: Seen, *bars: str) -> None:
 
 def separately(place: Pipeline, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command to its end without a terminal, its output and its errors apart."""
-    return subprocess.run(
-        [sys.executable, "-m", "battery", *arguments],
-        env=place.environment | environment,
-        cwd=place.folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_battery(place.folder, place.environment | environment, *arguments)
 
 
 def test_on_a_terminal_bars_show_rate_and_time_left_and_log_lines_stay_whole(place: Pipeline, workbooks: Path) -> None:

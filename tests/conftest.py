@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = [
     "support.durations",
+    "support.fixtures.dbt",
     "support.fixtures.jobs",
     "support.fixtures.landing",
     "support.fixtures.log_lines",

@@ -256,6 +256,7 @@ def token(port: str, password: str) -> int:
         return refused.code
 
 
+@pytest.mark.nightly  # by day `battery airflow` runs the same DAGs in earnest, on SQLite
 @pytest.mark.timeout(1500)
 @pytest.mark.usefixtures("landed")
 def test_airflow_runs_on_postgres_as_the_file_starts_it_and_refreshes_what_the_worker_has_landed(

@@ -97,7 +97,7 @@ def landed_readings() -> list[Row]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     path = tmp_path_factory.mktemp("built") / "battery.duckdb"
     create_landing(path, landed_readings())
-    run_dbt(Settings(warehouse=str(path)), ("build",))
+    run_dbt(Settings(warehouse=str(path)))
     return Warehouse(path)
 
 

@@ -1,4 +1,4 @@
-"""The rules behind the numbers of a cell, in words and with their sources, and how its data wants to be cited."""
+"""The rules behind the numbers of a cell, in words and with their sources, and how its data is cited."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ENDS: Final = {
     "median_below": "first complete cycle at which the median of the {median} complete cycles around it is below "
     "{level}",
     "mean_below": "first complete cycle at which the mean of the last {mean} complete ones is below {level}",
-    "last_above": "last complete cycle that is not below {level}, once the cell has come to lie below it",
+    "last_above": "last complete cycle that is not below {level}, once the cell has fallen below it",
 }
 
 _FULL_CYCLE: Final = seeded_limits("CS2_*")
@@ -80,9 +80,9 @@ _RULES: Final = (
     ),
     Rule(
         "Rest",
-        "A current is none when it is at most {rest_current_share_percent:g} % of the one at which the test moved "
-        "half of its charge, as its counters tell: so a coin cell at 10 µA is judged as a pack at 10 kA is. A test "
-        "whose counters gain nothing is at rest.",
+        "A current counts as zero when it is at most {rest_current_share_percent:g} % of the current at which the test "
+        "moved half of its charge, by its counters: a coin cell at 10 µA is judged as a pack at 10 kA is. A test whose "
+        "counters gain nothing is at rest.",
     ),
     Rule(
         "Reference test",
@@ -91,16 +91,16 @@ _RULES: Final = (
     ),
     Rule(
         "State of health",
-        "Discharged capacity of a complete cycle by the nominal capacity; where that is unknown, by the initial one, "
-        "which is the median of the first {initial_cycles:.0f} complete cycles.",
+        "Discharged capacity of a complete cycle divided by the nominal capacity; where that is unknown, by the "
+        "initial one, which is the median of the first {initial_cycles:.0f} complete cycles.",
     ),
     Rule(
         "Equivalent full cycles",
-        "Charge moved in either direction by twice the nominal capacity (else the initial one).",
+        "Charge moved in either direction, divided by twice the nominal capacity (else the initial one).",
     ),
     Rule(
         "End of life",
-        "Its cycle moves by more than a hundred with the rule, so each number carries the name of its rule. The "
+        "Rules differ by more than a hundred cycles on the same cell, so each number carries the name of its rule. The "
         "default is the first complete cycle at which the median of the {median_cycles:.0f} complete "
         "cycles around it is below {end_of_life_percent:.0f} % of the nominal capacity (of the initial "
         "one where no nominal is known): one cycle that was disturbed must not end a life, and capacity recovers "
@@ -114,8 +114,9 @@ _RULES: Final = (
     ),
     Rule(
         "Coulombic and energy efficiency",
-        "Out by in between the ends of two complete discharges, so that a cycle whose charge lies in the test before "
-        "is judged with that charge. None for a cycle that does not end discharged, nor where the charge is not known.",
+        "Discharged divided by charged, counted between the ends of two complete discharges, so that a cycle whose "
+        "charge lies in the test before is judged with that charge. There is none for a cycle that does not end "
+        "discharged, nor where the charge is not known.",
     ),
     Rule(
         "Resistance",
@@ -125,7 +126,8 @@ _RULES: Final = (
         "readings that are no further apart than that, or of which one is within {pulse_tolerance_percent:g} % of "
         "it. There is none where the cycler has no such readings, where the current has strayed by more than "
         "{pulse_tolerance_percent:g} % by then, or where the rest was not read in its last "
-        "{pulse_time_s:g} s: what a cycler logs by how far the voltage falls would say nothing but that.",
+        "{pulse_time_s:g} s: a cycler that logs whenever the voltage has moved by a set step would only repeat that "
+        "step.",
         (
             (
                 "IEC 62660-1: Secondary lithium-ion cells for the propulsion of electric road vehicles. Part 1: "

@@ -28,10 +28,10 @@ EARLY = {"COMMIT_INTERVAL_SECONDS": "3", "COMMIT_MAX_ROWS": "700"}
 REPLICATED = {"default.replication.factor": "2", "offsets.topic.replication.factor": "2"}
 
 
-@pytest.fixture
-def own(kafka_files: Path, tmp_path: Path) -> Iterator[Kafka]:  # noqa: ARG001
-    """A broker to be struck."""
-    broker = Kafka(tmp_path / "kafka")
+@pytest.fixture(scope="module")
+def own(kafka_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:  # noqa: ARG001
+    """A broker to be struck, and brought back."""
+    broker = Kafka(tmp_path_factory.mktemp("kafka"))
     broker.start()
     yield broker
     broker.stop(signal.SIGKILL)
@@ -39,8 +39,9 @@ def own(kafka_files: Path, tmp_path: Path) -> Iterator[Kafka]:  # noqa: ARG001
 
 @pytest.fixture
 def twins(own: Kafka, tmp_path: Path) -> Iterator[tuple[Pipeline, Pipeline]]:
-    """Two pipelines on one broker: one to be struck, one to be left in peace."""
-    pipelines = Pipeline(tmp_path / "struck", own.port), Pipeline(tmp_path / "undisturbed", own.port)
+    """Two pipelines on one log: one to be struck, one to be left in peace."""
+    topic = {"BATTERY_TOPIC": f"twins-{tmp_path.name}"}
+    pipelines = Pipeline(tmp_path / "struck", own.port, topic), Pipeline(tmp_path / "undisturbed", own.port, {**topic})
     yield pipelines
     for pipeline in pipelines:
         pipeline.end()
@@ -63,7 +64,7 @@ def test_a_broker_restarted_under_the_worker_is_waited_for(
     worker.send_signal(signal.SIGTERM)
     finish(worker, 0)
     struck.battery("stream", "--until-end")
-    undisturbed = read_undisturbed(tmp_path / "alone", own.port, "battery_topic", messages)
+    undisturbed = read_undisturbed(tmp_path / "alone", own.port, struck.topic, messages)
     require_sound(struck, undisturbed.tables)
 
 
@@ -90,7 +91,7 @@ def test_messages_that_expired_before_they_landed_are_missed_until_they_are_give
     for pipeline in twins:
         pipeline.battery("stream", "--until-end")
     lost = send(struck.settings, traffic(SECOND))
-    expire(own.address, "battery_topic")
+    expire(own.address, struck.topic)
     send(struck.settings, traffic(THIRD))
     last = struck.battery("stream", "--until-end", code=2).strip().splitlines()[-1]
     assert f"offsets {landed} to {landed + lost - 1} are gone (retention?) and had not landed" in last
@@ -111,7 +112,7 @@ def test_messages_that_expired_after_they_landed_are_no_loss_and_a_replay_takes_
     send(struck.settings, traffic(FIRST))
     struck.battery("stream", "--until-end")
     undisturbed.battery("stream", "--until-end")
-    expire(own.address, "battery_topic")
+    expire(own.address, struck.topic)
     send(struck.settings, traffic(SECOND))
     shutil.rmtree(struck.folder / "recovery")
     for pipeline in twins:

@@ -23,6 +23,7 @@ from support.macros import MACROS, macros_of
 from support.modelled import BUILD, Row, Warehouse, create_landing, run_dbt
 from support.places import ROOT
 
+import refresh.dbt
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.contract.reading import (
@@ -337,7 +338,7 @@ def test_motherduck_is_a_target_whose_token_travels_in_the_environment(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     calls: list[Any] = []
-    real_run = subprocess.run
+    real_run = refresh.dbt.subprocess.run
 
     def run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         calls.append((arguments, options["env"]))
@@ -406,7 +407,7 @@ class ClosedWatch:
 def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read(1)"
     let_go = threading.Event()
-    real_run = subprocess.run
+    real_run = refresh.dbt.subprocess.run
     with subprocess.Popen(
         [sys.executable, "-c", hold, copied.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:

@@ -23,7 +23,6 @@ from support.macros import MACROS, macros_of
 from support.modelled import BUILD, Row, Warehouse, create_landing, run_dbt
 from support.places import ROOT
 
-import refresh.dbt
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.contract.reading import (
@@ -39,6 +38,8 @@ from kernel.contract.reading import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from support.warm import WarmDbt
 
 MODELS = ("battery_ts", "battery_cleaned", "battery_features")
 
@@ -338,7 +339,7 @@ def test_motherduck_is_a_target_whose_token_travels_in_the_environment(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     calls: list[Any] = []
-    real_run = refresh.dbt.subprocess.run
+    real_run = subprocess.run
 
     def run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         calls.append((arguments, options["env"]))
@@ -404,10 +405,12 @@ class ClosedWatch:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="sees dbt meet the lock through inotify")
-def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dbt_waits_for_a_lock_that_another_process_holds(
+    copied: Warehouse, monkeypatch: pytest.MonkeyPatch, warm_dbt: WarmDbt
+) -> None:
+    warm_run = warm_dbt.run
     hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read(1)"
     let_go = threading.Event()
-    real_run = refresh.dbt.subprocess.run
     with subprocess.Popen(
         [sys.executable, "-c", hold, copied.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
@@ -415,7 +418,7 @@ def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monk
         assert holder.stdout
         assert holder.stdout.readline() == b"held\n"
 
-        def run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        def run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[Any]:
             watch = ClosedWatch(copied.path)
 
             def release() -> None:
@@ -424,8 +427,7 @@ def test_dbt_waits_for_a_lock_that_another_process_holds(copied: Warehouse, monk
                 let_go.set()
 
             threading.Thread(target=release, daemon=True).start()
-            done: subprocess.CompletedProcess[bytes] = real_run(arguments, **options)
-            return done
+            return warm_run(arguments, **options)
 
         monkeypatch.setattr("refresh.dbt.subprocess.run", run)
         try:

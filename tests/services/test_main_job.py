@@ -14,20 +14,20 @@ from parts.test_main_job import (  # noqa: F401  # the same tests
     test_the_published_queries_run_verbatim,
 )
 from support.jobs import Job, run_job
-from support.places import SHARED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory, servers: dict[str, str]) -> Job:
-    """CS2_35, or its simulated twin where there are no real workbooks."""
-    what = "CS2_35" if SHARED.is_dir() else "simulated"
-    folder: Path = tmp_path_factory.mktemp(what)
+@pytest.fixture(scope="module", params=["simulated", pytest.param("CS2_35", marks=pytest.mark.nightly)])
+def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, servers: dict[str, str]) -> Job:
+    """The simulated twin by day, when the real cell is read on embedded parts; both by night."""
+    if request.param == "CS2_35":
+        request.getfixturevalue("shared_data")
+    folder: Path = tmp_path_factory.mktemp(request.param)
     name = f"job-{uuid4().hex[:12]}"
     parts = servers | {"OBJECT_STORE": f"s3://{name}", "BATTERY_TOPIC": name}
-    return run_job(what, folder, parts.pop("KAFKA_BOOTSTRAP_SERVERS"), **parts)
+    return run_job(request.param, folder, parts.pop("KAFKA_BOOTSTRAP_SERVERS"), **parts)
 
 
 def test_the_job_ran_on_real_servers(job: Job) -> None:

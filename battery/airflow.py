@@ -54,6 +54,11 @@ def _environment(dags: Path, port: int) -> Mapping[str, str]:
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__WORKERS": "1",
+        # All parts start at once. A task that meets an API server which is not up yet, or is slow, waits for it:
+        # by default it would fail after some seconds, and be tried again only after minutes.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "30",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "BATTERY_COMMAND": str(programs / "battery"),
         "BATTERY_WORK_DIR": str(Path.cwd()),
         **os.environ,

@@ -45,7 +45,8 @@ for room in {ROOMS!r}:
             importlib.import_module(module.name)
 """
 COMMAND = """
-sys.argv = ["battery", *{!r}]
+sys.argv = ["battery", *{0!r}]
+sys.orig_argv = [sys.executable, "-m", "battery", *{0!r}]  # by which a worker starts again
 from battery.cli.main import main
 main()
 """

@@ -29,6 +29,7 @@ pytest_plugins = [
     "support.fixtures.landing",
     "support.fixtures.log_lines",
     "support.fixtures.pages",
+    "support.fixtures.wheel",
 ]
 register()
 

@@ -1,4 +1,4 @@
-"""`battery demo` as `make demo` runs it: from nothing, and with the output that the guide shows."""
+"""`battery demo` from the wheel, away from the checkout: from nothing, and with the output that the guide shows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from support.looking import require_dashboard
 from support.places import ROOT
+from support.wheel import run, without_checkout
 
 from battery.cli.main import main
 from battery.demo import MARK, Step, run_step
@@ -32,27 +33,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo")
 
 
-def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "battery", "demo", *arguments],
-        cwd=folder,
-        env={**os.environ, "WAREHOUSE": "must-not-matter.duckdb"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+def demo(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(installed, folder, "battery", "demo", *arguments, WAREHOUSE="must-not-matter.duckdb")
 
 
 @pytest.fixture(scope="module")
-def done(folder: Path) -> subprocess.CompletedProcess[str]:
+def done(installed: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """A demo as `make demo` runs it, where there has been one before."""
     earlier = folder / "data" / "demo"
     earlier.mkdir(parents=True)
     for name in (MARK, EARLIER):
         (earlier / name).touch()
-    done = demo(folder)
+    done = demo(installed, folder)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in folder.iterdir()] == ["data"]
     return done
 
 
@@ -181,13 +175,21 @@ def test_the_command_that_the_demo_names_last_serves_the_dashboard_on_its_data(
     (command,) = re.findall(r"^  dashboard  (.*)$", done.stdout, re.MULTILINE)
     assert command.endswith("battery dashboard --data-dir data/demo")
     port = free_port()
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     require_dashboard(
         ["/bin/sh", "-c", f"exec {command} --port {port}"],  # pasted, without a virtual environment in the PATH
         port,
         folder,
-        {**environment, "PATH": os.defpath, "WAREHOUSE": "must-not-matter.duckdb"},
+        without_checkout(PATH=os.defpath, WAREHOUSE="must-not-matter.duckdb"),
     )
+
+
+@pytest.mark.usefixtures("done")
+def test_a_report_of_a_cell_of_the_demo_is_written(installed: Path, folder: Path, tmp_path: Path) -> None:
+    data = folder / "data" / "demo"
+    places = {"OBJECT_STORE": f"file://{data / 'objects'}", "WAREHOUSE": str(data / "battery.duckdb")}
+    shown = run(installed, tmp_path, "battery", "report", "SIM_01", "--no-png", "--out", "reports", **places)
+    assert shown.returncode == 0, shown.stderr
+    assert "SIM_01" in (tmp_path / "reports" / "SIM_01.html").read_text()
 
 
 @pytest.mark.usefixtures("done")
@@ -210,8 +212,8 @@ def test_the_dashboard_takes_the_places_of_a_demo_from_its_folder(
 
 
 @pytest.mark.nightly
-def test_a_second_demo_replaces_the_first(folder: Path) -> None:
-    done = demo(folder, "--cells", "1", "--cycles", "4")
+def test_a_second_demo_replaces_the_first(installed: Path, folder: Path) -> None:
+    done = demo(installed, folder, "--cells", "1", "--cycles", "4")
     assert done.returncode == 0, done.stdout + done.stderr
     with duckdb.connect(str(folder / "data" / "demo" / "battery.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(distinct cell_id) from battery_ts").fetchall() == [(1,)]

@@ -98,7 +98,8 @@ def _require_even_shares(settings: Settings, workers: int) -> None:
 
 def _start(workers: int, cell_groups: int, *, until_end: bool) -> list[subprocess.Popen[str]]:
     """Start all processes as one new run."""
-    addresses = tuple(f"127.0.0.1:{port}" for port in _free_ports(workers))
+    first = free_port(workers)
+    addresses = tuple(f"127.0.0.1:{first + number}" for number in range(workers))
     run_id = uuid4().hex
     until = ["--until-end"] if until_end else []
     environment = {"RUN_ID": run_id, "CELL_GROUPS": str(cell_groups)}
@@ -106,13 +107,6 @@ def _start(workers: int, cell_groups: int, *, until_end: bool) -> list[subproces
     processes = [start_command(["stream", "--member", member, *until], environment) for member in members]
     _log.info("started a cluster", processes=[process.pid for process in processes])
     return processes
-
-
-def _free_ports(count: int) -> set[int]:
-    ports: set[int] = set()
-    while len(ports) < count:
-        ports.add(free_port())
-    return ports
 
 
 def _wait(processes: Sequence[subprocess.Popen[str]]) -> list[int]:

@@ -338,7 +338,7 @@ def test_the_flow_serves_its_metrics_however_it_is_started_and_ends_all_the_same
 
 
 def test_each_process_of_a_cluster_serves_at_a_port_of_its_own(pipeline: Pipeline) -> None:
-    base = free_port()
+    base = free_port(2)
     pipeline.extra |= {"METRICS_PORT": str(base), "BATTERY_TOPIC_PARTITIONS": "2", "LANES": "2"}
     messages = send(pipeline.settings, traffic(range(3)))
     cluster = pipeline.start("stream", "--workers", "2")

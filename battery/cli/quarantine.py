@@ -128,7 +128,7 @@ def quarantine_show(debug: bool, name: str) -> None:
         "rows": entry.row_count,
         "reason": entry.reason,
         "detail": entry.detail,
-        "fate": entry.retry_status,
+        "retry": entry.retry_status,
         "retried at": ", ".join(str(place) for place in entry.retries) or None,
     }.items():
         say(f"{label:<12} {'' if value is None else value}")

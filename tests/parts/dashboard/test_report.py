@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import subprocess
 import sys
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,7 +16,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.modelled import Warehouse, create_landing, cycling, run_dbt
-from support.pipeline import run_battery
 from support.places import ROOT
 
 import ageing.incremental_capacity
@@ -388,13 +388,16 @@ def test_figures_that_nobody_asked_for_and_cannot_be_drawn_leave_the_page(publis
 @pytest.fixture(scope="module")
 def drawn(published: Published, chromium: str, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The files of a report with its figures, by the command."""
-    folder = tmp_path_factory.mktemp("drawn")
-    places = {
-        "WAREHOUSE": published.settings.warehouse,
-        "OBJECT_STORE": published.settings.object_store,
-        "BROWSER_PATH": chromium,
-    }
-    done = run_battery(folder, os.environ | places, "report", YOUNG, "--out", str(folder), "--png")
+    done = subprocess.run(
+        [sys.executable, "-m", "battery", "report", YOUNG, "--out", str(tmp_path_factory.mktemp("drawn")), "--png"],
+        env=os.environ
+        | {
+            "WAREHOUSE": published.settings.warehouse,
+            "OBJECT_STORE": published.settings.object_store,
+            "BROWSER_PATH": chromium,
+        },
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     return [Path(path) for path in done.stdout.splitlines()]
 

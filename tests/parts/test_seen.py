@@ -124,7 +124,7 @@ def test_a_store_that_does_not_answer_costs_the_status_only_what_it_alone_knows(
     )
     said = run(away, "status")
     assert "files        which were refused is unknown: cannot open bucket battery-data" in said
-    told = json.loads(run(away, "status", "--json").splitlines()[0])
+    told = next(json.loads(line) for line in run(away, "status", "--json").splitlines() if line.startswith("{"))
     assert told["files"]["refused"] is None
     assert told["models"]["unknown"] == told["files"]["unknown"]
     assert "which files were refused is unknown" in run(away, "quarantine", "list")

@@ -16,7 +16,7 @@ from faults.test_broker import (  # noqa: F401  # the same test, on a broker tha
 from support.harness import finish, read_undisturbed, require_sound, send, traffic, wait_for
 from support.kafka import expire, leader_of, wait_for_replicas
 from support.pipeline import Pipeline
-from support.servers import Kafka
+from support.servers import MISSED_SOON, Kafka
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 FIRST, SECOND, THIRD = range(6), range(6, 12), range(12, 16)
 EARLY = {"COMMIT_INTERVAL_SECONDS": "3", "COMMIT_MAX_ROWS": "700"}
 """The first rows are committed early, and the rest of what was read waits for its epoch to close."""
-REPLICATED = {"default.replication.factor": "2", "offsets.topic.replication.factor": "2"}
+REPLICATED = MISSED_SOON | {"default.replication.factor": "2", "offsets.topic.replication.factor": "2"}
 
 
 @pytest.fixture(scope="module")
 def own(kafka_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:  # noqa: ARG001
     """A broker to be struck, and brought back."""
-    broker = Kafka(tmp_path_factory.mktemp("kafka"))
+    broker = Kafka(tmp_path_factory.mktemp("kafka"), options=MISSED_SOON)
     broker.start()
     yield broker
     broker.stop(signal.SIGKILL)
@@ -153,7 +153,9 @@ def test_the_lag_is_seen_by_kafkas_own_tool(kafka: Kafka, tmp_path: Path) -> Non
 @pytest.fixture
 def cluster(kafka_files: Path, tmp_path: Path) -> Iterator[tuple[Kafka, Kafka]]:  # noqa: ARG001
     """Two brokers, and a controller that nobody strikes."""
-    controller = Kafka(tmp_path / "controller", broker=False, options={"unclean.leader.election.interval.ms": "500"})
+    controller = Kafka(
+        tmp_path / "controller", broker=False, options=MISSED_SOON | {"unclean.leader.election.interval.ms": "500"}
+    )
     brokers = tuple(
         Kafka(tmp_path / f"broker-{node}", node=node, controller=controller.controller_port, options=REPLICATED)
         for node in (2, 3)

@@ -193,6 +193,10 @@ class Process:
                 self.process.wait()
 
 
+MISSED_SOON = {"broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "300"}
+"""Options of brokers that a test kills: the controller misses them soon, and takes them back."""
+
+
 @dataclass
 class Kafka(Process):
     """One Kafka node in KRaft mode: a broker, and the controller unless `controller` names another node's port.
@@ -244,13 +248,8 @@ class Kafka(Process):
             "transaction.state.log.num.partitions": "1",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
-            # Expiry within moments, where a test asks for it by retention.ms.
-            "log.retention.check.interval.ms": "100",
-            "log.initial.task.delay.ms": "100",
-            "log.segment.delete.delay.ms": "0",
-            # A broker that is killed is missed soon.
-            "broker.session.timeout.ms": "3000",
-            "broker.heartbeat.interval.ms": "300",
+            # Most of the time a broker of the tests has nothing to do, and should not take a processor for it.
+            "metadata.max.idle.interval.ms": "0",
             **({"inter.broker.listener.name": "PLAINTEXT"} if self.broker else {}),
             **{f"listener.name.secure.{name}": value for name, value in self.secure.items()},
             **self.options,

@@ -50,7 +50,7 @@ def test_what_is_marked_nightly_runs_by_night_alone(options: list[str], found: b
     done = subprocess.run(
         [*command, "tests/parts/test_demo.py"],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         check=True,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
-from support.pipeline import Pipeline
+from support.pipeline import Pipeline, leave_unit_tests_to_run
 from support.places import SHARED
 
 from kernel.edges.broker import embedded_broker, free_port
@@ -15,6 +16,8 @@ from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from support.jobs import Job
 
 SIMULATED = [f"SIM_{number:02d}" for number in range(1, 6)]
 REAL = "CS2_35"
@@ -35,20 +38,21 @@ class PublishedFolder:
         return Pipeline(self.folder, port)
 
 
-def make(folder: Path) -> None:
-    """Run the main job there."""
+def make(folder: Path, real: Job | None) -> None:
+    """Run the main job there: on top of a job on the real cell, if there is one."""
+    if real is not None:
+        shutil.copytree(real.pipeline.folder, folder)
+    pipeline = Pipeline(folder, free_port())
+    leave_unit_tests_to_run(pipeline.settings)  # the Stream page shows how they ended
     workbooks = folder / "workbooks"
     workbooks.mkdir(parents=True)
     for number, cell in enumerate(SIMULATED):
         simulate_cell(workbooks, cell, cycles=CYCLES, seed=number, cycles_per_file=8)
-    sources = [workbooks, *([WORKBOOKS] if WORKBOOKS.is_dir() else [])]
-    port = free_port()
-    with embedded_broker(port):
-        pipeline = Pipeline(folder, port)
-        pipeline.battery("produce", *map(str, sources))
+    with embedded_broker(pipeline.port):
+        pipeline.battery("produce", str(workbooks))
         publish_json(pipeline, BROKEN)
-        pipeline.battery("stream", "--until-end")
-        pipeline.battery("transform")
+        for command in (["stream", "--until-end"], ["transform"]):
+            pipeline.battery(*command)
 
 
 def publish_json(pipeline: Pipeline, reading: dict[str, object]) -> None:

@@ -30,7 +30,8 @@ def test_the_reader_of_the_guide_keeps_the_promises_that_its_test_checks(tmp_pat
     (tmp_path / "bad.example").write_text("\n".join([HEADER, *ROWS, "4,much,2024-03-01T09:04:00,1,1,0.5,3.3", ""]))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_example.py"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]), "PYTEST_ADDOPTS": ""},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,8 +18,9 @@ from kernel.base.errors import BatteryError
 from kernel.base.logs import configure_logging
 from kernel.base.output import say
 from kernel.base.plain import plain
+from kernel.base.ports import free_port
 from kernel.base.processes import kill_processes, start_command
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.edges.broker import embedded_broker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from benchmarks.figures import Figure, tell
+from kernel.base.ports import free_port
 from kernel.base.settings import Settings
 from kernel.contract.message import encode_arrow, headers
 from kernel.contract.reading import ARROW
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.edges.broker import embedded_broker
 from kernel.edges.kafka import AROUND_BYTES, MESSAGE_BYTES, message_limit, open_producer, open_topic
 from producer.send import QueuedTest, SendOptions, send
 from producer.simulate import simulate_tests

@@ -17,7 +17,7 @@ from benchmarks.figures import Figure, tell
 from benchmarks.simulated import arrow_messages
 from benchmarks.worker import log_of, run_of
 from dataflows.cluster import GROUPS_PER_WORKER
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from kernel.base.ports import free_port
 from kernel.base.settings import Settings
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.edges.broker import embedded_broker
 from kernel.edges.kafka import message_limit, open_producer, open_topic
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import structlog
 from dataflows.recovery import make_recovery_store
 from dataflows.worker import EXIT_PEER_LOST, EXIT_START_AGAIN, Member
 from kernel.base.errors import BatteryError
+from kernel.base.ports import free_port
 from kernel.base.processes import (
     SHORT_LIFE_SECONDS,
     Restarts,
@@ -25,7 +26,6 @@ from kernel.base.processes import (
     start_command,
 )
 from kernel.base.stopping import STOP, stop_on_signals
-from kernel.edges.broker import free_port
 from kernel.edges.kafka import open_topic
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import tenacity
 from playwright.sync_api import ViewportSize, sync_playwright
 
 from battery.demo import places
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DATA: Final = ROOT / "data" / "pictures"

@@ -33,7 +33,7 @@ def must_run_unit_tests(settings: Settings, command: Sequence[str]) -> bool:
     """
     if command[0] not in _COMMANDS or any("unit" in word or "resource-type" in word for word in command):
         return True
-    passed = passed_file(settings)
+    passed = _passed_file(settings)
     return not passed.is_file() or passed.read_text() != _code(settings)
 
 
@@ -42,13 +42,12 @@ def remember_unit_tests(settings: Settings, run: DbtRun) -> None:
     unit_tests = [result for result in run.results if result.kind == "unit_test"]
     with suppress(OSError):  # they run once more
         if any(result.has_failed for result in unit_tests):
-            passed_file(settings).unlink(missing_ok=True)
+            _passed_file(settings).unlink(missing_ok=True)
         elif unit_tests and run.audited:
-            passed_file(settings).write_text(_code(settings))
+            _passed_file(settings).write_text(_code(settings))
 
 
-def passed_file(settings: Settings) -> Path:
-    """The file that names the code whose unit tests have passed."""
+def _passed_file(settings: Settings) -> Path:
     return work_folder(settings) / "unit_tests_passed"
 
 

@@ -15,8 +15,9 @@ from support.pipeline import Pipeline, commands
 from support.places import SHARED
 from support.profiles import register
 
+from kernel.base.ports import free_port
 from kernel.base.settings import Settings
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.edges.broker import embedded_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

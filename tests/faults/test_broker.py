@@ -13,7 +13,8 @@ from support.harness import finish, read_undisturbed, require_sound, send, traff
 from support.pipeline import Pipeline
 from support.proxy import TcpProxy
 
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.base.ports import free_port
+from kernel.edges.broker import embedded_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from support.pipeline import Pipeline
 from support.places import ROOT
 
 from kernel.base.faults import VARIABLE, Point
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

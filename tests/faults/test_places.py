@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
 from support.pipeline import Pipeline
 
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.base.ports import free_port
+from kernel.edges.broker import embedded_broker
 
 if TYPE_CHECKING:
     from pathlib import Path

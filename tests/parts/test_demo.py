@@ -21,8 +21,8 @@ from support.wheel import run, without_checkout
 from battery.cli.main import main
 from battery.demo import MARK, Step, run_step
 from kernel.base.errors import BatteryError
+from kernel.base.ports import free_port
 from kernel.base.settings import load_settings
-from kernel.edges.broker import free_port
 
 FIRST_LOOK = ROOT / "docs" / "guides" / "first-look.md"
 EARLIER = "of an earlier demo"

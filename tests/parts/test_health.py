@@ -16,7 +16,7 @@ from support.harness import finish, send, traffic, wait_for
 
 from dataflows.health import Pulse
 from kernel.base.errors import BatteryError
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

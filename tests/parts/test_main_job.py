@@ -12,7 +12,8 @@ from support.harness import finish
 from support.jobs import Job, run_job
 from support.pipeline import Pipeline
 
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.base.ports import free_port
+from kernel.edges.broker import embedded_broker
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from support.pipeline import Pipeline, take_unit_tests_as_passed
 
 import kernel.base.processes
 from battery.up import Part
-from kernel.edges.broker import answers, embedded_broker, free_port
+from kernel.base.ports import free_port
+from kernel.edges.broker import answers, embedded_broker
 from producer.simulate import simulate_cell
 from refresh.export import MANIFEST
 

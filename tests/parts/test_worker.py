@@ -16,9 +16,10 @@ from support.harness import finish
 from support.pipeline import Pipeline
 from support.places import ROOT
 
+from kernel.base.ports import free_port
 from kernel.contract.message import headers
 from kernel.contract.reading import ARROW, JSON
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.edges.broker import embedded_broker
 from kernel.edges.kafka import open_topic
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse

@@ -101,6 +101,27 @@ threading.Thread(target=lambda: print("joined", not time.sleep(0.01))).start()
     assert forks.run(code, {}, tmp_path).stdout == f"joined True\nended in {tmp_path}\n"
 
 
+def test_a_fork_that_was_started_is_read_and_struck_like_any_process(forks: Forks, tmp_path: Path) -> None:
+    code = "import time; print('begun', os.getpid(), flush=True); time.sleep(600)"
+    fork = forks.start(code, {}, tmp_path)
+    assert fork.stdout is not None
+    assert fork.stdout.readline() == f"begun {fork.pid}\n"
+    assert fork.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        fork.wait(0.01)
+    assert forks.run("sys.exit(3)", {}).returncode == 3, "others run meanwhile"
+    fork.kill()
+    assert fork.communicate(timeout=60) == ("", None)
+    assert fork.returncode == -signal.SIGKILL
+
+
+def test_a_fork_writes_to_a_file_where_it_is_given_one(forks: Forks, tmp_path: Path) -> None:
+    with (tmp_path / "said").open("w") as output:
+        fork = forks.start("print('out'); print('err', file=sys.stderr); sys.exit(4)", {}, tmp_path, output)
+    assert fork.wait(60) == 4
+    assert sorted((tmp_path / "said").read_text().split()) == ["err", "out"]
+
+
 def test_a_piece_of_code_that_is_given_up_leaves_its_answer_to_nobody(forks: Forks, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     main = threading.main_thread().ident

@@ -16,7 +16,7 @@ import pytest
 from support.pipeline import take_unit_tests_as_passed
 from support.webhook import listening
 
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:

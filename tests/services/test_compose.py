@@ -32,8 +32,8 @@ from support.composed import AIRFLOW, SERVICES, environment, health_command
 from support.pipeline import take_unit_tests_as_passed
 from support.places import ROOT
 
+from kernel.base.ports import free_port
 from kernel.base.settings import Settings
-from kernel.edges.broker import free_port
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:

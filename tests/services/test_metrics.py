@@ -23,7 +23,8 @@ from support.pipeline import Pipeline
 from support.places import ROOT
 from support.servers import Prometheus
 
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.base.ports import free_port
+from kernel.edges.broker import embedded_broker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

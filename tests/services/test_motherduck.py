@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from support.pipeline import Pipeline
 
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.base.ports import free_port
+from kernel.edges.broker import embedded_broker
 from kernel.edges.warehouse import open_warehouse
 from producer.simulate import simulate_cell, simulate_tests
 

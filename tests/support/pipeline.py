@@ -18,7 +18,7 @@ from support.places import ROOT
 
 from kernel.base.settings import Settings
 from refresh.dbt import DbtRun, NodeResult, work_folder
-from refresh.unit_tests import passed_file, remember_unit_tests
+from refresh.unit_tests import remember_unit_tests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,11 +64,6 @@ def take_unit_tests_as_passed(settings: Settings) -> None:
     work_folder(settings).mkdir(parents=True, exist_ok=True)
     passed = NodeResult("unit_test.battery", "pass", 0.0, 0, None)
     remember_unit_tests(settings, DbtRun(("build",), 0.0, (passed,), None, audited=True, models=()))
-
-
-def leave_unit_tests_to_run(settings: Settings) -> None:
-    """Let the next refresh run dbt's unit tests, which it would leave out since others have run them."""
-    passed_file(settings).unlink(missing_ok=True)
 
 
 @dataclass

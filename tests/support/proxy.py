@@ -11,7 +11,7 @@ from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

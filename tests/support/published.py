@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
-from support.pipeline import Pipeline, leave_unit_tests_to_run
+from support.pipeline import Pipeline
 from support.places import SHARED
 
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.base.ports import free_port
+from kernel.edges.broker import embedded_broker
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ class PublishedFolder:
 def make(folder: Path, real: Job | None) -> None:
     """Run the main job there: on top of a job on the real cell, if there is one."""
     if real is not None:
-        shutil.copytree(real.pipeline.folder, folder)
+        # Its refresh left dbt's unit tests out; this one runs them, since the Stream page shows how they ended.
+        shutil.copytree(real.pipeline.folder, folder, ignore=shutil.ignore_patterns("unit_tests_passed"))
     pipeline = Pipeline(folder, free_port())
-    leave_unit_tests_to_run(pipeline.settings)  # the Stream page shows how they ended
     workbooks = folder / "workbooks"
     workbooks.mkdir(parents=True)
     for number, cell in enumerate(SIMULATED):

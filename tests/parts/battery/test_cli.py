@@ -12,7 +12,7 @@ from support.pipeline import run_battery
 from support.places import ROOT
 
 from battery.cli.main import cli, main
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ from support.builders import CELL, as_json, reading
 from support.pipeline import Pipeline
 from support.terminal import Seen, read_until_closed, start_on_terminal
 
+from kernel.base.ports import free_port
 from kernel.contract.message import headers
 from kernel.contract.reading import JSON
-from kernel.edges.broker import free_port
 from kernel.edges.kafka import open_topic
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from support.pipeline import Pipeline
 
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.base.ports import free_port
+from kernel.edges.broker import embedded_broker
 from kernel.edges.objects import FolderStore
 from producer.simulate import simulate_cell
 

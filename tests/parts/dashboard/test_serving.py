@@ -17,7 +17,7 @@ from support.places import ROOT
 
 import battery.dashboard
 from kernel.base.errors import BatteryError
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

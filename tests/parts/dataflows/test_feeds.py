@@ -17,9 +17,10 @@ from dataflows.replay.replay import replay
 from dataflows.replay.report import Outcome
 from dataflows.replay.start import Start
 from kernel.base.errors import BatteryError
+from kernel.base.ports import free_port
 from kernel.contract.message import headers
 from kernel.contract.reading import JSON
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.edges.broker import embedded_broker
 from kernel.edges.consumer import OffsetGoneError, read_log
 from kernel.edges.kafka import open_topic
 from kernel.edges.objects import open_store

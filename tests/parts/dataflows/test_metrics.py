@@ -22,9 +22,9 @@ from support.places import ROOT
 from dataflows.endpoint import API_ENABLED, API_PORT, BytewaxMetrics, serve, settle_bytewax_api
 from dataflows.health import Pulse
 from dataflows.metrics import Metrics
+from kernel.base.ports import free_port
 from kernel.base.settings import Settings
 from kernel.contract.reading import Reason
-from kernel.edges.broker import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

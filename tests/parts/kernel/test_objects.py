@@ -20,8 +20,8 @@ from support.store_contract import (  # noqa: F401
 )
 
 from kernel.base.errors import BatteryError
+from kernel.base.ports import free_port
 from kernel.base.settings import Settings
-from kernel.edges.broker import free_port
 from kernel.edges.objects import FolderStore, ObjectStore, S3Store, open_store
 
 if TYPE_CHECKING:

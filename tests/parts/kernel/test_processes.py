@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kernel.base.ports import free_port
 from kernel.base.processes import end_process, kill_processes, release_processes, start_command
-from kernel.edges.broker import free_port
 
 if TYPE_CHECKING:
     import pytest

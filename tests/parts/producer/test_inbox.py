@@ -15,7 +15,8 @@ from support.delivered import decode
 from support.pipeline import Pipeline
 
 from kernel.base.errors import BatteryError
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.base.ports import free_port
+from kernel.edges.broker import embedded_broker
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import NoBrokerError, Topic, open_topic
 from producer import inbox as watch_module

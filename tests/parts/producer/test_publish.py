@@ -21,7 +21,7 @@ from support.pipeline import Pipeline
 from support.places import ROOT
 
 from kernel.base.errors import BatteryError
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
 from producer.files import Content, Refusal, checksum

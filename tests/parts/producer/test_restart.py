@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from support.pipeline import Pipeline
 
-from kernel.edges.broker import embedded_broker, free_port
+from kernel.base.ports import free_port
+from kernel.edges.broker import embedded_broker
 from producer.publish import Options, publish
 from producer.simulate import simulate_cell
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 from producer.answer import DownloadError, DownloadLimitError, DownloadLimits
 from producer.datasets import CALCE, dataset_url
 from producer.download import PARTIAL_DAYS, download

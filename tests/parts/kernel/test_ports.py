@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kernel.base import ports
 from kernel.base.errors import BatteryError
-from kernel.edges import broker
-from kernel.edges.broker import free_port
+from kernel.base.ports import free_port
 
 OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -23,12 +23,13 @@ def listen(port: int) -> socket.socket:
     return server
 
 
-def test_ports_in_a_row_are_free_together() -> None:
+def test_ports_in_a_row_are_free_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = free_port(5)
     with ExitStack() as listening:
-        for _ in range(20):
-            first = free_port(3)
-            for port in range(first, first + 3):
-                listening.enter_context(listen(port))
+        for taken in (first, first + 2):
+            listening.enter_context(listen(taken))
+        monkeypatch.setattr(ports, "SERVER_PORTS", range(first, first + 5))
+        assert free_port(2) == first + 3
 
 
 @pytest.mark.skipif(not OUTGOING.exists(), reason="another system than Linux")
@@ -41,6 +42,6 @@ def test_no_connection_that_goes_out_takes_a_port_before_its_server_does() -> No
 def test_where_all_ports_are_taken_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with listen(free_port()) as server:
         taken = server.getsockname()[1]
-        monkeypatch.setattr(broker, "SERVER_PORTS", range(taken, taken + 2))
-        with pytest.raises(BatteryError, match=f"none of 100 ports from {taken} to {taken + 2} is free"):
+        monkeypatch.setattr(ports, "SERVER_PORTS", range(taken, taken + 1))
+        with pytest.raises(BatteryError, match=f"none of 100 ports from {taken} to {taken + 1} is free"):
             free_port()

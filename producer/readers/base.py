@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from kernel.base.errors import BatteryError
 from kernel.base.plain import one_line
+from kernel.contract.about import NOTHING_SAID, About
 from kernel.contract.reading import READING
 from producer.readers.sample import FileSample
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE_COLUMNS",
+    "About",
     "BadWorkbookError",
     "FileSample",
     "ReadOptions",
@@ -99,7 +101,9 @@ class Test:
 
     `test_id` is the first `date_time` in ISO 8601, `started_at` the same as a wall clock time without a zone. Whether
     the id is free is decided later, when the other tests of the cell are known (`producer/identity.py`). `channel` is
-    the channel that the file names; it is empty where the file names none, and where the user names its cell.
+    the channel that the file names; it is empty where the file names none, and where the user names its cell. `about`
+    is what stands with the test in the tables: what the reader assumed, what the file states, and which counters the
+    reader computed. It travels with the messages of the test (`kernel/contract/about.py`).
 
     Raises:
         ValueError: the readings have other columns or types.
@@ -112,6 +116,7 @@ class Test:
     started_at: datetime
     readings: pa.Table
     channel: str = dataclasses.field(default="", compare=False)
+    about: About = dataclasses.field(default=NOTHING_SAID, compare=False)
 
     def __post_init__(self) -> None:
         """Check the columns against the contract."""
@@ -126,6 +131,7 @@ class Test:
         columns: Mapping[str, pa.Array | pa.ChunkedArray],
         *,
         channel: str = "",
+        about: About = NOTHING_SAID,
     ) -> Self:
         """Make a test from columns, by their names in `READING`; absent optional columns are null in every row.
 
@@ -137,6 +143,7 @@ class Test:
             source_file: the file's name.
             columns: arrays of equal length n >= 1, in the units of the contract; `date_time` has at least one value.
             channel: the channel that the file names.
+            about: what was assumed, what the file states, and which counters were computed.
 
         Raises:
             KeyError: a required column is absent.
@@ -170,7 +177,7 @@ class Test:
                 arrays.append(pa.nulls(rows, column.type))
             else:
                 raise KeyError(column.name)
-        return cls(cell_id, test_id, started_at, pa.Table.from_arrays(arrays, schema=READING), channel)
+        return cls(cell_id, test_id, started_at, pa.Table.from_arrays(arrays, schema=READING), channel, about)
 
 
 @dataclass(frozen=True)

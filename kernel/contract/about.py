@@ -1,0 +1,146 @@
+"""What a reader says of a test: what it assumed, what the file states, and which counters it computed.
+
+It travels in the header `about-test` of each message of the test, as JSON. So the log alone is enough to build the
+tables again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from kernel.base.plain import one_line
+from kernel.contract.reading import COUNTERS, TEXT_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HEADER_BYTES: Final = 8_000
+"""Most bytes of the JSON text: it comes with each message of its test."""
+
+LINE_BYTES: Final = 500
+"""Most bytes of one assumption or of one value of the metadata; a longer one is cut."""
+
+_NAME_BYTES: Final = 100
+"""Most bytes of a reader's name and of a key of the metadata."""
+
+_CUT: Final = "\N{HORIZONTAL ELLIPSIS}"
+"""Ends a text that was cut."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a reader says of one test of a file.
+
+    Attributes:
+        reader: the name of the reader, such as `arbin`.
+        assumptions: what it took for granted or changed, one sentence each, for whoever judges the results: "current
+            is positive while discharging in this file; its sign was turned".
+        metadata: what the file itself states, as text, by keys such as channel, item, barcode, test_name, mass_g,
+            nominal_capacity_ah, schedule, cycler and time_zone. It has no names of persons.
+        integrated: those of `COUNTERS` that were computed from current and time, since the file has none.
+    """
+
+    reader: str = ""
+    assumptions: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    integrated: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is said."""
+        return bool(self.reader or self.assumptions or self.metadata or self.integrated)
+
+
+NOTHING_SAID: Final = About()
+
+
+@dataclass(frozen=True)
+class TestAbout:
+    """Of which test something is said, and what; as text it is JSON of at most `HEADER_BYTES`."""
+
+    __test__ = False  # pytest must not take it for a test case
+
+    test_id: str
+    about: About
+
+    def to_text(self) -> str:
+        """Write it as JSON on one line.
+
+        Each text becomes one line and is cut at `LINE_BYTES`. Should all of it be too long, the last values of the
+        metadata are left out first, then the last assumptions; a last assumption says how many were.
+
+        >>> TestAbout("2024-03-01T09:00:00", About("csv", ("no steps: told by current",))).to_text()
+        '{"test_id":"2024-03-01T09:00:00","reader":"csv","assumptions":["no steps: told by current"]}'
+        """
+        lines = [_line(text, LINE_BYTES) for text in self.about.assumptions if text.strip()]
+        stated = {
+            _line(key, _NAME_BYTES): _line(value, LINE_BYTES) for key, value in self.about.metadata.items() if value
+        }
+        whole = _About(
+            test_id=self.test_id,
+            reader=_line(self.about.reader, _NAME_BYTES),
+            assumptions=lines,
+            metadata=dict(stated),
+            integrated=[name for name in COUNTERS if name in self.about.integrated],
+        )
+        text = _ENCODER.encode(whole)
+        while len(text) > HEADER_BYTES and (stated or lines):
+            if stated:
+                stated.popitem()
+            else:
+                lines.pop()
+            left_out = len(self.about.metadata) - len(stated), len(self.about.assumptions) - len(lines)
+            said = f"more was said than a message can carry: {left_out[0]} values and {left_out[1]} lines are left out"
+            whole.assumptions, whole.metadata = [*lines, said], dict(stated)
+            text = _ENCODER.encode(whole)
+        return text.decode()
+
+    @classmethod
+    def from_text(cls, text: str | bytes | None) -> TestAbout | None:
+        """Read what `to_text` or another sender wrote; None when it is no such JSON, or too long. It never raises.
+
+        >>> TestAbout.from_text('{"test_id": "A", "metadata": {"mass_g": 4.5}}')
+        TestAbout(test_id='A', about=About(reader='', assumptions=(), metadata={'mass_g': '4.5'}, integrated=()))
+        >>> TestAbout.from_text('{"reader": "csv"}') is None
+        True
+        """
+        if not text or len(text) > HEADER_BYTES:
+            return None
+        try:
+            said = _DECODER.decode(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return None
+        if not 0 < len(said.test_id.encode()) <= TEXT_BYTES:
+            return None
+        about = About(
+            _line(said.reader, _NAME_BYTES),
+            tuple(_line(line, LINE_BYTES) for line in said.assumptions if line.strip()),
+            {_line(key, _NAME_BYTES): _line(str(value), LINE_BYTES) for key, value in said.metadata.items()},
+            tuple(name for name in COUNTERS if name in said.integrated),
+        )
+        return cls(said.test_id, about) if about else None
+
+
+class _About(msgspec.Struct, omit_defaults=True):
+    """The JSON text; a number among the metadata is taken as the text that it is."""
+
+    test_id: str
+    reader: str = ""
+    assumptions: list[str] = []
+    metadata: dict[str, str | int | float] = {}
+    integrated: list[str] = []
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(_About)
+
+
+def _line(text: str, most_bytes: int) -> str:
+    """A text as one line of UTF-8, cut where it is longer than so many bytes."""
+    whole = one_line(text.encode("utf-8", "replace").decode()).strip()
+    content = whole.encode()
+    if len(content) <= most_bytes:
+        return whole
+    return content[: most_bytes - len(_CUT.encode())].decode(errors="ignore") + _CUT

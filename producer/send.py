@@ -11,7 +11,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from kernel.base.errors import BatteryError
 from kernel.base.progress import Progress
+from kernel.contract.about import TestAbout
 from kernel.contract.message import LIMITS, encode_arrow, encode_json, headers
 from kernel.contract.reading import ARROW, JSON, READING
 from kernel.edges.kafka import AROUND_BYTES, MESSAGE_BYTES
@@ -73,6 +74,12 @@ class QueuedTest:
                 column = READING.get_field_index(name)
                 readings = readings.set_column(column, READING.field(column), repeated(value, readings.num_rows))
         return readings
+
+    @cached_property
+    def about_test(self) -> str | None:
+        """The header with what is said of the test, under the id that it is sent with; None where nothing is said."""
+        about = self.test.about
+        return TestAbout(self.test_id or self.test.started_at.isoformat(), about).to_text() if about else None
 
     def parts(self) -> list[tuple[pa.Table, bool]]:
         """The readings in order, in at most two parts, each with whether its readings are late."""
@@ -164,7 +171,9 @@ def send(
                         options.topic,
                         value=value,
                         key=queued.cell_id,
-                        headers=headers(ENCODINGS[options.encoding], queued.name, late=late),
+                        headers=headers(
+                            ENCODINGS[options.encoding], queued.name, late=late, about_test=queued.about_test
+                        ),
                         on_delivery=on_delivery,
                     )
                     break
@@ -255,8 +264,9 @@ def _encoded(queued: QueuedTest, readings: pa.Table, late: bool, options: SendOp
     if options.encoding == "json":
         yield from ((queued, 1, value, late) for value in encode_json(readings))
         return
+    around = AROUND_BYTES + len((queued.about_test or "").encode())
     try:
-        for rows, value in encode_arrow(readings, min(MESSAGE_BYTES, options.limit - AROUND_BYTES), options.limits):
+        for rows, value in encode_arrow(readings, min(MESSAGE_BYTES, options.limit - around), options.limits):
             yield queued, rows, value, late
     except ValueError as error:
         raise BatteryError(

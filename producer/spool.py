@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from pkgutil import resolve_name
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 import pyarrow as pa
 
 from kernel.base.errors import BatteryError
+from kernel.contract.about import NOTHING_SAID, About
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import Refusal
 from producer.readers.base import BadWorkbookError, ReadOptions, UndatedWorkbookError, UnreadableWorkbookError
@@ -58,7 +59,7 @@ class Job:
 class SpooledTest:
     """A test on disk, as an Arrow IPC file with `rows` rows, and the trace that identifies it.
 
-    `channel` is that of `Test`.
+    `channel` and `about` are those of `Test`; where something is said and no reader, `about` names the job's.
     """
 
     started_at: datetime
@@ -67,6 +68,7 @@ class SpooledTest:
     cell_id: str = ""
     trace: Trace | None = None
     channel: str = ""
+    about: About = NOTHING_SAID
 
     def readings(self) -> pa.Table:
         """The readings, mapped from the file: they are loaded when they are used."""
@@ -120,7 +122,8 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
     tests = []
     for place, test in enumerate(workbook.tests):
         path, rows = job.folder / f"{place}.arrow", test.readings.num_rows
-        spooled = SpooledTest(test.started_at, path, rows, test.cell_id, Trace.of(test.readings), test.channel)
+        about = replace(test.about, reader=test.about.reader or reader.name) if test.about else NOTHING_SAID
+        spooled = SpooledTest(test.started_at, path, rows, test.cell_id, Trace.of(test.readings), test.channel, about)
         try:
             with pa.OSFile(str(spooled.path), "wb") as file, pa.ipc.new_file(file, test.readings.schema) as writer:
                 writer.write_table(test.readings)

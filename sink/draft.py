@@ -15,10 +15,18 @@ import pyarrow as pa
 
 from kernel.base.errors import BatteryError
 from kernel.base.faults import Point, fault_point
-from kernel.contract.reading import LANDED, QUARANTINED, REPEATED, RETRIED
+from kernel.contract.reading import ABOUT, LANDED, QUARANTINED, REPEATED, RETRIED
 from kernel.contract.results import CYCLE_PART, PROGRESS, WINDOW_PART, Span
 from sink.encode import ObjectWriter
-from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, Commit, CommittedObject, object_key
+from sink.manifest import (
+    ABOUT_KIND,
+    LANDED_KIND,
+    QUARANTINE_KIND,
+    RETRIED_KIND,
+    Commit,
+    CommittedObject,
+    object_key,
+)
 from sink.repeats import judge, keys_of
 
 if TYPE_CHECKING:
@@ -94,6 +102,7 @@ class Draft:
                 "staged_landed": tables[LANDED_KIND],
                 "staged_quarantined": tables[QUARANTINE_KIND],
                 "staged_retried": tables[RETRIED_KIND],
+                "staged_about": tables[ABOUT_KIND],
                 "staged_windows": _parts([result.windows for result in results], WINDOW_PART),
                 "staged_cycles": _parts([result.cycles for result in results], CYCLE_PART),
                 "staged_progress": _progress(results),
@@ -110,12 +119,13 @@ class Draft:
             LANDED_KIND: landed,
             QUARANTINE_KIND: pa.concat_tables([quarantined, self._repeats(landed)]),
             RETRIED_KIND: pa.Table.from_batches([result.retried for result in results], schema=RETRIED),
+            ABOUT_KIND: pa.Table.from_batches([result.said for result in results], schema=ABOUT),
         }
 
     def _put(self, tables: Mapping[str, pa.Table]) -> tuple[CommittedObject, ...]:
         """Store one object for each kind that has rows; the landed rows are encoded already."""
         writers = {LANDED_KIND: self._landed}
-        for kind in (QUARANTINE_KIND, RETRIED_KIND):
+        for kind in (QUARANTINE_KIND, RETRIED_KIND, ABOUT_KIND):
             writers[kind] = ObjectWriter(tables[kind].schema, self._name)
             writers[kind].add(tables[kind].to_batches())
         return tuple(

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 LANDED_KIND: Final = "battery_ts_cleaned"
 QUARANTINE_KIND: Final = "battery_quarantine"
 RETRIED_KIND: Final = "battery_retries"
-KINDS: Final = (LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND)
+ABOUT_KIND: Final = "battery_about"
+KINDS: Final = (LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, ABOUT_KIND)
 """The tables whose rows are in objects, too. A kind of object is named after its table, which is its key's prefix."""
 
 _KEY: Final = re.compile(rf"^(?P<kind>{'|'.join(KINDS)})/lane=(?P<lane>\d+)/(?P<epoch>\d+)-(?P<seq>\d+)\.parquet$")

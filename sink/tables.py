@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from kernel.base.errors import BatteryError
-from kernel.contract.reading import LANDED, QUARANTINED, RETRIED
+from kernel.contract.reading import ABOUT, LANDED, QUARANTINED, RETRIED
 from kernel.contract.results import CYCLE_PART, WINDOW_PART
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ CREATE: Final = (
     f"create table if not exists battery_ts_cleaned ({_columns(LANDED)})",
     f"create table if not exists battery_quarantine ({_columns(QUARANTINED)})",
     f"create table if not exists battery_retries ({_columns(RETRIED)})",
+    f"create table if not exists battery_about ({_columns(ABOUT)})",
     f"create table if not exists _windows ({_sums_as_hugeint(WINDOW_PART, keys=2)})",
     f"create table if not exists _cycles ({_sums_as_hugeint(CYCLE_PART, keys=3)})",
     """create table if not exists _progress (
@@ -164,6 +165,7 @@ FILL: Final = (
     "insert into battery_ts_cleaned select * from staged_landed",
     "insert into battery_quarantine select * from staged_quarantined",
     "insert into battery_retries select * from staged_retried",
+    "insert into battery_about select * from staged_about",
     _merge("_windows", "staged_windows", WINDOW_PART, ("cell_id", "window_start")),
     _merge("_cycles", "staged_cycles", CYCLE_PART, ("cell_id", "test_id", "cycle_index")),
     """merge into _progress as old using staged_progress as new
@@ -214,7 +216,7 @@ def require_tables(connection: duckdb.DuckDBPyConnection) -> None:
     tables = landing_tables(connection)
     if "_writers" not in tables:
         raise BatteryError("the WAREHOUSE holds no landing tables yet; run `battery stream` first")
-    if not {"battery_retries", "_retired"} <= tables:
+    if not {"battery_retries", "battery_about", "_retired"} <= tables:
         raise BatteryError(
             "the WAREHOUSE was made by an earlier version; `battery stream --until-end` adds what it lacks, run it once"
         )

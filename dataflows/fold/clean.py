@@ -17,11 +17,12 @@ from dataflows.fold.admit import Fold
 from dataflows.fold.aggregate import Accepted, OpenCycles, cycle_parts, late_parts, window_parts
 from dataflows.fold.lineage import Lineage, progress_of, retried, spans_of
 from dataflows.fold.runs import Run
+from dataflows.fold.said import integrated, said
 from dataflows.fold.state import CellState
 from dataflows.fold.states import CellStates
 from dataflows.fold.tails import NO_CLOCK
 from dataflows.fold.validate import validate
-from kernel.contract.reading import COUNTERS, INSTRUMENT_RANGE, Quality
+from kernel.contract.reading import COUNTERS, INSTRUMENT_RANGE, NO_DOUBT, Quality
 from kernel.contract.results import CYCLE_PART, WINDOW_PART, Cleaned
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def clean(
     quality[np.flatnonzero(fresh.value_dropped[at] | valid.value_dropped[at])] |= Quality.VALUE_DROPPED
     quality[np.flatnonzero(lineage.is_retry[at])] |= Quality.RETRIED
     quality[np.flatnonzero(fold.is_late[at] & ~lineage.is_retry[at])] |= Quality.LATE
+    quality[integrated(fresh, valid.readings, at, outcome.leapt)] |= Quality.COUNTER_INTEGRATED
     run = fold.columns.take(at)
     accepted = Accepted(
         cell=lineage.cell[at],
@@ -88,7 +90,7 @@ def clean(
         temperature=run.temperature,
         gained=outcome.gained,
         counted=outcome.counted,
-        flagged=quality != 0,
+        flagged=(quality & ~np.int32(NO_DOUBT)) != 0,
         offset=lineage.offset[at],
     )
     position = _Position(pa.array(fresh.cell_ids, pa.string()), fold.test_ids, window_seconds * 1_000_000, fold.before)
@@ -103,6 +105,7 @@ def clean(
         lineage.quarantined(valid, fold.verdict),
         lineage.repeated(valid.readings, fold.verdict),
         retried(fresh),
+        said(fresh),
         pa.concat_batches([_NO_WINDOWS, *position.windows]),
         pa.concat_batches([_NO_CYCLES, *position.cycles]),
         progress_of(fresh),

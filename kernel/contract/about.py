@@ -1,11 +1,12 @@
 """What a reader says of a test: what it assumed, what the file states, and which counters it computed.
 
-It travels in the header `about-test` of each message of the test, as JSON. So the log alone is enough to build the
-tables again.
+It travels in the header `about-test` of each message of the test, as JSON, and lands in `battery_about`. So the log
+alone is enough to build the tables again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  # msgspec reads the types of `_About`
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from kernel.base.plain import one_line
 from kernel.contract.reading import COUNTERS, TEXT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
 HEADER_BYTES: Final = 8_000
 """Most bytes of the JSON text: it comes with each message of its test."""
@@ -74,15 +75,13 @@ class TestAbout:
         >>> TestAbout("2024-03-01T09:00:00", About("csv", ("no steps: told by current",))).to_text()
         '{"test_id":"2024-03-01T09:00:00","reader":"csv","assumptions":["no steps: told by current"]}'
         """
-        lines = [_line(text, LINE_BYTES) for text in self.about.assumptions if text.strip()]
-        stated = {
-            _line(key, _NAME_BYTES): _line(value, LINE_BYTES) for key, value in self.about.metadata.items() if value
-        }
+        lines, stated = _lines(self.about.assumptions), _stated(self.about.metadata)
+        said = len(lines), len(stated)
         whole = _About(
             test_id=self.test_id,
             reader=_line(self.about.reader, _NAME_BYTES),
             assumptions=lines,
-            metadata=dict(stated),
+            metadata=stated,
             integrated=[name for name in COUNTERS if name in self.about.integrated],
         )
         text = _ENCODER.encode(whole)
@@ -91,9 +90,11 @@ class TestAbout:
                 stated.popitem()
             else:
                 lines.pop()
-            left_out = len(self.about.metadata) - len(stated), len(self.about.assumptions) - len(lines)
-            said = f"more was said than a message can carry: {left_out[0]} values and {left_out[1]} lines are left out"
-            whole.assumptions, whole.metadata = [*lines, said], dict(stated)
+            left_out = (
+                f"more was said than a message can carry: {said[1] - len(stated)} values and {said[0] - len(lines)} "
+                "lines are left out"
+            )
+            whole.assumptions, whole.metadata = [*lines, left_out], stated
             text = _ENCODER.encode(whole)
         return text.decode()
 
@@ -116,11 +117,32 @@ class TestAbout:
             return None
         about = About(
             _line(said.reader, _NAME_BYTES),
-            tuple(_line(line, LINE_BYTES) for line in said.assumptions if line.strip()),
-            {_line(key, _NAME_BYTES): _line(str(value), LINE_BYTES) for key, value in said.metadata.items()},
+            tuple(_lines(said.assumptions)),
+            _stated(said.metadata),
             tuple(name for name in COUNTERS if name in said.integrated),
         )
         return cls(said.test_id, about) if about else None
+
+    def to_row(self) -> dict[str, str | None]:
+        """The columns of `ABOUT` that it fills."""
+        return {
+            "test_id": self.test_id,
+            "reader": self.about.reader or None,
+            "assumptions": "\n".join(self.about.assumptions) or None,
+            "metadata": _SORTED.encode(dict(self.about.metadata)).decode() if self.about.metadata else None,
+            "integrated": "\n".join(self.about.integrated) or None,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, str | None]) -> TestAbout:
+        """Read what `to_row` wrote."""
+        about = About(
+            row["reader"] or "",
+            tuple(filter(None, (row["assumptions"] or "").split("\n"))),
+            _STATED.decode(row["metadata"]) if row["metadata"] else {},
+            tuple(filter(None, (row["integrated"] or "").split("\n"))),
+        )
+        return cls(row["test_id"] or "", about)
 
 
 class _About(msgspec.Struct, omit_defaults=True):
@@ -129,12 +151,25 @@ class _About(msgspec.Struct, omit_defaults=True):
     test_id: str
     reader: str = ""
     assumptions: list[str] = []
-    metadata: dict[str, str | int | float] = {}
+    metadata: Mapping[str, str | int | float] = {}
     integrated: list[str] = []
 
 
 _ENCODER: Final = msgspec.json.Encoder()
+_SORTED: Final = msgspec.json.Encoder(order="sorted")  # the same text in whichever order a sender gave the keys
 _DECODER: Final = msgspec.json.Decoder(_About)
+_STATED: Final = msgspec.json.Decoder(dict[str, str])
+
+
+def _lines(texts: Iterable[str]) -> list[str]:
+    """Texts as lines, without those that hold nothing."""
+    return [line for line in (_line(text, LINE_BYTES) for text in texts) if line]
+
+
+def _stated(metadata: Mapping[str, object]) -> dict[str, str]:
+    """Metadata as lines, without values that hold nothing."""
+    stated = {_line(key, _NAME_BYTES): _line(str(value), LINE_BYTES) for key, value in metadata.items()}
+    return {key: value for key, value in stated.items() if key and value}
 
 
 def _line(text: str, most_bytes: int) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from kernel.contract.about import TestAbout
     from kernel.contract.message import Place
     from kernel.contract.weight import Limits
 
@@ -38,7 +39,8 @@ class Batch:
     Of the m messages: `cell` is the place in `cell_ids`, `partition` and `offset` say where they stand in the log,
     `timestamp_ms` is the broker's time stamp in ms since 1970 UTC, shape (m,). `source_file` is a list of what their
     headers say; `retry_of` has, by message, the place of the quarantined row that it publishes again; `late` tells
-    which say `LATE`, shape (m,); `values` are what was sent, None where that is not known.
+    which say `LATE`, shape (m,); `values` are what was sent, None where that is not known. `about` is the place in
+    `abouts` of what their headers say of a test, -1 where they say nothing, shape (m,).
 
     Of the n readings, which follow the messages: `message` is the place of theirs, `row` their row in it, and
     `value_dropped` is as in `Body`, shape (n,). `leaps` has the flags of `LEAPS` where readings were judged before, as
@@ -55,6 +57,8 @@ class Batch:
     source_file: list[str | None]
     retry_of: Mapping[int, Place]
     late: npt.NDArray[np.bool_]
+    abouts: Sequence[TestAbout]
+    about: npt.NDArray[np.int64]
     values: Sequence[bytes | None]
     readings: pa.RecordBatch
     message: npt.NDArray[np.int64]
@@ -88,6 +92,8 @@ class Batch:
             [name for name, kept in zip(self.source_file, keep.tolist(), strict=True) if kept],
             {int(place[message]): origin for message, origin in self.retry_of.items() if keep[message]},
             self.late[keep],
+            self.abouts,
+            self.about[keep],
             [value for value, kept in zip(self.values, keep.tolist(), strict=True) if kept],
             self.readings.filter(pa.array(stays)),
             place[self.message[stays]],
@@ -274,6 +280,8 @@ class _Part:
         first, last = messages.cell[self.begin], messages.cell[self.end - 1]
         source_file = [heads[code].source_file for code in head.tolist()]
         message = np.repeat(np.arange(self.end - self.begin), self._sizes)
+        abouts = list(dict.fromkeys(header.about for header in heads if header.about is not None))
+        about_of = {about: place for place, about in enumerate(abouts)}
         bodies = self._bodies
         readings = bodies[0].readings if len(bodies) == 1 else pa.concat_batches([body.readings for body in bodies])
         return Batch(
@@ -286,6 +294,8 @@ class _Part:
             source_file,
             {place: origin for place in retries.tolist() if (origin := heads[head[place]].retry_of) is not None},
             np.array([header.late for header in heads])[head],
+            abouts,
+            np.array([-1 if header.about is None else about_of[header.about] for header in heads])[head],
             messages.values[part],
             _name_files(readings, source_file, message),
             message,

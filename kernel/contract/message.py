@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
+from kernel.contract.about import TestAbout
 from kernel.contract.arrow_body import read_arrow
 from kernel.contract.body import NO_FLAGS, NO_READINGS, NO_ROWS, Body, Fault, UndecodableError, reject_foreign_cells
 from kernel.contract.json_body import read_json
@@ -35,6 +36,9 @@ RETRY_OF: Final = "retry-of"
 
 LATE: Final = "late"
 """Header of a message whose readings belong between, or before, readings of their test that were sent earlier."""
+
+ABOUT_TEST: Final = "about-test"
+"""Header of a message with what is said of its test, as `TestAbout` writes it."""
 
 _WIDE_MARKS: Final = (BOM_UTF16_LE, BOM_UTF16_BE)
 """How a text of two bytes a character begins, as some shells write it; no Arrow stream does."""
@@ -85,9 +89,14 @@ _PLACE_DIGITS: Final = 19
 
 
 def headers(
-    content_type: str, source_file: str | None, retry_of: Place | None = None, *, late: bool = False
+    content_type: str,
+    source_file: str | None,
+    retry_of: Place | None = None,
+    *,
+    late: bool = False,
+    about_test: str | None = None,
 ) -> list[tuple[str, str | bytes | None]]:
-    """The headers of a message in the given encoding; `late` as `LATE` says."""
+    """The headers of a message in the given encoding; `late` and `about_test` as `LATE` and `ABOUT_TEST` say."""
     pairs: list[tuple[str, str | bytes | None]] = [("content-type", content_type), ("schema-version", SCHEMA_VERSION)]
     if source_file is not None:
         pairs.append(("source-file", source_file))
@@ -95,6 +104,8 @@ def headers(
         pairs.append((RETRY_OF, str(retry_of)))
     if late:
         pairs.append((LATE, "true"))
+    if about_test is not None:
+        pairs.append((ABOUT_TEST, about_test))
     return pairs
 
 
@@ -154,6 +165,7 @@ class Head(NamedTuple):
     source_file: str | None
     retry_of: Place | None
     late: bool
+    about: TestAbout | None
 
     @classmethod
     def of(cls, headers: Sequence[tuple[str, bytes | None]]) -> Head:
@@ -166,6 +178,7 @@ class Head(NamedTuple):
             (_text(named.get("source-file")) or "")[:TEXT_BYTES] or None,
             Place.from_text(_text(named.get(RETRY_OF)) or ""),
             (_text(named.get(LATE)) or "").strip().lower() == "true",
+            TestAbout.from_text(named.get(ABOUT_TEST)),
         )
 
 

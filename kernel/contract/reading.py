@@ -167,6 +167,25 @@ RETRIED: Final = pa.schema(
 )
 """A row of `battery_retries`: a message that published a quarantined row again, and the place that it had first."""
 
+ABOUT: Final = pa.schema(
+    [
+        pa.field("topic_id", pa.string(), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("cell_id", pa.string()),
+        pa.field("test_id", pa.string(), nullable=False),
+        pa.field("source_file", pa.string()),
+        pa.field("reader", pa.string()),
+        pa.field("assumptions", pa.string()),
+        pa.field("metadata", pa.string()),
+        pa.field("integrated", pa.string()),
+    ]
+)
+"""A row of `battery_about`: a message that says something of its test (`kernel/contract/about.py`).
+
+`assumptions` has one a line, `metadata` is a JSON object of texts, `integrated` has one of `COUNTERS` a line; NULL
+where nothing is said."""
+
 
 class Reason(StrEnum):
     """Why a reading is in `battery_quarantine` and not in `battery_ts_cleaned`."""
@@ -226,6 +245,9 @@ class Quality(IntFlag):
     """The charge energy was."""
     DISCHARGE_ENERGY_LEAP = 16_384
     """The discharge energy was."""
+    COUNTER_INTEGRATED = 32_768
+    """A counter of this reading was computed from current and time, since its file has none; `battery_about` says
+    which. That is no doubt about the reading, so it is not counted as flagged for this alone."""
 
 
 LEAPS: Final = (
@@ -235,6 +257,9 @@ LEAPS: Final = (
     Quality.DISCHARGE_ENERGY_LEAP,
 )
 """The flags that tell which of `COUNTERS` leaped."""
+
+NO_DOUBT: Final = Quality.COUNTER_INTEGRATED
+"""Flags that say where a value comes from, and not that something may be wrong with the reading."""
 
 
 TEXT_BYTES: Final = 1_000

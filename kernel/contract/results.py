@@ -113,15 +113,17 @@ class Cleaned(Generic[StatesT_co]):
     """What some messages of one log became.
 
     `landed` has the columns of `LANDED`, `quarantined` those of `QUARANTINED`, `repeated` those of `REPEATED`: each row
-    in is in one of the three. `retried` has those of `RETRIED`, `windows` and `cycles` those of `WINDOW_PART` and
-    `CYCLE_PART`, `progress` those of `PROGRESS`. `spans` cover `messages` messages of all cells; `states` are those of
-    the cells that had some, after their last; `spread` names those that came over another partition of the log before.
+    in is in one of the three. `retried` has those of `RETRIED`, `said` those of `ABOUT`, `windows` and `cycles` those
+    of `WINDOW_PART` and `CYCLE_PART`, `progress` those of `PROGRESS`. `spans` cover `messages` messages of all cells;
+    `states` are those of the cells that had some, after their last; `spread` names those that came over another
+    partition of the log before.
     """
 
     landed: pa.RecordBatch
     quarantined: pa.RecordBatch
     repeated: pa.RecordBatch
     retried: pa.RecordBatch
+    said: pa.RecordBatch
     windows: pa.RecordBatch
     cycles: pa.RecordBatch
     progress: pa.RecordBatch

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from kernel.base.errors import BatteryError
+from kernel.contract.about import TestAbout
 from kernel.contract.batch import Batch
 from kernel.contract.body import Fault
 from kernel.contract.message import Place
-from kernel.contract.reading import LANDED, LEAPS, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
-from sink.manifest import LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, landing_objects
+from kernel.contract.reading import ABOUT, LANDED, LEAPS, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
+from sink.manifest import ABOUT_KIND, LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, landing_objects
 from sink.parquet import DamagedObjectError, read_rows
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from kernel.edges.objects import ObjectStore
     from sink.manifest import Commit, CommittedObject
 
-SCHEMAS: Final = {LANDED_KIND: LANDED, QUARANTINE_KIND: QUARANTINED, RETRIED_KIND: RETRIED}
+SCHEMAS: Final = {LANDED_KIND: LANDED, QUARANTINE_KIND: QUARANTINED, RETRIED_KIND: RETRIED, ABOUT_KIND: ABOUT}
 """The columns of the objects of each kind."""
 
 _Message = tuple[str, int, int]
@@ -97,9 +98,20 @@ def archived(commit: Commit, archive: Archive) -> Iterator[Batch]:
         )
         for row in tables[RETRIED_KIND].to_pylist()
     }
+    said = {
+        (row["cell_id"] or "", row["partition"], row["offset"]): _Said(TestAbout.from_row(row), row["source_file"])
+        for row in tables[ABOUT_KIND].to_pylist()
+    }
     messages = _in_order(landed.messages, [message for message in faults if message not in landed.places])
     for start in range(0, len(messages), SLICE):
-        yield _batch(topic_id, messages[start : start + SLICE], landed, faults, origins)
+        yield _batch(topic_id, messages[start : start + SLICE], landed, faults, origins, said)
+
+
+class _Said(NamedTuple):
+    """What a message said of its test, and the file that its header named."""
+
+    about: TestAbout
+    source_file: str | None
 
 
 def _batch(
@@ -108,6 +120,7 @@ def _batch(
     landed: _Landed,
     faults: Mapping[_Message, Sequence[Fault]],
     origins: Mapping[_Message, Place],
+    said: Mapping[_Message, _Said],
 ) -> Batch:
     """Put messages together, those of each cell in their order.
 
@@ -121,6 +134,9 @@ def _batch(
     starts, sizes = spans[:, 0], spans[:, 1] - spans[:, 0]
     message = np.repeat(np.arange(len(messages)), sizes)
     rows = np.arange(len(message)) + np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
+    said_of = [said.get(message) for message in messages]
+    abouts = list(dict.fromkeys(one.about for one in said_of if one is not None))
+    about_of = {about: place for place, about in enumerate(abouts)}
     return Batch(
         topic_id,
         cell_ids,
@@ -128,9 +144,11 @@ def _batch(
         np.array([partition for _, partition, _ in messages], dtype=np.int32),
         np.array([offset for _, _, offset in messages], dtype=np.int64),
         landed.stamps_ms(starts, sizes),
-        [None] * len(messages),
+        [None if one is None else one.source_file for one in said_of],
         {place: origins[message] for place, message in enumerate(messages) if message in origins},
         np.bincount(message, landed.late[rows], len(messages)) > 0,
+        abouts,
+        np.array([-1 if one is None else about_of[one.about] for one in said_of], dtype=np.int64),
         [None] * len(messages),
         landed.readings.take(pa.array(rows)),
         message,

@@ -14,6 +14,7 @@ KEYS: Final = {
     "battery_ts_cleaned": ("cell_id", "test_id", "data_point"),
     "battery_quarantine": ("topic_id", "partition", "offset", "row"),
     "battery_retries": ("topic_id", "partition", "offset"),
+    "battery_about": ("topic_id", "partition", "offset"),
     "_windows": ("cell_id", "window_start"),
     "_cycles": ("cell_id", "test_id", "cycle_index"),
     "_progress": ("cell_id", "topic_id", "partition"),

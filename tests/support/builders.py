@@ -16,6 +16,8 @@ from kernel.contract.reading import ARROW, JSON, READING_NULLABLE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kernel.contract.about import TestAbout
+
 CELL = "CELL_1"
 TEST = "2024-01-01T08:00:00"
 STARTED = datetime(2024, 1, 1, 8)  # noqa: DTZ001  # a cycler's wall clock has no zone
@@ -68,13 +70,16 @@ def message(
     key: bytes | None = CELL.encode(),
     topic_id: str = TOPIC_ID,
     retry_of: Place | None = None,
+    about: TestAbout | None = None,
     with_headers: Sequence[tuple[str, bytes | None]] | None = None,
 ) -> Message:
     """A message as the broker would deliver it."""
     found = with_headers
     if found is None:
+        about_test = about.to_text() if about else None
         found = [
-            (n, v.encode() if isinstance(v, str) else v) for n, v in headers(encoding, "CELL_1_1_1_24.xlsx", retry_of)
+            (n, v.encode() if isinstance(v, str) else v)
+            for n, v in headers(encoding, "CELL_1_1_1_24.xlsx", retry_of, about_test=about_test)
         ]
     return Message(topic_id, partition, offset, 1_700_000_000_000 + offset, key, tuple(found), value)
 

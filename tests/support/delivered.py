@@ -15,6 +15,7 @@ from kernel.contract.poll import text_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kernel.contract.about import TestAbout
     from kernel.contract.body import Body
     from kernel.contract.message import Place
     from kernel.contract.poll import Message
@@ -34,6 +35,7 @@ class Delivery:
     body: Body
     retry_of: Place | None
     late: bool
+    about: TestAbout | None
     value: bytes | None
 
 
@@ -50,6 +52,7 @@ def decode(message: Message, limits: Limits = LIMITS) -> Delivery:
         body_of(cell_id, message, head, limits),
         head.retry_of,
         head.late,
+        head.about,
         message.value,
     )
 
@@ -63,6 +66,7 @@ def together(deliveries: Sequence[Delivery]) -> Batch:
     message = np.repeat(np.arange(len(ordered)), [len(body.rows) for body in bodies])
     readings = pa.Table.from_batches([body.readings for body in bodies])
     named = [name or ordered[place].source_file for name, place in zip(_names(readings), message.tolist(), strict=True)]
+    abouts = list(dict.fromkeys(one.about for one in ordered if one.about is not None))
     index = readings.schema.get_field_index("source_file")
     readings = readings.set_column(index, readings.schema.field(index), pa.array(named, pa.string()))
     return Batch(
@@ -75,6 +79,8 @@ def together(deliveries: Sequence[Delivery]) -> Batch:
         [one.source_file for one in ordered],
         {place: one.retry_of for place, one in enumerate(ordered) if one.retry_of is not None},
         np.array([one.late for one in ordered], dtype=np.bool_),
+        abouts,
+        np.array([-1 if one.about is None else abouts.index(one.about) for one in ordered], dtype=np.int64),
         [one.value for one in ordered],
         pa.RecordBatch.from_struct_array(readings.to_struct_array().combine_chunks()),
         message,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.builders import CELL, STARTED, arrow, arrow_value, as_json, message, reading
 from support.delivered import decode
 
+from kernel.contract.about import About, TestAbout
 from kernel.contract.message import Place
 from kernel.contract.reading import ARROW, JSON
 
@@ -26,6 +27,14 @@ LATE = [("content-type", ARROW.encode()), ("late", b"true")]
 """The headers of readings that belong before or between those of their test that were sent earlier."""
 
 ORIGIN = Place("log-one", 0, 3, 1)
+
+SAID = (
+    TestAbout("A", About("csv", ("its sign was turned",), {"channel": "1", "item": "X"}, ("charge_capacity(ah)",))),
+    TestAbout("A", About("csv", ("its sign was turned",), {"item": "X", "channel": "1"}, ("charge_capacity(ah)",))),
+    TestAbout("B", About("csv", (), {}, ("discharge_energy(wh)", "charge_capacity(ah)"))),
+    TestAbout("B", About("", ("first line", "second line"))),
+)
+"""What messages may say of the tests of `rows`; the first two say the same."""
 
 T = TypeVar("T")
 
@@ -148,7 +157,8 @@ def logs(draw: st.DrawFn) -> list[Delivery]:
             found.append(decode(message(value, offset=offset, with_headers=[("schema-version", b"2")])))
         else:
             size = draw(st.integers(1, len(left)))
-            found.append(arrow(left[:size], offset=offset))
+            said = draw(st.sampled_from([None, None, *SAID]))
+            found.append(arrow(left[:size], offset=offset, about=said))
             left = left[size:]
         offset += draw(st.sampled_from([1, 1, 1, 5]))
     return found
@@ -173,6 +183,7 @@ def labs(draw: st.DrawFn) -> list[list[Message]]:
             log.append(message(b"\x00garbage", **of))
         of["offset"] = len(log)
         of["retry_of"] = draw(st.sampled_from([None] * 12 + [ORIGIN]))
+        of["about"] = draw(st.sampled_from([None, None, *SAID]))
         if draw(st.booleans()):
             log.append(message(arrow_value(some), **of))
         else:

@@ -14,7 +14,7 @@ from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
 from dataflows.fold.states import CellStates, GroupStates
 from kernel.contract.batch import Batch
-from kernel.contract.reading import LANDED, QUARANTINED, REPEATED, RETRIED
+from kernel.contract.reading import ABOUT, LANDED, QUARANTINED, REPEATED, RETRIED
 from kernel.contract.results import CYCLE_PART, WINDOW_PART
 from sink.repeats import LANDED_BEFORE, judge, keys_of
 from sink.tables import FILL, create_tables
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kernel.contract.results import Cleaned
 
 WINDOW_SECONDS = 600
-TABLES = ("battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles")
+TABLES = ("battery_ts_cleaned", "battery_quarantine", "battery_retries", "battery_about", "_windows", "_cycles")
 
 
 def clean_cell(state: CellState, messages: Sequence[Delivery] | Batch) -> Cleaned[CellStates] | None:
@@ -90,6 +90,7 @@ def landed(commits: list[list[Cleaned[CellStates]]]) -> duckdb.DuckDBPyConnectio
         for name, schema, column in (
             ("staged_landed", LANDED, "landed"),
             ("staged_retried", RETRIED, "retried"),
+            ("staged_about", ABOUT, "said"),
             ("staged_windows", WINDOW_PART, "windows"),
             ("staged_cycles", CYCLE_PART, "cycles"),
         ):

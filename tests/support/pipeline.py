@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LANDING_TABLES = (
-    "battery_ts_cleaned", "battery_quarantine", "battery_retries", "_windows", "_cycles", "_progress", "_cell_state",
+    "battery_ts_cleaned", "battery_quarantine", "battery_retries", "battery_about", "_windows", "_cycles", "_progress",
+    "_cell_state",
 )  # fmt: skip
 
 

@@ -132,6 +132,7 @@ class Test:
         *,
         channel: str = "",
         about: About = NOTHING_SAID,
+        started_at: datetime | None = None,
     ) -> Self:
         """Make a test from columns, by their names in `READING`; absent optional columns are null in every row.
 
@@ -144,6 +145,7 @@ class Test:
             columns: arrays of equal length n >= 1, in the units of the contract; `date_time` has at least one value.
             channel: the channel that the file names.
             about: what was assumed, what the file states, and which counters were computed.
+            started_at: what to name the test after where no reading has a `date_time`.
 
         Raises:
             KeyError: a required column is absent.
@@ -158,7 +160,7 @@ class Test:
         >>> test.test_id, test.readings.num_rows, test.readings.schema == READING
         ('2024-03-01T09:00:00', 1, True)
         """
-        started_at = next((stamp.as_py() for stamp in columns["date_time"] if stamp.is_valid), None)
+        started_at = next((stamp.as_py() for stamp in columns["date_time"] if stamp.is_valid), started_at)
         if started_at is None:
             raise ValueError("no reading has a date_time, so the test has no name")
         test_id = started_at.isoformat()

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from producer.readers.sheets.cells import numbers_in
-from producer.readers.sheets.header import SAME
+from producer.readers.units import SAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pyarrow as pa
 
-    from producer.readers.sheets.header import Place, Unit
+    from producer.readers.sheets.header import Place
+    from producer.readers.units import Unit
 
 MOST: Final = 3.0
 """How many times the highest voltage the mean voltage of a charge may be said to be, and still pass for rounding."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import pyarrow as pa
 
-from producer.readers.sheets.header import SAME
+from producer.readers.units import SAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from producer.readers.sheets.header import Unit
+    from producer.readers.units import Unit
 
 _ARROW_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # a cycler's wall clock has no zone
 _TICK: Final = timedelta(microseconds=1)

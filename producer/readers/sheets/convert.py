@@ -22,15 +22,17 @@ from producer.readers.sheets.cells import BadCellError, Cell, column_of, numbers
 from producer.readers.sheets.clock import Clues, OpenDatesError, clocks_of, require_clock, require_days_as_days
 from producer.readers.sheets.duration import is_duration, seconds_of
 from producer.readers.sheets.epoch import counts_from_1904
-from producer.readers.sheets.header import DURATIONS, SAME, HeaderError, read_header
+from producer.readers.sheets.header import DURATIONS, HeaderError, read_header
 from producer.readers.trace import Span, span_of
+from producer.readers.units import SAME
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
     from pathlib import Path
 
     from producer.readers.sheets.book import Sheet
-    from producer.readers.sheets.header import Header, Unit
+    from producer.readers.sheets.header import Header
+    from producer.readers.units import Unit
 
 
 @dataclass(frozen=True)

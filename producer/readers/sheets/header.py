@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.contract.reading import READING
 from producer.readers.base import FILE_COLUMNS
+from producer.readers.units import SAME, UNITS, Unit, names_of, unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
-    import numpy.typing as npt
 
 DURATIONS: Final = ("test_time(s)", "step_time(s)")
 """Columns whose cells may be durations, such as 26:03:04, instead of numbers."""
@@ -31,54 +30,9 @@ class HeaderError(Exception):
         self.column = column
 
 
-@dataclass(frozen=True)
-class Unit:
-    """How a number in a sheet's unit becomes one in the contract's: times, divided by, plus.
-
-    A thousandth is a division by 1000: 1 mA times 0.001 is not always what 0.001 A is.
-    """
-
-    times: float = 1.0
-    divided_by: float = 1.0
-    plus: float = 0.0
-
-    def convert(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Numbers of this unit in the contract's."""
-        if self.times != 1.0:
-            values = values * self.times
-        if self.divided_by != 1.0:
-            values = values / self.divided_by
-        return values + self.plus if self.plus else values
-
-
-SAME: Final = Unit()
-_MILLI, _MICRO, _NANO = Unit(divided_by=1e3), Unit(divided_by=1e6), Unit(divided_by=1e9)
-_KILO, _MINUTE, _HOUR, _DAY = Unit(times=1e3), Unit(times=60.0), Unit(times=3600.0), Unit(times=86_400.0)
-
-_UNITS: Final[dict[str, dict[str, Unit]]] = {
-    "s": {
-        "s": SAME, "sec": SAME, "secs": SAME, "second": SAME, "seconds": SAME, "ms": _MILLI, "min": _MINUTE,
-        "mins": _MINUTE, "minute": _MINUTE, "minutes": _MINUTE, "h": _HOUR, "hr": _HOUR, "hrs": _HOUR, "hour": _HOUR,
-        "hours": _HOUR, "d": _DAY, "day": _DAY, "days": _DAY, "us": _MICRO,
-    },
-    "a": {"A": SAME, "mA": _MILLI, "uA": _MICRO, "nA": _NANO, "kA": _KILO},
-    "v": {"V": SAME, "mV": _MILLI, "uV": _MICRO},
-    "ah": {"Ah": SAME, "mAh": _MILLI, "uAh": _MICRO},
-    "wh": {"Wh": SAME, "mWh": _MILLI, "uWh": _MICRO, "kWh": _KILO},
-    "v/s": {"V/s": SAME, "mV/s": _MILLI, "uV/s": _MICRO},
-    "ohm": {"Ohm": SAME, "Ohms": SAME, "mOhm": _MILLI, "mOhms": _MILLI, "uOhm": _MICRO},
-    "deg": {"Deg": SAME, "degree": SAME, "degrees": SAME, "°": SAME},
-    "c": {"C": SAME, "°C": SAME, "degC": SAME, "deg C": SAME, "℃": SAME, "K": Unit(plus=-273.15)},
-}  # fmt: skip
-"""For each unit of the contract those that are converted, as they are written."""
-
 _DURATION_UNITS: Final = frozenset(
     {"h:m:s", "h:min:s", "h:min:s.ms", "hh:mm:ss", "h:mm:ss", "hh:mm:ss.ms", "d hh:mm:ss"}
 )
-_LETTERS: Final = str.maketrans(
-    {"\u00b5": "u", "\u03bc": "u", "\u2126": "Ohm", "\u03a9": "Ohm", ".": "", "\u00b7": "", "\u22c5": "", "*": ""}
-)
-"""Micro and Greek mu, the sign for ohm and Greek omega, and what some put between A and h."""
 _NAME: Final = re.compile(r"^(?P<base>.*?)(?:[(\[](?P<unit>[^()\[\]]*)[)\]])?(?P<number>[\s_]*\d*)$", re.DOTALL)
 _TEMPERATURE: Final = re.compile(r"^(aux)?temperature\d*$")
 
@@ -105,7 +59,7 @@ class Header:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column as the contract has it: `unit` is a key of `_UNITS`, None where it has none."""
+    """A column as the contract has it: `unit` is a key of `UNITS`, None where it has none."""
 
     name: str
     unit: str | None
@@ -189,16 +143,11 @@ def _unit(title: str, column: _Column, written: str | None) -> Unit | None:
         raise HeaderError(
             title, f"names no unit; name the column {_shown(column)}, or in another unit: {_list(column)}"
         )
-    unit = re.sub(r"\s+", "", written.translate(_LETTERS))
     if column.name in DURATIONS and re.sub(r"\s+", " ", written.strip().casefold()) in _DURATION_UNITS:
         return None
-    units = {re.sub(r"\s+", "", one): value for one, value in _UNITS[column.unit].items()}
-    if unit in units:
-        return units[unit]
-    if unit.islower() or unit.isupper():  # software that writes all in one case does not mean mega
-        lowered = {one.lower(): value for one, value in units.items()}
-        if unit.lower() in lowered:
-            return lowered[unit.lower()]
+    unit = unit_of(column.unit, written)
+    if unit is not None:
+        return unit
     raise HeaderError(
         title, f"has the unit {written.strip()!r}, which is not known here; convert it to one of {_list(column)}"
     )
@@ -215,8 +164,8 @@ _WITH_UNIT: Final = frozenset(field.name for field in READING if "(" in field.na
 
 def _shown(column: _Column) -> str:
     base = "_".join(part.capitalize() for part in column.name.partition("(")[0].split("_"))
-    return f"{base}({next(iter(_UNITS[column.unit or '']))})"
+    return f"{base}({next(iter(UNITS[column.unit or '']))})"
 
 
 def _list(column: _Column) -> str:
-    return ", ".join(dict.fromkeys(_UNITS[column.unit or ""]))
+    return names_of(column.unit or "")

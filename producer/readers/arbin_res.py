@@ -1,0 +1,37 @@
+"""The reader of Arbin's .res files, which are Access databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from producer.readers.base import BadWorkbookError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from producer.readers.base import ReadOptions, Workbook
+    from producer.readers.sample import FileSample
+
+
+@dataclass(frozen=True)
+class ArbinResReader:
+    """Reads Arbin's .res files, which are Access databases; see `producer.readers.base.Reader`."""
+
+    name: str = "arbin-res"
+    suffixes: tuple[str, ...] = ()
+
+    def recognises(self, sample: FileSample) -> bool:  # noqa: ARG002
+        """Tell whether a file is surely of this format."""
+        return False
+
+    def read(self, path: Path, options: ReadOptions) -> Workbook:  # noqa: ARG002
+        """Read a file whole.
+
+        Raises:
+            BadWorkbookError: it cannot be taken.
+        """
+        raise BadWorkbookError(options.name, "cannot be read yet")
+
+
+READER: Final = ArbinResReader()

@@ -1,0 +1,193 @@
+"""Wall clocks of tables: dates in texts, and numbers that count from some day.
+
+Texts are read in columns where one pattern fits all, and one by one as those of workbooks are where none does. What a
+number counts is told by its size: the ranges that dates from 1970 to 2100 take do not overlap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from producer.readers.sheets.cells import BadCellError
+from producer.readers.sheets.clock import Clues, OpenDatesError, clocks_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+STAMP: Final = pa.timestamp("us")
+_DAY_US: Final = 86_400_000_000
+_SAMPLED: Final = 512
+"""So many dates of a column, evenly apart, tell the order of day and month."""
+
+_DATE_FIRST: Final = (
+    r"^(?P<a>\d{1,4})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{1,4})[T ]+(?P<t>\d{1,2}:\d{2}(?::\d{2})?)(?P<f>\.\d{1,6})?$"
+)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Numbers that count from some day: the least and the most that stand for a date, and how they become us."""
+
+    name: str
+    low: float
+    high: float
+    us_each: float
+    offset_us: int
+    zone: str
+
+
+_COUNTS: Final = (
+    _Count("Unix seconds, so UTC", 3e8, 4.2e9, 1e6, 0, "UTC"),
+    _Count("Unix milliseconds, so UTC", 3e11, 4.2e12, 1e3, 0, "UTC"),
+    _Count("Unix microseconds, so UTC", 3e14, 4.2e15, 1.0, 0, "UTC"),
+    _Count("ticks of 1e-7 s since 1970, so UTC", 4.3e15, 4.2e16, 0.1, 0, "UTC"),
+    _Count("ticks of 1e-7 s since the year 1", 6.2e17, 6.7e17, 0.1, -62_135_596_800_000_000, ""),
+    _Count("days since 1900, as spreadsheets count", 20_000, 80_000, _DAY_US, -25_569 * _DAY_US, ""),
+    _Count("days since the year 0, as MATLAB counts", 700_000, 800_000, _DAY_US, -719_529 * _DAY_US, ""),
+)
+"""What numbers of a column of dates may count."""
+
+
+def stamps_of(column: pa.ChunkedArray, clues: Clues, usual: str | None = None) -> tuple[pa.Array, str | None]:
+    """The stamps of a column, null where a cell is empty, and a line on what was assumed of them, if anything.
+
+    Args:
+        column: texts, numbers or timestamps, shape (n,).
+        clues: what helps to read dates whose order is open.
+        usual: the order that dates of the format have, where nothing else decides.
+
+    Raises:
+        OpenDatesError: nothing decides which number of the dates is the day.
+        BadCellError: a cell is not a date.
+    """
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_timestamp(array.type):
+        return array.cast(STAMP, safe=False), None
+    if pa.types.is_string(array.type):
+        array = pc.utf8_trim_whitespace(array)
+        array = pc.if_else(pc.equal(array, ""), pa.scalar(None, pa.string()), array)
+        try:
+            numbers = array.cast(pa.float64())
+        except pa.ArrowInvalid:
+            return _texts(array, clues, usual)
+        array = numbers
+    return _counted(array)
+
+
+def _counted(array: pa.Array) -> tuple[pa.Array, str | None]:
+    if array.null_count == len(array):
+        return pa.nulls(len(array), STAMP), None
+    values = np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+    middle = float(np.nanmedian(values))
+    count = next((count for count in _COUNTS if count.low <= middle <= count.high), None)
+    if count is None:
+        raise BadCellError(
+            0, f"{middle:g} stands for no date that is known here; write the dates as 2024-03-01 09:00:00"
+        )
+    outside = ~np.isnan(values) & ~((values >= count.low) & (values <= count.high))
+    if outside.any():
+        at = int(np.argmax(outside))
+        raise BadCellError(at, f"{values[at]:g} is no date in a column of {count.name}; fix the cell")
+    if pa.types.is_integer(array.type) and count.us_each == 0.1:  # noqa: PLR2004  # a double does not hold these ticks
+        us = np.asarray(pc.fill_null(array, 0).to_numpy(zero_copy_only=False)) // 10 + count.offset_us
+    elif count.us_each in {1e6, 1e3}:  # a double of Unix seconds has some 0.2 us: rounded, as the file wrote decimals
+        us = np.round(np.nan_to_num(values) * count.us_each).astype(np.int64) + count.offset_us
+    else:
+        us = np.round(np.nan_to_num(values) * count.us_each / 1e3).astype(np.int64) * 1000 + count.offset_us
+    return pa.array(us, pa.int64(), mask=np.isnan(values)).cast(STAMP), f"Date_Time counts {count.name}"
+
+
+def _texts(array: pa.Array, clues: Clues, usual: str | None) -> tuple[pa.Array, str | None]:
+    given = array.drop_null()
+    parts = pc.extract_regex(given, _DATE_FIRST)
+    if len(given) and not parts.null_count:
+        fields = {name: parts.field(name) for name in "abc"}
+        numbers = {name: field.cast(pa.int64()).to_numpy(zero_copy_only=False) for name, field in fields.items()}
+        if (numbers["a"] > 999).all():  # noqa: PLR2004  # a year of four digits
+            return _composed(array, parts, numbers, "abc"), None
+        if (numbers["c"] > 999).all():  # noqa: PLR2004
+            order, assumed = _order(given, clues, usual)
+            return _composed(array, parts, numbers, {"dmy": "cba", "mdy": "cab"}[order]), assumed
+    stamps, assumed = _one_by_one(array, clues, usual)
+    return stamps, assumed
+
+
+def _order(given: pa.Array, clues: Clues, usual: str | None) -> tuple[str, str | None]:
+    """Whether the day or the month stands first, and what was assumed."""
+    if clues.order in {"dmy", "mdy"}:
+        return clues.order, None
+    days, months = (
+        pc.max(pc.extract_regex(given, _DATE_FIRST).field(name).cast(pa.int64())).as_py() for name in ("a", "b")
+    )
+    if days > 12:  # noqa: PLR2004  # no month
+        return "dmy", None
+    if months > 12:  # noqa: PLR2004
+        return "mdy", None
+    at = np.arange(0, len(given), max(1, len(given) // _SAMPLED))
+    try:
+        if len(given) == len(clues.times):
+            sample = given.take(pa.array(at)).to_pylist()
+            _, order = clocks_of(sample, replace(clues, times=clues.times[at], order=None))
+            if order in {"dmy", "mdy"}:
+                return order, None
+    except OpenDatesError:
+        if usual is None:
+            raise
+    except BadCellError:
+        pass
+    if usual is None:
+        raise OpenDatesError(
+            0, f"{given[0].as_py()!r} may have the day or the month first; --dates dmy or mdy says which"
+        )
+    return usual, f"Dates have the {'day' if usual == 'dmy' else 'month'} first, as this format usually has"
+
+
+def _composed(array: pa.Array, parts: pa.Array, numbers: dict[str, npt.NDArray[np.int64]], order: str) -> pa.Array:
+    """Stamps of dates whose numbers are `order`ed as year, month and day."""
+    year, month, day = (numbers[name] for name in order)
+    wrong = (month < 1) | (month > 12) | (day < 1) | (day > 31)  # noqa: PLR2004
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        index = int(np.flatnonzero(np.asarray(array.is_valid()))[at])
+        raise BadCellError(index, f"{array[index].as_py()!r} is no date; fix the cell, or give --dates")
+    months = (year - 1970) * 12 + month - 1
+    first = months.astype("datetime64[M]").astype("datetime64[D]")
+    days = first + (day - 1).astype("timedelta64[D]")
+    if (days.astype("datetime64[M]").astype(np.int64) != months).any():
+        at = int(np.argmax(days.astype("datetime64[M]").astype(np.int64) != months))
+        index = int(np.flatnonzero(np.asarray(array.is_valid()))[at])
+        raise BadCellError(index, f"{array[index].as_py()!r} is no day of the calendar; fix the cell")
+    clock = pc.split_pattern(parts.field("t"), ":")
+    seconds = np.zeros(len(days))
+    for place, scale in ((0, 3600), (1, 60)):
+        seconds += scale * pc.list_element(clock, place).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    with_seconds = pc.equal(pc.list_value_length(clock), 3)
+    last = pc.if_else(with_seconds, pc.list_element(pc.if_else(with_seconds, clock, _ZEROS), 2), "0")
+    seconds += last.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    fraction = pc.binary_join_element_wise("0", parts.field("f"), "").cast(pa.float64()).to_numpy(zero_copy_only=False)
+    us = days.astype("datetime64[us]").astype(np.int64) + (seconds * 1e6).astype(np.int64)
+    us += np.round(fraction * 1e6).astype(np.int64)
+    full = np.zeros(len(array), np.int64)
+    valid = np.asarray(array.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+    full[valid] = us
+    return pa.array(full, pa.int64(), mask=~valid).cast(STAMP)
+
+
+_ZEROS: Final = pa.scalar(["0", "0", "0"], pa.list_(pa.string()))
+
+
+def _one_by_one(array: pa.Array, clues: Clues, usual: str | None) -> tuple[pa.Array, str | None]:
+    cells = ["" if text is None else text for text in array.to_pylist()]
+    try:
+        stamps, _ = clocks_of(cells, clues)
+    except OpenDatesError:
+        if usual is None:
+            raise
+        stamps, _ = clocks_of(cells, replace(clues, order=usual))
+        return pa.array(stamps, STAMP), f"Dates have the {'day' if usual == 'dmy' else 'month'} first, as usual"
+    return pa.array(stamps, STAMP), None

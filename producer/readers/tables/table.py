@@ -1,0 +1,187 @@
+"""A table of a file: columns under the titles that the file writes, whose values are taken with their place in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from producer.readers.base import BadWorkbookError, UndatedWorkbookError
+from producer.readers.names import exported_on
+from producer.readers.sheets.cells import BadCellError
+from producer.readers.sheets.clock import Clues, OpenDatesError
+from producer.readers.sheets.duration import seconds_of
+from producer.readers.tables.stamps import stamps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from producer.readers.units import Unit
+
+    Floats = npt.NDArray[np.float64]
+    Integers = npt.NDArray[np.int64]
+
+_WHOLE: Final = 2.0**53
+"""The first whole number that a double does not hold any more."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length n >= 1 of a file, by their titles, with where they stand in it.
+
+    `first_row` is the number of the row of the first value, as an editor or a spreadsheet counts them, from 1. Where
+    the table was made of several rows of the file each, or sorted, `rows` has the number of each, shape (n,).
+    """
+
+    file: str
+    columns: Mapping[str, pa.ChunkedArray]
+    sheet: str | None = None
+    first_row: int = 2
+    rows: Any = None
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(next(iter(self.columns.values())))
+
+    def error(self, title: str | None, problem: str, at: int | None = None) -> BadWorkbookError:
+        """What is wrong with a column, or with its value at an index."""
+        row = None if at is None else (self.first_row + at if self.rows is None else int(self.rows[at]))
+        return BadWorkbookError(self.file, problem, sheet=self.sheet, column=title, row=row)
+
+    def numbers(self, title: str, unit: Unit | None = None, *, required: bool = False) -> Floats:
+        """A column as numbers in the unit of the contract, shape (n,); NaN where the cell is empty.
+
+        Raises:
+            BadWorkbookError: a cell is no finite number, or is empty and must not be.
+        """
+        column = self.columns[title]
+        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
+            column = self._parsed(title)
+        values = column.cast(pa.float64()).to_numpy(zero_copy_only=False) if column.null_count < len(column) else None
+        if values is None:
+            values = np.full(len(column), np.nan)
+        values = np.asarray(values, np.float64)
+        wrong = np.isinf(values)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise self.error(
+                title, f"{column[at].as_py()!r} is not a finite number; fix the cell or export it again", at
+            )
+        if required and np.isnan(values).any():
+            at = int(np.argmax(np.isnan(values)))
+            raise self.error(title, "the cell is empty; every reading needs this value", at)
+        return values if unit is None else unit.convert(values)
+
+    def whole_numbers(self, title: str) -> Integers:
+        """A column of whole numbers, shape (n,), which every reading needs.
+
+        Raises:
+            BadWorkbookError: a cell is empty, or is no whole number.
+        """
+        values = self.numbers(title, required=True)
+        wrong = (values != np.floor(values)) | (np.abs(values) >= _WHOLE)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise self.error(title, f"{values[at]!r} is not a whole number; fix the cell or export it again", at)
+        return values.astype(np.int64)
+
+    def seconds(self, title: str, unit: Unit | None) -> Floats:
+        """A column of times in s, shape (n,); they are durations such as 26:03:04 where `unit` is None.
+
+        Raises:
+            BadWorkbookError: a cell is neither, or is empty.
+        """
+        column = self.columns[title]
+        if unit is not None or not (pa.types.is_string(column.type) or pa.types.is_duration(column.type)):
+            return self.numbers(title, unit, required=True)
+        if pa.types.is_duration(column.type):
+            return np.asarray(column.cast(pa.duration("us")).cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6)
+        seconds = _durations(column)
+        if seconds is None:
+            try:
+                listed = seconds_of(column.to_pylist(), since_1904=False)
+            except BadCellError as error:
+                raise self.error(title, str(error), error.index) from None
+            seconds = np.array([np.nan if one is None else one for one in listed], np.float64)
+        if np.isnan(seconds).any():
+            raise self.error(title, "the cell is empty; every reading needs it", int(np.argmax(np.isnan(seconds))))
+        return seconds
+
+    def texts(self, title: str) -> pa.Array:
+        """A column as texts without blanks at their ends, empty where the cell is."""
+        column = self.columns[title]
+        if not pa.types.is_string(column.type):
+            column = column.cast(pa.string())
+        return pc.utf8_trim_whitespace(pc.fill_null(column, "")).combine_chunks()
+
+    def stamps(
+        self, title: str, times: Floats, order: str | None, usual: str | None = None
+    ) -> tuple[pa.Array, str | None]:
+        """A column of dates as wall clock times (timestamp in us, null where empty), and what was assumed of them.
+
+        Args:
+            title: the column.
+            times: test times in s, which the dates must advance with, shape (n,).
+            order: that of day, month and year, if the user says it: a key of `ORDERS`.
+            usual: that of the format, taken where neither the user nor the file says it.
+
+        Raises:
+            UndatedWorkbookError: their order is open.
+            BadWorkbookError: a cell is no date.
+        """
+        clues = Clues(times, exported=exported_on(self.file), order=order)
+        try:
+            return stamps_of(self.columns[title], clues, usual)
+        except OpenDatesError as error:
+            row = self.error(title, str(error), error.index)
+            raise UndatedWorkbookError(self.file, str(row).removeprefix(f"{self.file}, ")) from None
+        except BadCellError as error:
+            raise self.error(title, str(error), error.index) from None
+
+    def _parsed(self, title: str) -> pa.Array:
+        """A column of texts as numbers."""
+        texts = self.texts(title)
+        texts = pc.if_else(pc.is_in(texts, value_set=_NO_NUMBER), pa.scalar(None, pa.string()), texts)
+        try:
+            return texts.cast(pa.float64())
+        except pa.ArrowInvalid:
+            for at, text in enumerate(texts.to_pylist()):
+                if text is not None and not _is_number(text):
+                    problem = f"{text!r} is not a number; fix the cell or export it again"
+                    raise self.error(title, problem, at) from None
+        return pa.array([None if text is None else float(text) for text in texts.to_pylist()], pa.float64())
+
+
+NO_NUMBER: Final = ("", "-", "--", "NaN", "nan", "N/A", "n/a", "NA", "null", "NULL", "None")
+"""What software writes where there is no number."""
+
+_NO_NUMBER: Final = pa.array(NO_NUMBER, pa.string())
+_DURATION: Final = (
+    r"^\s*(?:(?P<d>\d{1,5})(?:\s*[dD]\s*|\s*-\s*|\s+))?(?P<h>\d{1,7}):(?P<m>[0-5]?\d):(?P<s>[0-5]?\d(?:\.\d+)?)\s*$"
+)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def _durations(column: pa.ChunkedArray) -> Floats | None:
+    """Durations in s; None where a cell is anything else."""
+    parts = pc.extract_regex(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column, _DURATION)
+    if parts.null_count:
+        return None
+    seconds = np.zeros(len(column))
+    for name, scale in (("d", 86_400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0)):
+        part = parts.field(name)
+        part = pc.if_else(pc.equal(part, ""), "0", part).cast(pa.float64())
+        seconds += scale * part.to_numpy(zero_copy_only=False)
+    return seconds

@@ -1,0 +1,214 @@
+"""Texts of readings: from bytes to lines, and from the lines below a header to a table.
+
+A text may be UTF-8, UTF-16 or Latin-1, with or without a byte order mark; cells stand between commas, semicolons or
+tabs, and decimals behind a point or a comma. Columns that no name claims are not converted at all.
+"""
+
+from __future__ import annotations
+
+import csv as lines_of
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from dataclasses import dataclass, field
+from errno import ENOMEM
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+from pyarrow import csv
+
+from producer.readers.base import BadWorkbookError, UnreadableWorkbookError
+from producer.readers.tables.table import NO_NUMBER, Table
+from producer.readers.tables.titles import QUANTITIES, TitleError, columns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from producer.readers.tables.titles import Column, Names
+
+HEAD_LINES: Final = 400
+"""So many lines at the start may be preamble before the header."""
+
+DELIMITERS: Final = ("\t", ";", ",")
+_DECIMAL_COMMA: Final = re.compile(r"(^|[\t; ])-?\d+,\d+(?=$|[\t; ])")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text file in memory: `content` is UTF-8 without a mark, `name` is what to call the file."""
+
+    name: str
+    content: bytes
+    head: tuple[str, ...] = field(repr=False)
+    """Its first `HEAD_LINES` lines, without their ends."""
+
+    @classmethod
+    def of(cls, path: Path, name: str) -> Text:
+        """Read a text file whole.
+
+        Raises:
+            BadWorkbookError: it is empty, or no text.
+            UnreadableWorkbookError: the disk fails to read it.
+            MemoryError: it is larger than memory.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            if error.errno == ENOMEM:
+                raise MemoryError from None
+            raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
+        content = _as_utf8(content, name)
+        end = 0
+        for _ in range(HEAD_LINES):
+            end = content.find(b"\n", end) + 1
+            if not end:
+                end = len(content)
+                break
+        head = content[:end].decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+        return cls(name, content, tuple(head))
+
+    def find(self, pattern: str) -> int | None:
+        """The index of the first line of `head` that a regular expression matches, in any case; None for none."""
+        wanted = re.compile(pattern, re.IGNORECASE)
+        return next((index for index, line in enumerate(self.head) if wanted.search(line)), None)
+
+    def error(self, problem: str, line: int | None = None) -> BadWorkbookError:
+        """What is wrong with the file, or with the line of an index."""
+        return BadWorkbookError(self.name, problem, row=None if line is None else line + 1)
+
+
+def _as_utf8(content: bytes, name: str) -> bytes:
+    if not content.strip():
+        raise BadWorkbookError(name, "the file is empty; export or copy it again")
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace").encode()
+    content = content.removeprefix(BOM_UTF8)
+    if b"\0" in content:
+        raise BadWorkbookError(name, "is damaged: it has zero bytes, which a text has not; export or copy it again")
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1").encode()
+    return content
+
+
+def titles_in(line: str, delimiter: str) -> list[str]:
+    """The titles of a header line; one that comes again, or is empty, gets its place behind it.
+
+    >>> titles_in('A,"B, c",A,', ",")
+    ['A', 'B, c', 'A_3', '_4']
+    """
+    titles: list[str] = []
+    for place, cell in enumerate(next(lines_of.reader([line], delimiter=delimiter), []), 1):
+        title = " ".join(cell.split())
+        titles.append(title if title and title not in titles else f"{title}_{place}")
+    return titles
+
+
+def delimiter_of(line: str) -> str:
+    """What stands between the cells of a line: the first of `DELIMITERS` that is there."""
+    return next((mark for mark in DELIMITERS if mark in line), ",")
+
+
+def read_table(
+    text: Text,
+    header: int,
+    names: Names,
+    *,
+    needed: Sequence[str],
+    delimiter: str | None = None,
+    skip: int = 0,
+) -> tuple[Table, dict[str, Column]]:
+    """Read the rows below a header.
+
+    Args:
+        text: the file.
+        header: the index of the line with the titles.
+        names: what the format calls its columns.
+        needed: quantities without which it holds no readings.
+        delimiter: what stands between cells; told by the header where None.
+        skip: lines between header and rows, such as one of units.
+
+    Returns:
+        The table of the columns that names claim, and for each quantity its column.
+
+    Raises:
+        BadWorkbookError: a needed column is missing, a row has too few or too many cells, or there is no row.
+    """
+    delimiter = delimiter or delimiter_of(text.head[header])
+    titles = titles_in(text.head[header], delimiter)
+    try:
+        found = columns_of(titles, names)
+    except TitleError as error:
+        raise BadWorkbookError(text.name, str(error), column=error.title, row=header + 1) from None
+    missing = [one for one in needed if one not in found]
+    if missing:
+        raise text.error(
+            f"has no column for {', '.join(one.replace('_', ' ') for one in missing)}, only {', '.join(titles[:20])}; "
+            "export it with these columns",
+            header,
+        )
+    sample = text.head[header + 1 + skip : header + 40 + skip]
+    decimal = "," if delimiter != "," and any(_DECIMAL_COMMA.search(line) for line in sample) else "."
+    columns = _columns(text, header + 1 + skip, titles, found, delimiter, decimal)
+    if not len(next(iter(columns.values()))):
+        raise text.error("has a header but no readings", header)
+    return Table(text.name, columns, first_row=header + 2 + skip), found
+
+
+def _columns(
+    text: Text, skip_rows: int, titles: Sequence[str], found: dict[str, Column], delimiter: str, decimal: str
+) -> dict[str, pa.ChunkedArray]:
+    """The columns that quantities name, as numbers where all cells are, and otherwise as texts."""
+    types = {
+        column.title: pa.string() if QUANTITIES[quantity] is None or column.unit is None else pa.float64()
+        for quantity, column in found.items()
+    }
+    if "date_time" in found:  # ticks of 1e-7 s have more digits than a double
+        types[found["date_time"].title] = pa.string()
+
+    uneven: list[tuple[int | None, str]] = []
+
+    def note(row: csv.InvalidRow) -> str:
+        uneven.append((row.number, f"has {row.actual_columns} cells, and the header has {row.expected_columns}"))
+        return "error"
+
+    options = {
+        "read_options": csv.ReadOptions(column_names=list(titles), skip_rows=skip_rows, use_threads=False),
+        "parse_options": csv.ParseOptions(delimiter=delimiter, invalid_row_handler=note, newlines_in_values=False),
+    }
+    try:
+        for attempt in (types, dict.fromkeys(types, pa.string())):
+            try:
+                table = csv.read_csv(
+                    pa.BufferReader(text.content),
+                    convert_options=csv.ConvertOptions(
+                        column_types=attempt,
+                        include_columns=list(types),
+                        null_values=list(NO_NUMBER),
+                        strings_can_be_null=False,
+                        decimal_point=decimal,
+                    ),
+                    **options,
+                )
+                break
+            except pa.ArrowInvalid as error:
+                if uneven or "conversion error" not in str(error):
+                    raise
+        columns = {title: table.column(title) for title in types}
+    except pa.ArrowInvalid as error:
+        problem = uneven[0][1] if uneven else f"cannot be read as a table ({str(error).splitlines()[0]})"
+        row = uneven[0][0] if uneven else None
+        raise BadWorkbookError(text.name, f"{problem}; export or copy it again", row=row) from None
+    if decimal == ",":
+        columns = {title: _with_points(column, types[title]) for title, column in columns.items()}
+    return columns
+
+
+def _with_points(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Texts that should be numbers, with a point for their decimal comma."""
+    if not pa.types.is_string(column.type) or pa.types.is_string(wanted):
+        return column
+    import pyarrow.compute as pc  # noqa: PLC0415  # a damaged file alone comes here
+
+    return pc.replace_substring(column, ",", ".")

@@ -13,6 +13,7 @@ from kernel.contract.reading import (
     COUNTERS,
     GAP_SECONDS,
     LEAPS,
+    NO_DOUBT,
     RESET_SHARE,
     STEP_RESET_SHARE,
 )
@@ -141,7 +142,7 @@ _WINDOWS: Final = """
     recounted as (
         select
             cell_id, time_bucket(interval {seconds} second, date_time, timestamp '1970-01-01') as window_start,
-            count(*) as reading_count, count(*) filter (quality <> 0) as flagged_count,
+            count(*) as reading_count, count(*) filter (quality & ~{no_doubt} <> 0) as flagged_count,
             count("temperature(c)") as temperature_count,
             {sums}, {extremes}, {values},
             sum(coalesce(gain_0, 0) + coalesce(gain_1, 0)) as charge_throughput_pah,
@@ -213,6 +214,7 @@ def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
         _WINDOWS.format(
             gained=_GAINED,
             seconds=row[0] if row and row[0] else 1,
+            no_doubt=int(NO_DOUBT),
             sums=_named(sums),
             extremes=_named(extremes),
             values=_named(values),

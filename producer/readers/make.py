@@ -1,4 +1,4 @@
-"""From a record to a test: its meaning is settled, its cell and its name are given, and what was assumed goes with it."""
+"""From a record to a test: its meaning is settled, and what was assumed goes with it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from producer.readers.record import Record
 
 UNDATED: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # wall clocks have no zone
-"""When a test is said to have begun whose file has no date at all: it sorts before all others, and cannot be mistaken."""
+"""When a test begins whose file has no date at all: it sorts before all others, and cannot be mistaken."""
 
 
-def test_of(
+def as_test(
     record: Record,
     cell_id: str,
     source_file: str,
@@ -58,3 +58,6 @@ def test_of(
         return Test.of(cell_id, source_file, settled.columns, channel=channel, about=about, started_at=started_at)
     except pa.ArrowInvalid as error:
         raise BadWorkbookError(source_file, f"a number does not fit its column ({error}); export it again") from None
+
+
+test_of = as_test

@@ -149,4 +149,5 @@ def _directions(texts: pa.Array, states: Mapping[str, int]) -> Integers | None:
     if all(one is None for one in said):
         return None
     table = np.array([REST if one is None else one for one in said], np.int64)
-    return table[encoded.indices.to_numpy()]
+    found: Integers = table[encoded.indices.to_numpy()]
+    return found

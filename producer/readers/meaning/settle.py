@@ -7,7 +7,7 @@ counter of both, and cycles follow directions.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow as pa
 from producer.readers.meaning.counters import accumulate, begins, integrate, kind_of, share_out, split_net
 from producer.readers.meaning.sign import settle_sign
 from producer.readers.meaning.steps import cycles_of, directions_of, steps_of
-from producer.readers.meaning.times import test_time_of
+from producer.readers.meaning.times import elapsed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -34,13 +34,12 @@ _OF: Final = {
     "irregular": "counters begin again at places that are neither steps nor cycles; they were added up over the test",
 }
 _MICROSECONDS: Final = 1e6
-_SEEN: Final = 1e-6
-"""The share of its largest value that a counter must gain to be one: some files have columns of zeros."""
+_MANY: Final = {"capacity": "capacities", "energy": "energies"}
 
 
 @dataclass(frozen=True)
 class Settled:
-    """The columns of a test as the contract has them, by its names; what was assumed; and which counters were computed."""
+    """The columns of a test by the names of the contract, what was assumed, and which counters were computed."""
 
     columns: dict[str, pa.Array]
     assumptions: tuple[str, ...]
@@ -55,105 +54,138 @@ def settle(record: Record) -> Settled:
 
     Returns:
         All columns of the contract that a test needs but those of the file; `date_time` is null where there is none.
+
+    Raises:
+        ValueError: the record has neither a test time nor a step time.
     """
-    size, assumed = len(record), [*record.assumed]
     if record.test_time is None and record.step_time is None:
         raise ValueError("a record needs a test time or a step time")
-    if record.step is None:
-        own = np.zeros(size, np.bool_)
-        own[0] = True
+    course = _Course(record)
+    course.take_pairs()
+    course.settle_sign()
+    course.split_singles()
+    course.integrate_missing()
+    return course.settled()
+
+
+class _Course:
+    """A record on its way: what has been found of it so far, and what was assumed."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._assumed = [*record.assumed]
+        self._cycles = begins(record.cycle, len(record))
+        self._steps = _step_begins(record) | self._cycles
+        self._current = record.current
+        self._direction = np.zeros(len(record), np.int64)
+        self._pairs: dict[str, Floats] = {}
+        self._kinds: dict[str, str] = {}
+        self._integrated: list[str] = []
+        self._time = self._test_time()
+
+    def _test_time(self) -> Floats:
+        """Seconds since the test began, by the file or by its steps."""
+        record = self._record
+        if record.test_time is not None or record.step_time is None:
+            return cast("Floats", record.test_time)
+        clock = None if record.date_time is None else _numbers(record.date_time)
+        self._assumed.append("the file has times of steps alone; test times were made of them")
+        return elapsed(record.step_time, self._steps, clock)
+
+    def take_pairs(self) -> None:
+        """Make counters of charge and of discharge those of the test."""
+        counters = self._record.counters
+        for single, *both, _ in _PAIRS:
+            present = [counters[name] for name in both if name in counters]
+            if not present or (len(present) < len(both) and single in counters):
+                continue
+            kind = self._record.counters_of or _kind(present, self._steps, self._cycles)
+            self._kinds[single] = kind
+            for name in both:
+                values = np.abs(counters[name]) if name in counters else np.zeros(len(self._record))
+                self._pairs[name] = accumulate(values, kind, self._steps, self._cycles)
+
+    def settle_sign(self) -> None:
+        """Let the current be positive while charging; tell steps by it where the file has none."""
+        record = self._record
+        self._current, said = settle_sign(record.current, record.voltage, record.direction, self._pairs, record.step)
+        self._assumed += [said] if said else []
+        if record.step is None:
+            self._steps = begins(self._step(), len(record)) | self._cycles
+            self._assumed.append("the file has no steps; they were told by the current")
+        self._direction = directions_of(self._current)
+        if record.direction is not None:
+            moves = (self._direction != 0) & (record.direction != 0)
+            self._direction = np.where(moves, record.direction, self._direction)
+
+    def _step(self) -> npt.NDArray[np.int64]:
+        return steps_of(self._current) if self._record.step is None else self._record.step
+
+    def split_singles(self) -> None:
+        """Make one counter of both directions two."""
+        record = self._record
+        for single, charge, discharge, _ in _PAIRS:
+            values = record.counters.get(single)
+            if charge in self._pairs or values is None:
+                continue
+            if record.net:
+                kind = record.counters_of or "test"
+                both = split_net(values, kind, self._steps, self._cycles)
+                self._assumed.append(f"{single} counts charge up and discharge down; it was split into two counters")
+            else:
+                kind = record.counters_of or kind_of(np.abs(values), self._steps, self._cycles)
+                way = self._direction if record.direction is None else record.direction
+                both = share_out(values, way, kind, self._steps)
+                self._assumed.append(f"{single} counts both directions in one; it was shared out by their readings")
+            self._pairs[charge], self._pairs[discharge] = both
+            self._kinds[single] = kind
+        self._assumed += dict.fromkeys(_OF[kind] for kind in self._kinds.values() if kind in _OF)
+
+    def integrate_missing(self) -> None:
+        """Compute the counters that the file has not."""
+        missing = [pair for pair in _PAIRS if pair[1] not in self._pairs]
+        for single, charge, discharge, unit in missing:
+            rate = self._current if single == "capacity" else self._current * self._record.voltage
+            self._pairs[charge], self._pairs[discharge] = integrate(rate, self._time, self._steps)
+            self._integrated += [f"{charge}{unit}", f"{discharge}{unit}"]
+        if missing:
+            what = " and ".join(_MANY[single] for single, *_ in missing)
+            self._assumed.append(f"the file has no {what}; they are integrals of the current over time")
+
+    def settled(self) -> Settled:
+        """What has become of the record."""
+        record, size = self._record, len(self._record)
+        cycle, point = record.cycle, record.data_point
+        if cycle is None:
+            cycle = cycles_of(self._direction)
+            self._assumed.append("the file has no cycles; one begins where a charge follows a discharge")
+        if point is not None and (np.diff(point) <= 0).any():
+            point = None
+            self._assumed.append("numbers of the readings do not rise; readings were numbered in their order")
+        clock = pa.nulls(size, pa.timestamp("us")) if record.date_time is None else record.date_time
+        columns = {
+            "data_point": pa.array(np.arange(1, size + 1) if point is None else point),
+            "test_time(s)": pa.array(self._time),
+            "date_time": clock,
+            "step_index": pa.array(self._step()),
+            "cycle_index": pa.array(cycle),
+            "current(a)": pa.array(self._current),
+            "voltage(v)": pa.array(record.voltage),
+            **{f"{name}{unit}": pa.array(self._pairs[name]) for _, *both, unit in _PAIRS for name in both},
+            **record.extra,
+        }
         if record.step_time is not None:
-            own[1:] |= np.diff(record.step_time) < 0
-    else:
-        own = begins(record.step, size)
-    cycles = begins(record.cycle, size)
-    steps = own | cycles
-    time = record.test_time
-    if time is None:
-        clock = None
-        if record.date_time is not None:
-            clock = _numbers(record.date_time)
-        time = test_time_of(record.step_time, steps, clock)  # type: ignore[arg-type]  # one of the two is there
-        assumed.append("the file has times of steps alone; test times were made of them")
+            columns["step_time(s)"] = pa.array(record.step_time)
+        return Settled(columns, tuple(dict.fromkeys(self._assumed)), tuple(self._integrated))
 
-    pairs, kinds = {}, {}
-    for single, charge, discharge, _ in _PAIRS:
-        found = [record.counters.get(charge), record.counters.get(discharge)]
-        present = [one for one in found if one is not None]
-        if present and (len(present) == 2 or single not in record.counters):  # noqa: PLR2004
-            kind = record.counters_of or _kind(present, steps, cycles)
-            zero = np.zeros(size)
-            pairs[charge], pairs[discharge] = (
-                zero if one is None else accumulate(np.abs(one), kind, steps, cycles) for one in found
-            )
-            kinds[single] = kind
-    current, said = settle_sign(record.current, record.voltage, record.direction, pairs, record.step)
-    assumed += [said] if said else []
 
-    step, missing_steps = record.step, record.step is None
-    if step is None:
-        step = steps_of(current)
-        steps = begins(step, size) | cycles
-        assumed.append("the file has no steps; they were told by the current")
-    direction = directions_of(current)
-    if record.direction is not None:
-        direction = np.where(direction == 0, 0, np.where(record.direction == 0, direction, record.direction))
-    for single, charge, discharge, _ in _PAIRS:
-        values = record.counters.get(single)
-        if charge in pairs or values is None:
-            continue
-        if record.net:
-            kind = record.counters_of or "test"
-            pairs[charge], pairs[discharge] = split_net(values, kind, steps, cycles)
-            assumed.append(f"{single} counts charge up and discharge down; it was split into two counters")
-        else:
-            kind = record.counters_of or kind_of(np.abs(values), steps, cycles)
-            way = direction if record.direction is None else record.direction
-            pairs[charge], pairs[discharge] = share_out(values, way, kind, steps)
-            assumed.append(
-                f"{single} counts both directions in one; it was shared out by the direction of each reading"
-            )
-        kinds[single] = kind
-    assumed += dict.fromkeys(_OF[kind] for kind in kinds.values() if kind in _OF)
-
-    integrated = []
-    for single, charge, discharge, unit in _PAIRS:
-        if charge in pairs:
-            continue
-        rate = current if single == "capacity" else current * record.voltage
-        pairs[charge], pairs[discharge] = integrate(rate, time, steps)
-        integrated += [f"{charge}{unit}", f"{discharge}{unit}"]
-    if integrated:
-        what = (
-            "capacities and energies"
-            if len(integrated) > 2
-            else ("energies" if "energy" in integrated[0] else "capacities")
-        )
-        assumed.append(f"the file has no {what}; they are integrals of the current over time")
-
-    cycle = record.cycle
-    if cycle is None:
-        cycle = cycles_of(direction)
-        assumed.append("the file has no cycles; one begins where a charge follows a discharge")
-    point = record.data_point
-    if point is None or (np.diff(point) <= 0).any():
-        if point is not None:
-            assumed.append("numbers of the readings do not rise; readings were numbered in their order")
-        point = np.arange(1, size + 1)
-    columns = {
-        "data_point": pa.array(point),
-        "test_time(s)": pa.array(time),
-        "date_time": record.date_time if record.date_time is not None else pa.nulls(size, pa.timestamp("us")),
-        "step_index": pa.array(_small(step)),
-        "cycle_index": pa.array(cycle),
-        "current(a)": pa.array(current),
-        "voltage(v)": pa.array(record.voltage),
-        **{f"{name}{unit}": pa.array(pairs[name]) for _, *both, unit in _PAIRS for name in both},
-        **record.extra,
-    }
-    if record.step_time is not None and not missing_steps:
-        columns["step_time(s)"] = pa.array(record.step_time)
-    return Settled(columns, tuple(dict.fromkeys(assumed)), tuple(integrated))
+def _step_begins(record: Record) -> Bools:
+    """Where a step begins: as the file numbers them, or where the time of the step falls."""
+    if record.step is not None or record.step_time is None:
+        return begins(record.step, len(record))
+    found = begins(None, len(record))
+    found[1:] |= np.diff(record.step_time) < 0
+    return found
 
 
 def _kind(pair: list[Floats], steps: Bools, cycles: Bools) -> str:
@@ -162,11 +194,7 @@ def _kind(pair: list[Floats], steps: Bools, cycles: Bools) -> str:
     return next(kind for kind in ("irregular", "step", "cycle", "test") if kind in kinds)
 
 
-def _small(step: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return step.astype(np.int64)
-
-
 def _numbers(clock: pa.Array) -> Floats:
-    values = clock.cast(pa.int64()).to_numpy(zero_copy_only=False).astype(np.float64) / _MICROSECONDS
+    values: Floats = clock.cast(pa.int64()).to_numpy(zero_copy_only=False).astype(np.float64) / _MICROSECONDS
     values[~np.asarray(clock.is_valid())] = np.nan
     return values

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Bools = npt.NDArray[np.bool_]
 
 
-def test_time_of(step_time: Floats, starts: Bools, clock: Floats | None) -> Floats:
+def elapsed(step_time: Floats, starts: Bools, clock: Floats | None) -> Floats:
     """Seconds since the test began, shape (n,): when each step began by the clock, and the time of the step since then.
 
     Without a clock, or where it would go back, a step begins where the one before was last read.
@@ -34,4 +34,5 @@ def test_time_of(step_time: Floats, starts: Bools, clock: Floats | None) -> Floa
         if began[at] + step_time[first[at]] < ends[at - 1]:
             began[at] = ends[at - 1]
             ends[at] = began[at] + step_time[last[at]]
-    return began[np.cumsum(starts) - 1] + step_time
+    found: Floats = began[np.cumsum(starts) - 1] + step_time
+    return found

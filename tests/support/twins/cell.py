@@ -136,10 +136,13 @@ def twin_cell() -> TwinCell:
 
 def cycles(cell: TwinCell) -> list[tuple[int, float, float, float, float]]:
     """Of each cycle its number and what it gained: charge Ah, discharge Ah, charge Wh, discharge Wh."""
-    gains = [np.diff(getattr(cell, name), prepend=0.0) for name in COUNTERS]
-    return [
-        (int(number), *(float(gain[cell.cycle == number].sum()) for gain in gains)) for number in np.unique(cell.cycle)
-    ]
+    counters = (cell.charge_capacity, cell.discharge_capacity, cell.charge_energy, cell.discharge_energy)
+    gains = [np.diff(counter, prepend=0.0) for counter in counters]
+    found = []
+    for number in np.unique(cell.cycle):
+        charge, discharge, charge_energy, discharge_energy = (float(gain[cell.cycle == number].sum()) for gain in gains)
+        found.append((int(number), charge, discharge, charge_energy, discharge_energy))
+    return found
 
 
 def restarted(counter: Floats, labels: Integers) -> Floats:
@@ -150,7 +153,8 @@ def restarted(counter: Floats, labels: Integers) -> Floats:
     """
     first = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1))
     before = np.where(first > 0, counter[first - 1], 0.0)
-    return counter - np.repeat(before, np.diff(first, append=len(counter)))
+    began: Floats = np.repeat(before, np.diff(first, append=len(counter)))
+    return counter - began
 
 
 def in_one(charge: Floats, discharge: Floats, direction: Integers) -> Floats:

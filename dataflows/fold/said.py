@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kernel.contract.message import STAMPS_MS
 from kernel.contract.reading import ABOUT, COUNTERS
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def said(batch: Batch) -> pa.RecordBatch:
         return _NOTHING_SAID
     different = pa.RecordBatch.from_pylist([about.to_row() for about in batch.abouts])
     rows = different.take(pa.array(batch.about[at]))
+    # A refused message's time stamp may be anything.
+    is_odd = (batch.timestamp_ms[at] < STAMPS_MS.low) | (batch.timestamp_ms[at] > STAMPS_MS.high)
     arrays = dict(zip(rows.schema.names, rows.columns, strict=True)) | {
         "topic_id": pa.repeat(batch.topic_id, len(at)),
         "partition": pa.array(batch.partition[at]),
@@ -33,6 +36,7 @@ def said(batch: Batch) -> pa.RecordBatch:
         "cell_id": pa.array([cell_id or None for cell_id in batch.cell_ids], pa.string()).take(
             pa.array(batch.cell[at])
         ),
+        "streamed_at": pa.array(batch.timestamp_ms[at] * 1000, mask=is_odd).view(pa.timestamp("us")),
         "source_file": pa.array(batch.source_file, pa.string()).take(pa.array(at)),
     }
     return pa.RecordBatch.from_arrays([arrays[f.name].cast(f.type) for f in ABOUT], schema=ABOUT)

@@ -175,6 +175,7 @@ ABOUT: Final = pa.schema(
         pa.field("cell_id", pa.string()),
         pa.field("test_id", pa.string(), nullable=False),
         pa.field("source_file", pa.string()),
+        pa.field("streamed_at", _TIMESTAMP),
         pa.field("reader", pa.string()),
         pa.field("assumptions", pa.string()),
         pa.field("metadata", pa.string()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from kernel.base.errors import BatteryError
 from kernel.contract.about import TestAbout
 from kernel.contract.batch import Batch
 from kernel.contract.body import Fault
-from kernel.contract.message import Place
+from kernel.contract.message import STAMPS_MS, Place
 from kernel.contract.reading import ABOUT, LANDED, LEAPS, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
 from sink.manifest import ABOUT_KIND, LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, landing_objects
 from sink.parquet import DamagedObjectError, read_rows
@@ -35,6 +36,8 @@ SCHEMAS: Final = {LANDED_KIND: LANDED, QUARANTINE_KIND: QUARANTINED, RETRIED_KIN
 
 _Message = tuple[str, int, int]
 """Cell, partition and offset."""
+
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # stamps are UTC without a zone
 
 SLICE: Final = 2_000
 """Messages that are put together at a time."""
@@ -99,7 +102,9 @@ def archived(commit: Commit, archive: Archive) -> Iterator[Batch]:
         for row in tables[RETRIED_KIND].to_pylist()
     }
     said = {
-        (row["cell_id"] or "", row["partition"], row["offset"]): _Said(TestAbout.from_row(row), row["source_file"])
+        (row["cell_id"] or "", row["partition"], row["offset"]): _Said(
+            TestAbout.from_row(row), row["source_file"], _stamp_ms(row["streamed_at"])
+        )
         for row in tables[ABOUT_KIND].to_pylist()
     }
     messages = _in_order(landed.messages, [message for message in faults if message not in landed.places])
@@ -108,10 +113,11 @@ def archived(commit: Commit, archive: Archive) -> Iterator[Batch]:
 
 
 class _Said(NamedTuple):
-    """What a message said of its test, and the file that its header named."""
+    """What a message said of its test, the file that its header named, and its time stamp."""
 
     about: TestAbout
     source_file: str | None
+    timestamp_ms: int
 
 
 def _batch(
@@ -125,7 +131,7 @@ def _batch(
     """Put messages together, those of each cell in their order.
 
     The header `LATE` is left out of a message none of whose readings was put before others, since it changed nothing.
-    A message without a landed row has no time stamp, and needs none.
+    A message without a landed row has no time stamp, and needs none, unless it said something of its test.
     """
     cell_ids = list(dict.fromkeys(cell_id for cell_id, _, _ in messages))
     code_of = {cell_id: code for code, cell_id in enumerate(cell_ids)}
@@ -137,13 +143,17 @@ def _batch(
     said_of = [said.get(message) for message in messages]
     abouts = list(dict.fromkeys(one.about for one in said_of if one is not None))
     about_of = {about: place for place, about in enumerate(abouts)}
+    stamps_ms = landed.stamps_ms(starts, sizes)
+    for place, one in enumerate(said_of):
+        if one is not None:
+            stamps_ms[place] = one.timestamp_ms
     return Batch(
         topic_id,
         cell_ids,
         np.array([code_of[cell_id] for cell_id, _, _ in messages], dtype=np.int64),
         np.array([partition for _, partition, _ in messages], dtype=np.int32),
         np.array([offset for _, _, offset in messages], dtype=np.int64),
-        landed.stamps_ms(starts, sizes),
+        stamps_ms,
         [None if one is None else one.source_file for one in said_of],
         {place: origins[message] for place, message in enumerate(messages) if message in origins},
         np.bincount(message, landed.late[rows], len(messages)) > 0,
@@ -157,6 +167,11 @@ def _batch(
         landed.leaps[rows],
         [(place, fault) for place, message in enumerate(messages) for fault in faults.get(message, ())],
     )
+
+
+def _stamp_ms(stamp: datetime | None) -> int:
+    """A time stamp in ms since 1970 UTC; one that no message may carry where it was none that a reading may have."""
+    return STAMPS_MS.low - 1 if stamp is None else (stamp - _EPOCH) // timedelta(milliseconds=1)
 
 
 class _Landed:

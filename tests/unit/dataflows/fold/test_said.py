@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from support.builders import CELL, TEST, arrow, as_json, json_message, message, reading
@@ -40,9 +41,11 @@ def test_each_message_that_says_something_of_its_test_lands_as_a_row() -> None:
         json_message(charged(3), offset=2, about=TestAbout("another", About("json"))),
     ]
     file = "CELL_1_1_1_24.xlsx"
+    at = datetime(2023, 11, 14, 22, 13, 20)  # noqa: DTZ001  # a time stamp is UTC without a zone
+    later = at + timedelta(milliseconds=2)
     assert rows_of(landed([fold([log])]), "from battery_about order by all") == [
-        ("log-one", 0, 0, CELL, TEST, file, "csv", "one\ntwo", '{"a":"1","b":"2"}', "charge_capacity(ah)"),
-        ("log-one", 0, 2, CELL, "another", file, "json", None, None, None),
+        ("log-one", 0, 0, CELL, TEST, file, at, "csv", "one\ntwo", '{"a":"1","b":"2"}', "charge_capacity(ah)"),
+        ("log-one", 0, 2, CELL, "another", file, later, "json", None, None, None),
     ]
 
 

@@ -22,7 +22,7 @@ NOISE: Final = 1e-6
 """The share of a counter's largest value by which it may fall without beginning again: lost digits and drift."""
 
 MOST: Final = 0.8
-"""The share of falls at the beginnings of steps, or of cycles, from which on a counter is one of those."""
+"""The share of falls at the beginnings of steps or cycles, and of beginnings with a fall, that makes it one of those."""
 
 SECONDS_PER_HOUR: Final = 3600.0
 
@@ -46,14 +46,21 @@ def begins(labels: Integers | None, size: int) -> Bools:
 
 
 def kind_of(values: Floats, steps: Bools, cycles: Bools) -> str:
-    """What a counter counts, by where it falls: `test` where it never does, else `cycle`, `step` or `irregular`."""
+    """What a counter counts, by where it falls: `test` where it never does, else `cycle`, `step` or `irregular`.
+
+    Most falls of a counter of steps are where steps begin, and it falls where most steps begin after it had a value: one
+    that holds its value in a rest, and falls where the direction changes, is none.
+    """
+    values = _filled(values)
     falls = _falls(values)
-    count = int(falls.sum())
-    if not count:
+    if not falls.any():
         return "test"
-    if cycles[falls].sum() >= MOST * count:
-        return "cycle"
-    return "step" if steps[falls].sum() >= MOST * count else "irregular"
+    had_value = np.append(False, values[:-1] > NOISE * values.max())
+    for kind, starts in (("cycle", cycles), ("step", steps)):
+        due = starts & had_value
+        if (falls & starts).sum() >= MOST * falls.sum() and (falls & due).sum() >= MOST * due.sum():
+            return kind
+    return "irregular"
 
 
 def accumulate(values: Floats, kind: str, steps: Bools, cycles: Bools) -> Floats:

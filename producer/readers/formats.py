@@ -182,7 +182,7 @@ def recognise(sample: FileSample) -> Format | None:
             return kind
     if head[257:262] == b"ustar":
         return Format("a tar archive", "unpack it, or pack it as a .zip")
-    return _text(head)
+    return _text(sample)
 
 
 def _package(sample: FileSample) -> Format | None:
@@ -201,23 +201,11 @@ def _package(sample: FileSample) -> Format | None:
     return Format("a ZIP with another suffix", "rename it to .zip")
 
 
-def _text(head: bytes) -> Format:
-    text = _decoded(head)
+def _text(sample: FileSample) -> Format:
+    text = sample.text
     if text is None:
         return UNKNOWN
     return next((kind for pattern, kind in _PATTERNS if pattern.search(text)), TEXT)
-
-
-def _decoded(head: bytes) -> str | None:
-    """The first lines of a text in any common encoding; None if the bytes are not text."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = head.decode("utf-16", "replace")
-    elif b"\x00" in head:
-        return None
-    else:
-        text = head.decode("utf-8-sig", "replace")
-    controls = sum(letter < " " and letter not in "\t\r\n\f\v\x1a" for letter in text)
-    return text.replace("\r\n", "\n").replace("\r", "\n") if controls * 100 <= len(text) else None
 
 
 def sheets_format(headers: Iterable[tuple[str, Iterable[object]]]) -> Format | None:

@@ -40,3 +40,15 @@ class FileSample:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
             return cls(path.suffix.lower(), head, file.read(TAIL_BYTES))
+
+    @property
+    def text(self) -> str | None:
+        """The first lines of a text in any common encoding, each ended by a line feed; None if the bytes are no text."""
+        if self.head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            text = self.head.decode("utf-16", "replace")
+        elif b"\x00" in self.head:
+            return None
+        else:
+            text = self.head.decode("utf-8-sig", "replace")
+        controls = sum(letter < " " and letter not in "\t\r\n\f\v\x1a" for letter in text)
+        return text.replace("\r\n", "\n").replace("\r", "\n") if controls * 100 <= len(text) else None

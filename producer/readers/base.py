@@ -211,7 +211,10 @@ class Reader(Protocol):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Suffixes of the files to look for in folders and ZIPs, in lower case with a dot: `(".xlsx", ".xls")`."""
+        """Suffixes of the files to look for in folders and ZIPs, in lower case with a dot: `(".xlsx", ".xls")`.
+
+        A reader for files whose ending tells nothing, such as `.csv`, has none: it tells them by their content alone.
+        """
 
     def recognises(self, sample: FileSample) -> bool:
         """Tell whether a file is surely of this format, by its first and last bytes and not by its name.

@@ -122,10 +122,13 @@ class Case:
 
 
 def describes_itself(case: Case, folder: Path) -> None:  # noqa: ARG001  # all checks are called alike
-    """The reader has a short name in lower case, and endings in lower case with a dot; ZIPs are opened by others."""
+    """The reader has a short name in lower case, and endings in lower case with a dot; ZIPs are opened by others.
+
+    A reader that tells its files by their content alone has no endings.
+    """
     reader = case.reader
     _require(bool(reader.name) and reader.name == reader.name.lower().strip(), f"the name is {reader.name!r}")
-    _require(isinstance(reader.suffixes, tuple) and bool(reader.suffixes), f"the suffixes are {reader.suffixes!r}")
+    _require(isinstance(reader.suffixes, tuple), f"the suffixes are {reader.suffixes!r}")
     for suffix in reader.suffixes:
         good = suffix.startswith(".") and suffix == suffix.lower().strip() and suffix != ".zip"
         _require(good, f"{suffix!r} is no ending that a reader can have")
@@ -217,10 +220,10 @@ def reads_the_same_twice(case: Case, folder: Path) -> None:  # noqa: ARG001
 def refuses_other_files(case: Case, folder: Path) -> None:
     """An empty file and files of other kinds are refused in one line; a missing one is no verdict on any content."""
     for kind, content in {**OTHER_FILES, "empty": b""}.items():
-        path = folder / f"{kind}{case.reader.suffixes[0]}"
+        path = folder / f"{kind}{case.path.suffix}"
         path.write_bytes(content)
         _require(_refusal(case, path) is not None, f"a file of another kind ({kind}) is read")
-    refusal = _refusal(case, folder / f"missing{case.reader.suffixes[0]}")
+    refusal = _refusal(case, folder / f"missing{case.path.suffix}")
     _require(isinstance(refusal, UnreadableWorkbookError), f"a missing file gives {refusal!r}")
 
 

@@ -22,7 +22,7 @@ NOISE: Final = 1e-6
 """The share of a counter's largest value by which it may fall without beginning again: lost digits and drift."""
 
 MOST: Final = 0.8
-"""The share of falls at the beginnings of steps or cycles, and of beginnings with a fall, that makes it one of those."""
+"""The share of falls where steps or cycles begin, and of beginnings with a fall, that makes a counter one of those."""
 
 SECONDS_PER_HOUR: Final = 3600.0
 
@@ -48,7 +48,7 @@ def begins(labels: Integers | None, size: int) -> Bools:
 def kind_of(values: Floats, steps: Bools, cycles: Bools) -> str:
     """What a counter counts, by where it falls: `test` where it never does, else `cycle`, `step` or `irregular`.
 
-    Most falls of a counter of steps are where steps begin, and it falls where most steps begin after it had a value: one
+    Most falls of a counter of steps are where steps begin, and it falls where most steps begin after it had a value. One
     that holds its value in a rest, and falls where the direction changes, is none.
     """
     values = _filled(values)

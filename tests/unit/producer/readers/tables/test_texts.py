@@ -1,0 +1,98 @@
+"""Texts of readings: encodings, delimiters, decimals, and the place of what cannot be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from producer.readers.base import BadWorkbookError, UnreadableWorkbookError
+from producer.readers.tables.texts import Text, read_table, titles_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = {
+    "n": ("data_point", ""),
+    "time": ("test_time", "s"),
+    "i": ("current", "A"),
+    "u": ("voltage", "V"),
+    "t": ("temperature", "C"),
+}
+NEEDED = ("test_time", "current", "voltage")
+ROWS = "n,time,I,U\n1,0,0.5,3.5\n2,1,-0.5,3.25\n"
+
+
+def text_of(tmp_path: Path, content: str | bytes) -> Text:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return Text.of(path, "a.csv")
+
+
+def currents(text: Text, header: int = 0) -> list[float]:
+    table, found = read_table(text, header, NAMES, needed=NEEDED)
+    column = found["current"]
+    return table.numbers(column.title, column.unit).tolist()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_text_is_read_in_any_encoding_with_any_ending_and_mark(
+    tmp_path: Path, encoding: str, ending: str, mark: str
+) -> None:
+    content = ROWS.replace("U\n", "U,T[\u00b0C]\n").replace(",", mark).replace("3.5\n", f"3.5{mark}25\n")
+    content = content.replace("3.25\n", f"3.25{mark}25\n").replace("\n", ending)
+    assert currents(text_of(tmp_path, content.encode(encoding))) == [0.5, -0.5]
+
+
+def test_a_comma_is_the_decimal_mark_where_it_is_not_between_cells(tmp_path: Path) -> None:
+    content = ROWS.replace(",", ";").replace(".", ",")
+    assert currents(text_of(tmp_path, content)) == [0.5, -0.5]
+
+
+def test_preamble_before_the_header_is_passed_over(tmp_path: Path) -> None:
+    text = text_of(tmp_path, "Cell: A, of the lab\n\n" + ROWS)
+    assert text.find("^n,time") == 2
+    assert currents(text, 2) == [0.5, -0.5]
+
+
+def test_a_word_in_a_column_of_numbers_is_named_with_column_and_row(tmp_path: Path) -> None:
+    with pytest.raises(BadWorkbookError, match=r"^a.csv, column I, row 3: 'high' is not a number"):
+        currents(text_of(tmp_path, ROWS.replace("-0.5", "high")))
+
+
+def test_an_empty_cell_that_every_reading_needs_is_named(tmp_path: Path) -> None:
+    table, _ = read_table(text_of(tmp_path, ROWS.replace("-0.5", "")), 0, NAMES, needed=NEEDED)
+    with pytest.raises(BadWorkbookError, match=r"^a.csv, column I, row 3: the cell is empty"):
+        table.numbers("I", required=True)
+
+
+def test_a_row_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadWorkbookError, match=r"^a.csv, row 3: has 2 cells, and the header has 4; export"):
+        currents(text_of(tmp_path, ROWS[:-11]))
+
+
+def test_a_column_that_is_missing_is_named_with_those_that_are_there(tmp_path: Path) -> None:
+    with pytest.raises(BadWorkbookError, match=r"^a.csv, row 1: has no column for voltage, only n, time, I, V; "):
+        currents(text_of(tmp_path, ROWS.replace("U", "V")))
+
+
+def test_a_header_without_rows_is_no_test(tmp_path: Path) -> None:
+    with pytest.raises(BadWorkbookError, match="has a header but no readings"):
+        currents(text_of(tmp_path, "n,time,I,U\n"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"n,time\0,I"])
+def test_a_file_that_is_empty_or_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(BadWorkbookError):
+        text_of(tmp_path, content)
+
+
+def test_a_file_that_the_disk_does_not_give_may_be_read_later(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableWorkbookError):
+        Text.of(tmp_path / "none.csv", "none.csv")
+
+
+def test_titles_that_come_twice_are_told_apart() -> None:
+    assert titles_in("Aux #1\t Units\tAux #2\t Units", "\t") == ["Aux #1", "Units", "Aux #2", "Units_4"]

@@ -19,7 +19,8 @@ def restarted(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """A counter of a test as one that begins again where a label does."""
     first = np.flatnonzero(begins(labels, len(values)))
     before = np.concatenate(([0.0], values[first[1:] - 1]))
-    return values - before[np.cumsum(begins(labels, len(values))) - 1]
+    found: np.ndarray = values - before[np.cumsum(begins(labels, len(values))) - 1]
+    return found
 
 
 def test_a_counter_of_the_test_stays_as_the_file_has_it_to_the_last_digit() -> None:

@@ -12,7 +12,7 @@ from producer.readers.record import Record
 
 CURRENT = np.array([0.0, 1.0, 1.0, 0.0, -1.0, -1.0, 1.0, 1.0])
 VOLTAGE = np.array([3.3, 3.5, 4.0, 3.9, 3.6, 3.1, 3.5, 3.9])
-TIME = np.arange(8) * 3600.0
+TIME = 3600.0 * np.arange(8, dtype=np.float64)
 CHARGE = np.array([0.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0, 4.0])
 DISCHARGE = np.array([0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0])
 STEP = np.array([1, 2, 2, 3, 4, 4, 2, 2])

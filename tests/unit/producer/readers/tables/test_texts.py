@@ -32,7 +32,7 @@ def text_of(tmp_path: Path, content: str | bytes) -> Text:
 def currents(text: Text, header: int = 0) -> list[float]:
     table, found = read_table(text, header, NAMES, needed=NEEDED)
     column = found["current"]
-    return table.numbers(column.title, column.unit).tolist()
+    return [float(value) for value in table.numbers(column.title, column.unit)]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])

@@ -36,12 +36,15 @@ QUANTITIES: Final[Mapping[str, str | None]] = {
     "ac_impedance": "ohm",
     "aci_phase_angle": "deg",
     "temperature": "c",
+    "is_fc_data": "count",
     "channel": None,
     "cell": None,
+    "test": None,
 }
 """What a column may hold, and the kind of its unit (a key of `producer.readers.units.UNITS`), None for texts.
 
-`capacity` and `energy` count both directions in one column; `state` says what was done; `step` and `cycle` count."""
+`capacity` and `energy` count both directions in one column; `state` says what was done; `step` and `cycle` count;
+`cell`, `channel` and `test` say which of several a reading belongs to."""
 
 TIMES: Final = ("test_time", "step_time")
 """Quantities whose cells may be durations such as 26:03:04 instead of numbers."""

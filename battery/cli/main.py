@@ -23,6 +23,7 @@ PLACES: Final = {
     "compact": "battery.cli.landing",
     "dashboard": "battery.cli.look",
     "demo": "battery.cli.machine",
+    "gateway": "battery.cli.gateway",
     "health": "battery.cli.look",
     "news": "battery.cli.models",
     "produce": "producer.command",

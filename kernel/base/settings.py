@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     cell_groups: Annotated[int, Field(ge=0, le=4096)] = 0
     window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
     instrument_max_voltage_v: Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)] = 10.0
-    instrument_max_current_a: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 2_000.0
+    instrument_max_current_a: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 10_000.0
     message_max_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     message_max_bytes: Annotated[int, Field(ge=1024, le=1024**3)] = 64 * 1024**2
 
@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     reader_memory_bytes: Annotated[int, Field(ge=64 * 1024**2)] = 3 * 1024**3
     reader_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
     date_order: Literal["dmy", "mdy", "ymd"] | None = None
+
+    gateway_token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    gateway_max_bytes: Annotated[int, Field(ge=1024, le=16 * 1024**2)] = 8 * 1024**2
+    gateway_ack_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
+
     stream_until_end: bool = False
     accept_lost_offsets: bool = False
     max_lag_messages: Annotated[int, Field(ge=0)] = 1_000
@@ -92,7 +97,7 @@ class Settings(BaseSettings):
             raise ValueError("must be file://FOLDER or s3://BUCKET")
         return value
 
-    @field_validator("battery_cells", "date_order", mode="before")
+    @field_validator("battery_cells", "date_order", "gateway_token", mode="before")
     @classmethod
     def _none_where_empty(cls, value: object) -> object:
         return value or None  # compose passes an empty one

@@ -36,6 +36,7 @@ COMMANDS = (
     "broker",
     "up",
     "demo",
+    "gateway",
 )
 REFERENCE = (ROOT / "docs" / "reference" / "commands.md").read_text()
 

@@ -39,34 +39,40 @@ UNITS: Final[dict[str, dict[str, Unit]]] = {
     "s": {
         "s": SAME, "sec": SAME, "secs": SAME, "second": SAME, "seconds": SAME, "ms": _MILLI, "min": _MINUTE,
         "mins": _MINUTE, "minute": _MINUTE, "minutes": _MINUTE, "h": _HOUR, "hr": _HOUR, "hrs": _HOUR, "hour": _HOUR,
-        "hours": _HOUR, "d": _DAY, "day": _DAY, "days": _DAY, "us": _MICRO,
+        "hours": _HOUR, "decimal hours": _HOUR, "d": _DAY, "day": _DAY, "days": _DAY, "us": _MICRO,
     },
     "a": {"A": SAME, "Amp": SAME, "Amps": SAME, "Ampere": SAME, "mA": _MILLI, "uA": _MICRO, "nA": _NANO, "kA": _KILO},
     "v": {"V": SAME, "Volt": SAME, "Volts": SAME, "mV": _MILLI, "uV": _MICRO},
-    "ah": {"Ah": SAME, "mAh": _MILLI, "uAh": _MICRO},
+    "ah": {"Ah": SAME, "mAh": _MILLI, "uAh": _MICRO, "C": Unit(divided_by=3600.0)},
     "wh": {"Wh": SAME, "mWh": _MILLI, "uWh": _MICRO, "kWh": _KILO},
     "v/s": {"V/s": SAME, "mV/s": _MILLI, "uV/s": _MICRO},
     "w": {"W": SAME, "mW": _MILLI, "kW": _KILO},
     "count": {"1": SAME, "": SAME},
     "ohm": {"Ohm": SAME, "Ohms": SAME, "mOhm": _MILLI, "mOhms": _MILLI, "uOhm": _MICRO},
     "deg": {"Deg": SAME, "degree": SAME, "degrees": SAME, "°": SAME},
-    "c": {"C": SAME, "°C": SAME, "degC": SAME, "deg C": SAME, "℃": SAME, "K": Unit(plus=-273.15)},
+    "c": {"C": SAME, "°C": SAME, "degC": SAME, "deg C": SAME, "dC": SAME, "℃": SAME, "\ufffdC": SAME, "K": Unit(plus=-273.15)},
 }  # fmt: skip
-"""For each unit of the contract those that are converted, as they are written."""
+"""For each unit of the contract those that are converted, as they are written; \ufffd stands for a lost degree sign."""
 
 _LETTERS: Final = str.maketrans(
     {"\u00b5": "u", "\u03bc": "u", "\u2126": "Ohm", "\u03a9": "Ohm", ".": "", "\u00b7": "", "\u22c5": "", "*": ""}
 )
 """Micro and Greek mu, the sign for ohm and Greek omega, and what some put between A and h."""
 
+_DAMAGED: Final = re.compile(r"[^\x21-\x7e]+")
+
 
 def unit_of(kind: str, written: str) -> Unit | None:
     """The unit that a header writes, such as `mA.h`, among those of a kind (a key of `UNITS`); None where unknown.
 
-    >>> unit_of("ah", "mA.h") == Unit(divided_by=1000.0), unit_of("a", "V")
-    (True, None)
+    A degree sign that was damaged on its way through encodings is passed over.
+
+    >>> unit_of("ah", "mA.h") == Unit(divided_by=1000.0), unit_of("a", "V"), unit_of("c", "ÃÂ°C") == SAME
+    (True, None, True)
     """
     unit = re.sub(r"\s+", "", written.translate(_LETTERS))
+    if kind == "c" and unit[1:].endswith("C"):
+        unit = _DAMAGED.sub("", unit)
     units = {re.sub(r"\s+", "", one): value for one, value in UNITS[kind].items()}
     if unit in units:
         return units[unit]

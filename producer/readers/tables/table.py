@@ -97,6 +97,8 @@ class Table:
             BadWorkbookError: a cell is neither, or is empty.
         """
         column = self.columns[title]
+        if unit is not None and pa.types.is_string(column.type) and pc.any(pc.match_substring(column, ":")).as_py():
+            unit = None  # software names seconds in the title and writes durations from a day on
         if unit is not None or not (pa.types.is_string(column.type) or pa.types.is_duration(column.type)):
             return self.numbers(title, unit, required=True)
         if pa.types.is_duration(column.type):

@@ -30,7 +30,7 @@ HEAD_LINES: Final = 400
 """So many lines at the start may be preamble before the header."""
 
 DELIMITERS: Final = ("\t", ";", ",")
-_DECIMAL_COMMA: Final = re.compile(r"(^|[\t; ])-?\d+,\d+(?=$|[\t; ])")
+_DECIMAL_COMMA: Final = re.compile(r"(^|[\t; ])-?\d+,\d+(?:[eE][-+]?\d+)?(?=$|[\t; ])")
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,7 @@ def read_table(
     needed: Sequence[str],
     delimiter: str | None = None,
     skip: int = 0,
+    also: Sequence[str] = (),
 ) -> tuple[Table, dict[str, Column]]:
     """Read the rows below a header.
 
@@ -128,6 +129,7 @@ def read_table(
         needed: quantities without which it holds no readings.
         delimiter: what stands between cells; told by the header where None.
         skip: lines between header and rows, such as one of units.
+        also: titles of columns to take as texts besides, where they are there.
 
     Returns:
         The table of the columns that names claim, and for each quantity its column.
@@ -136,7 +138,7 @@ def read_table(
         BadWorkbookError: a needed column is missing, a row has too few or too many cells, or there is no row.
     """
     delimiter = delimiter or delimiter_of(text.head[header])
-    titles = titles_in(text.head[header], delimiter)
+    titles = _evened(titles_in(text.head[header], delimiter), text.head[header + 1 + skip :], delimiter)
     try:
         found = columns_of(titles, names)
     except TitleError as error:
@@ -150,23 +152,39 @@ def read_table(
         )
     sample = text.head[header + 1 + skip : header + 40 + skip]
     decimal = "," if delimiter != "," and any(_DECIMAL_COMMA.search(line) for line in sample) else "."
-    columns = _columns(text, header + 1 + skip, titles, found, delimiter, decimal)
+    types = _types(found) | {title: pa.string() for title in also if title in titles}
+    columns = _columns(text, header + 1 + skip, titles, types, delimiter, decimal)
     if not len(next(iter(columns.values()))):
         raise text.error("has a header but no readings", header)
     return Table(text.name, columns, first_row=header + 2 + skip), found
 
 
-def _columns(
-    text: Text, skip_rows: int, titles: Sequence[str], found: dict[str, Column], delimiter: str, decimal: str
-) -> dict[str, pa.ChunkedArray]:
-    """The columns that quantities name, as numbers where all cells are, and otherwise as texts."""
+def _types(found: dict[str, Column]) -> dict[str, pa.DataType]:
+    """What to read the columns of quantities as, by title: numbers, or texts where they hold none."""
     types = {
         column.title: pa.string() if QUANTITIES[quantity] is None or column.unit is None else pa.float64()
         for quantity, column in found.items()
     }
     if "date_time" in found:  # ticks of 1e-7 s have more digits than a double
         types[found["date_time"].title] = pa.string()
+    return types
 
+
+def _evened(titles: list[str], rows: Sequence[str], delimiter: str) -> list[str]:
+    """The titles, as many as the first row has cells, where header or row ends with a delimiter that the other lacks."""
+    first = next((row for row in rows if row.strip()), "")
+    cells = next(lines_of.reader([first], delimiter=delimiter), [])
+    if len(titles) == len(cells) + 1 and titles[-1] == f"_{len(titles)}":
+        return titles[:-1]
+    if len(cells) == len(titles) + 1 and not cells[-1].strip():
+        return [*titles, f"_{len(cells)}"]
+    return titles
+
+
+def _columns(
+    text: Text, skip_rows: int, titles: Sequence[str], types: dict[str, pa.DataType], delimiter: str, decimal: str
+) -> dict[str, pa.ChunkedArray]:
+    """The columns with types, all of them as texts where a cell is no number that should be one."""
     uneven: list[tuple[int | None, str]] = []
 
     def note(row: csv.InvalidRow) -> str:

@@ -30,6 +30,9 @@ QUANTITIES: Final[Mapping[str, str | None]] = {
     "discharge_energy": "wh",
     "capacity": "ah",
     "energy": "wh",
+    "net_capacity": "ah",
+    "moved": "ah",
+    "half_cycle": "count",
     "state": None,
     "dvdt": "v/s",
     "internal_resistance": "ohm",
@@ -43,7 +46,8 @@ QUANTITIES: Final[Mapping[str, str | None]] = {
 }
 """What a column may hold, and the kind of its unit (a key of `producer.readers.units.UNITS`), None for texts.
 
-`capacity` and `energy` count both directions in one column; `state` says what was done; `step` and `cycle` count;
+`capacity` and `energy` count both directions in one column; `net_capacity` falls while discharging; `moved` is what
+flowed since the reading before; `half_cycle` counts turns of the direction; `state` says what was done; `step` and `cycle` count;
 `cell`, `channel` and `test` say which of several a reading belongs to."""
 
 TIMES: Final = ("test_time", "step_time")
@@ -54,10 +58,11 @@ WRITTEN: Final = "written"
 
 Names: TypeAlias = "Mapping[str, tuple[str, str]]"
 """What a format calls its columns: the base of a title to a quantity and the unit where the title writes none, which is
-`WRITTEN` where it must, and empty where the quantity has no unit or its cells are durations."""
+`WRITTEN` where it must, and empty where the quantity has no unit or its cells are durations. A base with a slash and a
+unit behind it, in lower case, comes before the base alone: some call capacity and energy the same."""
 
 _UNIT_AT_END: Final = re.compile(r"^(?P<base>.*?)\s*[(\[](?P<unit>[^()\[\]]*)[)\]]\s*(?P<number>[_\s]*\d*)$", re.DOTALL)
-_DURATION: Final = re.compile(r"^(d\s+)?h+:m(m|in)?:s", re.IGNORECASE)
+_DURATION: Final = re.compile(r"(^|\s)h+:m(m|in)?:s", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def columns_of(titles: Iterable[str], names: Names) -> dict[str, Column]:
     found: dict[str, Column] = {}
     for title in titles:
         base, written = base_and_unit(title)
-        name = names.get(base)
+        name = names.get(f"{base}/{(written or '').casefold()}") or names.get(base)
         if name is None and written is not None:  # a slash may belong to the name, as in `Q charge/discharge`
             base, written = base_of(title), None
             name = names.get(base)
@@ -135,7 +140,7 @@ def _unit(title: str, name: tuple[str, str], written: str | None) -> Unit | None
         if not default:
             return None if quantity in TIMES else SAME
         written = default
-    if quantity in TIMES and _DURATION.match(written):
+    if quantity in TIMES and _DURATION.search(written):
         return None
     unit = unit_of(kind, written)
     if unit is None and kind == "count":

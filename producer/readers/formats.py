@@ -22,6 +22,7 @@ _ONE_COUNTER: Final = (
     f"copy its readings to a workbook {_WITH_COLUMNS}; its one Capacity counts both directions, so split it by the "
     "sign of the current, and let each part keep its value while the other counts"
 )
+_COLUMNS: Final = "if it holds readings, `battery columns FILE` proposes a mapping of its columns to read it by"
 _NO_READINGS: Final = "it holds no readings that can be published; leave it out"
 
 
@@ -66,10 +67,9 @@ NDAX: Final = _unread("a Neware .ndax file", _NEWARE_EXPORT)
 NEWARE_WORKBOOK: Final = _unread("a Neware workbook", _ONE_COUNTER)
 LANDT_WORKBOOK: Final = _unread("a LANDT workbook", _ONE_COUNTER)
 NEWARE_RECORDS: Final = _unread("a Neware workbook", _names(*NEWARE_NAMES))
-ARBIN_TEXT: Final = _unread("an Arbin text export (.csv)", "open it in a spreadsheet and save it as .xlsx")
 OTHER_WORKBOOK: Final = Format("a workbook with another suffix", "save it as .xlsx")
 EMPTY: Final = Format("empty", "export or copy it again")
-TEXT: Final = Format("a text file of an unknown format", f"if it holds readings, {_SAVE}")
+TEXT: Final = Format("a text file of an unknown format", _COLUMNS)
 UNKNOWN: Final = Format("of an unknown format", f"workbooks (.xlsx, .xls) and ZIPs of them are read; {_SAVE}")
 
 _ZIP: Final = b"PK\x03\x04"
@@ -79,14 +79,6 @@ _READ_SUFFIXES: Final = frozenset({".xlsx", ".xls", ".zip"})
 _BY_FIRST_BYTES: Final[tuple[tuple[bytes, Format], ...]] = (
     (b"NEWARE", _unread("a Neware .nda file", _NEWARE_EXPORT)),
     (b"BIO-LOGIC MODULAR FILE", _unread("a BioLogic .mpr file", f"export it as text with EC-Lab, then {_SAVE}")),
-    (
-        b"\x00\x01\x00\x00Standard Jet DB",
-        _unread("an Access database, as Arbin's .res is", "export the test to Excel with Arbin's Data Watcher"),
-    ),
-    (
-        b"\x00\x01\x00\x00Standard ACE DB",
-        _unread("an Access database, as Arbin's .res is", "export the test to Excel with Arbin's Data Watcher"),
-    ),
     (b"%PDF-", Format("a PDF", _NO_READINGS)),
     (b"\x89PNG", Format("a picture (PNG)", _NO_READINGS)),
     (b"\xff\xd8\xff", Format("a picture (JPEG)", _NO_READINGS)),
@@ -96,7 +88,7 @@ _BY_FIRST_BYTES: Final[tuple[tuple[bytes, Format], ...]] = (
     (b"Rar!", Format("a RAR archive", "unpack it, or pack it as a .zip")),
     (b"\x89HDF\r\n", _unread("an HDF5 file (or a MATLAB file of version 7.3)")),
     (b"MATLAB 5.0 MAT-file", _unread("a MATLAB file")),
-    (b"PAR1", _unread("a Parquet file")),
+    (b"PAR1", Format("a Parquet file of unknown columns", _COLUMNS)),
     (b"ARROW1", _unread("an Arrow file")),
     (b"SQLite format 3", _unread("an SQLite database")),
 )
@@ -108,10 +100,6 @@ _BY_FIRST_LINES: Final[tuple[tuple[str, Format], ...]] = (
     (r"^\[Summary\]\s*\nNovonix|^\[Summary\](.*\n){0,60}?\[Data\]", _unread("a Novonix export")),
     (r"^#RESULTS CHECK|^Test,Cell,Rack,Shelf,Position", _unread("a PEC export")),
     (r"^(EC|BT)-Lab ASCII FILE|^mode\tox/red\t", _unread("a BioLogic .mpt text export")),
-    (
-        r"\A(?=.*\btest_time_(second|millisecond)\b).*\bvoltage_volt\b|\A(?=.*\bTest Time / )(?=.*\bVoltage / )",
-        _unread("a Battery Data Format (BDF) file"),
-    ),
     (
         r"\A(?=.*\bChg\. Cap\.)(?=.*\bDChg\. Cap\.)(?=.*\bStep Type\b)",
         _unread("a Neware text export", _renamed(*NEWARE_NAMES)),
@@ -125,25 +113,6 @@ _BY_FIRST_LINES: Final[tuple[tuple[str, Format], ...]] = (
         _unread("a Neware text export", _ONE_COUNTER),
     ),
     (r"\ARecord\b.*\bTestTime/Sec", _unread("a LANDT text export", _ONE_COUNTER)),
-    (
-        r"\A(?=.*\bCycle_Index\b)(?=.*\b(Environment|Cell)_Temperature ?\(C\))",
-        _unread(
-            "a Battery Archive export",
-            "open it in a spreadsheet, add a column Step_Index with 1 in each row, and save it as .xlsx",
-        ),
-    ),
-    (
-        r"\A(?=.*\bCycle[ _]Index\b)(?=.*\bTest[ _]Time ?\(s\))(?=.*\bVoltage ?\(V\))",
-        ARBIN_TEXT,
-    ),
-    (
-        r"\A(?=.*\bTest_Time\b)(?=.*\bCycle_Index\b)(?=.*\bDateTime\b)",
-        _unread("an Arbin text export without units", f"{_SAVE}; its DateTime counts seconds since 1970, UTC"),
-    ),
-    (
-        r"\A(?=.*\bTime_sec\b)(?=.*\bCurrent_Amp\b)",
-        _unread("a CALCE text export", f"{_SAVE}; its Date_Time counts days in MATLAB's manner"),
-    ),
     (r"\A\s*<(!doctype html|html)\b", Format("a web page, perhaps a server's error", "download the file itself")),
     (
         r"\A\s*<\?xml(?s:.)*urn:schemas-microsoft-com:office:spreadsheet",

@@ -34,7 +34,7 @@ def open_parquet(path: Path, name: str) -> Iterator[pq.ParquetFile]:
             yield parquet
     except pa.ArrowException as error:
         if isinstance(error, MemoryError):
-            raise MemoryError from None
+            raise
         raise _damaged(name, error) from None
     except OSError as error:
         if error.errno == ENOMEM:
@@ -72,7 +72,7 @@ def parquet_table(path: Path, name: str, names: Names, *, needed: Sequence[str])
         The table, whose rows are numbered from 1, and for each quantity its column.
 
     Raises:
-        BadWorkbookError: it is damaged, a needed column is missing, a column holds no single values, or there is no row.
+        BadWorkbookError: it is damaged, a needed column is missing, a column holds lists, or there is no row.
         UnreadableWorkbookError: its disk does not give it.
         MemoryError: there is too little memory.
     """
@@ -122,4 +122,6 @@ def _plain(column: pa.ChunkedArray, title: str, name: str) -> pa.ChunkedArray:
         or pa.types.is_null(kind)
     ):
         return column
-    raise BadWorkbookError(name, f"holds values of the type {kind}; export it with numbers, texts or times", column=title)
+    raise BadWorkbookError(
+        name, f"holds values of the type {kind}; export it with numbers, texts or times", column=title
+    )

@@ -58,7 +58,9 @@ def split(table: Table, found: Mapping[str, Column]) -> list[Part]:
     _, first, number = np.unique(code, return_index=True, return_inverse=True)
     by_part = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
     return [
-        Part(_rows(table, by_part[part]), **{quantity: texts[quantity][int(first[part])].as_py() for quantity in labels})
+        Part(
+            _rows(table, by_part[part]), **{quantity: texts[quantity][int(first[part])].as_py() for quantity in labels}
+        )
         for part in np.argsort(first)
     ]
 

@@ -50,7 +50,8 @@ UNITS: Final[dict[str, dict[str, Unit]]] = {
     "count": {"1": SAME, "": SAME},
     "ohm": {"Ohm": SAME, "Ohms": SAME, "mOhm": _MILLI, "mOhms": _MILLI, "uOhm": _MICRO},
     "deg": {"Deg": SAME, "degree": SAME, "degrees": SAME, "°": SAME},
-    "c": {"C": SAME, "°C": SAME, "degC": SAME, "deg C": SAME, "dC": SAME, "℃": SAME, "\ufffdC": SAME, "K": Unit(plus=-273.15)},
+    "c": {"C": SAME, "°C": SAME, "degC": SAME, "deg C": SAME, "dC": SAME, "℃": SAME, "\ufffdC": SAME,
+          "K": Unit(plus=-273.15)},
 }  # fmt: skip
 """For each unit of the contract those that are converted, as they are written; \ufffd stands for a lost degree sign."""
 

@@ -46,35 +46,30 @@ def settle_sign(
     flows = np.abs(current) > NO_CURRENT * np.abs(current).max(initial=0.0)
     if not flows.any():
         return current, None
-    has_both_signs = (current[flows] < 0).any() and (current[flows] > 0).any()
     if direction is not None and (flows & (direction != 0)).any():
-        return _by_direction(current, direction, flows, has_both_signs=has_both_signs, by="the state of each reading")
+        return _by_direction(current, direction, flows, "the state of each reading")
     moved = _moved(counters, len(current))
     if moved is not None and (flows & (moved != 0)).any():
-        return _by_direction(current, moved, flows, has_both_signs=has_both_signs, by="its counters")
+        return _by_direction(current, moved, flows, "its counters")
+    has_both_signs = (current[flows] < 0).any() and (current[flows] > 0).any()
     if has_both_signs and _climbs(current, voltage, steps, flows) < 0:
         return -current, TURNED.format(by="the voltages")
     return current, None
 
 
 def _by_direction(
-    current: Floats, direction: Integers, flows: npt.NDArray[np.bool_], *, has_both_signs: bool, by: str
+    current: Floats, direction: Integers, flows: npt.NDArray[np.bool_], by: str
 ) -> tuple[Floats, str | None]:
-    told = flows & (direction != 0)
-    charges, discharges = told & (direction > 0), told & (direction < 0)
-    if not has_both_signs:
-        is_negative = bool((current[flows] < 0).all())
-        if charges.any() and discharges.any():
-            signed = np.where(direction != 0, np.abs(current) * direction, np.abs(current))
-            return signed, UNSIGNED.format(by=by)
-        wanted = -1 if discharges.any() else 1
-        if is_negative == (wanted < 0):
-            return current, None
+    """The current with the signs that directions tell.
+
+    What most readings of a direction have counts: noise of a rest, or a reading that lags behind its state, is neither.
+    """
+    charging, discharging = (int(np.sign(np.sign(current[flows & (direction == way)]).sum())) for way in (1, -1))
+    if charging and charging == discharging:
+        return np.where(direction != 0, np.abs(current) * direction, current * charging), UNSIGNED.format(by=by)
+    if charging < 0 or discharging > 0:
         return -current, TURNED.format(by=by.replace("the state", "the states"))
-    agree = int((np.sign(current[told]) == direction[told]).sum())
-    if 2 * agree >= int(told.sum()):
-        return current, None
-    return -current, TURNED.format(by=by.replace("the state", "the states"))
+    return current, None
 
 
 def _moved(counters: Mapping[str, Floats], size: int) -> Integers | None:

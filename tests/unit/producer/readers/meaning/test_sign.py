@@ -50,6 +50,19 @@ def test_noise_in_rests_does_not_make_a_current_signed() -> None:
     assert "no sign" in said
 
 
+def test_an_offset_in_rests_that_is_no_noise_makes_no_current_signed() -> None:
+    current = np.where(STATE == 0, -0.01, np.abs(RIGHT))
+    found, said = settle_sign(current, VOLTAGE, STATE, NONE, None)
+    assert np.sign(found[STATE != 0]).tolist() == RIGHT[STATE != 0].tolist()
+    assert said is not None
+    assert "no sign" in said
+
+
+def test_a_reading_that_lags_behind_its_state_does_not_turn_the_others() -> None:
+    current = np.array([0.0, -1.0, 1.0, 1.0, 0.0, 1.0, -1.0, -1.0])
+    assert settle_sign(current, VOLTAGE, STATE, NONE, None) == (current, None)
+
+
 def test_a_file_of_discharges_alone_is_turned_only_where_it_says_so() -> None:
     current, voltage = np.array([1.0, 1.0, 1.0]), np.array([4.0, 3.8, 3.5])
     assert settle_sign(current, voltage, np.array([-1, -1, -1]), NONE, None)[0].tolist() == [-1.0, -1.0, -1.0]

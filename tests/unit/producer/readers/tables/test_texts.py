@@ -96,3 +96,21 @@ def test_a_file_that_the_disk_does_not_give_may_be_read_later(tmp_path: Path) ->
 
 def test_titles_that_come_twice_are_told_apart() -> None:
     assert titles_in("Aux #1\t Units\tAux #2\t Units", "\t") == ["Aux #1", "Units", "Aux #2", "Units_4"]
+
+
+@pytest.mark.parametrize(("head_ends", "row_ends"), [("\t", ""), ("", "\t"), ("\t", "\t")])
+def test_a_delimiter_at_the_end_of_header_or_rows_alone_is_no_cell(
+    tmp_path: Path, head_ends: str, row_ends: str
+) -> None:
+    content = f"t/s\tI/A\tU/V{head_ends}\n0\t1\t3.5{row_ends}\n1\t1\t3.6{row_ends}\n"
+    (tmp_path / "a.txt").write_text(content)
+    names = {"t": ("test_time", "s"), "i": ("current", "A"), "u": ("voltage", "V")}
+    table, _ = read_table(Text.of(tmp_path / "a.txt", "a.txt"), 0, names, needed=("current", "voltage"))
+    assert table.numbers("U/V").tolist() == [3.5, 3.6]
+
+
+def test_a_decimal_comma_is_seen_in_numbers_with_exponents_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("t/s\tI/A\tU/V\n1,5E+001\t-2,5E-001\t3,5E+000\n")
+    names = {"t": ("test_time", "s"), "i": ("current", "A"), "u": ("voltage", "V")}
+    table, _ = read_table(Text.of(tmp_path / "a.txt", "a.txt"), 0, names, needed=("current", "voltage"))
+    assert [table.numbers(title).tolist() for title in ("t/s", "I/A", "U/V")] == [[15.0], [-0.25], [3.5]]

@@ -36,10 +36,10 @@ _MOVED: Final = """
     with {readings}, {numbered}, {gained}
     select
         case when "charge_capacity(ah)" is not null and not bool_or({charge_leap}) over in_step
-            then (sum(charge_pah) over so_far - first_value(charge_pah ignore nulls) over so_far) / 1e12
+            then (sum(charge_fah) over so_far - first_value(charge_fah ignore nulls) over so_far) / {unit}
         end as charge_ah,
         case when "discharge_capacity(ah)" is not null and not bool_or({discharge_leap}) over in_step
-            then (sum(discharge_pah) over so_far - first_value(discharge_pah ignore nulls) over so_far) / 1e12
+            then (sum(discharge_fah) over so_far - first_value(discharge_fah ignore nulls) over so_far) / {unit}
         end as discharge_ah
     from gained
     window so_far as (partition by test_id order by data_point), in_step as (partition by test_id, step_number)
@@ -78,6 +78,7 @@ def with_charge(readings: pa.Table) -> pa.Table:
     sql = _MOVED.format(
         readings=_READINGS,
         numbered=macro("number_steps", "readings"),
+        unit=macro("counter_unit"),
         gained=macro("counter_gains", "readings", "numbered"),
         charge_leap=macro("has_flag", "charge_capacity_leap"),
         discharge_leap=macro("has_flag", "discharge_capacity_leap"),

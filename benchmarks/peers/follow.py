@@ -184,9 +184,10 @@ class Test:
             recent.clear()
             self.crossed = [True] * len(COUNTERS)
             self.left = [None if left is None else (*left[:2], True) for left in self.left]
+        size = self.peak_current or COUNTER_LEAP_CURRENT
         self.peak_current = peak = max(self.peak_current, abs(current))
         flow = _flow(row, time - last_time, recent[-1] if recent else None)
-        gained, flags = self._gains(row, time, flow)
+        gained, flags = self._gains(row, time, size, flow)
         quality |= flags
         if len(recent) == RECENT:
             _, before, _, warmth_before = recent[-1]
@@ -213,32 +214,36 @@ class Test:
         self.step_index, self.cycle_index, self.step_time = step_index, cycle_index, step_time
         return gained
 
-    def _gains(self, row: Row, time: float, flow: tuple[float, ...]) -> tuple[list[float], int]:
-        """What the counters have gained, and flags for those that fell or leaped; `flow` is the gain by the current."""
+    def _gains(self, row: Row, time: float, size: float, flow: tuple[float, ...]) -> tuple[list[float], int]:
+        """What the counters have gained, and flags for those that fell or leaped.
+
+        `flow` is the gain by the current, `size` the largest current before in A.
+        """
         gained, flags = [], 0
         for index, name in enumerate(COUNTERS):
             value = row[name]
             if value is None:
                 gained.append(0.0)
                 continue
-            gain, flag = self._gain(index, value, row, time, flow[index])
+            gain, flag = self._gain(index, value, row, time, size, flow[index])
             gained.append(gain)
             flags |= flag
         return gained, flags
 
-    def _gain(self, index: int, value: float, row: Row, time: float, flow: float) -> tuple[float, int]:
+    def _gain(self, index: int, value: float, row: Row, time: float, size: float, flow: float) -> tuple[float, int]:
         """The same for one counter; its value is dropped where it leaped."""
+        noise, zero = COUNTER_NOISE * size, COUNTER_ZERO * size
         stood, left, leapt, given = self.counters[index], self.left[index], self.leapt[index], self.given[index]
         rate = (self.peak_current or COUNTER_LEAP_CURRENT) * COUNTER_LEAP / 3_600.0
         if index >= CHARGES:
             rate *= max(abs(row["voltage(v)"]), 1.0)
         before = stood if stood is not None else 0.0 if time <= GAP_SECONDS else value
-        was_zero = stood is not None and abs(before) <= COUNTER_NOISE
-        fell = value < before - COUNTER_NOISE
+        was_zero = stood is not None and abs(before) <= noise
+        fell = value < before - noise
         restarted = fell and abs(value) < (STEP_RESET_SHARE if self.crossed[index] else RESET_SHARE) * before
         gain = value if restarted else value - before
         most = rate * (time - self.measured_at[index] + 1.0)
-        back = left is not None and (was_zero or restarted) and left[0] - COUNTER_NOISE <= value <= 2 * left[0]
+        back = left is not None and (was_zero or restarted) and left[0] - noise <= value <= 2 * left[0]
         returns = (
             left is not None
             and back
@@ -253,9 +258,9 @@ class Test:
             gain -= given
             flag = (Quality.COUNTER_RESET if restarted else Quality.COUNTER_FELL).value if fell else 0
             now_left = left
-            if stood is not None and abs(value) <= COUNTER_NOISE and not was_zero:
-                now_left = (stood, self.measured_at[index], self.crossed[index]) if stood > COUNTER_ZERO else None
-            elif abs(value) > COUNTER_NOISE and (restarted or was_zero):
+            if stood is not None and abs(value) <= noise and not was_zero:
+                now_left = (stood, self.measured_at[index], self.crossed[index]) if stood > zero else None
+            elif abs(value) > noise and (restarted or was_zero):
                 now_left = None
         elif not spike and (
             stood is None
@@ -267,7 +272,7 @@ class Test:
             )
         ):
             gain = 0.0 if stood is None else flow
-            if stood is not None and COUNTER_ZERO < stood < value:
+            if stood is not None and zero < stood < value:
                 now_left = (stood, self.measured_at[index], self.crossed[index])
         else:
             self.leapt[index], self.given[index] = (value, time), given + flow

@@ -15,18 +15,22 @@ RECENT: Final = 3
 PAIRS: Final = ((-1, -2), (-1, -3), (-2, -3))
 
 VOLTAGE_FLOOR: Final = 0.015
+CELL_V: Final = 5.0
 TEMPERATURE_FLOOR: Final = 2.0
 STEEPER: Final = 1.25
 FLATTER: Final = 0.5
 REACH: Final = 0.5
 STEADY: Final = 0.15
-"""The spike rule: how far, in V and degC, a sample may lie from the line through two earlier ones, and which share of
-the change that the line predicts; the voltage that the largest current explains, and the surge above which no
-voltage is judged."""
+"""The spike rule: how far, in V of a cell (up to `CELL_V`) and degC, a sample may lie from the line through two earlier
+ones, and which share of the change that the line predicts; the voltage that the largest current explains, and the surge
+above which no voltage is judged."""
 
 
 def voltage_spikes(recent: Sequence[Sample], time: float, voltage: float, current: float, peak: float) -> bool:
     """Whether a voltage in V lies off the lines through the recent samples; `peak` is the test's largest current."""
+    cells = max(min(abs(sample[1]) for sample in recent) / CELL_V, 1.0)
+    if abs(voltage - recent[-1][1]) <= VOLTAGE_FLOOR * cells:
+        return False
     for near, far in PAIRS:
         near_time, near_voltage, near_current, _ = recent[near]
         far_time, far_voltage, far_current, _ = recent[far]
@@ -35,7 +39,7 @@ def voltage_spikes(recent: Sequence[Sample], time: float, voltage: float, curren
         deviation = voltage - near_voltage - predicted
         surge = max(abs(current - near_current), abs(near_current - far_current)) / peak if peak > 0 else 0.0
         share = STEEPER if deviation * predicted > 0 else FLATTER
-        if surge > STEADY or abs(deviation) <= VOLTAGE_FLOOR + share * abs(predicted) + REACH * surge:
+        if surge > STEADY or abs(deviation) <= (VOLTAGE_FLOOR * cells + share * abs(predicted) + REACH * cells * surge):
             return False
     return True
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PICO: Final = 1e12
 """Counter gains are whole pico-ampere-hours (pico-watt-hours), so that adding them is exact in any order."""
 
+MOST_GAIN: Final = 2**62
+"""The most pico-units that one reading may gain, 4.6 MAh or MWh: two of them can be told apart and added."""
+
 
 class Counter:
     """One counter of s tests: their readings, and where it stood before those.
@@ -35,11 +38,16 @@ class Counter:
         test_time: of the readings, s, shape (n,).
         starts: the rows at which the readings of each test begin, shape (s,).
         begun: how many steps have begun up to each reading, shape (n,).
+        size: the largest current of the test before each reading, A, shape (n,): what counts as little follows it.
         index: its place in `COUNTERS`.
     """
 
-    def __init__(self, tails: Tails, test_time: Floats, starts: Integers, begun: Integers, index: int) -> None:
+    def __init__(
+        self, tails: Tails, test_time: Floats, starts: Integers, begun: Integers, size: Floats, index: int
+    ) -> None:
         self.index = index
+        self.size = size
+        self.noise = COUNTER_NOISE * size
         self.test_time = test_time
         self.starts = starts
         self.ends = ends_of(starts, len(test_time))
@@ -70,7 +78,7 @@ class Counter:
         unknown = np.where(self.test_time[known][first] <= GAP_SECONDS, 0.0, at_first)
         before = shifted(measured, first, np.where(np.isnan(stood), unknown, stood))
         reset = fell = nowhere
-        lower = measured < before - COUNTER_NOISE
+        lower = measured < before - self.noise[known]
         if lower.any():
             steps = self.begun[known]
             crossed = steps > shifted(steps, first, self.begun_before[tests])
@@ -80,7 +88,7 @@ class Counter:
             rows = np.arange(count)[known]
             reset, fell = rows[restarted], rows[lower & ~restarted]
         # Rounded before subtracting: the sum of all gains is then the difference of the ends, to the last bit.
-        gained[known] = np.rint(measured * PICO).astype(np.int64) - np.rint(before * PICO).astype(np.int64)
+        gained[known] = _difference(np.rint(measured * PICO), np.rint(before * PICO))
         return gained, reset, fell
 
     def test_of(self, rows: Integers) -> Integers:
@@ -91,6 +99,23 @@ class Counter:
     def without(self, tests: Integers, rows: Integers) -> Integers:
         """The rows that belong to none of the tests."""
         return rows[~np.isin(self.test_of(rows), tests)]
+
+
+def _difference(units: Floats, before: Floats) -> Integers:
+    """The difference of whole numbers, cut at `MOST_GAIN`; each of them may be more than 64 bits hold."""
+    if max(np.abs(units).max(initial=0.0), np.abs(before).max(initial=0.0)) <= MOST_GAIN:
+        return units.astype(np.int64) - before.astype(np.int64)
+    difference = units - before
+    # Modulo 2**64 both fit, and so does a difference that is small enough, to the last bit.
+    found: Integers = _modulo(units) - _modulo(before)
+    return np.where(np.abs(difference) < MOST_GAIN, found, np.where(difference < 0, -MOST_GAIN, MOST_GAIN))
+
+
+def _modulo(units: Floats) -> Integers:
+    """Whole numbers of any size as those of 64 bits that are the same modulo 2**64."""
+    rest = np.fmod(units, 2.0**64)
+    rest = np.where(rest >= 2.0**63, rest - 2.0**64, np.where(rest < -(2.0**63), rest + 2.0**64, rest))
+    return rest.astype(np.int64)
 
 
 def pico(value: float) -> int:
@@ -104,11 +129,14 @@ def is_reset(measured: Floats | float, before: Floats | float, crossed: Flags | 
     return found
 
 
-def is_back(measured: Floats | float, stood: Floats | float) -> Flags:
-    """Whether a counter is back at a value that it had fallen from, or at most at twice that."""
+def is_back(measured: Floats | float, stood: Floats | float, size: Floats | float) -> Flags:
+    """Whether a counter is back at a value that it had fallen from, or at most at twice that.
+
+    `size` is the largest current of the test before, A.
+    """
     found: Flags = (
-        np.greater(stood, COUNTER_ZERO)
-        & np.greater_equal(measured, np.subtract(stood, COUNTER_NOISE))
+        np.greater(stood, np.multiply(size, COUNTER_ZERO))
+        & np.greater_equal(measured, np.subtract(stood, np.multiply(size, COUNTER_NOISE)))
         & np.less_equal(measured, np.multiply(stood, 2))
     )
     return found

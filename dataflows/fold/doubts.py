@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from dataflows.fold.counters import is_back
 from dataflows.fold.state import Doubt
-from kernel.contract.reading import COUNTER_NOISE, COUNTER_ZERO
+from kernel.contract.reading import COUNTER_ZERO
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -73,19 +73,29 @@ class Doubts:
         The value may be one of these readings; in some of the `tests`, it may also be one from before them.
         """
         counter = self._counter
-        high, zero = np.flatnonzero(np.abs(values) > COUNTER_NOISE), np.flatnonzero(np.abs(values) <= COUNTER_NOISE)
+        high = np.flatnonzero(np.abs(values) > counter.noise)
+        zero = np.flatnonzero(np.abs(values) <= counter.noise)
         test_of = counter.test_of(high)
         has_zero = np.searchsorted(zero, high[1:]) > np.searchsorted(zero, high[:-1])
-        back = has_zero & (test_of[1:] == test_of[:-1]) & is_back(values[high[1:]], values[high[:-1]])
+        back = (
+            has_zero
+            & (test_of[1:] == test_of[:-1])
+            & is_back(values[high[1:]], values[high[:-1]], counter.size[high[1:]])
+        )
         found = [test_of[1:][back]]
         firsts = np.searchsorted(high, counter.starts[tests])
         for test, first in zip(tests.tolist(), firsts.tolist(), strict=True):
-            is_high = abs(counter.stood[test]) > COUNTER_NOISE
-            stood = float(counter.stood[test]) if is_high else self.before(test).stood
-            is_there = first < len(high) and test_of[first] == test
-            if stood is not None and is_there and bool(is_back(values[high[first]], stood)):
+            stood = float(counter.stood[test]) if self._stood_high(test) else self.before(test).stood
+            if stood is None or first == len(high) or test_of[first] != test:
+                continue
+            if bool(is_back(values[high[first]], stood, counter.size[high[first]])):
                 found.append(np.array([test]))
         return found
+
+    def _stood_high(self, test: int) -> bool:
+        """Whether the counter was well above zero before a test's readings."""
+        counter = self._counter
+        return bool(abs(counter.stood[test]) > counter.noise[counter.starts[test]])
 
     def remember(self, values: Floats, reset: Integers, judged: Integers, doubts: Objects) -> None:
         """Note what is to be remembered of the tests that need no judge; of nearly all of them that is nothing.
@@ -118,22 +128,22 @@ class Doubts:
             return replace(before, crossed=before.stood is not None and (before.crossed or crossed))
         last = int(rows[-1])
         found = Doubt(counter.index, float(counter.test_time[last]))
-        if abs(values[last]) <= COUNTER_NOISE:
+        if abs(values[last]) <= counter.noise[last]:
             stood, stood_at, since = self._left(values, test, rows, crossed=crossed)
-            if stood > COUNTER_ZERO:
+            if stood > COUNTER_ZERO * counter.size[last]:
                 found = replace(found, stood=stood, stood_at=stood_at, crossed=since)
-        elif before.stood is not None and not was_reset and abs(counter.stood[test]) > COUNTER_NOISE:
+        elif before.stood is not None and not was_reset and self._stood_high(test):
             found = replace(found, stood=before.stood, stood_at=before.stood_at, crossed=before.crossed or crossed)
         return found if found.stood is not None or last < end - 1 else None
 
     def _left(self, values: Floats, test: int, rows: Integers, *, crossed: bool) -> tuple[float, float, bool]:
         """The value that a counter fell from when it fell to zero, the test time then, whether a step began since."""
         counter, before = self._counter, self.before(test)
-        high = rows[np.abs(values[rows]) > COUNTER_NOISE]
+        high = rows[np.abs(values[rows]) > counter.noise[rows]]
         if len(high):
             begun = int(counter.begun[counter.ends[test] - 1])
             return float(values[high[-1]]), float(counter.test_time[high[-1]]), begun > int(counter.begun[high[-1]])
-        if abs(counter.stood[test]) <= COUNTER_NOISE:
+        if not self._stood_high(test):
             return before.stood or 0.0, before.stood_at, before.crossed or crossed
         return float(counter.stood[test]), before.measured_at, bool(counter.crossed[test]) or crossed
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
     Objects = npt.NDArray[np.object_]
 
-MOST_FLOW: Final = 1e6
-"""Ah or Wh that the current can account for in one reading; more than any counter may say at all."""
+MOST_FLOW: Final = 4e6
+"""Ah or Wh that the current can account for in one reading: no more than `MOST_GAIN`."""
 
 _CAPACITIES: Final = 2
 """The first of `COUNTERS` count charge, the others energy."""
@@ -91,12 +91,13 @@ def gains(
         np.full(len(starts), None, dtype=np.object_),
     )
     begun = np.cumsum(position == 0)
+    size = _sizes(tails, starts, peak)
     charge = _most_charge(tails, run, starts, peak) if judge else None
     remembered = {test: tails.doubts[test] for test in np.flatnonzero(tails.doubts != None).tolist()}  # noqa: E711
     is_judged = bool((run.leaps >= 0).any())
     flow: Integers | None = None
     for index, values in enumerate(run.counters):
-        counter = Counter(tails, run.test_time, starts, begun, index)
+        counter = Counter(tails, run.test_time, starts, begun, size, index)
         doubts = Doubts(counter, tails, remembered)
         gained, reset, fell = counter.follow(values)
         to_judge = np.zeros(0, dtype=np.int64)
@@ -110,7 +111,7 @@ def gains(
         if len(to_judge):
             reset, fell = counter.without(to_judge, reset), counter.without(to_judge, fell)
             flow = flows(tails, run, starts, position) if flow is None else flow
-            reading = _readings(run, index, begun, peak, flow[index], spike)
+            reading = _readings(run, counter, peak, flow[index], spike)
             for test in to_judge.tolist():
                 _judge(found, counter, Judge(counter, test, doubts.before(test), late=late), test, reading, gained)
             if late:
@@ -121,15 +122,16 @@ def gains(
     return found
 
 
-def _readings(
-    run: Run, index: int, begun: Integers, peak: Floats, flow: Integers, spike: Flags
-) -> Callable[[int], Reading]:
+def _readings(run: Run, counter: Counter, peak: Floats, flow: Integers, spike: Flags) -> Callable[[int], Reading]:
+    index = counter.index
+
     def reading(row: int) -> Reading:
         return Reading(
             float(run.counters[index, row]),
             float(run.test_time[row]),
-            int(begun[row]),
+            int(counter.begun[row]),
             float(peak[row]) or COUNTER_LEAP_CURRENT,
+            float(counter.size[row]),
             1.0 if index < _CAPACITIES else max(abs(float(run.voltage[row])), 1.0),
             int(flow[row]),
             bool(spike[row]),
@@ -195,6 +197,16 @@ def unsettled(tail: Tail | None, outcome: Outcome) -> Flags:
         dropped, measured = latest(leapt), latest(counted & ~leapt)
         is_pending = (dropped > measured) | ((index in pending) & (np.maximum(dropped, measured) < 0))
         found |= np.concatenate(([index in pending], is_pending[:-1]))
+    return found
+
+
+def _sizes(tails: Tails, starts: Integers, peak: Floats) -> Floats:
+    """The largest current of each test before each reading in A, shape (n,); one that stands for it before any.
+
+    The reading's own does not count: of the reading behind a hole nothing is kept but its counters.
+    """
+    before = shifted(peak, starts, tails.peak_current)
+    found: Floats = np.where(before > 0, before, COUNTER_LEAP_CURRENT)
     return found
 
 

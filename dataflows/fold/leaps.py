@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from dataflows.fold.counters import PICO, is_back, is_reset, pico
+from dataflows.fold.counters import MOST_GAIN, PICO, is_back, is_reset, pico
 from dataflows.fold.state import Doubt
 from kernel.contract.reading import COUNTER_LEAP, COUNTER_NOISE, COUNTER_RETURN, COUNTER_ZERO, GAP_SECONDS
 
@@ -22,25 +22,30 @@ SECONDS_PER_HOUR: Final = 3_600.0
 MOST_PER_SECOND: Final = COUNTER_LEAP * PICO / SECONDS_PER_HOUR
 """The gain in pico-Ah per second and ampere beyond which it is a leap."""
 
-_MOST_GIVEN: Final = 2**62
-
 
 class Reading(NamedTuple):
     """A counter's value in Ah or Wh, its test time in s, and how many steps have begun up to it.
 
-    `current` is the largest of the test in A, `volts` the voltage, 1 for a charge; `flow` is what the current would
-    have it gain, in pico-units; `spike` tells that the voltage is suspected. `has_leapt` is what it was judged to have
-    done before, None where it was not; then the value may be NaN: it was dropped.
+    `current` is the largest of the test in A, and `size` the largest before this reading; `volts` is the voltage, 1 for
+    a charge; `flow` is what the current would have it gain, in pico-units; `spike` tells that the voltage is suspected.
+    `has_leapt` is what it was judged to have done before, None where it was not; then the value may be NaN: it was
+    dropped.
     """
 
     value: float
     time: float
     begun: int
     current: float
+    size: float
     volts: float
     flow: int
     spike: bool
     has_leapt: bool | None = None
+
+    @property
+    def noise(self) -> float:
+        """By how much it may fall as noise, in Ah or Wh."""
+        return COUNTER_NOISE * self.size
 
     def most(self, since: float) -> float:
         """The gain since then, in pico-units, beyond which it is a leap."""
@@ -76,12 +81,14 @@ class Judge:
         """The gain over a reading in which the counter was measured, in pico-units."""
         is_known = not np.isnan(self._value)
         before = self._value if is_known else 0.0 if now.time <= GAP_SECONDS else now.value
-        is_lower = now.value < before - COUNTER_NOISE
+        is_lower = now.value < before - now.noise
         has_restarted = is_lower and bool(is_reset(now.value, before, now.begun > self._begun))
-        is_zero = is_known and abs(before) <= COUNTER_NOISE
+        is_zero = is_known and abs(before) <= now.noise
         gain = pico(now.value) - (0 if has_restarted else pico(before))
         self.is_dropped = self.has_leapt = self.is_reset = self.has_fallen = False
-        may_return = self._stood is not None and (is_zero or has_restarted) and bool(is_back(now.value, self._stood))
+        may_return = False
+        if self._stood is not None and (is_zero or has_restarted):
+            may_return = bool(is_back(now.value, self._stood, now.size))
         returns = may_return and not self.late and self._returns(now)
         if now.has_leapt is None:
             is_plain = not returns and abs(float(gain)) <= now.most(self._at)
@@ -104,11 +111,11 @@ class Judge:
             # A test may begin with what its counters stood at when it was cut: that is no gain.
             self.has_leapt = True
             gain = now.flow if is_known else 0
-            is_up = is_known and COUNTER_ZERO < self._value < now.value
+            is_up = is_known and COUNTER_ZERO * now.size < self._value < now.value
             self._measure(now, (self._value, self._at, self._begun) if is_up else None)
         else:
             gain = self.drop(now)
-        return gain
+        return max(-MOST_GAIN, min(gain, MOST_GAIN))
 
     def drop(self, now: Reading) -> int:
         """The gain over a reading whose value is dropped, in pico-units, as the current gives it.
@@ -119,7 +126,7 @@ class Judge:
         self.is_dropped = self.has_leapt = True
         known = 0.0 if np.isnan(self._value) else self._value
         self._leapt_to, self._leapt_at = known if np.isnan(now.value) else now.value, now.time
-        self._given = min(self._given + now.flow, _MOST_GIVEN)
+        self._given = min(self._given + now.flow, MOST_GAIN)
         return now.flow
 
     def doubt(self, measured_last: float, begun: int) -> Doubt | None:
@@ -156,10 +163,10 @@ class Judge:
     def _left(self, now: Reading, *, has_restarted: bool) -> tuple[float, float, int] | None:
         """The value, time and step that it may come back to: those before it fell to zero, or leaped."""
         kept = None if self._stood is None else (self._stood, self._stood_at, self._stood_begun)
-        was_zero = abs(self._value) <= COUNTER_NOISE
-        if abs(now.value) <= COUNTER_NOISE and not was_zero:
-            return (self._value, self._at, self._begun) if self._value > COUNTER_ZERO else None
-        if abs(now.value) > COUNTER_NOISE and (has_restarted or was_zero):
+        was_zero = abs(self._value) <= now.noise
+        if abs(now.value) <= now.noise and not was_zero:
+            return (self._value, self._at, self._begun) if self._value > COUNTER_ZERO * now.size else None
+        if abs(now.value) > now.noise and (has_restarted or was_zero):
             return None
         return kept
 

@@ -34,7 +34,8 @@ class Tolerance:
     knee at the end of a discharge more than doubles the slope within one sample, relaxation halves it.
     `reach` is what the largest current of the test may move the channel by, in its unit: a change of current explains
     its share of that. Where the current changes by more than the share `steady` of its largest, as in a drive cycle,
-    it is the current that moves the channel, and nothing is judged.
+    it is the current that moves the channel, and nothing is judged. `cell` is the largest value of one cell, in the
+    channel's unit: `floor` and `reach` of a pack that shows so many times as much are so many times as large.
     """
 
     floor: float
@@ -42,10 +43,12 @@ class Tolerance:
     flatter: float = 0.5
     reach: float = 0.0
     steady: float = np.inf
+    cell: float = np.inf
 
 
-VOLTAGE: Final = Tolerance(floor=0.015, reach=0.5, steady=0.15)
-"""Volts. Whatever a cell's size, a test that loses half a volt to its resistance has reached its largest current;
+VOLTAGE: Final = Tolerance(floor=0.015, reach=0.5, steady=0.15, cell=5.0)
+"""Volts. Whatever a cell's size, a test that loses half a volt to its resistance has reached its largest current; no
+cell shows more than 5 V, and 200 in series have 200 times the noise of one.
 0.15 lets the taper of a constant-voltage charge through, which is logged every 50 mA of 1.1 A."""
 
 TEMPERATURE: Final = Tolerance(floor=2.0)
@@ -78,6 +81,12 @@ def spikes(
         return found
     # Almost every sample lies within the floor of the one before it: only the others are worth the arithmetic.
     at = np.flatnonzero((position[1:] >= RECENT) & (np.abs(np.diff(value)) > tolerance.floor)) + 1
+    # By the lowest of the readings before: any of them may be a spike.
+    lowest = np.min([np.abs(value[at - back]) for back in range(1, RECENT + 1)], axis=0)
+    cells = np.maximum(lowest / tolerance.cell, 1.0)
+    within = np.abs(value[at] - value[at - 1]) <= tolerance.floor * cells
+    if within.any():
+        at, cells = at[~within], cells[~within]
     verdict = np.ones(len(at), dtype=np.bool_)
     for near, far in combinations(range(1, RECENT + 1), 2):
         span = time[at - near] - time[at - far]
@@ -88,6 +97,7 @@ def spikes(
         change = np.maximum(np.abs(current[at] - current[at - near]), np.abs(current[at - near] - current[at - far]))
         surge = np.divide(change, peak[at], out=np.zeros(len(at)), where=peak[at] > 0)
         verdict &= surge <= tolerance.steady
-        verdict &= np.abs(deviation) > tolerance.floor + share * np.abs(predicted) + tolerance.reach * surge
+        floor, reach = tolerance.floor * cells, tolerance.reach * cells
+        verdict &= np.abs(deviation) > floor + share * np.abs(predicted) + reach * surge
     found[at] = verdict
     return found

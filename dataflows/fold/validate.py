@@ -6,8 +6,9 @@ Judges each reading by itself and knows no state. Protocol limits are not its bu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +72,7 @@ class Validated:
         limits = self.ranges.get(name)
         if reason == Reason.OUT_OF_RANGE and limits is not None:
             setting = RANGE_SETTINGS.get(name)
-            way_on = f"; where it is real, raise {setting}" if setting else ""
+            way_on = f"; where it is real, set {setting}={_reach(value)}" if setting and _is_number(value) else ""
             return f"{name} is {value}, beyond the instrument's {limits.low:.10g} to {limits.high:.10g}{way_on}"
         return f"{name} is {value}"
 
@@ -111,6 +112,16 @@ def validate(readings: pa.RecordBatch, ranges: Mapping[str, Range] = INSTRUMENT_
             valid.refuse(infinite, Reason.NOT_FINITE, name)
             valid.refuse(beyond, Reason.OUT_OF_RANGE, name)
     return replace(valid, readings=pa.RecordBatch.from_arrays(list(arrays.values()), schema=READING_NULLABLE))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, float | int) and value != 0
+
+
+def _reach(value: float) -> str:
+    """The least of 1, 1.5, 2 or 5 times a power of ten that a value stays within."""
+    power = 10.0 ** math.floor(math.log10(abs(value)))
+    return f"{next(step * power for step in (1, 1.5, 2, 5, 10) if abs(value) <= step * power):.10g}"
 
 
 def _missing(array: pa.Array) -> npt.NDArray[np.bool_]:

@@ -2,23 +2,39 @@
    battery_steps and for the Cycle page of the dashboard. A test holds the two to the same answers
    (tests/unit/dashboard/test_counter_rule.py). sink/care/recount.py shares nothing with either, on purpose. #}
 
-{# The numbers of the rule, which are those of kernel/contract/reading.py. #}
+{# The numbers of the rule, which are those of kernel/contract/reading.py: noise and zero for each ampere of the largest
+   current before. #}
 {% macro counter_number(name) -%}
     {{- {
         'noise': '1e-9',
         'zero': '1e-8',
+        'leap_current': '1',
         'reset_share': '0.5',
         'step_reset_share': '0.99999',
         'gap_seconds': '3600',
-        'most_flow': '1e6'
+        'most_flow': '4e6'
     }[name] -}}
 {%- endmacro %}
 
+{# How many of them make an Ah or Wh: gains are whole numbers of femto-Ah and femto-Wh, so that sums are exact in any
+   order, and a cycle of a coin cell at 10 µA still has ten digits. #}
+{% macro counter_unit() -%} 1e15 {%- endmacro %}
+
+{# The largest current of a test before a reading, in A, and what stands for it before any has flowed: what counts as
+   noise of a counter follows it. To be used with the window `in_test`, ordered. #}
+{% macro counter_size() -%}
+    coalesce(
+        nullif(max(abs("current(a)")) over (in_test rows between unbounded preceding and 1 preceding), 0),
+        {{ counter_number('leap_current') }}
+    ) as largest_a
+{%- endmacro %}
+
 {# True where a counter was reset at a reading. A reset starts near zero; where a step has begun since the counter was
-   last measured, any fall beyond lost digits is a reset. To be used after the columns of `counter_before`. #}
+   last measured, any fall beyond lost digits is a reset. To be used after the columns of `counter_before` and
+   `counter_size`. #}
 {% macro counter_is_reset(column, name) -%}
     (
-        "{{ column }}" < {{ name }}_before - {{ counter_number('noise') }}
+        "{{ column }}" < {{ name }}_before - {{ counter_number('noise') }} * largest_a
         and abs("{{ column }}") < {{ name }}_before
         * case
             when step_number > {{ name }}_step_before then {{ counter_number('step_reset_share') }}
@@ -34,33 +50,33 @@
     lag(case when "{{ column }}" is not null then step_number end ignore nulls) over in_test as {{ name }}_step_before
 {%- endmacro %}
 
-{# What a counter gained with a reading, in whole pico-Ah or pico-Wh, so that sums are exact in any order. A counter
+{# What a counter gained with a reading, in whole numbers of `counter_unit`. A counter
    begins at zero where a test begins, and at its first value where that reading is more than an hour into the test. #}
 {% macro counter_gain(column, name) -%}
-    round("{{ column }}" * 1e12)::hugeint - round(
+    round("{{ column }}" * {{ counter_unit() }})::hugeint - round(
         case
             when {{ name }}_before is null
                 then case when "test_time(s)" <= {{ counter_number('gap_seconds') }} then 0 else "{{ column }}" end
             when {{ counter_is_reset(column, name) }} then 0
             else {{ name }}_before
-        end * 1e12
+        end * {{ counter_unit() }}
     )::hugeint
 {%- endmacro %}
 
 {# The CTEs that end with `leaps`: the gains in tests in which a counter leaps; those of other tests come from
    `counter_gain`. At a reading whose flag says that the counter leaped, it gains what the current moved, in whole
-   pico-units: by the trapezoid, energy times the voltage; where a step begins, by the reading's own current since then.
+   units: by the trapezoid, energy times the voltage; where a step begins, by the reading's own current since then.
    Where the value is NULL, the next measured reading gains that much less. A counter that is back where it stood before
    it fell to zero gains what was moved since.
 
    Args: the readings, and the CTE that numbers their steps. #}
 {% macro counter_leaps(readings, numbered) -%}
     {%- set counters = [
-        ('charge_capacity(ah)', 'charge_capacity', 'charge_pah', 'greatest("current(a)", 0)'),
-        ('discharge_capacity(ah)', 'discharge_capacity', 'discharge_pah', 'greatest(-1 * "current(a)", 0)'),
-        ('charge_energy(wh)', 'charge_energy', 'charge_pwh', 'greatest("current(a)", 0) * abs("voltage(v)")'),
+        ('charge_capacity(ah)', 'charge_capacity', 'charge_fah', 'greatest("current(a)", 0)'),
+        ('discharge_capacity(ah)', 'discharge_capacity', 'discharge_fah', 'greatest(-1 * "current(a)", 0)'),
+        ('charge_energy(wh)', 'charge_energy', 'charge_fwh', 'greatest("current(a)", 0) * abs("voltage(v)")'),
         (
-            'discharge_energy(wh)', 'discharge_energy', 'discharge_pwh',
+            'discharge_energy(wh)', 'discharge_energy', 'discharge_fwh',
             'greatest(-1 * "current(a)", 0) * abs("voltage(v)")'
         )
     ] -%}
@@ -76,21 +92,31 @@
             {% endfor %}
     ),
 
+    sized as (
+        select
+            *,
+            {{ counter_size() }}
+        from {{ numbered }}
+        inner join leaping using (cell_id, test_id)
+        window in_test as (partition by cell_id, test_id order by data_point)
+    ),
+
     timed as (
         select
             *,
             {% for column, name, _, power in counters %} -- noqa: LT02
             {{ counter_before(column, name) }},
             lag(
-                case when abs("{{ column }}") > {{ counter_number('noise') }} then "{{ column }}" end ignore nulls
+                case
+                    when abs("{{ column }}") > {{ counter_number('noise') }} * largest_a then "{{ column }}"
+                end ignore nulls
             ) over in_test as {{ name }}_left,
             {{ power }} as {{ name }}_power,
             lag({{ power }}) over in_test as {{ name }}_power_before,
             {% endfor %}
             coalesce(step_number <> lag(step_number) over in_test, true) as is_first,
             "test_time(s)" - coalesce(lag("test_time(s)") over in_test, 0) as since_s
-        from {{ numbered }}
-        inner join leaping using (cell_id, test_id)
+        from sized
         window in_test as (partition by cell_id, test_id order by data_point)
     ),
 
@@ -110,7 +136,7 @@
                     (case when is_first then {{ name }}_power else {{ name }}_power_before end + {{ name }}_power) / 2
                     * case when lasted_s > {{ counter_number('gap_seconds') }} then 0 else lasted_s end / 3600,
                     {{ counter_number('most_flow') }}
-                ) * 1e12
+                ) * {{ counter_unit() }}
             )::hugeint as {{ name }}_flow
             {% endfor %}
         from lasting
@@ -152,12 +178,14 @@
                 when "{{ column }}" is null then {{ name }}_flow
                 when
                     {{ has_flag(name ~ '_leap') }}
-                    and abs({{ name }}_before) <= {{ counter_number('noise') }}
-                    and {{ name }}_left > {{ counter_number('zero') }}
-                    and "{{ column }}" between {{ name }}_left - {{ counter_number('noise') }} and 2 * {{ name }}_left
+                    and abs({{ name }}_before) <= {{ counter_number('noise') }} * largest_a
+                    and {{ name }}_left > {{ counter_number('zero') }} * largest_a
+                    and "{{ column }}" between
+                    {{ name }}_left - {{ counter_number('noise') }} * largest_a and 2 * {{ name }}_left
                     then
-                        round("{{ column }}" * 1e12)::hugeint - round({{ name }}_left * 1e12)::hugeint
-                        - round({{ name }}_before * 1e12)::hugeint - {{ name }}_given
+                        round("{{ column }}" * {{ counter_unit() }})::hugeint
+                        - round({{ name }}_left * {{ counter_unit() }})::hugeint
+                        - round({{ name }}_before * {{ counter_unit() }})::hugeint - {{ name }}_given
                 when {{ has_flag(name ~ '_leap') }} and {{ name }}_before is null then 0
                 when {{ has_flag(name ~ '_leap') }} then {{ name }}_flow
                 else {{ counter_gain(column, name) }} - {{ name }}_given
@@ -167,17 +195,17 @@
     )
 {%- endmacro %}
 
-{# The CTEs that end with `gained`: readings with what each counter gained over them in whole pico-Ah and pico-Wh
-   (`charge_pah`, `discharge_pah`, `charge_pwh`, `discharge_pwh`; NULL where it was not measured), and with `is_reset`,
+{# The CTEs that end with `gained`: readings with what each counter gained over them in whole femto-Ah and femto-Wh
+   (`charge_fah`, `discharge_fah`, `charge_fwh`, `discharge_fwh`; NULL where it was not measured), and with `is_reset`,
    whether a capacity counter was reset there.
 
    Args: the readings, the CTE that numbers their steps, and one more column from the window `in_test`, if any. #}
 {% macro counter_gains(readings, numbered, another_column=none) -%}
     {%- set counters = [
-        ('charge_capacity(ah)', 'charge_capacity', 'charge_pah'),
-        ('discharge_capacity(ah)', 'discharge_capacity', 'discharge_pah'),
-        ('charge_energy(wh)', 'charge_energy', 'charge_pwh'),
-        ('discharge_energy(wh)', 'discharge_energy', 'discharge_pwh')
+        ('charge_capacity(ah)', 'charge_capacity', 'charge_fah'),
+        ('discharge_capacity(ah)', 'discharge_capacity', 'discharge_fah'),
+        ('charge_energy(wh)', 'charge_energy', 'charge_fwh'),
+        ('discharge_energy(wh)', 'discharge_energy', 'discharge_fwh')
     ] -%}
     followed as (
         select
@@ -187,6 +215,7 @@
             {% if another_column %} -- noqa: LT02
             {{ another_column }},
             {% endif %}
+            {{ counter_size() }},
             *
         from {{ numbered }}
         window in_test as (partition by cell_id, test_id order by data_point)

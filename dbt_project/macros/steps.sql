@@ -24,14 +24,18 @@
     )
 {%- endmacro %}
 
-{# The sum of capacities or energies of steps, which are whole pico-units: exact, and so the same in any order. #}
-{% macro exact_sum(column) -%} sum(round({{ column }} * 1e12)::hugeint) / 1e12 {%- endmacro %}
+{# The sum of capacities or energies of steps, which are whole numbers of `counter_unit`: exact, and so the same in any
+   order. #}
+{% macro exact_sum(column) -%}
+    sum(round({{ column }} * {{ counter_unit() }})::hugeint) / {{ counter_unit() }}
+{%- endmacro %}
 
-{# Whether two capacities or energies differ by more than rounding, which is larger for a pack of many MWh. #}
+{# Whether two capacities or energies differ by more than rounding: the stream counts in whole pico-Ah, and doubles round
+   what a pack of many MWh moves. #}
 {% macro differs(one, other) -%}
     (
         ({{ one }} is null) <> ({{ other }} is null)
-        or coalesce(abs({{ one }} - {{ other }}) > greatest(1e-9, 1e-12 * abs({{ one }})), false)
+        or coalesce(abs({{ one }} - {{ other }}) > greatest(1e-11, 1e-12 * abs({{ one }})), false)
     )
 {%- endmacro %}
 

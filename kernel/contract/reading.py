@@ -81,7 +81,8 @@ COUNTERS: Final = (
 """The accumulating counters of the cycler, in ampere-hours and watt-hours."""
 
 COUNTER_NOISE: Final = 1e-9
-"""Ah or Wh by which a counter may fall as noise, without a reset or a correction."""
+"""Ah or Wh by which a counter may fall as noise, without a reset or a correction, for each ampere of the largest current
+that its test has had before: a coin cell's counter is as exact, for its size, as that of a pack."""
 
 COUNTER_LEAP: Final = 100.0
 """A counter leaps where it moves more than so many times what the largest current of its test could move it in the time
@@ -89,7 +90,7 @@ since it was last measured and one second more; for energy, at the voltage of th
 from the current."""
 
 COUNTER_LEAP_CURRENT: Final = 1.0
-"""The current in A that stands for the largest of a test, before any has flowed, to recognise a leap."""
+"""The current in A that stands for the largest of a test before any has flowed: nothing tells its size yet."""
 
 COUNTER_RETURN: Final = 2.0
 """A counter that fell to zero, or leaped, and is back at its earlier value was not reset if a move from zero to there
@@ -97,7 +98,8 @@ would be more than so many times what the largest current could move it; within 
 better with the current."""
 
 COUNTER_ZERO: Final = 1e-8
-"""Ah or Wh above which a counter that is back at its earlier value differs from one that has just begun."""
+"""Ah or Wh above which a counter that is back at its earlier value differs from one that has just begun, for each
+ampere of the largest current that its test has had before."""
 
 RESET_SHARE: Final = 0.5
 """A counter that was reset starts again near zero: below this share of its last value. One that falls by less was
@@ -281,22 +283,23 @@ INSTRUMENT_RANGE: Final = {
     "step_time(s)": Range(0, 1e9),
     "step_index": Range(0, 1e6),
     "cycle_index": Range(0, 1e7),
-    "current(a)": Range(-2_000, 2_000),
+    "current(a)": Range(-10_000, 10_000),
     "voltage(v)": Range(-10, 10),
-    "charge_capacity(ah)": Range(-1e6, 1e6),
-    "discharge_capacity(ah)": Range(-1e6, 1e6),
-    "charge_energy(wh)": Range(-1e6, 1e6),
-    "discharge_energy(wh)": Range(-1e6, 1e6),
+    "charge_capacity(ah)": Range(-1e9, 1e9),
+    "discharge_capacity(ah)": Range(-1e9, 1e9),
+    "charge_energy(wh)": Range(-1e12, 1e12),
+    "discharge_energy(wh)": Range(-1e12, 1e12),
     "dv/dt(v/s)": Range(-1e6, 1e6),
-    "internal_resistance(ohm)": Range(0, 1e4),
+    "internal_resistance(ohm)": Range(0, 1e5),
     "is_fc_data": Range(0, 1),
-    "ac_impedance(ohm)": Range(0, 1e4),
+    "ac_impedance(ohm)": Range(0, 1e5),
     "aci_phase_angle(deg)": Range(-360, 360),
     "temperature(c)": Range(-200, 1_400),
 }
 """Limits of the instrument, never of the protocol: a single-cell channel ends at 10 V whichever way
-it is wired, a type K thermocouple at 1,372 degC. Over 4.2 V or under 2.7 V is ordinary data. Voltage and current are
-settings, and these their defaults."""
+it is wired, a type K thermocouple at 1,372 degC. Over 4.2 V or under 2.7 V is ordinary data. Cells are of any size, so
+10 kA are ordinary too, counters go as far as that current does in eleven years, energy at 1,500 V, and resistances as
+far as 10 µA take a volt. Voltage and current are settings, and these their defaults."""
 
 RANGE_SETTINGS: Final = {
     "voltage(v)": "INSTRUMENT_MAX_VOLTAGE_V",

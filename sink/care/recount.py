@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kernel.contract.reading import (
+    COUNTER_LEAP_CURRENT,
     COUNTER_NOISE,
     COUNTER_ZERO,
     COUNTERS,
@@ -31,7 +32,7 @@ def _gain(index: int) -> str:
     now, before = f'"{COUNTERS[index]}"', f"before_{index}"
     since = (
         f'case when {before} is null then if("test_time(s)" <= {GAP_SECONDS}, 0, {now}) '
-        f"when {now} < {before} - {COUNTER_NOISE} and abs({now}) < {before} * "
+        f"when {now} < {before} - {COUNTER_NOISE} * largest and abs({now}) < {before} * "
         f"if(begun > begun_{index}, {STEP_RESET_SHARE!r}, {RESET_SHARE!r}) then 0 else {before} end"
     )
     return f"{_whole(now, '1e12')} - {_whole(since, '1e12')}"
@@ -59,8 +60,8 @@ def _leap_gain(index: int) -> str:
     now, before, left = f'"{COUNTERS[index]}"', f"before_{index}", f"left_{index}"
     has_leapt = f"quality & {int(LEAPS[index])} <> 0"
     is_back = (
-        f"abs({before}) <= {COUNTER_NOISE} and {left} > {COUNTER_ZERO} "
-        f"and {now} >= {left} - {COUNTER_NOISE} and {now} <= {left} * 2"
+        f"abs({before}) <= {COUNTER_NOISE} * largest and {left} > {COUNTER_ZERO} * largest "
+        f"and {now} >= {left} - {COUNTER_NOISE} * largest and {now} <= {left} * 2"
     )
     back = " - ".join(_whole(value, "1e12") for value in (now, left, before))
     return (
@@ -87,9 +88,12 @@ _GAINED: Final = f"""
     followed as (
         select *,
             {_each("lag({name} ignore nulls) over test as before_{n}")},
-            {_each("lag(if({name} is null, null, begun) ignore nulls) over test as begun_{n}")}
+            {_each("lag(if({name} is null, null, begun) ignore nulls) over test as begun_{n}")},
+            coalesce(nullif(max(abs("current(a)")) over earlier, 0), {COUNTER_LEAP_CURRENT}) as largest
         from numbered
-        window test as (partition by cell_id, test_id order by data_point)
+        window test as (partition by cell_id, test_id order by data_point), earlier as (
+            partition by cell_id, test_id order by data_point rows between unbounded preceding and 1 preceding
+        )
     ),
     leaping as (
         select distinct cell_id, test_id from battery_ts_cleaned where quality & {sum(LEAPS)} <> 0
@@ -106,7 +110,7 @@ _GAINED: Final = f"""
         select *, {
     _each(
         "round(least((if(is_first, power_{n}, power_before_{n}) + power_{n}) / 2"
-        f" * if(lasted > {GAP_SECONDS}, 0, lasted) / 3600, 1e6) * 1e12)::hugeint as flow_{{n}}"
+        f" * if(lasted > {GAP_SECONDS}, 0, lasted) / 3600, 4e6) * 1e12)::hugeint as flow_{{n}}"
     )
 }
         from timed
@@ -114,7 +118,9 @@ _GAINED: Final = f"""
     told as (
         select *,
             {_each("sum(if({name} is null and quality & {bit} <> 0, flow_{n}, 0)) over test as told_{n}")},
-            {_each(f"lag(if(abs({{name}}) > {COUNTER_NOISE}, {{name}}, null) ignore nulls) over test as left_{{n}}")}
+            {
+    _each(f"lag(if(abs({{name}}) > {COUNTER_NOISE} * largest, {{name}}, null) ignore nulls) over test as left_{{n}}")
+}
         from flowing
         window test as (partition by cell_id, test_id order by data_point)
     ),

@@ -125,7 +125,7 @@ def test_the_thresholds_are_published_with_what_the_models_were_built_with(built
     variables = yaml.safe_load((ROOT / "dbt_project" / "dbt_project.yml").read_text())["vars"]
     numbers = {name: value for name, value in variables.items() if isinstance(value, int | float)}
     found = built.rows("battery_thresholds", "name")
-    limits = {"instrument_max_current_a": 2_000.0, "instrument_max_voltage_v": 10.0}
+    limits = {"instrument_max_current_a": 10_000.0, "instrument_max_voltage_v": 10.0}
     assert {row["name"]: row["value"] for row in found} == numbers | limits
     assert [row for row in found if not row["unit"] or not row["description"]] == []
 
@@ -276,26 +276,30 @@ def test_counters_start_anew_in_sql_where_they_do_in_the_stream() -> None:
     for step_before, share in ((1, RESET_SHARE), (0, STEP_RESET_SHARE)):
         values = [share - 1e-7, share + 1e-7, 1 - COUNTER_NOISE / 2, 1.0]
         rows = {"counter": values, "c_before": [1.0] * 4, "c_step_before": [step_before] * 4, "step_number": [1] * 4}
+        rows["largest_a"] = [1.0] * 4
         answers = duckdb.from_arrow(pa.table(rows)).project(is_reset).fetchall()
         assert [answer for (answer,) in answers] == [True, False, False, False], share
     # A counter that has hardly begun loses what is noise, more than the share of it that counts elsewhere.
-    little = 500 * COUNTER_NOISE
-    rows = {"counter": [little - COUNTER_NOISE / 2, little - 2 * COUNTER_NOISE], "c_before": [little] * 2}
-    rows |= {"c_step_before": [0] * 2, "step_number": [1] * 2}
-    assert duckdb.from_arrow(pa.table(rows)).project(is_reset).fetchall() == [(False,), (True,)]
+    for largest_a in (1e-5, 1.0, 1e4):
+        noise = COUNTER_NOISE * largest_a
+        rows = {"counter": [499.5 * noise, 498 * noise], "c_before": [500 * noise] * 2, "largest_a": [largest_a] * 2}
+        rows |= {"c_step_before": [0] * 2, "step_number": [1] * 2}
+        assert duckdb.from_arrow(pa.table(rows)).project(is_reset).fetchall() == [(False,), (True,)], largest_a
     times = [GAP_SECONDS, GAP_SECONDS + 1]
     first = {"counter": [7.0] * 2, "c_before": [None] * 2, "c_step_before": [None] * 2, "step_number": [1] * 2}
+    first["largest_a"] = [1.0] * 2
     rows = pa.table(first | {"test_time(s)": times})
     rows = rows.cast(pa.schema([(name, pa.float64()) for name in rows.column_names]))
     gains = duckdb.from_arrow(rows).project(macros.counter_gain("counter", "c")).fetchall()
-    assert gains == [(7 * 10**12,), (0,)]
+    assert gains == [(7 * 10**15,), (0,)]
 
 
 def test_capacities_differ_by_more_than_their_last_digits_whatever_their_size() -> None:
     differs = macros_of("steps.sql").differs("one", "other")
     pairs: list[tuple[float | None, float | None, bool]] = [
-        (1.0, 1.0 + 2e-9, True),
-        (1.0, 1.0 + 5e-10, False),
+        (1.1e-5, 1.1e-5 + 2e-11, True),
+        (1.0, 1.0 + 2e-11, True),
+        (1.0, 1.0 + 5e-12, False),
         (1.5e7, 1.5e7 + 4e-9, False),
         (1.5e7, 1.5e7 + 1, True),
         (None, 1.0, True),

@@ -342,7 +342,7 @@ def test_a_pack_lands_where_the_instrument_is_said_to_reach_so_far() -> None:
     assert wide is not None
     assert wide.landed.column("data_point").to_pylist() == [1]
     assert wide.quarantined.column("detail").to_pylist() == [
-        "voltage(v) is 1500.5, beyond the instrument's -1500 to 1500; where it is real, raise INSTRUMENT_MAX_VOLTAGE_V"
+        "voltage(v) is 1500.5, beyond the instrument's -1500 to 1500; where it is real, set INSTRUMENT_MAX_VOLTAGE_V=2000"
     ]
     narrow = clean(GroupStates(), together([pack]), WINDOW_SECONDS)
     assert narrow is not None

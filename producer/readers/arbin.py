@@ -1,16 +1,19 @@
-"""The reader of Arbin workbooks: .xlsx and .xls exports with a sheet for each channel.
+"""The reader of Arbin's exports: .xlsx and .xls workbooks with a sheet for each channel, and texts.
 
 Exports differ in detail from lab to lab; what is certain is the header. A workbook is judged whole before anybody
 sees a row of it. The modules of `sheets/` do the work: `book` opens, `convert` makes columns, `channels` finds tests.
+`arbin_text` reads texts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from errno import ENOMEM
 from typing import TYPE_CHECKING, Final
 
 from kernel.base.plain import one_line
-from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, Test, Workbook
+from producer.readers.arbin_text import is_arbin_text, read_text
+from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, Test, UnreadableWorkbookError, Workbook
 from producer.readers.names import cell_id_of
 from producer.readers.sheets.book import OLE, ZIP, channel_sheets, open_book
 from producer.readers.sheets.channels import cell_of_channel, channels_of, run_together, tests_of
@@ -26,32 +29,52 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ArbinReader:
-    """Reads .xlsx and .xls workbooks; see `producer.readers.base.Reader`."""
+    """Reads .xlsx and .xls workbooks and text exports; see `producer.readers.base.Reader`.
+
+    Every Office workbook comes here, since its sheets cannot be seen in its first and last bytes.
+    """
 
     name: str = "arbin"
     suffixes: tuple[str, ...] = (".xlsx", ".xls")
 
     def recognises(self, sample: FileSample) -> bool:
-        """Tell whether a file is an Office workbook by its first and last bytes."""
-        ends = sample.head + sample.tail
-        is_xlsx = sample.head.startswith(ZIP) and b"[Content_Types].xml" in ends and b"xl/" in ends
-        return is_xlsx or sample.head.startswith(OLE)
+        """Tell whether a file is an Office workbook by its first and last bytes, or a text with Arbin's titles."""
+        return _is_workbook(sample) or is_arbin_text(sample)
 
     def read(self, path: Path, options: ReadOptions) -> Workbook:
-        """Read every channel sheet of a workbook.
+        """Read a text, or every channel sheet of a workbook.
 
         Raises:
-            BadWorkbookError: it is no workbook, has no readings, or a single cell of it cannot be taken; or it has none
+            BadWorkbookError: it is no export, has no readings, or a single cell of it cannot be taken; or it has none
                 of the channels that `channel_cells` names, and no `cell_id` is given.
             UnreadableWorkbookError: its disk does not give it.
             UndatedWorkbookError: its dates may be in several orders.
         """
+        if _may_be_text(path, options.name):
+            return read_text(path, options, self.name)
         with open_book(path, options.name) as book:
             sheets = read_sheets(Book(options.name, path, options.dates), channel_sheets(options.name, book))
         tests = _tests(options, sheets)
         tests.sort(key=lambda test: (test.started_at, test.cell_id))
         notes = tuple(one_line(note) for columns in sheets for note in columns.notes)
         return Workbook(options.name, options.cell_id or cell_id_of(options.name), tuple(tests), notes)
+
+
+def _is_workbook(sample: FileSample) -> bool:
+    ends = sample.head + sample.tail
+    is_xlsx = sample.head.startswith(ZIP) and b"[Content_Types].xml" in ends and b"xl/" in ends
+    return is_xlsx or sample.head.startswith(OLE)
+
+
+def _may_be_text(path: Path, name: str) -> bool:
+    """Whether a file is a text of Arbin's; what it is else, opening it as a workbook says."""
+    try:
+        sample = FileSample.of(path)
+    except OSError as error:
+        if error.errno == ENOMEM:
+            raise MemoryError from None
+        raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
+    return is_arbin_text(sample)
 
 
 READER: Final = ArbinReader()

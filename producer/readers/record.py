@@ -33,6 +33,7 @@ _EXTRA: Final = {
     "ac_impedance": "ac_impedance(ohm)",
     "aci_phase_angle": "aci_phase_angle(deg)",
     "temperature": "temperature(c)",
+    "is_fc_data": "is_fc_data",
 }
 """Quantities that the contract takes as they are, and its columns for them."""
 

@@ -117,10 +117,8 @@ def test_a_workbook_of_unknown_sheets_is_of_no_maker() -> None:
 
 def test_every_real_file_of_another_maker_is_told(shared_data: Path) -> None:
     makers = {
-        
         "basytec.txt": "Basytec",
-        
-        "biologic_gcpl.mpr": ".mpr", "biologic_no_header.mpt": ".mpt", 
+        "biologic_gcpl.mpr": ".mpr", "biologic_no_header.mpt": ".mpt",
         "maccor_export_sec.022": "Maccor", "maccor_text_d_hms.txt": "Maccor", "neware.ndax": ".ndax",
         "neware_bts8.csv": "Neware text", "neware_bts8_layered.csv": "in layers", "neware_v22.nda": ".nda",
         "novonix.csv": "Novonix", "pec.csv": "PEC",

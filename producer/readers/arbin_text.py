@@ -1,0 +1,163 @@
+"""Arbin's text exports, of any vintage: what their columns are called, and how one is read.
+
+MITS 7 to 10 write `Test_Time(s)` or `Test Time (s)`, its database `Test_Time`. Laboratories that publish such files
+call their columns otherwise: Stanford and MIT write no units, Battery Archive has no steps, CALCE writes `Time_sec`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from producer.readers.base import Workbook
+from producer.readers.make import test_of
+from producer.readers.names import cell_id_of
+from producer.readers.record import record_of
+from producer.readers.sheets.cells import BadCellError
+from producer.readers.sheets.clock import require_clock, require_days_as_days
+from producer.readers.tables.texts import DELIMITERS, Text, read_table, titles_in
+from producer.readers.tables.titles import base_and_unit, base_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from producer.readers.base import ReadOptions
+    from producer.readers.record import Record
+    from producer.readers.sample import FileSample
+    from producer.readers.tables.table import Table
+    from producer.readers.tables.titles import Column, Names
+
+NAMES: Final[Names] = {
+    "datapoint": ("data_point", ""),
+    "testtime": ("test_time", "s"),
+    "timesec": ("test_time", "s"),
+    "steptime": ("step_time", "s"),
+    "datetime": ("date_time", ""),
+    "stepindex": ("step", ""),
+    "step": ("step", ""),
+    "cycleindex": ("cycle", ""),
+    "cycle": ("cycle", ""),
+    "current": ("current", "A"),
+    "currentamp": ("current", "A"),
+    "voltage": ("voltage", "V"),
+    "voltagevolt": ("voltage", "V"),
+    "chargecapacity": ("charge_capacity", "Ah"),
+    "chargeah": ("charge_capacity", "Ah"),
+    "dischargecapacity": ("discharge_capacity", "Ah"),
+    "dischargeah": ("discharge_capacity", "Ah"),
+    "chargeenergy": ("charge_energy", "Wh"),
+    "dischargeenergy": ("discharge_energy", "Wh"),
+    "dvdt": ("dvdt", "V/s"),
+    "internalresistance": ("internal_resistance", "Ohm"),
+    "acimpedance": ("ac_impedance", "Ohm"),
+    "aciphaseangle": ("aci_phase_angle", "Deg"),
+    "isfcdata": ("is_fc_data", ""),
+}
+"""What the vintages call their columns, but for temperatures; a file of one never has the name of another."""
+
+ANY_VINTAGE: Final = ({"testtime", "cycleindex", "current", "voltage"}, {"timesec", "currentamp", "voltagevolt"})
+"""Columns that tell a header: those of Arbin's software and of its kin, and those of CALCE's text files."""
+
+_TEMPERATURES: Final = (r"cell_?temperature", r"(aux_?)?temperature", r"environment_?temperature")
+"""Which temperature is taken, the first choice first: that of the cell is one, that of the chamber hardly."""
+
+_SLASHED: Final = re.compile(r"\w / \w")
+"""How the Battery Data Format writes a unit, and no software of Arbin."""
+
+
+def is_arbin_text(sample: FileSample) -> bool:
+    """Whether a file begins as a text export of Arbin's cyclers does, in any encoding."""
+    text = sample.text
+    return text is not None and _header(text.split("\n")) is not None
+
+
+def read_text(path: Path, options: ReadOptions, reader: str) -> Workbook:
+    """Read a text export; it holds one test.
+
+    Args:
+        path: where the file is.
+        options: what the user says about it.
+        reader: the name of the reader, which goes with the test.
+
+    Raises:
+        BadWorkbookError: it has no header of any vintage, or a cell of it cannot be taken.
+        UnreadableWorkbookError: its disk does not give it.
+        UndatedWorkbookError: its dates may be in several orders.
+    """
+    text = Text.of(path, options.name)
+    found = _header(text.head)
+    if found is None:
+        wanted = " and ".join(sorted(ANY_VINTAGE[0]))
+        raise text.error(f"has no header of an Arbin export, which has {wanted}; export it again with its titles")
+    at, delimiter = found
+    titles = titles_in(text.head[at], delimiter)
+    temperatures = _temperatures(titles)
+    names = {**NAMES, **dict.fromkeys(temperatures[:1], ("temperature", "C"))}
+    table, columns = read_table(text, at, names, needed=("test_time", "current", "voltage"), delimiter=delimiter)
+    record = record_of(table, columns, dates=options.dates, usual_dates="mdy")
+    for base in temperatures[1:]:  # a logger's first channels may be connected to nothing
+        if _has_values(record):
+            break
+        more, of_more = read_table(text, at, {base: ("temperature", "C")}, needed=(), delimiter=delimiter)
+        record.extra |= _temperature(more, of_more["temperature"])
+    _require_clock(table, columns, record)
+    if base_and_unit(columns["current"].title) == ("current", None):
+        record.assumed.append("titles name no units; the numbers are taken as s, A, V, Ah, Wh, Ohm and degrees Celsius")
+    if record.data_point is None:
+        record.assumed.append("the file has no Data_Point; readings were numbered in their order")
+    in_utc = any("so UTC" in line for line in record.assumed)  # numbers that count from 1970 have a zone, texts none
+    cell_id = options.cell_id or cell_id_of(options.name)
+    test = test_of(record, cell_id, options.name, reader, metadata={"time_zone": "UTC"} if in_utc else {})
+    return Workbook(options.name, cell_id, (test,))
+
+
+def _header(lines: Iterable[str]) -> tuple[int, str] | None:
+    """The index of the line with the titles, and what stands between them; None where there is no such line.
+
+    A title may hold a tab between commas, so the mark that makes most titles counts.
+    """
+    for at, line in enumerate(lines):
+        if "urrent" not in line and "URRENT" not in line:
+            continue
+        delimiter = max(DELIMITERS, key=line.count)
+        bases = {base_of(base_and_unit(title)[0]) for title in titles_in(line, delimiter)}
+        if any(vintage <= bases for vintage in ANY_VINTAGE) and not _SLASHED.search(line):
+            return at, delimiter
+    return None
+
+
+def _temperatures(titles: Sequence[str]) -> list[str]:
+    """The bases of the titles of temperatures, the first choice first."""
+    found = []
+    for wanted in _TEMPERATURES:
+        pattern = re.compile(rf"^{wanted}[\s_]*\d*[\s_]*([(\[][^()\[\]]*[)\]])?[\s_]*\d*$", re.IGNORECASE)
+        found += [
+            base_and_unit(title)[0] for title in titles if pattern.match(" ".join(title.split()).replace(" ", "_"))
+        ]
+    return list(dict.fromkeys(found))
+
+
+def _has_values(record: Record) -> bool:
+    column = record.extra.get("temperature(c)")
+    return column is not None and column.null_count < len(column)
+
+
+def _temperature(table: Table, column: Column) -> dict[str, pa.Array]:
+    values = table.numbers(column.title, column.unit)
+    return {"temperature(c)": pa.array(values, pa.float64(), mask=np.isnan(values))}
+
+
+def _require_clock(table: Table, columns: dict[str, Column], record: Record) -> None:
+    """Refuse clocks that none shows, as workbooks with such are refused."""
+    if record.date_time is None or record.test_time is None:
+        return
+    try:
+        clock = pa.chunked_array([record.date_time])
+        require_clock(clock, record.test_time)
+        require_days_as_days(clock, record.test_time)
+    except BadCellError as error:
+        raise table.error(columns["date_time"].title, str(error), error.index) from None

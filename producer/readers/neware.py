@@ -1,37 +1,162 @@
-"""The reader of Neware's text and workbook exports."""
+"""The reader of Neware's text and workbook exports: flat and layered texts of BTSDA, and workbooks of BTS and BTSDA.
+
+Counters begin again with each step, which the data has to show; times may be those of the step alone.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from errno import ENOMEM
 from typing import TYPE_CHECKING, Final
 
-from producer.readers.base import BadWorkbookError
+from producer.readers.base import BadWorkbookError, UnreadableWorkbookError, Workbook
+from producer.readers.names import cell_id_of
+from producer.readers.neware_names import (
+    NAMES,
+    NEEDED,
+    STATES,
+    head_of_layers,
+    mended,
+    names_records,
+    titles_of,
+    untold,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from producer.readers.base import ReadOptions, Workbook
+    from producer.readers.base import ReadOptions, Test
+    from producer.readers.record import Record
     from producer.readers.sample import FileSample
+    from producer.readers.tables.texts import Text
+
+_BOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_DETAIL: Final = re.compile(r"^\s*detail_\d+_\d+_\d+", re.IGNORECASE)
+_PREAMBLE: Final = 30
+"""So many lines may stand before the header of a text."""
 
 
 @dataclass(frozen=True)
 class NewareReader:
-    """Reads Neware's text and workbook exports; see `producer.readers.base.Reader`."""
+    """Reads Neware's text and workbook exports; see `producer.readers.base.Reader`.
+
+    It recognises texts alone: what the sheets of a workbook hold cannot be seen in its first and last bytes, so
+    whoever opens workbooks asks `claims_sheets`.
+    """
 
     name: str = "neware"
     suffixes: tuple[str, ...] = ()
 
-    def recognises(self, sample: FileSample) -> bool:  # noqa: ARG002
-        """Tell whether a file is surely of this format."""
-        return False
+    def recognises(self, sample: FileSample) -> bool:
+        """Tell whether a file is a text with the titles of Neware's records, flat or in layers."""
+        text = sample.text
+        if text is None:
+            return False
+        lines = text.split("\n")
+        return _header(lines) is not None or _layers(lines) is not None
 
-    def read(self, path: Path, options: ReadOptions) -> Workbook:  # noqa: ARG002
-        """Read a file whole.
+    def read(self, path: Path, options: ReadOptions) -> Workbook:
+        """Read a text, or all channels of a workbook.
 
         Raises:
-            BadWorkbookError: it cannot be taken.
+            BadWorkbookError: it has no records, a cell of it cannot be taken, or it has none of the channels that
+                `channel_cells` names, and no `cell_id` is given.
+            UnreadableWorkbookError: its disk does not give it.
+            UndatedWorkbookError: its dates may be in several orders.
         """
-        raise BadWorkbookError(options.name, "cannot be read yet")
+        try:
+            with path.open("rb") as file:
+                is_book = file.read(4) in _BOOKS
+        except OSError as error:
+            if error.errno == ENOMEM:
+                raise MemoryError from None
+            raise UnreadableWorkbookError(options.name, f"cannot be read: {error.strerror or error}") from None
+        cell_id = options.cell_id or cell_id_of(options.name)
+        tests = self._book(path, options, cell_id) if is_book else [self._text(path, options, cell_id)]
+        tests.sort(key=lambda test: (test.started_at, test.cell_id))
+        return Workbook(options.name, cell_id, tuple(tests))
+
+    def _book(self, path: Path, options: ReadOptions, cell_id: str) -> list[Test]:
+        from producer.readers.make import test_of  # noqa: PLC0415  # the parent reads no file
+        from producer.readers.neware_sheets import cells_of, read_channels  # noqa: PLC0415
+
+        channels, stated = read_channels(path, options)
+        named = set(options.channel_cells.values())
+        return [
+            test_of(
+                channel.record,
+                cell,
+                options.name,
+                self.name,
+                metadata=stated | ({"channel": channel.name} if channel.name else {}),
+                channel="" if cell in named else channel.name,
+            )
+            for channel, cell in zip(channels, cells_of(channels, cell_id, options), strict=True)
+        ]
+
+    def _text(self, path: Path, options: ReadOptions, cell_id: str) -> Test:
+        from producer.readers.make import test_of  # noqa: PLC0415
+        from producer.readers.tables.texts import Text  # noqa: PLC0415
+
+        text = Text.of(path, options.name)
+        head = _layers(text.head)
+        record = _flat_record(text, options) if head is None else _layered_record(text, head, options)
+        return test_of(record, cell_id, options.name, self.name)
 
 
 READER: Final = NewareReader()
+
+
+def claims_sheets(headers: Iterable[tuple[str, Sequence[object]]]) -> bool:
+    """Whether the sheets of a workbook, each with its name and first row, are those of a Neware export."""
+    return any(names_records(header) or _DETAIL.match(name) for name, header in headers)
+
+
+def _header(lines: Sequence[str]) -> int | None:
+    """The index of the header of a flat text."""
+    for index, line in enumerate(lines[:_PREAMBLE]):
+        if line[:1] not in {",", ";", "\t"} and names_records(titles_of(line)):
+            return index
+    return None
+
+
+def _layers(lines: Sequence[str]) -> int | None:
+    """The index of the first of the three headers of a text in layers."""
+    return head_of_layers(lines[: _PREAMBLE + 2])
+
+
+def _flat_record(text: Text, options: ReadOptions) -> Record:
+    from producer.readers.neware_sheets import told_by_current  # noqa: PLC0415
+    from producer.readers.record import record_of  # noqa: PLC0415
+    from producer.readers.tables.texts import read_table  # noqa: PLC0415
+
+    header = _header(text.head)
+    if header is None:
+        raise BadWorkbookError(
+            options.name,
+            "has no header with Neware's titles (DataPoint, Step Type, Current(A), Voltage(V) and others); export the "
+            "records with BTSDA",
+        )
+    lines = [mended(line) if index == header else line for index, line in enumerate(text.head)]
+    table, found = read_table(replace(text, head=tuple(lines)), header, NAMES, needed=NEEDED)
+    require_times(table, found)
+    record = record_of(table, found, states=STATES, dates=options.dates, usual_dates="mdy")
+    if "state" in found:
+        told_by_current(record, untold(table.texts(found["state"].title)))
+    return record
+
+
+def _layered_record(text: Text, head: int, options: ReadOptions) -> Record:
+    from producer.readers.neware_layers import read_layers  # noqa: PLC0415
+    from producer.readers.neware_sheets import told_by_current  # noqa: PLC0415
+    from producer.readers.record import record_of  # noqa: PLC0415
+
+    layers = read_layers(text, head)
+    record = record_of(layers.table, layers.found, dates=options.dates, usual_dates="mdy")
+    record.cycle, record.step = layers.cycle, layers.step
+    if layers.is_told.any():
+        record.direction = layers.direction
+        told_by_current(record, ~layers.is_told)
+    return record

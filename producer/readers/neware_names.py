@@ -1,0 +1,127 @@
+"""What Neware's software calls its columns and its steps, in the words of BTS 5 to 8 and BTSDA."""
+
+from __future__ import annotations
+
+import csv
+import re
+from itertools import product
+from typing import TYPE_CHECKING, Final
+
+from producer.readers.tables.titles import base_and_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from producer.readers.tables.table import Table
+    from producer.readers.tables.titles import Column, Names
+
+_QUANTITIES: Final[Mapping[tuple[str, str], str]] = {
+    ("data_point", ""): "DataPoint, Record Index, Record ID, Record number, Record No",
+    ("cycle", ""): "Cycle Index, Cycle ID, Cycle, Cycle No",
+    ("step", ""): "Step Index, Step ID, Step, Steps, Step No",
+    ("state", ""): "Step Type, Step Name, Status, State, Work mode",
+    ("step_time", ""): "Time, Relative Time, Step Time",
+    ("test_time", ""): "Total Time, Cumulative Time",
+    ("date_time", ""): "Date, Absolute Time, Real Time, Realtime, Date Time",
+    ("current", "A"): "Current, Cur, Curr",
+    ("voltage", "V"): "Voltage, Vol, Volt",
+    ("capacity", "Ah"): "Capacity, Cap",
+    ("energy", "Wh"): "Energy, Engy",
+    ("charge_capacity", "Ah"): "Chg. Cap., Charge Capacity, Cap_Chg, CapaCity of charge, Chg Capacity, Charge_Capacity",
+    ("discharge_capacity", "Ah"): "DChg. Cap., Discharge Capacity, Cap_DChg, CapaCity of discharge, DChg Capacity",
+    ("charge_energy", "Wh"): "Chg. Energy, Charge Energy, Engy_Chg, Chg. Engy.",
+    ("discharge_energy", "Wh"): "DChg. Energy, Discharge Energy, Engy_DChg, DChg. Engy.",
+    ("temperature", "C"): "T1, Temperature, Temp, Auxiliary channel TU1 T, Aux T1",
+}
+"""Quantities with the unit where a title writes none, and the titles that name them."""
+
+NAMES: Final[Names] = {
+    base_and_unit(title)[0]: quantity for quantity, titles in _QUANTITIES.items() for title in titles.split(", ")
+}
+
+NEEDED: Final = ("current", "voltage")
+"""Quantities without which a table holds no records; times of the test or of its steps are needed as well."""
+
+_MODES: Final = ("cc", "cv", "cccv", "cp", "cr", "cpcv", "crcv", "pcccv")
+STATES: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("rest", "ocv", "pause"), 0),
+    **dict.fromkeys(("charge", "chg"), 1),
+    **dict.fromkeys(("discharge", "dchg"), -1),
+    **{f"{mode}{mark}{way}": 1 for mode, mark, way in product(_MODES, ("_", " ", "-"), ("chg", "charge"))},
+    **{f"{mode}{mark}{way}": -1 for mode, mark, way in product(_MODES, ("_", " ", "-"), ("dchg", "discharge"))},
+}
+"""What a step's type says that was done; a pulse, a simulation or a control step may do anything."""
+
+_POINTS: Final = frozenset({"datapoint", "recordindex", "recordid", "recordnumber", "recordno"})
+_PECULIAR: Final = frozenset({"steptype", "stepname", "chgcap", "dchgcap", "relativetime", "jumpto", "jump"})
+_GARBLED: Final = re.compile(r"(?<![A-Za-z])(T\d+|Temperature)\((?:\?|oC|\u00a1\u00e6)\)")
+"""A degree sign that lost its encoding on the way."""
+
+_CYCLE: Final = re.compile(r"^\s*\"?cycle( index| id|)\"?\s*(?P<mark>[,;\t])", re.IGNORECASE)
+
+
+def names_records(titles: Iterable[object]) -> bool:
+    """Whether titles are those of Neware's records: numbered, with current and voltage, and a title of its own.
+
+    >>> names_records(["DataPoint", "Step Type", "Current(A)", "Voltage(V)"])
+    True
+    >>> names_records(["Data_Point", "Step_Index", "Current(A)", "Voltage(V)"])
+    False
+    """
+    bases = {base_and_unit(str(title))[0] for title in titles}
+    named = {NAMES[base][0] for base in bases if base in NAMES}
+    has_own = bool(bases & _POINTS) and bool(bases & _PECULIAR)
+    return has_own and {"current", "voltage"} <= named and "testtime" not in bases
+
+
+def mended(header: str) -> str:
+    """A header line in which the unit of temperatures can be read: (?) is what became of a degree sign."""
+    return _GARBLED.sub(r"\1(°C)", header)
+
+
+def quantity_of(title: str) -> str:
+    """The quantity that a title names; empty where it names none."""
+    return NAMES.get(base_and_unit(title)[0], ("", ""))[0]
+
+
+def titles_of(line: str) -> list[str]:
+    """The titles of a line that may be a header."""
+    mark = next((mark for mark in ("\t", ";", ",") if mark in line), ",")
+    return next(csv.reader([line], delimiter=mark), [])
+
+
+def head_of_layers(lines: Sequence[str]) -> int | None:
+    """The index of the first of the three headers of a text in layers; None where there are none."""
+    for index in range(len(lines) - 2):
+        match = _CYCLE.match(lines[index])
+        if match is None:
+            continue
+        mark = match["mark"]
+        is_step = lines[index + 1].startswith(mark) and not lines[index + 1].startswith(mark * 2)
+        if is_step and lines[index + 2].startswith(mark * 2):
+            return index
+    return None
+
+
+def require_times(table: Table, found: Mapping[str, Column]) -> None:
+    """Have a table of records hold times.
+
+    Raises:
+        BadWorkbookError: it has none.
+    """
+    if not {"test_time", "step_time"} & found.keys():
+        raise table.error(None, "has no column of times; export Time or Total Time with the records")
+
+
+def untold(states: pa.Array) -> npt.NDArray[np.bool_]:
+    """Where the type of a step does not tell what was done, shape (n,)."""
+    import numpy as np  # noqa: PLC0415  # the parent only asks for titles
+
+    encoded = states.dictionary_encode()
+    known = np.array([text.casefold() not in STATES for text in encoded.dictionary.to_pylist()], np.bool_)
+    found: npt.NDArray[np.bool_] = known[encoded.indices.to_numpy()]
+    return found

@@ -1,0 +1,216 @@
+"""Neware's workbooks: sheets of records, which channel each is of, and what else the workbook states.
+
+BTS writes a sheet `Detail_u_c_n` for each channel and begins another where one is full; BTSDA writes a sheet `record`
+beside sheets of what the test is about.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from producer.readers.base import BadWorkbookError
+from producer.readers.neware_names import NAMES, NEEDED, STATES, mended, names_records, require_times, untold
+from producer.readers.record import Record, record_of
+from producer.readers.sheets.book import Sheet, _read_cells, open_book
+from producer.readers.sheets.channels import cell_of_channel
+from producer.readers.tables.titles import base_and_unit
+from producer.readers.tables.workbooks import sheet_table
+from producer.readers.units import unit_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from python_calamine import CalamineWorkbook
+
+    from producer.readers.base import ReadOptions
+
+_DETAIL: Final = re.compile(r"^\s*(?:detail|record)[_ ](\d+)[_-](\d+)[_-](\d+)", re.IGNORECASE)
+_NO_RECORDS: Final = re.compile(r"^(cycle|statis|step|log|curve|detail(vol|temp)|idle)", re.IGNORECASE)
+_STATED: Final = re.compile(r"^(unit|test|info)", re.IGNORECASE)
+_LABELS: Final[Mapping[str, tuple[str, str]]] = {
+    "barcode": ("barcode", ""),
+    "channel": ("channel", ""),
+    "channelno": ("channel", ""),
+    "pn": ("item", ""),
+    "testname": ("test_name", ""),
+    "processname": ("schedule", ""),
+    "stepname": ("schedule", ""),
+    "stepfile": ("schedule", ""),
+    "devicetype": ("cycler", ""),
+    "unittype": ("cycler", ""),
+    "activematerial": ("mass_g", "mg"),
+    "activemass": ("mass_g", "mg"),
+    "nominalcapacity": ("nominal_capacity_ah", "mAh"),
+}
+"""Labels beside which a workbook states something: the key of the metadata, and the unit where the label has none."""
+
+_GRAMS: Final = {"mg": 1e-3, "g": 1.0, "kg": 1e3, "ug": 1e-6}
+
+
+@dataclass
+class Channel:
+    """The records of one channel, whose name is empty where the workbook gives it none."""
+
+    name: str
+    record: Record
+    last_point: int
+
+
+def read_channels(path: Path, options: ReadOptions) -> tuple[list[Channel], dict[str, str]]:
+    """The channels of a workbook, in its order, and what it states of them.
+
+    Raises:
+        BadWorkbookError: it has no sheet of records, or a cell of one cannot be taken.
+        UnreadableWorkbookError: its disk does not give it.
+        UndatedWorkbookError: the order of its dates is open.
+    """
+    channels: list[Channel] = []
+    stated: dict[str, str] = {}
+    with open_book(path, options.name) as book:
+        for sheet in _sheets(book):
+            if names_records(sheet.header):
+                _take(channels, sheet, options)
+            elif _STATED.match(sheet.name):
+                stated |= _stated_in(sheet)
+        if not channels:
+            raise BadWorkbookError(
+                options.name,
+                f"has no sheet of Neware's records (Detail_… or record), only {', '.join(book.sheet_names)}; export "
+                "the records",
+            )
+    return channels, stated
+
+
+def cells_of(channels: Sequence[Channel], cell_id: str, options: ReadOptions) -> list[str]:
+    """The cell of each channel.
+
+    Raises:
+        BadWorkbookError: none of the channels that the user names is there.
+    """
+    named, several = options.channel_cells, len({channel.name for channel in channels}) > 1
+    cells = [cell_of_channel(channel.name, cell_id, named, several=several) for channel in channels]
+    if named and options.cell_id is None and not set(cells) & set(named.values()):
+        wanted, present = " or ".join(named), ", ".join(channel.name for channel in channels) or "one without a name"
+        raise BadWorkbookError(
+            options.name,
+            f"has no channel {wanted}, which --cell names, only {present}; name one of these, or the cell alone",
+        )
+    return cells
+
+
+def _sheets(book: CalamineWorkbook) -> Iterator[Sheet]:
+    for name in book.sheet_names:
+        if not _NO_RECORDS.match(name):
+            sheet = _read_cells(book, name)
+            yield Sheet(sheet.name, [mended(str(cell)) for cell in sheet.header], sheet.cells, sheet.is_hidden)
+
+
+def _take(channels: list[Channel], sheet: Sheet, options: ReadOptions) -> None:
+    """Take the records of a sheet, for a channel of its own or for the one that they continue."""
+    table, found = sheet_table(sheet, NAMES, options.name, needed=NEEDED)
+    require_times(table, found)
+    record = record_of(table, found, states=STATES, dates=options.dates, usual_dates="mdy")
+    if "state" in found:
+        told_by_current(record, untold(table.texts(found["state"].title)))
+    match = _DETAIL.match(sheet.name)
+    name = "-".join(match.groups()) if match else ""
+    first, last = _points(record)
+    for channel in channels:
+        same_unit = channel.name.rpartition("-")[0] == name.rpartition("-")[0]
+        goes_on = first == channel.last_point + 1 or (channel.name == name and first > channel.last_point)
+        if same_unit and goes_on and first > 1:
+            channel.record, channel.last_point = joined(channel.record, record), last
+            return
+    channels.append(Channel(name, record, last))
+
+
+def _points(record: Record) -> tuple[int, int]:
+    if record.data_point is None:
+        return 1, len(record)
+    return int(record.data_point[0]), int(record.data_point[-1])
+
+
+def told_by_current(record: Record, untold: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+    """Let the sign of the current tell the direction where the type of a step does not, as in pulses.
+
+    That needs a current with a sign that agrees with the steps whose type tells.
+    """
+    if record.direction is None or not untold.any():
+        return
+    sign = np.sign(record.current).astype(np.int64)
+    told = (record.direction != 0) & (sign != 0)
+    has_sign = (record.current < 0).any()
+    if has_sign and (sign[told] == record.direction[told]).all():
+        record.direction = np.where(untold, sign, record.direction)
+
+
+def joined(one: Record, two: Record) -> Record:
+    """The records of two sheets, of which the second continues the first; what only one of them has is left out."""
+    record = Record(np.concatenate((one.current, two.current)), np.concatenate((one.voltage, two.voltage)))
+    for name in ("test_time", "step_time", "data_point", "step", "cycle", "direction"):
+        first, second = getattr(one, name), getattr(two, name)
+        if first is not None and second is not None:
+            setattr(record, name, np.concatenate((first, second)))
+    if one.date_time is not None and two.date_time is not None:
+        record.date_time = pa.concat_arrays([one.date_time, two.date_time])
+    record.counters = {
+        name: np.concatenate((values, two.counters[name]))
+        for name, values in one.counters.items()
+        if name in two.counters
+    }
+    record.extra = {
+        name: pa.concat_arrays([values, two.extra[name]]) for name, values in one.extra.items() if name in two.extra
+    }
+    record.assumed = list(dict.fromkeys([*one.assumed, *two.assumed]))
+    return record
+
+
+def _stated_in(sheet: Sheet) -> dict[str, str]:
+    """What a sheet states: beside each label that is known, or below it."""
+    rows = [list(sheet.header), *(list(sheet.row(index)) for index in range(sheet.row_count))]
+    found: dict[str, str] = {}
+    for number, row in enumerate(rows):
+        for place, cell in enumerate(row):
+            base, unit = base_and_unit(str(cell).strip().removesuffix(":"))
+            if base not in _LABELS:
+                continue
+            key, usual = _LABELS[base]
+            beside = next((str(other).strip() for other in row[place + 1 :] if str(other).strip()), "")
+            if not beside or base_and_unit(beside.removesuffix(":"))[0] in _LABELS:
+                beside = str(rows[number + 1][place]).strip() if number + 1 < len(rows) else ""
+            value = quantity_of(key, beside, unit or usual)
+            if value:
+                found.setdefault(key, value)
+    return found
+
+
+def quantity_of(key: str, text: str, unit: str) -> str:
+    """What is stated, as text in the unit of its key; empty where it is nothing, or no number that it should be.
+
+    >>> quantity_of("mass_g", "12.5mg", "mg"), quantity_of("nominal_capacity_ah", "2 Ah", "mAh")
+    ('0.0125', '2')
+    >>> quantity_of("mass_g", "0", "mg"), quantity_of("barcode", "A-1", "")
+    ('', 'A-1')
+    """
+    if key not in {"mass_g", "nominal_capacity_ah"}:
+        return text
+    match = re.match(r"^\s*([-+0-9.eE]+)\s*([A-Za-zµ]*)", text)
+    if match is None:
+        return ""
+    try:
+        number = float(match[1])
+    except ValueError:
+        return ""
+    unit = match[2] or unit
+    if key == "mass_g":
+        number *= _GRAMS.get(unit.casefold(), 0.0)
+    else:
+        known = unit_of("ah", unit)
+        number = float(known.convert(np.array([number]))[0]) if known else 0.0
+    return f"{number:.9g}" if np.isfinite(number) and number > 0 else ""

@@ -19,6 +19,7 @@ from producer.readers.neware_names import (
     head_of_layers,
     mended,
     names_records,
+    require_times,
     titles_of,
     untold,
 )

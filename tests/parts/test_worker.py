@@ -108,8 +108,8 @@ def test_a_warehouse_of_an_earlier_version_says_what_to_do_and_is_brought_up_to_
     send(pipeline.settings, [(as_json(reading(1)), JSON, CELL.encode())])
     pipeline.battery("stream", "--until-end")
     with duckdb.connect(str(pipeline.folder / "battery.duckdb")) as connection:
-        for sql in ("drop table battery_retries", "drop table _retired", "alter table _writers drop kind",
-                    "alter table _writers drop run_id"):  # fmt: skip
+        for sql in ("drop table battery_retries", "drop table battery_about", "drop table _retired",
+                    "alter table _writers drop kind", "alter table _writers drop run_id"):  # fmt: skip
             connection.execute(sql)
     assert "`battery stream --until-end` adds what it lacks" in pipeline.battery("verify", code=2)
     pipeline.battery("stream", "--until-end")

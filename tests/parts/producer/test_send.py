@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from support.delivered import decode
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
+from kernel.contract.about import About, TestAbout
 from kernel.contract.message import encode_arrow
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import AROUND_BYTES, message_limit, open_producer, open_topic
@@ -145,6 +146,52 @@ def test_a_test_becomes_messages_of_about_the_same_size_that_keep_to_the_limit(
     assert max(broker.sizes) <= 30_000
     assert min(broker.sizes[1:]) > 0.6 * 30_000
     assert sum(rows for _, rows in broker.rows) == readings.num_rows
+
+
+class Hearing(Taking):
+    """A broker that keeps the headers of what it takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers: list[dict[str, str]] = []
+
+    def produce(self, _topic: str, *, value: bytes, key: str, **given: Any) -> None:  # noqa: ARG002  # as a client is called
+        self.sizes.append(len(value))
+        self.headers.append(dict(given["headers"]))
+
+
+@pytest.mark.parametrize(("id_to_send", "test_id"), [(None, "2010-08-16T00:00:00"), ("2010-08-16T00:00:00-2",) * 2])
+@pytest.mark.parametrize("encoding", ["arrow", "json"])
+def test_every_message_of_a_test_says_what_its_reader_said_under_the_id_that_is_sent(
+    tmp_path: Path, readings: pa.Table, id_to_send: str | None, test_id: str, encoding: str
+) -> None:
+    about = About("csv", ("its sign was turned",), {"channel": "3"}, ("charge_capacity(ah)",))
+    queued = waiting(tmp_path, readings)
+    said = replace(queued, test=replace(queued.test, about=about), test_id=id_to_send)
+    broker = Hearing()
+    options = SendOptions("topic", 30_000, encoding)
+    if encoding == "json":
+        said = replace(said, test=replace(said.test, path=waiting(tmp_path, readings.slice(0, 5), "FEW").test.path))
+    send(broker, [said], options)  # type: ignore[arg-type]
+    assert len(broker.headers) > 1
+    assert {TestAbout.from_text(headers["about-test"]) for headers in broker.headers} == {TestAbout(test_id, about)}
+
+
+def test_a_test_of_which_nothing_is_said_has_no_header_for_it(tmp_path: Path, readings: pa.Table) -> None:
+    broker = Hearing()
+    send(broker, [waiting(tmp_path, readings)], SendOptions("topic", 30_000))  # type: ignore[arg-type]
+    assert [name for headers in broker.headers for name in headers if name.startswith("about")] == []
+
+
+def test_what_is_said_of_a_test_leaves_room_for_itself_in_the_limit(tmp_path: Path, readings: pa.Table) -> None:
+    queued = waiting(tmp_path, readings)
+    about = About("csv", tuple(f"{number}: {'x' * 400}" for number in range(30)))
+    said = replace(queued, test=replace(queued.test, about=about))
+    broker = Hearing()
+    send(broker, [said], SendOptions("topic", 30_000 + AROUND_BYTES))  # type: ignore[arg-type]
+    header = len(broker.headers[0]["about-test"])
+    assert header > 7_000
+    assert max(broker.sizes) <= 30_000 - header
 
 
 def test_few_messages_are_encoded_for_nothing(readings: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:

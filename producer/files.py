@@ -6,12 +6,15 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.base.errors import BatteryError
 from kernel.base.plain import one_line
 from kernel.edges.file_records import SourceFile
 from producer.readers.registry import readable_suffixes
+
+if TYPE_CHECKING:
+    from producer.readers.mapping_file import MappingFile
 
 ZIP_SUFFIX: Final = ".zip"
 
@@ -116,20 +119,30 @@ class Content:
 
 @dataclass(frozen=True)
 class WorkbookFile:
-    """A workbook on disk: `name` is its base name, `origin` says where it came from, `archive` out of which ZIP."""
+    """A file of readings on disk: `name` is its base name, `origin` says where it came from.
+
+    `archive` is the ZIP or packed file that it was unpacked from, `mapping` the mapping file that says what its columns
+    are, where there is one for it.
+    """
 
     content: Content
     name: str
     origin: str
     archive: Content | None = None
+    mapping: MappingFile | None = None
+
+    @property
+    def version(self) -> str:
+        """What a refusal is of: the checksum of the content, with that of its mapping file if it has one."""
+        return self.content.sha256 if self.mapping is None else f"{self.content.sha256}+{self.mapping.digest}"
 
     @property
     def on_record(self) -> SourceFile:
         """Its entry for the record."""
         if self.archive is None:
-            return SourceFile(self.origin, place_of(self.content.path), self.content.sha256)
+            return SourceFile(self.origin, place_of(self.content.path), self.version)
         member = self.origin.partition(f"{one_line(self.archive.path.name)}!")[2]
-        return SourceFile(self.origin, f"{place_of(self.archive.path)}!{member}", self.content.sha256)
+        return SourceFile(self.origin, f"{place_of(self.archive.path)}!{member}", self.version)
 
 
 def is_publishable(suffix: str) -> bool:

@@ -113,12 +113,13 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
     reader: Reader = resolve_name(job.reader)
     try:
         workbook = reader.read(
-            job.file.content.path, ReadOptions(job.file.name, job.cell_id, job.dates, job.channel_cells)
+            job.file.content.path,
+            ReadOptions(job.file.name, job.cell_id, job.dates, job.channel_cells, job.file.mapping),
         )
     except BadWorkbookError as error:
         line = job.file.origin + str(error).removeprefix(job.file.name)  # other workbooks may have the same name
         lasts = not isinstance(error, UnreadableWorkbookError | UndatedWorkbookError)
-        return Refusal(line, job.file.content.sha256 if lasts else None)
+        return Refusal(line, job.file.version if lasts else None)
     tests = []
     for place, test in enumerate(workbook.tests):
         path, rows = job.folder / f"{place}.arrow", test.readings.num_rows
@@ -211,7 +212,7 @@ class Readers:
             lasts = (
                 error.detail != "SIGKILL" and error.cause != "time"
             )  # the machine may have caused those, not the file
-            return Refusal(f"{job.file.origin}: {self._problem(error)}", job.file.content.sha256 if lasts else None)
+            return Refusal(f"{job.file.origin}: {self._problem(error)}", job.file.version if lasts else None)
         return None if message is None else cast("SpooledWorkbook | Refusal", message[1])
 
     def _problem(self, error: WorkEndedError) -> str:

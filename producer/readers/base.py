@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from producer.readers.mapping_file import MappingFile
+
 __all__ = [
     "FILE_COLUMNS",
     "About",
@@ -87,12 +89,14 @@ class ReadOptions:
         cell_id: the cell that the readings are of. By default it is taken from the name (`producer/readers/names.py`).
         dates: the order of dates such as 10/03/2024: `dmy`, `mdy` or `ymd`. By default the file must show it.
         channel_cells: the cell of each channel, by the channel's name in the file.
+        mapping: what the columns of a table of no known format are.
     """
 
     name: str
     cell_id: str | None = None
     dates: str | None = None
     channel_cells: Mapping[str, str] = field(default_factory=dict)
+    mapping: MappingFile | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from producer.readers.tables.titles import Column, Names
+    from producer.readers.tables.titles import Column, Finder, Names
 
 
 @contextmanager
@@ -59,7 +59,9 @@ def parquet_titles(path: Path, name: str) -> list[str]:
         return list(parquet.schema_arrow.names)
 
 
-def parquet_table(path: Path, name: str, names: Names, *, needed: Sequence[str]) -> tuple[Table, dict[str, Column]]:
+def parquet_table(
+    path: Path, name: str, names: Names | Finder, *, needed: Sequence[str]
+) -> tuple[Table, dict[str, Column]]:
     """Read the columns of a Parquet file that names claim.
 
     Args:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from producer.readers.tables.titles import Column, Names
+    from producer.readers.tables.titles import Column, Finder, Names
 
 HEAD_LINES: Final = 400
 """So many lines at the start may be preamble before the header."""
@@ -113,7 +113,7 @@ def delimiter_of(line: str) -> str:
 def read_table(
     text: Text,
     header: int,
-    names: Names,
+    names: Names | Finder,
     *,
     needed: Sequence[str],
     delimiter: str | None = None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from producer.readers.units import SAME, Unit, names_of, unit_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 QUANTITIES: Final[Mapping[str, str | None]] = {
     "data_point": "count",
@@ -61,6 +61,9 @@ Names: TypeAlias = "Mapping[str, tuple[str, str]]"
 `WRITTEN` where it must, and empty where the quantity has no unit or its cells are durations. A base with a slash and a
 unit behind it, in lower case, comes before the base alone: some call capacity and energy the same."""
 
+Finder: TypeAlias = "Callable[[list[str]], dict[str, Column]]"
+"""In place of `Names`, what finds the column of each quantity among all titles of a table; it raises TitleError."""
+
 _UNIT_AT_END: Final = re.compile(r"^(?P<base>.*?)\s*[(\[](?P<unit>[^()\[\]]*)[)\]]\s*(?P<number>[_\s]*\d*)$", re.DOTALL)
 _DURATION: Final = re.compile(r"(^|\s)h+:m(m|in)?:s", re.IGNORECASE)
 
@@ -107,16 +110,18 @@ def base_of(text: str) -> str:
     return re.sub(r"[^a-z0-9#]+", "", text.casefold())
 
 
-def columns_of(titles: Iterable[str], names: Names) -> dict[str, Column]:
+def columns_of(titles: Iterable[str], names: Names | Finder) -> dict[str, Column]:
     """The column of each quantity; of two titles that name the same, the first counts.
 
     Args:
         titles: as the file writes them.
-        names: what the format calls its columns.
+        names: what the format calls its columns; or a function that finds them among the titles.
 
     Raises:
         TitleError: a title writes a unit that is not known, or writes none and has to.
     """
+    if callable(names):
+        return names([*titles])
     found: dict[str, Column] = {}
     for title in titles:
         base, written = base_and_unit(title)

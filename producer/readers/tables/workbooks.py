@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 
 def sheet_table(
-    sheet: Sheet, names: Names, file: str, *, needed: Sequence[str], since_1904: bool = False, first_row: int = 2
+    sheet: Sheet,
+    names: Names | Finder,
+    file: str,
+    *,
+    needed: Sequence[str],
+    since_1904: bool = False,
+    first_row: int = 2,
 ) -> tuple[Table, dict[str, Column]]:
     """The table of a sheet of readings; rows without any cell are left out.
 

@@ -80,6 +80,16 @@ def test_readings_of_another_test_are_not_flagged() -> None:
     assert qualities([arrow([charged(1, **other), charged(1)], about=SAID)]) == [(1, 0), (1, INTEGRATED)]
 
 
+def test_each_message_says_which_of_its_own_counters_were_computed() -> None:
+    other = TestAbout(TEST, About("csv", integrated=("discharge_energy(wh)",)))
+    log = [
+        arrow([charged(1)], about=SAID),
+        arrow([charged(2, **{"discharge_energy(wh)": None})], offset=1, about=other),
+        arrow([charged(3)], offset=2, about=other),
+    ]
+    assert qualities(log) == [(1, INTEGRATED), (2, 0), (3, INTEGRATED)]
+
+
 def test_without_computed_counters_nothing_is_flagged() -> None:
     said = TestAbout(TEST, About("csv", ("something",)))
     assert qualities([arrow([charged(1)], about=said)]) == [(1, 0)]

@@ -13,11 +13,21 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.base.plain import one_line
 from producer.readers.arbin_text import is_arbin_text, read_text
-from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, Test, UnreadableWorkbookError, Workbook
+from producer.readers.base import (
+    About,
+    BadWorkbookError,
+    FileSample,
+    ReadOptions,
+    Test,
+    UnreadableWorkbookError,
+    Workbook,
+)
 from producer.readers.names import cell_id_of
 from producer.readers.sheets.book import OLE, ZIP, channel_sheets, open_book
 from producer.readers.sheets.channels import cell_of_channel, channels_of, run_together, tests_of
+from producer.readers.sheets.claims import other_reader
 from producer.readers.sheets.convert import Book, joined, read_sheets
+from producer.readers.sheets.info import said_of, stated
 from producer.readers.trace import Span
 
 if TYPE_CHECKING:
@@ -53,8 +63,13 @@ class ArbinReader:
         if _may_be_text(path, options.name):
             return read_text(path, options, self.name)
         with open_book(path, options.name) as book:
-            sheets = read_sheets(Book(options.name, path, options.dates), channel_sheets(options.name, book))
-        tests = _tests(options, sheets)
+            other = other_reader(book)
+            if other is None:
+                sheets = read_sheets(Book(options.name, path, options.dates), channel_sheets(options.name, book))
+                said = stated(book)
+        if other is not None:
+            return other.read(path, options)
+        tests = _tests(options, sheets, self.name, said)
         tests.sort(key=lambda test: (test.started_at, test.cell_id))
         notes = tuple(one_line(note) for columns in sheets for note in columns.notes)
         return Workbook(options.name, options.cell_id or cell_id_of(options.name), tuple(tests), notes)
@@ -98,7 +113,9 @@ def read_workbook(
     return READER.read(path, ReadOptions(name or path.name, cell_id, dates, channel_cells or {}))
 
 
-def _tests(options: ReadOptions, sheets: Sequence[Columns]) -> list[Test]:
+def _tests(
+    options: ReadOptions, sheets: Sequence[Columns], reader: str, said: Mapping[str, Mapping[str, str]]
+) -> list[Test]:
     """The tests that some sheets fill, each with the cell that it is of and the channel that it ran in.
 
     Raises:
@@ -123,6 +140,11 @@ def _tests(options: ReadOptions, sheets: Sequence[Columns]) -> list[Test]:
             options.name,
             joined([sheets[sheet] for sheet in test]).arrays,
             channel="" if cell in named.values() else channel,
+            about=About(
+                reader,
+                tuple(dict.fromkeys(line for sheet in test for line in sheets[sheet].assumed)),
+                said_of(channel, said),
+            ),
         )
         for cell, channel, test in zip(cells, of_test, sheets_of_tests, strict=True)
     ]

@@ -84,5 +84,8 @@ def unit_of(kind: str, written: str) -> Unit | None:
 
 
 def names_of(kind: str) -> str:
-    """The units of a kind that are converted, for a message."""
-    return ", ".join(name for name in UNITS[kind] if name)
+    """The units of a kind that are converted, each as it is written most, for a message."""
+    by_unit: dict[Unit, str] = {}
+    for name, unit in UNITS[kind].items():
+        by_unit.setdefault(unit, name)
+    return ", ".join(filter(None, by_unit.values()))

@@ -20,7 +20,7 @@ from producer.readers.formats import NDAX, TEXT, UNKNOWN, recognise, sheets_form
 from producer.readers.sheets.header import contract_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -175,6 +175,21 @@ def channel_sheets(name: str, book: CalamineWorkbook) -> Iterator[Sheet]:
         raise BadWorkbookError(
             name, f"has no channel sheet (Channel_…), only {', '.join(book.sheet_names)}; export the raw channel data"
         )
+
+
+def names_channels(sheets: Iterable[str]) -> bool:
+    """Whether a sheet is named like a channel's."""
+    return any(_CHANNEL.match(sheet) for sheet in sheets)
+
+
+def holds_channel(name: str, header: Sequence[Cell]) -> bool:
+    """Whether a sheet holds readings of a channel by the columns of its first row, whatever its name."""
+    return not _NO_DATA.match(name) and _is_channel({contract_name(cell) for cell in header} - {None})
+
+
+def header_of(book: CalamineWorkbook, name: str) -> Sequence[Cell]:
+    """The first row of a sheet, empty where it has none."""
+    return next(book.get_sheet_by_name(name).iter_rows(), [])
 
 
 def _read_cells(book: CalamineWorkbook, name: str) -> Sheet:

@@ -39,13 +39,15 @@ if TYPE_CHECKING:
 class Columns:
     """The converted columns of one sheet, or of several that one test fills, by their name in the contract.
 
-    `notes` are lines for the user, `order` is the one that the dates were found to be in, where that was a question.
+    `notes` are lines for the user, `order` is the one that the dates were found to be in, where that was a question;
+    `assumed` are lines on what was taken for granted of the readings, which stay with the test.
     """
 
     sheet: str
     arrays: dict[str, pa.ChunkedArray]
     notes: tuple[str, ...] = ()
     order: str | None = None
+    assumed: tuple[str, ...] = ()
 
     def span(self) -> Span:
         """How the sheet begins and ends."""
@@ -119,12 +121,13 @@ def _read_sheet(book: Book, sheet: Sheet, previous: Columns | None) -> Columns:
     if not any(stamp.is_valid for stamp in arrays["date_time"]):
         raise BadWorkbookError(book.name, "is empty; the test cannot be named", sheet=sheet.name, column="Date_Time")
     notes = [f"sheet {sheet.name}: {note}" for note in header.notes]
+    assumed = []
     if denied_prefix(arrays, places) is not None:
         titles = ", ".join(places[name].title for name in COUNTED)
         plain = {name: replace(places[name], unit=SAME) for name in COUNTED}
         arrays, order = _converted(book, sheet, replace(header, places={**places, **plain}), rows)
-        notes.append(
-            f"sheet {sheet.name}: {titles} are taken as A and Ah, since Wh and V agree with that: with the prefix, "
+        assumed.append(
+            f"{titles} are taken as A and Ah, since Wh and V agree with that: with the prefix, "
             "the energies would belong to another current; if the energies are wrong, fix their unit in the header"
         )
     notes += [f"sheet {sheet.name}: {doubt}" for doubt in unit_doubts(arrays)]
@@ -132,8 +135,9 @@ def _read_sheet(book: Book, sheet: Sheet, previous: Columns | None) -> Columns:
         notes.append(f"sheet {sheet.name}: is hidden, and was read")
     if NUMBERED not in places:
         arrays[NUMBERED] = _numbers(arrays["test_time(s)"], previous)
-        notes.append(f"sheet {sheet.name}: has no column Data_Point; its readings are numbered in their order")
-    return Columns(sheet.name, arrays, tuple(notes), order)
+        assumed.append("has no column Data_Point; its readings are numbered in their order")
+    notes += [f"sheet {sheet.name}: {line}" for line in assumed]
+    return Columns(sheet.name, arrays, tuple(notes), order, tuple(assumed))
 
 
 def _converted(

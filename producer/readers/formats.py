@@ -96,9 +96,6 @@ _BY_FIRST_BYTES: Final[tuple[tuple[bytes, Format], ...]] = (
 _BY_FIRST_LINES: Final[tuple[tuple[str, Format], ...]] = (
     (r"^Today'?s Date.*\n(.*\n){0,20}?Rec#", _unread("a Maccor text export")),
     (r"\ARec#?\t", _unread("a Maccor text export")),
-    (r"\A~Resultfile from Basytec", _unread("a Basytec text export")),
-    (r"^\[Summary\]\s*\nNovonix|^\[Summary\](.*\n){0,60}?\[Data\]", _unread("a Novonix export")),
-    (r"^#RESULTS CHECK|^Test,Cell,Rack,Shelf,Position", _unread("a PEC export")),
     (r"^(EC|BT)-Lab ASCII FILE|^mode\tox/red\t", _unread("a BioLogic .mpt text export")),
     (
         r"\A(?=.*\bChg\. Cap\.)(?=.*\bDChg\. Cap\.)(?=.*\bStep Type\b)",
@@ -112,7 +109,6 @@ _BY_FIRST_LINES: Final[tuple[tuple[str, Format], ...]] = (
         r"\ARecord Index\b.*\bRelative Time",
         _unread("a Neware text export", _ONE_COUNTER),
     ),
-    (r"\ARecord\b.*\bTestTime/Sec", _unread("a LANDT text export", _ONE_COUNTER)),
     (r"\A\s*<(!doctype html|html)\b", Format("a web page, perhaps a server's error", "download the file itself")),
     (
         r"\A\s*<\?xml(?s:.)*urn:schemas-microsoft-com:office:spreadsheet",

@@ -1,37 +1,274 @@
-"""The reader of Maccor's text exports."""
+"""The reader of Maccor's text exports: the lines below the header that begins with Rec#.
+
+Older software writes `Rec# Cyc# Step Test (Sec) ... Amp-hr Amps Volts State`, newer `Rec Cycle P Cycle C ... MD`. Times
+are in s, min or h, or durations such as 2d 02:52:51; counters are those of the step, in either direction; the current
+has a sign in some exports and none in others. A letter says what was done: C charge, D discharge, R rest. Others, such
+as S (suspended), P (paused) and O (the test is over), say no direction.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Final
 
-from producer.readers.base import BadWorkbookError
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from producer.readers.base import Workbook
+from producer.readers.make import as_test
+from producer.readers.meaning.sign import NO_CURRENT
+from producer.readers.names import cell_id_of
+from producer.readers.record import CHARGE, DISCHARGE, REST, record_of
+from producer.readers.tables.starts import DATED_BY_START, clock_since
+from producer.readers.tables.table import Table
+from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
+from producer.readers.tables.titles import Column, base_and_unit
+from producer.readers.units import UNITS, unit_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from producer.readers.base import ReadOptions, Workbook
+    import numpy.typing as npt
+
+    from producer.readers.base import ReadOptions, Test
+    from producer.readers.record import Record
     from producer.readers.sample import FileSample
+    from producer.readers.units import Unit
+
+    Floats = npt.NDArray[np.float64]
+    Integers = npt.NDArray[np.int64]
+
+NAMES: Final = {
+    **dict.fromkeys(("rec#", "rec", "recnum"), ("data_point", "")),
+    **dict.fromkeys(("cyc#", "cyclep", "cyclenumproc", "cyclec", "cycle"), ("cycle", "")),
+    **dict.fromkeys(("step", "step#", "stepnum"), ("step", "")),
+    **dict.fromkeys(("testtime", "test"), ("test_time", "")),
+    **dict.fromkeys(("steptime", *(f"step/{unit.casefold()}" for unit in UNITS["s"])), ("step_time", "")),
+    **dict.fromkeys(("dpttime", "dptdatetime"), ("date_time", "")),
+    **dict.fromkeys(("amphr", "capacity", "cap"), ("capacity", "Ah")),
+    **dict.fromkeys(("watthr", "energy", "ener"), ("energy", "Wh")),
+    **dict.fromkeys(("amps", "current"), ("current", "A")),
+    **dict.fromkeys(("volts", "voltage"), ("voltage", "V")),
+    "mamphr": ("capacity", "mAh"),
+    "mwatthr": ("energy", "mWh"),
+    "mamps": ("current", "mA"),
+    "mvolts": ("voltage", "mV"),
+    **dict.fromkeys(("state", "md", "mainmode"), ("state", "")),
+    **dict.fromkeys(("acimp", "acz"), ("ac_impedance", "Ohm")),
+    "dcir": ("internal_resistance", "Ohm"),
+}
+STATES: Final = {"c": CHARGE, "d": DISCHARGE, "r": REST}
+
+HEADER: Final = r'^\s*"?Rec(#|Num)?"?\s*[\t,;](?=.*volt)(?=.*(amp|curr))'
+PREAMBLE_LINES: Final = 60
+"""Within so many lines the header is looked for, where a file is to be recognised."""
+
+COLDEST, HOTTEST = -200.0, 1400.0
+"""Temperatures outside of these, C, stand for an input without a sensor: Maccor writes some -2500 there."""
+
+CLOCK_AGREES: Final = 0.05
+"""The share by which times may differ from the clock in the unit that it tells; from 1 s and 1 min it is far more."""
+
+_LEAST_CLOCK_SECONDS: Final = 60.0
+_AUX: Final = re.compile(r"aux#?\d+|temp\d*")
+_STATED: Final = {"filename": "test_name", "procedure": "schedule", "comment/barcode": "barcode", "barcode": "barcode"}
+_PAIR: Final = re.compile(r"(?:^|\t|\s{2})\s*([A-Za-z][A-Za-z'/ ]*):[ ]*\t?([^\t]*)")
+_BARCODE: Final = re.compile(r"[\w.-]{1,64}")
 
 
 @dataclass(frozen=True)
 class MaccorReader:
-    """Reads Maccor's text exports; see `producer.readers.base.Reader`."""
+    """Reads Maccor's text exports; see `producer.readers.base.Reader`.
+
+    It has no suffix: exports end in the number of their channel, such as .022, or in .txt or .csv as many texts do.
+    """
 
     name: str = "maccor"
     suffixes: tuple[str, ...] = ()
 
-    def recognises(self, sample: FileSample) -> bool:  # noqa: ARG002
-        """Tell whether a file is surely of this format."""
-        return False
+    def recognises(self, sample: FileSample) -> bool:
+        """Tell whether a file is surely of this format, by the line with its titles."""
+        lines = (sample.text or "").split("\n")[:PREAMBLE_LINES]
+        return any(re.match(HEADER, line, re.IGNORECASE) for line in lines)
 
-    def read(self, path: Path, options: ReadOptions) -> Workbook:  # noqa: ARG002
+    def read(self, path: Path, options: ReadOptions) -> Workbook:
         """Read a file whole.
 
         Raises:
-            BadWorkbookError: it cannot be taken.
+            BadWorkbookError: it has no line with the titles, lacks a column, or a cell of it cannot be taken.
+            UnreadableWorkbookError: its disk does not give it.
+            UndatedWorkbookError: its dates may be in several orders.
         """
-        raise BadWorkbookError(options.name, "cannot be read yet")
+        text = Text.of(path, options.name)
+        header = text.find(HEADER)
+        if header is None:
+            raise text.error(
+                "has no line of titles that begins with Rec#, as Maccor's text exports have; export it as text with "
+                "Maccor's software"
+            )
+        cell_id = options.cell_id or cell_id_of(options.name)
+        test = _test(_without_thousands(text, header), header, cell_id, options)
+        return Workbook(options.name, cell_id, (test,))
 
 
 READER: Final = MaccorReader()
+
+
+def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
+    skip = _lines_before_rows(text, header)
+    sensor, others = _sensor(text, header, skip)
+    names = NAMES if sensor is None else NAMES | {base_and_unit(sensor)[0]: ("temperature", "C")}
+    table, found = read_table(text, header, names, needed=("current", "voltage"), skip=skip)
+    if not {"test_time", "step_time"} & found.keys():
+        raise text.error("has no column for the time of the test or of the step; export it with one of them", header)
+    found = {name: _timed(table, name, column, found, options) for name, column in found.items()}
+    record = record_of(table, found, states=STATES, dates=options.dates, usual_dates="mdy")
+    stated = _stated(text.head[:header])
+    if "date_time" not in found:
+        _date_by_header(record, stated, options)
+    if record.direction is not None:
+        record.direction = _with_signs(record, record.direction, table.texts(found["state"].title))
+    for name in ("ac_impedance(ohm)", "internal_resistance(ohm)"):
+        if name in record.extra:  # 0 where it was not measured
+            values = record.extra[name].to_numpy(zero_copy_only=False)
+            record.extra[name] = pa.array(values, pa.float64(), mask=np.isnan(values) | (values == 0))
+    if "temperature(c)" in record.extra:
+        values = record.extra["temperature(c)"].to_numpy(zero_copy_only=False)
+        record.extra["temperature(c)"] = pa.array(values, mask=~((values >= COLDEST) & (values <= HOTTEST)))
+    if others:
+        record.assumed.append(f"the temperature is that of {sensor}, the first of {others + 1} sensors with a value")
+    return as_test(record, cell_id, text.name, READER.name, metadata=_metadata(stated))
+
+
+def _without_thousands(text: Text, header: int) -> Text:
+    """The text without the commas of 1,234.5, which would be taken for decimal commas; one between cells stays."""
+    start = sum(len(line.encode()) + 1 for line in text.head[: header + 1])
+    if delimiter_of(text.head[header]) == "," or b"," not in text.content[start:]:
+        return text
+    if re.search(rb"\t-?\d{1,3}(,\d{3})+\.\d", text.content) is None:
+        return text
+    content = re.sub(rb"(?<=\d),(?=\d{3}(?!\d))", b"", text.content)
+    return replace(text, content=content, head=tuple(re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", one) for one in text.head))
+
+
+def _lines_before_rows(text: Text, header: int) -> int:
+    """How many lines, such as one of units, stand between the titles and the first row."""
+    for skip, line in enumerate(text.head[header + 1 : header + 6]):
+        if re.match(r'\s*"?\d', line):
+            return skip
+    return 0
+
+
+def _sensor(text: Text, header: int, skip: int) -> tuple[str | None, int]:
+    """The title of the first temperature that has a value in the first lines, and how many others have one.
+
+    A column `Aux #1` has its unit in the cells of the next column; only those of C are temperatures.
+    """
+    delimiter = delimiter_of(text.head[header])
+    titles = titles_in(text.head[header], delimiter)
+    rows = [line.split(delimiter) for line in text.head[header + 1 + skip :]]
+    sensors = []
+    for at, title in enumerate(titles):
+        base, written = base_and_unit(title)
+        if not _AUX.fullmatch(base):
+            continue
+        units = {written or ("C" if base.startswith("temp") else "")}
+        if at + 1 < len(titles) and titles[at + 1].casefold().startswith("unit"):
+            units = {row[at + 1].strip() for row in rows if len(row) > at + 1}
+        is_temperature = bool(units) and all(unit and unit_of("c", unit) is not None for unit in units)
+        if is_temperature and any(_is_warm(row[at]) for row in rows if len(row) > at):
+            sensors.append(title)
+    return (sensors[0], len(sensors) - 1) if sensors else (None, 0)
+
+
+def _is_warm(cell: str) -> bool:
+    try:
+        return COLDEST <= float(cell.replace(",", ".")) <= HOTTEST
+    except ValueError:
+        return False
+
+
+def _timed(table: Table, name: str, column: Column, found: dict[str, Column], options: ReadOptions) -> Column:
+    """The column with the unit of its times, where they are numbers and the title writes none: the clock tells it.
+
+    Raises:
+        BadWorkbookError: the clock does not tell it.
+    """
+    if name not in {"test_time", "step_time"} or column.unit is not None:
+        return column
+    first = table.texts(column.title)[0].as_py()
+    if ":" in first:
+        return column
+    numbers = table.numbers(found["test_time"].title if "test_time" in found else column.title, required=True)
+    unit = _unit_by_clock(table, numbers, found, options)
+    if unit is None:
+        raise table.error(
+            column.title, f"names no unit of time, and no clock tells it; name it, as in {column.title} (Sec)"
+        )
+    return Column(column.title, unit)
+
+
+def _unit_by_clock(table: Table, numbers: Floats, found: dict[str, Column], options: ReadOptions) -> Unit | None:
+    if "date_time" not in found or "test_time" not in found:
+        return None
+    stamps, _ = table.stamps(found["date_time"].title, np.arange(len(table), dtype=np.float64), options.dates, "mdy")
+    seconds = stamps.cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6
+    span, passed = seconds[-1] - seconds[0], numbers[-1] - numbers[0]
+    if not (span >= _LEAST_CLOCK_SECONDS and passed > 0):
+        return None
+    for written, scale in (("s", 1.0), ("min", 60.0), ("h", 3600.0)):
+        if abs(span - scale * passed) <= CLOCK_AGREES * span:
+            return unit_of("s", written)
+    return None
+
+
+def _with_signs(record: Record, direction: Integers, states: pa.Array) -> Integers:
+    """The directions, also where a state says none but a current flows, if currents have signs in this file."""
+    current = record.current
+    flows = np.abs(current) > NO_CURRENT * np.abs(current).max(initial=0.0)
+    rests = pc.equal(pc.utf8_upper(states), "R").to_numpy(zero_copy_only=False)
+    untold = flows & (direction == REST) & ~rests
+    if not untold.any():
+        return direction
+    letters = ", ".join(sorted(set(states.filter(pa.array(untold)).to_pylist())))
+    if np.sign(current[flows & (direction == DISCHARGE)]).sum() < 0 or (current[untold] < 0).any():
+        record.assumed.append(f"the state {letters} says no direction; its readings have that of their current")
+        return np.where(untold, np.sign(current), direction).astype(np.int64)
+    record.assumed.append(f"the state {letters} says no direction, and no current has a sign; it counts neither way")
+    return direction
+
+
+def _stated(head: Sequence[str]) -> dict[str, str]:
+    """What the lines above the titles state, by the name before each colon, in lower case."""
+    pairs = [pair for line in head for pair in _PAIR.findall(line.replace('"', ""))]
+    return {name.strip().casefold(): value.strip() for name, value in pairs if not value.strip().endswith(":")}
+
+
+def _metadata(stated: Mapping[str, str]) -> dict[str, str]:
+    """What the preamble states of the test; of paths the name alone, and no comment that may name a person."""
+    found = {}
+    for theirs, ours in _STATED.items():
+        value = PureWindowsPath(stated.get(theirs, "")).name
+        if ours == "barcode" and not _BARCODE.fullmatch(value):
+            continue
+        found[ours] = found.get(ours) or value
+    return {**found, "cycler": "Maccor"}
+
+
+def _date_by_header(record: Record, stated: Mapping[str, str], options: ReadOptions) -> None:
+    """Make the clock of the date of the test, where no reading has one."""
+    date = stated.get("date of test", "")
+    if not date or record.test_time is None:
+        return
+    column = pa.chunked_array([[date]])
+    stamps, assumed = Table(options.name, {"Date of Test": column}, first_row=1).stamps(
+        "Date of Test", record.test_time[:1], options.dates, "mdy"
+    )
+    started = stamps[0].as_py()
+    if started is not None:
+        record.date_time = clock_since(started, record.test_time)
+        record.assumed += [DATED_BY_START, *([assumed] if assumed else [])]

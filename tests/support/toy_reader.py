@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from kernel.contract.reading import READING
-from producer.readers.base import BadWorkbookError, Test, UnreadableWorkbookError, Workbook
+from producer.readers.base import About, BadWorkbookError, Test, UnreadableWorkbookError, Workbook
 from producer.readers.names import cell_id_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class ToyReader:
         if self.fault == "ignores_the_user":
             options = replace(options, cell_id=None)
         cell = options.cell_id or cell_id_of(options.name)
-        test = Test.of(cell, "other" if self.fault == "forgets_the_file" else options.name, columns)
+        file = "other" if self.fault == "forgets_the_file" else options.name
+        test = Test.of(cell, file, columns, about=About(assumptions=("the file has no steps: all is one",)))
         if self.fault == "drops_a_value":
             place = READING.get_field_index("voltage(v)")
             nulls = pa.nulls(test.readings.num_rows, pa.float64())

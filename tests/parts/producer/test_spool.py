@@ -9,15 +9,18 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.bombs import BOMBS, MEMORY_BYTES
 from support.children import Largest, most_allowed
+from support.toy_reader import toy
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
+from kernel.contract.about import About
 from producer import spool as spool_module
 from producer.child import Child, Limits
 from producer.files import Content, Refusal, WorkbookFile
@@ -105,6 +108,15 @@ def test_readings_that_another_process_spooled_are_those_of_the_workbook(
         ]
     exports = simulate_tests("SPOOL", cycles=6, seed=1, cycles_per_file=1)
     assert tables == [export.test.readings for export in exports]
+
+
+def test_what_a_reader_said_comes_from_its_process_under_the_name_of_the_reader(
+    settings: Settings, tmp_path: Path
+) -> None:
+    said = replace(job(toy(tmp_path / "A.toy"), tmp_path / "said"), reader="support.toy_reader:READER")
+    with Readers(1, settings, tmp_path) as readers, closing(spool_all([said], readers)) as done:
+        found = [test.about for _, outcome in done if isinstance(outcome, SpooledWorkbook) for test in outcome.tests]
+    assert found == [About("toy", ("the file has no steps: all is one",))]
 
 
 def test_workbooks_are_taken_only_a_few_ahead_of_those_handed_out(

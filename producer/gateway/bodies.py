@@ -17,12 +17,13 @@ import msgspec
 
 from kernel.contract.reading import REQUIRED, TEXT_BYTES
 from kernel.contract.show import first_line, quoted
-from producer.gateway.names import EXAMPLES, Plan, plan
+from producer.gateway.names import EXAMPLES, Plan, UnknownUnitError, plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kernel.contract.weight import Limits
+    from producer.readers.units import Unit
 
 DEFAULTS: Final = ("cell_id", "test_id", "cycle_index", "step_index")
 """Columns that the address of a request may give, for readings that have none of their own."""
@@ -85,7 +86,8 @@ def read_body(body: bytes, defaults: Mapping[str, str], *, lines: bool, most_row
         most_rows: how many readings it may have.
 
     Raises:
-        BadBodyError: it is no JSON, a reading has no cell, or all lack a column that the contract requires.
+        BadBodyError: it is no JSON, a reading has no cell, a name says an unknown unit, or all readings lack a column
+            that the contract requires.
         TooLargeBodyError: it has more readings.
     """
     rows, numbers = _lines(body) if lines else _array(body)
@@ -126,6 +128,7 @@ class _Reader:
 
         Raises:
             _UnsendableError: it is none, or has no cell.
+            BadBodyError: a name says a unit that is not known.
         """
         if not isinstance(row, dict):
             raise _UnsendableError(f"{quoted(row)} is not a JSON object with the columns of a reading")
@@ -143,9 +146,14 @@ class _Reader:
         names = tuple(row)
         found = self._plans.get(names)
         if found is None:
-            found = self._plans[names] = plan(names)
+            try:
+                found = self._plans[names] = plan(names)
+            except UnknownUnitError as error:
+                raise BadBodyError([str(error)]) from None
             self._ignored |= dict.fromkeys(found.ignored)
         reading = dict(zip(found.columns, row.values(), strict=True))
+        for place, unit in found.units:
+            reading[found.columns[place]] = _converted(reading[found.columns[place]], unit)
         if found.unix_time is not None:
             reading["date_time"] = _clock(reading["date_time"])
         for name, value in self._defaults.items():
@@ -227,6 +235,16 @@ def _decoded(text: bytes, what: str) -> object:
     except ValueError as error:
         raise BadBodyError([f"{what} is no JSON: {first_line(error)}"]) from None
     return decoded
+
+
+def _converted(value: object, unit: Unit) -> object:
+    """A number in the contract's unit; what is none stays, and the worker says so."""
+    if value is None or isinstance(value, bool):
+        return value
+    try:
+        return float(value) * unit.times / unit.divided_by + unit.plus  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return value
 
 
 def _clock(seconds: object) -> object:

@@ -90,7 +90,7 @@ def test_the_same_reading_sent_again_has_the_same_data_point_and_the_sender_is_t
     first, again = (read(BDF, cell_id="A", test_id="T") for _ in range(2))
     assert rows(first) == rows(again)
     (note,) = first.notes
-    assert "1 of 1 readings have no data_point (BDF: record_index)" in note
+    assert "1 of 1 readings have no data_point (BDF: Record Index / 1)" in note
     assert read({**BDF, "Record Index / 1": 4}, cell_id="A", test_id="T").notes == []
 
 
@@ -171,11 +171,24 @@ def test_a_column_that_no_reading_has_is_told_at_once_and_one_that_some_lack_is_
     assert posted.notes == [f"1 of 2 readings have no {name}; the worker will quarantine them as missing_value"]
 
 
-def test_a_name_with_another_unit_is_told_beside_the_column_that_is_then_missing() -> None:
-    milli = {name: value for name, value in BDF.items() if name != "Current / A"} | {"Current / mA": -500}
-    first, second = problems(milli, cell_id="A", test_id="T")
-    assert first == "no reading has current(a) (BDF: current_ampere), which every reading needs; send it"
-    assert second == "not read, as they give no column: 'Current / mA'"
+def test_a_name_with_another_unit_is_converted_and_what_is_no_number_there_is_refused_by_the_worker() -> None:
+    milli = {name: value for name, value in BDF.items() if name != "Current / A"}
+    given = [milli | {"Current / mA": value} for value in (-500, "250", "high", None)]
+    body = arrived(read(given, cell_id="A", test_id="T"))
+    assert body.readings.column("current(a)").to_pylist() == [-0.5, 0.25, None]
+    assert [(fault.row, fault.reason) for fault in body.faults] == [(2, Reason.NOT_A_NUMBER)]
+
+
+def test_names_that_give_no_column_are_told_beside_the_columns_that_are_missing() -> None:
+    misspelt = {name: value for name, value in BDF.items() if name != "Current / A"} | {"Amps": -0.5}
+    assert problems(misspelt, cell_id="A", test_id="T") == (
+        "no reading has current(a) (BDF: Current / A), which every reading needs; send it",
+        "not read, as they give no column: 'Amps'",
+    )
+    (problem,) = problems(misspelt | {"Current / furlong": 1}, cell_id="A", test_id="T")
+    assert problem.startswith(
+        "'Current / furlong' has the unit 'furlong', which is not known here; convert it to one of A"
+    )
 
 
 def test_an_answer_has_a_limited_number_of_lines() -> None:

@@ -6,14 +6,14 @@ import pytest
 from support.places import ROOT
 
 from kernel.contract.reading import READING
-from producer.gateway.names import BDF, plan
+from producer.gateway.names import COLUMNS, EXAMPLES, UnknownUnitError, plan
+from producer.readers.bdf import BASES
 
 
-def test_every_name_stands_for_a_column_of_the_contract_and_for_one_alone() -> None:
-    assert set(BDF) <= set(READING.names)
-    names = [name for known in BDF.values() for name in known]
-    assert len(names) == len(set(names))
-    assert all(plan([name]).columns == (column,) for column, known in BDF.items() for name in known)
+def test_every_quantity_of_bdf_stands_for_a_column_of_the_contract_or_for_none() -> None:
+    assert set(COLUMNS.values()) <= set(READING.names)
+    assert set(COLUMNS) | {"capacity", "energy", "state"} == set(BASES)
+    assert all(plan([label]).columns == (column,) for column, label in EXAMPLES.items())
 
 
 def test_the_contracts_own_names_stay() -> None:
@@ -54,7 +54,7 @@ def test_a_name_in_any_case_is_read(name: str, column: str) -> None:
     assert plan([name]).columns == (column,)
 
 
-@pytest.mark.parametrize("name", ["Current / mA", "Net Capacity / Ah", "mood", ""])
+@pytest.mark.parametrize("name", ["Net Capacity / Ah", "mood", "", "/"])
 def test_a_name_that_gives_no_column_is_kept_and_told(name: str) -> None:
     assert (plan([name]).columns, plan([name]).ignored) == ((name,), (name,))
 
@@ -71,3 +71,17 @@ def test_seconds_since_1970_are_told_from_a_time_stamp() -> None:
     assert plan(["cell_id", "Unix Time / s"]).unix_time == 1
     assert plan(["cell_id", "date_time"]).unix_time is None
     assert plan(["unix_time_second", "date_time"]).unix_time is None
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [("Current / mA", 1e-3), ("current_milliampere", 1e-3), ("Test Time / h", 3600.0), ("Unix Time / ms", 1e-3)],
+)
+def test_a_name_with_another_unit_is_converted(name: str, factor: float) -> None:
+    (((place, unit),),) = (plan(["cell_id", name]).units,)
+    assert (place, unit.times / unit.divided_by) == (1, factor)
+
+
+def test_a_unit_that_is_not_known_is_told_with_the_name() -> None:
+    with pytest.raises(UnknownUnitError, match="'Current / furlong' has the unit 'furlong', which is not known here"):
+        plan(["cell_id", "Current / furlong"])

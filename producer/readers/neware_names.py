@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from itertools import product
 from typing import TYPE_CHECKING, Final
@@ -31,8 +32,11 @@ _QUANTITIES: Final[Mapping[tuple[str, str], str]] = {
     ("voltage", "V"): "Voltage, Vol, Volt",
     ("capacity", "Ah"): "Capacity, Cap",
     ("energy", "Wh"): "Energy, Engy",
-    ("charge_capacity", "Ah"): "Chg. Cap., Charge Capacity, Cap_Chg, CapaCity of charge, Chg Capacity, Charge_Capacity",
-    ("discharge_capacity", "Ah"): "DChg. Cap., Discharge Capacity, Cap_DChg, CapaCity of discharge, DChg Capacity",
+    ("charge_capacity", "Ah"): "Chg. Cap., Charge Capacity, Cap_Chg, CapaCity of charge, Chg Capacity, Capacitance_Chg",
+    (
+        "discharge_capacity",
+        "Ah",
+    ): "DChg. Cap., Discharge Capacity, Cap_DChg, CapaCity of discharge, DChg Capacity, Capacitance_DChg",
     ("charge_energy", "Wh"): "Chg. Energy, Charge Energy, Engy_Chg, Chg. Engy.",
     ("discharge_energy", "Wh"): "DChg. Energy, Discharge Energy, Engy_DChg, DChg. Engy.",
     ("temperature", "C"): "T1, Temperature, Temp, Auxiliary channel TU1 T, Aux T1",
@@ -125,3 +129,32 @@ def untold(states: pa.Array) -> npt.NDArray[np.bool_]:
     known = np.array([text.casefold() not in STATES for text in encoded.dictionary.to_pylist()], np.bool_)
     found: npt.NDArray[np.bool_] = known[encoded.indices.to_numpy()]
     return found
+
+
+_GRAMS: Final = {"mg": 1e-3, "g": 1.0, "kg": 1e3, "ug": 1e-6, "µg": 1e-6}
+_AMPERE_HOURS: Final = {"ah": 1.0, "mah": 1e-3, "as": 1 / 3600, "mas": 1 / 3.6e6}
+
+
+def stated_quantity(key: str, text: str, unit: str) -> str:
+    """What is stated, as text in the unit of its key; empty where it is nothing, or no number that it should be.
+
+    >>> stated_quantity("mass_g", "12.5mg", "mg"), stated_quantity("nominal_capacity_ah", "2 Ah", "mAh")
+    ('0.0125', '2')
+    >>> stated_quantity("mass_g", "0", "mg"), stated_quantity("barcode", "A-1", "")
+    ('', 'A-1')
+    """
+    if key not in {"mass_g", "nominal_capacity_ah"}:
+        return text
+    match = re.match(r"^\s*([-+0-9.eE]+)\s*([A-Za-zµ]*)", text)
+    if match is None:
+        return ""
+    try:
+        number = float(match[1])
+    except ValueError:
+        return ""
+    unit = match[2] or unit
+    if key == "mass_g":
+        number *= _GRAMS.get(unit.casefold(), 0.0)
+    else:
+        number *= _AMPERE_HOURS.get(unit.casefold(), 0.0)
+    return f"{number:.9g}" if 0 < number < math.inf else ""

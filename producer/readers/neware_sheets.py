@@ -14,13 +14,21 @@ import numpy as np
 import pyarrow as pa
 
 from producer.readers.base import BadWorkbookError
-from producer.readers.neware_names import NAMES, NEEDED, STATES, mended, names_records, require_times, untold
+from producer.readers.neware_names import (
+    NAMES,
+    NEEDED,
+    STATES,
+    mended,
+    names_records,
+    require_times,
+    stated_quantity,
+    untold,
+)
 from producer.readers.record import Record, record_of
 from producer.readers.sheets.book import Sheet, _read_cells, open_book
 from producer.readers.sheets.channels import cell_of_channel
 from producer.readers.tables.titles import base_and_unit
 from producer.readers.tables.workbooks import sheet_table
-from producer.readers.units import unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,8 +57,6 @@ _LABELS: Final[Mapping[str, tuple[str, str]]] = {
     "nominalcapacity": ("nominal_capacity_ah", "mAh"),
 }
 """Labels beside which a workbook states something: the key of the metadata, and the unit where the label has none."""
-
-_GRAMS: Final = {"mg": 1e-3, "g": 1.0, "kg": 1e3, "ug": 1e-6}
 
 
 @dataclass
@@ -184,33 +190,7 @@ def _stated_in(sheet: Sheet) -> dict[str, str]:
             beside = next((str(other).strip() for other in row[place + 1 :] if str(other).strip()), "")
             if not beside or base_and_unit(beside.removesuffix(":"))[0] in _LABELS:
                 beside = str(rows[number + 1][place]).strip() if number + 1 < len(rows) else ""
-            value = quantity_of(key, beside, unit or usual)
+            value = stated_quantity(key, beside, unit or usual)
             if value:
                 found.setdefault(key, value)
     return found
-
-
-def quantity_of(key: str, text: str, unit: str) -> str:
-    """What is stated, as text in the unit of its key; empty where it is nothing, or no number that it should be.
-
-    >>> quantity_of("mass_g", "12.5mg", "mg"), quantity_of("nominal_capacity_ah", "2 Ah", "mAh")
-    ('0.0125', '2')
-    >>> quantity_of("mass_g", "0", "mg"), quantity_of("barcode", "A-1", "")
-    ('', 'A-1')
-    """
-    if key not in {"mass_g", "nominal_capacity_ah"}:
-        return text
-    match = re.match(r"^\s*([-+0-9.eE]+)\s*([A-Za-zµ]*)", text)
-    if match is None:
-        return ""
-    try:
-        number = float(match[1])
-    except ValueError:
-        return ""
-    unit = match[2] or unit
-    if key == "mass_g":
-        number *= _GRAMS.get(unit.casefold(), 0.0)
-    else:
-        known = unit_of("ah", unit)
-        number = float(known.convert(np.array([number]))[0]) if known else 0.0
-    return f"{number:.9g}" if np.isfinite(number) and number > 0 else ""

@@ -18,7 +18,7 @@ from producer.readers.base import BadWorkbookError, Workbook
 from producer.readers.make import as_test
 from producer.readers.names import cell_id_of
 from producer.readers.record import CHARGE, DISCHARGE, REST, record_of
-from producer.readers.tables.parquets import parquet_table, parquet_titles
+from producer.readers.tables.parquets import PARQUET, parquet_table, parquet_titles
 from producer.readers.tables.parts import cells_of, split, without_empty
 from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
 from producer.readers.tables.titles import QUANTITIES, base_and_unit, base_of
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 NEEDED: Final = ("test_time", "voltage", "current")
 STATES: Final = {"charge": CHARGE, "discharge": DISCHARGE, "rest": REST}
 
-_PARQUET: Final = b"PAR1"
 _HEAD: Final = (
     r"^(?=.*\btest_time_(second|millisecond|minute|hour)\b)(?=.*\b(milli)?volt)"
     r"|^(?=.*\bTest Time / \w)(?=.*\bVoltage / \w)"
@@ -121,10 +120,10 @@ class BdfReader:
 
     def recognises(self, sample: FileSample) -> bool:
         """Tell whether a file is surely of this format: by a header line, or the column names at the end of Parquet."""
-        if sample.head.startswith(_PARQUET):
+        if sample.head.startswith(PARQUET):
             return all(
                 any(name.encode() in sample.tail for name in names) for names in (_LABELS, _VOLTAGES)
-            ) and sample.tail.endswith(_PARQUET)
+            ) and sample.tail.endswith(PARQUET)
         text = sample.text
         if text is None:
             return False
@@ -150,7 +149,7 @@ READER: Final = BdfReader()
 
 def _table(path: Path, name: str) -> tuple[Table, dict[str, Column]]:
     """The columns of the file that BDF names, as text or as Parquet by how it begins."""
-    if _begins(path) == _PARQUET:
+    if _begins(path) == PARQUET:
         return parquet_table(path, name, best_names(parquet_titles(path, name)), needed=NEEDED)
     text = Text.of(path, name)
     header = text.find(_HEAD)

@@ -15,7 +15,7 @@ Every error names the line and the key. docs/guides/your-data.md lists all keys.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 SIGNS: Final = ("charge positive", "discharge positive", "unsigned")
 COUNTERS: Final = ("test", "cycle", "step", "net", "both")
 ORDERS: Final = ("dmy", "mdy", "ymd")
+MAPPED: Final = tuple(one for one in QUANTITIES if one not in {"net_capacity", "moved", "half_cycle", "is_fc_data"})
+"""What a column may hold; a net capacity is `capacity` with counters of the kind `net`."""
+
 STATES: Final = {"charge": CHARGE, "discharge": DISCHARGE, "rest": REST}
 DURATION: Final = "duration"
 KEYS: Final = (
@@ -165,17 +168,7 @@ class _Reader:
             raise MappingError(f"{self._name}: has no key columns; say there which column holds which quantity")
         columns = self._columns(parts["columns"][1])
         time = self._pairs(parts["time"][1], "time") if "time" in parts else {}
-        for key, (node, _) in time.items():
-            if key not in {"unit", "dates", "zone"}:
-                raise self._error(node, f"time.{key}", "is not known; the keys are unit, dates, zone")
-        if "unit" in time:
-            unit = self._unit(time["unit"][1], "time.unit", "test_time")
-            columns = [
-                MappedColumn(one.title, one.quantity, unit, one.line)
-                if one.quantity in TIMES and one.unit is None
-                else one
-                for one in columns
-            ]
+        columns = self._with_unit_of_times(columns, time)
 
         def choice(key: str, choices: Sequence[str], of: dict[str, Any] = parts, prefix: str = "") -> str | None:
             return self._choice(of[key][1], prefix + key, choices) if key in of else None
@@ -202,6 +195,18 @@ class _Reader:
         )
         self._require(mapping, {key: node for key, (node, _) in parts.items()})
         return mapping
+
+    def _with_unit_of_times(
+        self, columns: list[MappedColumn], time: dict[str, tuple[yaml.Node, yaml.Node]]
+    ) -> list[MappedColumn]:
+        """The columns, those of times with the unit that `time` says where they say none."""
+        for key, (node, _) in time.items():
+            if key not in {"unit", "dates", "zone"}:
+                raise self._error(node, f"time.{key}", "is not known; the keys are unit, dates, zone")
+        if "unit" not in time:
+            return columns
+        unit = self._unit(time["unit"][1], "time.unit", "test_time")
+        return [replace(one, unit=unit) if one.quantity in TIMES and one.unit is None else one for one in columns]
 
     def _require(self, mapping: Mapping, keys: dict[str, yaml.Node]) -> None:
         """Check what only the whole can tell."""
@@ -239,11 +244,11 @@ class _Reader:
                         raise self._error(part, f"{place}.{name}", "is not known; the keys are quantity, unit")
                 if "quantity" not in parts:
                     raise self._error(key, place, "names no quantity; write {quantity: current, unit: mA}")
-                quantity = self._choice(parts["quantity"][1], f"{place}.quantity", tuple(QUANTITIES))
+                quantity = self._choice(parts["quantity"][1], f"{place}.quantity", MAPPED)
                 if "unit" in parts:
                     unit = self._unit(parts["unit"][1], f"{place}.unit", quantity)
             else:
-                quantity = self._choice(value, place, tuple(QUANTITIES))
+                quantity = self._choice(value, place, MAPPED)
             if any(one.quantity == quantity for one in columns):
                 raise self._error(key, place, f"is a second column for {quantity}; leave one of them out")
             columns.append(MappedColumn(title, quantity, unit, key.start_mark.line + 1))

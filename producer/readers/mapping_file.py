@@ -1,8 +1,8 @@
 """Mapping files: where one lies that says how to read a table, and its text.
 
-A table of no known format is read by a mapping file: YAML that says what its columns are. `<file>.mapping.yaml` beside a
-file is for that file and comes before everything; `mapping.yaml` is for all files of its folder, or ZIP folder, that no
-reader recognises. `producer/readers/mapping.py` reads the text. This module imports the standard library alone.
+A table of no known format is read by a mapping file: YAML that says what its columns are. `<file>.mapping.yaml` beside
+a file is for that file and comes before everything; `mapping.yaml` is for all files of its folder, or folder of a ZIP,
+that no reader recognises. `producer/readers/mapping.py` reads the text. This module imports the standard library alone.
 """
 
 from __future__ import annotations

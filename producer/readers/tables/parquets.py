@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from errno import ENOMEM
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producer.readers.tables.titles import Column, Finder, Names
+
+PARQUET: Final = b"PAR1"
+"""How a Parquet file begins, and ends."""
 
 
 @contextmanager

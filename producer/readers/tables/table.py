@@ -87,7 +87,7 @@ class Table:
         wrong = (values != np.floor(values)) | (np.abs(values) >= _WHOLE)
         if wrong.any():
             at = int(np.argmax(wrong))
-            raise self.error(title, f"{values[at]!r} is not a whole number; fix the cell or export it again", at)
+            raise self.error(title, f"{float(values[at])!r} is not a whole number; fix the cell or export it again", at)
         return values.astype(np.int64)
 
     def seconds(self, title: str, unit: Unit | None) -> Floats:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from producer.readers.sheets.book import Sheet
-    from producer.readers.tables.titles import Names
+    from producer.readers.tables.titles import Finder, Names
 
 
 def sheet_table(

@@ -37,7 +37,10 @@ LEAST_READINGS: Final = 20
 """Readings below which there is no curve."""
 
 MOST_POINTS: Final = 10_000
-"""Points of the grid above which the voltages cannot be those of a cell."""
+"""Points of the grid above which a coarser one is taken: a pack's voltage may span hundreds of volts."""
+
+COARSER: Final = (1.0, 10.0, 100.0)
+"""How many times coarser a grid may be. Where the last has too many points, the voltages are those of no battery."""
 
 PROMINENCE: Final = 0.05
 """Share of the largest dQ/dV by which a peak must stand out."""
@@ -86,12 +89,14 @@ def incremental_capacity(
         voltage: the cell's voltage in V in the order of the readings, shape (n,): rising in a charge, falling in a
             discharge, noise apart.
         capacity: the charge in Ah moved since the start of the step, shape (n,). Rows that are not finite are left out.
-        grid_v: distance of the grid's voltages in V.
+        grid_v: distance of the grid's voltages in V; ten or a hundred times as much where the voltages would make more
+            than `MOST_POINTS`.
         window: points of the grid that the filter takes; odd, more than `ORDER`.
 
     Returns:
         The curve. None where there is none: fewer than `LEAST_READINGS` readings, a voltage or a capacity that does not
-        move, fewer grid points than `window` within the voltages, or more than `MOST_POINTS`.
+        move, fewer grid points than `window` within the voltages, or more than `MOST_POINTS` of the
+        coarsest grid.
 
     Raises:
         ValueError: the arrays are not one-dimensional and of the same length, `grid_v` is not a positive number, or
@@ -111,6 +116,8 @@ def incremental_capacity(
     # Absurd magnitudes overflow to inf here; they make no curve.
     with np.errstate(all="ignore"):
         v, q = _monotone(v[usable], q[usable])
+        fits = (factor for factor in COARSER if (v[-1] - v[0]) / (factor * grid_v) < MOST_POINTS)
+        grid_v *= next(fits, COARSER[-1])
         first, last = np.ceil(v[0] / grid_v), np.floor(v[-1] / grid_v)
         if not (window <= last - first + 1 <= MOST_POINTS):
             return None

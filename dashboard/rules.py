@@ -178,7 +178,8 @@ _RULES: Final = (
     Rule(
         "Incremental capacity and differential voltage",
         "Of the charge and the discharge at constant current. The voltage is made monotone by isotonic regression, the "
-        f"capacity interpolated on a grid of {1000 * GRID_V:.0f} mV and differentiated by a Savitzky-Golay filter "
+        f"capacity interpolated on a grid of {1000 * GRID_V:.0f} mV (ten or a hundred times that for a pack whose "
+        "voltage spans more than 100 V) and differentiated by a Savitzky-Golay filter "
         f"(degree {ORDER} over {WINDOW} points, {1000 * GRID_V * (WINDOW - 1):.0f} mV). Peaks stand out by at least "
         f"{100 * PROMINENCE:.0f} % of the highest value of the curve.",
         (

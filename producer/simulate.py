@@ -8,7 +8,7 @@ counters, currents and voltages agree with each other and age the way real ones 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Required, TypedDict, Unpack
@@ -17,7 +17,7 @@ import numpy as np
 import openpyxl
 import pyarrow as pa
 
-from kernel.contract.reading import READING
+from kernel.contract.reading import COUNTERS, READING
 from producer.readers.base import FILE_COLUMNS, Test
 from producer.readers.sheets.titles import HEADER
 
@@ -115,6 +115,7 @@ def simulate_tests(
     cycles_per_file: int = 50,
     ageing: Ageing | None = None,
     log_every: int = 1,
+    size: float = 1.0,
 ) -> list[Export]:
     """Simulate a cell's life as the exports of its tests, in time order; the same arguments give the same bits.
 
@@ -130,10 +131,14 @@ def simulate_tests(
         ageing: how the cell ages; by default as a typical cell does, at a pace that the seed varies by up to 20 %.
         log_every: at constant current the cycler measures every 30 s and exports one in so many measurements, the
             last, and those at which the voltage moves fast. Its counters take in all of them.
+        size: how many times as large as a CS2 cell it is: so many times the current, charge and energy, and the
+            resistance divided by as much, at the same times and voltages.
 
     Raises:
-        ValueError: `cycles`, `cycles_per_file` or `log_every` is below 1.
+        ValueError: `cycles`, `cycles_per_file` or `log_every` is below 1, or `size` is not a positive number.
     """
+    if not 0 < size < np.inf:
+        raise ValueError(f"size={size} must be a positive number")
     if cycles < 1 or cycles_per_file < 1 or log_every < 1:
         raise ValueError(
             f"cycles={cycles}, cycles_per_file={cycles_per_file} and log_every={log_every} must all be at least 1"
@@ -158,7 +163,7 @@ def simulate_tests(
             filled = 1.0 - depth
         exported = start + timedelta(seconds=sum(float(step.time[-1]) for _, step in steps), days=1)
         name = _file_name(cell_id, exported, padded=len(exports) % 2 == 1)
-        test = _test(cell_id, name, start, steps, noise, log_every)
+        test = _of_size(size, _test(cell_id, name, start, steps, noise, log_every))
         exports.append(Export(name, test, "exported after the test"))
         start = exported + timedelta(hours=float(noise.uniform(26, 60)))
     again = _file_name(cell_id, start, padded=False)
@@ -177,6 +182,7 @@ class SimulationOptions(TypedDict, total=False):
     cycles_per_file: int
     ageing: Ageing | None
     log_every: int
+    size: float
 
 
 def simulate_cell(folder: Path, cell_id: str, **options: Unpack[SimulationOptions]) -> list[Path]:
@@ -332,6 +338,20 @@ def _test(
         for field in READING
     ]  # fmt: skip
     return Test(cell_id, first.isoformat(), first, pa.Table.from_arrays(arrays, schema=READING))
+
+
+def _of_size(size: float, test: Test) -> Test:
+    """The test of a cell that is so many times as large."""
+    if size == 1.0:
+        return test
+    readings = test.readings
+    for name in ("current(a)", *COUNTERS, "internal_resistance(ohm)"):
+        values = readings[name].to_numpy()
+        scaled = values / size if name.endswith("(ohm)") else values * size
+        readings = readings.set_column(
+            READING.get_field_index(name), READING.field(name), pa.array(_exportable(scaled), pa.float64())
+        )
+    return replace(test, readings=readings)
 
 
 def _exportable(values: object) -> list[float | None]:

@@ -203,6 +203,22 @@ def test_a_curve_needs_voltages_as_far_apart_as_its_window(points: int, made: bo
     assert (incremental_capacity(v, q) is not None) == made
 
 
+@pytest.mark.parametrize(("cells", "distance"), [(1, 0.01), (60, 0.01), (400, 0.1)])
+def test_a_pack_of_many_cells_has_the_curve_of_one_on_a_grid_that_suits_it(cells: int, distance: float) -> None:
+    v, q = charge()
+    curve, of_one = known(incremental_capacity(cells * v, q)), known(incremental_capacity(v, q))
+    assert np.diff(curve.voltage) == pytest.approx(distance, rel=1e-6)
+    assert len(curve.voltage) <= 10_000
+    assert np.trapezoid(curve.dq_dv, curve.voltage) == pytest.approx(
+        np.trapezoid(of_one.dq_dv, of_one.voltage), rel=0.05
+    )
+
+
+def test_voltages_of_no_battery_give_no_curve() -> None:
+    v, q = charge()
+    assert incremental_capacity(1e5 * v, q) is None
+
+
 def test_a_voltage_that_does_not_move_gives_no_curve() -> None:
     assert incremental_capacity(np.full(100, 3.7), np.linspace(0, 1, 100)) is None
 

@@ -97,6 +97,24 @@ def test_counters_are_what_has_flowed() -> None:
         assert test[f"{name}_energy(wh)"].to_numpy() == pytest.approx(np.cumsum(moved * voltage), abs=1e-9)
 
 
+@pytest.mark.parametrize("size", [1e-5, 1e4])
+def test_a_cell_of_another_size_has_the_same_life_at_other_currents(size: float) -> None:
+    (one,) = readings_of(None, LOG_EVERY)
+    other = simulate_tests("SIM", cycles=6, seed=2, cycles_per_file=6, log_every=LOG_EVERY, size=size)[0].test.readings
+    for name in one.column_names:
+        factor = size if name.endswith(("(a)", "(ah)", "(wh)")) else 1 / size if name.startswith("internal") else 1.0
+        if factor == 1.0:
+            assert other[name].equals(one[name]), name
+        else:
+            assert other[name].to_numpy() == pytest.approx(factor * one[name].to_numpy(), rel=1e-14), name
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_cell_of_no_size_is_refused(size: float) -> None:
+    with pytest.raises(ValueError, match="must be a positive number"):
+        simulate_tests("SIM", cycles=1, size=size)
+
+
 @pytest.mark.parametrize("name", ["cycles", "cycles_per_file", "log_every"])
 def test_nothing_to_simulate_or_to_log_is_refused(name: str) -> None:
     count = {"cycles": 2, "cycles_per_file": 2, "log_every": 1, name: 0}

@@ -13,7 +13,6 @@ from producer.readers.sample import FileSample
 from producer.readers.sheets.titles import NEEDED_TITLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 _WITH_COLUMNS: Final = f"with the columns {', '.join(NEEDED_TITLES)} (the last two may be empty)"
@@ -64,9 +63,6 @@ NEWARE_NAMES: Final = (
 _NEWARE_EXPORT: Final = f"export the records to Excel with Neware's BTSDA and {_names(*NEWARE_NAMES)}"
 
 NDAX: Final = _unread("a Neware .ndax file", _NEWARE_EXPORT)
-NEWARE_WORKBOOK: Final = _unread("a Neware workbook", _ONE_COUNTER)
-LANDT_WORKBOOK: Final = _unread("a LANDT workbook", _ONE_COUNTER)
-NEWARE_RECORDS: Final = _unread("a Neware workbook", _names(*NEWARE_NAMES))
 OTHER_WORKBOOK: Final = Format("a workbook with another suffix", "save it as .xlsx")
 EMPTY: Final = Format("empty", "export or copy it again")
 TEXT: Final = Format("a text file of an unknown format", _COLUMNS)
@@ -171,16 +167,3 @@ def _text(sample: FileSample) -> Format:
     if text is None:
         return UNKNOWN
     return next((kind for pattern, kind in _PATTERNS if pattern.search(text)), TEXT)
-
-
-def sheets_format(headers: Iterable[tuple[str, Iterable[object]]]) -> Format | None:
-    """The format of a workbook without a channel sheet, by the names and first rows of its sheets; None if unknown."""
-    for name, header in headers:
-        names = {str(cell).strip().lower() for cell in header}
-        if {"record", "testtime/sec"} <= names or name in {"Record-Tab", "Cycle-Tab"}:
-            return LANDT_WORKBOOK
-        if {"record index", "relative time(h:min:s.ms)"} <= names or re.match(r"Detail_\d+_\d+_\d+", name):
-            return NEWARE_WORKBOOK
-        if {"datapoint", "cycle index"} <= names and {"chg. cap.(ah)", "chg. cap.(mah)"} & names:
-            return NEWARE_RECORDS
-    return None

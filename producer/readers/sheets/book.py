@@ -16,7 +16,7 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError, Shee
 
 from kernel.contract.reading import COUNTERS, READING
 from producer.readers.base import FILE_COLUMNS, BadWorkbookError, FileSample, UnreadableWorkbookError
-from producer.readers.formats import NDAX, TEXT, UNKNOWN, recognise, sheets_format
+from producer.readers.formats import NDAX, TEXT, UNKNOWN, recognise
 from producer.readers.sheets.header import contract_name
 
 if TYPE_CHECKING:
@@ -169,9 +169,6 @@ def channel_sheets(name: str, book: CalamineWorkbook) -> Iterator[Sheet]:
             sheet=(headless or named)[0],
         )
     if not count:
-        maker = sheets_format((sheet, _read_cells(book, sheet).header) for sheet in book.sheet_names)
-        if maker is not None:
-            raise BadWorkbookError(name, str(maker))
         raise BadWorkbookError(
             name, f"has no channel sheet (Channel_…), only {', '.join(book.sheet_names)}; export the raw channel data"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from producer.readers import landt, mapped, neware
 from producer.readers.sheets.book import header_of, holds_channel, names_channels
 
 if TYPE_CHECKING:
@@ -38,10 +39,13 @@ class Claimant:
     reader: Reader
 
 
-CLAIMANTS: Final[tuple[Claimant, ...]] = ()
+CLAIMANTS: Final = (
+    Claimant(neware.claims_sheets, neware.READER),
+    Claimant(landt.claims_sheets, landt.READER),
+)
 """Who is asked, in this order."""
 
-OF_ANY_TABLE: Final[Reader | None] = None
+OF_ANY_TABLE: Final = mapped.READER
 """Who takes a workbook that nobody claims."""
 
 

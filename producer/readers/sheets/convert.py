@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from kernel.contract.reading import READING
 from producer.readers.base import FILE_COLUMNS, BadWorkbookError, UndatedWorkbookError
-from producer.readers.formats import sheets_format
 from producer.readers.names import exported_on
 from producer.readers.sheets.agreement import COUNTED, denied_prefix, unit_doubts
 from producer.readers.sheets.book import NEEDED, NUMBERED
@@ -202,9 +201,6 @@ def _numbers(times: pa.ChunkedArray, previous: Columns | None) -> pa.ChunkedArra
 def _require_columns(file: str, sheet: Sheet, places: Container[str]) -> None:
     for name in NEEDED:
         if name not in places and name != NUMBERED:
-            maker = sheets_format([(sheet.name, sheet.header)])
-            if maker is not None:
-                raise BadWorkbookError(file, str(maker), sheet=sheet.name)
             shown = ", ".join(str(cell) for cell in sheet.header if str(cell)) or "nothing"
             raise BadWorkbookError(
                 file, f"is missing; the header has {shown}; export all columns", sheet=sheet.name, column=name

@@ -469,7 +469,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "password": (encrypted, "A.xlsx: is protected by a password"),
     "no channel": (
         lambda path: save(path, {"Info": [["x"]], "Summary": [["y"]]}),
-        "A.xlsx: has no channel sheet (Channel_…), only Info, Summary",
+        "A.xlsx: is a table without a mapping file; `battery columns A.xlsx` proposes one",
     ),
     "no header": (
         lambda path: save(path, {"Channel_1-008": [["hello"], [1.0]]}),
@@ -490,13 +490,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "LANDT": (
         lambda path: save(path, {"Record-Tab": [["Record", "TestTime/Sec", "Current/mA"], [1, 0, 0]]}),
-        "A.xlsx: is a LANDT workbook, which has no reader yet; copy its readings to a workbook with the columns T",
-    ),
-    "Neware records": (
-        lambda path: save(
-            path, {"record": [["DataPoint", "Cycle Index", "Voltage(V)", "Chg. Cap.(Ah)"], [1, 1, 3, 0]]}
-        ),
-        "A.xlsx, sheet record: is a Neware workbook, which has no reader yet; rename Total Time",
+        "A.xlsx: has no sheet with the titles of records",
     ),
     "days taken for months": (
         lambda path: with_column(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.readers.formats import NEWARE_NAMES, format_of, sheets_format
+from producer.readers.formats import NEWARE_NAMES, format_of
 from producer.readers.sheets.book import NEEDED
 from producer.readers.sheets.header import contract_name
 from producer.readers.sheets.titles import NEEDED_TITLES
@@ -93,28 +93,9 @@ def test_text_in_another_encoding_is_text(tmp_path: Path) -> None:
     assert "web page" in (format_of(tmp_path / "b.txt") or "")
 
 
-@pytest.mark.parametrize(
-    ("sheets", "maker"),
-    [
-        ([("Record-Tab", ["Record", "TestTime/Sec"])], "LANDT"),
-        ([("Sheet1", ["Record", "TestTime/Sec", "Current/mA"])], "LANDT"),
-        ([("Cycle_14_1_3", ["Channel"]), ("Detail_14_1_3", ["Record Index"])], "Neware"),
-        ([("unit", ["Start Time"]), ("record", ["DataPoint", "Cycle Index", "Chg. Cap.(Ah)"])], "Neware"),
-    ],
-)
-def test_a_workbook_of_another_maker_is_told_by_its_sheets(sheets: list[tuple[str, list[str]]], maker: str) -> None:
-    kind = sheets_format(sheets)
-    assert kind is not None
-    assert maker in kind.name
-
-
-def test_a_workbook_of_unknown_sheets_is_of_no_maker() -> None:
-    assert sheets_format([("Info", ["x"]), ("Summary", [])]) is None
-
-
 def test_every_real_file_of_another_maker_is_told(shared_data: Path) -> None:
     makers = {
-        
+
         "biologic_gcpl.mpr": ".mpr", "biologic_no_header.mpt": ".mpt",
         "maccor_export_sec.022": "Maccor", "maccor_text_d_hms.txt": "Maccor", "neware.ndax": ".ndax",
         "neware_bts8.csv": "Neware text", "neware_bts8_layered.csv": "in layers", "neware_v22.nda": ".nda",

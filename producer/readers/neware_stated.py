@@ -122,9 +122,14 @@ def _time(match: re.Match[str] | None) -> datetime | None:
 
 
 def _walk(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """All texts and numbers of nested metadata, with their keys in lower case; `Value` has the key of its parent."""
+    """All texts and numbers of nested metadata, with their keys in lower case; `Value` has the key of its parent.
+
+    What its software has not selected is passed over.
+    """
     for key, value in metadata.items():
         if isinstance(value, dict):
+            if value.get("Is_Select") == "0":
+                continue
             for inner, text in _walk(value):
                 yield (key.casefold() if inner == "value" else inner), text
         elif isinstance(value, str | int | float) and str(value).strip():

@@ -1,0 +1,233 @@
+"""Neware's text and workbook exports, as its software writes the simulated cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from support.twins.cell import assert_same_cycles, twin_cell
+from support.twins.neware import TYPES, details, flat, layered, records, workbook
+
+from producer.readers.base import BadWorkbookError, FileSample, ReadOptions
+from producer.readers.neware import READER, claims_sheets
+from producer.readers.neware_sheets import told_by_current
+from producer.readers.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from producer.readers.base import Test, Workbook
+
+CELL = twin_cell()
+ALL = len(CELL)
+ONE_SHEET = {"Detail_14_1_3": (0, ALL)}
+
+
+def read(path: Path, **said: object) -> Workbook:
+    return READER.read(path, ReadOptions(path.name, **said))  # type: ignore[arg-type]
+
+
+def only(path: Path) -> Test:
+    (test,) = read(path).tests
+    return test
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "rel"),
+    [
+        ("flat.csv", flat, 1e-7),
+        ("flat.txt", lambda path: flat(path, mark="\t"), 1e-7),
+        ("layers.csv", layered, 1e-7),
+        ("layers.txt", lambda path: layered(path, mark="\t"), 1e-7),
+        ("details.xlsx", lambda path: details(path, ONE_SHEET), 1e-12),
+        ("records.xlsx", records, 1e-12),
+        ("records.xls", records, 1e-12),
+    ],
+)
+def test_each_export_of_the_cell_gives_its_cycles(
+    tmp_path: Path, name: str, write: Callable[[Path], Path], rel: float
+) -> None:
+    test = only(write(tmp_path / name))
+    assert_same_cycles(test, CELL, rel)
+    readings = test.readings
+    assert readings["test_time(s)"].to_numpy() == pytest.approx(CELL.test_time)
+    assert readings["step_time(s)"].to_numpy() == pytest.approx(CELL.step_time)
+    assert readings["step_index"].to_numpy().tolist() == CELL.step.tolist()
+    assert np.array_equal(readings["date_time"].to_numpy(), CELL.date_time)
+
+
+def test_times_beyond_a_day_are_read(tmp_path: Path) -> None:
+    assert ",24:" in flat(tmp_path / "a.csv").read_text()
+    assert only(tmp_path / "a.csv").readings["test_time(s)"].to_numpy()[-1] > 86_400
+
+
+def test_times_of_steps_alone_become_times_of_the_test_and_it_is_said(tmp_path: Path) -> None:
+    about = only(details(tmp_path / "a.xlsx", ONE_SHEET)).about
+    assert "the file has times of steps alone; test times were made of them" in about.assumptions
+
+
+def test_equal_test_times_are_kept(tmp_path: Path) -> None:
+    path = flat(tmp_path / "a.csv")
+    lines = path.read_text().splitlines()
+    cells = lines[3].split(",")
+    cells[4:6] = lines[2].split(",")[4:6]
+    path.write_text("\n".join([*lines[:3], ",".join(cells), *lines[4:]]))
+    assert np.diff(only(path).readings["test_time(s)"].to_numpy())[1] == 0
+
+
+def test_a_temperature_whose_degree_sign_was_lost_is_read(tmp_path: Path) -> None:
+    temperature = only(flat(tmp_path / "a.csv")).readings["temperature(c)"].to_numpy()
+    assert temperature == pytest.approx(CELL.temperature)
+
+
+def test_a_pulse_step_goes_the_way_of_its_current(tmp_path: Path) -> None:
+    path = details(tmp_path / "a.xlsx", ONE_SHEET)
+    as_pulses = [*TYPES[:8], "Pulse"]
+    assert_same_cycles(only(flat(tmp_path / "a.csv", types=as_pulses)), CELL, 1e-7)
+    text = layered(tmp_path / "layers.csv")
+    lines = [line.replace("CC DChg", "Pulse") if ",9," in line else line for line in text.read_text().splitlines()]
+    text.write_text("\n".join(lines))
+    assert sum("Pulse" in line for line in lines) == 3
+    assert_same_cycles(only(text), CELL, 1e-7)
+    assert_same_cycles(only(path), CELL, 1e-12)
+
+
+def test_sheets_of_one_channel_continue_each_other(tmp_path: Path) -> None:
+    sheets = {"Detail_14_1_3": (0, 200), "Detail_14_1_3_2": (200, ALL)}
+    test = only(details(tmp_path / "a.xlsx", sheets))
+    assert_same_cycles(test, CELL, 1e-12)
+    assert test.channel == test.about.metadata["channel"] == "14-1-3"
+    assert_same_cycles(
+        only(details(tmp_path / "b.xlsx", {"Detail_14_1_3": (0, 200), "Detail_14_1_4": (200, ALL)})), CELL, 1e-12
+    )
+
+
+def test_several_channels_are_several_cells(tmp_path: Path) -> None:
+    path = details(tmp_path / "lab.xlsx", {"Detail_14_1_3": (0, ALL), "Detail_14_1_4": (0, 300)})
+    cells = [(test.cell_id, test.channel, test.readings.num_rows) for test in read(path).tests]
+    assert cells == [("lab_14-1-3", "14-1-3", ALL), ("lab_14-1-4", "14-1-4", 300)]
+    named = read(path, channel_cells={"14-1-3": "A"})
+    assert [(test.cell_id, test.channel) for test in named.tests] == [("A", ""), ("lab_14-1-4", "14-1-4")]
+    with pytest.raises(BadWorkbookError, match="has no channel 9-9-9, which --cell names, only 14-1-3, 14-1-4"):
+        read(path, channel_cells={"9-9-9": "A"})
+
+
+def test_what_a_workbook_states_is_kept_without_names_of_persons(tmp_path: Path) -> None:
+    assert only(records(tmp_path / "a.xlsx")).about.metadata == {
+        "barcode": "B-0017",
+        "mass_g": "0.0125",
+        "nominal_capacity_ah": "1",
+        "schedule": "three cycles",
+    }
+
+
+def test_texts_are_recognised_and_those_of_others_are_not(tmp_path: Path) -> None:
+    for path in (flat(tmp_path / "a.dat"), layered(tmp_path / "b.dat")):
+        assert READER.recognises(FileSample.of(path))
+    arbin = b"Data_Point,Test_Time(s),Step_Index,Cycle_Index,Current(A),Voltage(V)\n"
+    assert not READER.recognises(FileSample(".csv", arbin))
+    assert not READER.recognises(FileSample(".csv", b"Cycle Index,Capacity\n1,2\n2,3\n"))
+
+
+def test_sheets_of_records_are_claimed() -> None:
+    assert claims_sheets([("Info", ["x"]), ("Detail_14_1_3", [])])
+    assert claims_sheets([("record", ["DataPoint", "Step Type", "Current(A)", "Voltage(V)"])])
+    assert not claims_sheets([("Channel_1-008", ["Data_Point", "Step_Index", "Current(A)", "Voltage(V)"])])
+    assert not claims_sheets([("Cycle_14_1_3", ["Channel", "ToTal of Cycle"])])
+
+
+def lines_of(path: Path, number: int, change: Callable[[str], str]) -> Path:
+    lines = path.read_text().splitlines()
+    lines[number - 1] = change(lines[number - 1])
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def sheet_without_times(path: Path) -> Path:
+    return workbook(path, {"record": [["DataPoint", "Step Type", "Current(A)", "Voltage(V)"], [1, "Rest", 0.0, 3.0]]})
+
+
+BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "a word for a number": (
+        lambda folder: lines_of(flat(folder / "a.csv"), 5, lambda line: line.replace(",0.0000,", ",high,")),
+        r"^a\.csv, column Current\(A\), row 5: 'high' is not a number",
+    ),
+    "a short line": (
+        lambda folder: lines_of(flat(folder / "a.csv"), 7, lambda line: line[:40]),
+        r"^a\.csv, row 7: has \d+ cells, and the header has 17",
+    ),
+    "an unknown unit": (
+        lambda folder: lines_of(flat(folder / "a.csv"), 1, lambda line: line.replace("Current(A)", "Current(hp)")),
+        r"^a\.csv, column Current\(hp\), row 1: has the unit 'hp', which is not known here",
+    ),
+    "no times": (
+        lambda folder: lines_of(flat(folder / "a.csv"), 1, lambda line: line.replace("Time", "Thyme")),
+        r"^a\.csv: has no column of times",
+    ),
+    "no header": (
+        lambda folder: lines_of(flat(folder / "a.csv"), 1, lambda line: line.replace("Voltage", "Vault")),
+        r"^a\.csv: has no header with Neware's titles",
+    ),
+    "a short record of a layered text": (
+        lambda folder: lines_of(layered(folder / "a.csv"), 6, lambda line: line[:-20]),
+        r"^a\.csv, row 6: has \d+ cells, and the header of records has 11",
+    ),
+    "a word in a record of a layered text": (
+        lambda folder: lines_of(layered(folder / "a.csv"), 6, lambda line: line.replace(",0.0,", ",high,")),
+        r"^a\.csv, column Current\(mA\), row 6: 'high' is not a number",
+    ),
+    "a cycle without a number": (
+        lambda folder: lines_of(layered(folder / "a.csv"), 4, lambda line: f"x{line}"),
+        r"^a\.csv, row 4: 'x1' is no number of a cycle",
+    ),
+    "a record before any step": (
+        lambda folder: lines_of(layered(folder / "a.csv"), 4, lambda line: line[:0]),
+        r"^a\.csv, row 5: is a record before any step",
+    ),
+    "layers without records": (
+        lambda folder: cut(layered(folder / "a.csv"), 4),
+        r"^a\.csv, row 1: has headers of cycles, steps and records, but no records",
+    ),
+    "a sheet without times": (
+        lambda folder: sheet_without_times(folder / "a.xlsx"),
+        r"^a\.xlsx, sheet record: has no column of times",
+    ),
+    "a workbook without records": (
+        lambda folder: workbook(folder / "a.xlsx", {"Sheet1": [["x"]]}),
+        r"^a\.xlsx: has no sheet of Neware's records",
+    ),
+    "an empty file": (lambda folder: cut(flat(folder / "a.csv"), 0), r"^a\.csv: the file is empty"),
+}
+
+
+def cut(path: Path, lines: int) -> Path:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
+    return path
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_file_is_refused_in_one_line_with_its_place(tmp_path: Path, fault: str) -> None:
+    make, said = BAD[fault]
+    with pytest.raises(BadWorkbookError, match=said) as caught:
+        read(make(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_says_nothing_of_its_content(tmp_path: Path) -> None:
+    with pytest.raises(BadWorkbookError, match=r"^a\.csv: cannot be read: No such file"):
+        read(tmp_path / "a.csv")
+
+
+def test_a_direction_is_told_by_the_current_only_where_both_agree() -> None:
+    current = np.array([1.0, 1.0, -1.0, -1.0])
+    unknown = np.array([False, True, True, False])
+    record = Record(current, np.ones(4), direction=np.array([1, 0, 0, -1]))
+    told_by_current(record, unknown)
+    assert record.direction is not None
+    assert record.direction.tolist() == [1, 1, -1, -1]
+    record = Record(np.abs(current), np.ones(4), direction=np.array([1, 0, 0, -1]))
+    told_by_current(record, unknown)
+    assert record.direction is not None
+    assert record.direction.tolist() == [1, 0, 0, -1]

@@ -212,7 +212,7 @@ def _is_layer(row: Sequence[object]) -> bool:
 
 
 def _without_layers(rows: Iterable[Sequence[object]], header: Sequence[object]) -> Iterator[Sequence[object]]:
-    """The rows of records; those of steps, and titles that come again, become empty, so that rows keep their numbers."""
+    """The rows of records; those of steps, and repeated titles, become empty, so that rows keep their numbers."""
     empty = [""] * len(header)
     of_steps = False
     for row in rows:

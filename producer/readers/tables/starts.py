@@ -43,6 +43,9 @@ def start_of(text: str, order: str) -> datetime | None:
 
 
 def clock_since(start: datetime, seconds: npt.NDArray[np.float64]) -> pa.Array:
-    """The wall clock of each reading (timestamp in us), from when the test began and s since then, shape (n,)."""
-    us = np.round(seconds * 1e6).astype("timedelta64[us]")
-    return pa.array(np.datetime64(start, "us") + us)
+    """The wall clock of each reading (timestamp in us), from when the test began and s since then, shape (n,).
+
+    It is given to the ms: the start is known to the second, and times may be hours with few decimals.
+    """
+    ms = np.round(seconds * 1e3).astype("timedelta64[ms]")
+    return pa.array(np.datetime64(start, "us") + ms)

@@ -163,12 +163,15 @@ def _composed(array: pa.Array, parts: pa.Array, numbers: dict[str, npt.NDArray[n
         index = int(np.flatnonzero(np.asarray(array.is_valid()))[at])
         raise BadCellError(index, f"{array[index].as_py()!r} is no day of the calendar; fix the cell")
     clock = pc.split_pattern(parts.field("t"), ":")
-    seconds = np.zeros(len(days))
-    for place, scale in ((0, 3600), (1, 60)):
-        seconds += scale * pc.list_element(clock, place).cast(pa.int64()).to_numpy(zero_copy_only=False)
     with_seconds = pc.equal(pc.list_value_length(clock), 3)
     last = pc.if_else(with_seconds, pc.list_element(pc.if_else(with_seconds, clock, _ZEROS), 2), "0")
-    seconds += last.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    of_day = [pc.list_element(clock, 0), pc.list_element(clock, 1), last]
+    hour, minute, second = (one.cast(pa.int64()).to_numpy(zero_copy_only=False) for one in of_day)
+    wrong = (hour > 23) | (minute > 59) | (second > 59)  # noqa: PLR2004
+    if wrong.any():
+        index = int(np.flatnonzero(np.asarray(array.is_valid()))[int(np.argmax(wrong))])
+        raise BadCellError(index, f"{array[index].as_py()!r} is no time of a day; fix the cell")
+    seconds = 3600.0 * hour + 60 * minute + second
     fraction = pc.binary_join_element_wise("0", parts.field("f"), "").cast(pa.float64()).to_numpy(zero_copy_only=False)
     us = days.astype("datetime64[us]").astype(np.int64) + (seconds * 1e6).astype(np.int64)
     us += np.round(fraction * 1e6).astype(np.int64)

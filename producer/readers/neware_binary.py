@@ -109,7 +109,7 @@ def _read(path: Path, *, is_ndax: bool) -> tuple[Frame, dict[str, Any], list[str
         from fastnda.nda import read_nda  # noqa: PLC0415  # polars comes with it
         from fastnda.ndax import read_ndax  # noqa: PLC0415
     except ModuleNotFoundError:
-        return _by_newarenda(path), {}, members, []
+        return _by_newarenda(path, is_ndax=is_ndax), {}, members, []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         frame = read_ndax(path) if is_ndax else read_nda(path)
@@ -132,23 +132,37 @@ def _metadata(path: Path, *, is_ndax: bool) -> dict[str, Any]:
         return {}
 
 
-def _by_newarenda(path: Path) -> Frame:
-    """The same columns by NewareNDA."""
+_NEWARENDA: Final = {
+    "Index": "index",
+    "Voltage": "voltage_V",
+    "Current(mA)": "current_mA",
+    "Time": "step_time_s",
+    "Cycle": "cycle_count",
+    "Step": "step_count",
+    "Step_Index": "step_index",
+    "Charge_Capacity(mAh)": "charge_capacity_mAh",
+    "Discharge_Capacity(mAh)": "discharge_capacity_mAh",
+    "Charge_Energy(mWh)": "charge_energy_mWh",
+    "Discharge_Energy(mWh)": "discharge_energy_mWh",
+}
+"""What fastnda calls the columns of NewareNDA."""
+
+
+def _by_newarenda(path: Path, *, is_ndax: bool) -> Frame:
+    """The same columns by NewareNDA, which reads fewer versions, reading by reading."""
     try:
-        import NewareNDA  # noqa: PLC0415
+        from NewareNDA.NewareNDA import read_nda  # noqa: PLC0415
+        from NewareNDA.NewareNDAx import read_ndax  # noqa: PLC0415
     except ModuleNotFoundError:
         raise _NoLibraryError(
             "needs a library to be read; install battery-pipeline[readers], or export its records with BTSDA"
         ) from None
-    frame = NewareNDA.read(str(path), software_cycle_number=False, log_level="ERROR")
-    names = {
-        "Index": "index", "Voltage": "voltage_V", "Current(mA)": "current_mA", "Time": "step_time_s",
-        "Cycle": "cycle_count", "Step": "step_count", "Step_Index": "step_index",
-        "Charge_Capacity(mAh)": "charge_capacity_mAh", "Discharge_Capacity(mAh)": "discharge_capacity_mAh",
-        "Charge_Energy(mWh)": "charge_energy_mWh", "Discharge_Energy(mWh)": "discharge_energy_mWh",
-    }  # fmt: skip
-    frame["unix_time_s"] = frame["Timestamp"].astype("datetime64[us]").astype("int64") / 1e6
-    return cast("Frame", frame.rename(columns=names))
+    frame = (read_ndax if is_ndax else read_nda)(str(path), False)  # noqa: FBT003  # cycles as the file has them
+    clock = frame["Timestamp"]
+    if getattr(clock.dt, "tz", None) is not None:
+        clock = clock.dt.tz_convert("UTC").dt.tz_localize(None)
+    frame["unix_time_s"] = clock.astype("datetime64[us]").astype("int64") / 1e6
+    return cast("Frame", frame.rename(columns=_NEWARENDA))
 
 
 def _refusal(error: BaseException, name: str) -> BaseException:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import zipfile
 from datetime import datetime
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from support.twins.cell import assert_same_cycles, twin_cell
@@ -205,7 +207,32 @@ def test_any_error_of_the_library_is_one_line(tmp_path: Path, monkeypatch: pytes
 
 def test_without_a_library_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = ndax(tmp_path / "a.ndax")
-    for name in ("fastnda.nda", "fastnda.ndax", "NewareNDA"):
+    for name in ("fastnda.nda", "fastnda.ndax", "NewareNDA", "NewareNDA.NewareNDA"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(BadWorkbookError, match=r"^a\.ndax: needs a library to be read; install battery-pipeline\[rea"):
         only(path)
+
+
+def test_newarenda_reads_where_fastnda_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = pd.to_datetime([1_700_000_000, 1_700_000_060], unit="s", utc=True)
+    frame = pd.DataFrame(
+        {
+            "Index": [1, 2], "Cycle": [1, 1], "Step": [1, 1], "Step_Index": [4, 4], "Status": ["CC_Chg"] * 2,
+            "Time": [0.0, 60.0], "Voltage": [3.5, 3.6], "Current(mA)": [600.0, 600.0],
+            "Charge_Capacity(mAh)": [0.0, 10.0], "Discharge_Capacity(mAh)": [0.0, 0.0],
+            "Charge_Energy(mWh)": [0.0, 35.5], "Discharge_Energy(mWh)": [0.0, 0.0],
+            "Timestamp": pd.Series(seconds.tz_convert("Asia/Shanghai")),
+        }
+    )  # fmt: skip
+    for name in ("fastnda.nda", "fastnda.ndax"):
+        monkeypatch.setitem(sys.modules, name, None)
+    library = {name: ModuleType(name) for name in ("NewareNDA", "NewareNDA.NewareNDA", "NewareNDA.NewareNDAx")}
+    for name, module in library.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(library["NewareNDA.NewareNDA"], "read_nda", None, raising=False)
+    monkeypatch.setattr(library["NewareNDA.NewareNDAx"], "read_ndax", lambda *_: frame, raising=False)
+    readings = only(ndax(tmp_path / "a.ndax")).readings
+    assert readings["charge_capacity(ah)"].to_pylist() == [0.0, 0.01]
+    assert readings["current(a)"].to_pylist() == [0.6, 0.6]
+    assert readings["step_index"].to_pylist() == [4, 4]
+    assert str(readings["date_time"][0].as_py()) == "2023-11-14 22:13:20"

@@ -18,6 +18,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from pyarrow import csv
 
 from kernel.base.extras import missing_extra
@@ -110,7 +111,7 @@ class _Either:
 
 
 def _reason(error: Exception) -> str:
-    text = one_line(str(error)).strip()
+    text = one_line(str(error).strip())
     return f"{type(error).__name__}: {text[:80]}" if text else type(error).__name__
 
 
@@ -190,7 +191,8 @@ def _numbers(pages: list[bytes], records: list[tuple[Any, Any]], columns: list[A
             values = content[at[:, None] + np.arange(dtype.itemsize)].copy().view(dtype)[:, 0]
             is_there = nulls[:, column.column_id // 8] >> (column.column_id % 8) & 1 == 1
             if dtype.kind == "f" or not is_there.all():
-                values = np.where(is_there, values.astype(np.float64), np.nan)
+                with np.errstate(invalid="ignore"):  # damage may look like a NaN that signals
+                    values = np.where(is_there, values.astype(np.float64), np.nan)
             parts[column.col_name_str].append(values)
     return {name: np.concatenate(values) if values else np.zeros(0, np.float64) for name, values in parts.items()}
 
@@ -199,14 +201,18 @@ def _exported(path: Path, file: str, name: str) -> Columns | None:
     """A table by mdbtools; dates of type Date are written as numbers by Arbin, so none are texts."""
     done = subprocess.run([shutil.which(EXPORTER) or EXPORTER, str(path), name], capture_output=True, check=False)
     if done.returncode or not done.stdout:
-        reason = one_line(done.stderr.decode(errors="replace")).strip()[:200]
+        reason = one_line(done.stderr.decode(errors="replace").strip())[:200]
         if "not found" in reason.casefold() or "does not exist" in reason.casefold():
             return None
         raise BadWorkbookError(file, f"is truncated or damaged ({EXPORTER}: {reason}); export or copy it again")
     table = csv.read_csv(BytesIO(done.stdout))
     found: Columns = {}
     for title in table.column_names:
-        values = table.column(title).to_pylist()
-        numbers = not values or isinstance(values[0], int | float)
-        found[title] = np.array([np.nan if one is None else one for one in values], np.float64) if numbers else values
+        column = table.column(title)
+        if pa.types.is_integer(column.type) and not column.null_count:
+            found[title] = column.to_numpy()
+        elif pa.types.is_string(column.type):
+            found[title] = column.to_pylist()
+        else:
+            found[title] = np.array([np.nan if one is None else one for one in column.to_pylist()], np.float64)
     return found

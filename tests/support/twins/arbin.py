@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import openpyxl
+from support.twins.access import BYTE, DOUBLE, LONG, SHORT, SINGLE, TEXT, AccessTable, write_access
 from support.twins.cell import COUNTERS, restarted
 
 from producer.readers.sheets.titles import HEADER
@@ -179,3 +180,55 @@ def write_book(path: Path, cell: TwinCell, sheet: str = "Channel_1-008") -> Path
         channel.append(values)
     book.save(path)
     return path
+
+
+RES_READINGS: Final = (
+    ("Test_ID", LONG), ("Data_Point", LONG), ("Test_Time", DOUBLE), ("Step_Time", DOUBLE), ("DateTime", DOUBLE),
+    ("Step_Index", SHORT), ("Cycle_Index", SHORT), ("Is_FC_Data", BYTE), ("Current", SINGLE), ("Voltage", SINGLE),
+    ("Charge_Capacity", DOUBLE), ("Discharge_Capacity", DOUBLE), ("Charge_Energy", DOUBLE),
+    ("Discharge_Energy", DOUBLE), ("dV/dt", SINGLE), ("Internal_Resistance", SINGLE), ("AC_Impedance", SINGLE),
+    ("ACI_Phase_Angle", SINGLE),
+)  # fmt: skip
+RES_TESTS: Final = (
+    ("Test_ID", LONG), ("Test_Name", TEXT), ("Channel_Index", SHORT), ("Start_DateTime", DOUBLE), ("Creator", TEXT),
+    ("Comments", TEXT), ("Schedule_File_Name", TEXT), ("Item_ID", TEXT), ("MASS", DOUBLE), ("Capacity", DOUBLE),
+    ("Serial_Number", TEXT),
+)  # fmt: skip
+RES_SENSORS: Final = (
+    ("Test_ID", LONG), ("Data_Point", LONG), ("Auxiliary_Index", SHORT), ("Data_Type", SHORT), ("X", SINGLE),
+)  # fmt: skip
+
+
+def res_rows(cell: TwinCell, test: int = 1, later_days: float = 0.0) -> list[list[Any]]:
+    """The cell's readings as rows of Channel_Normal_Table; counters begin again with each cycle."""
+    counters = [restarted(getattr(cell, name), cell.cycle).tolist() for name in COUNTERS]
+    clock = [days + later_days for days in days_since_1900(cell)]
+    zeros = [0.0] * len(cell)
+    columns = (
+        [test] * len(cell), cell.data_point.tolist(), cell.test_time.tolist(), cell.step_time.tolist(), clock,
+        cell.step.tolist(), cell.cycle.tolist(), [0] * len(cell), cell.current.tolist(), cell.voltage.tolist(),
+        *counters, zeros, zeros, zeros, zeros,
+    )  # fmt: skip
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def res_test(test: int = 1, channel: int = 12) -> list[Any]:
+    """A row of Global_Table."""
+    name, schedule = f"Twin of test {test}", "A. Person\\cycle.sdu"
+    return [test, name, channel, 45_000.0, "A. Person", "", schedule, "B 7", 0.0, 1.1, "203439"]
+
+
+def write_res(
+    path: Path,
+    readings: Sequence[Sequence[Any]],
+    tests: Sequence[Sequence[Any]],
+    sensors: Sequence[Sequence[Any]] = (),
+    **more: Any,
+) -> Path:
+    """Write a .res file; `more` is what `write_access` may be told."""
+    tables = [
+        AccessTable("Global_Table", RES_TESTS, tests),
+        AccessTable("Channel_Normal_Table", RES_READINGS, readings),
+        AccessTable("Auxiliary_Table", RES_SENSORS, sensors),
+    ]
+    return write_access(path, tables, **more)

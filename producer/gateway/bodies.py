@@ -203,7 +203,7 @@ def _array(body: bytes) -> tuple[list[object], Sequence[int]]:
 def _lines(body: bytes) -> tuple[list[object], Sequence[int]]:
     """What stands in the lines that are not empty, and their numbers."""
     rows, numbers, problems = [], [], []
-    for number, line in enumerate(body.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    for number, line in enumerate(body.split(b"\n"), 1):
         if line.strip():
             try:
                 rows.append(_decoded(line, f"line {number}"))
@@ -271,7 +271,7 @@ def _number(reading: _Row) -> int:
 
 
 def _cell_of(reading: _Row) -> str:
-    """The cell of a reading, which its column then says as text.
+    """The cell of a reading, as text; the worker makes the same text of a number.
 
     Raises:
         _UnsendableError: there is none.
@@ -288,7 +288,6 @@ def _cell_of(reading: _Row) -> str:
         raise _UnsendableError(f"cell_id is {quoted(cell)}, which is no text") from None
     if size > TEXT_BYTES:
         raise _UnsendableError(f"cell_id takes {size} bytes, more than {TEXT_BYTES}")
-    reading["cell_id"] = text
     return text
 
 

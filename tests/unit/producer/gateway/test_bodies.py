@@ -194,7 +194,8 @@ def test_names_that_give_no_column_are_told_beside_the_columns_that_are_missing(
 def test_an_answer_has_a_limited_number_of_lines() -> None:
     found = problems([{}] * 50)
     assert (len(found), found[-1]) == (MOST_PROBLEMS + 1, "and 30 more")
-    assert len(problems(b"x\n" * 100_000, lines=True)) == MOST_PROBLEMS + 1
+    found = problems(b"x\n" * 100_000, lines=True)
+    assert (len(found), found[-1]) == (MOST_PROBLEMS + 1, "and maybe more")
 
 
 @pytest.mark.parametrize(

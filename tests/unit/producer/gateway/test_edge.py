@@ -18,7 +18,8 @@ import producer.gateway.edge
 from kernel.base.settings import Settings
 from kernel.contract.json_body import read_json
 from kernel.contract.weight import Limits
-from producer.gateway.delivery import Delivery
+from producer.gateway.bodies import Outgoing
+from producer.gateway.delivery import BehindError, Delivery
 from producer.gateway.edge import Terms, gateway
 
 if TYPE_CHECKING:
@@ -175,6 +176,18 @@ def test_429_where_no_more_can_be_held_and_what_was_held_is_let_go(place: Place)
         assert ask(place.app(), "/readings", [b"x" * 90_000, b"x" * 20_000]).status == 413
         assert ask(place.app(), "/readings", as_json(reading(1))).status == 202
     place.delivery.hold(producer.gateway.delivery.HELD_BYTES)
+
+
+def test_messages_take_room_until_the_broker_has_them(place: Place) -> None:
+    place.broker.open.clear()
+    delivery = Delivery(place.broker, "battery_topic", 1000)  # type: ignore[arg-type]
+    first = delivery.send([Outgoing("A", 1, b"x" * 600)], "rig")
+    with pytest.raises(BehindError, match="too many readings wait for the broker"):
+        delivery.send([Outgoing("A", 1, b"x" * 600)], "rig")
+    place.broker.open.set()
+    first.done.result(DEADLINE_SECONDS)
+    delivery.send([Outgoing("A", 1, b"x" * 600)], "rig").done.result(DEADLINE_SECONDS)
+    delivery.flush(1)
 
 
 def test_429_where_the_queue_is_full(place: Place) -> None:

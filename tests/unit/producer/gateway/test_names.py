@@ -67,6 +67,11 @@ def test_of_two_names_for_a_column_the_better_one_counts_and_the_other_is_kept_a
     assert found.ignored == ("step_count", "Voltage / V", "Ambient Temperature / degC")
 
 
+@pytest.mark.parametrize("names", [["Voltage(V)", "voltage(v)"], ["voltage(v)", "Voltage(V)"]])
+def test_the_contracts_own_spelling_is_the_better_one(names: list[str]) -> None:
+    assert plan(names).ignored == ("Voltage(V)",)
+
+
 def test_seconds_since_1970_are_told_from_a_time_stamp() -> None:
     assert plan(["cell_id", "Unix Time / s"]).unix_time == 1
     assert plan(["cell_id", "date_time"]).unix_time is None

@@ -21,7 +21,7 @@ from producer.readers.sheets.cells import BadCellError, Cell, column_of, numbers
 from producer.readers.sheets.clock import Clues, OpenDatesError, clocks_of, require_clock, require_days_as_days
 from producer.readers.sheets.duration import is_duration, seconds_of
 from producer.readers.sheets.epoch import counts_from_1904
-from producer.readers.sheets.header import DURATIONS, HeaderError, read_header
+from producer.readers.sheets.header import DURATIONS, TEMPERATURE, Header, HeaderError, read_header
 from producer.readers.trace import Span, span_of
 from producer.readers.units import SAME
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producer.readers.sheets.book import Sheet
-    from producer.readers.sheets.header import Header
     from producer.readers.units import Unit
 
 
@@ -105,7 +104,7 @@ def read_sheets(book: Book, sheets: Iterable[Sheet]) -> list[Columns]:
 
 def _read_sheet(book: Book, sheet: Sheet, previous: Columns | None) -> Columns:
     try:
-        header = read_header(sheet.header)
+        header = _with_sensor(sheet, read_header(sheet.header))
     except HeaderError as error:
         raise BadWorkbookError(book.name, str(error), sheet=sheet.name, column=error.column) from None
     places = header.places
@@ -137,6 +136,17 @@ def _read_sheet(book: Book, sheet: Sheet, previous: Columns | None) -> Columns:
         assumed.append("has no column Data_Point; its readings are numbered in their order")
     notes += [f"sheet {sheet.name}: {line}" for line in assumed]
     return Columns(sheet.name, arrays, tuple(notes), order, tuple(assumed))
+
+
+def _with_sensor(sheet: Sheet, header: Header) -> Header:
+    """A header whose temperature is that of the first sensor that has measured any, or the first of all."""
+    if not header.spares:
+        return header
+    sensors = (header.places[TEMPERATURE], *header.spares)
+    chosen = next((place for place in sensors if any(cell != "" for cell in sheet.column(place.index))), sensors[0])
+    others = [place.title for place in sensors if place is not chosen]
+    note = f"columns {', '.join(others)} are passed over, as one temperature is kept, that of {chosen.title}"
+    return Header({**header.places, TEMPERATURE: chosen}, (*header.notes, note))
 
 
 def _converted(

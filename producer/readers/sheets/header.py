@@ -22,6 +22,10 @@ DURATIONS: Final = ("test_time(s)", "step_time(s)")
 """Columns whose cells may be durations, such as 26:03:04, instead of numbers."""
 
 
+TEMPERATURE: Final = "temperature(c)"
+"""The column that several sensors may be named for."""
+
+
 class HeaderError(Exception):
     """A header that cannot be read; `column` is as the sheet writes it, and the message is what is wrong."""
 
@@ -51,10 +55,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Header:
-    """The columns of the contract that a first row names, and notes for the user on columns that are passed over."""
+    """The columns of the contract that a first row names, and notes for the user on columns that are passed over.
+
+    `spares` are further columns of temperatures: a logger's first sensors may be connected to nothing.
+    """
 
     places: dict[str, Place]
     notes: tuple[str, ...] = ()
+    spares: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ def read_header(cells: Sequence[object]) -> Header:
     """
     places: dict[str, Place] = {}
     notes: list[str] = []
+    spares: list[Place] = []
     problems: dict[str, HeaderError] = {}
     for index, cell in enumerate(cells):
         title = " ".join(str(cell).split())
@@ -105,14 +114,16 @@ def read_header(cells: Sequence[object]) -> Header:
         except HeaderError as error:
             problems.setdefault(column.name, error)
             continue
-        if column.name in places:
+        if column.name in places and column.name == TEMPERATURE and place.unit is not None:
+            spares.append(place)
+        elif column.name in places:
             notes.append(f"column {title} is passed over, as {places[column.name].title} stands before it")
         elif place.unit is not None or column.name in DURATIONS:
             places[column.name] = place
     for name, problem in problems.items():
         if name not in places:
             raise problem
-    return Header(places, tuple(notes))
+    return Header(places, tuple(notes), tuple(spares))
 
 
 def _named(title: str) -> tuple[_Column, str | None] | None:

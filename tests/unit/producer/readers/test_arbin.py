@@ -458,13 +458,17 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "empty file": (lambda path: written(path, b""), "A.xlsx: the file is empty"),
     "truncated": (lambda path: written(path, good(path).read_bytes()[:2000]), "A.xlsx: is truncated"),
     "no workbook": (lambda path: written(path, b"hello " * 200), "A.xlsx: is not a workbook"),
-    "Maccor": (
+    "a web page": (
+        lambda path: written(path, b"<!DOCTYPE html><html>Not found"),
+        "A.xlsx: is a web page, perhaps a server's error; download the file itself",
+    ),
+    "a text of another maker": (
         lambda path: written(path, b"Today's Date 01/01/2020\nRec#\tCyc#\tStep\n"),
-        "A.xlsx: is a Maccor text export, which has no reader yet; save its readings as an .xlsx workbook with the",
+        "A.xlsx: is not a workbook",
     ),
     "Neware .ndax": (
         lambda path: zip_of(path, "Step.xml", "data.ndc"),
-        "A.xlsx: is a Neware .ndax file, which has no reader yet; export the records to Excel",
+        "A.xlsx: is a Neware .ndax file; the reader neware-binary reads it",
     ),
     "password": (encrypted, "A.xlsx: is protected by a password"),
     "no channel": (

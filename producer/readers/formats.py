@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 _WITH_COLUMNS: Final = f"with the columns {', '.join(NEEDED_TITLES)} (the last two may be empty)"
 _SAVE: Final = f"save its readings as an .xlsx workbook {_WITH_COLUMNS}"
-_ONE_COUNTER: Final = (
-    f"copy its readings to a workbook {_WITH_COLUMNS}; its one Capacity counts both directions, so split it by the "
-    "sign of the current, and let each part keep its value while the other counts"
-)
 _COLUMNS: Final = "if it holds readings, `battery columns FILE` proposes a mapping of its columns to read it by"
 _NO_READINGS: Final = "it holds no readings that can be published; leave it out"
 
@@ -41,28 +37,7 @@ def _unread(name: str, advice: str = _SAVE) -> Format:
     return Format(f"{name}, which has no reader yet", advice)
 
 
-def _renamed(*names: tuple[str, str]) -> str:
-    """Advice for a file that a spreadsheet can open and whose columns only need other names."""
-    return f"open it in a spreadsheet, {_names(*names)}, and save it as .xlsx"
-
-
-def _names(*names: tuple[str, str]) -> str:
-    return "rename " + ", ".join(f"{theirs} to {ours}" for theirs, ours in names)
-
-
-NEWARE_NAMES: Final = (
-    ("Total Time (or Cumulative Time)", "Test_Time"),
-    ("Date", "Date_Time"),
-    ("Chg. Cap.(Ah)", "Charge_Capacity(Ah)"),
-    ("DChg. Cap.(Ah)", "Discharge_Capacity(Ah)"),
-    ("Chg. Energy(Wh)", "Charge_Energy(Wh)"),
-    ("DChg. Energy(Wh)", "Discharge_Energy(Wh)"),
-)
-"""Columns of Neware's records, and of a channel sheet; Test_Time has no unit there, as its values are durations."""
-
-_NEWARE_EXPORT: Final = f"export the records to Excel with Neware's BTSDA and {_names(*NEWARE_NAMES)}"
-
-NDAX: Final = _unread("a Neware .ndax file", _NEWARE_EXPORT)
+NDAX: Final = Format("a Neware .ndax file", "the reader neware-binary reads it")
 OTHER_WORKBOOK: Final = Format("a workbook with another suffix", "save it as .xlsx")
 EMPTY: Final = Format("empty", "export or copy it again")
 TEXT: Final = Format("a text file of an unknown format", _COLUMNS)
@@ -73,8 +48,6 @@ _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _READ_SUFFIXES: Final = frozenset({".xlsx", ".xls", ".zip"})
 
 _BY_FIRST_BYTES: Final[tuple[tuple[bytes, Format], ...]] = (
-    (b"NEWARE", _unread("a Neware .nda file", _NEWARE_EXPORT)),
-    (b"BIO-LOGIC MODULAR FILE", _unread("a BioLogic .mpr file", f"export it as text with EC-Lab, then {_SAVE}")),
     (b"%PDF-", Format("a PDF", _NO_READINGS)),
     (b"\x89PNG", Format("a picture (PNG)", _NO_READINGS)),
     (b"\xff\xd8\xff", Format("a picture (JPEG)", _NO_READINGS)),
@@ -90,21 +63,6 @@ _BY_FIRST_BYTES: Final[tuple[tuple[bytes, Format], ...]] = (
 )
 
 _BY_FIRST_LINES: Final[tuple[tuple[str, Format], ...]] = (
-    (r"^Today'?s Date.*\n(.*\n){0,20}?Rec#", _unread("a Maccor text export")),
-    (r"\ARec#?\t", _unread("a Maccor text export")),
-    (r"^(EC|BT)-Lab ASCII FILE|^mode\tox/red\t", _unread("a BioLogic .mpt text export")),
-    (
-        r"\A(?=.*\bChg\. Cap\.)(?=.*\bDChg\. Cap\.)(?=.*\bStep Type\b)",
-        _unread("a Neware text export", _renamed(*NEWARE_NAMES)),
-    ),
-    (
-        r"\ACycle Index,Chg\. Cap\.",
-        _unread("a Neware text export in layers", _NEWARE_EXPORT),
-    ),
-    (
-        r"\ARecord Index\b.*\bRelative Time",
-        _unread("a Neware text export", _ONE_COUNTER),
-    ),
     (r"\A\s*<(!doctype html|html)\b", Format("a web page, perhaps a server's error", "download the file itself")),
     (
         r"\A\s*<\?xml(?s:.)*urn:schemas-microsoft-com:office:spreadsheet",

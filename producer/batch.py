@@ -10,86 +10,30 @@ from typing import TYPE_CHECKING
 import structlog
 
 from producer.answer import DownloadError
+from producer.choice import reader_for
 from producer.files import BadSourceError, Content, File, PassedOver, Refusal, Signature, WorkbookFile, as_text
 from producer.raw import keep
-from producer.readers.formats import format_of
-from producer.readers.names import cell_id_of, exported_on
-from producer.readers.registry import ReaderClashError, reader_of
+from producer.readers.mapping_file import mapping_beside
+from producer.readers.names import exported_on
+from producer.readers.registry import TABLE, registered_readers
 from producer.register import identify_all
 from producer.send import QueuedTest
 from producer.sources import download_on_record, find_files, on_record
 from producer.spool import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from kernel.base.settings import Settings
     from kernel.edges.file_records import FileRecords, SourceFile
     from kernel.edges.objects import ObjectStore
     from producer.archive import Unpacker
     from producer.notes import LandedOffsets, Publications, Refusals
+    from producer.options import Options, Summary
     from producer.register import Register
     from producer.spool import SpooledWorkbook
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to publish.
-
-    `cell_id` overrides the cell of file names, `channel_cells` that of a channel. `encoding` is a key of `ENCODINGS`.
-    `speed` replays readings at that many times real time (None: at once). `again` also publishes what this log already
-    has, and reads what was refused before. `processes` is how many workbooks are read at a time.
-
-    `leave_refused` leaves alone what was refused before. `landed` returns the offsets that have landed, as
-    `Publication.has_landed` takes them: what was published to an earlier log and has landed is then skipped.
-    """
-
-    cell_id: str | None = None
-    encoding: str = "arrow"
-    speed: float | None = None
-    again: bool = False
-    processes: int = 1
-    leave_refused: bool = False
-    landed: Callable[[], LandedOffsets] | None = None
-    channel_cells: Mapping[str, str] = field(default_factory=dict)
-
-    def cell_of(self, name: str) -> str:
-        """The cells that a file of that name is published as, as far as they are known before it is read."""
-        return " ".join([self.cell_id or cell_id_of(name), *self._named_channels])
-
-    @property
-    def cell_asked(self) -> str | None:
-        """The cells that the user named, as one text; None for none."""
-        return " ".join([*([self.cell_id] if self.cell_id else []), *self._named_channels]) or None
-
-    @property
-    def _named_channels(self) -> list[str]:
-        return [f"{channel}={cell}" for channel, cell in sorted(self.channel_cells.items())]
-
-
-@dataclass
-class Summary:
-    """The outcome of a batch: numbers of workbooks, rows and messages that were sent, and of skipped workbooks.
-
-    Of the skipped ones, `landed` were published to an earlier log, and the others to this one. `failed` has a line for
-    each source or workbook that was refused, `left_alone` one for each that was refused before, and `remarks` one for
-    each workbook of several cells or whose bytes are another cell's. `passed_over` names the first of the `others`
-    files, which are of another kind.
-    """
-
-    topic_id: str = ""
-    workbooks: int = 0
-    skipped: int = 0
-    landed: int = 0
-    rows: int = 0
-    messages: int = 0
-    failed: list[str] = field(default_factory=list)
-    left_alone: list[str] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
-    others: int = 0
-    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -113,6 +57,9 @@ class Batch:
     workbook_cells: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """The cells of each workbook that was read, by the cells that it is published as and its checksum."""
 
+    read_by: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """What read each of them, likewise: the name of the reader, and the digest of its mapping file or nothing."""
+
     _archives: set[str] = field(default_factory=set)
     _contents: dict[str, tuple[str, str]] = field(default_factory=dict)
     _taken: dict[tuple[str, str], tuple[str, SourceFile]] = field(default_factory=dict)
@@ -129,7 +76,7 @@ class Batch:
         for source in sources:
             self.to_read -= 1
             try:
-                files = [source] if isinstance(source, File) else find_files(source, self.settings)
+                files = [source] if isinstance(source, File) else self._find(source)
             except (BadSourceError, DownloadError) as error:
                 yield Refusal(str(error), None, on_record(str(source)))
                 continue
@@ -144,6 +91,9 @@ class Batch:
                 for job in [file] if isinstance(file, Refusal) else self._jobs_of(file):
                     self.to_read += isinstance(job, Job)
                     yield job
+
+    def _find(self, source: str) -> list[File | Refusal | PassedOver]:
+        return find_files(source, self.settings, insists=self.options.insists)
 
     def _pass_over(self, others: PassedOver) -> None:
         """Report which files of a folder or ZIP are of another kind, and put them on record."""
@@ -167,7 +117,8 @@ class Batch:
             yield Refusal(f"{file.origin}: cannot be read: {error.strerror or error}", None, file.on_record())
             return
         if is_workbook:
-            yield from self._job(WorkbookFile(content, as_text(file.path.name), file.origin))
+            beside = mapping_beside(file.path)
+            yield from self._job(WorkbookFile(content, as_text(file.path.name), file.origin, mapping=beside))
         elif not self._leave_alone(file.on_record(content.sha256)):
             yield from self._jobs_of_zip(file, content)
 
@@ -186,28 +137,35 @@ class Batch:
 
     def _job(self, file: WorkbookFile) -> Iterator[Job | Refusal]:
         """The job of reading a workbook; none for one that a log already has, or that was refused before."""
-        if self._is_published(file):
+        options = self.options
+        if file.mapping is None or (options.mapping is not None and options.mapping.insists):
+            file = replace(file, mapping=options.mapping)
+        file, reader = reader_for(file, options.reader)
+        cell_id = options.cell_id or options.cell_in_name(file)
+        if cell_id is None and options.cell_pattern is not None and not isinstance(reader, Refusal):
+            line = f"{file.origin}: {options.cell_pattern} finds no cell in its name; rename it, or give --cell"
+            reader = Refusal(line, None, file.on_record)
+        elif self._is_published(file):
             self._take(file.on_record)
             _drop(file)
             return
         if self._leave_alone(file.on_record):
             _drop(file)
             return
-        reader = reader_for(file)
         if isinstance(reader, Refusal):
             _drop(file)
             yield reader
             return
         folder = Path(tempfile.mkdtemp(prefix="tests-", dir=self.scratch))
-        options = self.options
-        yield Job(file, reader, folder, options.cell_id, self.settings.date_order, options.channel_cells)
+        yield Job(file, reader, folder, cell_id, self.settings.date_order, options.channel_cells)
 
     def _is_published(self, file: WorkbookFile) -> bool:
         """Whether this log has a workbook, or an earlier log had it and all of it has landed."""
-        cell_id, sha256 = self.options.cell_of(file.name), file.content.sha256
+        cell_id, sha256 = self.options.cell_of(file), file.content.sha256
         if self.options.again:
             return False
         if self.published.has(cell_id, sha256):
+            self._remark_reading(file, cell_id)
             _log.info("skipped: this log already has it, --again publishes it anyway", workbook=file.origin)
             self.summary.skipped += 1
             return True
@@ -227,12 +185,28 @@ class Batch:
         self.summary.landed += 1
         return True
 
+    def _remark_reading(self, file: WorkbookFile, cell_id: str) -> None:
+        """Say so where a file was published by another reader or mapping file than it would be read by now."""
+        insists, mapping = self.options.insists, file.mapping
+        if not insists and mapping is None:
+            return
+        before = self.published.of(cell_id, file.content.sha256)
+        if before is None:
+            return
+        line = None
+        if mapping is not None and before.mapping != mapping.digest and (before.mapping or mapping.insists):
+            line = f"skipped, it was published before {mapping.name} was as it is now; --again reads it by that"
+        elif self.options.reader and before.reader and before.reader != self.options.reader:
+            line = f"skipped, it was published as read by {before.reader}; --again reads it by {self.options.reader}"
+        if line is not None:
+            self.summary.remarks.append(f"{file.origin}: {line}")
+
     def _skip_copy(self, file: WorkbookFile, cell_id: str, name: str) -> None:
         """Report that a file is skipped, since its bytes are those of another cell."""
         self.summary.skipped += 1
         self.summary.remarks.append(
             f"{file.origin}: skipped, its bytes were published as cell {cell_id} from {name}; --again publishes it as "
-            f"{self.options.cell_of(file.name)} too, --cell as what it names"
+            f"{self.options.cell_of(file)} too, --cell as what it names"
         )
 
     def _leave_alone(self, file: SourceFile) -> bool:
@@ -262,7 +236,7 @@ class Batch:
             self.refuse(Refusal(line, None, file.on_record))
             return
         sha256 = file.content.sha256
-        asked = self.options.cell_of(file.name)
+        asked = self.options.cell_of(file)
         first = self._contents.setdefault(sha256, (asked, file.name))
         if first[0] != asked and not self.options.again:
             self._skip_copy(file, *first)
@@ -278,17 +252,31 @@ class Batch:
             )
             for place, test in enumerate(workbook.tests)
         ]
+        self._note_reader(job, workbook, asked)
         cells = dict.fromkeys(test.cell_id for test in workbook.tests)
         if any(test.channel and test.cell_id != workbook.cell_id for test in workbook.tests):
             self._split_cells.add(workbook.cell_id)
         if len(cells) > 1:
-            self.summary.remarks.append(
-                f"{file.origin}: its channels ran at the same time and are cells of their own: {', '.join(cells)}; "
-                "--cell CHANNEL=ID names one"
+            by_channel = any(test.channel for test in workbook.tests)
+            which = (
+                "its channels ran at the same time and are cells of their own"
+                if by_channel
+                else "it holds several cells"
             )
+            names = f"{', '.join(cells)}; --cell {'CHANNEL' if by_channel else 'NAME'}=ID names one"
+            self.summary.remarks.append(f"{file.origin}: {which}: {names}")
         self.summary.workbooks += 1
         self._taken[file.origin, sha256] = (asked, file.on_record)
         self._take(file.on_record)
+
+    def _note_reader(self, job: Job, workbook: SpooledWorkbook, asked: str) -> None:
+        """Keep what read a workbook, for the note that it was published."""
+        told = next((test.about.reader for test in workbook.tests if test.about.reader), "")
+        if not told:
+            told = next((one.reader.name for one in registered_readers() if one.entry_point == job.reader), "")
+        mapping = job.file.mapping
+        digest = mapping.digest if mapping is not None and told == TABLE else ""
+        self.read_by[asked, job.file.content.sha256] = (told, digest)
 
     def refuse(self, refusal: Refusal, job: Job | None = None) -> None:
         """Put a refusal on record; a content that would be refused again may then be left alone.
@@ -340,20 +328,6 @@ class Batch:
     def drop(job: Job) -> None:
         """Remove a workbook that was unpacked for this batch alone."""
         _drop(job.file)
-
-
-def reader_for(file: WorkbookFile) -> str | Refusal:
-    """The entry point of a workbook's reader, or why there is none."""
-    path = file.content.path
-    try:
-        registered = reader_of(path, file.origin)
-        if registered is not None:
-            return registered.entry_point
-        return Refusal(f"{file.origin}: {format_of(path) or 'has no reader'}", file.content.sha256, file.on_record)
-    except ReaderClashError as error:
-        return Refusal(str(error), file.content.sha256, file.on_record)
-    except OSError as error:
-        return Refusal(f"{file.origin}: cannot be read: {error.strerror or error}", None, file.on_record)
 
 
 def _reason(line: str, name: str) -> str:

@@ -18,7 +18,9 @@ from kernel.base.startup import start
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kernel.base.settings import Settings
     from producer.publish import Summary
+    from producer.readers.mapping_file import MappingFile
 
 
 @click.command()
@@ -39,6 +41,20 @@ if TYPE_CHECKING:
 @click.option(
     "--dates", "date_order", type=click.Choice(["dmy", "mdy", "ymd"]),
     help="The order of dates such as 10/03/2024 in texts; by default each workbook must show it. Above DATE_ORDER.",
+)  # fmt: skip
+@click.option(
+    "--reader", metavar="NAME",
+    help="Insist on a reader, whatever the content of the files looks like; a wrong name is answered with all names.",
+)  # fmt: skip
+@click.option(
+    "--mapping", "mapping_path", type=click.Path(path_type=Path), metavar="FILE",
+    help="Read all files as tables by this mapping file; `battery columns FILE` proposes one. A mapping.yaml beside "
+    "the files, or <file>.mapping.yaml, needs no option.",
+)  # fmt: skip
+@click.option(
+    "--cell-pattern", metavar="REGEX",
+    help="Where the cell stands in the names of files: a regular expression with a group (?P<cell>...). Above "
+    "CELL_PATTERN, below --cell.",
 )  # fmt: skip
 @click.option("--watch", is_flag=True, help="Keep watching the folder SOURCE for new workbooks.")
 @click.option(
@@ -62,21 +78,26 @@ def produce(
     encoding: str,
     speed: float | None,
     date_order: Literal["dmy", "mdy", "ymd"] | None,
+    reader: str | None,
+    mapping_path: Path | None,
+    cell_pattern: str | None,
     watch: bool,
     again: bool,
     skip_landed: bool,
     processes: int | None,
 ) -> int:
-    """Publish workbooks to the topic.
+    """Publish files of readings to the topic.
 
-    SOURCE is an .xlsx or .xls workbook, a .zip, a folder, an http(s) URL, or the name of a CALCE data set such as
-    CS2_35. Exits with 1 when a workbook was refused; the others have gone out all the same.
+    SOURCE is a file of a cycler, or any table with a mapping file, a .zip, .gz or .bz2 of such, a folder, an http(s)
+    URL, or the name of a CALCE data set such as CS2_35. Exits with 1 when a file was refused; the others have gone out
+    all the same.
     """
     settings = start(debug)
     from kernel.base.stopping import STOP, leave_on_signals
     from producer.files import BadSourceError
     from producer.inbox import watch_folder
     from producer.publish import Options, publish
+    from producer.readers.registry import reader_named
     from producer.sources import record_refused_sources, require_sources
     from producer.spool import reading_processes
 
@@ -84,7 +105,15 @@ def produce(
         settings = settings.model_copy(update={"date_order": date_order})
     cell, channel_cells = _cells_asked(cells)
     options = Options(
-        cell, encoding, speed, again, processes or reading_processes(settings), channel_cells=channel_cells
+        cell,
+        encoding,
+        speed,
+        again,
+        processes or reading_processes(settings),
+        channel_cells=channel_cells,
+        reader=None if reader is None else reader_named(reader).reader.name,
+        mapping=_mapping(mapping_path, settings),
+        cell_pattern=_cell_pattern(cell_pattern) or settings.cell_pattern,
     )
     if skip_landed:
         from functools import partial
@@ -98,7 +127,7 @@ def produce(
 
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that what waits on disk goes with us
         try:
-            require_sources(sources)
+            require_sources(sources, insists=options.insists)
         except BadSourceError:
             with suppress(BatteryError):  # what is wrong with them is said all the same
                 record_refused_sources(settings, sources, cell)
@@ -112,6 +141,39 @@ def produce(
     for summary in watch_folder(settings, Path(sources[0]), options, STOP):
         _report(summary)
     return 0
+
+
+def _mapping(path: Path | None, settings: Settings) -> MappingFile | None:
+    """The mapping file that the user names, which insists, or else that of the settings, which does not.
+
+    Raises:
+        BatteryError: it cannot be read, or cannot be used.
+    """
+    from producer.readers.mapping import MappingError, mapping_of
+    from producer.readers.mapping_file import MappingFile
+
+    named = path or settings.mapping_file
+    if named is None:
+        return None
+    try:
+        mapping = MappingFile.of(named, insists=path is not None)
+        mapping_of(mapping)
+    except OSError as error:
+        raise BatteryError(f"the mapping file {named} cannot be read: {error.strerror or error}") from None
+    except MappingError as error:
+        raise BatteryError(str(error)) from None
+    return mapping
+
+
+def _cell_pattern(pattern: str | None) -> str | None:
+    from kernel.base.settings import require_cell_pattern
+
+    if pattern is not None:
+        try:
+            require_cell_pattern(pattern)
+        except ValueError as error:
+            raise BatteryError(f"--cell-pattern {error}") from None
+    return pattern
 
 
 def _cells_asked(cells: Sequence[str]) -> tuple[str | None, dict[str, str]]:

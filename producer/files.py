@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel.base.errors import BatteryError
 from kernel.base.plain import one_line
 from kernel.edges.file_records import SourceFile
-from producer.readers.registry import readable_suffixes
+from producer.readers.mapping_file import is_mapping, mapping_beside
+from producer.readers.registry import is_told_by_content, readable_suffixes, recognising
+from producer.readers.sample import FileSample
 
 if TYPE_CHECKING:
     from producer.readers.mapping_file import MappingFile
 
 ZIP_SUFFIX: Final = ".zip"
+
+PACKED_SUFFIXES: Final = (".gz", ".bz2")
+"""Endings of files that are one other file, packed."""
 
 _SYSTEM_FILES: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
@@ -61,10 +67,14 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class File:
-    """A workbook or a ZIP as it lies on disk; `origin` is how a user knows it."""
+    """A file of readings, a ZIP or a packed file as it lies on disk; `origin` is how a user knows it.
+
+    `is_found` says that it was found in a folder: nobody named it, so it need not hold readings.
+    """
 
     path: Path
     origin: str
+    is_found: bool = False
 
     def on_record(self, sha256: str | None = None) -> SourceFile:
         """Its entry for the record, with its checksum if that is known."""
@@ -146,8 +156,47 @@ class WorkbookFile:
 
 
 def is_publishable(suffix: str) -> bool:
-    """Whether files with this suffix are published: those that a reader reads, and ZIPs of them."""
-    return suffix.lower() == ZIP_SUFFIX or suffix.lower() in readable_suffixes()
+    """Whether files with this suffix are published: those that a reader reads, ZIPs of them, and packed ones."""
+    return suffix.lower() in {ZIP_SUFFIX, *PACKED_SUFFIXES} or suffix.lower() in readable_suffixes()
+
+
+def unpacked_name(name: str) -> str:
+    """The name of what a packed file holds.
+
+    >>> unpacked_name("CELL_1.csv.gz")
+    'CELL_1.csv'
+    """
+    return PurePosixPath(name).stem
+
+
+def is_readable(path: Path, *, insists: bool = False, is_named: bool = False) -> bool:
+    """Whether there is a reader for a file, by its name, its content, or a mapping file beside it.
+
+    Args:
+        path: where it lies.
+        insists: whether the user names a reader or a mapping, so that the content need not show whose it is.
+        is_named: whether the user names the file, so that its content is looked at whatever its ending is.
+    """
+    suffix = path.suffix.lower()
+    mapping = mapping_beside(path)
+    if mapping is not None and mapping.insists:
+        return True
+    if suffix in PACKED_SUFFIXES and not is_named:
+        inner = PurePosixPath(path.stem).suffix
+        return not inner or is_told_by_content(inner) or (inner != ZIP_SUFFIX and is_publishable(inner))
+    if is_publishable(suffix):
+        return True
+    if not (is_named or is_told_by_content(suffix)):
+        return False
+    try:
+        return insists or mapping is not None or _is_recognised(path, Signature.of(path))
+    except OSError:
+        return False
+
+
+@lru_cache(4096)
+def _is_recognised(path: Path, signature: Signature) -> bool:  # noqa: ARG001  # what was said of a file as it is now
+    return bool(recognising(FileSample.of(path)))
 
 
 def checksum(path: Path) -> str:
@@ -166,17 +215,21 @@ def place_of(path: Path) -> str:
 
 
 class Listing(NamedTuple):
-    """The files below a folder: workbooks and ZIPs, others, and a line for each folder that cannot be opened."""
+    """The files below a folder: those that are read, others, and a line for each folder that cannot be opened."""
 
     files: list[Path]
     closed_folders: list[str]
     others: list[Path]
 
 
-def in_folder(folder: Path) -> Listing:
-    """List the workbooks and ZIPs below a folder, by name, and what is passed over.
+def in_folder(folder: Path, *, insists: bool = False) -> Listing:
+    """List the files of readings and ZIPs below a folder, by name, and what is passed over.
 
-    Hidden files, lock files of open spreadsheets and files of the system are left out.
+    Hidden files, lock files of open spreadsheets, files of the system and mapping files are left out.
+
+    Args:
+        folder: the folder.
+        insists: whether the user names a reader or a mapping, so that the content need not show whose a file is.
     """
     files: list[Path] = []
     others: list[Path] = []
@@ -187,9 +240,9 @@ def in_folder(folder: Path) -> Listing:
 
     for place, folders, names in os.walk(folder, onerror=note):
         folders[:] = [name for name in folders if not is_hidden(name)]
-        for path in (Path(place, name) for name in names if not is_hidden(name)):
+        for path in (Path(place, name) for name in names if not is_hidden(name) and not is_mapping(name)):
             if os.path.isfile(path):  # noqa: PTH113  # Path.is_file may raise
-                (files if is_publishable(path.suffix) else others).append(path)
+                (files if is_readable(path, insists=insists) else others).append(path)
     return Listing(sorted(files), closed_folders, sorted(others))
 
 

@@ -20,10 +20,11 @@ from kernel.base.plain import one_line
 from kernel.edges.file_records import FileRecords
 from kernel.edges.kafka import open_topic
 from kernel.edges.objects import open_store
-from producer.batch import Summary
 from producer.files import File, Signature, in_folder
+from producer.options import Summary
 from producer.passed_over import passed_over
 from producer.publish import publish
+from producer.readers.mapping_file import mapping_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from threading import Event
 
     from kernel.base.settings import Settings
-    from producer.batch import Options
     from producer.files import Listing
+    from producer.options import Options
 
 _log = structlog.get_logger()
 
@@ -107,7 +108,8 @@ class _Inbox:
     topic_id: str
     _is_new: bool = True
     """Whether something in it may not have been published yet."""
-    _seen: dict[Path, Signature] = field(default_factory=dict)
+    _seen: dict[Path, tuple[Signature, str]] = field(default_factory=dict)
+    """How each file, and the mapping file beside it, was when it was published."""
     _closed_folders: set[str] = field(default_factory=set)
     _others: list[Path] = field(default_factory=list)
     """Files of another kind that are on record and were reported."""
@@ -152,7 +154,7 @@ class _Inbox:
             self._seen = {}
 
     def _publish_new(self) -> Iterator[Summary]:
-        listing = files, closed_folders, _ = in_folder(self.folder)
+        listing = files, closed_folders, _ = in_folder(self.folder, insists=self.options.insists)
         for line in closed_folders:
             if line not in self._closed_folders:
                 _log.warning(line)
@@ -161,16 +163,20 @@ class _Inbox:
         present = {}
         for path in files:
             with suppress(OSError):  # it is gone again
-                present[path] = Signature.of(path)
+                mapping = mapping_beside(path)
+                present[path] = (Signature.of(path), mapping.digest if mapping else "")
         new = [path for path, signature in present.items() if self._seen.get(path) != signature]
         self._seen = {path: signature for path, signature in self._seen.items() if path in present}
-        for summary in self._published([File(path, one_line(str(path.relative_to(self.folder)))) for path in new]):
+        for summary in self._published(self._files(new)):
             self._follow(summary.topic_id or self.topic_id)
             summary.left_alone = [line for line in summary.left_alone if line not in self._reported_lines]
             self._reported_lines.update(summary.left_alone)
             if summary.workbooks or summary.skipped or summary.failed or summary.left_alone or summary.others:
                 yield summary
         self._seen |= {path: present[path] for path in new}
+
+    def _files(self, paths: Sequence[Path]) -> list[File]:
+        return [File(path, one_line(str(path.relative_to(self.folder))), is_found=True) for path in paths]
 
     def _pass_over(self, listing: Listing) -> Iterator[Summary]:
         """Put files of another kind on record when they have changed; report each once."""

@@ -33,13 +33,17 @@ _NOTE_DIGITS: Final = 32
 class Publication:
     """Where the readings of a workbook are: the log, and for each cell the last offset in each partition.
 
-    `cell_id` is the cell that the user, or else the file, names; `last_offsets` has the cells of its channels.
+    `cell_id` is the cell that the user, or else the file, names; `last_offsets` has the cells of its channels. `reader`
+    is the name of what read it, and `mapping` the digest of the mapping file that it was read by; both are empty where
+    they are not known, or there was none.
     """
 
     cell_id: str
     topic_id: str
     last_offsets: Mapping[str, Mapping[int, int]]
     name: str = ""
+    reader: str = ""
+    mapping: str = ""
 
     def has_landed(self, landed: LandedOffsets) -> bool:
         """Whether every message of it is in the warehouse, landed or quarantined.
@@ -66,6 +70,12 @@ class Publications:
     def has(self, cell_id: str, sha256: str) -> bool:
         """Tell whether the log has the same file as readings of this cell."""
         return any(f"{self._prefix}{name}" in self._keys for name in _note_names(sha256, cell_id))
+
+    def of(self, cell_id: str, sha256: str) -> Publication | None:
+        """How this log has a file as readings of a cell; None where it has not, or where a note does not say."""
+        names = _note_names(sha256, cell_id)
+        found = self._read(key for name in names if (key := f"{self._prefix}{name}") in self._keys)
+        return found[0] if found else None
 
     def earlier(self, cell_id: str, sha256: str) -> list[Publication]:
         """The earlier logs that this file was published to as readings of this cell, where notes have the offsets."""
@@ -105,6 +115,8 @@ class Publications:
         note = {
             "workbook": publication.name,
             "cell_id": publication.cell_id,
+            "reader": publication.reader,
+            "mapping": publication.mapping,
             "cells": {
                 cell: {str(partition): last for partition, last in offsets.items()}
                 for cell, offsets in publication.last_offsets.items()
@@ -123,7 +135,8 @@ def _publication(key: str, note: bytes) -> Publication | None:
             str(cell): {int(partition): int(last) for partition, last in of_cell.items()}
             for cell, of_cell in cells.items()
         }
-        return Publication(str(content["cell_id"]), topic_id, offsets, str(content["workbook"]))
+        reader, mapping = str(content.get("reader", "")), str(content.get("mapping", ""))
+        return Publication(str(content["cell_id"]), topic_id, offsets, str(content["workbook"]), reader, mapping)
     except (ValueError, KeyError, TypeError, AttributeError):  # a note of an earlier version, which was a line of text
         return None
 

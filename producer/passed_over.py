@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.base.plain import one_line
 from kernel.edges.file_records import SourceFile
-from producer.files import ZIP_SUFFIX, PassedOver, is_publishable, place_of
+from producer.files import PACKED_SUFFIXES, ZIP_SUFFIX, PassedOver, place_of
 from producer.readers.formats import format_of
 from producer.readers.registry import readable_suffixes
 
@@ -48,12 +48,15 @@ def why_file(path: Path) -> str:
 def why_member(member: str) -> str:
     """Why a member of a ZIP is passed over, by its name, since it is not unpacked."""
     suffix = PurePosixPath(member).suffix
-    return "a ZIP in a ZIP is not opened; unpack the outer one" if is_publishable(suffix) else _why(suffix)
+    if suffix.lower() in {ZIP_SUFFIX, *PACKED_SUFFIXES}:
+        kind = "ZIP" if suffix.lower() == ZIP_SUFFIX else "packed file"
+        return f"a {kind} in a ZIP is not opened; unpack the outer one"
+    return _why(suffix)
 
 
 def _why(suffix: str) -> str:
     kind = f"files that end in {one_line(suffix)}" if suffix else "files without a suffix"
-    return f"{kind} are not read; a workbook ends in {' or '.join(readable_suffixes())}"
+    return f"{kind} are not read; what is read ends in {', '.join(readable_suffixes())}, or is a table"
 
 
 def in_words(names: Iterable[str], count: int) -> str:
@@ -64,5 +67,5 @@ def in_words(names: Iterable[str], count: int) -> str:
 
 
 def holds(names: Iterable[str], count: int) -> str:
-    """The end of the line that says there is no workbook: which files there are instead."""
+    """The end of the line that says there is nothing to read: which files there are instead."""
     return f"; it holds {in_words(names, count)}" if count else ""

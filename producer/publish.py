@@ -17,9 +17,10 @@ from kernel.edges.file_records import FileRecords
 from kernel.edges.kafka import message_limit, open_producer, open_topic
 from kernel.edges.objects import open_store
 from producer.archive import Unpacker
-from producer.batch import Batch, Options, Summary
+from producer.batch import Batch
 from producer.files import Refusal
 from producer.notes import Publication, Publications, Refusals
+from producer.options import Options, Summary
 from producer.register import Register
 from producer.scratch import scratch_folder
 from producer.send import SendOptions, send
@@ -46,7 +47,7 @@ def publish(settings: Settings, sources: Sequence[str | File], options: Options)
     """
     with scratch_folder() as folder:
         readers = Readers(options.processes, settings, folder)
-        with readers, Unpacker(settings, folder) as unpacker:
+        with readers, Unpacker(settings, folder, insists=options.insists) as unpacker:
             topic = open_topic(settings, create=True)
             store = open_store(settings)
             published = Publications(store, topic.topic_id)
@@ -55,7 +56,7 @@ def publish(settings: Settings, sources: Sequence[str | File], options: Options)
                 settings, limit
             )  # it connects, for half a second or more, while workbooks are read
             register = Register(store, topic.topic_id)
-            refusals = Refusals(store, settings, options.cell_asked)
+            refusals = Refusals(store, settings, options.asked_how)
             records, summary = FileRecords(store), Summary(topic.topic_id)
             batch = Batch(folder, settings, store, published, register, refusals, records, unpacker, options, summary)
             _read(batch, sources, readers)
@@ -91,7 +92,8 @@ class _Notes:
         for (asked, sha256), cells in self._batch.workbook_cells.items():
             offsets = {cell: self._offsets[cell, sha256] for cell in cells if (cell, sha256) in self._offsets}
             if sha256 == receipt.sha256 and receipt.cell_id in cells and len(offsets) == len(cells):
-                publication = Publication(asked, self._topic_id, offsets, receipt.name)
+                reader, mapping = self._batch.read_by.get((asked, sha256), ("", ""))
+                publication = Publication(asked, self._topic_id, offsets, receipt.name, reader, mapping)
                 self._batch.published.remember(publication, sha256)
 
 

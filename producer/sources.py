@@ -15,7 +15,7 @@ from kernel.edges.objects import open_store
 from producer.answer import DownloadLimits
 from producer.datasets import CALCE, dataset_url
 from producer.download import download
-from producer.files import BadSourceError, File, PassedOver, Refusal, in_folder, is_publishable
+from producer.files import BadSourceError, File, PassedOver, Refusal, in_folder, is_readable
 from producer.passed_over import holds, passed_over
 from producer.readers.formats import format_of
 from producer.readers.registry import readable_suffixes
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 _URL: Final = re.compile(r"^https?://", re.IGNORECASE)
 
 
-def require_source(source: str) -> None:
+def require_source(source: str, *, insists: bool = False) -> None:
     """Check what a user named, before anything is opened.
+
+    Args:
+        source: what the user named.
+        insists: whether the user names a reader or a mapping, so that the content need not show whose it is.
 
     Raises:
         BadSourceError: it is no file, folder, URL or data set.
@@ -44,10 +48,10 @@ def require_source(source: str) -> None:
             raise BadSourceError(f"{shown} is not a complete URL")
     elif not os.path.exists(source) and dataset_url(source) is None:  # noqa: PTH110  # Path.exists raises for long names
         raise BadSourceError(
-            f"there is no {shown}; SOURCE is an .xlsx, .xls or .zip file, a folder, an http(s) URL, or one of the "
-            f"CALCE data sets {', '.join(CALCE)}"
+            f"there is no {shown}; SOURCE is a file of a cycler, a .zip, a folder, an http(s) URL, or one of the CALCE "
+            f"data sets {', '.join(CALCE)}"
         )
-    elif os.path.isfile(source) and not is_publishable(Path(source).suffix):  # noqa: PTH113
+    elif os.path.isfile(source) and not is_readable(Path(source), insists=insists, is_named=True):  # noqa: PTH113
         raise BadSourceError(f"{shown} {_description(Path(source))}")
     elif os.path.exists(source) and not os.path.isfile(source) and not os.path.isdir(source):  # noqa: PTH110,PTH112,PTH113
         raise BadSourceError(f"{shown} is neither a file nor a folder but a pipe or a device")
@@ -55,12 +59,12 @@ def require_source(source: str) -> None:
 
 def _description(path: Path) -> str:
     try:
-        return format_of(path) or f"is neither a workbook ({', '.join(readable_suffixes())}) nor a ZIP nor a folder"
+        return format_of(path) or f"is neither a file of readings ({', '.join(readable_suffixes())}) nor a ZIP"
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
 
 
-def require_sources(sources: Sequence[str]) -> None:
+def require_sources(sources: Sequence[str], *, insists: bool = False) -> None:
     """Refuse a command line without a usable source; a batch with at least one goes on without the others.
 
     Raises:
@@ -69,7 +73,7 @@ def require_sources(sources: Sequence[str]) -> None:
     problems = []
     for source in sources:
         try:
-            require_source(source)
+            require_source(source, insists=insists)
         except BadSourceError as error:
             problems.append(str(error))
     if len(problems) == len(sources):
@@ -112,33 +116,32 @@ def record_refused_sources(settings: Settings, sources: Sequence[str], cell_id: 
                 records.refuse(file, str(error), cell_id)
 
 
-def find_files(source: str, settings: Settings) -> list[File | Refusal | PassedOver]:
-    """Find the workbooks and ZIPs that a source names; of a folder, also what cannot be opened or is passed over.
+def find_files(source: str, settings: Settings, *, insists: bool = False) -> list[File | Refusal | PassedOver]:
+    """Find the files and ZIPs that a source names; of a folder, also what cannot be opened or is passed over.
 
     Args:
-        source: a workbook, a ZIP, a folder, an http(s) URL or the name of a CALCE data set.
+        source: a file of readings, a ZIP, a folder, an http(s) URL or the name of a CALCE data set.
         settings: where downloads are kept, and what they may take.
+        insists: whether the user names a reader or a mapping, so that the content need not show whose a file is.
 
     Raises:
         BadSourceError: there is no such source, or nothing in it.
         DownloadError: a download failed.
     """
-    require_source(source)
+    require_source(source, insists=insists)
     path = Path(source)
     url = url_of(source)
     if url is not None:
         path = download(url, settings.download_dir, DownloadLimits.of(settings))
     if not path.is_dir():
         return [File(path, one_line(path.name))]
-    listing = files, closed_folders, others = in_folder(path)
+    listing = files, closed_folders, others = in_folder(path, insists=insists)
     ignored = passed_over(path, listing)
     if not files and not closed_folders:
         instead = holds((file.name for file, _ in ignored.files), ignored.count)
-        line = (
-            f"the folder {one_line(str(path))} holds no workbook ({', '.join(readable_suffixes())}) and no ZIP{instead}"
-        )
+        line = f"the folder {one_line(str(path))} holds no file of readings and no ZIP{instead}"
         if not others:
             raise BadSourceError(line)
         return [Refusal(line), ignored]
-    named = (File(file, one_line(str(file.relative_to(path)))) for file in files)
+    named = (File(file, one_line(str(file.relative_to(path))), is_found=True) for file in files)
     return [*map(Refusal, closed_folders), *named, ignored]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,6 +63,8 @@ class Settings(BaseSettings):
     reader_memory_bytes: Annotated[int, Field(ge=64 * 1024**2)] = 3 * 1024**3
     reader_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
     date_order: Literal["dmy", "mdy", "ymd"] | None = None
+    cell_pattern: str | None = None
+    mapping_file: Path | None = None
 
     gateway_token: Annotated[SecretStr, Field(min_length=16)] | None = None
     gateway_max_bytes: Annotated[int, Field(ge=1024, le=16 * 1024**2)] = 8 * 1024**2
@@ -97,10 +100,17 @@ class Settings(BaseSettings):
             raise ValueError("must be file://FOLDER or s3://BUCKET")
         return value
 
-    @field_validator("battery_cells", "date_order", "gateway_token", mode="before")
+    @field_validator("battery_cells", "date_order", "cell_pattern", "mapping_file", "gateway_token", mode="before")
     @classmethod
     def _none_where_empty(cls, value: object) -> object:
         return value or None  # compose passes an empty one
+
+    @field_validator("cell_pattern")
+    @classmethod
+    def _names_a_cell(cls, value: str | None) -> str | None:
+        if value is not None:
+            require_cell_pattern(value)
+        return value
 
     @field_validator("bytewax_dataflow_api_enabled", mode="before")
     @classmethod
@@ -146,6 +156,20 @@ class Settings(BaseSettings):
                 "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
             )
         return self
+
+
+def require_cell_pattern(pattern: str) -> None:
+    """Check a pattern that finds the cell in the names of files.
+
+    Raises:
+        ValueError: it is no regular expression, or has no group `cell`.
+    """
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression ({error})") from None
+    if "cell" not in groups:
+        raise ValueError(f"{pattern!r} needs a group (?P<cell>...), which is the cell")
 
 
 def load_settings() -> Settings:

@@ -11,6 +11,7 @@ it, since its parent names the entry point of the reader.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
     from producer.readers.base import Reader
 
 GROUP: Final = "battery.readers"
+
+TABLE: Final = "table"
+"""The reader that reads whatever a mapping file describes."""
+
+TOLD_BY_CONTENT: Final = frozenset({".csv", ".txt", ".tsv", ".dat", ".asc", ".parquet"})
+"""Endings that say nothing of a format: such a file is read where a reader recognises its content, or by a mapping."""
+
+_NUMBERED: Final = re.compile(r"\.\d{3}")
 
 
 class ReaderClashError(BatteryError):
@@ -97,6 +106,27 @@ def readable_suffixes() -> tuple[str, ...]:
     ('.xlsx', '.xls')
     """
     return tuple(dict.fromkeys(suffix for one in registered_readers() for suffix in one.reader.suffixes))
+
+
+def is_told_by_content(suffix: str) -> bool:
+    """Whether only the content tells whose files with this ending are; numbers such as .022 are endings of Maccor's.
+
+    >>> is_told_by_content(".CSV"), is_told_by_content(".022"), is_told_by_content(".xlsx")
+    (True, True, False)
+    """
+    return suffix.lower() in TOLD_BY_CONTENT or _NUMBERED.fullmatch(suffix) is not None
+
+
+def reader_named(name: str) -> RegisteredReader:
+    """The reader of that name.
+
+    Raises:
+        BatteryError: there is none.
+    """
+    readers = {one.reader.name: one for one in registered_readers()}
+    if name not in readers:
+        raise BatteryError(f"there is no reader {one_line(name)}; the readers are {', '.join(readers)}")
+    return readers[name]
 
 
 def recognising(sample: FileSample) -> list[RegisteredReader]:

@@ -157,7 +157,7 @@ def _by_newarenda(path: Path, *, is_ndax: bool) -> Frame:
         raise _NoLibraryError(
             "needs a library to be read; install battery-pipeline[readers], or export its records with BTSDA"
         ) from None
-    frame = (read_ndax if is_ndax else read_nda)(str(path), False)  # noqa: FBT003  # cycles as the file has them
+    frame = (read_ndax if is_ndax else read_nda)(str(path), False)  # cycles as the file has them
     clock = frame["Timestamp"]
     if getattr(clock.dt, "tz", None) is not None:
         clock = clock.dt.tz_convert("UTC").dt.tz_localize(None)

@@ -104,10 +104,10 @@ def test_a_mass_that_is_not_selected_is_none() -> None:
 
 
 def test_a_counter_of_both_directions_is_shared_out_by_its_sign() -> None:
-    grows_on = np.array([0.0, 2.0, 4.0, -5.0, -7.0, 0.0, -1.0])
+    grows_on = np.array([0.0, 2.0, 4.0, -5.0, -7.0, 1.0, 2.0])
     fresh = np.array([True, False, False, False, False, True, False])
     charge, discharge = both_ways(grows_on, fresh)
-    assert (charge[-1], discharge[-1]) == (4.0, 4.0)
+    assert (charge[-1], discharge[-1]) == (6.0, 3.0)
 
 
 def test_files_are_recognised_by_their_content(tmp_path: Path) -> None:

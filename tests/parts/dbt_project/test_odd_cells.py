@@ -44,7 +44,7 @@ def offset(rows: list[Row], size: float) -> list[Row]:
 
 def glitched(rows: list[Row]) -> list[Row]:
     """One current that the instrument could just report, in the middle of a charge."""
-    return [row | ({"current(a)": 1_900.0} if row["data_point"] == 60 else {}) for row in rows]
+    return [row | ({"current(a)": 9_900.0} if row["data_point"] == 60 else {}) for row in rows]
 
 
 def at_rest(rows: list[Row]) -> list[Row]:

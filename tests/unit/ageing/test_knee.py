@@ -44,6 +44,16 @@ def test_a_known_knee_is_found_within_two_percent_of_the_life(knee: int) -> None
     assert abs(found.cycle - knee) <= 0.02 * n
 
 
+@pytest.mark.parametrize("size", [1e-5, 1e4])
+def test_a_cell_of_any_size_has_the_same_knee(size: float) -> None:
+    x, q = cycles(600), bent(600, 350) + noise(600, seed=1)
+    one, other = find_knee(x, q), find_knee(x, size * q)
+    assert one is not None
+    assert other is not None
+    found = [other.cycle, other.low, other.high, other.confidence, other.slope_after / size]
+    assert found == pytest.approx([one.cycle, one.low, one.high, one.confidence, one.slope_after], rel=1e-9)
+
+
 def test_the_slopes_of_both_branches_come_back_within_ten_percent() -> None:
     found = find_knee(cycles(600), bent(600, 350) + noise(600, seed=1))
     assert found is not None

@@ -72,6 +72,16 @@ def test_a_straight_fade_is_projected_within_five_percent_of_its_life(share: flo
     assert projection.cycle == pytest.approx(500, rel=0.05)
 
 
+@pytest.mark.parametrize("size", [1e-5, 1e4])
+def test_a_cell_of_any_size_has_the_same_projection(size: float) -> None:
+    x, q = cycles(300), fade("accelerating", 500, 300, 1)
+    one, other = project(x, q, THRESHOLD_AH), project(x, size * q, size * THRESHOLD_AH)
+    assert one is not None
+    assert other is not None
+    assert [other.cycle, other.low, other.high] == pytest.approx([one.cycle, one.low, one.high], rel=1e-9)
+    assert fade_per_cycle(x, size * q) == pytest.approx(size * (fade_per_cycle(x, q) or 0), rel=1e-9)
+
+
 def test_nearer_to_the_threshold_the_interval_is_narrower() -> None:
     def width(observed: int) -> float:
         projection = project(cycles(observed), fade("linear", 500, observed, 2), THRESHOLD_AH)

@@ -341,9 +341,33 @@ def test_a_pack_lands_where_the_instrument_is_said_to_reach_so_far() -> None:
     wide = clean(GroupStates(), together([pack]), WINDOW_SECONDS, instrument_range(1_500, 10_000))
     assert wide is not None
     assert wide.landed.column("data_point").to_pylist() == [1]
-    assert wide.quarantined.column("detail").to_pylist() == [
-        "voltage(v) is 1500.5, beyond the instrument's -1500 to 1500; where it is real, set INSTRUMENT_MAX_VOLTAGE_V=2000"
-    ]
+    (detail,) = wide.quarantined.column("detail").to_pylist()
+    assert detail.startswith("voltage(v) is 1500.5, beyond the instrument's -1500 to 1500; where it is real, set ")
     narrow = clean(GroupStates(), together([pack]), WINDOW_SECONDS)
     assert narrow is not None
     assert narrow.quarantined.column("reason").to_pylist() == ["out_of_range"] * 2
+
+
+@pytest.mark.parametrize(
+    ("voltage", "setting"),
+    [(10.5, "15"), (-12.0, "15"), (99.0, "100"), (812.3, "1000"), (1_499.0, "1500"), (1_500.5, "2000")],
+)
+def test_a_voltage_beyond_the_instrument_is_told_with_the_setting_that_it_needs(voltage: float, setting: str) -> None:
+    refused = clean(GroupStates(), together([arrow([reading(1, **{"voltage(v)": voltage})])]), WINDOW_SECONDS)
+    assert refused is not None
+    (detail,) = refused.quarantined.column("detail").to_pylist()
+    assert detail == (
+        f"voltage(v) is {voltage}, beyond the instrument's -10 to 10; where it is real, "
+        f"set INSTRUMENT_MAX_VOLTAGE_V={setting}"
+    )
+
+
+def test_what_a_cell_of_10_microamperes_and_a_pack_of_10_kiloamperes_show_lands_by_default() -> None:
+    rows = [
+        reading(1, **{"current(a)": 1e-5, "charge_capacity(ah)": 1e-8, "internal_resistance(ohm)": 2e4}),
+        reading(2, **{"current(a)": -10_000.0, "charge_capacity(ah)": 1e8, "internal_resistance(ohm)": 9e-6}),
+    ]
+    cleaned = clean(GroupStates(), together([arrow(rows)]), WINDOW_SECONDS)
+    assert cleaned is not None
+    assert cleaned.landed.column("current(a)").to_pylist() == [1e-5, -10_000.0]
+    assert cleaned.landed.column("internal_resistance(ohm)").to_pylist() == [2e4, 9e-6]

@@ -12,7 +12,7 @@ from support.generated import BAD, retry
 from support.landed import WINDOW_SECONDS, clean_cell, fold, landed, state_of
 
 from dataflows.fold.state import CellState, Tail
-from kernel.contract.reading import COUNTERS, Quality
+from kernel.contract.reading import COUNTER_NOISE, COUNTERS, Quality
 from sink.care.recount import differing_cycles, differing_windows
 
 if TYPE_CHECKING:
@@ -240,3 +240,39 @@ def test_each_counter_has_a_flag_of_its_own(name: str) -> None:
     rows = put(charge(), {20: 99_999.0}, name)
     flags = Quality(column(followed(rows), "quality")[20])
     assert flags == Quality.VALUE_DROPPED | Quality.COUNTER_LEAP | Quality(1 << 11 + COUNTERS.index(name))
+
+
+@pytest.mark.parametrize("size", [1e-5, 1.0, 1e4])
+@pytest.mark.parametrize(("share", "flags"), [(0.5, Quality(0)), (3.0, Quality.COUNTER_FELL)])
+def test_by_how_much_a_counter_falls_as_noise_follows_the_current(size: float, share: float, flags: Quality) -> None:
+    rows = [
+        row | {name: size * row[name] for name in ("current(a)", NAME, "charge_energy(wh)")}
+        for row in put(charge(), {20: 20 * 30 / HOUR - share * COUNTER_NOISE})
+    ]
+    rows[20]["current(a)"] = 0.0  # it falls from where it stood: nothing flows meanwhile
+    rows[20][NAME] = rows[19][NAME] - share * COUNTER_NOISE * size
+    assert Quality(column(followed(rows), "quality")[20]) == flags
+
+
+@pytest.mark.parametrize("size", [1, COUNT])
+def test_counters_that_64_bits_do_not_hold_in_pico_units_gain_what_they_gain(size: int) -> None:
+    """A container of 15 MW after two years: 1,500 V and 10 kA."""
+    start, power = 2.5e11, 1_000.0 * 10_000.0
+    rows = charge(start=1.5e8, **{"current(a)": 10_000.0, "voltage(v)": 10.0})
+    for place, row in enumerate(rows):
+        row["test_time(s)"] += 9_000.0
+        row[NAME] = 1.5e8 + 10_000.0 * 30 * place / HOUR
+        row["charge_energy(wh)"] = start + 1e-2 * power * 30 * place / HOUR
+    results = fold([[arrow(rows[at : at + size], offset=at)] for at in range(0, COUNT, size)])
+    assert not any(value & Quality.COUNTER_LEAP for value in column(results, "quality"))
+    assert gained(results) == pytest.approx(10_000.0 * 30 * (COUNT - 1) / HOUR, rel=1e-9)
+    assert gained(results, "charge_energy_pwh") == pytest.approx(1e-2 * power * 30 * (COUNT - 1) / HOUR, rel=1e-8)
+
+
+def test_a_counter_that_leaps_by_more_than_64_bits_hold_leaps() -> None:
+    name = "charge_energy(wh)"
+    for leap in (2**64 / 1e12, 2**65 / 1e12, -(2**64) / 1e12, 9e11):
+        rows = charge()
+        results = followed(put(rows, {20: rows[20][name] + leap}, name))
+        assert column(results, "quality")[20] & Quality.CHARGE_ENERGY_LEAP, leap
+        assert gained(results, "charge_energy_pwh") == pytest.approx(3.7 * COUNT * 30 / HOUR, abs=1e-9)

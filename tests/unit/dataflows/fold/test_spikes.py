@@ -120,6 +120,16 @@ def test_an_undisturbed_life_has_no_spike(steps: Steps) -> None:
     assert not steps.suspected().any()
 
 
+def test_a_pack_of_cells_in_series_has_no_spike_that_one_of_them_has_not(steps: Steps) -> None:
+    """400 cells at up to 1,680 V, whose instrument has 400 times the noise."""
+    noise = np.random.default_rng(400).normal(0, 0.001, len(steps.voltage))
+    assert not steps.suspected(400 * (steps.voltage + noise)).any()
+    at = int(np.flatnonzero((steps.position >= FROM_THE_ENDS) & (steps.left >= FROM_THE_ENDS))[200])
+    voltage = 400 * steps.voltage
+    voltage[at] += 400 * VOLTS
+    assert np.flatnonzero(steps.suspected(voltage)).tolist() == [at]
+
+
 @pytest.mark.parametrize("every", [4, 10])
 def test_of_a_life_that_was_logged_coarsely_nothing_is_dropped(lives: list[pa.Table], every: int) -> None:
     thin = steps_of(lives, every)

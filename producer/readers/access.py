@@ -123,7 +123,8 @@ class _Parsed:
 
     @classmethod
     def of(cls, path: Path) -> _Parsed:
-        from access_parser import AccessParser  # noqa: PLC0415  # in the reading child alone, and of an extra
+        # In the reading child alone, and of an extra.
+        from access_parser import AccessParser  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
 
         for logger in ("access_parser", "access_parser.utils"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)  # it prints whole pages

@@ -68,7 +68,7 @@ def _table(table: AccessTable, page: int, stated: int) -> list[bytes]:
             fixed[title] = offset
             offset += struct.calcsize(_FORMATS[kind])
     rows = len(table.rows) - len(table.deleted)
-    varying = sum(kind == TEXT for _, kind in table.columns)
+    varying = [kind for _, kind in table.columns].count(TEXT)
     count = len(table.columns)
     head = struct.pack("<HHI", 0x0102, 0, 0) + struct.pack("<IIIIIIII", 0, 0, rows + stated, 0, 0, 0, 0, 0)
     head += struct.pack("<BHHHIIII", 0x4E, count, varying, count, 0, 0, 0, 0)
@@ -82,10 +82,10 @@ def _table(table: AccessTable, page: int, stated: int) -> list[bytes]:
         head += struct.pack("<H", len(name)) + name
     if len(head) > PAGE:
         raise ValueError("a definition of one page is all that is written here")
-    pages, records = [head], []
+    pages, records = [head], list[tuple[bytes, int]]()
     for index, row in enumerate(table.rows):
         record = _record(table.columns, row)
-        room = PAGE - 14 - 2 * (len(records) + 1) - sum(len(one) for one, _ in records)
+        room = PAGE - 14 - 2 * (len(records) + 1) - sum(map(len, (one for one, _ in records)))
         if len(record) > room:
             pages.append(_data(records, page))
             records = []

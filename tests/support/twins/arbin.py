@@ -24,22 +24,22 @@ DAY: Final = np.timedelta64(1, "D")
 
 def unix_seconds(cell: TwinCell) -> Sequence[float]:
     """The wall clock as seconds since 1970."""
-    return (cell.date_time.astype(np.int64) / 1e6).tolist()
+    return list((cell.date_time.astype(np.int64) / 1e6).tolist())
 
 
 def ticks(cell: TwinCell) -> Sequence[int]:
     """The wall clock as ticks of 1e-7 s since 1970, as Arbin's database has it."""
-    return (cell.date_time.astype(np.int64) * 10).tolist()
+    return list((cell.date_time.astype(np.int64) * 10).tolist())
 
 
 def days_since_1900(cell: TwinCell) -> Sequence[float]:
     """The wall clock as a spreadsheet counts it."""
-    return ((cell.date_time - np.datetime64("1899-12-30")) / DAY).tolist()
+    return list(((cell.date_time - np.datetime64("1899-12-30")) / DAY).tolist())
 
 
 def days_since_0(cell: TwinCell) -> Sequence[float]:
     """The wall clock as MATLAB counts it."""
-    return ((cell.date_time - np.datetime64("1970-01-01")) / DAY + 719_529).tolist()
+    return list(((cell.date_time - np.datetime64("1970-01-01")) / DAY + 719_529).tolist())
 
 
 def american(cell: TwinCell) -> Sequence[str]:

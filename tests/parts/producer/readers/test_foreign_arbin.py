@@ -54,7 +54,7 @@ CYCLES: dict[str, list[list[tuple[int, float, float]]]] = {
 }  # fmt: skip
 """Of each test of a file its first cycles: number, Ah of charge, Ah of discharge."""
 
-LAST = {
+LAST: dict[str, tuple[int, dict[str, float | None]]] = {
     "arbin_mits10.csv": (13, {"data_point": 13, "cycle_index": 1, "test_time(s)": 301.214, "current(a)": 2.650138,
                               "voltage(v)": 3.599601, "temperature(c)": 24.68785}),
     "arbin_matr_memloaded.csv": (248, {"data_point": 247, "cycle_index": 0, "step_index": 0, "current(a)": 0.0,

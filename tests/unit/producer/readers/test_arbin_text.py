@@ -14,7 +14,7 @@ from producer.readers.arbin import READER
 from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, UndatedWorkbookError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from support.twins.arbin import Columns
@@ -37,9 +37,11 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
-def written(path: Path, make: Callable[[TwinCell], Columns] = twins.mits7, **changes: Any) -> Path:
+def written(
+    path: Path, make: Callable[[TwinCell], Columns] = twins.mits7, changes: Mapping[str, Any] | None = None
+) -> Path:
     """A file of the cell with some columns changed, or left out where they are None."""
-    columns = {**make(CELL), **changes}
+    columns = {**make(CELL), **(changes or {})}
     return twins.write_text(path, {title: values for title, values in columns.items() if values is not None})
 
 
@@ -114,14 +116,14 @@ def test_counters_that_never_fall_stay_as_the_file_has_them_to_the_last_digit(tm
 
 def test_a_counter_that_starts_above_zero_gains_nothing_by_that(tmp_path: Path) -> None:
     charge = (restarted(CELL.charge_capacity, CELL.cycle) + np.where(CELL.cycle == 1, 0.88, 0.0)).tolist()
-    test = read(written(tmp_path / "A.csv", **{"Charge_Capacity(Ah)": charge}))
+    test = read(written(tmp_path / "A.csv", changes={"Charge_Capacity(Ah)": charge}))
     counter = test.readings["charge_capacity(ah)"].to_numpy()
     assert counter[0] == charge[0]
     assert counter[-1] - counter[0] == pytest.approx(CELL.charge_capacity[-1] - CELL.charge_capacity[0], abs=1e-12)
 
 
 def test_readings_without_a_number_are_numbered_in_their_order_and_that_is_said(tmp_path: Path) -> None:
-    test = read(written(tmp_path / "A.csv", Data_Point=None))
+    test = read(written(tmp_path / "A.csv", changes={"Data_Point": None}))
     assert test.readings["data_point"].to_pylist() == list(range(1, len(CELL) + 1))
     assert "the file has no Data_Point; readings were numbered in their order" in test.about.assumptions
 
@@ -140,10 +142,10 @@ def test_a_cells_temperature_is_preferred_to_that_of_its_chamber_and_one_with_va
     test = read(written(tmp_path / "A.csv", twins.battery_archive))
     assert test.readings["temperature(c)"].to_pylist() == CELL.temperature.tolist()
     empty = {"Cell_Temperature (C)": [""] * len(CELL)}
-    test = read(written(tmp_path / "B.csv", twins.battery_archive, **empty))
+    test = read(written(tmp_path / "B.csv", twins.battery_archive, empty))
     assert set(test.readings["temperature(c)"].to_pylist()) == {20.0}
     sensors = {"Aux_Temperature_1 (C)": [""] * len(CELL), "Aux_Temperature_2 (C)": CELL.temperature.tolist()}
-    test = read(written(tmp_path / "C.csv", twins.mits10, **sensors))
+    test = read(written(tmp_path / "C.csv", twins.mits10, sensors))
     assert test.readings["temperature(c)"].to_pylist() == CELL.temperature.tolist()
 
 
@@ -180,7 +182,7 @@ def test_dates_have_the_month_first_unless_the_user_says_otherwise(tmp_path: Pat
 
 def test_a_clock_without_am_and_pm_is_refused(tmp_path: Path) -> None:
     stamps = [f"{stamp:%m/%d/%Y %I:%M:%S}" for stamp in CELL.date_time.tolist()]
-    said = refusal(written(tmp_path / "A.csv", Date_Time=stamps))
+    said = refusal(written(tmp_path / "A.csv", changes={"Date_Time": stamps}))
     assert "A.csv, column Date_Time, row" in said
     assert "has lost AM and PM" in said
 
@@ -199,7 +201,7 @@ def test_a_clock_without_am_and_pm_is_refused(tmp_path: Path) -> None:
 def test_a_bad_cell_is_one_line_with_its_place(tmp_path: Path, title: str, cell: str, says: str) -> None:
     values = [*twins.mits7(CELL)[title]]
     values[3] = cell
-    said = refusal(written(tmp_path / "A.csv", **{title: values}))
+    said = refusal(written(tmp_path / "A.csv", changes={title: values}))
     assert says in said
     assert "\n" not in said
 

@@ -15,9 +15,9 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from dashboard import report_text
-from dashboard.amounts import decimals_of
+from dashboard.amounts import capacity_amount_of
 from dashboard.figures.ageing import charge_times, efficiency, fade, resistance, temperature
-from dashboard.figures.cycle import differential, incremental
+from dashboard.figures.cycle import charge_of, differential, incremental
 from dashboard.rules import citation_of, rules
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def draw_figures(report: CellReport) -> Iterator[Figure]:
     cell, cycles = report.cell["cell_id"], report.cycles
     numbers = chosen_cycles(report.curves)
     named = ", ".join(map(str, numbers))
+    charge = charge_of(report.curves).unit
     bands = "Grey bands tell the tests apart."
     for figure in (
         Figure("fade", "Capacity fade", f"{report_text.fade_caption(report.cell)} {bands}", fade(report.cell, cycles)),
@@ -78,7 +79,7 @@ def draw_figures(report: CellReport) -> Iterator[Figure]:
         ),
         Figure(
             "resistance", "Resistance",
-            f"Resistance (mΩ) of {cell} over the cycle number: the cycler's internal resistance, and the change of "
+            f"Resistance of {cell} over the cycle number: the cycler's internal resistance, and the change of "
             f"voltage by that of current at a stated time after a discharge has set in. {bands}",
             resistance(cycles, report.steps),
         ),
@@ -95,14 +96,14 @@ def draw_figures(report: CellReport) -> Iterator[Figure]:
         ),
         Figure(
             "dqdv", "Incremental capacity",
-            f"Incremental capacity dQ/dV (Ah/V) of {cell} over the voltage (V) at constant current, cycles {named}; "
-            "triangles are peaks.",
+            f"Incremental capacity dQ/dV ({charge}/V) of {cell} over the voltage (V) at constant current, cycles "
+            f"{named}; triangles are peaks.",
             incremental(report.curves, numbers),
         ),
         Figure(
             "dvdq", "Differential voltage",
-            f"Differential voltage dV/dQ (V/Ah) of {cell} over the charge moved since the step began (Ah) at constant "
-            f"current, cycles {named}.",
+            f"Differential voltage dV/dQ (V/{charge}) of {cell} over the charge moved since the step began ({charge}) "
+            f"at constant current, cycles {named}.",
             differential(report.curves, numbers),
         ),
     ):  # fmt: skip
@@ -165,7 +166,8 @@ def write_page(
         projection=report_text.projection_text(cell),
         figures=drawings,
         plotlyjs=get_plotlyjs(),
-        gaps=report_text.gap_rows(report.gaps, decimals_of(cell)),
+        gaps=report_text.gap_rows(report.gaps, capacity_amount_of(cell)),
+        unit=capacity_amount_of(cell).unit,
         recoveries=report_text.recovery_sentence(cell),
         tests=report_text.test_rows(report.tests),
         counts=report_text.count_rows(cell),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from dashboard.amounts import decimals_of
+from dashboard.amounts import UNKNOWN, capacity_amount_of, resistance_amount
 from dashboard.figures.ageing import threshold_ah
 from dashboard.rules import METHODS, end_in_words, end_threshold_ah
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-UNKNOWN: Final = "-"
-"""Shown where there is no value."""
+    from dashboard.amounts import Amount
 
 FLAGS: Final = {
     "spike_count": "voltage spikes",
@@ -46,25 +45,48 @@ COUNTS: Final = {
 
 def key_figures(cell: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[dict[str, str]]:
     """The figures that readers look for first, each with its unit and a note on its basis."""
-    basis, digits_ah = cell["soh_basis"], decimals_of(cell)
+    basis, amount = cell["soh_basis"], capacity_amount_of(cell)
     soh, ohm = cell["latest_soh"], cell["latest_internal_resistance_ohm"]
-    of_basis = (
-        f"of the {basis} capacity, {_number(cell[f'{basis}_capacity_ah'], digits_ah)} Ah" if basis else "no basis yet"
-    )
+    of_basis = "no basis yet"
+    if basis:
+        of_basis = f"of the {basis} capacity, {amount.text(cell[f'{basis}_capacity_ah'])} {amount.unit}"
+    resistance = resistance_amount(ohm)
+
+    def scaled(name: str) -> float | None:
+        return None if cell[name] is None else amount.factor * cell[name]
+
     rows = (
         ("State of health", None if soh is None else 100 * soh, 1, "%", of_basis),
-        ("Discharge capacity", cell["latest_capacity_ah"], digits_ah, "Ah", "of the last complete cycle"),
+        (
+            "Discharge capacity",
+            scaled("latest_capacity_ah"),
+            amount.decimals,
+            amount.unit,
+            "of the last complete cycle",
+        ),
         ("Complete cycles", cell["complete_cycle_count"], 0, "cycles", f"of {cell['cycle_count']:,} cycles in all"),
         ("Equivalent full cycles", cell["equivalent_full_cycles"], 1, "cycles", "charge moved by twice the capacity"),
-        ("Fade, whole life", cell["fade_ah_per_100_cycles"], digits_ah, "Ah per 100 cycles", "Theil-Sen slope"),
+        (
+            "Fade, whole life",
+            scaled("fade_ah_per_100_cycles"),
+            amount.decimals,
+            f"{amount.unit} per 100 cycles",
+            "Theil-Sen slope",
+        ),
         (
             "Fade, recent",
-            cell["recent_fade_ah_per_100_cycles"],
-            digits_ah,
-            "Ah per 100 cycles",
+            scaled("recent_fade_ah_per_100_cycles"),
+            amount.decimals,
+            f"{amount.unit} per 100 cycles",
             f"last {thresholds['recent_cycles']:.0f} complete cycles",
         ),
-        ("Internal resistance", None if ohm is None else 1000 * ohm, 1, "mΩ", "the cycler's, last that was measured"),
+        (
+            "Internal resistance",
+            None if ohm is None else resistance.factor * ohm,
+            resistance.decimals,
+            resistance.unit,
+            "the cycler's, last that was measured",
+        ),
         ("End of life", cell["eol_cycle"], 0, "cycle", cell["eol_rule"]),
         ("Knee", cell["knee_cycle"], 0, "cycle", _range(cell, "knee", "95 % interval")),
         ("Projected end of life", cell["projected_eol_cycle"], 0, "cycle", _range(cell, "projected_eol", "plausible")),
@@ -88,17 +110,19 @@ def end_sentence(cell: Mapping[str, Any]) -> str:
     if level is None:
         return "Neither a nominal capacity nor a complete cycle is known: the end of life is still open."
     reached = f"was reached at cycle {cell['eol_cycle']}" if cell["eol_cycle"] is not None else "has not been reached"
-    level_ah = _number(level, decimals_of(cell))
-    return f"The end of life {reached}, by the rule {cell['eol_rule']} with its threshold of {level_ah} Ah."
+    amount = capacity_amount_of(cell)
+    threshold = f"{amount.text(level)} {amount.unit}"
+    return f"The end of life {reached}, by the rule {cell['eol_rule']} with its threshold of {threshold}."
 
 
 def end_rows(cell: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The end of life by each rule, the default first: its name, what it says, the threshold in Ah, and the cycle."""
+    """The end of life by each rule, the default first: its name, what it says, the threshold, and the cycle."""
+    amount = capacity_amount_of(cell)
     ends = [(cell["eol_rule"], cell["eol_cycle"])]
     ends += [(other["rule"], other["cycle_number"]) for other in cell["eol_alternatives"] or []]
     return [
         (
-            rule, end_in_words(rule) or UNKNOWN, _number(end_threshold_ah(cell, rule), decimals_of(cell)),
+            rule, end_in_words(rule) or UNKNOWN, amount.text(end_threshold_ah(cell, rule)),
             _number(cycle, 0, "not reached"),
         )
         for rule, cycle in ends
@@ -132,30 +156,31 @@ def projection_text(cell: Mapping[str, Any]) -> str:
 
 def fade_caption(cell: Mapping[str, Any]) -> str:
     """The caption of the fade figure, with the threshold of the end of life where there is one."""
-    level = threshold_ah(cell)
-    words = f"Discharge capacity (Ah) of {cell['cell_id']} over the cycle number."
+    level, amount = threshold_ah(cell), capacity_amount_of(cell)
+    words = f"Discharge capacity ({amount.unit}) of {cell['cell_id']} over the cycle number."
     if level is None:
         return words
-    return f"{words} Dashed: the threshold of {level:.{decimals_of(cell)}f} Ah by the rule {cell['eol_rule']}."
+    return f"{words} Dashed: the threshold of {amount.text(level)} {amount.unit} by the rule {cell['eol_rule']}."
 
 
 def recovery_sentence(cell: Mapping[str, Any]) -> str:
     """How often, and by how much, the cell recovered capacity in pauses."""
+    amount = capacity_amount_of(cell)
     return (
         f"In {cell['recovery_count']:,} of {cell['gap_count']:,} pauses the cell has recovered capacity, "
-        f"{_number(cell['recovered_ah'] or 0.0, decimals_of(cell))} Ah together; the longest pause was "
+        f"{amount.text(cell['recovered_ah'] or 0.0)} {amount.unit} together; the longest pause was "
         f"{_number(cell['longest_gap_h'], 1)} h."
     )
 
 
-def gap_rows(gaps: pa.Table, digits_ah: int) -> list[tuple[str, ...]]:
-    """The pauses of a cell, one row each; capacities in Ah with so many digits."""
+def gap_rows(gaps: pa.Table, amount: Amount) -> list[tuple[str, ...]]:
+    """The pauses of a cell, one row each, with how capacities are shown."""
     return [
         (
             _moment(row["started_at"]), _moment(row["ended_at"]), _number(row["gap_h"], 1),
-            _number(row["cycle_number"], 0), _number(row["capacity_before_ah"], digits_ah),
-            _number(row["capacity_after_ah"], digits_ah),
-            _number(row["recovered_ah"], digits_ah), "yes" if row["is_recovery"] else "no",
+            _number(row["cycle_number"], 0), amount.text(row["capacity_before_ah"]),
+            amount.text(row["capacity_after_ah"]),
+            amount.text(row["recovered_ah"]), "yes" if row["is_recovery"] else "no",
         )
         for row in gaps.to_pylist()
     ]  # fmt: skip
@@ -183,13 +208,13 @@ def provenance_rows(
 ) -> list[tuple[str, str]]:
     """What the report was made from: the publication, the version of the pipeline, the cell's record, its files."""
     files = dict.fromkeys(name for name in tests["source_file"].to_pylist() if name)
-    digits_ah = decimals_of(cell)
+    amount = capacity_amount_of(cell)
     return [
         ("Marts published", publication_time(published_at)),
         ("Pipeline", f"Battery Degradation Analytics Pipeline, version {version}"),
         ("Chemistry", cell["chemistry"] or UNKNOWN),
-        ("Nominal capacity", f"{_number(cell['nominal_capacity_ah'], digits_ah)} Ah"),
-        ("Initial capacity", f"{_number(cell['initial_capacity_ah'], digits_ah)} Ah"),
+        ("Nominal capacity", f"{amount.text(cell['nominal_capacity_ah'])} {amount.unit}"),
+        ("Initial capacity", f"{amount.text(cell['initial_capacity_ah'])} {amount.unit}"),
         ("First and last reading", f"{_moment(cell['first_at'])} to {_moment(cell['last_at'])}, cycler's clock"),
         (f"Source files ({len(files)})", ", ".join(files) or "none: live readings"),
     ]

@@ -6,7 +6,7 @@ of their numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
 from ageing import record
-from dashboard.amounts import decimals_of
+from dashboard.amounts import capacity_amount_of, largest, resistance_amount
 from dashboard.escaping import in_figure
 from dashboard.figures.style import COLOURS, LAYOUT, MOST_POINTS, MUTED, add_bands, colour, frame, kept_rows, said
 from dashboard.rules import end_threshold_ah, rule_median_cycles, rule_percent
@@ -94,9 +94,10 @@ def running_median(cycles: pa.Table, width: int) -> tuple[npt.NDArray[Any], npt.
 
 def fade(cell: Cell, cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) -> go.Figure:
     """Capacity over a cell's life, with the rule of its end of life, the knee, and the projected end with its range."""
-    x, capacity = column(cycles, AXES[axis].column), column(cycles, "discharge_capacity_ah")
+    amount = capacity_amount_of(cell)
+    x, capacity = column(cycles, AXES[axis].column), amount.factor * column(cycles, "discharge_capacity_ah")
     number = column(cycles, "cycle_number")
-    figure = frame(AXES[axis].title, "discharge capacity (Ah)", height=460)
+    figure = frame(AXES[axis].title, f"discharge capacity ({amount.unit})", height=460)
     if bands:
         _add_tests(figure, cycles, x)
     comparable = _comparable(cycles)
@@ -111,15 +112,15 @@ def fade(cell: Cell, cycles: pa.Table, axis: str = "cycle", *, bands: bool = Tru
         if len(rows):
             figure.add_scatter(
                 x=x[rows], y=capacity[rows], customdata=number[rows], name=name, mode="markers", marker=marker,
-                hovertemplate=f"cycle %{{customdata}}<br>%{{y:.{decimals_of(cell)}f}} Ah<extra></extra>",
+                hovertemplate=f"cycle %{{customdata}}<br>%{{y:.{amount.decimals}f}} {amount.unit}<extra></extra>",
             )  # fmt: skip
     width = rule_median_cycles(cell["eol_rule"])
     middle, median = running_median(cycles, width)
     if len(middle):
         figure.add_scatter(
-            x=x[middle], y=median, name=f"median of {width}", mode="lines",
+            x=x[middle], y=amount.factor * median, name=f"median of {width}", mode="lines",
             line={"color": COLOURS[1], "width": 2},
-            hovertemplate=f"median %{{y:.{decimals_of(cell)}f}} Ah<extra></extra>",
+            hovertemplate=f"median %{{y:.{amount.decimals}f}} {amount.unit}<extra></extra>",
         )  # fmt: skip
     _add_end(figure, cell, axis, x, number)
     _add_knee(figure, cell, x, number, capacity)
@@ -146,24 +147,26 @@ def efficiency(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) -> 
 
 
 def resistance(cycles: pa.Table, steps: pa.Table, axis: str = "cycle", *, bands: bool = True) -> go.Figure:
-    """Internal resistance in mΩ: the cycler's own, and that at a stated time after a discharge has set in."""
-    figure = frame(AXES[axis].title, "resistance (mΩ)")
+    """Internal resistance: the cycler's own, and that at a stated time after a discharge has set in."""
     x = column(cycles, AXES[axis].column)
+    at, ohm, seconds = _pulses(cycles, steps, x)
+    amount = resistance_amount(largest(column(cycles, "internal_resistance_ohm"), ohm))
+    figure = frame(AXES[axis].title, f"resistance ({amount.unit})")
+    hover = f"%{{y:.{amount.decimals + 1}f}} {amount.unit}"
     if bands:
         _add_tests(figure, cycles, x)
-    drawn_x, y = decimated_measure(cycles, MEASURES["resistance"], x)
+    drawn_x, y = decimated_measure(cycles, replace(MEASURES["resistance"], scale=amount.factor), x)
     if len(drawn_x):
         figure.add_scatter(
             x=drawn_x, y=y, name="measured by the cycler", mode="lines", line={"color": COLOURS[0]},
-            hovertemplate="%{y:.2f} mΩ<extra></extra>",
+            hovertemplate=f"{hover}<extra></extra>",
         )  # fmt: skip
-    at, ohm, seconds = _pulses(cycles, steps, x)
     if len(at):
         times = ", ".join(f"{time:g}" for time in np.unique(seconds))
         figure.add_scatter(
-            x=at, y=1000 * ohm, customdata=seconds, name=f"at {times} s of discharge", mode="markers",
+            x=at, y=amount.factor * ohm, customdata=seconds, name=f"at {times} s of discharge", mode="markers",
             marker={"color": COLOURS[1], "size": 4},
-            hovertemplate="%{y:.2f} mΩ at %{customdata:g} s<extra></extra>",
+            hovertemplate=f"{hover} at %{{customdata:g}} s<extra></extra>",
         )  # fmt: skip
     return figure if figure.data else said(figure, "no resistance was measured")
 
@@ -250,9 +253,15 @@ def compare(cycles: pa.Table, cells: Sequence[str], measure: str, axis: str, *, 
             y = 100 * y / y[0]
         figure.add_scatter(
             x=x, y=y, name=in_figure(cell), mode="lines", line={"color": colour(number)},
-            hovertemplate=f"{in_figure(cell)}<br>%{{y:.4~f}}<extra></extra>",
+            hovertemplate=f"{in_figure(cell)}<br>%{{y:{_digits(y)}}}<extra></extra>",
         )  # fmt: skip
     return figure
+
+
+def _digits(y: npt.NDArray[np.float64]) -> str:
+    """The format of the values of a cell: decimals for those of ordinary cells, digits for very small or large ones."""
+    size = largest(y)
+    return ".4~f" if size is None or 0.1 <= size < 1e4 else ".5~g"  # noqa: PLR2004  # what four decimals can show
 
 
 def cycles_of(cycles: pa.Table, cell: str) -> pa.Table:
@@ -290,12 +299,13 @@ def _add_tests(figure: go.Figure, cycles: pa.Table, x: npt.NDArray[Any]) -> None
 
 def _add_end(figure: go.Figure, cell: Cell, axis: str, x: npt.NDArray[Any], number: npt.NDArray[np.float64]) -> None:
     """The threshold with the name of its rule, and the end of life that has come or is projected."""
-    level = threshold_ah(cell)
-    if level is None:
+    level_ah, amount = threshold_ah(cell), capacity_amount_of(cell)
+    if level_ah is None:
         return
+    level = amount.factor * level_ah
     figure.add_hline(
         y=level, line={"color": MUTED, "dash": "dash", "width": 1}, annotation_position="bottom left",
-        annotation_text=f"{level:.{decimals_of(cell) - 1}f} Ah: {in_figure(cell['eol_rule'])}",
+        annotation_text=f"{level:.{amount.decimals - 1}f} {amount.unit}: {in_figure(cell['eol_rule'])}",
         annotation_font={"color": MUTED},
     )  # fmt: skip
     if cell["eol_cycle"] is not None:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import streamlit as st
 
 from dashboard.address import choose_one, choose_whether
-from dashboard.amounts import decimals_of
+from dashboard.amounts import capacity_amount_of
 from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.figures.ageing import (
     AXES,
@@ -76,14 +76,14 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
 
 
 def _show_figures(cell: Mapping[str, Any]) -> None:
+    amount = capacity_amount_of(cell)
+
     def whole(value: float | None) -> str:
         return UNKNOWN if value is None else f"{value:.0f}"
 
     figures = {
         "SOH (%)": UNKNOWN if cell["latest_soh"] is None else f"{100 * cell['latest_soh']:.1f}",
-        "capacity (Ah)": UNKNOWN
-        if cell["latest_capacity_ah"] is None
-        else f"{cell['latest_capacity_ah']:.{decimals_of(cell)}f}",
+        f"capacity ({amount.unit})": amount.text(cell["latest_capacity_ah"], UNKNOWN),
         "complete cycles": f"{cell['complete_cycle_count']:,}",
         "equivalent full cycles": UNKNOWN
         if cell["equivalent_full_cycles"] is None
@@ -99,7 +99,9 @@ def _fade_in_words(cell: Mapping[str, Any]) -> str:
     level = threshold_ah(cell)
     words = [f"Discharge capacity of {cell['cell_id']} over its life, {cell['complete_cycle_count']} complete cycles."]
     if level is not None:
-        words.append(f"End of life below {level:.{decimals_of(cell) - 1}f} Ah: {_end_in_words(cell)}")
+        amount = capacity_amount_of(cell)
+        shown = f"{amount.factor * level:.{amount.decimals - 1}f} {amount.unit}"
+        words.append(f"End of life below {shown}: {_end_in_words(cell)}")
     return " ".join(words)
 
 
@@ -122,7 +124,9 @@ def _show_end(cell: Mapping[str, Any]) -> None:
     if level is None:
         st.caption("Neither a nominal capacity nor a complete cycle is known: the end of life is still open.")
         return
-    st.caption(f"Rule {literal(cell['eol_rule'])}: threshold {level:.{decimals_of(cell)}f} Ah; {_end_in_words(cell)}")
+    amount = capacity_amount_of(cell)
+    threshold = f"{amount.text(level)} {amount.unit}"
+    st.caption(f"Rule {literal(cell['eol_rule'])}: threshold {threshold}; {_end_in_words(cell)}")
     alternatives = cell["eol_alternatives"] or []
     with st.expander("End of life by other rules"):
         st.dataframe(

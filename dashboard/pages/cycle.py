@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import streamlit as st
 
 from dashboard.address import choose_many, choose_one
+from dashboard.amounts import AH_COLUMN
 from dashboard.curves import curves_of, with_charge
 from dashboard.figures.ageing import cycles_of
 from dashboard.figures.cycle import CycleReadings, differential, incremental, over_charge, over_time
@@ -113,8 +114,8 @@ def _show_peaks(curves: pa.Table) -> None:
         column_config={
             "cycle_number": "cycle",
             "peak_voltage_v": st.column_config.NumberColumn("voltage (V)", format="%.3f"),
-            "peak_height_ah_per_v": st.column_config.NumberColumn("height (Ah/V)", format="%.3f"),
-            "peak_prominence_ah_per_v": st.column_config.NumberColumn("prominence (Ah/V)", format="%.3f"),
+            "peak_height_ah_per_v": st.column_config.NumberColumn("height (Ah/V)", format=AH_COLUMN),
+            "peak_prominence_ah_per_v": st.column_config.NumberColumn("prominence (Ah/V)", format=AH_COLUMN),
         },
     )  # fmt: skip
     downloads(curves, "curves")

@@ -10,7 +10,7 @@ import streamlit as st
 
 from ageing.outliers import FAR
 from dashboard.address import choose_many, choose_one
-from dashboard.amounts import AH_COLUMN
+from dashboard.amounts import AH_COLUMN, OHM_COLUMN
 from dashboard.escaping import spreadsheet_safe
 from dashboard.figures.ageing import AXES, MEASURES, column, cycles_of, decimated_measure, fleet
 from dashboard.figures.style import COLOURS
@@ -47,7 +47,7 @@ COLUMNS: Final[dict[str, Any]] = {
     "projected_eol_cycle": st.column_config.NumberColumn("projected end (cycle)", format="%.0f"),
     "projected_eol_low_cycle": st.column_config.NumberColumn("earliest", format="%.0f"),
     "projected_eol_high_cycle": st.column_config.NumberColumn("latest", format="%.0f"),
-    "resistance_mohm": st.column_config.NumberColumn("resistance (mΩ)", format="%.1f"),
+    "resistance_mohm": st.column_config.NumberColumn("resistance (mΩ)", format=OHM_COLUMN),
     "eol_rule": "rule of the end of life",
     "chemistry": "chemistry",
     "quarantined_count": "rows quarantined",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.looking import contrast
 
-from dashboard.amounts import decimals
+from dashboard.amounts import capacity_amount, resistance_amount
 from dashboard.figures import ageing, cycle, stream
 from dashboard.figures.style import COLOURS, MUTED, kept_rows
 
@@ -195,13 +195,46 @@ def test_measures_have_the_unit_that_their_axis_says() -> None:
         assert re.search(r" \((Ah|%|mΩ|V|min|°C)\)$", measure.title), key
 
 
+@pytest.mark.parametrize(
+    ("capacity_ah", "shown"),
+    [
+        (1.138460, "1.1385 Ah"), (100.0, "100.0000 Ah"), (0.1, "0.1000 Ah"), (0.09, "90.000 mAh"),
+        (4.751559e-4, "0.47516 mAh"), (1.13846e-5, "11.385 µAh"), (5e-6, "5.0000 µAh"), (11_384.6, "11.3846 kAh"),
+    ],
+)  # fmt: skip
+def test_a_capacity_is_shown_with_the_digits_of_ordinary_cells_whatever_its_size(
+    capacity_ah: float, shown: str
+) -> None:
+    amount = capacity_amount(capacity_ah)
+    assert f"{amount.text(capacity_ah)} {amount.unit}" == shown
+
+
+@pytest.mark.parametrize(
+    ("ohm", "shown"),
+    [(0.0940, "94.0 mΩ"), (0.0005, "0.500 mΩ"), (9.03e-6, "9.03 µΩ"), (45.0, "45.0 Ω"), (9_030.0, "9.03 kΩ")],
+)
+def test_a_resistance_is_shown_with_three_digits_whatever_its_size(ohm: float, shown: str) -> None:
+    amount = resistance_amount(ohm)
+    assert f"{amount.text(ohm)} {amount.unit}" == shown
+
+
+@pytest.mark.parametrize(("size", "charge", "ohm"), [(1e-5, "µAh", "kΩ"), (1.0, "Ah", "mΩ"), (1e4, "kAh", "µΩ")])
+def test_the_axes_of_a_cell_of_any_size_have_a_unit_that_suits_it(size: float, charge: str, ohm: str) -> None:
+    cell = CELL | {"nominal_capacity_ah": 1.1 * size}
+    cycles = cycles_table(discharge_capacity_ah=[size] * 30, internal_resistance_ohm=[0.09 / size] * 30)
+    assert titles(ageing.fade(cell, cycles)) == {"cycle number", f"discharge capacity ({charge})"}
+    steps = steps_table(pulse_resistance_ohm=[0.15 / size])
+    assert titles(ageing.resistance(cycles, steps)) == {"cycle number", f"resistance ({ohm})"}
+    for figure in (ageing.fade(cell, cycles), ageing.resistance(cycles, steps)):
+        assert all(0.1 <= value < 1e4 for trace in figure.data for value in trace.y)
+
+
 def test_the_capacities_of_a_coin_cell_keep_their_digits() -> None:
-    assert [decimals(size) for size in (None, 0.0, 100.0, 1.1, 0.1, 0.09, 4.7e-4, 3e-6)] == [4, 4, 4, 4, 4, 5, 7, 9]
     coin = CELL | {"nominal_capacity_ah": None, "initial_capacity_ah": 4.7e-4}
     coin["eol_rule"] = "median_11_below_80_percent_of_initial"
     figure = ageing.fade(coin, cycles_table(discharge_capacity_ah=[4.7e-4] * 30))
-    assert figure.data[0].hovertemplate == "cycle %{customdata}<br>%{y:.7f} Ah<extra></extra>"
-    assert {note.text for note in figure.layout.annotations} >= {"0.000376 Ah: median_11_below_80_percent_of_initial"}
+    assert figure.data[0].hovertemplate == "cycle %{customdata}<br>%{y:.5f} mAh<extra></extra>"
+    assert {note.text for note in figure.layout.annotations} >= {"0.3760 mAh: median_11_below_80_percent_of_initial"}
 
 
 def test_a_figure_without_anything_to_draw_says_why() -> None:

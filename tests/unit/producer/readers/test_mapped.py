@@ -1,0 +1,199 @@
+"""Tables that a mapping file describes: as text, Parquet and workbook, with any units, signs, counters and cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from support.twins import table
+from support.twins.cell import assert_same_cycles, twin_cell
+
+from producer.readers.base import BadWorkbookError, ReadOptions
+from producer.readers.mapped import READER
+from producer.readers.mapping_file import MappingFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from producer.readers.base import Workbook
+
+CELL = twin_cell()
+PRECISE = 1e-9
+
+
+def read(path: Path, mapping: str = table.MAPPING, **options: object) -> Workbook:
+    return READER.read(path, ReadOptions(path.name, mapping=MappingFile("mapping.yaml", mapping), **options))  # type: ignore[arg-type]
+
+
+def write_parquet(path: Path, columns: dict[str, list[object]]) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("CELL_1.csv", table.write_text), ("CELL_1.parquet", write_parquet), ("CELL_1.xlsx", table.write_workbook)],
+)
+def test_a_table_gives_the_cycles_that_were_written(tmp_path: Path, name: str, write: Callable[..., Path]) -> None:
+    (test,) = read(write(tmp_path / name, table.columns_of(CELL))).tests
+    assert_same_cycles(test, CELL, PRECISE, energies=False)
+    assert (test.cell_id, test.test_id) == ("CELL_1", "2024-03-14T09:35:15")
+    assert test.readings["temperature(c)"].to_pylist() == CELL.temperature.tolist()
+    assert test.about.metadata == {"time_zone": "Europe/Berlin"}
+    assert test.about.reader == "table"
+
+
+@pytest.mark.parametrize("counter", ["net", "both"])
+def test_an_unsigned_current_gets_its_sign_from_the_state_and_one_counter_is_shared_out(
+    tmp_path: Path, counter: str
+) -> None:
+    path = table.write_text(tmp_path / "CELL_1.csv", table.short_columns(CELL, counter))
+    (test,) = read(path, table.SHORT_MAPPING.format(counter=counter)).tests
+    assert_same_cycles(test, CELL, PRECISE, energies=False)
+
+
+def test_a_sign_that_is_stated_is_never_turned_by_what_the_data_seems_to_say(tmp_path: Path) -> None:
+    columns = {"t": [0.0, 60.0, 120.0], "i": [1.0, 1.0, 1.0], "u": [3.9, 3.8, 3.7], "x": [-1.0, 1.0, -1.0]}
+    path = table.write_text(tmp_path / "a.csv", columns)
+    mapping = "columns: {t: {quantity: test_time, unit: s}, i: current, u: voltage}\nsign: %s\n"
+    for sign, current in (("charge positive", 1.0), ("discharge positive", -1.0)):
+        (test,) = read(path, mapping % sign).tests
+        assert test.readings["current(a)"].to_pylist() == [current] * 3
+
+
+def test_rows_before_the_titles_and_below_them_are_left_out(tmp_path: Path) -> None:
+    columns = {name: ["unit", *values] for name, values in table.columns_of(CELL).items()}
+    rows = "header_row: 4\ndata_row: 6\n"
+    for path in (
+        table.write_text(tmp_path / "a.txt", columns, delimiter=";", before="x\n\ny;z\n"),
+        table.write_workbook(tmp_path / "a.xlsx", columns, before=3),
+    ):
+        (test,) = read(path, f"{table.MAPPING}{rows}sheet: Daten\n").tests
+        assert_same_cycles(test, CELL, PRECISE, energies=False)
+
+
+def test_titles_are_found_below_a_preamble_without_being_told(tmp_path: Path) -> None:
+    for path in (
+        table.write_text(tmp_path / "a.txt", table.columns_of(CELL), delimiter="\t", before="lab\n\nmore\n"),
+        table.write_workbook(tmp_path / "a.xlsx", table.columns_of(CELL), before=5),
+    ):
+        (test,) = read(path).tests
+        assert_same_cycles(test, CELL, PRECISE, energies=False)
+
+
+def test_decimals_behind_a_comma_are_read(tmp_path: Path) -> None:
+    path = table.write_text(tmp_path / "a.csv", table.columns_of(CELL), delimiter=";", decimal=",")
+    (test,) = read(path).tests
+    assert_same_cycles(test, CELL, PRECISE, energies=False)
+
+
+def test_times_may_be_durations_or_follow_from_dates(tmp_path: Path) -> None:
+    hours = [f"{int(t) // 3600}:{int(t) % 3600 // 60:02}:{int(t) % 60:02}" for t in CELL.test_time]
+    columns = table.columns_of(CELL) | {"Zeit": hours}
+    (test,) = read(
+        table.write_text(tmp_path / "a.csv", columns), table.MAPPING.replace("unit: min", "unit: duration")
+    ).tests
+    assert test.readings["test_time(s)"].to_pylist() == CELL.test_time.tolist()
+    without = "\n".join(line for line in table.MAPPING.splitlines() if "Zeit" not in line)
+    (test,) = read(tmp_path / "a.csv", without).tests
+    assert test.readings["test_time(s)"].to_pylist() == (CELL.test_time - CELL.test_time[0]).tolist()
+    assert any("taken from its dates" in one for one in test.about.assumptions)
+
+
+def test_a_column_tells_the_cell_and_each_is_a_test_of_its_own(tmp_path: Path) -> None:
+    one = table.columns_of(CELL)
+    rows = len(CELL)
+    both: dict[str, list[object]] = {
+        name: [x for value in values for x in (value, value)] for name, values in one.items()
+    }
+    both["Zelle"] = ["A", "B"] * rows
+    path = table.write_text(tmp_path / "lab.csv", both)
+    mapping = table.MAPPING.replace("columns:\n", "columns:\n  Zelle: cell\n")
+    tests = read(path, mapping).tests
+    assert [test.cell_id for test in tests] == ["A", "B"]
+    for test in tests:
+        assert_same_cycles(test, CELL, PRECISE, energies=False)
+    assert [test.cell_id for test in read(path, mapping, cell_id="X").tests] == ["X_A", "X_B"]
+    assert [test.cell_id for test in read(path, mapping, channel_cells={"B": "C"}).tests] == ["A", "C"]
+    bad = both | {"Zelle": ["A", "B", "", *["A"] * (2 * rows - 3)]}
+    with pytest.raises(BadWorkbookError, match=r"^bad\.csv, column Zelle, row 4: the cell is empty"):
+        read(table.write_text(tmp_path / "bad.csv", bad), mapping)
+
+
+def test_channels_of_one_file_are_cells_that_begin_with_its_name(tmp_path: Path) -> None:
+    columns = table.columns_of(CELL) | {"Kanal": [1 + number % 2 for number in range(len(CELL))]}
+    path = table.write_text(tmp_path / "lab.csv", columns)
+    mapping = table.MAPPING.replace("columns:\n", "columns:\n  Kanal: channel\n")
+    tests = read(path, mapping).tests
+    assert [(test.cell_id, test.channel) for test in tests] == [("lab_1", "1"), ("lab_2", "2")]
+
+
+def test_the_mapping_names_the_cell_where_the_user_does_not(tmp_path: Path) -> None:
+    path = table.write_text(tmp_path / "lab.csv", table.columns_of(CELL))
+    assert read(path, f"{table.MAPPING}cell: CELL_7\n").tests[0].cell_id == "CELL_7"
+    assert read(path, f"{table.MAPPING}cell: CELL_7\n", cell_id="X").tests[0].cell_id == "X"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            ("Spannung:", "Voltage:"),
+            r"no line has all columns that mapping\.yaml names \(Zeit, .*Voltage.*\); the first line",
+        ),
+        (("unit: mV", "unit: mX"), r"mapping\.yaml, line 4, columns\.Spannung\.unit: 'mX' is not one of V, "),
+        (
+            ("sign: dis", "sign: this"),
+            r"mapping\.yaml, line 11, sign: 'thischarge positive' is not one of charge positive",
+        ),
+        (("counters: step", "counters: [step"), r"mapping\.yaml, line 13: is no YAML"),
+    ],
+)
+def test_a_mapping_that_does_not_fit_is_one_line_with_its_place(
+    tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
+    path = table.write_text(tmp_path / "a.csv", table.columns_of(CELL))
+    with pytest.raises(BadWorkbookError, match=rf"^a\.csv.*: {says}") as caught:
+        read(path, table.MAPPING.replace(*change))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_title_that_a_named_row_lacks_is_said_with_its_line_in_the_mapping(tmp_path: Path) -> None:
+    path = table.write_text(tmp_path / "a.csv", table.columns_of(CELL))
+    mapping = table.MAPPING.replace("Spannung:", "Voltage:") + "header_row: 1\n"
+    with pytest.raises(
+        BadWorkbookError, match=r"column Voltage, row 1: is not there, and mapping\.yaml, line 4, names it"
+    ):
+        read(path, mapping)
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"u": ["3.7", "high", "3.6"]}, r"^a\.csv, column u, row 3: 'high' is not a number"),
+        ({"what": ["x", "y", "z"]}, r"^a\.csv, column what, row 2: says nowhere what charges"),
+        ({"n": ["1", "1.5", "2"]}, r"^a\.csv, column n, row 3: 1\.5 is not a whole number"),
+    ],
+)
+def test_a_value_that_cannot_be_taken_is_one_line_with_its_place(
+    tmp_path: Path, columns: dict[str, list[object]], says: str
+) -> None:
+    whole = {name: values[:3] for name, values in table.short_columns(CELL, "net").items()}
+    path = table.write_text(tmp_path / "a.csv", whole | columns)
+    with pytest.raises(BadWorkbookError, match=says):
+        read(path, table.SHORT_MAPPING.format(counter="net"))
+
+
+def test_a_table_without_a_mapping_is_answered_with_the_command(tmp_path: Path) -> None:
+    path = table.write_text(tmp_path / "a.csv", table.columns_of(CELL))
+    with pytest.raises(BadWorkbookError, match=r"^a\.csv: is a table without a mapping file; `battery columns a\.csv`"):
+        READER.read(path, ReadOptions(path.name))
+
+
+def test_numbers_are_rounded_nowhere(tmp_path: Path) -> None:
+    (test,) = read(write_parquet(tmp_path / "a.parquet", table.columns_of(CELL))).tests
+    assert np.allclose(test.readings["voltage(v)"].to_numpy(), CELL.voltage, rtol=1e-15)

@@ -59,8 +59,13 @@ NAMES: Final[Names] = {
 }
 """What the vintages call their columns, but for temperatures; a file of one never has the name of another."""
 
-ANY_VINTAGE: Final = ({"testtime", "cycleindex", "current", "voltage"}, {"timesec", "currentamp", "voltagevolt"})
-"""Columns that tell a header: those of Arbin's software and of its kin, and those of CALCE's text files."""
+ANY_VINTAGE: Final = (
+    {"testtime", "cycleindex", "current", "voltage", "chargecapacity"},
+    {"timesec", "currentamp", "voltagevolt"},
+)
+"""Columns that tell a header: those of Arbin's software and of its kin, and those of CALCE's text files.
+
+LANDT has most of the first too, but one counter for both directions."""
 
 _TEMPERATURES: Final = (r"cell_?temperature", r"(aux_?)?temperature", r"environment_?temperature")
 """Which temperature is taken, the first choice first: that of the cell is one, that of the chamber hardly."""

@@ -93,14 +93,14 @@ class TwinCell:
         return np.cumsum(np.diff(self.step, prepend=0) != 0)
 
 
-def twin_cell() -> TwinCell:
-    """The simulated cell, 591 readings; the same each time."""
+def twin_cell(count: int = CYCLES) -> TwinCell:
+    """The simulated cell of some cycles, 197 readings each; the same each time."""
     step_time, step, cycle, current, voltage = [], [], [], [], []
-    for number in range(CYCLES):
+    for number in range(count):
         for index, (readings, every, first, last, low, high) in enumerate(_STEPS, 1):
             time = every * np.arange(1, readings + 1, dtype=np.float64)
             if first != REST:  # the cell takes less each cycle
-                time = np.round(time * (1 - FADE * number))
+                time = np.round(time * (1 - FADE * (number % 10)))
             step_time.append(time)
             step.append(np.full(readings, index))
             cycle.append(np.full(readings, number + 1))

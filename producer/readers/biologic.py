@@ -111,7 +111,7 @@ def _with_head(text: Text) -> tuple[Text, int]:
             if not end:
                 end = len(text.content)
                 break
-        lines = text.content[:end].decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+        lines = text.content[:end].decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
         text = replace(text, head=tuple(lines))
     if counts and 0 < counts[0] <= len(text.head) and re.match(_TITLES, text.head[counts[0] - 1]):
         return text, counts[0] - 1

@@ -13,7 +13,7 @@ from producer.readers.base import BadWorkbookError, UndatedWorkbookError
 from producer.readers.names import exported_on
 from producer.readers.sheets.cells import BadCellError
 from producer.readers.sheets.clock import Clues, OpenDatesError
-from producer.readers.sheets.duration import seconds_of
+from producer.readers.sheets.duration import LONGEST_DAYS, seconds_of
 from producer.readers.tables.stamps import stamps_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
 
+SECONDS_PER_DAY: Final = 86_400.0
 _WHOLE: Final = 2.0**53
 """The first whole number that a double does not hold any more."""
 
@@ -94,8 +95,16 @@ class Table:
         """A column of times in s, shape (n,); they are durations such as 26:03:04 where `unit` is None.
 
         Raises:
-            BadWorkbookError: a cell is neither, or is empty.
+            BadWorkbookError: a cell is neither, is empty, or is longer than any test.
         """
+        seconds = self._seconds(title, unit)
+        wrong = np.abs(seconds) > LONGEST_DAYS * SECONDS_PER_DAY
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise self.error(title, f"{seconds[at]:g} s is no time of a test; fix the cell or export it again", at)
+        return seconds
+
+    def _seconds(self, title: str, unit: Unit | None) -> Floats:
         column = self.columns[title]
         if unit is not None and pa.types.is_string(column.type) and pc.any(pc.match_substring(column, ":")).as_py():
             unit = None  # software names seconds in the title and writes durations from a day on

@@ -64,7 +64,7 @@ class Text:
             if not end:
                 end = len(content)
                 break
-        head = content[:end].decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+        head = content[:end].decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
         return cls(name, content, tuple(head))
 
     def find(self, pattern: str) -> int | None:
@@ -99,10 +99,17 @@ def titles_in(line: str, delimiter: str) -> list[str]:
     ['A', 'B, c', 'A_3', '_4']
     """
     titles: list[str] = []
-    for place, cell in enumerate(next(lines_of.reader([line], delimiter=delimiter), []), 1):
+    for place, cell in enumerate(_cells_in(line, delimiter), 1):
         title = " ".join(cell.split())
         titles.append(title if title and title not in titles else f"{title}_{place}")
     return titles
+
+
+def _cells_in(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(lines_of.reader([line], delimiter=delimiter), [])
+    except lines_of.Error:  # a cell of more than 128 KiB
+        return line.split(delimiter)
 
 
 def delimiter_of(line: str) -> str:
@@ -171,9 +178,9 @@ def _types(found: dict[str, Column]) -> dict[str, pa.DataType]:
 
 
 def _evened(titles: list[str], rows: Sequence[str], delimiter: str) -> list[str]:
-    """The titles, as many as the first row has cells, where header or row ends with a delimiter that the other lacks."""
+    """The titles, as many as the first row has cells, where one of both ends with a delimiter and the other not."""
     first = next((row for row in rows if row.strip()), "")
-    cells = next(lines_of.reader([first], delimiter=delimiter), [])
+    cells = _cells_in(first, delimiter)
     if len(titles) == len(cells) + 1 and titles[-1] == f"_{len(titles)}":
         return titles[:-1]
     if len(cells) == len(titles) + 1 and not cells[-1].strip():

@@ -47,7 +47,8 @@ QUANTITIES: Final[Mapping[str, str | None]] = {
 """What a column may hold, and the kind of its unit (a key of `producer.readers.units.UNITS`), None for texts.
 
 `capacity` and `energy` count both directions in one column; `net_capacity` falls while discharging; `moved` is what
-flowed since the reading before; `half_cycle` counts turns of the direction; `state` says what was done; `step` and `cycle` count;
+flowed since the reading before; `half_cycle` counts turns of the direction; `state` says what was done; `step` and
+`cycle` count;
 `cell`, `channel` and `test` say which of several a reading belongs to."""
 
 TIMES: Final = ("test_time", "step_time")

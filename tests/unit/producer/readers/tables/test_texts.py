@@ -114,3 +114,20 @@ def test_a_decimal_comma_is_seen_in_numbers_with_exponents_alone(tmp_path: Path)
     names = {"t": ("test_time", "s"), "i": ("current", "A"), "u": ("voltage", "V")}
     table, _ = read_table(Text.of(tmp_path / "a.txt", "a.txt"), 0, names, needed=("current", "voltage"))
     assert [table.numbers(title).tolist() for title in ("t/s", "I/A", "U/V")] == [[15.0], [-0.25], [3.5]]
+
+
+def test_a_lone_carriage_return_ends_a_line_as_it_does_for_the_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"made\rby\rhand\nt/s\tI/A\tU/V\r\n0\t1\t3.5\r1\t1\thigh\n")
+    names = {"t": ("test_time", "s"), "i": ("current", "A"), "u": ("voltage", "V")}
+    text = Text.of(tmp_path / "a.txt", "a.txt")
+    table, _ = read_table(text, text.find("^t/s") or 0, names, needed=("current", "voltage"))
+    with pytest.raises(BadWorkbookError, match="column U/V, row 6: 'high'"):
+        table.numbers("U/V")
+
+
+def test_a_time_that_no_test_takes_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("t/h\tI/A\tU/V\n0\t1\t3.5\n1e9\t1\t3.6\n")
+    names = {"t": ("test_time", "s"), "i": ("current", "A"), "u": ("voltage", "V")}
+    table, found = read_table(Text.of(tmp_path / "a.txt", "a.txt"), 0, names, needed=("current", "voltage"))
+    with pytest.raises(BadWorkbookError, match=r"column t/h, row 3: 3\.6e\+12 s is no time of a test"):
+        table.seconds("t/h", found["test_time"].unit)

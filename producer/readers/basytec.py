@@ -49,13 +49,14 @@ NAMES: Final = {
     "whcycdischarge0": ("discharge_energy", "Wh"),
     "wh": ("energy", "Wh"),
     "cyccount": ("cycle", ""),
+    "datetime": ("date_time", ""),
     "t1": ("temperature", "C"),
 }
 """`Ah` and `Wh` are net; counters of cycles come before them."""
 
 STATES: Final = {"charge": CHARGE, "discharge": DISCHARGE, "pause": REST}
 
-_HEADER: Final = r"^~?Time\s*\[(s|sec|min|h|hh?:mm:ss[^\]]*)\]\t"
+_HEADER: Final = r"^~?Time\s*\[(s|sec|min|h|h+:m[^\]]*)\]\t"
 _STATED: Final = {
     "name of test": "test_name",
     "testplan": "schedule",
@@ -76,7 +77,7 @@ class BasytecReader:
     def recognises(self, sample: FileSample) -> bool:
         """Tell whether a file is surely of this format: by its first line, or the line with its titles."""
         text = sample.text
-        pattern = rf"\A~Resultfile from Basytec|{_HEADER}.*\bDataSet\b"
+        pattern = rf"\A~?Resultfile from Basytec|{_HEADER}.*\bDataSet\b"
         return text is not None and re.search(pattern, text, re.MULTILINE | re.IGNORECASE) is not None
 
     def read(self, path: Path, options: ReadOptions) -> Workbook:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -60,17 +60,41 @@ NAMES: Final = {
 }
 """Energies and capacities per mass, such as SpeCap/mAh/g, are none of them."""
 
+NEWER_NAMES: Final = {
+    "channelindex": ("data_point", ""),
+    "cycleindex": ("cycle", ""),
+    "stepindex": ("step", ""),
+    "datetimeisostring": ("date_time", ""),
+    "testtimes": ("test_time", "s"),
+    "steptimes": ("step_time", "s"),
+    "currenta": ("current", "A"),
+    "currentma": ("current", "mA"),
+    "voltagev": ("voltage", "V"),
+    "chargecapacityah": ("charge_capacity", "Ah"),
+    "dischargecapacityah": ("discharge_capacity", "Ah"),
+    "chargeenergywh": ("charge_energy", "Wh"),
+    "dischargeenergywh": ("discharge_energy", "Wh"),
+    "temperature1c": ("temperature", "C"),
+    "stepname": ("state", ""),
+}
+"""Titles such as test_time_s, of a newer text; its channel_index counts the readings."""
+
 NEEDED: Final = ("current", "voltage", "test_time")
 
 _HEADER: Final = r'^"?(Record|Index)"?[,;\t](.*[,;\t])?"?TestTime\b.*\bVoltage\b'
+_NEWER_HEADER: Final = r"^(?=.*\bchannel_index\b)(?=.*\btest_time_s\b)(?=.*\bvoltage_V\b)"
 _TITLES: Final = "Record, TestTime, Current/mA and Voltage/V"
 _HEADER_ROWS: Final = 30
 """So many rows of a sheet may stand before its header."""
 
+_STATED: Final = {"cell model": "cell_model", "cell id": "item", "test": "test_name"}
+_NUMBERED: Final = frozenset({"record", "index"})
+"""The titles of the column with the numbers of the records."""
+
 _SHEETS: Final = frozenset({"record-tab", "cycle-tab"})
 _REST: Final = re.compile(r"^R(est)?$", re.IGNORECASE)
-_LEADING: Final = re.compile(r"^(?P<direction>[CD])_|^(?P<word>D|C)(?:is)?(?:charge|chg)", re.IGNORECASE)
-_TRAILING: Final = re.compile(r"(?P<direction>[CD])$", re.IGNORECASE)
+_LETTER: Final = re.compile(r"^(?P<first>[CD])_|(?P<last>[CD])$", re.IGNORECASE)
+_WORD: Final = re.compile(r"(?P<dis>dis|d)?(charge|chg)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -83,7 +107,11 @@ class LandtReader:
     def recognises(self, sample: FileSample) -> bool:
         """Tell whether a file is surely a text of this format, by its first line; `claims_sheets` tells workbooks."""
         text = sample.text
-        return text is not None and re.match(_HEADER, text.lstrip(), re.IGNORECASE) is not None
+        if text is None:
+            return False
+        lines = text.lstrip().split("\n", _HEADER_ROWS)[:_HEADER_ROWS]
+        is_newer = any(re.match(_NEWER_HEADER, line, re.IGNORECASE) for line in lines)
+        return is_newer or re.match(_HEADER, lines[0], re.IGNORECASE) is not None
 
     def read(self, path: Path, options: ReadOptions) -> Workbook:
         """Read a file whole.
@@ -94,10 +122,10 @@ class LandtReader:
             UndatedWorkbookError: its dates may be in several orders.
         """
         found = _from_workbook(path, options) if _is_workbook(path) else [_from_text(path, options)]
-        parts = [part if len(found) > 1 else replace(part, channel="") for part, _ in found]
+        parts = [part if len(found) > 1 else replace(part, channel="") for part, *_ in found]
         tests = [
-            as_test(record, cell, options.name, self.name, channel=part.channel)
-            for (_, record), part, cell in zip(found, parts, cells_of(parts, options), strict=True)
+            as_test(record, cell, options.name, self.name, metadata=stated, channel=part.channel)
+            for (_, record, stated), part, cell in zip(found, parts, cells_of(parts, options), strict=True)
         ]
         tests.sort(key=lambda test: (test.started_at, test.cell_id))
         return Workbook(options.name, options.cell_id or cell_id_of(options.name), tuple(tests))
@@ -114,16 +142,16 @@ def claims_sheets(headers: Iterable[tuple[str, Sequence[object]]]) -> bool:
 def direction_of(state: str) -> int | None:
     """What a state says that was done; None where it says nothing.
 
-    >>> [direction_of(state) for state in ("C_CC", "D_CC", "RateD", "CCVC_C", "R", "Pulse")]
-    [1, -1, -1, 1, 0, None]
+    >>> [direction_of(state) for state in ("C_CC", "D_CC", "RateD", "CCVC_C", "R", "Pulse", "discharge CC")]
+    [1, -1, -1, 1, 0, None, -1]
     """
     if _REST.match(state):
         return REST
-    match = _LEADING.search(state) or _TRAILING.search(state)
-    if match is None:
+    if (word := _WORD.search(state)) is not None:
+        return DISCHARGE if word["dis"] else CHARGE
+    if (letter := _LETTER.search(state)) is None:
         return None
-    letter = next(group for group in match.groups() if group)
-    return CHARGE if letter.upper() == "C" else DISCHARGE
+    return CHARGE if (letter["first"] or letter["last"]).upper() == "C" else DISCHARGE
 
 
 def _is_workbook(path: Path) -> bool:
@@ -134,16 +162,33 @@ def _is_workbook(path: Path) -> bool:
         return False
 
 
-def _from_text(path: Path, options: ReadOptions) -> tuple[Part, Record]:
+def _from_text(path: Path, options: ReadOptions) -> tuple[Part, Record, dict[str, str]]:
     text = Text.of(path, options.name)
-    header = text.find(_HEADER)
+    header, names = text.find(_HEADER), NAMES
+    if header is None:
+        header, names = text.find(_NEWER_HEADER), NEWER_NAMES
     if header is None:
         raise text.error(f"has no line with the titles of records, such as {_TITLES}; export it with them")
-    table, found = read_table(text, header, NAMES, needed=NEEDED)
-    return Part(table), _record(table, found, options)
+    table, found = read_table(text, header, names, needed=NEEDED)
+    return (
+        Part(table),
+        _record(table, found, options, "mdy" if names is NEWER_NAMES else None),
+        _stated(text.head[:header]),
+    )
 
 
-def _from_workbook(path: Path, options: ReadOptions) -> list[tuple[Part, Record]]:
+def _stated(preamble: Sequence[str]) -> dict[str, str]:
+    """What lines such as `cell id: A1,,,` state."""
+    stated = {}
+    for line in preamble:
+        name, _, value = line.partition(":")
+        key = _STATED.get(name.strip().casefold())
+        if key:
+            stated[key] = value.strip(' ,;\t"')
+    return stated
+
+
+def _from_workbook(path: Path, options: ReadOptions) -> list[tuple[Part, Record, dict[str, str]]]:
     """The tests of a workbook, each with the name of its first sheet as the channel.
 
     A sheet whose numbers of records go on where those before ended belongs to the same test.
@@ -161,30 +206,32 @@ def _from_workbook(path: Path, options: ReadOptions) -> list[tuple[Part, Record]
             sheet, NAMES, options.name, needed=NEEDED, since_1904=since_1904, first_row=first_row
         )
         record = _record(table, found, options)
-        if tests and _goes_on(tests[-1][1][-1], record):
+        if tests and (tests[-1][0].channel == sheet.name or _goes_on(tests[-1][1][-1], record)):
             tests[-1][1].append(record)
         else:
             tests.append((Part(table, channel=sheet.name), [record]))
-    return [(part, _joined(records)) for part, records in tests]
+    return [(part, _joined(records), {}) for part, records in tests]
 
 
-def _record(table: Table, found: dict[str, Column], options: ReadOptions) -> Record:
+def _record(table: Table, found: dict[str, Column], options: ReadOptions, usual_dates: str | None = None) -> Record:
     texts = table.texts(found["state"].title) if "state" in found else pa.array([], pa.string())
     said = {state: direction_of(state) for state in texts.unique().to_pylist()}
     states = {state.casefold(): direction for state, direction in said.items() if direction is not None}
-    record = record_of(table, found, states=states, dates=options.dates)
+    record = record_of(table, found, states=states, dates=options.dates, usual_dates=usual_dates)
     if record.direction is not None and None in said.values():
         silent = pc.is_in(texts, value_set=pa.array([state for state, direction in said.items() if direction is None]))
         sign = np.sign(record.current).astype(np.int64)
         record.direction = np.where(silent.to_numpy(zero_copy_only=False), sign, record.direction)
-    record.counters_of = "test"  # it falls where a direction ends and never where a step does
+    if "capacity" in record.counters:
+        record.counters_of = "test"  # it falls where a direction ends and never where a step does
     return record
 
 
 def _record_sheets(book: CalamineWorkbook) -> Iterator[tuple[Sheet, int]]:
     """The sheets of records, each with the number of the first row below its header.
 
-    A test that is too long for one sheet goes on in others, which have no header.
+    A test that is too long for one sheet goes on in others, which have no header. Some exports put cycles side by side:
+    each is a sheet of its own here.
     """
     header: Sequence[object] = ()
     for name in book.sheet_names:
@@ -193,15 +240,37 @@ def _record_sheets(book: CalamineWorkbook) -> Iterator[tuple[Sheet, int]]:
         at = next((index for index, row in enumerate(before) if _is_header(row)), None)
         if at is not None:
             header = before[at]
-            records = _without_layers(chain(before[at + 1 :], rows), header)
-            yield Sheet(name, header, list(chain.from_iterable(records))), at + 2
-        elif header and name.casefold().startswith("record") and before and len(before[0]) == len(header):
-            yield Sheet(name, header, list(chain.from_iterable(chain(before, rows)))), 1
+            records = list(_without_layers(chain(before[at + 1 :], rows), header))
+            for start, end in pairwise([*_starts(header), len(header)]):
+                yield _sheet(name, header[start:end], [row[start:end] for row in records]), at + 2
+        elif header and before and name.casefold().startswith("record"):
+            width = max(len(header), len(before[0]))
+            titles, *records = (_to_width(row, width) for row in chain([header], before, rows))
+            yield _sheet(name, titles, records), 1
+
+
+def _sheet(name: str, header: Sequence[object], rows: Sequence[Sequence[object]]) -> Sheet:
+    """A sheet without rows that have a number of a record and nothing else, which fill up cycles side by side."""
+    empty = [""] * len(header)
+    return Sheet(
+        name, header, list(chain.from_iterable(row if any(cell != "" for cell in row[1:]) else empty for row in rows))
+    )
+
+
+def _to_width(row: Sequence[object], width: int) -> list[object]:
+    """A row with empty cells at its end where others are longer."""
+    return [*row, *[""] * (width - len(row))]
+
+
+def _starts(header: Sequence[object]) -> list[int]:
+    """Where the columns of records begin: once, or once for each cycle."""
+    starts = [at for at, cell in enumerate(header) if str(cell).strip().casefold() in _NUMBERED]
+    return [0, *starts[1:]]
 
 
 def _is_header(row: Sequence[object]) -> bool:
     titles = {str(cell).strip().casefold() for cell in row}
-    return bool(titles & {"record", "index"}) and all(
+    return bool(titles & _NUMBERED) and all(
         any(title.startswith(start) for title in titles) for start in ("testtime", "voltage/", "current/")
     )
 
@@ -216,7 +285,7 @@ def _without_layers(rows: Iterable[Sequence[object]], header: Sequence[object]) 
     empty = [""] * len(header)
     of_steps = False
     for row in rows:
-        if isinstance(row[0], str) and row[0]:
+        if isinstance(next((cell for cell in row if cell != ""), None), str):
             is_header, is_layer = _is_header(row), _is_layer(row)
             of_steps = (of_steps or is_layer) and not is_header
             yield empty if is_header or of_steps else row

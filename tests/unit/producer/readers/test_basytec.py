@@ -131,6 +131,23 @@ def test_columns_of_date_and_time_are_the_clock_where_they_are_there(
     assert test.readings["test_time(s)"].to_pylist() == cell.test_time.tolist()
 
 
+def test_a_column_of_both_is_the_clock_too(tmp_path: Path, cell: TwinCell, columns: dict[str, list[str]]) -> None:
+    dated = columns | {"DateTime": [f"{stamp:%d.%m.%Y %H:%M:%S}" for stamp in cell.date_time.tolist()]}
+    test = only(write_text(tmp_path / "CELL_1.txt", dated, titles=[*TITLES[:2], "DateTime", *TITLES[2:]]))
+    assert test.readings["date_time"].to_pylist() == cell.date_time.tolist()
+    assert not any("start" in line for line in test.about.assumptions)
+
+
+def test_times_may_be_durations_and_each_title_may_have_its_mark(
+    tmp_path: Path, cell: TwinCell, columns: dict[str, list[str]]
+) -> None:
+    shown = [f"{int(s) // 3600}:{int(s) // 60 % 60:02}:{int(s) % 60:02}" for s in cell.test_time]
+    names = {"~Time[s]": "~Time[h:min:s]", "U[V]": "~U[V]", "I[A]": "~I[A]"}
+    test = only(write_text(tmp_path / "CELL_1.txt", columns | {"~Time[s]": shown}, renamed=names))
+    assert test.readings["test_time(s)"].to_pylist() == cell.test_time.tolist()
+    assert_same_cycles(test, cell, PRECISION)
+
+
 def without_start(preamble: Sequence[str]) -> list[str]:
     return [line for line in preamble if "Start of Test" not in line]
 

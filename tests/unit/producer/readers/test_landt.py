@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support.twins.cell import TwinCell, assert_same_cycles, twin_cell
+from support.twins.cell import TwinCell, assert_same_cycles, restarted, twin_cell
 from support.twins.landt import HEADER, as_shown, records, with_times, write_text, write_workbook
 
 from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, Test, UnreadableWorkbookError, Workbook
@@ -145,6 +145,62 @@ def test_a_long_test_goes_on_in_sheets_without_a_header(
 ) -> None:
     path = write_workbook(tmp_path / "CELL_1.xlsx", rows[:200], further=[rows[200:400], rows[400:]])
     assert_same_cycles(only(path), cell, PRECISION)
+
+
+def test_further_sheets_may_be_wider_or_empty(tmp_path: Path, cell: TwinCell, rows: list[list[object]]) -> None:
+    wider = [[*row, "", "note"] for row in rows[200:]]
+    path = write_workbook(tmp_path / "CELL_1.xlsx", rows[:200], further=[wider, []])
+    assert_same_cycles(only(path), cell, PRECISION)
+
+
+def test_cycles_may_stand_side_by_side(tmp_path: Path, cell: TwinCell, rows: list[list[object]]) -> None:
+    cycles = [[row for row, of in zip(rows, cell.cycle, strict=True) if of == number] for number in (1, 2, 3)]
+    longest = max(map(len, cycles))
+    filled = [[*cycle, *([len(rows) + at, *[""] * 16] for at in range(longest - len(cycle)))] for cycle in cycles]
+    filled[1] += [[9999, *[""] * 16]]  # a number of a record and nothing else fills up a column
+    beside = [[cell for row in line for cell in row] for line in zip(*(part[:longest] for part in filled), strict=True)]
+    path = write_workbook(
+        tmp_path / "CELL_1.xlsx", beside, header=HEADER * 3, above=[["Cycle 1", *[""] * 16, "Cycle 2"]], others=()
+    )
+    assert_same_cycles(only(path), cell, PRECISION)
+
+
+NEWER = (
+    "channel_index,cycle_index,step_index,date_time_iso_string,test_time_s,step_time_s,current_A,voltage_V,"
+    "discharge_capacity_Ah,charge_capacity_Ah,discharge_energy_Wh,charge_energy_Wh,Pressure_Psi,temperature_1_C,step_name"
+)
+
+
+def newer(path: Path, cell: TwinCell, *, preamble: str = "cell model:,,,\ncell id: A-7,,,\ntest: ,,,\n") -> Path:
+    """The cell in the newer text, whose counters begin again with each cycle and whose rows end in a comma."""
+    counters = [
+        restarted(one, cell.cycle)
+        for one in (cell.discharge_capacity, cell.charge_capacity, cell.discharge_energy, cell.charge_energy)
+    ]
+    names = {1: "charge CC", -1: "discharge CC", 0: "rest"}
+    lines = [
+        f"{cell.data_point[at]},{cell.cycle[at]},{cell.step[at]},{cell.date_time[at].item():%m/%d/%Y %H:%M:%S},"
+        f"{cell.test_time[at]:.3f},{cell.step_time[at]:.3f},{cell.current[at]:.4f},{cell.voltage[at]:.4f},"
+        f"{','.join(f'{counter[at]:.9f}' for counter in counters)},0,{cell.temperature[at]},"
+        f"{names[int(cell.direction[at])]},"
+        for at in range(len(cell))
+    ]
+    path.write_text(preamble + "\n".join([NEWER, *lines]) + "\n")
+    return path
+
+
+def test_the_newer_text_has_units_behind_underscores_and_a_counter_for_each_direction(
+    tmp_path: Path, cell: TwinCell
+) -> None:
+    path = newer(tmp_path / "CELL_1.csv", cell)
+    test = only(path)
+    assert_same_cycles(test, cell, 1e-7)
+    assert READER.recognises(FileSample.of(path))
+    assert test.readings["date_time"].to_pylist() == cell.date_time.tolist()
+    assert test.readings["temperature(c)"].to_pylist() == cell.temperature.tolist()
+    assert test.about.metadata == {"item": "A-7"}
+    path.write_text(path.read_text().replace(",2.7000,", ",low,", 1))
+    assert "column voltage_V, row 179: 'low'" in refusal(path)
 
 
 def test_an_error_in_a_further_sheet_says_its_place(tmp_path: Path, rows: list[list[object]]) -> None:

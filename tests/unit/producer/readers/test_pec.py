@@ -123,6 +123,12 @@ def test_times_may_be_in_other_units(
     assert readings["step_time(s)"].to_pylist() == pytest.approx(cell.step_time.tolist(), abs=1e-6)
 
 
+def test_dates_have_the_month_first_unless_the_user_says_otherwise(tmp_path: Path, lines: list[str]) -> None:
+    path = write_text(tmp_path / "CELL_1.csv", [line.replace("03/14/2024", "03/04/2024") for line in lines[:10]])
+    assert only(path).test_id == "2024-03-04T09:35:15"
+    assert read(path, dates="dmy").tests[0].test_id == "2024-04-03T09:35:15"
+
+
 def test_the_cell_s_temperature_is_preferred_and_damaged_signs_do_no_harm(
     tmp_path: Path, cell: TwinCell, lines: list[str]
 ) -> None:

@@ -18,6 +18,7 @@ from producer.readers.neware_names import (
     STATES,
     head_of_layers,
     mended,
+    names_cycles,
     names_records,
     require_times,
     titles_of,
@@ -99,11 +100,12 @@ class NewareReader:
 
     def _text(self, path: Path, options: ReadOptions, cell_id: str) -> Test:
         from producer.readers.make import test_of  # noqa: PLC0415
+        from producer.readers.neware_layers import read_layers, record_of_layers  # noqa: PLC0415
         from producer.readers.tables.texts import Text  # noqa: PLC0415
 
         text = Text.of(path, options.name)
         head = _layers(text.head)
-        record = _flat_record(text, options) if head is None else _layered_record(text, head, options)
+        record = _flat_record(text, options) if head is None else record_of_layers(read_layers(text, head), options)
         return test_of(record, cell_id, options.name, self.name)
 
 
@@ -112,7 +114,7 @@ READER: Final = NewareReader()
 
 def claims_sheets(headers: Iterable[tuple[str, Sequence[object]]]) -> bool:
     """Whether the sheets of a workbook, each with its name and first row, are those of a Neware export."""
-    return any(names_records(header) or _DETAIL.match(name) for name, header in headers)
+    return any(names_records(header) or names_cycles(header) or _DETAIL.match(name) for name, header in headers)
 
 
 def _header(lines: Sequence[str]) -> int | None:
@@ -129,7 +131,7 @@ def _layers(lines: Sequence[str]) -> int | None:
 
 
 def _flat_record(text: Text, options: ReadOptions) -> Record:
-    from producer.readers.neware_sheets import told_by_current  # noqa: PLC0415
+    from producer.readers.neware_meaning import mend  # noqa: PLC0415
     from producer.readers.record import record_of  # noqa: PLC0415
     from producer.readers.tables.texts import read_table  # noqa: PLC0415
 
@@ -144,20 +146,5 @@ def _flat_record(text: Text, options: ReadOptions) -> Record:
     table, found = read_table(replace(text, head=tuple(lines)), header, NAMES, needed=NEEDED)
     require_times(table, found)
     record = record_of(table, found, states=STATES, dates=options.dates, usual_dates="mdy")
-    if "state" in found:
-        told_by_current(record, untold(table.texts(found["state"].title)))
-    return record
-
-
-def _layered_record(text: Text, head: int, options: ReadOptions) -> Record:
-    from producer.readers.neware_layers import read_layers  # noqa: PLC0415
-    from producer.readers.neware_sheets import told_by_current  # noqa: PLC0415
-    from producer.readers.record import record_of  # noqa: PLC0415
-
-    layers = read_layers(text, head)
-    record = record_of(layers.table, layers.found, dates=options.dates, usual_dates="mdy")
-    record.cycle, record.step = layers.cycle, layers.step
-    if layers.is_told.any():
-        record.direction = layers.direction
-        told_by_current(record, ~layers.is_told)
+    mend(record, untold(table.texts(found["state"].title)) if "state" in found else None)
     return record

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from producer.readers.neware_meaning import mend
 from producer.readers.neware_names import NAMES, NEEDED, STATES, mended, quantity_of, require_times
+from producer.readers.record import record_of
 from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from producer.readers.base import ReadOptions
+    from producer.readers.record import Record
     from producer.readers.tables.table import Table
     from producer.readers.tables.titles import Column
 
@@ -58,7 +62,8 @@ def read_layers(text: Text, head: int) -> Layers:
         BadWorkbookError: a line cannot be taken, or there is no record.
     """
     mark = delimiter_of(text.head[head])
-    cycle_titles, step_titles, titles = (titles_in(text.head[head + layer], mark) for layer in range(3))
+    cycle_titles = titles_in(text.head[head].rstrip(mark), mark)  # sheets, and some texts, fill it up with empty cells
+    step_titles, titles = (titles_in(text.head[head + layer], mark) for layer in (1, 2))
     lines = _Lines.of(text.content, head + 3, mark)
     if not lines.is_record.any():
         raise text.error("has headers of cycles, steps and records, but no records", head)
@@ -85,6 +90,20 @@ def read_layers(text: Text, head: int) -> Layers:
         np.where(np.isnan(ways), 0, ways).astype(np.int64),
         ~np.isnan(ways),
     )
+
+
+def record_of_layers(layers: Layers, options: ReadOptions) -> Record:
+    """The record that layers make.
+
+    Raises:
+        BadWorkbookError: a cell cannot be taken.
+        UndatedWorkbookError: the order of dates is open.
+    """
+    record = record_of(layers.table, layers.found, dates=options.dates, usual_dates="mdy")
+    record.cycle, record.step = layers.cycle, layers.step
+    record.direction = layers.direction if layers.is_told.any() else None
+    mend(record, ~layers.is_told)
+    return record
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from producer.readers.tables.titles import base_and_unit
+from producer.readers.units import unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -62,8 +63,7 @@ STATES: Final[Mapping[str, int]] = {
 
 _POINTS: Final = frozenset({"datapoint", "recordindex", "recordid", "recordnumber", "recordno"})
 _PECULIAR: Final = frozenset({"steptype", "stepname", "chgcap", "dchgcap", "relativetime", "jumpto", "jump"})
-_GARBLED: Final = re.compile(r"(?<![A-Za-z])(T\d+|Temperature)\((?:\?|oC|\u00a1\u00e6)\)")
-"""A degree sign that lost its encoding on the way."""
+_DEGREES: Final = re.compile(r"(?<![A-Za-z])(T\d+|Temperature)\(([^()]*)\)")
 
 _CYCLE: Final = re.compile(r"^\s*\"?cycle( index| id|)\"?\s*(?P<mark>[,;\t])", re.IGNORECASE)
 
@@ -82,9 +82,23 @@ def names_records(titles: Iterable[object]) -> bool:
     return has_own and {"current", "voltage"} <= named and "testtime" not in bases
 
 
+def names_cycles(titles: Sequence[object]) -> bool:
+    """Whether titles are those of Neware's cycles, which come first in layers.
+
+    >>> names_cycles(["Cycle Index", "Chg. Cap.(Ah)", "DChg. Cap.(Ah)"])
+    True
+    """
+    bases = [base_and_unit(str(title))[0] for title in titles]
+    return bases[:1] in (["cycleindex"], ["cycleid"]) and bool({"chgcap", "capchg"} & set(bases))
+
+
 def mended(header: str) -> str:
-    """A header line in which the unit of temperatures can be read: (?) is what became of a degree sign."""
-    return _GARBLED.sub(r"\1(°C)", header)
+    """A header line in which temperatures have a unit that is known: degree signs get lost on the way.
+
+    >>> mended("T1(?),T2(oC),T3(K),CPU(?)")
+    'T1(°C),T2(°C),T3(K),CPU(?)'
+    """
+    return _DEGREES.sub(lambda match: match[0] if unit_of("c", match[2]) else f"{match[1]}(°C)", header)
 
 
 def quantity_of(title: str) -> str:

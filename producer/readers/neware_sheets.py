@@ -14,10 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from producer.readers.base import BadWorkbookError
+from producer.readers.neware_layers import read_layers, record_of_layers
+from producer.readers.neware_meaning import mend
 from producer.readers.neware_names import (
     NAMES,
     NEEDED,
     STATES,
+    head_of_layers,
     mended,
     names_records,
     require_times,
@@ -27,6 +30,7 @@ from producer.readers.neware_names import (
 from producer.readers.record import Record, record_of
 from producer.readers.sheets.book import Sheet, _read_cells, open_book
 from producer.readers.sheets.channels import cell_of_channel
+from producer.readers.tables.texts import HEAD_LINES, Text
 from producer.readers.tables.titles import base_and_unit
 from producer.readers.tables.workbooks import sheet_table
 
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from producer.readers.base import ReadOptions
 
 _DETAIL: Final = re.compile(r"^\s*(?:detail|record)[_ ](\d+)[_-](\d+)[_-](\d+)", re.IGNORECASE)
-_NO_RECORDS: Final = re.compile(r"^(cycle|statis|step|log|curve|detail(vol|temp)|idle)", re.IGNORECASE)
+_NO_RECORDS: Final = re.compile(r"^(cycle_|statis|step|log|curve|detail(vol|temp)|idle)", re.IGNORECASE)
 _STATED: Final = re.compile(r"^(unit|test|info)", re.IGNORECASE)
 _LABELS: Final[Mapping[str, tuple[str, str]]] = {
     "barcode": ("barcode", ""),
@@ -82,6 +86,9 @@ def read_channels(path: Path, options: ReadOptions) -> tuple[list[Channel], dict
         for sheet in _sheets(book):
             if names_records(sheet.header):
                 _take(channels, sheet, options)
+            elif (text := _layers_in(sheet, options.name)) is not None:
+                record = record_of_layers(read_layers(text, 0), options)
+                channels.append(Channel("", record, _points(record)[1]))
             elif _STATED.match(sheet.name):
                 stated |= _stated_in(sheet)
         if not channels:
@@ -117,13 +124,31 @@ def _sheets(book: CalamineWorkbook) -> Iterator[Sheet]:
             yield Sheet(sheet.name, [mended(str(cell)) for cell in sheet.header], sheet.cells, sheet.is_hidden)
 
 
+def _layers_in(sheet: Sheet, name: str) -> Text | None:
+    """A sheet of cycles, steps and records in layers as the text that it would be; None where it is none."""
+    rows = [_line(sheet.header), *(_line(sheet.row(index)) for index in range(min(2, sheet.row_count)))]
+    if head_of_layers(rows) != 0:
+        return None
+    rows += [_line(sheet.row(index)) for index in range(2, sheet.row_count)]
+    return Text(name, "\n".join(rows).encode(), tuple(rows[:HEAD_LINES]))
+
+
+def _line(cells: Sequence[object]) -> str:
+    return "\t".join(_written(cell) for cell in cells)
+
+
+def _written(cell: object) -> str:
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return " ".join(str(cell).split())
+
+
 def _take(channels: list[Channel], sheet: Sheet, options: ReadOptions) -> None:
     """Take the records of a sheet, for a channel of its own or for the one that they continue."""
     table, found = sheet_table(sheet, NAMES, options.name, needed=NEEDED)
     require_times(table, found)
     record = record_of(table, found, states=STATES, dates=options.dates, usual_dates="mdy")
-    if "state" in found:
-        told_by_current(record, untold(table.texts(found["state"].title)))
+    mend(record, untold(table.texts(found["state"].title)) if "state" in found else None)
     match = _DETAIL.match(sheet.name)
     name = "-".join(match.groups()) if match else ""
     first, last = _points(record)
@@ -140,20 +165,6 @@ def _points(record: Record) -> tuple[int, int]:
     if record.data_point is None:
         return 1, len(record)
     return int(record.data_point[0]), int(record.data_point[-1])
-
-
-def told_by_current(record: Record, untold: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
-    """Let the sign of the current tell the direction where the type of a step does not, as in pulses.
-
-    That needs a current with a sign that agrees with the steps whose type tells.
-    """
-    if record.direction is None or not untold.any():
-        return
-    sign = np.sign(record.current).astype(np.int64)
-    told = (record.direction != 0) & (sign != 0)
-    has_sign = (record.current < 0).any()
-    if has_sign and (sign[told] == record.direction[told]).all():
-        record.direction = np.where(untold, sign, record.direction)
 
 
 def joined(one: Record, two: Record) -> Record:

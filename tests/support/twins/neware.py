@@ -139,6 +139,14 @@ def workbook(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]]) -> Path:
     return path
 
 
+def layered_sheet(path: Path, cell: TwinCell | None = None) -> Path:
+    """A workbook whose sheet has the layers of a text."""
+    lines = layered(path.with_suffix(".tmp"), cell).read_text().splitlines()
+    path.with_suffix(".tmp").unlink()
+    rows = [[float(one) if one.replace(".", "", 1).isdigit() else one for one in line.split(",")] for line in lines]
+    return workbook(path, {"Sheet1": rows})
+
+
 def of_steps(cell: TwinCell) -> tuple[Floats, Floats, Floats, Floats]:
     """Counters of charge Ah, discharge Ah, charge Wh and discharge Wh that begin again with each step."""
     run = cell.step_run

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support.twins.cell import assert_same_cycles, twin_cell
-from support.twins.neware import TYPES, details, flat, layered, records, workbook
+from support.twins.cell import assert_same_cycles, restarted, twin_cell
+from support.twins.neware import TYPES, details, flat, layered, layered_sheet, records, workbook
 
 from producer.readers.base import BadWorkbookError, FileSample, ReadOptions
 from producer.readers.neware import READER, claims_sheets
-from producer.readers.neware_sheets import told_by_current
+from producer.readers.neware_meaning import mend
 from producer.readers.record import Record
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def only(path: Path) -> Test:
         ("layers.csv", layered, 1e-7),
         ("layers.txt", lambda path: layered(path, mark="\t"), 1e-7),
         ("details.xlsx", lambda path: details(path, ONE_SHEET), 1e-12),
+        ("layers.xlsx", layered_sheet, 1e-7),
         ("records.xlsx", records, 1e-12),
         ("records.xls", records, 1e-12),
     ],
@@ -66,6 +68,13 @@ def test_times_beyond_a_day_are_read(tmp_path: Path) -> None:
 def test_times_of_steps_alone_become_times_of_the_test_and_it_is_said(tmp_path: Path) -> None:
     about = only(details(tmp_path / "a.xlsx", ONE_SHEET)).about
     assert "the file has times of steps alone; test times were made of them" in about.assumptions
+
+
+def test_a_total_time_that_begins_again_gives_way_to_the_times_of_steps(tmp_path: Path) -> None:
+    path = flat(tmp_path / "a.csv", dataclasses.replace(CELL, test_time=restarted(CELL.test_time, CELL.cycle)))
+    test = only(path)
+    assert test.readings["test_time(s)"].to_numpy() == pytest.approx(CELL.test_time)
+    assert "the time of the test begins again in the file" in test.about.assumptions
 
 
 def test_equal_test_times_are_kept(tmp_path: Path) -> None:
@@ -134,6 +143,7 @@ def test_texts_are_recognised_and_those_of_others_are_not(tmp_path: Path) -> Non
 def test_sheets_of_records_are_claimed() -> None:
     assert claims_sheets([("Info", ["x"]), ("Detail_14_1_3", [])])
     assert claims_sheets([("record", ["DataPoint", "Step Type", "Current(A)", "Voltage(V)"])])
+    assert claims_sheets([("Sheet1", ["Cycle Index", "Chg. Cap.(Ah)", "DChg. Cap.(Ah)"])])
     assert not claims_sheets([("Channel_1-008", ["Data_Point", "Step_Index", "Current(A)", "Voltage(V)"])])
     assert not claims_sheets([("Cycle_14_1_3", ["Channel", "ToTal of Cycle"])])
 
@@ -224,10 +234,10 @@ def test_a_direction_is_told_by_the_current_only_where_both_agree() -> None:
     current = np.array([1.0, 1.0, -1.0, -1.0])
     unknown = np.array([False, True, True, False])
     record = Record(current, np.ones(4), direction=np.array([1, 0, 0, -1]))
-    told_by_current(record, unknown)
+    mend(record, unknown)
     assert record.direction is not None
     assert record.direction.tolist() == [1, 1, -1, -1]
     record = Record(np.abs(current), np.ones(4), direction=np.array([1, 0, 0, -1]))
-    told_by_current(record, unknown)
+    mend(record, unknown)
     assert record.direction is not None
     assert record.direction.tolist() == [1, 0, 0, -1]

@@ -79,7 +79,8 @@ class BiologicReader:
         technique = _technique(preamble)
         table, found = read_table(text, header, names_among(titles), needed=("voltage", "test_time"), also=(MODE,))
         clock, assumed = None, []
-        if ":" in table.texts(found["test_time"].title)[0].as_py():
+        times = table.columns[found["test_time"].title]
+        if pa.types.is_string(times.type) and ":" in (times[0].as_py() or ""):
             table, found, clock, assumed = _with_times(table, found, options)
         is_rest = "open circuit" in technique.casefold()
         if not is_rest and MODE in table.columns:
@@ -145,7 +146,8 @@ def _date_by_header(record: Record, preamble: Sequence[str], options: ReadOption
     if not text or record.test_time is None:
         return
     column = pa.chunked_array([[text]])
-    stamps, _ = Table(options.name, {"Acquisition started on": column}, first_row=1).stamps(
+    row = next(number for number, line in enumerate(preamble, 1) if text in line)
+    stamps, _ = Table(options.name, {"Acquisition started on": column}, first_row=row).stamps(
         "Acquisition started on", record.test_time[:1], options.dates, "mdy"
     )
     record.date_time = clock_since(stamps[0].as_py(), record.test_time)

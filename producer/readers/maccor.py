@@ -29,7 +29,7 @@ from producer.readers.tables.titles import Column, base_and_unit
 from producer.readers.units import UNITS, unit_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -73,6 +73,9 @@ COLDEST, HOTTEST = -200.0, 1400.0
 CLOCK_AGREES: Final = 0.05
 """The share by which times may differ from the clock in the unit that it tells; from 1 s and 1 min it is far more."""
 
+_THOUSANDS: Final = re.compile(rb"(?<=[\t\n])-?\d{1,3}(?:,\d{3})+(?=[.\t\r\n])")
+_POINT: Final = re.compile(rb"(?<=[\t\n])-?(?:\d+|\d{1,3}(?:,\d{3})+)\.\d+(?=[\t\r\n])")
+_COMMA: Final = re.compile(rb"(?<=\d),(?=\d{3}(?!\d))")
 _LEAST_CLOCK_SECONDS: Final = 60.0
 _AUX: Final = re.compile(r"aux#?\d+|temp\d*")
 _STATED: Final = {"filename": "test_name", "procedure": "schedule", "comment/barcode": "barcode", "barcode": "barcode"}
@@ -127,9 +130,8 @@ def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
         raise text.error("has no column for the time of the test or of the step; export it with one of them", header)
     found = {name: _timed(table, name, column, found, options) for name, column in found.items()}
     record = record_of(table, found, states=STATES, dates=options.dates, usual_dates="mdy")
-    stated = _stated(text.head[:header])
     if "date_time" not in found:
-        _date_by_header(record, stated, options)
+        _date_by_header(record, text.head[:header], options)
     if record.direction is not None:
         record.direction = _with_signs(record, record.direction, table.texts(found["state"].title))
     for name in ("ac_impedance(ohm)", "internal_resistance(ohm)"):
@@ -141,18 +143,21 @@ def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
         record.extra["temperature(c)"] = pa.array(values, mask=~((values >= COLDEST) & (values <= HOTTEST)))
     if others:
         record.assumed.append(f"the temperature is that of {sensor}, the first of {others + 1} sensors with a value")
-    return as_test(record, cell_id, text.name, READER.name, metadata=_metadata(stated))
+    return as_test(record, cell_id, text.name, READER.name, metadata=_metadata(text.head[:header]))
 
 
 def _without_thousands(text: Text, header: int) -> Text:
-    """The text without the commas of 1,234.5, which would be taken for decimal commas; one between cells stays."""
-    start = sum(len(line.encode()) + 1 for line in text.head[: header + 1])
-    if delimiter_of(text.head[header]) == "," or b"," not in text.content[start:]:
+    """The text without the commas of 1,234.5, which would be taken for decimal commas.
+
+    They are that where other numbers have a point, and no cell stands between commas.
+    """
+    start = text.content.find(b"Rec")
+    if delimiter_of(text.head[header]) == "," or text.content.find(b",", start) < 0:
         return text
-    if re.search(rb"\t-?\d{1,3}(,\d{3})+\.\d", text.content) is None:
+    if _THOUSANDS.search(text.content, start) is None or _POINT.search(text.content, start) is None:
         return text
-    content = re.sub(rb"(?<=\d),(?=\d{3}(?!\d))", b"", text.content)
-    return replace(text, content=content, head=tuple(re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", one) for one in text.head))
+    head = tuple(re.sub(_COMMA.pattern.decode(), "", line) for line in text.head)
+    return replace(text, content=_COMMA.sub(b"", text.content), head=head)
 
 
 def _lines_before_rows(text: Text, header: int) -> int:
@@ -248,9 +253,10 @@ def _stated(head: Sequence[str]) -> dict[str, str]:
     return {name.strip().casefold(): value.strip() for name, value in pairs if not value.strip().endswith(":")}
 
 
-def _metadata(stated: Mapping[str, str]) -> dict[str, str]:
+def _metadata(head: Sequence[str]) -> dict[str, str]:
     """What the preamble states of the test; of paths the name alone, and no comment that may name a person."""
-    found = {}
+    found: dict[str, str] = {}
+    stated = _stated(head)
     for theirs, ours in _STATED.items():
         value = PureWindowsPath(stated.get(theirs, "")).name
         if ours == "barcode" and not _BARCODE.fullmatch(value):
@@ -259,13 +265,14 @@ def _metadata(stated: Mapping[str, str]) -> dict[str, str]:
     return {**found, "cycler": "Maccor"}
 
 
-def _date_by_header(record: Record, stated: Mapping[str, str], options: ReadOptions) -> None:
+def _date_by_header(record: Record, head: Sequence[str], options: ReadOptions) -> None:
     """Make the clock of the date of the test, where no reading has one."""
-    date = stated.get("date of test", "")
+    date = _stated(head).get("date of test", "")
     if not date or record.test_time is None:
         return
     column = pa.chunked_array([[date]])
-    stamps, assumed = Table(options.name, {"Date of Test": column}, first_row=1).stamps(
+    row = next((number for number, line in enumerate(head, 1) if date in line), 1)
+    stamps, assumed = Table(options.name, {"Date of Test": column}, first_row=row).stamps(
         "Date of Test", record.test_time[:1], options.dates, "mdy"
     )
     started = stamps[0].as_py()

@@ -54,10 +54,18 @@ def test_an_export_gives_the_cycles_of_the_cell_in_any_unit_of_time_and_with_a_s
 
 
 @pytest.mark.parametrize(
-    "variety", [{"header_first": True}, {"am_pm": True}, {"thousands": True, "times": "Sec"}], ids=str
+    ("variety", "first"),
+    [
+        ({"header_first": True}, 1),
+        ({"am_pm": True}, 1),
+        ({"thousands": True, "times": "Sec"}, 1),
+        ({"thousands": True}, 990),
+    ],
+    ids=str,
 )
-def test_an_export_of_another_variety_gives_the_same(tmp_path: Path, variety: dict[str, Any]) -> None:
+def test_an_export_of_another_variety_gives_the_same(tmp_path: Path, variety: dict[str, Any], first: int) -> None:
     cell = twin_cell()
+    cell = replace(cell, data_point=cell.data_point + first - 1)
     test = read(write_maccor(tmp_path / "CELL_1.txt", cell, **variety))
     assert_same_cycles(test, cell, 1e-8, first=0)
     assert test.readings["data_point"].to_numpy().tolist() == cell.data_point.tolist()
@@ -133,6 +141,9 @@ def test_a_file_without_dates_of_readings_has_the_date_of_the_test(tmp_path: Pat
     )
     test = read(path)
     assert test.test_id == "2021-08-23T18:04:28"
+    path.write_text(path.read_text().replace("08/23/2021", "08/33/2021"))
+    with pytest.raises(BadWorkbookError, match=r"A\.022, column Date of Test, row 3: '08/33/2021"):
+        read(path)
     assert any("dates the start of the test alone" in line for line in test.about.assumptions)
 
 

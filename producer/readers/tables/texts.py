@@ -78,13 +78,15 @@ class Text:
 
 
 def _as_utf8(content: bytes, name: str) -> bytes:
-    if not content.strip():
+    if not content or content.isspace():
         raise BadWorkbookError(name, "the file is empty; export or copy it again")
     if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return content.decode("utf-16", "replace").encode()
     content = content.removeprefix(BOM_UTF8)
     if b"\0" in content:
         raise BadWorkbookError(name, "is damaged: it has zero bytes, which a text has not; export or copy it again")
+    if content.isascii():  # most are, and a copy as a str takes time and memory
+        return content
     try:
         content.decode()
     except UnicodeDecodeError:

@@ -20,6 +20,7 @@ PLACES: Final = {
     "adopt": "battery.cli.landing",
     "airflow": "battery.cli.machine",
     "broker": "battery.cli.machine",
+    "columns": "battery.cli.columns",
     "compact": "battery.cli.landing",
     "dashboard": "battery.cli.look",
     "demo": "battery.cli.machine",

@@ -1,0 +1,108 @@
+"""Mapping files that are proposed: what columns are taken for, where that is unsure, and that it reads the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.twins import table
+from support.twins.cell import assert_same_cycles, twin_cell
+
+from producer.readers.base import BadWorkbookError, ReadOptions
+from producer.readers.look import look
+from producer.readers.mapped import READER
+from producer.readers.mapping import mapping_of
+from producer.readers.mapping_file import MappingFile
+from producer.readers.proposal import guess, propose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CELL = twin_cell()
+
+
+def proposed(path: Path) -> str:
+    return propose(look(path), path.name)
+
+
+@pytest.mark.parametrize(
+    ("title", "quantity", "unit"),
+    [
+        ("Spannung [mV]", "voltage", ""),
+        ("Current_mA", "current", "mA"),
+        ("Time_sec", "test_time", "sec"),
+        ("Test Time / h", "test_time", ""),
+        ("test_time_second", "test_time", "s"),
+        ("Rec#", "data_point", ""),
+        ("Q-", "discharge_capacity", "Ah"),
+        ("Barcode", "cell", ""),
+    ],
+)
+def test_a_title_is_known_from_any_reader_or_from_what_people_write(title: str, quantity: str, unit: str) -> None:
+    found = guess(title)
+    assert found is not None
+    assert (found.quantity, found.unit) == (quantity, unit)
+
+
+def test_a_unit_that_the_title_does_not_write_is_a_guess_that_is_said() -> None:
+    found = guess("voltage")
+    assert found is not None
+    assert found.unit == "V"
+    assert "the title has no unit; V is a guess" in found.doubts
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.csv", table.write_text), ("a.xlsx", table.write_workbook)])
+def test_a_proposal_reads_the_table_that_it_is_for(tmp_path: Path, name: str, write: object) -> None:
+    columns = {
+        "Zeit [min]": (CELL.test_time / 60).tolist(),
+        "I / mA": (1e3 * CELL.current).tolist(),
+        "Spannung / V": CELL.voltage.tolist(),
+        "Zyklus": CELL.cycle.tolist(),
+        "Schritt": CELL.step.tolist(),
+        "Charge Capacity (mAh)": (1e3 * CELL.charge_capacity).tolist(),
+        "Discharge Capacity (mAh)": (1e3 * CELL.discharge_capacity).tolist(),
+        "mood": ["fine"] * len(CELL),
+    }
+    path = write(tmp_path / name, columns)  # type: ignore[operator]
+    text = proposed(path)
+    assert '# "mood": ?  # such as fine, fine' in text
+    (test,) = READER.read(path, ReadOptions(name, mapping=MappingFile("m.yaml", text))).tests
+    assert_same_cycles(test, CELL, 1e-9, energies=False)
+
+
+def test_the_better_known_of_two_titles_is_proposed_and_the_other_shown(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t,Total Time (Seconds),i,u\n187,0.0,1.0,3.7\n187,1.0,1.0,3.8\n")
+    text = proposed(path)
+    assert '  "Total Time (Seconds)": test_time\n' in text
+    assert '  # "t": test_time  # Total Time (Seconds) is that already' in text
+
+
+def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("zeit,strom,hum\n0.0,1.0,3.7\n1.0,1.0,3.8\n")
+    assert "  # ?: voltage  # which column is it? it is needed" in proposed(path)
+
+
+def test_the_row_of_titles_and_the_sheet_are_stated(tmp_path: Path) -> None:
+    columns = {"t [s]": [1.0, 2.0], "i [A]": [0.1, 0.1], "u [V]": [3.7, 3.8]}
+    text = proposed(table.write_workbook(tmp_path / "a.xlsx", columns, before=3))
+    assert 'header_row: 4\nsheet: "Daten"\n' in text
+    mapping = mapping_of(MappingFile("m.yaml", text))
+    assert (mapping.header_row, mapping.sheet, len(mapping.columns)) == (4, "Daten", 3)
+
+
+def test_titles_with_signs_of_yaml_are_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('t: "x" #1,{i},u [V]\n0.0,1.0,3.7\n1.0,1.0,3.8\n')
+    mapping = mapping_of(MappingFile("m.yaml", proposed(path) + '  "t: \\"x\\" #1": step_time\n'))
+    assert [one.title for one in mapping.columns] == ["{i}", "u [V]", 't: "x" #1']
+
+
+def test_a_text_without_a_table_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("Minutes of the meeting\nthose present: two\n")
+    with pytest.raises(
+        BadWorkbookError, match=r"^notes\.txt: has no line of titles above lines with numbers; it begins"
+    ):
+        look(path)

@@ -240,32 +240,37 @@ def _record_sheets(book: CalamineWorkbook) -> Iterator[tuple[Sheet, int]]:
         at = next((index for index, row in enumerate(before) if _is_header(row)), None)
         if at is not None:
             header = before[at]
-            records = list(_without_layers(chain(before[at + 1 :], rows), header))
-            for start, end in pairwise([*_starts(header), len(header)]):
-                yield _sheet(name, header[start:end], [row[start:end] for row in records]), at + 2
+            records = _without_layers(chain(before[at + 1 :], rows), header)
+            for titles, cells in _side_by_side(header, records):
+                yield Sheet(name, titles, cells), at + 2
         elif header and before and name.casefold().startswith("record"):
             width = max(len(header), len(before[0]))
             titles, *records = (_to_width(row, width) for row in chain([header], before, rows))
-            yield _sheet(name, titles, records), 1
+            yield Sheet(name, titles, list(chain.from_iterable(records))), 1
 
 
-def _sheet(name: str, header: Sequence[object], rows: Sequence[Sequence[object]]) -> Sheet:
-    """A sheet without rows that have a number of a record and nothing else, which fill up cycles side by side."""
-    empty = [""] * len(header)
-    return Sheet(
-        name, header, list(chain.from_iterable(row if any(cell != "" for cell in row[1:]) else empty for row in rows))
-    )
+def _side_by_side(
+    header: Sequence[object], rows: Iterable[Sequence[object]]
+) -> Iterator[tuple[Sequence[object], list[object]]]:
+    """The header and the cells of each cycle where they stand side by side; otherwise of all records.
+
+    Where one cycle is shorter than another, numbers of records and nothing else fill up its columns; they are left out.
+    """
+    starts = [at for at, cell in enumerate(header) if str(cell).strip().casefold() in _NUMBERED]
+    if len(starts) == 1:
+        yield header, list(chain.from_iterable(rows))
+        return
+    whole = list(rows)
+    for start, end in pairwise([*starts, len(header)]):
+        empty = [""] * (end - start)
+        parts = (row[start:end] for row in whole)
+        kept = (part if any(cell != "" for cell in part[1:]) else empty for part in parts)
+        yield header[start:end], list(chain.from_iterable(kept))
 
 
 def _to_width(row: Sequence[object], width: int) -> list[object]:
     """A row with empty cells at its end where others are longer."""
     return [*row, *[""] * (width - len(row))]
-
-
-def _starts(header: Sequence[object]) -> list[int]:
-    """Where the columns of records begin: once, or once for each cycle."""
-    starts = [at for at, cell in enumerate(header) if str(cell).strip().casefold() in _NUMBERED]
-    return [0, *starts[1:]]
 
 
 def _is_header(row: Sequence[object]) -> bool:

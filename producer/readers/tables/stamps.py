@@ -15,8 +15,11 @@ import pyarrow.compute as pc
 
 from producer.readers.sheets.cells import BadCellError
 from producer.readers.sheets.clock import Clues, OpenDatesError, clocks_of
+from producer.readers.tables.digits import numbers_in
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
 STAMP: Final = pa.timestamp("us")
@@ -25,7 +28,8 @@ _SAMPLED: Final = 512
 """So many dates of a column, evenly apart, tell the order of day and month."""
 
 _DATE_FIRST: Final = (
-    r"^(?P<a>\d{1,4})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{1,4})[T ]+(?P<t>\d{1,2}:\d{2}(?::\d{2})?)(?P<f>\.\d{1,6})?$"
+    r"(?P<a>\d{1,4})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{1,4})[T ]+"
+    r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<us>\d{1,6}))?)?"
 )
 
 
@@ -71,11 +75,13 @@ def stamps_of(column: pa.ChunkedArray, clues: Clues, usual: str | None = None) -
     if pa.types.is_string(array.type):
         array = pc.utf8_trim_whitespace(array)
         array = pc.if_else(pc.equal(array, ""), pa.scalar(None, pa.string()), array)
+        first = next((text for text in array[:_SAMPLED].to_pylist() if text is not None), "0")
+        if not first.replace(".", "", 1).isdigit():
+            return _texts(array, clues, usual)
         try:
-            numbers = array.cast(pa.float64())
+            array = array.cast(pa.float64())
         except pa.ArrowInvalid:
             return _texts(array, clues, usual)
-        array = numbers
     return _counted(array)
 
 
@@ -104,26 +110,24 @@ def _counted(array: pa.Array) -> tuple[pa.Array, str | None]:
 
 def _texts(array: pa.Array, clues: Clues, usual: str | None) -> tuple[pa.Array, str | None]:
     given = array.drop_null()
-    parts = pc.extract_regex(given, _DATE_FIRST)
-    if len(given) and not parts.null_count:
-        fields = {name: parts.field(name) for name in "abc"}
-        numbers = {name: field.cast(pa.int64()).to_numpy(zero_copy_only=False) for name, field in fields.items()}
+    numbers = numbers_in(given, _DATE_FIRST, {"us": 6}) if len(given) else None
+    if numbers is not None:
         if (numbers["a"] > 999).all():  # noqa: PLR2004  # a year of four digits
-            return _composed(array, parts, numbers, "abc"), None
+            return _composed(array, numbers, "abc"), None
         if (numbers["c"] > 999).all():  # noqa: PLR2004
-            order, assumed = _order(given, clues, usual)
-            return _composed(array, parts, numbers, {"dmy": "cba", "mdy": "cab"}[order]), assumed
+            order, assumed = _order(given, numbers, clues, usual)
+            return _composed(array, numbers, {"dmy": "cba", "mdy": "cab"}[order]), assumed
     stamps, assumed = _one_by_one(array, clues, usual)
     return stamps, assumed
 
 
-def _order(given: pa.Array, clues: Clues, usual: str | None) -> tuple[str, str | None]:
+def _order(
+    given: pa.Array, numbers: Mapping[str, npt.NDArray[np.int64]], clues: Clues, usual: str | None
+) -> tuple[str, str | None]:
     """Whether the day or the month stands first, and what was assumed."""
     if clues.order in {"dmy", "mdy"}:
         return clues.order, None
-    days, months = (
-        pc.max(pc.extract_regex(given, _DATE_FIRST).field(name).cast(pa.int64())).as_py() for name in ("a", "b")
-    )
+    days, months = numbers["a"].max(), numbers["b"].max()
     if days > 12:  # noqa: PLR2004  # no month
         return "dmy", None
     if months > 12:  # noqa: PLR2004
@@ -147,7 +151,7 @@ def _order(given: pa.Array, clues: Clues, usual: str | None) -> tuple[str, str |
     return usual, f"Dates have the {'day' if usual == 'dmy' else 'month'} first, as this format usually has"
 
 
-def _composed(array: pa.Array, parts: pa.Array, numbers: dict[str, npt.NDArray[np.int64]], order: str) -> pa.Array:
+def _composed(array: pa.Array, numbers: Mapping[str, npt.NDArray[np.int64]], order: str) -> pa.Array:
     """Stamps of dates whose numbers are `order`ed as year, month and day."""
     year, month, day = (numbers[name] for name in order)
     wrong = (month < 1) | (month > 12) | (day < 1) | (day > 31)  # noqa: PLR2004
@@ -162,26 +166,17 @@ def _composed(array: pa.Array, parts: pa.Array, numbers: dict[str, npt.NDArray[n
         at = int(np.argmax(days.astype("datetime64[M]").astype(np.int64) != months))
         index = int(np.flatnonzero(np.asarray(array.is_valid()))[at])
         raise BadCellError(index, f"{array[index].as_py()!r} is no day of the calendar; fix the cell")
-    clock = pc.split_pattern(parts.field("t"), ":")
-    with_seconds = pc.equal(pc.list_value_length(clock), 3)
-    last = pc.if_else(with_seconds, pc.list_element(pc.if_else(with_seconds, clock, _ZEROS), 2), "0")
-    of_day = [pc.list_element(clock, 0), pc.list_element(clock, 1), last]
-    hour, minute, second = (one.cast(pa.int64()).to_numpy(zero_copy_only=False) for one in of_day)
+    hour, minute, second = numbers["hour"], numbers["minute"], numbers["second"]
     wrong = (hour > 23) | (minute > 59) | (second > 59)  # noqa: PLR2004
     if wrong.any():
         index = int(np.flatnonzero(np.asarray(array.is_valid()))[int(np.argmax(wrong))])
         raise BadCellError(index, f"{array[index].as_py()!r} is no time of a day; fix the cell")
-    seconds = 3600.0 * hour + 60 * minute + second
-    fraction = pc.binary_join_element_wise("0", parts.field("f"), "").cast(pa.float64()).to_numpy(zero_copy_only=False)
-    us = days.astype("datetime64[us]").astype(np.int64) + (seconds * 1e6).astype(np.int64)
-    us += np.round(fraction * 1e6).astype(np.int64)
+    us = days.astype("datetime64[us]").astype(np.int64) + numbers["us"]
+    us += (3600 * hour + 60 * minute + second) * 1_000_000
     full = np.zeros(len(array), np.int64)
     valid = np.asarray(array.is_valid().to_numpy(zero_copy_only=False), np.bool_)
     full[valid] = us
     return pa.array(full, pa.int64(), mask=~valid).cast(STAMP)
-
-
-_ZEROS: Final = pa.scalar(["0", "0", "0"], pa.list_(pa.string()))
 
 
 def _one_by_one(array: pa.Array, clues: Clues, usual: str | None) -> tuple[pa.Array, str | None]:

@@ -14,6 +14,7 @@ from producer.readers.names import exported_on
 from producer.readers.sheets.cells import BadCellError
 from producer.readers.sheets.clock import Clues, OpenDatesError
 from producer.readers.sheets.duration import LONGEST_DAYS, seconds_of
+from producer.readers.tables.digits import numbers_in
 from producer.readers.tables.stamps import stamps_of
 
 if TYPE_CHECKING:
@@ -173,7 +174,8 @@ NO_NUMBER: Final = ("", "-", "--", "NaN", "nan", "N/A", "n/a", "NA", "null", "NU
 
 _NO_NUMBER: Final = pa.array(NO_NUMBER, pa.string())
 _DURATION: Final = (
-    r"^\s*(?:(?P<d>\d{1,5})(?:\s*[dD]\s*|\s*-\s*|\s+))?(?P<h>\d{1,7}):(?P<m>[0-5]?\d):(?P<s>[0-5]?\d(?:\.\d+)?)\s*$"
+    r"\s*(?:(?P<day>\d{1,5})(?:\s*[dD]\s*|\s*-\s*|\s+))?"
+    r"(?P<hour>\d{1,7}):(?P<minute>\d{1,2}):(?P<second>\d{1,2})(?:\.(?P<ns>\d{1,9}))?\s*"
 )
 
 
@@ -187,12 +189,9 @@ def _is_number(text: str) -> bool:
 
 def _durations(column: pa.ChunkedArray) -> Floats | None:
     """Durations in s; None where a cell is anything else."""
-    parts = pc.extract_regex(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column, _DURATION)
-    if parts.null_count:
+    texts = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    numbers = numbers_in(texts, _DURATION, {"ns": 9}) if not texts.null_count else None
+    if numbers is None or (numbers["minute"] > 59).any() or (numbers["second"] > 59).any():  # noqa: PLR2004
         return None
-    seconds = np.zeros(len(column))
-    for name, scale in (("d", 86_400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0)):
-        part = parts.field(name)
-        part = pc.if_else(pc.equal(part, ""), "0", part).cast(pa.float64())
-        seconds += scale * part.to_numpy(zero_copy_only=False)
-    return seconds
+    whole = 86_400 * numbers["day"] + 3600 * numbers["hour"] + 60 * numbers["minute"] + numbers["second"]
+    return whole + numbers["ns"] / 1e9

@@ -81,13 +81,13 @@ class NewareReader:
         return Workbook(options.name, cell_id, tuple(tests))
 
     def _book(self, path: Path, options: ReadOptions, cell_id: str) -> list[Test]:
-        from producer.readers.make import test_of  # noqa: PLC0415  # the parent reads no file
+        from producer.readers.make import as_test  # noqa: PLC0415  # the parent reads no file
         from producer.readers.neware_sheets import cells_of, read_channels  # noqa: PLC0415
 
         channels, stated = read_channels(path, options)
         named = set(options.channel_cells.values())
         return [
-            test_of(
+            as_test(
                 channel.record,
                 cell,
                 options.name,
@@ -99,14 +99,14 @@ class NewareReader:
         ]
 
     def _text(self, path: Path, options: ReadOptions, cell_id: str) -> Test:
-        from producer.readers.make import test_of  # noqa: PLC0415
+        from producer.readers.make import as_test  # noqa: PLC0415
         from producer.readers.neware_layers import read_layers, record_of_layers  # noqa: PLC0415
         from producer.readers.tables.texts import Text  # noqa: PLC0415
 
         text = Text.of(path, options.name)
         head = _layers(text.head)
         record = _flat_record(text, options) if head is None else record_of_layers(read_layers(text, head), options)
-        return test_of(record, cell_id, options.name, self.name)
+        return as_test(record, cell_id, options.name, self.name)
 
 
 READER: Final = NewareReader()

@@ -62,7 +62,7 @@ class NewareBinaryReader:
             raise BadWorkbookError(options.name, str(error)) from None
         except BaseException as error:  # noqa: BLE001  # a panic in Rust is not an `Exception`
             raise _refusal(error, options.name) from None
-        from producer.readers.make import test_of  # noqa: PLC0415  # the parent reads no file
+        from producer.readers.make import as_test  # noqa: PLC0415  # the parent reads no file
         from producer.readers.neware_frames import record_of_frame  # noqa: PLC0415
         from producer.readers.neware_stated import local_clock, stated_in, stated_start  # noqa: PLC0415
 
@@ -75,7 +75,7 @@ class NewareBinaryReader:
             record.assumed += [assumed] if assumed else []
         record.assumed += notes
         cell_id = options.cell_id or cell_id_of(options.name)
-        return Workbook(options.name, cell_id, (test_of(record, cell_id, options.name, self.name, metadata=stated),))
+        return Workbook(options.name, cell_id, (as_test(record, cell_id, options.name, self.name, metadata=stated),))
 
 
 READER: Final = NewareBinaryReader()

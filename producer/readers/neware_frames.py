@@ -159,7 +159,7 @@ def _require(frame: Frame, name: str, *columns: str) -> None:
 
 
 def _floats(frame: Frame, column: str) -> Floats:
-    values: Floats = frame[column].to_numpy().astype(np.float64)
+    values: Floats = frame[column].to_numpy().astype(np.float64, copy=False)
     return values
 
 

@@ -44,7 +44,9 @@ STEP: Final = (
 )
 
 
-def ndax(path: Path, cell: TwinCell | None = None, *, hours: float = 0.0, states_start: bool = True) -> Path:
+def ndax(
+    path: Path, cell: TwinCell | None = None, *, hours: float = 0.0, states_start: bool = True, every: int = 1
+) -> Path:
     """Write the cell.
 
     Args:
@@ -52,6 +54,8 @@ def ndax(path: Path, cell: TwinCell | None = None, *, hours: float = 0.0, states
         cell: the cell, by default the twin.
         hours: how far local time is ahead of the clock of the file: 0 for software that counts local time.
         states_start: whether the file says when the test began.
+        every: times and counters stand at the first and last reading of a step, and at one of so many; fastnda
+            makes those between from the current and the time between two readings.
     """
     cell = twin_cell() if cell is None else cell
     charge, discharge, charge_energy, discharge_energy = of_steps(cell)
@@ -62,7 +66,10 @@ def ndax(path: Path, cell: TwinCell | None = None, *, hours: float = 0.0, states
     run["charge_energy"], run["discharge_energy"] = charge_energy, discharge_energy
     run["unix"] = cell.date_time.astype("datetime64[s]").astype(np.int64) - round(hours * 3600)
     run["step"], run["index"] = cell.step_run, np.arange(1, len(cell) + 1)
+    run["dt"] = np.round(np.diff(cell.test_time, prepend=0.0) * 1000)
     first = np.flatnonzero(np.diff(cell.step_run, prepend=0))
+    kept = np.arange(len(cell)) % every == 0
+    kept[first] = kept[first - 1] = True
     steps = np.zeros(len(first), _STEP)
     steps["cycle"], steps["step"] = cell.cycle[first] - 1, cell.step[first]
     steps["type"] = np.array(TYPES)[cell.step[first] - 1]
@@ -72,7 +79,7 @@ def ndax(path: Path, cell: TwinCell | None = None, *, hours: float = 0.0, states
         archive.writestr("Step.xml", f'<root><config type="Step File">{STEP}</config></root>')
         archive.writestr("TestInfo.xml", f'<root><config type="Test Info File">{stated}</config></root>')
         archive.writestr("data.ndc", _pages(main, 1))
-        archive.writestr("data_runInfo.ndc", _pages(run, 18))
+        archive.writestr("data_runInfo.ndc", _pages(run[kept], 18))
         archive.writestr("data_step.ndc", _pages(steps, 7))
     return path
 

@@ -245,8 +245,8 @@ def _record_sheets(book: CalamineWorkbook) -> Iterator[tuple[Sheet, int]]:
                 yield Sheet(name, titles, cells), at + 2
         elif header and before and name.casefold().startswith("record"):
             width = max(len(header), len(before[0]))
-            titles, *records = (_to_width(row, width) for row in chain([header], before, rows))
-            yield Sheet(name, titles, list(chain.from_iterable(records))), 1
+            titles, *further = (_to_width(row, width) for row in chain([header], before, rows))
+            yield Sheet(name, titles, list(chain.from_iterable(further))), 1
 
 
 def _side_by_side(

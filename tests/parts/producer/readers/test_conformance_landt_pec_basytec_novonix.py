@@ -141,9 +141,9 @@ def test_workbooks_with_mutated_cells_end_in_a_table_or_in_one_line(tmp_path: Pa
     ]
     lines, tables = [], 0
     for _ in range(MUTATED):
-        table = [list(landt.HEADER), *map(list, rows)]
+        table: list[list[object]] = [list(landt.HEADER), *map(list, rows)]
         for _ in range(random.integers(1, 4)):
-            row = table[random.choice([0, *range(1, len(table))])]
+            row = table[random.integers(len(table))]
             row[random.integers(len(row))] = wrong[random.integers(len(wrong))]
         path = landt.write_workbook(tmp_path / "CELL_1.xlsx", table[1:], header=table[0], others=())
         try:

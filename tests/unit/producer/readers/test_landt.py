@@ -112,7 +112,7 @@ def test_a_dash_is_no_temperature(tmp_path: Path, cell: TwinCell) -> None:
 def test_a_header_may_stand_below_other_rows_of_the_only_sheet(
     tmp_path: Path, cell: TwinCell, rows: list[list[object]]
 ) -> None:
-    above = [["LANDT"], [], ["Mass/mg", 0.81]]
+    above: list[list[object]] = [["LANDT"], [], ["Mass/mg", 0.81]]
     assert_same_cycles(
         only(write_workbook(tmp_path / "CELL_1.xlsx", rows, above=above, sheet="Sheet1", others=())), cell, PRECISION
     )

@@ -243,7 +243,7 @@ def _with_signs(record: Record, direction: Integers, states: pa.Array) -> Intege
     if np.sign(current[flows & (direction == DISCHARGE)]).sum() < 0 or (current[untold] < 0).any():
         record.assumed.append(f"the state {letters} says no direction; its readings have that of their current")
         return np.where(untold, np.sign(current), direction).astype(np.int64)
-    record.assumed.append(f"the state {letters} says no direction, and no current has a sign; it counts neither way")
+    record.assumed.append(f"the state {letters} says no direction, and no current has a sign; it goes on as before")
     return direction
 
 

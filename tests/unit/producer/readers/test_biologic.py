@@ -73,6 +73,30 @@ def test_every_counter_gives_the_same_capacities(tmp_path: Path, titles: tuple[s
     assert test.about.integrated == ()
 
 
+def counted(tmp_path: Path, **columns: list[float]) -> list[list[float]]:
+    """What a text of few readings gives as charge and discharge, mAh; names are those of the columns without units."""
+    titles = {"q": "Q charge/discharge/mA.h", "net": "(Q-Qo)/mA.h", "half": "half cycle", "i": "I/mA"}
+    size = len(columns["i"])
+    arrays = {titles[name]: np.array(values) for name, values in columns.items()}
+    arrays |= {"mode": np.ones(size, np.int64), "time/s": 10.0 * np.arange(size), "Ewe/V": np.linspace(3.0, 3.1, size)}
+    readings = read(write_mpt(tmp_path / "a.mpt", arrays, tuple(arrays))).readings
+    return [(1000 * readings[f"{way}_capacity(ah)"].to_numpy()).tolist() for way in ("charge", "discharge")]
+
+
+def test_a_half_cycle_begins_again_though_its_first_value_is_larger_than_the_last_before(tmp_path: Path) -> None:
+    charge, discharge = counted(tmp_path, i=[1.0, 1.0, 1.0, 1.0], q=[0.1, 0.2, 0.3, 0.4], half=[0, 0, 1, 1])
+    assert charge == pytest.approx([0.1, 0.2, 0.5, 0.6])
+    assert discharge == [0.0] * 4
+
+
+def test_a_leap_within_a_half_cycle_is_no_charge_where_the_net_counter_says_so(tmp_path: Path) -> None:
+    charge, discharge = counted(
+        tmp_path, i=[1.0, 1.0, 1.0, 1.0], q=[0.1, 0.2, 0.05, 0.1], net=[0.1, 0.2, 0.25, 0.3], half=[0, 0, 0, 0]
+    )
+    assert charge == pytest.approx([0.1, 0.2, 0.25, 0.3])
+    assert discharge == [0.0] * 4
+
+
 def test_capacities_are_integrals_where_nothing_counts(tmp_path: Path) -> None:
     cell = twin_cell()
     test = read(write_mpt(tmp_path / "a.mpt", biologic_columns(cell), without(*QS, "dq/mA.h")))

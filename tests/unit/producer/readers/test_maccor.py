@@ -127,6 +127,19 @@ def test_a_state_that_says_no_direction_has_that_of_a_signed_current(tmp_path: P
     assert any(line.startswith("the state P says no direction") for line in test.about.assumptions)
 
 
+def test_a_current_below_zero_shows_that_currents_have_signs_without_any_discharge(tmp_path: Path) -> None:
+    path = rows(tmp_path, reading(1, "C", 1, 0.1), reading(2, "P", -1, 0.05, 2), reading(3, "P", -1, 0.25, 2))
+    assert read(path).readings["discharge_capacity(ah)"].to_pylist() == pytest.approx([0.0, 0.05, 0.25])
+
+
+def test_a_state_that_says_no_direction_goes_on_as_before_without_signs_and_that_is_said(tmp_path: Path) -> None:
+    path = rows(tmp_path, reading(1, "C", 1, 0.1), reading(2, "D", 1, 0.05, 2), reading(3, "P", 1, 0.02, 3))
+    test = read(path)
+    assert test.readings["charge_capacity(ah)"].to_pylist() == pytest.approx([0.1, 0.1, 0.1])
+    assert test.readings["discharge_capacity(ah)"].to_pylist() == pytest.approx([0.0, 0.05, 0.07])
+    assert any("the state P says no direction, and no current has a sign" in line for line in test.about.assumptions)
+
+
 def test_a_suspended_test_goes_on_in_its_step(tmp_path: Path) -> None:
     path = rows(
         tmp_path, reading(1, "C", 1, 0.1), reading(2, "S", 0, 0.1), reading(3, "S", 0, 0.1), reading(4, "C", 1, 0.3)

@@ -17,7 +17,7 @@ from producer.readers.base import Workbook
 from producer.readers.make import as_test
 from producer.readers.names import cell_id_of
 from producer.readers.record import record_of
-from producer.readers.tables.parts import cells_of, split
+from producer.readers.tables.parts import Part, cells_of, split
 from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
 from producer.readers.tables.titles import WRITTEN, Column, base_and_unit
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from producer.readers.base import ReadOptions, Test
     from producer.readers.record import Record
     from producer.readers.sample import FileSample
-    from producer.readers.tables.parts import Part
     from producer.readers.tables.table import Table
     from producer.readers.tables.titles import Names
 
@@ -52,10 +51,12 @@ TEMPERATURES: Final = ("cellsurfacetemperature", "celltemperature", "ambienttemp
 
 CELL: Final = "Cell ID"
 PLACE: Final = ("Rack", "Shelf", "Position")
-LABELS: Final = ("Test", "Cell", *PLACE, CELL)
+TEST: Final = ("Test", "Cell")
+LABELS: Final = (*TEST, *PLACE, CELL)
 
 _HEADER: Final = r'^"?Test"?[,;\t]"?Cell"?[,;\t]"?Rack"?[,;\t]"?Shelf"?[,;\t]"?Position\b'
 _CHANNEL, _TEST = "the columns Rack, Shelf and Position", "the columns Test and Cell"
+_SEAM: Final = "-"
 _STATED: Final = {"testregimename": "schedule", "starttime": "started_at", "station": "cycler"}
 
 
@@ -88,8 +89,7 @@ class PecReader:
         table, found = read_table(
             text, header, _names(text, header), needed=("current", "voltage", "test_time"), also=LABELS
         )
-        table, found = _labelled(table, found)
-        parts = split(table, found)
+        parts = _parts(table, found)
         stated = _stated(text.head[:header])
         tests = [
             _test(part, found, cell, options, stated)
@@ -107,24 +107,27 @@ def _names(text: Text, header: int) -> Names:
     delimiter = delimiter_of(text.head[header])
     bases = [base_and_unit(title)[0] for title in titles_in(text.head[header], delimiter)]
     rows = [line.split(delimiter) for line in text.head[header + 1 :]]
-    for base in TEMPERATURES:
-        at = bases.index(base) if base in bases else len(bases)
-        if any(len(row) > at and row[at].strip(' "') for row in rows):
-            return {**NAMES, base: ("temperature", "C")}
-    return NAMES
+    there = [base for base in TEMPERATURES if base in bases]
+    filled = [base for base in there if any("".join(row[bases.index(base) :][:1]).strip(' "') for row in rows)]
+    return {**NAMES, **dict.fromkeys((filled or there)[:1], ("temperature", "C"))}
 
 
-def _labelled(table: Table, found: dict[str, Column]) -> tuple[Table, dict[str, Column]]:
-    """The table with columns that tell which cell, place and test a row is of."""
-    columns, found = dict(table.columns), dict(found)
-    for quantity, title, parts in (("channel", _CHANNEL, PLACE), ("test", _TEST, ("Test", "Cell"))):
-        texts = [table.texts(part) for part in parts if part in columns]
+def _parts(table: Table, found: dict[str, Column]) -> list[Part]:
+    """The rows of each cell, place and test, which most files have one of."""
+    columns, labels = dict(table.columns), dict(found)
+    present = [title for title in LABELS if title in columns]
+    if all(pc.all(pc.equal(columns[title], columns[title][0])).as_py() for title in present):
+        first = {title: columns[title][0].as_py().strip() for title in present}
+        place, test = (_SEAM.join(first[one] for one in of if one in first) for of in (PLACE, TEST))
+        return [Part(table, first.get(CELL, ""), place, test)]
+    for quantity, title, of in (("channel", _CHANNEL, PLACE), ("test", _TEST, TEST)):
+        texts = [table.texts(one) for one in of if one in columns]
         if texts:
-            columns[title] = pa.chunked_array([pc.binary_join_element_wise(*texts, "-")])
-            found[quantity] = Column(title, None)
+            columns[title] = pa.chunked_array([pc.binary_join_element_wise(*texts, _SEAM)])
+            labels[quantity] = Column(title, None)
     if CELL in columns and pc.all(pc.not_equal(table.texts(CELL), "")).as_py():
-        found["cell"] = Column(CELL, None)
-    return replace(table, columns=columns), found
+        labels["cell"] = Column(CELL, None)
+    return split(replace(table, columns=columns), labels)
 
 
 def _test(part: Part, found: dict[str, Column], cell: str, options: ReadOptions, stated: dict[str, str]) -> Test:

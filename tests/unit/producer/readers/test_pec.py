@@ -139,6 +139,14 @@ def test_the_cell_s_temperature_is_preferred_and_damaged_signs_do_no_harm(
     assert set(test.readings["temperature(c)"].to_pylist()) == {19.5}
 
 
+def test_a_temperature_that_is_measured_late_is_read(tmp_path: Path, lines: list[str]) -> None:
+    ambient, surface = "Ambient temperature (ÃÂ°C)", "Cell surface temperature (ÃÂ°C)"
+    rows = [changed(changed(line, ambient, ""), surface, "") for line in lines[:450]]
+    rows.append(changed(lines[450], surface, "31.5"))
+    readings = only(write_text(tmp_path / "a.csv", rows)).readings
+    assert readings["temperature(c)"].to_pylist() == [None] * 450 + [31.5]
+
+
 def test_a_resistance_of_zero_is_none(tmp_path: Path, lines: list[str]) -> None:
     measured = [*lines[:5], changed(lines[5], "Internal Resistance 1 (mOhm)", "2.5"), *lines[6:10]]
     readings = only(write_text(tmp_path / "a.csv", measured)).readings

@@ -39,6 +39,7 @@ from producer.unzip import (
     Member,
     OtherMembers,
     holds_workbook,
+    is_package,
     unpack,
 )
 
@@ -86,13 +87,19 @@ class Unpacker:
         """
         suffix = file.path.suffix.lower()
         if is_publishable(suffix):
-            return suffix not in {ZIP_SUFFIX, *PACKED_SUFFIXES}
+            return suffix not in {ZIP_SUFFIX, *PACKED_SUFFIXES} or (suffix == ZIP_SUFFIX and self._is_package(file))
         try:
             return bool(self._child.result(holds_workbook, file)) or reader_of(file.path, file.origin) is not None
         except (ReaderClashError, OSError):  # it is refused when it is to be read
             return True
         except WorkEndedError as error:
             raise BadSourceError(f"{file.origin}: {self._problem(error)}") from None
+
+    def _is_package(self, file: File) -> bool:
+        try:
+            return bool(self._child.result(is_package, file))
+        except WorkEndedError:  # unpacking it meets the same, and says so
+            return False
 
     def workbooks_of(self, file: File, content: Content) -> Iterator[WorkbookFile | Refusal | PassedOver]:
         """The files of readings in a ZIP or a packed file, each unpacked on demand; what is refused or passed over.

@@ -257,7 +257,7 @@ class Batch:
         if any(test.channel and test.cell_id != workbook.cell_id for test in workbook.tests):
             self._split_cells.add(workbook.cell_id)
         if len(cells) > 1:
-            by_channel = any(test.channel for test in workbook.tests)
+            by_channel = bool(self.options.channel_cells) or any(test.channel for test in workbook.tests)
             which = (
                 "its channels ran at the same time and are cells of their own"
                 if by_channel

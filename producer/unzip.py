@@ -107,6 +107,16 @@ class OtherMembers:
     members: tuple[str, ...]
 
 
+def is_package(file: File) -> bool:
+    """Whether a ZIP is one file of readings itself, as Neware's .ndax is: labs and servers call those .zip, too."""
+    try:
+        with zipfile.ZipFile(file.path) as archive:
+            names = archive.namelist()
+    except (*UNSOUND, OSError):  # whoever unpacks it says what is wrong
+        return False
+    return any(name.lower().endswith(".ndc") for name in names)
+
+
 def holds_workbook(file: File) -> bool:
     """Whether a file is no ZIP, or one that is a workbook: a server may call it anything.
 

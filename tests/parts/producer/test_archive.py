@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import os
 import re
@@ -250,15 +252,12 @@ def test_what_a_file_is_is_told_by_its_name_or_else_by_its_content(
     ("members", "said"),
     [
         (
-            {"Step.xml": b"", "data.ndc": b""},
-            r"a\.zip is a Neware \.ndax file, which has no reader yet; export the records",
+            {".hidden": b"", "lab/a.csv": b"t,u\n", "z.csv": b""},
+            r"a\.zip holds no file of readings; it holds lab/a\.csv, z\.csv; lab/a\.csv: it is a text file of",
         ),
-        (
-            {".hidden": b"", "lab/a.csv": b"Rec#\tCyc#\n", "z.csv": b""},
-            r"a\.zip holds no workbook \(\.xlsx, \.xls\); it holds lab/a\.csv, z\.csv; lab/a\.csv is a Maccor",
-        ),
-        ({"other.zip": b"PK\x03\x04"}, r"a\.zip holds no workbook \(\.xlsx, \.xls\); it holds other\.zip$"),
-        ({}, r"a\.zip holds no workbook \(\.xlsx, \.xls\) and no other file"),
+        ({"a.pdf": b"%PDF-1.7"}, r"a\.zip holds no file of readings; it holds a\.pdf; a\.pdf is a PDF; it holds no"),
+        ({"other.zip": b"PK\x03\x04"}, r"a\.zip holds no file of readings; it holds other\.zip$"),
+        ({}, r"a\.zip holds no file of readings; it holds no file at all$"),
     ],
 )
 def test_a_zip_without_a_workbook_is_named_by_what_it_holds(
@@ -273,3 +272,94 @@ def test_a_zip_without_a_workbook_is_named_by_what_it_holds(
 
 def test_the_real_sample_zip_holds_six_workbooks(find: Find, shared_data: Path) -> None:
     assert len(contents(find(shared_data / "calce" / "CS2_35_sample.zip"))) == 6
+
+
+BDF_TEXT = b"Test Time / s,Voltage / V,Current / A\n0,3.7,0.1\n1,3.6,0.1\n"
+TABLE_TEXT = b"t,u,i\n0,3.7,0.1\n1,3.6,0.1\n"
+
+
+def taken_from(scratch: Path, path: Path, *, is_found: bool = False, **settings: int) -> list[object]:
+    with Unpacker(Settings(**settings), scratch) as unpacker:  # type: ignore[arg-type]
+        return list(unpacker.workbooks_of(File(path, path.name, is_found), Content.of(path)))
+
+
+def test_texts_in_a_zip_are_told_by_their_content_and_the_others_named(scratch: Path, tmp_path: Path) -> None:
+    members = {"lab/a.csv": BDF_TEXT, "lab/b.022": BDF_TEXT, "c.txt": b"hello", "d.csv.gz": b"x", "e.pdf": b"%PDF-1.7"}
+    one, two, others = taken_from(scratch, zipped(tmp_path / "a.zip", members))
+    assert isinstance(one, WorkbookFile)
+    assert isinstance(two, WorkbookFile)
+    assert isinstance(others, PassedOver)
+    assert [(file.name, file.origin) for file in (one, two)] == [
+        ("a.csv", "a.zip!lab/a.csv"), ("b.022", "a.zip!lab/b.022"),
+    ]  # fmt: skip
+    reasons = {file.name: reason for file, reason in others.files}
+    assert others.count == 3
+    assert "it is a text file of an unknown format" in reasons["a.zip!c.txt"]
+    assert "a packed file in a ZIP is not opened" in reasons["a.zip!d.csv.gz"]
+    assert "files that end in .pdf are not read" in reasons["a.zip!e.pdf"]
+
+
+def test_a_mapping_file_in_a_zip_is_for_its_folder_or_for_one_file(scratch: Path, tmp_path: Path) -> None:
+    members = {
+        "a/x.csv": TABLE_TEXT, "a/mapping.yaml": b"one", "a/y.csv": TABLE_TEXT, "a/y.csv.mapping.yaml": b"two",
+        "b/z.csv": TABLE_TEXT, "b/w.log": TABLE_TEXT, "b/w.log.mapping.yaml": b"three",
+    }  # fmt: skip
+    found = taken_from(scratch, zipped(tmp_path / "a.zip", members))
+    mappings = {one.name: one.mapping and one.mapping.text for one in found if isinstance(one, WorkbookFile)}
+    assert mappings == {"x.csv": "one", "y.csv": "two", "w.log": "three"}
+    (others,) = (one for one in found if isinstance(one, PassedOver))
+    assert [file.name for file, _ in others.files] == ["a.zip!b/z.csv"]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
+def test_a_packed_file_is_opened_and_its_inner_name_counts(
+    scratch: Path, tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / f"CELL_1.csv{suffix}"
+    path.write_bytes(pack(BDF_TEXT))
+    (file,) = taken_from(scratch, path)
+    assert isinstance(file, WorkbookFile)
+    assert (file.name, file.origin) == ("CELL_1.csv", f"CELL_1.csv{suffix}!CELL_1.csv")
+    assert file.content.path.read_bytes() == BDF_TEXT
+    assert file.on_record.place.endswith(f"CELL_1.csv{suffix}!CELL_1.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv.gz", gzip.compress(bytes(100_000)), "a.csv.gz unpacks to more than WORKBOOK_MAX_BYTES=50000; split it"),
+        ("a.csv.bz2", bz2.compress(bytes(100_000)), "a.csv.bz2 unpacks to more than WORKBOOK_MAX_BYTES=50000; split"),
+        ("a.csv.gz", gzip.compress(BDF_TEXT)[:-9], "a.csv.gz is not a valid .gz file ("),
+        ("a.csv.gz", b"hello", "a.csv.gz is not a valid .gz file (Not a gzipped file"),
+        ("a.csv.bz2", b"hello", "a.csv.bz2 is not a valid .bz2 file (Invalid data stream)"),
+        ("a.zip.gz", gzip.compress(b"PK"), "a.zip.gz holds a ZIP, which is not opened in turn; unpack it first"),
+    ],
+)
+def test_a_packed_file_that_is_damaged_or_too_large_is_one_line(
+    scratch: Path, tmp_path: Path, name: str, content: bytes, says: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (refused,) = taken_from(scratch, tmp_path / name, workbook_max_bytes=50_000)
+    assert isinstance(refused, Refusal)
+    assert refused.line.startswith(says)
+    assert "\n" not in refused.line
+    assert [one for one in scratch.rglob("*") if one.is_file()] == []
+
+
+def test_a_packed_file_without_readings_is_passed_over_where_it_was_found(scratch: Path, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt.gz"
+    path.write_bytes(gzip.compress(b"hello"))
+    (others,) = taken_from(scratch, path, is_found=True)
+    assert isinstance(others, PassedOver)
+    ((file, reason),) = others.files
+    assert (file.name, others.count) == ("notes.txt.gz", 1)
+    assert "text file of an unknown format" in reason
+    (named,) = taken_from(scratch, path)
+    assert isinstance(named, WorkbookFile)
+
+
+def test_a_zip_that_is_one_file_of_readings_is_not_unpacked(scratch: Path, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"Step.xml": b"x", "data.ndc": b"x"})
+    with Unpacker(Settings(), scratch) as unpacker:
+        assert unpacker.is_workbook(File(path, "a.zip"))
+        assert not unpacker.is_workbook(File(zipped(tmp_path / "b.zip", {"a.xlsx": b"x"}), "b.zip"))

@@ -15,6 +15,7 @@ import pyarrow as pa
 from producer.readers.access import JET, open_database
 from producer.readers.base import BadWorkbookError, Test, Workbook, repeated
 from producer.readers.make import test_of
+from producer.readers.meaning.counters import AS_READ
 from producer.readers.names import cell_id_of
 from producer.readers.record import record_of
 from producer.readers.sheets.channels import cell_of_channel, run_together
@@ -129,6 +130,7 @@ class ArbinResReader:
         columns = {title: pa.chunked_array([pa.array(readings[title])]) for title in readings}
         table = Table(options.name, columns, READINGS, rows=points)
         record = record_of(table, found, dates=options.dates)
+        record.counters_of = AS_READ  # as in workbooks, which other software of Arbin makes of this file
         record.extra |= _temperature(sensors, number, points)
         metadata = _said_of(said, number)
         cell_id = options.cell_id or cell_id_of(options.name)

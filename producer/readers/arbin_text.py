@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from producer.readers.base import Workbook
 from producer.readers.make import test_of
+from producer.readers.meaning.counters import AS_READ
 from producer.readers.names import cell_id_of
 from producer.readers.record import record_of
 from producer.readers.sheets.cells import BadCellError
@@ -104,6 +105,7 @@ def read_text(path: Path, options: ReadOptions, reader: str) -> Workbook:
     names = {**NAMES, **dict.fromkeys(temperatures[:1], ("temperature", "C"))}
     table, columns = read_table(text, at, names, needed=("test_time", "current", "voltage"), delimiter=delimiter)
     record = record_of(table, columns, dates=options.dates, usual_dates="mdy")
+    record.counters_of = AS_READ  # as in workbooks, so that a test is the same in each of its exports and their parts
     for base in temperatures[1:]:  # a logger's first channels may be connected to nothing
         if _has_values(record):
             break

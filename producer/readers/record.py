@@ -56,7 +56,8 @@ class Record:
         direction: what the file says that was done, CHARGE, DISCHARGE or REST, shape (n,); None where it does not.
         counters: Ah and Wh, shape (n,) each, by names of `COUNTED`. NaN stands where the cell is empty.
         net: whether `capacity` and `energy` fall while discharging; otherwise they rise in either direction.
-        counters_of: what the counters count: `test`, `cycle` or `step`; None where the data has to tell.
+        counters_of: what the counters count: `test`, `cycle` or `step`; None where the data has to tell. `as_read`
+            leaves counters of one direction as they are, as a test that comes in parts or in several formats needs.
         extra: columns that the contract takes as they are, by its names.
         assumed: lines on what was assumed so far.
     """

@@ -24,6 +24,9 @@ NOISE: Final = 1e-6
 MOST: Final = 0.8
 """The share of falls where steps or cycles begin, and of beginnings with a fall, that makes a counter one of those."""
 
+AS_READ: Final = "as_read"
+"""The kind of counters that are left as they are: where one falls, it begins again for whoever reads the test."""
+
 SECONDS_PER_HOUR: Final = 3600.0
 
 
@@ -48,8 +51,8 @@ def begins(labels: Integers | None, size: int) -> Bools:
 def kind_of(values: Floats, steps: Bools, cycles: Bools) -> str:
     """What a counter counts, by where it falls: `test` where it never does, else `cycle`, `step` or `irregular`.
 
-    Most falls of a counter of steps are where steps begin, and it falls where most steps begin after it had a value. One
-    that holds its value in a rest, and falls where the direction changes, is none.
+    Most falls of a counter of steps are where steps begin, and it falls where most steps begin after it had a value.
+    One that holds its value in a rest, and falls where the direction changes, is none.
     """
     values = _filled(values)
     falls = _falls(values)
@@ -68,11 +71,13 @@ def accumulate(values: Floats, kind: str, steps: Bools, cycles: Bools) -> Floats
 
     Args:
         values: what the file has, Ah or Wh, shape (n,); empty cells (NaN) keep the value before.
-        kind: as `kind_of` tells.
+        kind: as `kind_of` tells, or `AS_READ`.
         steps: where a step begins, shape (n,).
         cycles: where a cycle begins, shape (n,).
     """
     values = _filled(values)
+    if kind == AS_READ:
+        return values
     falls = _falls(values)
     if kind == "test" and not falls.any():
         return values

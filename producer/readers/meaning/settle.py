@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 import pyarrow as pa
 
-from producer.readers.meaning.counters import accumulate, begins, integrate, kind_of, share_out, split_net
+from producer.readers.meaning.counters import AS_READ, accumulate, begins, integrate, kind_of, share_out, split_net
 from producer.readers.meaning.sign import settle_sign
 from producer.readers.meaning.steps import cycles_of, directions_of, steps_of
 from producer.readers.meaning.times import elapsed
@@ -102,7 +102,8 @@ class _Course:
             kind = self._record.counters_of or _kind(present, self._steps, self._cycles)
             self._kinds[single] = kind
             for name in both:
-                values = np.abs(counters[name]) if name in counters else np.zeros(len(self._record))
+                values = counters[name] if name in counters else np.zeros(len(self._record))
+                values = values if kind == AS_READ else np.abs(values)
                 self._pairs[name] = accumulate(values, kind, self._steps, self._cycles)
 
     def settle_sign(self) -> None:

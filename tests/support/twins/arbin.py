@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,9 +18,22 @@ if TYPE_CHECKING:
 
     from support.twins.cell import TwinCell
 
+    from producer.readers.base import Test
+
     Columns = dict[str, Sequence[Any]]
 
 DAY: Final = np.timedelta64(1, "D")
+
+
+def followed(test: Test) -> Test:
+    """A test whose counters count all of it, of one whose counters may begin again, as a fall tells."""
+    readings = test.readings
+    for name in (f"{name}({'ah' if name.endswith('capacity') else 'wh'})" for name in COUNTERS):
+        counter = readings[name].to_numpy()
+        gain = np.diff(counter, prepend=0.0)
+        total = np.cumsum(np.where(gain < 0, counter, gain))
+        readings = readings.set_column(readings.schema.get_field_index(name), readings.schema.field(name), [total])
+    return replace(test, readings=readings)
 
 
 def unix_seconds(cell: TwinCell) -> Sequence[float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from support.twins.access import DOUBLE, LONG, AccessTable, write_access
-from support.twins.arbin import RES_READINGS, res_rows, res_test, write_res
+from support.twins.arbin import RES_READINGS, followed, res_rows, res_test, write_res
 from support.twins.cell import assert_same_cycles, twin_cell
 
 from producer.readers import access
@@ -46,7 +46,7 @@ def test_the_cell_is_read_back_whatever_the_order_of_its_readings(tmp_path: Path
     path = write_res(tmp_path / "CELL_1.res", shuffled(res_rows(CELL)), [res_test()])
     assert READER.recognises(FileSample.of(path))
     (test,) = read_all(path)
-    assert_same_cycles(test, CELL, SINGLE_PRECISION)
+    assert_same_cycles(followed(test), CELL, SINGLE_PRECISION)
     readings = test.readings
     assert readings["data_point"].to_pylist() == CELL.data_point.tolist()
     assert readings["date_time"].to_pylist() == CELL.date_time.tolist()
@@ -70,7 +70,7 @@ def test_tests_of_one_channel_are_tests_of_one_cell(tmp_path: Path) -> None:
     assert [test.cell_id for test in tests] == ["A", "A"]
     assert [test.about.metadata["test_name"] for test in tests] == ["Twin of test 2", "Twin of test 7"]
     for test in tests:
-        assert_same_cycles(test, CELL, SINGLE_PRECISION)
+        assert_same_cycles(followed(test), CELL, SINGLE_PRECISION)
 
 
 def test_channels_that_ran_at_the_same_time_are_cells_of_their_own(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_the_cell_is_read_back_from_each_vintage(
     path = written(tmp_path / "CELL_1.csv", make)
     assert READER.recognises(FileSample.of(path))
     test = read(path)
-    assert_same_cycles(test, CELL, 1e-12, first=first, energies=make is not twins.calce)
+    assert_same_cycles(twins.followed(test), CELL, 1e-12, first=first, energies=make is not twins.calce)
     assert (test.cell_id, test.about.reader, test.started_at) == ("CELL_1", "arbin", FIRST)
     assert test.readings["test_time(s)"].to_pylist() == CELL.test_time.tolist()
     if make is not twins.calce:
@@ -80,7 +80,7 @@ def test_a_text_is_read_in_any_encoding_with_any_mark_between_cells(
         tmp_path / "A.txt", twins.mits7(CELL), encoding=encoding, delimiter=delimiter, line_end=line_end
     )
     assert READER.recognises(FileSample.of(path))
-    assert_same_cycles(read(path), CELL, 1e-12)
+    assert_same_cycles(twins.followed(read(path)), CELL, 1e-12)
 
 
 def test_a_title_may_have_a_tab_before_it_between_commas(tmp_path: Path) -> None:
@@ -114,10 +114,21 @@ def test_counters_that_never_fall_stay_as_the_file_has_them_to_the_last_digit(tm
     assert test.readings["discharge_energy(wh)"].to_pylist() == CELL.discharge_energy.tolist()
 
 
+def test_counters_that_begin_again_stay_so_and_parts_of_a_test_are_parts_of_it(tmp_path: Path) -> None:
+    """A part that begins within a cycle does not know what the parts before it have counted."""
+    columns = twins.mits7(CELL)
+    whole = read(twins.write_text(tmp_path / "A.csv", columns)).readings
+    assert whole["charge_capacity(ah)"].to_pylist() == columns["Charge_Capacity(Ah)"]
+    middle = len(CELL) // 2
+    second = read(twins.write_text(tmp_path / "B.csv", {title: values[middle:] for title, values in columns.items()}))
+    same = [name for name in whole.column_names if name not in {"cell_id", "test_id", "source_file"}]
+    assert second.readings.select(same) == whole.slice(middle).select(same)
+
+
 def test_a_counter_that_starts_above_zero_gains_nothing_by_that(tmp_path: Path) -> None:
     charge = (restarted(CELL.charge_capacity, CELL.cycle) + np.where(CELL.cycle == 1, 0.88, 0.0)).tolist()
     test = read(written(tmp_path / "A.csv", changes={"Charge_Capacity(Ah)": charge}))
-    counter = test.readings["charge_capacity(ah)"].to_numpy()
+    counter = twins.followed(test).readings["charge_capacity(ah)"].to_numpy()
     assert counter[0] == charge[0]
     assert counter[-1] - counter[0] == pytest.approx(CELL.charge_capacity[-1] - CELL.charge_capacity[0], abs=1e-12)
 

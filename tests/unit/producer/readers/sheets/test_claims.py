@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pytest
-from support.twins.arbin import write_book
+from support.twins.arbin import mits7, res_rows, res_test, write_book, write_res, write_text
 from support.twins.cell import restarted, twin_cell
 
+from kernel.contract.reading import COUNTERS
 from producer.readers import landt, mapped, neware
 from producer.readers.arbin import READER, read_workbook
+from producer.readers.arbin_res import READER as RES
 from producer.readers.base import BadWorkbookError, ReadOptions
 from producer.readers.sheets import claims
 from producer.readers.sheets.book import header_of, open_book
@@ -115,3 +117,19 @@ def test_of_several_sensors_of_temperature_the_first_with_values_counts(tmp_path
     book.save(path)
     (test,) = READER.read(path, ReadOptions(path.name)).tests
     assert test.readings["temperature(c)"].to_pylist() == CELL.temperature.tolist()
+
+
+def test_a_workbook_a_text_and_a_database_of_one_test_have_the_same_counters(tmp_path: Path) -> None:
+    pytest.importorskip("access_parser", reason="the extra readers is not installed")
+    paths = [
+        write_book(tmp_path / "A.xlsx", CELL),
+        write_text(tmp_path / "A.csv", mits7(CELL)),
+        write_res(tmp_path / "A.res", res_rows(CELL), [res_test()]),
+    ]
+    tests = [
+        one.read(path, ReadOptions(path.name)).tests[0] for one, path in zip((READER, READER, RES), paths, strict=True)
+    ]
+    for name in COUNTERS:
+        book, text, database = (test.readings[name].to_numpy() for test in tests)
+        assert text == pytest.approx(book, rel=1e-14, abs=0)
+        assert text.tolist() == database.tolist()

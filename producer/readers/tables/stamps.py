@@ -27,6 +27,10 @@ _DAY_US: Final = 86_400_000_000
 _SAMPLED: Final = 512
 """So many dates of a column, evenly apart, tell the order of day and month."""
 
+_NOON: Final = 12
+_HALVES: Final = pa.array(["AM", "PM"])
+"""Halves of a day, which stand behind the hours of some dates."""
+
 _DATE_FIRST: Final = (
     r"(?P<a>\d{1,4})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{1,4})[T ]+"
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<us>\d{1,6}))?)?"
@@ -110,7 +114,7 @@ def _counted(array: pa.Array) -> tuple[pa.Array, str | None]:
 
 def _texts(array: pa.Array, clues: Clues, usual: str | None) -> tuple[pa.Array, str | None]:
     given = array.drop_null()
-    numbers = numbers_in(given, _DATE_FIRST, {"us": 6}) if len(given) else None
+    numbers = _numbers(given) if len(given) else None
     if numbers is not None:
         if (numbers["a"] > 999).all():  # noqa: PLR2004  # a year of four digits
             return _composed(array, numbers, "abc"), None
@@ -119,6 +123,18 @@ def _texts(array: pa.Array, clues: Clues, usual: str | None) -> tuple[pa.Array, 
             return _composed(array, numbers, {"dmy": "cba", "mdy": "cab"}[order]), assumed
     stamps, assumed = _one_by_one(array, clues, usual)
     return stamps, assumed
+
+
+def _numbers(given: pa.Array) -> dict[str, npt.NDArray[np.int64]] | None:
+    """The numbers of dates, with hours from 0 to 23 also where AM or PM follows; None where they have another shape."""
+    half = pc.utf8_upper(pc.utf8_slice_codeunits(given, -2, 2**31 - 1))
+    if not pc.all(pc.is_in(half, value_set=_HALVES)).as_py():
+        return numbers_in(given, _DATE_FIRST, {"us": 6})
+    numbers = numbers_in(pc.utf8_rtrim_whitespace(pc.utf8_slice_codeunits(given, 0, -2)), _DATE_FIRST, {"us": 6})
+    if numbers is None or ((numbers["hour"] < 1) | (numbers["hour"] > _NOON)).any():
+        return None
+    is_late = pc.equal(half, "PM").to_numpy(zero_copy_only=False)
+    return numbers | {"hour": numbers["hour"] % _NOON + np.where(is_late, _NOON, 0)}
 
 
 def _order(

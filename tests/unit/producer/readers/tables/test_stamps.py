@@ -69,6 +69,15 @@ def test_an_open_order_is_an_error_where_the_format_has_no_usual_one() -> None:
         read(["08/06/2014 14:25:13"])
 
 
+def test_halves_of_a_day_are_read_and_an_hour_beyond_them_is_named() -> None:
+    texts = ["8/16/2014 12:00:13 AM", "8/16/2014 1:00:13 am", "8/16/2014 12:00:13 PM", "08/16/2014 11:59:59 PM"]
+    hours = [(stamp.day, stamp.hour, stamp.minute) for stamp in read(texts) if stamp is not None]
+    assert hours == [(16, 0, 0), (16, 1, 0), (16, 12, 0), (16, 23, 59)]
+    with pytest.raises(BadCellError) as error:
+        read([*texts, "8/16/2014 13:00:00 PM"])
+    assert error.value.index == 4
+
+
 def test_an_empty_cell_has_no_stamp() -> None:
     assert read(["2014-08-06 14:25:13", ""]) == [MOMENT, None]
 

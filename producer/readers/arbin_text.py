@@ -7,6 +7,7 @@ call their columns otherwise: Stanford and MIT write no units, Battery Archive h
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -71,6 +72,11 @@ LANDT has most of the first too, but one counter for both directions."""
 _TEMPERATURES: Final = (r"cell_?temperature", r"(aux_?)?temperature", r"environment_?temperature")
 """Which temperature is taken, the first choice first: that of the cell is one, that of the chamber hardly."""
 
+_NAMED: Final = re.compile(
+    r"^(?P<test_name>.+)_Channel_(?P<channel>[\w.-]+?)(_Wb_\d+)?(_\d{1,2}_\d{1,2}_\d{2,4})?$", re.IGNORECASE
+)
+"""The name that MITS gives a text: test, channel, number of the part, and sometimes a date."""
+
 _SLASHED: Final = re.compile(r"\w / \w")
 """How the Battery Data Format writes a unit, and no software of Arbin."""
 
@@ -118,8 +124,15 @@ def read_text(path: Path, options: ReadOptions, reader: str) -> Workbook:
         record.assumed.append("the file has no Data_Point; readings were numbered in their order")
     in_utc = any("so UTC" in line for line in record.assumed)  # numbers that count from 1970 have a zone, texts none
     cell_id = options.cell_id or cell_id_of(options.name)
-    test = test_of(record, cell_id, options.name, reader, metadata={"time_zone": "UTC"} if in_utc else {})
+    metadata = {**_said_by(options.name), **({"time_zone": "UTC"} if in_utc else {})}
+    test = test_of(record, cell_id, options.name, reader, metadata=metadata)
     return Workbook(options.name, cell_id, (test,))
+
+
+def _said_by(name: str) -> dict[str, str]:
+    """What the name of a file says, as MITS gives it: test and channel, which a text states nowhere else."""
+    match = _NAMED.match(PurePath(name).stem)
+    return {} if match is None else match.groupdict()
 
 
 def _header(lines: Iterable[str]) -> tuple[int, str] | None:

@@ -160,6 +160,18 @@ def test_a_cells_temperature_is_preferred_to_that_of_its_chamber_and_one_with_va
     assert test.readings["temperature(c)"].to_pylist() == CELL.temperature.tolist()
 
 
+@pytest.mark.parametrize(
+    ("name", "stated"),
+    [
+        ("Twin_Channel_5_Wb_2.csv", {"test_name": "Twin", "channel": "5"}),
+        ("Twin_2_Channel_1-053_Wb_1_3_14_24.CSV", {"test_name": "Twin_2", "channel": "1-053"}),
+        ("Twin.csv", {}),
+    ],
+)
+def test_the_name_of_a_file_states_the_test_and_its_channel(tmp_path: Path, name: str, stated: dict[str, str]) -> None:
+    assert read(written(tmp_path / name)).about.metadata == stated
+
+
 def test_titles_without_units_are_said_to_be_taken_in_those_of_arbin(tmp_path: Path) -> None:
     said = "titles name no units"
     test = read(written(tmp_path / "A.csv", twins.without_units))

@@ -126,9 +126,8 @@ def test_a_workbook_a_text_and_a_database_of_one_test_have_the_same_counters(tmp
         write_text(tmp_path / "A.csv", mits7(CELL)),
         write_res(tmp_path / "A.res", res_rows(CELL), [res_test()]),
     ]
-    tests = [
-        one.read(path, ReadOptions(path.name)).tests[0] for one, path in zip((READER, READER, RES), paths, strict=True)
-    ]
+    readers: tuple[Reader, ...] = (READER, READER, RES)
+    tests = [one.read(path, ReadOptions(path.name)).tests[0] for one, path in zip(readers, paths, strict=True)]
     for name in COUNTERS:
         book, text, database = (test.readings[name].to_numpy() for test in tests)
         assert text == pytest.approx(book, rel=1e-14, abs=0)

@@ -7,6 +7,8 @@ damaged file, which becomes one line; where memory is short it stays `MemoryErro
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -28,6 +30,11 @@ _NDA: Final = b"NEWARE"
 _ZIP: Final = b"PK\x03\x04"
 _SHORT: Final = ("can't start new thread", "cannot allocate", "failed to map segment", "ThreadPoolBuildError", "spawn")
 """What libraries say where address space runs out."""
+
+
+_HEAD_BYTES: Final = 72
+_LAST_WITH_LENGTH, _WITHOUT_LENGTH = 27, (19, 26)
+"""Versions of .nda up to 27 say in their head where their readings end, but for two."""
 
 
 class _NoLibraryError(Exception):
@@ -98,15 +105,17 @@ def _is_ndax(path: Path, name: str) -> bool:
 
 def _read(path: Path, *, is_ndax: bool) -> tuple[Frame, dict[str, Any], list[str], list[str]]:
     """The frame of a file, its metadata, the names of its members, and what the library warns of."""
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # each thread reserves address space; read when polars is imported
     members: list[str] = []
     if is_ndax:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
         if "data.ndc" not in members:
             raise ValueError("it has no data.ndc")
+    else:
+        _require_whole(path)
     try:
-        from fastnda.nda import read_nda  # noqa: PLC0415  # polars comes with it
+        _import_polars()
+        from fastnda.nda import read_nda  # noqa: PLC0415
         from fastnda.ndax import read_ndax  # noqa: PLC0415
     except ModuleNotFoundError:
         return _by_newarenda(path, is_ndax=is_ndax), {}, members, []
@@ -117,6 +126,46 @@ def _read(path: Path, *, is_ndax: bool) -> tuple[Frame, dict[str, Any], list[str
     unverified = any("has not been verified" in str(one.message) for one in caught)
     notes = ["fastnda has not been verified with files of this version of the format"] if unverified else []
     return frame, metadata, members, notes
+
+
+def _import_polars() -> None:
+    """Import polars with one thread, since each reserves address space.
+
+    It ignores that its binary part cannot be loaded, and then is broken as long as the process lives; so it is taken
+    out again.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+        MemoryError: there is no address space for it.
+    """
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    try:
+        import polars as pl  # noqa: PLC0415
+
+        pl.Series([1])
+    except ModuleNotFoundError:
+        raise
+    except (ImportError, NameError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "polars"]:
+            del sys.modules[name]
+        if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            raise MemoryError from None
+        raise
+
+
+def _require_whole(path: Path) -> None:
+    """Have an .nda hold all the readings that its head announces, in the versions that are known to.
+
+    Raises:
+        ValueError: its end is missing.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        size = file.seek(0, 2)
+    if len(head) == _HEAD_BYTES and head[14] <= _LAST_WITH_LENGTH and head[14] not in _WITHOUT_LENGTH:
+        end = int.from_bytes(head[64:68], "little") + int.from_bytes(head[68:72], "little")
+        if end > size:
+            raise ValueError(f"its readings end at byte {end}, and it has {size}")
 
 
 def _metadata(path: Path, *, is_ndax: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import zipfile
 from datetime import datetime
@@ -151,6 +152,12 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
         "is of a version that is not read .nda version 0 is not",
     ),
     "a short .nda": (lambda path: written(path, b"NEWARE"), "is truncated or damaged"),
+    "an .nda without its end": (
+        lambda path: written(
+            path, b"NEWARE" + bytes(8) + bytes([22]) + bytes(49) + (72).to_bytes(4, "little") + b"\x60\1\0\0"
+        ),
+        r"is truncated or damaged \(its readings end at byte 424, and it has 72\)",
+    ),
     "another file": (lambda path: written(path, b"hello"), "is neither a Neware .nda nor an .ndax file"),
     "empty": (lambda path: written(path, b""), "the file is empty"),
 }
@@ -191,6 +198,27 @@ def test_where_memory_is_short_the_file_is_not_blamed(
     monkeypatch.setattr("fastnda.ndax.read_ndax", short)
     with pytest.raises(MemoryError):
         only(ndax(tmp_path / "a.ndax"))
+
+
+def test_polars_that_cannot_be_loaded_is_short_of_memory_only_where_memory_is_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = ModuleType("polars")
+    path = ndax(tmp_path / "a.ndax")
+
+    def series(_: object) -> None:
+        raise NameError("name 'plr' is not defined")
+
+    monkeypatch.setattr(broken, "Series", series, raising=False)
+    for limit, error in ((1 << 30, MemoryError), (resource.RLIM_INFINITY, BadWorkbookError)):
+        with monkeypatch.context() as patched:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "polars"]:
+                patched.delitem(sys.modules, name)
+            patched.setitem(sys.modules, "polars", broken)
+            patched.setattr("resource.getrlimit", lambda _, limit=limit: (limit, limit))
+            with pytest.raises(error):
+                only(path)
+            assert "polars" not in sys.modules
 
 
 def test_any_error_of_the_library_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

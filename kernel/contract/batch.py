@@ -92,8 +92,7 @@ class Batch:
             [name for name, kept in zip(self.source_file, keep.tolist(), strict=True) if kept],
             {int(place[message]): origin for message, origin in self.retry_of.items() if keep[message]},
             self.late[keep],
-            self.abouts,
-            self.about[keep],
+            *_abouts_of(self.abouts, self.about[keep]),
             [value for value, kept in zip(self.values, keep.tolist(), strict=True) if kept],
             self.readings.filter(pa.array(stays)),
             place[self.message[stays]],
@@ -282,6 +281,7 @@ class _Part:
         message = np.repeat(np.arange(self.end - self.begin), self._sizes)
         abouts = list(dict.fromkeys(header.about for header in heads if header.about is not None))
         about_of = {about: place for place, about in enumerate(abouts)}
+        about = np.array([-1 if header.about is None else about_of[header.about] for header in heads])[head]
         bodies = self._bodies
         readings = bodies[0].readings if len(bodies) == 1 else pa.concat_batches([body.readings for body in bodies])
         return Batch(
@@ -294,8 +294,7 @@ class _Part:
             source_file,
             {place: origin for place in retries.tolist() if (origin := heads[head[place]].retry_of) is not None},
             np.array([header.late for header in heads])[head],
-            abouts,
-            np.array([-1 if header.about is None else about_of[header.about] for header in heads])[head],
+            *_abouts_of(abouts, about),
             messages.values[part],
             _name_files(readings, source_file, message),
             message,
@@ -304,6 +303,16 @@ class _Part:
             np.full(len(message), UNJUDGED),
             self._faults,
         )
+
+
+def _abouts_of(
+    abouts: Sequence[TestAbout], about: npt.NDArray[np.int64]
+) -> tuple[Sequence[TestAbout], npt.NDArray[np.int64]]:
+    """Those that messages say, in their order, and the place of each message's among them."""
+    if not abouts:
+        return abouts, about
+    used = np.unique(about[about >= 0])
+    return [abouts[place] for place in used.tolist()], np.where(about < 0, -1, np.searchsorted(used, about))
 
 
 def _name_files(

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from kernel.base.errors import BatteryError
+from kernel.contract.about import TestAbout
 from kernel.contract.message import Place
 from kernel.contract.reading import Quality, Reason
 from sink.tables import require_tables
@@ -19,11 +20,16 @@ if TYPE_CHECKING:
     from kernel.edges.warehouse import Warehouse
 
 _FIND: Final = """
-    select topic_id, "partition", "offset", "row", row_count, cell_id, source_file, reason, detail, payload
-    from battery_quarantine
-    where ($reason is null or reason = $reason) and ($cell is null or cell_id = $cell)
-    order by topic_id, "partition", "offset", "row"
+    select
+        q.topic_id, q."partition", q."offset", q."row", q.row_count, q.cell_id, q.source_file, q.reason, q.detail,
+        q.payload, a.test_id, a.reader, a.assumptions, a.metadata, a.integrated
+    from battery_quarantine as q left join battery_about as a
+        on a.topic_id = q.topic_id and a."partition" = q."partition" and a."offset" = q."offset"
+    where ($reason is null or q.reason = $reason) and ($cell is null or q.cell_id = $cell)
+    order by q.topic_id, q."partition", q."offset", q."row"
 """
+
+_SAID: Final = ("test_id", "reader", "assumptions", "metadata", "integrated")
 
 _RETRIES: Final = f"""
     with landed as (
@@ -65,7 +71,8 @@ class RetryStatus(StrEnum):
 class QuarantineEntry:
     """A row of `battery_quarantine`: `row_count` rows of a message, from `place` on, refused for one reason.
 
-    `retries` are the places in the log of the messages that published it again.
+    `retries` are the places in the log of the messages that published it again. `about_test` is what its message said
+    of a test, as the header has it.
     """
 
     place: Place
@@ -77,6 +84,7 @@ class QuarantineEntry:
     payload: str | None
     retry_status: RetryStatus
     retries: tuple[Place, ...]
+    about_test: str | None = None
 
 
 def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str | None = None) -> list[QuarantineEntry]:
@@ -99,12 +107,14 @@ def find_refused(warehouse: Warehouse, reason: str | None = None, cell_id: str |
     entries = []
     for topic_id, partition, offset, row, *shown in rows:
         place = Place(topic_id, partition, offset, row)
-        count, cell, file, why, detail, payload = shown
+        count, cell, file, why, detail, payload, *said = shown
+        about = TestAbout.from_row(dict(zip(_SAID, said, strict=True)))
         entries.append(
             QuarantineEntry(
-                place, count, cell, file, why, detail, payload, retries.status_of(place), tuple(retries.of(place))
+                place, count, cell, file, why, detail, payload, retries.status_of(place), tuple(retries.of(place)),
+                about.to_text() if about.about else None,
             )
-        )
+        )  # fmt: skip
     return entries
 
 

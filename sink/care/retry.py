@@ -143,7 +143,8 @@ def _retry(settings: Settings, topic: Topic, entry: QuarantineEntry, fix: Fix) -
     if not cell_id:
         raise BatteryError(f"{entry.place} names no cell; name it with --set cell_id=…")
     ours = {
-        name: value.encode() if isinstance(value, str) else value for name, value in headers(JSON, entry.source_file)
+        name: value.encode() if isinstance(value, str) else value
+        for name, value in headers(JSON, entry.source_file, about_test=entry.about_test)
     }
     body = msgspec.json.encode(readings[0] if len(readings) == 1 else readings)
     return Retry(entry.place, cell_id.encode(), body, _headers(ours, entry.place, fix))

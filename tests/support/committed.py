@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-from support.builders import TOPIC_ID, arrow, reading
+from support.builders import TEST, TOPIC_ID, arrow, reading
 from support.generated import BAD, ORIGIN
 from support.landed import clean_cell
 
 from dataflows.fold.state import CellState
 from kernel.base.settings import Settings
+from kernel.contract.about import About, TestAbout
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import DuckDBFile
 from sink.care.compare import KEYS, content_of
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 WINDOW = 600
 CELLS = ("CELL_1", "CELL_2")
 """Each with a lane and a partition of its own, of its place here."""
+
+SAID = TestAbout(TEST, About("csv", ("its sign was turned",), {"channel": "3"}, ("charge_capacity(ah)",)))
 
 
 @dataclass
@@ -95,7 +98,10 @@ class Landed:
 
 @dataclass
 class Worker:
-    """One run of the worker, which lands messages of three rows, one refused; every fourth message is a retry."""
+    """One run of the worker, which lands messages of three rows, one refused.
+
+    Every fourth message is a retry, and says something of its test.
+    """
 
     store: ObjectStore
     warehouse: Warehouse
@@ -116,7 +122,7 @@ class Worker:
         offset = state.offsets.get(topic_id, {}).get(lane, -1) + 1
         of: dict[str, Any] = {"offset": offset, "partition": lane, "key": cell.encode(), "topic_id": topic_id}
         if offset % 4 == 3:  # the row that the last message was refused comes again
-            message = arrow([reading(3 * offset - 1, cell_id=cell)], retry_of=ORIGIN, **of)
+            message = arrow([reading(3 * offset - 1, cell_id=cell)], retry_of=ORIGIN, about=SAID, **of)
         else:
             rows = [reading(3 * offset + point, cell_id=cell) for point in (1, 2, 3)]
             rows[1] |= BAD

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
-from kernel.contract.reading import LANDED, QUARANTINED
+from kernel.contract.reading import ABOUT, LANDED, QUARANTINED
 from refresh.dbt import PUBLISHED, dbt, lock_models
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ STREAMED = datetime(2026, 1, 1)  # noqa: DTZ001  # a TIMESTAMP without zone
 Row = dict[str, Any]
 
 ORDER = {
+    "battery_test_about": "cell_id, test_id",
+    "battery_cell_stated": "cell_id",
     "battery_test_versions": "all",
     "battery_cleaned": "cell_id, test_id, data_point",
     "battery_features": "cell_id, test_id, data_point",
@@ -56,9 +58,13 @@ def run_dbt(settings: Settings, command: Sequence[str] = BUILD) -> None:
 
 
 def create_landing(path: Path, rows: list[Row]) -> None:
-    """Make the tables of readings and quarantine as the worker makes them, with some readings in."""
+    """Make the tables of readings, quarantine and what was said as the worker makes them, with some readings in."""
     with duckdb.connect(path) as connection:
-        for name, schema in (("battery_ts_cleaned", LANDED), ("battery_quarantine", QUARANTINED)):
+        for name, schema in (
+            ("battery_ts_cleaned", LANDED),
+            ("battery_quarantine", QUARANTINED),
+            ("battery_about", ABOUT),
+        ):
             empty = schema.empty_table()
             connection.register("empty", empty)
             connection.execute(f"create table {name} as from empty")
@@ -73,6 +79,13 @@ def land(path: Path, rows: list[Row]) -> None:
     with duckdb.connect(path) as connection:
         connection.register("rows", pa.Table.from_pylist(rows, schema=LANDED))
         connection.execute("insert into battery_ts_cleaned from rows")
+
+
+def say(path: Path, rows: list[Row]) -> None:
+    """Add what messages say of tests; columns that a row lacks are NULL."""
+    with duckdb.connect(path) as connection:
+        connection.register("rows", pa.Table.from_pylist(rows, schema=ABOUT))
+        connection.execute("insert into battery_about from rows")
 
 
 @dataclass(frozen=True)

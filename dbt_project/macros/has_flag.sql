@@ -15,7 +15,11 @@
         'charge_capacity_leap': 2048,
         'discharge_capacity_leap': 4096,
         'charge_energy_leap': 8192,
-        'discharge_energy_leap': 16384
+        'discharge_energy_leap': 16384,
+        'counter_integrated': 32768
     } -%}
     (quality & {{ bits[name] }}) <> 0
 {%- endmacro %}
+
+{# True where pre-cleaning noticed anything that may be wrong with a reading: that a counter was computed is not. #}
+{% macro is_flagged() -%} (quality & ~32768) <> 0 {%- endmacro %}

@@ -1,7 +1,7 @@
 {# What an hourly refresh has to build again.
 
    Every reading belongs to a test, and a test is the unit of refresh: battery_test_versions holds a checksum of all
-   readings of each test. An incremental model names its upstream model in `meta.built_from`. In the transaction that
+   readings of each test, and of what its reader said of it. An incremental model names its upstream model in `meta.built_from`. In the transaction that
    builds it, it writes to the table _refreshed which version of each test (or cell) it was built from. Before it runs,
    it compares these versions with those of the upstream model. New tests, tests with late readings, tests that a replay
    changed and tests that are gone differ; no other tests do. So the next run completes one that broke off, model by
@@ -102,6 +102,14 @@
 {# A checksum of all rows of a group, whatever their order. #}
 {% macro checksum(relation) -%} sum(hash({{ relation }})::hugeint)::varchar {%- endmacro %}
 
+{# The version of a test: the checksum of its readings, and what was said of it where anything was. #}
+{% macro version_of_test(readings, about) -%}
+    case
+        when {{ about }}.cell_id is null then {{ readings }}
+        else hash({{ readings }}, {{ about }}.reader, {{ about }}.assumptions)::varchar
+    end
+{%- endmacro %}
+
 {# Before battery_test_versions: the tests whose readings differ from those that it has seen. It is the only time that
    a refresh reads everything. It is fast, since it neither sorts nor writes. #}
 {% macro find_changed_tests() -%}
@@ -109,9 +117,13 @@
         create or replace temp table touched as
         select cell_id, test_id
         from (
-            select cell_id, test_id, {{ checksum('readings') }} as version
-            from {{ ref('battery_ts') }} as readings
-            group by cell_id, test_id
+            select summed.cell_id, summed.test_id, {{ version_of_test('summed.version', 'about') }} as version
+            from (
+                select cell_id, test_id, {{ checksum('readings') }} as version
+                from {{ ref('battery_ts') }} as readings
+                group by cell_id, test_id
+            ) as summed
+            left join {{ ref('battery_test_about') }} as about using (cell_id, test_id)
         ) as landed
         full join {{ this }} as here using (cell_id, test_id)
         where landed.version is distinct from here.version

@@ -196,7 +196,7 @@ One row a cell.
     "table",
     [
         "battery_ts_cleaned", "battery_quarantine", "battery_cell_windows", "battery_cell_cycles",
-        "battery_retries", "_commits", "_progress", "_cell_state", "_writers", "_retired",
+        "battery_retries", "battery_about", "_commits", "_progress", "_cell_state", "_writers", "_retired",
     ],
 )  # fmt: skip
 def test_the_data_dictionary_has_every_column_of_a_landing_table(table: str) -> None:

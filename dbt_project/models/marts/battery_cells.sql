@@ -196,7 +196,8 @@ final as (
         readings.reading_gap_count,
         readings.counter_reset_count,
         readings.clock_jump_count,
-        coalesce(refused.quarantined_count, 0) as quarantined_count
+        coalesce(refused.quarantined_count, 0) as quarantined_count,
+        said.stated
     from readings
     inner join thresholds on readings.cell_id = thresholds.cell_id
     left join lives on readings.cell_id = lives.cell_id
@@ -204,6 +205,7 @@ final as (
     left join gaps on readings.cell_id = gaps.cell_id
     left join refused on readings.cell_id = refused.cell_id
     left join {{ ref('battery_fade') }} as fade on readings.cell_id = fade.cell_id
+    left join {{ ref('battery_cell_stated') }} as said on readings.cell_id = said.cell_id
 )
 
 select * from final

@@ -24,7 +24,7 @@ landed as (
         coalesce(min(date_time), min(try_cast(test_id as timestamp)), min(streamed_at)) as ordered_at,
         max("test_time(s)") - min("test_time(s)") as duration_s,
         count(distinct cycle_index) as cycle_count,
-        count(*) filter (where quality <> 0) as flagged_count,
+        count(*) filter (where {{ is_flagged() }}) as flagged_count,
         count(*) filter (where {{ has_flag('spike') }}) as spike_count,
         count(*) filter (where {{ has_flag('temperature_spike') }}) as temperature_spike_count,
         count(*) filter (where {{ has_flag('gap') }}) as gap_count,
@@ -35,6 +35,7 @@ landed as (
         count(*) filter (where {{ has_flag('cycle_backwards') }}) as cycle_backwards_count,
         count(*) filter (where {{ has_flag('value_dropped') }}) as value_dropped_count,
         count(*) filter (where {{ has_flag('retried') }}) as retried_count,
+        count(*) filter (where {{ has_flag('counter_integrated') }}) as counter_integrated_count,
         count(*) filter (where "temperature(c)" is not null) as temperature_count
     from readings
     group by cell_id, test_id
@@ -91,10 +92,14 @@ final as (
         landed.cycle_backwards_count,
         landed.value_dropped_count,
         landed.retried_count,
-        landed.temperature_count
+        landed.counter_integrated_count,
+        landed.temperature_count,
+        about.reader,
+        about.assumptions
     from landed
     inner join {{ ref('battery_test_versions') }} as versions using (cell_id, test_id)
     left join counted using (cell_id, test_id)
+    left join {{ ref('battery_test_about') }} as about using (cell_id, test_id)
 )
 
 select * from final

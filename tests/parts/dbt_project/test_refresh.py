@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from support.modelled import CYCLE_READINGS, Warehouse, create_landing, cycling, differences, land, run_dbt
+from support.modelled import CYCLE_READINGS, Warehouse, create_landing, cycling, differences, land, run_dbt, say
 
 from refresh import dbt as transform
 
@@ -87,6 +87,30 @@ def test_a_refresh_ends_where_a_build_from_nothing_ends_whatever_the_hour_has_br
     ]
     assert hour.query("select max(cycle_number) from battery_cycles where cell_id = 'SIM_CHANGED'") == [(30,)]
     assert differences(hour, built_from_nothing(hour, tmp_path / "anew")) == []
+
+
+def test_what_is_said_later_of_readings_that_stay_the_same_is_in_the_next_refresh_and_touches_no_other_test(
+    hour: Warehouse, tmp_path: Path
+) -> None:
+    hour.execute(f"update battery_cleaned set step_index = step_index + {MARKED}")  # noqa: S608  # our own names
+    said = {"topic_id": "log", "partition": 0, "offset": 7, "cell_id": "SIM_SAME", "test_id": day(5).isoformat()}
+    say(hour.path, [said | {"reader": "csv", "assumptions": "turned\nguessed", "metadata": '{"channel":"3"}'}])
+    run_dbt(hour.settings, ("build", "--resource-type", "model", "seed"))
+    assert hour.query("select cell_id, test_id, reader, assumptions from battery_tests where reader is not null") == [
+        ("SIM_SAME", "2024-01-05T00:00:00", "csv", "turned\nguessed")
+    ]
+    assert hour.query("select cell_id, stated from battery_cells order by all") == [
+        ("SIM_CHANGED", None),
+        ("SIM_SAME", '{"channel":"3"}'),
+    ]
+    built = f"select distinct test_id from battery_cleaned where step_index < {MARKED}"  # noqa: S608  # our own names
+    assert hour.query(built) == [("2024-01-05T00:00:00",)]
+    hour.execute(f"update battery_cleaned set step_index = step_index % {MARKED}")  # noqa: S608  # our own names
+    assert differences(hour, built_from_nothing(hour, tmp_path / "anew")) == []
+
+    hour.execute("delete from battery_about")  # a replay of a log without that message
+    run_dbt(hour.settings, ("build", "--resource-type", "model", "seed"))
+    assert hour.query("select count(reader), count(assumptions) from battery_tests") == [(0, 0)]
 
 
 def test_a_refresh_leaves_alone_what_the_hour_has_not_touched(hour: Warehouse) -> None:

@@ -42,6 +42,9 @@ _DTYPES: Final = {2: "u1", 3: "<i2", 4: "<i4", 6: "<f4", 7: "<f8", 8: "<f8"}
 """Types of columns of numbers, as Access numbers them, and as numpy calls them."""
 
 _PAGE_BYTES: Final = 4096
+_DEFINITION: Final = 0x0102
+"""How a page begins that defines a table; the number of the next such page of the table stands behind it."""
+
 _DELETED, _ELSEWHERE, _OFFSET = 0x8000, 0x4000, 0x1FFF
 """Flags of a record in a page's list, and the part that says where it begins."""
 
@@ -126,6 +129,7 @@ class _Parsed:
         # In the reading child alone, and of an extra.
         from access_parser import AccessParser  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
 
+        _require_ends(path)
         for logger in ("access_parser", "access_parser.utils"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)  # it prints whole pages
         return cls(AccessParser(str(path)))
@@ -155,6 +159,31 @@ class _Parsed:
         if size != stated:
             raise ValueError(f"{name} should have {stated} rows, and has {size}")
         return found
+
+
+def _require_ends(path: Path) -> None:
+    """Refuse definitions of tables whose pages lead back to one of them: the library would follow them for ever.
+
+    Raises:
+        ValueError: there are such.
+    """
+    following: dict[int, int] = {}
+    with path.open("rb") as file:
+        page = 0
+        while content := file.read(256 * _PAGE_BYTES):
+            heads = np.frombuffer(content[: len(content) // _PAGE_BYTES * _PAGE_BYTES], "<u4").reshape(
+                -1, _PAGE_BYTES // 4
+            )[:, :2]
+            for at in np.flatnonzero((heads[:, 0] & 0xFFFF == _DEFINITION) & (heads[:, 1] != 0)).tolist():
+                following[page + at] = int(heads[at, 1])
+            page += len(heads)
+    for start, next_page in following.items():
+        seen, at = {start}, next_page
+        while at in following and at not in seen:
+            seen.add(at)
+            at = following[at]
+        if at in seen:
+            raise ValueError(f"page {at} follows itself")
 
 
 def _records(pages: list[bytes]) -> list[tuple[Any, Any]] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from support.twins.access import DOUBLE, LONG, AccessTable, write_access
+from support.twins.access import DOUBLE, LONG, PAGE, AccessTable, write_access
 from support.twins.arbin import RES_READINGS, followed, res_rows, res_test, write_res
 from support.twins.cell import assert_same_cycles, twin_cell
 
@@ -157,6 +157,17 @@ def test_without_the_library_one_line_says_how_to_install_it(tmp_path: Path, mon
     said = refusal(path)
     assert "A.res: reading Access databases, such as Arbin's .res, needs the extra readers" in said
     assert "setup" in said or "install" in said
+
+
+@pytest.mark.timeout(30)
+def test_a_definition_that_leads_back_to_itself_does_not_go_on_for_ever(tmp_path: Path) -> None:
+    path = write_res(tmp_path / "A.res", res_rows(CELL), [res_test()])
+    content = bytearray(path.read_bytes())
+    definitions = [at for at in range(0, len(content), PAGE) if content[at : at + 2] == b"\2\1"]
+    for one, other in ((definitions[1], definitions[2]), (definitions[2], definitions[1])):
+        content[one + 4 : one + 8] = (other // PAGE).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert "A.res: is truncated or damaged (ValueError: page" in refusal(path)
 
 
 def outcome(path: Path) -> str | int:

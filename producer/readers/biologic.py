@@ -78,7 +78,7 @@ class BiologicReader:
         preamble = text.head[:header]
         technique = _technique(preamble)
         table, found = read_table(text, header, names_among(titles), needed=("voltage", "test_time"), also=(MODE,))
-        clock, assumed = None, []
+        clock, assumed = None, list[str]()
         times = table.columns[found["test_time"].title]
         if pa.types.is_string(times.type) and ":" in (times[0].as_py() or ""):
             table, found, clock, assumed = _with_times(table, found, options)

@@ -94,7 +94,8 @@ def _content(path: Path, name: str) -> Any:  # noqa: ANN401  # the library has n
         MemoryError: it is larger than memory.
     """
     try:
-        from galvani import MPRfile  # noqa: PLC0415  # GPL, so only where such a file is read
+        # GPL, so only where such a file is read
+        from galvani import MPRfile  # type: ignore[import-untyped,import-not-found,unused-ignore]  # noqa: PLC0415
     except ImportError:
         raise BadWorkbookError(
             name, f"BioLogic's .mpr files need the extra {EXTRA}: {install_command(EXTRA)}; or {_EXPORT}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,20 +68,24 @@ def mpr(folder: Path) -> Case:
     return Case("producer.readers.biologic_binary:READER", path, expected(), (BadFile(bad, says),))
 
 
-CASES: dict[str, Callable[[Path], Case]] = {made.__name__: made for made in (maccor_unsigned, maccor_signed, mpt, mpr)}
+CASES: dict[str, Callable[[Path], Case]] = {one.__name__: one for one in (maccor_unsigned, maccor_signed, mpt, mpr)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
+    """Each case by its name, made once."""
+    return cache(lambda name: CASES[name](tmp_path_factory.mktemp(name)))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", CASES)
-def test_a_reader_keeps_its_promises(name: str, check: Check, tmp_path: Path) -> None:
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    check(CASES[name](tmp_path), folder)
+def test_a_reader_keeps_its_promises(made: Callable[[str], Case], name: str, check: Check, tmp_path: Path) -> None:
+    check(made(name), tmp_path)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_mutated_file_ends_in_a_table_or_in_one_line(name: str, tmp_path: Path) -> None:
-    case = CASES[name](tmp_path)
+def test_a_mutated_file_ends_in_a_table_or_in_one_line(made: Callable[[str], Case], name: str, tmp_path: Path) -> None:
+    case = made(name)
     content = np.frombuffer(case.path.read_bytes(), np.uint8)
     random = np.random.default_rng(23)
     refusals, tables = [], 0

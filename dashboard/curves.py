@@ -36,10 +36,10 @@ _MOVED: Final = """
     with {readings}, {numbered}, {gained}
     select
         case when "charge_capacity(ah)" is not null and not bool_or({charge_leap}) over in_step
-            then (sum(charge_fah) over so_far - first_value(charge_fah ignore nulls) over so_far) / {unit}
+            then (sum(charge_aah) over so_far - first_value(charge_aah ignore nulls) over so_far) / {unit}
         end as charge_ah,
         case when "discharge_capacity(ah)" is not null and not bool_or({discharge_leap}) over in_step
-            then (sum(discharge_fah) over so_far - first_value(discharge_fah ignore nulls) over so_far) / {unit}
+            then (sum(discharge_aah) over so_far - first_value(discharge_aah ignore nulls) over so_far) / {unit}
         end as discharge_ah
     from gained
     window so_far as (partition by test_id order by data_point), in_step as (partition by test_id, step_number)

@@ -16,9 +16,9 @@
     }[name] -}}
 {%- endmacro %}
 
-{# How many of them make an Ah or Wh: gains are whole numbers of femto-Ah and femto-Wh, so that sums are exact in any
-   order, and a cycle of a coin cell at 10 µA still has ten digits. #}
-{% macro counter_unit() -%} 1e15 {%- endmacro %}
+{# How many of them make an Ah or Wh: gains are whole numbers of atto-Ah and atto-Wh, so that sums are exact in any
+   order, and what a coin cell at 10 µA moves in a second still has ten digits. #}
+{% macro counter_unit() -%} 1e18 {%- endmacro %}
 
 {# The largest current of a test before a reading, in A, and what stands for it before any has flowed: what counts as
    noise of a counter follows it. To be used with the window `in_test`, ordered. #}
@@ -72,11 +72,11 @@
    Args: the readings, and the CTE that numbers their steps. #}
 {% macro counter_leaps(readings, numbered) -%}
     {%- set counters = [
-        ('charge_capacity(ah)', 'charge_capacity', 'charge_fah', 'greatest("current(a)", 0)'),
-        ('discharge_capacity(ah)', 'discharge_capacity', 'discharge_fah', 'greatest(-1 * "current(a)", 0)'),
-        ('charge_energy(wh)', 'charge_energy', 'charge_fwh', 'greatest("current(a)", 0) * abs("voltage(v)")'),
+        ('charge_capacity(ah)', 'charge_capacity', 'charge_aah', 'greatest("current(a)", 0)'),
+        ('discharge_capacity(ah)', 'discharge_capacity', 'discharge_aah', 'greatest(-1 * "current(a)", 0)'),
+        ('charge_energy(wh)', 'charge_energy', 'charge_awh', 'greatest("current(a)", 0) * abs("voltage(v)")'),
         (
-            'discharge_energy(wh)', 'discharge_energy', 'discharge_fwh',
+            'discharge_energy(wh)', 'discharge_energy', 'discharge_awh',
             'greatest(-1 * "current(a)", 0) * abs("voltage(v)")'
         )
     ] -%}
@@ -195,17 +195,17 @@
     )
 {%- endmacro %}
 
-{# The CTEs that end with `gained`: readings with what each counter gained over them in whole femto-Ah and femto-Wh
-   (`charge_fah`, `discharge_fah`, `charge_fwh`, `discharge_fwh`; NULL where it was not measured), and with `is_reset`,
+{# The CTEs that end with `gained`: readings with what each counter gained over them in whole atto-Ah and atto-Wh
+   (`charge_aah`, `discharge_aah`, `charge_awh`, `discharge_awh`; NULL where it was not measured), and with `is_reset`,
    whether a capacity counter was reset there.
 
    Args: the readings, the CTE that numbers their steps, and one more column from the window `in_test`, if any. #}
 {% macro counter_gains(readings, numbered, another_column=none) -%}
     {%- set counters = [
-        ('charge_capacity(ah)', 'charge_capacity', 'charge_fah'),
-        ('discharge_capacity(ah)', 'discharge_capacity', 'discharge_fah'),
-        ('charge_energy(wh)', 'charge_energy', 'charge_fwh'),
-        ('discharge_energy(wh)', 'discharge_energy', 'discharge_fwh')
+        ('charge_capacity(ah)', 'charge_capacity', 'charge_aah'),
+        ('discharge_capacity(ah)', 'discharge_capacity', 'discharge_aah'),
+        ('charge_energy(wh)', 'charge_energy', 'charge_awh'),
+        ('discharge_energy(wh)', 'discharge_energy', 'discharge_awh')
     ] -%}
     followed as (
         select

@@ -29,10 +29,10 @@ steps as (
         coalesce(max("step_time(s)"), max("test_time(s)") - min("test_time(s)")) as lasted_s,
         arg_min("step_time(s)", data_point) as first_after_s,
         count(*) as row_count,
-        sum(charge_fah) / {{ counter_unit() }} as charge_capacity_ah,
-        sum(discharge_fah) / {{ counter_unit() }} as discharge_capacity_ah,
-        sum(charge_fwh) / {{ counter_unit() }} as charge_energy_wh,
-        sum(discharge_fwh) / {{ counter_unit() }} as discharge_energy_wh,
+        sum(charge_aah) / {{ counter_unit() }} as charge_capacity_ah,
+        sum(discharge_aah) / {{ counter_unit() }} as discharge_capacity_ah,
+        sum(charge_awh) / {{ counter_unit() }} as charge_energy_wh,
+        sum(discharge_awh) / {{ counter_unit() }} as discharge_energy_wh,
         min("current(a)") as current_min_a,
         quantile_cont("current(a)", 0.5) as current_median_a,
         max("current(a)") as current_max_a,
@@ -59,8 +59,8 @@ steps as (
         arg_min(is_reset, data_point) as is_reset_at_start,
         -- The largest current that half of the readings reach, in either direction: one wild reading does not move it.
         -quantile_disc(-abs("current(a)"), 0.5) as current_size_a,
-        coalesce(sum(abs(charge_fah)), 0) + coalesce(sum(abs(discharge_fah)), 0) as counted_fah,
-        count(charge_fah) + count(discharge_fah) as counted
+        coalesce(sum(abs(charge_aah)), 0) + coalesce(sum(abs(discharge_aah)), 0) as counted_aah,
+        count(charge_aah) + count(discharge_aah) as counted
     from gained
     group by cell_id, test_id, cycle_index, step_number
 ),
@@ -74,7 +74,7 @@ moved as (
         step_number,
         current_size_a,
         case
-            when sum(counted) over (partition by cell_id, test_id) > 0 then counted_fah
+            when sum(counted) over (partition by cell_id, test_id) > 0 then counted_aah
             else current_size_a * lasted_s
         end as moved
     from steps

@@ -15,8 +15,8 @@ followed as (
 gained as (
     select
         *,
-        {{ counter_gain('charge_capacity(ah)', 'charge_capacity') }} as charge_fah,
-        {{ counter_gain('discharge_capacity(ah)', 'discharge_capacity') }} as discharge_fah
+        {{ counter_gain('charge_capacity(ah)', 'charge_capacity') }} as charge_aah,
+        {{ counter_gain('discharge_capacity(ah)', 'discharge_capacity') }} as discharge_aah
     from followed
 ),
 
@@ -35,8 +35,8 @@ final as (
         data_point as record_index,
         "step_time(s)" as step_time_second,
         "internal_resistance(ohm)" as internal_resistance_ohm,
-        sum(charge_fah) over in_cycle / {{ counter_unit() }} as cycle_charging_capacity_ah,
-        sum(discharge_fah) over in_cycle / {{ counter_unit() }} as cycle_discharging_capacity_ah,
+        sum(charge_aah) over in_cycle / {{ counter_unit() }} as cycle_charging_capacity_ah,
+        sum(discharge_aah) over in_cycle / {{ counter_unit() }} as cycle_discharging_capacity_ah,
         power_watt
     from gained
     window in_cycle as (partition by cell_id, test_id, cycle_index order by data_point)

@@ -25,6 +25,13 @@ SIZES: Final = {"COIN": 1e-5, "CELL": 1.0, "PACK": 1e3}
 
 COIN_FILE: Final = SHARED / "foreign" / "arbin_res_86uA_as_product_columns.csv"
 COIN_EFFICIENCIES: Final = [0.983, 0.995, 0.995, 0.995]
+COIN_CAPACITIES: Final = [
+    (1, 0.0004835149, 0.0004751559),
+    (2, 0.0004767506, 0.0004743533),
+    (3, 0.0004761845, 0.0004740015),
+    (4, 0.0004760282, 0.0004737044),
+]
+"""Cycle, charge and discharge in Ah, as the README of the shared data states them."""
 
 
 def course(cell: str) -> list[Row]:
@@ -235,6 +242,12 @@ def test_a_coin_cell_at_86_microamperes_has_complete_cycles(warehouse: Warehouse
         "order by cycle_number"
     )
     assert [efficiency for (efficiency,) in found] == COIN_EFFICIENCIES
+    capacities = warehouse.query(
+        "select cycle_index, charge_capacity_ah, discharge_capacity_ah from battery_cycles where cell_id = '86UA' "
+        "and is_complete order by cycle_number"
+    )
+    for moved, expected in zip(capacities, COIN_CAPACITIES, strict=True):
+        assert moved == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(

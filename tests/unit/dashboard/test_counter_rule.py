@@ -35,8 +35,8 @@ IN_PICO = float(macro("counter_unit")) / PICO
 CYCLES = """
     with {numbered}, {gained},
     by_sql as (
-        select test_id, cycle_index, sum(charge_fah) as a, sum(discharge_fah) as b, sum(charge_fwh) as c,
-            sum(discharge_fwh) as d, count(*) as readings
+        select test_id, cycle_index, sum(charge_aah) as a, sum(discharge_aah) as b, sum(charge_awh) as c,
+            sum(discharge_awh) as d, count(*) as readings
         from gained group by all
     )
     select by_sql.*, kept.charge_capacity_pah, kept.discharge_capacity_pah, kept.charge_energy_pwh,

@@ -260,3 +260,30 @@ def test_open_dates_of_a_user_are_no_guess(tmp_path: Path) -> None:
     """The order that a user gives holds, even where the file could not be in it."""
     with pytest.raises((BadWorkbookError, UndatedWorkbookError), match="Date_Time"):
         read(written(tmp_path / "A.csv"), dates="dmy")
+
+
+def outcome(path: Path) -> str | int:
+    """How many readings a file gives, or the line that refuses it."""
+    try:
+        return READER.read(path, ReadOptions(path.name)).row_count
+    except BadWorkbookError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("make", [twins.mits7, twins.mits10, twins.without_units, twins.battery_archive, twins.calce])
+def test_damage_anywhere_ends_in_readings_or_one_line(tmp_path: Path, make: Callable[[TwinCell], Columns]) -> None:
+    columns = {title: values[:40] for title, values in make(CELL).items()}
+    whole = twins.write_text(tmp_path / "A.csv", columns).read_bytes()
+    choose = np.random.default_rng(20)
+    path = tmp_path / "B.csv"
+    outcomes = []
+    for _ in range(200):
+        content = bytearray(whole)
+        start, length = int(choose.integers(len(content))), int(choose.choice((1, 2, 16, 400)))
+        kinds = (choose.bytes(length), bytes(length), b"", b"9" * length, b'"', b",", b"\n", b"-1e308")
+        content[start : start + length] = kinds[int(choose.integers(len(kinds)))]
+        path.write_bytes(content)
+        outcomes.append(outcome(path))
+    lines = [one for one in outcomes if isinstance(one, str)]
+    assert 20 < len(lines) < 200, "damage that is seen"
+    assert [line for line in lines if not line.startswith("B.csv") or "\n" in line] == []

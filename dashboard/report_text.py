@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dashboard.amounts import UNKNOWN, capacity_amount_of, resistance_amount
 from dashboard.figures.ageing import threshold_ah
 from dashboard.rules import METHODS, end_in_words, end_threshold_ah
+from dashboard.said import assumed_rows, stated_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ FLAGS: Final = {
     "cycle_backwards_count": "cycle indices that fell",
     "value_dropped_count": "unusable values",
     "retried_count": "retried readings",
+    "counter_integrated_count": "readings with a counter computed from current and time",
 }
 """What pre-cleaning notices, by the columns of `battery_tests`."""
 
@@ -217,6 +219,8 @@ def provenance_rows(
         ("Initial capacity", f"{amount.text(cell['initial_capacity_ah'])} {amount.unit}"),
         ("First and last reading", f"{_moment(cell['first_at'])} to {_moment(cell['last_at'])}, cycler's clock"),
         (f"Source files ({len(files)})", ", ".join(files) or "none: live readings"),
+        *(("Assumed", f"{row['assumed']} (tests: {row['of tests']})") for row in assumed_rows(tests)),
+        *((f"Stated: {row['stated']}", row["value"]) for row in stated_rows(cell)),
     ]
 
 

@@ -21,6 +21,7 @@ from dashboard.figures.ageing import (
     threshold_ah,
 )
 from dashboard.ranking import outliers_first
+from dashboard.said import assumed_rows, stated_rows
 from dashboard.view import UNKNOWN, chart, downloads, key_figures, show_marts
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
                 st.subheader(title)
                 chart(figure, f"{chosen}-{name}", f"{title} of {chosen} over {AXES[axis].title}")
     _show_tests(published, chosen)
+    _show_said(published, cell)
     st.subheader("Cycles")
     st.dataframe(
         spreadsheet_safe(cycles.drop_columns(["cell_id"])),
@@ -141,6 +143,22 @@ def _show_tests(published: Published, cell: str) -> None:
     with st.expander(f"{tests.num_rows} tests, {gaps.num_rows} pauses between them"):
         _show_table(tests.sort_by("ordered_at"), "tests", f"Tests of {cell}")
         _show_table(gaps.sort_by("started_at"), "gaps", f"Pauses between the tests of {cell}")
+
+
+def _show_said(published: Published, cell: Mapping[str, Any]) -> None:
+    """What readers assumed of the cell's tests, and what its files state of it, where there is any."""
+    tests = published.table("battery_tests")
+    assumed = assumed_rows(tests.filter(pc.equal(tests["cell_id"], cell["cell_id"])).sort_by("ordered_at"))
+    stated = stated_rows(cell)
+    if not assumed and not stated:
+        return
+    with st.expander(f"{len(assumed)} assumptions about its files, {len(stated)} values that they state"):
+        for rows, key, alt in (
+            (assumed, "assumed", f"What was assumed about the files of {cell['cell_id']}"),
+            (stated, "stated", f"What the files of {cell['cell_id']} state"),
+        ):
+            if rows:
+                st.dataframe(spreadsheet_safe(rows), hide_index=True, key=key, alt=alt)
 
 
 def _show_table(table: pa.Table, key: str, alt: str) -> None:

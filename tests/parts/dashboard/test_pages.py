@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import streamlit
 from streamlit.testing.v1 import AppTest
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.published import PublishedFolder
+
+    from dashboard.view import Published
 
 PAGES = {"fleet": "show", "cell": "show", "cycle": "show", "compare": "show", "stream": "show_page"}
 OF_MARTS = [name for name in PAGES if name != "stream"]
@@ -119,6 +122,32 @@ def test_what_the_address_asks_for_and_is_not_there_is_passed_over(
     assert not drawn.exception
     assert chosen(drawn, "cell") in CELLS
     assert chosen(drawn, "over") == "cycle number"
+
+
+def test_a_cell_shows_what_was_assumed_of_its_tests_and_what_its_files_state(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table_of = dashboard.view.Published.table
+
+    def said(self: Published, name: str) -> pa.Table:
+        table = table_of(self, name)
+        column = {"battery_tests": "assumptions", "battery_cells": "stated"}.get(name)
+        text = {"assumptions": "its sign was turned\nno *steps*", "stated": '{"channel":"3"}'}
+        if column is None:
+            return table
+        texts = [text[column] if cell_id == "SIM_04" else None for cell_id in table["cell_id"].to_pylist()]
+        return table.set_column(table.column_names.index(column), column, pa.array(texts, pa.string()))
+
+    monkeypatch.setattr(dashboard.view.Published, "table", said)
+    drawn = page(landed, monkeypatch, "cell", cell="SIM_04").run()
+    assert not drawn.exception
+    shown = {frame.key: frame.value.to_dict("list") for frame in drawn.dataframe}
+    assert shown["assumed"]["assumed"] == ["its sign was turned", "no *steps*"]
+    assert shown["stated"] == {"stated": ["channel"], "value": ["3"]}
+    assert "2 assumptions about its files, 1 values that they state" in [box.label for box in drawn.expander]
+
+    other = page(landed, monkeypatch, "cell", cell="SIM_03").run()
+    assert not {"assumed", "stated"} & {frame.key for frame in other.dataframe}
 
 
 def test_with_none_chosen_a_page_asks_for_a_choice(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,8 +115,8 @@ def _read(path: Path, *, is_ndax: bool) -> tuple[Frame, dict[str, Any], list[str
         _require_whole(path)
     try:
         _import_polars()
-        from fastnda.nda import read_nda  # noqa: PLC0415
-        from fastnda.ndax import read_ndax  # noqa: PLC0415
+        from fastnda.nda import read_nda  # type: ignore[import-untyped,import-not-found,unused-ignore]  # noqa: PLC0415
+        from fastnda.ndax import read_ndax  # type: ignore[import-untyped,import-not-found,unused-ignore]  # noqa: PLC0415
     except ModuleNotFoundError:
         return _by_newarenda(path, is_ndax=is_ndax), {}, members, []
     with warnings.catch_warnings(record=True) as caught:
@@ -170,8 +170,8 @@ def _require_whole(path: Path) -> None:
 
 def _metadata(path: Path, *, is_ndax: bool) -> dict[str, Any]:
     """What the file states; nothing where that part of it is missing or damaged, as no reading depends on it."""
-    from fastnda.nda_meta import read_nda_metadata  # noqa: PLC0415
-    from fastnda.ndax import read_ndax_metadata  # noqa: PLC0415
+    from fastnda.nda_meta import read_nda_metadata  # type: ignore[import-untyped,import-not-found,unused-ignore]  # noqa: PLC0415
+    from fastnda.ndax import read_ndax_metadata  # type: ignore[import-untyped,import-not-found,unused-ignore]  # noqa: PLC0415
 
     try:
         return dict(read_ndax_metadata(path) if is_ndax else read_nda_metadata(path))
@@ -200,8 +200,8 @@ _NEWARENDA: Final = {
 def _by_newarenda(path: Path, *, is_ndax: bool) -> Frame:
     """The same columns by NewareNDA, which reads fewer versions, reading by reading."""
     try:
-        from NewareNDA.NewareNDA import read_nda  # noqa: PLC0415
-        from NewareNDA.NewareNDAx import read_ndax  # noqa: PLC0415
+        from NewareNDA.NewareNDA import read_nda  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415
+        from NewareNDA.NewareNDAx import read_ndax  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415
     except ModuleNotFoundError:
         raise _NoLibraryError(
             "needs a library to be read; install battery-pipeline[readers], or export its records with BTSDA"

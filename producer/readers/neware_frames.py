@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from producer.readers.base import BadWorkbookError
-from producer.readers.meaning.counters import accumulate, begins
+from producer.readers.meaning.counters import begins
 from producer.readers.record import Record
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def record_of_frame(frame: Frame, name: str) -> Record:
     if step is None:
         step = count
     fresh = begins(count if count is not None else step, len(frame)) | begins(cycle, len(frame))
+    fresh[1:] |= np.diff(step_time) < 0  # a step that follows itself
     record = Record(
         _numbers(frame, "current_mA", name) / MILLI,
         _numbers(frame, "voltage_V", name),
@@ -89,6 +90,27 @@ def record_of_frame(frame: Frame, name: str) -> Record:
         values = _floats(frame, temperature)
         record.extra["temperature(c)"] = pa.array(values, pa.float64(), mask=~np.isfinite(values))
     return record
+
+
+def one_way(values: Floats, fresh: Bools) -> Floats:
+    """A counter of the test from one of steps, Ah or Wh, shape (n,).
+
+    Between two readings with counters fastnda adds what the current makes, which may be more than the next one says.
+    So a counter that falls within a step does not begin again there; it waits until it is passed.
+
+    Args:
+        values: what flowed since the step began, shape (n,); NaN before the first reading with counters.
+        fresh: where a step begins, shape (n,).
+
+    >>> one_way(np.array([0.0, 2.0, 1.5, 3.0, 0.5]), np.array([1, 0, 0, 0, 1]) > 0).tolist()
+    [0.0, 2.0, 2.0, 3.0, 3.5]
+    """
+    values = np.nan_to_num(values, nan=0.0)
+    first = np.flatnonzero(fresh)
+    ends = np.append(values[first[1:] - 1], 0.0)
+    before = np.concatenate(([0.0], np.cumsum(ends)[:-1]))
+    total: Floats = np.maximum.accumulate(values + np.repeat(before, np.diff(first, append=len(values))))
+    return total
 
 
 def both_ways(values: Floats, fresh: Bools) -> tuple[Floats, Floats]:
@@ -113,7 +135,7 @@ def _counters(frame: Frame, fresh: Bools, name: str) -> dict[str, Floats]:
     for kind, unit in (("capacity", "mAh"), ("energy", "mWh")):
         charge, discharge, single = f"charge_{kind}_{unit}", f"discharge_{kind}_{unit}", f"{kind}_{unit}"
         if charge in frame.columns and discharge in frame.columns:
-            pair = [accumulate(np.abs(_finite(frame, one, name)), "step", fresh, fresh) for one in (charge, discharge)]
+            pair = [one_way(np.abs(_finite(frame, one, name)), fresh) for one in (charge, discharge)]
         elif single in frame.columns:
             pair = list(both_ways(_finite(frame, single, name), fresh))
         else:
@@ -129,7 +151,8 @@ def _test_time(frame: Frame, step_time: Floats, fresh: Bools, name: str) -> Floa
     first = np.flatnonzero(fresh)
     longest = np.maximum.reduceat(step_time, first)
     began = np.concatenate(([0.0], np.cumsum(longest)[:-1]))
-    return np.round(began[np.cumsum(fresh) - 1] + step_time, 6)
+    time: Floats = np.round(began[np.cumsum(fresh) - 1] + step_time, 6)
+    return time
 
 
 def _clock(frame: Frame, name: str) -> pa.Array | None:

@@ -80,7 +80,7 @@ def details(path: Path, sheets: Mapping[str, tuple[int, int]], cell: TwinCell | 
         "Record Index", "Status", "JumpTo", "Cycle", "Step", "Cur(mA)", "Voltage(V)", "CapaCity(mAh)", "Energy(mWh)",
         "Relative Time(h:min:s.ms)", "Absolute Time",
     ]  # fmt: skip
-    rows = [
+    rows: list[list[Any]] = [
         [
             int(cell.data_point[at]), TYPES[cell.step[at] - 1].replace(" ", "_"), 1, int(cell.cycle[at]),
             int(cell.step[at]), 1e3 * cell.current[at], cell.voltage[at], 1e3 * (charge + discharge)[at],
@@ -89,9 +89,10 @@ def details(path: Path, sheets: Mapping[str, tuple[int, int]], cell: TwinCell | 
         ]
         for at in range(len(cell))
     ]  # fmt: skip
-    return workbook(path, {"Cycle_1_1_1": [["Channel", "ToTal of Cycle"]]} | {
-        name: [header, *rows[first:last]] for name, (first, last) in sheets.items()
-    })  # fmt: skip
+    pages: dict[str, Sequence[Sequence[Any]]] = {"Cycle_1_1_1": [["Channel", "ToTal of Cycle"]]}
+    for name, (first, last) in sheets.items():
+        pages[name] = [header, *rows[first:last]]
+    return workbook(path, pages)
 
 
 def records(path: Path, cell: TwinCell | None = None) -> Path:
@@ -102,7 +103,7 @@ def records(path: Path, cell: TwinCell | None = None) -> Path:
         "DataPoint", "Cycle Index", "Step Index", "Step Type", "Time", "Total Time", "Current(A)", "Voltage(V)",
         "Chg. Cap.(Ah)", "DChg. Cap.(Ah)", "Chg. Energy(Wh)", "DChg. Energy(Wh)", "Date",
     ]  # fmt: skip
-    rows = [
+    rows: list[list[Any]] = [
         [
             int(cell.data_point[at]), int(cell.cycle[at]), int(cell.step[at]), TYPES[cell.step[at] - 1],
             hms(cell.step_time[at]), hms(cell.test_time[at]), float(cell.current[at]), float(cell.voltage[at]),

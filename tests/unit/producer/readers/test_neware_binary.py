@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import sys
 import zipfile
@@ -10,7 +11,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 from support.twins.cell import assert_same_cycles, twin_cell
@@ -18,7 +18,7 @@ from support.twins.neware_binary import ndax
 
 from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, UnreadableWorkbookError
 from producer.readers.neware_binary import READER
-from producer.readers.neware_frames import both_ways
+from producer.readers.neware_frames import both_ways, record_of_frame
 from producer.readers.neware_stated import local_clock, stated_in, stated_start
 
 if TYPE_CHECKING:
@@ -46,6 +46,28 @@ def test_an_ndax_file_of_the_cell_gives_its_cycles_to_float32(tmp_path: Path) ->
     assert readings["step_index"].to_numpy().tolist() == CELL.step.tolist()
     assert readings["voltage(v)"].to_numpy() == pytest.approx(CELL.voltage, rel=FLOAT32)
     assert np.array_equal(readings["date_time"].to_numpy(), CELL.date_time)
+
+
+def test_counters_between_those_of_the_file_neither_fall_nor_count_twice(tmp_path: Path) -> None:
+    growing = np.where(CELL.step == 5, -0.8 - 0.02 * CELL.step_time / 90, CELL.current)
+    test = only(ndax(tmp_path / "a.ndax", dataclasses.replace(CELL, current=growing), every=10))
+    assert_same_cycles(test, CELL, FLOAT32, energies=False)
+    assert np.diff(test.readings["discharge_capacity(ah)"].to_numpy()).min() >= 0
+
+
+def test_a_step_that_follows_itself_begins_again_with_its_time() -> None:
+    pl = pytest.importorskip("polars", reason="polars is not installed (extra readers)")
+    frame = pl.DataFrame(
+        {
+            "index": [1, 2, 3, 4], "step_index": [5] * 4, "step_time_s": [0.0, 60.0, 1.0, 60.0],
+            "voltage_V": [3.5] * 4, "current_mA": [100.0] * 4, "charge_capacity_mAh": [0.0, 2.0, 2.5, 4.0],
+            "discharge_capacity_mAh": [0.0] * 4,
+        }
+    )  # fmt: skip
+    record = record_of_frame(frame, "a.nda")
+    assert record.counters["charge_capacity"].tolist() == pytest.approx([0.0, 0.002, 0.0045, 0.006])
+    assert record.test_time is not None
+    assert record.test_time.tolist() == [0.0, 60.0, 61.0, 120.0]
 
 
 def test_the_name_of_a_file_may_be_any(tmp_path: Path) -> None:
@@ -242,6 +264,7 @@ def test_without_a_library_it_is_said_what_to_install(tmp_path: Path, monkeypatc
 
 
 def test_newarenda_reads_where_fastnda_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pd = pytest.importorskip("pandas", reason="pandas is not installed, which NewareNDA needs")
     seconds = pd.to_datetime([1_700_000_000, 1_700_000_060], unit="s", utc=True)
     frame = pd.DataFrame(
         {

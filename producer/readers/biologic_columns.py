@@ -1,8 +1,8 @@
 """The columns of BioLogic's files, the same in .mpt and .mpr: what they are called and what they mean.
 
-Charge is positive. `(Q-Qo)` is net since the technique began; `Q charge/discharge` has a sign and begins again with each
-half cycle, as do the energies; `dq` is what flowed since the reading before, and often all there is of the current; `Ns`
-is the step of the technique.
+Charge is positive. `(Q-Qo)` is net since the technique began. `Q charge/discharge` has a sign and begins again with each
+half cycle. `Q charge` and the energies do so in some exports and not in others. `dq` is what flowed since the reading
+before, and often all there is of the current. `Ns` is the step of the technique.
 """
 
 from __future__ import annotations
@@ -62,15 +62,24 @@ _AGREE: Final = 0.5
 _PAIR: Final = ("charge_capacity", "discharge_capacity")
 _ENERGIES: Final = ("charge_energy", "discharge_energy")
 _CURRENT: Final = "current"
-_VOLTAGES: Final = ("ecell", "eweece", "ewe")
+_BOTH_ELECTRODES: Final = "eweece"
+_VOLTAGES: Final = ("ecell", _BOTH_ELECTRODES, "ewe")
 """Voltages by what they are called; that of the cell comes before that of one electrode."""
 
 
 def names_among(titles: Iterable[str]) -> Names:
-    """`NAMES`, and the voltage by the name that is nearest to that of the cell among some titles."""
+    """`NAMES`, and the voltage by the name that is nearest to that of the cell among some titles.
+
+    Where that is one electrode against the other, `Energy charge` is of one of them alone, and is not taken.
+    """
     bases = {base_and_unit(title)[0] for title in titles}
     voltage = next((name for name in _VOLTAGES if name in bases), _VOLTAGES[-1])
-    return {**NAMES, voltage: ("voltage", WRITTEN)}
+    names = {**NAMES, voltage: ("voltage", WRITTEN)}
+    if voltage == _BOTH_ELECTRODES:
+        of_one = ("energy", "energycharge", "energydischarge")
+        names = {name: quantity for name, quantity in names.items() if name not in of_one}
+        names |= {"energywececharge": (_ENERGIES[0], WRITTEN), "energywecedischarge": (_ENERGIES[1], WRITTEN)}
+    return names
 
 
 def is_spectrum(titles: Iterable[str]) -> bool:
@@ -111,9 +120,7 @@ def biologic_record(table: Table, found: dict[str, Column], *, is_rest: bool = F
     _take_energies(record, columns, half)
     if record.cycle is None and half is not None:
         record.cycle = _cycles(half, record.counters)
-        record.assumed.append(
-            "the file has no cycles; one begins with each half cycle of charge after one of discharge"
-        )
+        record.assumed.append("the file has no cycles; two half cycles make one, without those of pulses")
     if record.step is not None and _turns_within(record):
         record.step = None
         record.assumed.append("Ns goes on where the direction changes, so it tells no steps")
@@ -234,22 +241,16 @@ def _of_the_test(pair: dict[str, Floats], record: Record, half: Integers | None)
 
 
 def _cycles(half: Integers, counters: dict[str, Floats]) -> Integers:
-    """Numbers of cycles from 1, shape (n,): one begins with each half cycle of charge after one of discharge."""
+    """Numbers of cycles from 0, as EC-Lab counts them, shape (n,): two half cycles each, small ones left out."""
     starts = np.flatnonzero(begins(half, len(half)))
     charge, discharge = (
         np.diff(counters[name], prepend=0.0) if name in counters else np.zeros(len(half)) for name in _PAIR
     )
     charge[0] = discharge[0] = 0.0  # what a cut file has before its first reading is of no half cycle
     net = np.add.reduceat(charge - discharge, starts)
-    ways = np.where(np.abs(net) > SMALL_HALF * np.abs(net).max(initial=0.0), np.sign(net), 0.0)
-    last = 0.0
-    number, numbers = 1, []
-    for way in ways:  # half cycles, not readings
-        if way > 0 and last < 0:
-            number += 1
-        last = way or last
-        numbers.append(number)
-    return np.repeat(np.array(numbers, np.int64), np.diff(np.append(starts, len(half))))
+    ways = _last(np.where(np.abs(net) > SMALL_HALF * np.abs(net).max(initial=0.0), np.sign(net), 0).astype(np.int64))
+    turns = np.cumsum(np.concatenate(([False], (ways[1:] != ways[:-1]) & (ways[:-1] != 0))))
+    return np.repeat(turns // 2, np.diff(np.append(starts, len(half))))
 
 
 def _turns_within(record: Record) -> bool:

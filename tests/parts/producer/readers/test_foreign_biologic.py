@@ -60,4 +60,4 @@ def test_a_binary_file_has_what_its_library_reads(shared_data: Path) -> None:
     for theirs in ("(Q-Qo)/mA.h", "Q charge/discharge/mA.h"):
         assert (1000 * (charge - discharge)).tolist() == raw.data[theirs].tolist() == [0.0] * 4
     assert np.diff(1000 * (charge - discharge), prepend=0.0).tolist() == raw.data["dq/mA.h"].tolist()
-    assert set(readings["cycle_index"].to_pylist()) == {1}
+    assert set(readings["cycle_index"].to_pylist()) == {0}

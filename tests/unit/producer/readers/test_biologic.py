@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from support.twins.biologic import FULL, biologic_columns, half_cycles, write_mpt
-from support.twins.cell import assert_same_cycles, twin_cell
+from support.twins.cell import assert_same_cycles, restarted, twin_cell
 
 from producer.readers.base import BadWorkbookError, FileSample, ReadOptions
 from producer.readers.biologic import READER
@@ -141,7 +141,16 @@ def test_cycles_are_told_by_half_cycles_where_the_file_has_none(tmp_path: Path) 
     begins = np.flatnonzero(np.diff(test.readings["cycle_index"].to_numpy()))
     charges = np.flatnonzero((np.diff(cell.step_run) != 0) & (cell.step[1:] == 2))
     assert begins.tolist() == charges[1:].tolist()
-    assert any("cycle of charge after one of discharge" in line for line in test.about.assumptions)
+    assert test.readings["cycle_index"][0].as_py() == 0
+    assert any("two half cycles make one" in line for line in test.about.assumptions)
+
+
+def test_a_cell_that_is_discharged_first_has_cycles_of_discharge_and_charge(tmp_path: Path) -> None:
+    cell = twin_cell()
+    columns = biologic_columns(cell)
+    columns |= {title: -columns[title] for title in (*QS[:2], "I/mA", "dq/mA.h")}
+    test = read(write_mpt(tmp_path / "a.mpt", columns, without("cycle number", *QS[2:])))
+    assert test.readings["cycle_index"].to_numpy().tolist() == (half_cycles(cell) // 2).tolist()
 
 
 def test_a_pulse_is_a_half_cycle_and_no_cycle(tmp_path: Path) -> None:
@@ -155,7 +164,7 @@ def test_a_pulse_is_a_half_cycle_and_no_cycle(tmp_path: Path) -> None:
     pulsed = replace(cell, current=way, charge_capacity=charge, discharge_capacity=discharge)
     test = read(write_mpt(tmp_path / "a.mpt", biologic_columns(pulsed), without("cycle number")))
     assert half_cycles(pulsed).max() > 10
-    assert np.unique(test.readings["cycle_index"].to_numpy()).tolist() == [1, 2, 3]
+    assert np.unique(test.readings["cycle_index"].to_numpy()).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("pair", [True, False])
@@ -260,6 +269,33 @@ def test_the_voltage_of_the_cell_comes_before_that_of_one_electrode(tmp_path: Pa
     columns |= {"Ewe/V": cell.voltage + 1, "Ewe-Ece/V": cell.voltage}
     test = read(write_mpt(tmp_path / "a.mpt", columns, ("Ewe/V", *without("Ecell/V"), "Ewe-Ece/V"), header=True))
     assert test.readings["voltage(v)"].to_numpy() == pytest.approx(cell.voltage)
+
+
+def test_energies_of_one_electrode_are_not_those_of_the_cell(tmp_path: Path) -> None:
+    cell = twin_cell()
+    columns = biologic_columns(cell)
+    columns |= {f"Energy we-ce {way}/W.h": columns[f"Energy {way}/W.h"] for way in ("charge", "discharge")}
+    columns |= {"Energy charge/W.h": 2 * cell.charge_energy, "Ewe-Ece/V": cell.voltage, "Ewe/V": cell.voltage + 1}
+    titles = ("Ewe/V", *without("Ecell/V"), "Ewe-Ece/V")
+    assert set(read(write_mpt(tmp_path / "a.mpt", columns, titles)).about.integrated) == ENERGIES
+    titles += ("Energy we-ce charge/W.h", "Energy we-ce discharge/W.h")
+    assert_same_cycles(read(write_mpt(tmp_path / "b.mpt", columns, titles)), cell, 1e-9)
+
+
+def test_energies_that_hold_through_the_other_half_cycle_count_once(tmp_path: Path) -> None:
+    """EC-Lab holds the energy of the charge while it discharges, until the next cycle or to the end of the test."""
+    cell = twin_cell()
+    for label in (cell.cycle, np.ones(len(cell), np.int64)):
+        pair = {
+            "Energy charge/W.h": restarted(cell.charge_energy, label),
+            "Energy discharge/W.h": restarted(cell.discharge_energy, label),
+        }
+        test = read(write_mpt(tmp_path / "a.mpt", biologic_columns(cell) | pair))
+        assert_same_cycles(test, cell, 1e-9)
+        none = read(write_mpt(tmp_path / "b.mpt", biologic_columns(cell) | pair, without("cycle number")))
+        for way in ("charge", "discharge"):
+            total = none.readings[f"{way}_energy(wh)"].to_numpy()[-1]
+            assert total == pytest.approx(getattr(cell, f"{way}_energy")[-1], rel=1e-9)
 
 
 def test_a_degree_sign_that_a_conversion_lost_is_one(tmp_path: Path) -> None:

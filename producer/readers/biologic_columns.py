@@ -1,6 +1,6 @@
 """The columns of BioLogic's files, the same in .mpt and .mpr: what they are called and what they mean.
 
-Charge is positive. `(Q-Qo)` is net since the technique began. `Q charge/discharge` has a sign and begins again with each
+Charge is positive. `(Q-Qo)` is net since the technique began. `Q charge/discharge` has a sign and restarts with each
 half cycle. `Q charge` and the energies do so in some exports and not in others. `dq` is what flowed since the reading
 before, and often all there is of the current. `Ns` is the step of the technique.
 """

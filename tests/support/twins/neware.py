@@ -76,7 +76,7 @@ def details(path: Path, sheets: Mapping[str, tuple[int, int]], cell: TwinCell | 
     """A workbook of BTS: sheets by name, each with the readings from one index to another; times are of the step."""
     cell = twin_cell() if cell is None else cell
     charge, discharge, charge_energy, discharge_energy = of_steps(cell)
-    header = [
+    header: list[Any] = [
         "Record Index", "Status", "JumpTo", "Cycle", "Step", "Cur(mA)", "Voltage(V)", "CapaCity(mAh)", "Energy(mWh)",
         "Relative Time(h:min:s.ms)", "Absolute Time",
     ]  # fmt: skip
@@ -99,7 +99,7 @@ def records(path: Path, cell: TwinCell | None = None) -> Path:
     """A workbook of BTSDA, .xlsx or .xls: a sheet of records beside what is stated of the test."""
     cell = twin_cell() if cell is None else cell
     charge, discharge, charge_energy, discharge_energy = of_steps(cell)
-    header = [
+    header: list[Any] = [
         "DataPoint", "Cycle Index", "Step Index", "Step Type", "Time", "Total Time", "Current(A)", "Voltage(V)",
         "Chg. Cap.(Ah)", "DChg. Cap.(Ah)", "Chg. Energy(Wh)", "DChg. Energy(Wh)", "Date",
     ]  # fmt: skip
@@ -112,7 +112,7 @@ def records(path: Path, cell: TwinCell | None = None) -> Path:
         ]
         for at in range(len(cell))
     ]  # fmt: skip
-    stated = [
+    stated: list[list[Any]] = [
         ["Test information"],
         ["Start step ID", 1, "Barcode", "B-0017", "Creator", "A. Person"],
         ["Active material", "12.5mg", "Nominal capacity(mAh)", 1000, "Process name", "three cycles"],

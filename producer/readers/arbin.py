@@ -3,6 +3,8 @@
 Exports differ in detail from lab to lab; what is certain is the header. A workbook is judged whole before anybody
 sees a row of it. The modules of `sheets/` do the work: `book` opens, `convert` makes columns, `channels` finds tests.
 `arbin_text` reads texts.
+
+What texts and other workbooks need is imported where one comes: that takes longer than a workbook takes to read.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from errno import ENOMEM
 from typing import TYPE_CHECKING, Final
 
 from kernel.base.plain import one_line
-from producer.readers.arbin_text import is_arbin_text, read_text
 from producer.readers.base import (
     About,
     BadWorkbookError,
@@ -23,9 +24,8 @@ from producer.readers.base import (
     Workbook,
 )
 from producer.readers.names import cell_id_of
-from producer.readers.sheets.book import OLE, ZIP, channel_sheets, open_book
+from producer.readers.sheets.book import OLE, ZIP, channel_sheets, names_channels, open_book
 from producer.readers.sheets.channels import cell_of_channel, channels_of, run_together, tests_of
-from producer.readers.sheets.claims import other_reader
 from producer.readers.sheets.convert import Book, joined, read_sheets
 from producer.readers.sheets.info import said_of, stated
 from producer.readers.trace import Span
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from python_calamine import CalamineWorkbook
+
+    from producer.readers.base import Reader
     from producer.readers.sheets.convert import Columns
 
 
@@ -49,7 +52,7 @@ class ArbinReader:
 
     def recognises(self, sample: FileSample) -> bool:
         """Tell whether a file is an Office workbook by its first and last bytes, or a text with Arbin's titles."""
-        return _is_workbook(sample) or is_arbin_text(sample)
+        return _is_workbook(sample) or _is_text(sample)
 
     def read(self, path: Path, options: ReadOptions) -> Workbook:
         """Read a text, or every channel sheet of a workbook.
@@ -60,10 +63,12 @@ class ArbinReader:
             UnreadableWorkbookError: its disk does not give it.
             UndatedWorkbookError: its dates may be in several orders.
         """
-        if _may_be_text(path, options.name):
+        if _is_text(_sample(path, options.name)):
+            from producer.readers.arbin_text import read_text  # noqa: PLC0415
+
             return read_text(path, options, self.name)
         with open_book(path, options.name) as book:
-            other = other_reader(book)
+            other = _other_reader(book)
             if other is None:
                 sheets = read_sheets(Book(options.name, path, options.dates), channel_sheets(options.name, book))
                 said = stated(book)
@@ -81,15 +86,30 @@ def _is_workbook(sample: FileSample) -> bool:
     return is_xlsx or sample.head.startswith(OLE)
 
 
-def _may_be_text(path: Path, name: str) -> bool:
-    """Whether a file is a text of Arbin's; what it is else, opening it as a workbook says."""
+def _is_text(sample: FileSample) -> bool:
+    if sample.head.startswith((ZIP, OLE)):
+        return False
+    from producer.readers.arbin_text import is_arbin_text  # noqa: PLC0415
+
+    return is_arbin_text(sample)
+
+
+def _sample(path: Path, name: str) -> FileSample:
     try:
-        sample = FileSample.of(path)
+        return FileSample.of(path)
     except OSError as error:
         if error.errno == ENOMEM:
             raise MemoryError from None
         raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
-    return is_arbin_text(sample)
+
+
+def _other_reader(book: CalamineWorkbook) -> Reader | None:
+    """The reader that takes a workbook without a sheet that is named like a channel's; None where Arbin's has to."""
+    if names_channels(book.sheet_names):
+        return None
+    from producer.readers.sheets.claims import other_reader  # noqa: PLC0415
+
+    return other_reader(book)
 
 
 READER: Final = ArbinReader()

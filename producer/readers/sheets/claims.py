@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from producer.readers import landt, mapped, neware
-from producer.readers.sheets.book import header_of, holds_channel, names_channels
+from producer.readers.sheets.book import header_of, holds_channel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,9 +65,10 @@ class BookHeads:
 
 
 def other_reader(book: CalamineWorkbook) -> Reader | None:
-    """The reader that takes a workbook in place of Arbin's; None where that has to."""
-    if names_channels(book.sheet_names):
-        return None
+    """The reader that takes a workbook, none of whose sheets is named like a channel's, in place of Arbin's.
+
+    None where a sheet holds readings of a channel all the same.
+    """
     heads = BookHeads(book)
     claimed = next((one.reader for one in CLAIMANTS if one.claims(heads)), None)
     if claimed is not None or any(holds_channel(name, header) for name, header in heads):

@@ -45,8 +45,6 @@ def taker(path: Path) -> Reader | None:
 @pytest.mark.parametrize(
     ("sheets", "reader"),
     [
-        ({"Info": ["x"], "Channel_1-001": list(HEADER)}, None),
-        ({"Channel_1-001": NEWARE}, None),
         ({"Sheet1": list(HEADER)}, None),
         ({"unit": ["x"], "record": NEWARE}, neware.READER),
         ({"Sheet1": LANDT}, landt.READER),
@@ -60,6 +58,11 @@ def test_a_workbook_goes_to_whoever_knows_its_sheets(
     tmp_path: Path, sheets: dict[str, list[str]], reader: Reader | None
 ) -> None:
     assert taker(save(tmp_path / "A.xlsx", **sheets)) is reader
+
+
+def test_a_workbook_with_a_sheet_that_is_named_like_a_channels_is_arbins(tmp_path: Path) -> None:
+    with pytest.raises(BadWorkbookError, match=r"sheet Channel_1-001, column test_time\(s\): is missing"):
+        read_workbook(save(tmp_path / "A.xlsx", **{"Channel_1-001": NEWARE}))
 
 
 def test_a_sheet_is_not_read_before_somebody_comes_to_it_and_then_once(

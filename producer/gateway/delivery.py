@@ -8,6 +8,7 @@ their way: whoever was told so sends them again, and each time would be one more
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,16 +26,17 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message as KafkaMessage
     from confluent_kafka import Producer
+    from confluent_kafka.admin import AdminClient
 
     from producer.gateway.bodies import Outgoing
 
 HELD_BYTES: Final = 48 * 1024**2
 """Most bytes that are held, of bodies and of messages without an acknowledgement; librdkafka's queue takes 64 MiB."""
 
-PROBE_SECONDS: Final = 2.0
-"""How long the broker may take to say that it is there, s."""
+PROBE_SECONDS: Final = 4.0
+"""How long the broker may take to say that it is there, s; of several, one that has just ended may be asked first."""
 
-POLL_SECONDS: Final = 0.1
+PAUSE_SECONDS: Final = 0.1
 
 _log = structlog.get_logger()
 
@@ -71,12 +73,15 @@ class Delivery:
 
     Args:
         producer: the client.
+        admin: another one, to ask whether the broker is there: a broker answers the requests of a connection one after
+            the other, so behind messages that wait for an acknowledgement no question is answered.
         topic: where the messages go.
         held_bytes: most bytes to hold.
     """
 
-    def __init__(self, producer: Producer, topic: str, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(self, producer: Producer, admin: AdminClient, topic: str, held_bytes: int = HELD_BYTES) -> None:
         self._producer = producer
+        self._admin = admin
         self._topic = topic
         self._room = held_bytes
         self._overdue = 0
@@ -156,10 +161,11 @@ class Delivery:
         Raises:
             UnreachableError: it is not, or has not.
         """
-        try:
-            error = self._producer.list_topics(self._topic, timeout=PROBE_SECONDS).topics[self._topic].error
-        except KafkaException as failure:
-            error = failure.args[0]
+        deadline = time.monotonic() + PROBE_SECONDS
+        while (error := self._asked(deadline)) is not None and error.code() in TRANSIENT:
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(PAUSE_SECONDS)
         with self._lock:
             self._unreachable = error is not None
         if error is not None:
@@ -171,6 +177,16 @@ class Delivery:
         self._stop.set()
         self._polling.join()
         return left
+
+    def _asked(self, deadline: float) -> KafkaError | None:
+        """What is wrong with the topic, as one of the brokers says; None where nothing is."""
+        seconds = max(PAUSE_SECONDS, deadline - time.monotonic())
+        try:
+            topic = self._admin.list_topics(self._topic, timeout=seconds).topics[self._topic]
+        except KafkaException as failure:
+            refusal: KafkaError = failure.args[0]
+            return refusal
+        return topic.error
 
     def _require_room(self, size: int) -> None:
         if self._overdue:
@@ -205,7 +221,7 @@ class Delivery:
 
     def _poll(self) -> None:
         while not self._stop.is_set():
-            self._producer.poll(POLL_SECONDS)
+            self._producer.poll(PAUSE_SECONDS)
 
 
 def _reason(error: KafkaError) -> str:

@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvicorn
+from confluent_kafka.admin import AdminClient
 
 from kernel.base.errors import BatteryError
 from kernel.base.output import say
 from kernel.base.stopping import STOP, stop_on_signals
 from kernel.contract.weight import Limits
-from kernel.edges.kafka import AROUND_BYTES, MESSAGE_BYTES, message_limit, open_producer, open_topic
+from kernel.edges.kafka import (
+    AROUND_BYTES,
+    MESSAGE_BYTES,
+    client,
+    client_config,
+    message_limit,
+    open_producer,
+    open_topic,
+)
 from producer.gateway.delivery import Delivery
 from producer.gateway.edge import Terms, gateway
 
@@ -50,7 +59,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
     with _listening(host, port) as listener:
         topic = open_topic(settings, create=True)
         limit = message_limit(settings)
-        delivery = Delivery(open_producer(settings, limit), topic.name)
+        admin = client(AdminClient, client_config(settings))
+        delivery = Delivery(open_producer(settings, limit), admin, topic.name)
         terms = Terms(
             settings.gateway_token,
             settings.gateway_max_bytes,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from support.bridges import benthos_binary, mosquitto_files
 from support.pipeline import Pipeline
 from support.servers import Kafka, MinIO, ToolMissingError, kafka_jars, mc_binary, minio_binary, prometheus_programs
 
@@ -57,6 +58,18 @@ def minio_files() -> Path:
 def prometheus_files() -> Path:
     """For tests that start Prometheus, or ask its promtool."""
     return have(prometheus_programs)
+
+
+@pytest.fixture(scope="session")
+def mqtt_files() -> Path:
+    """For tests that start an MQTT broker."""
+    return have(mosquitto_files)
+
+
+@pytest.fixture(scope="session")
+def benthos_file() -> Path:
+    """For tests that start Benthos."""
+    return have(benthos_binary)
 
 
 @pytest.fixture(scope="session")

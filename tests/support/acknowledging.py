@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 
 class Acknowledging:
-    """Stands for librdkafka's producer.
+    """Stands for librdkafka's producer, and for the client that asks about the topic.
 
     `sent` has what was produced, `error` is what the broker answers, None for an acknowledgement, and it answers while
     `open` is set. `room` is how many messages the queue takes. `away` is why the broker does not answer a question.

@@ -38,7 +38,7 @@ class Place:
 
     def __init__(self) -> None:
         self.broker = Acknowledging()
-        self.delivery = Delivery(self.broker, "battery_topic")  # type: ignore[arg-type]
+        self.delivery = Delivery(self.broker, self.broker, "battery_topic")  # type: ignore[arg-type]
 
     def app(self, **terms: Any) -> Starlette:
         usual = {
@@ -57,7 +57,8 @@ class Place:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setattr(producer.gateway.delivery, "PROBE_SECONDS", 0.1)
     place = Place()
     yield place
     place.broker.open.set()
@@ -180,7 +181,7 @@ def test_429_where_no_more_can_be_held_and_what_was_held_is_let_go(place: Place)
 
 def test_messages_take_room_until_the_broker_has_them(place: Place) -> None:
     place.broker.open.clear()
-    delivery = Delivery(place.broker, "battery_topic", 1000)  # type: ignore[arg-type]
+    delivery = Delivery(place.broker, place.broker, "battery_topic", 1000)  # type: ignore[arg-type]
     first = delivery.send([Outgoing("A", 1, b"x" * 600)], "rig")
     with pytest.raises(BehindError, match="too many readings wait for the broker"):
         delivery.send([Outgoing("A", 1, b"x" * 600)], "rig")

@@ -60,7 +60,7 @@ class Options:
     @property
     def insists(self) -> bool:
         """Whether the user names a reader or a mapping, so that a file's content need not show whose it is."""
-        return self.reader is not None or (self.mapping is not None and self.mapping.insists)
+        return self.reader is not None or self.mapping is not None
 
     @property
     def asked_how(self) -> str | None:

@@ -214,7 +214,7 @@
             {% endfor %} -- noqa: LT02
             {% if another_column %} -- noqa: LT02
             {{ another_column }},
-            {% endif %}
+            {% endif %} -- noqa: LT02
             {{ counter_size() }},
             *
         from {{ numbered }}

@@ -30,8 +30,8 @@
     sum(round({{ column }} * {{ counter_unit() }})::hugeint) / {{ counter_unit() }}
 {%- endmacro %}
 
-{# Whether two capacities or energies differ by more than rounding: the stream counts in whole pico-Ah, and doubles round
-   what a pack of many MWh moves. #}
+{# Whether two capacities or energies differ by more than rounding: the stream counts in whole pico-Ah, and doubles
+   round what a pack of many MWh moves. #}
 {% macro differs(one, other) -%}
     (
         ({{ one }} is null) <> ({{ other }} is null)

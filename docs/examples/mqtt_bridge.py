@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,9 +104,7 @@ class Bridge:
 
     def run(self, host: str, port: int, client_id: str) -> None:
         """Bridge until SIGTERM or Ctrl-C; what has not been told to MQTT as arrived, it delivers again."""
-        client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
-        )
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True)
         client.on_connect = self._subscribe
         client.on_message = lambda _client, _data, message: self._arrived.put(message)
         client.connect_async(host, port)

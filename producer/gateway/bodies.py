@@ -202,7 +202,9 @@ def _array(body: bytes) -> tuple[list[object], Sequence[int]]:
 
 def _lines(body: bytes) -> tuple[list[object], Sequence[int]]:
     """What stands in the lines that are not empty, and their numbers."""
-    rows, numbers, problems = [], [], []
+    rows: list[object] = []
+    numbers: list[int] = []
+    problems: list[str] = []
     for number, line in enumerate(body.split(b"\n"), 1):
         if line.strip():
             try:

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from support.bridges import Benthos, Mosquitto
 from support.builders import as_json, reading
 from support.kafka import leader_of
@@ -143,7 +144,7 @@ class Bridge:
 
 
 def publish(mosquitto: Mosquitto, messages: list[tuple[str, bytes]]) -> None:
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", mosquitto.port)
     client.loop_start()
     for topic, payload in messages:

@@ -171,7 +171,7 @@ def _batch(
 
 def _stamp_ms(stamp: datetime | None) -> int:
     """A time stamp in ms since 1970 UTC; one that no message may carry where it was none that a reading may have."""
-    return STAMPS_MS.low - 1 if stamp is None else (stamp - _EPOCH) // timedelta(milliseconds=1)
+    return int(STAMPS_MS.low) - 1 if stamp is None else (stamp - _EPOCH) // timedelta(milliseconds=1)
 
 
 class _Landed:

@@ -147,7 +147,7 @@ def _sheet(book: CalamineWorkbook, name: str, mapping: Mapping) -> tuple[Sheet, 
         raise BadWorkbookError(
             name, f"has no sheet {mapping.sheet}, which {mapping.file} names, only {', '.join(book.sheet_names)}"
         )
-    seen = []
+    seen: list[str] = []
     for sheet_name in book.sheet_names if mapping.sheet is None else [mapping.sheet]:
         rows = book.get_sheet_by_name(sheet_name).iter_rows()
         for number, row in enumerate(islice(rows, mapping.header_row or TITLE_ROWS), 1):

@@ -77,8 +77,8 @@ def known_names() -> Mapping[str, Counter[tuple[str, str]]]:
     for quantity, names in COMMON.items():
         for name in names:
             known.setdefault(_key(name), Counter())[quantity, ""] += 1
-    for names in _tables():
-        for base, (quantity, unit) in names.items():
+    for table in _tables():
+        for base, (quantity, unit) in table.items():
             if quantity in MAPPED:
                 known.setdefault(base, Counter())[quantity, "" if unit == WRITTEN else unit] += 1
     return known

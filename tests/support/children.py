@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from producer import spool
 from producer.child import LEFTOVER_SHARE, Child, Limits
+from producer.spool import modules_to_read_with
 
 
 def addresses(process: str, figure: str) -> int:
@@ -22,7 +22,7 @@ def addresses(process: str, figure: str) -> int:
 
 def most_allowed(folder: Path, memory_bytes: int) -> int:
     """What a child may come to: what it begins with, its limit, and what it may keep from earlier work, in bytes."""
-    child = Child(Limits(2**30, 60), folder, spool.__name__, "producer.readers.arbin")
+    child = Child(Limits(2**30, 60), folder, *modules_to_read_with())
     at_start = child.result(addresses, "self", "VmSize")
     child.end()
     assert isinstance(at_start, int)

@@ -64,7 +64,11 @@ class Table:
         column = self.columns[title]
         if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
             column = self._parsed(title)
-        values = column.cast(pa.float64()).to_numpy(zero_copy_only=False) if column.null_count < len(column) else None
+        values = (
+            column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            if column.null_count < len(column)
+            else None
+        )
         if values is None:
             values = np.full(len(column), np.nan)
         values = np.asarray(values, np.float64)

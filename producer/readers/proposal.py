@@ -124,7 +124,8 @@ def guess(title: str) -> Guess | None:
     >>> guess("Current_mA")
     Guess(quantity='current', unit='mA', doubts=())
     """
-    return _by_name(title) or _by_unit_word(title)
+    found = _by_name(title)
+    return found if found is not None and not found.doubts else _by_unit_word(title) or found
 
 
 def _by_unit_word(title: str) -> Guess | None:

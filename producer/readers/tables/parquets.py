@@ -35,6 +35,8 @@ def open_parquet(path: Path, name: str) -> Iterator[pq.ParquetFile]:
     try:
         with path.open("rb") as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
             yield parquet
+    except UnicodeDecodeError as error:
+        raise _damaged(name, error) from None
     except pa.ArrowException as error:
         if isinstance(error, MemoryError):
             raise
@@ -109,7 +111,11 @@ def _plain(column: pa.ChunkedArray, title: str, name: str) -> pa.ChunkedArray:
         column = column.cast(kind.value_type)
         kind = column.type
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return column.cast(pa.string())
+        column = column.cast(pa.string())
+        kind = column.type
+    if pa.types.is_string(kind):
+        column.validate(full=True)  # a damaged file has bytes that are no UTF-8
+        return column
     if pa.types.is_boolean(kind):
         return column.cast(pa.int8())
     if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
@@ -121,7 +127,6 @@ def _plain(column: pa.ChunkedArray, title: str, name: str) -> pa.ChunkedArray:
     if (
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
-        or pa.types.is_string(kind)
         or pa.types.is_timestamp(kind)
         or pa.types.is_duration(kind)
         or pa.types.is_null(kind)

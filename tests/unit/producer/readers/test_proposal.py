@@ -32,7 +32,7 @@ def proposed(path: Path) -> str:
         ("Current_mA", "current", "mA"),
         ("Time_sec", "test_time", "sec"),
         ("Test Time / h", "test_time", ""),
-        ("test_time_second", "test_time", "s"),
+        ("test_time_second", "test_time", "second"),
         ("Rec#", "data_point", ""),
         ("Q-", "discharge_capacity", "Ah"),
         ("Barcode", "cell", ""),

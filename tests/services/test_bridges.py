@@ -172,6 +172,10 @@ def test_what_is_published_by_mqtt_lands_once_though_bridge_and_gateway_are_kill
     gateway.process.kill()
     gateway.process.wait()
     bridge.start()
+    once(lambda: "the gateway cannot be reached" in bridge.log.read_text())
+    bridge.process.kill()  # while it holds what nobody has taken
+    bridge.process.wait()
+    bridge.start()
     publish(mosquitto, [message(point) for point in range(41, 51)])
     gateway = Gateway(live, port=gateway.port)
     once(lambda: set(range(1, 51)) <= sent(live, "A"))

@@ -169,10 +169,11 @@ class Unpacker:
     def _is_read(self, path: Path, name: str, mapping: MappingFile | None) -> bool:
         """Whether there is a reader for an unpacked file."""
         suffix = PurePosixPath(name).suffix.lower()
-        if suffix in self._bounds.suffixes or mapping is not None or self._insists:
+        if suffix in self._bounds.suffixes or (mapping is not None and mapping.insists):
             return True
         try:
-            return bool(recognising(FileSample.of(path)))
+            sample = FileSample.of(path)
+            return bool(recognising(sample)) or ((mapping is not None or self._insists) and sample.may_be_table)
         except OSError:  # whoever reads it says so
             return True
 

@@ -174,7 +174,8 @@ def is_readable(path: Path, *, insists: bool = False, is_named: bool = False) ->
 
     Args:
         path: where it lies.
-        insists: whether the user names a reader or a mapping, so that the content need not show whose it is.
+        insists: whether the user names a reader or a mapping, so that the content need not show whose it is, but only
+            that it may be a table.
         is_named: whether the user names the file, so that its content is looked at whatever its ending is.
     """
     suffix = path.suffix.lower()
@@ -186,10 +187,15 @@ def is_readable(path: Path, *, insists: bool = False, is_named: bool = False) ->
         return not inner or is_told_by_content(inner) or (inner != ZIP_SUFFIX and is_publishable(inner))
     if is_publishable(suffix):
         return True
-    if not (is_named or is_told_by_content(suffix)):
-        return False
+    may_be_told = is_named or is_told_by_content(suffix)
+    return may_be_told and _is_told(path, takes_tables=insists or mapping is not None, is_named=is_named)
+
+
+def _is_told(path: Path, *, takes_tables: bool, is_named: bool) -> bool:
     try:
-        return insists or mapping is not None or _is_recognised(path, Signature.of(path))
+        if _is_recognised(path, Signature.of(path)):
+            return True
+        return takes_tables and (is_named or FileSample.of(path).may_be_table)
     except OSError:
         return False
 

@@ -116,7 +116,13 @@ class Mapping:
         if written is None:
             _, written = base_and_unit(title)
             if not written or unit_of(kind, written) is None:
-                return None if column.quantity in TIMES else SAME
+                if column.quantity not in TIMES:
+                    return SAME
+                raise TitleError(
+                    title,
+                    f"names no unit, and {self.file}, line {column.line}, names none either; write there {{quantity: "
+                    f"{column.quantity}, unit: s}}, or min, h or duration",
+                )
         unit = unit_of(kind, written)
         if unit is None:  # it was checked when the mapping was read
             raise TitleError(title, f"has the unit {written!r}, which is not one of {names_of(kind)}")

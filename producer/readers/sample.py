@@ -5,6 +5,7 @@ It imports nothing but the standard library: the child that unpacks ZIPs needs i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 HEAD_BYTES: Final = 16 * 1024
 TAIL_BYTES: Final = 64 * 1024
 """How much of a file a reader is shown before it is chosen: the first lines, and where a ZIP lists its members."""
+
+_NUMBER: Final = re.compile(r"\s*\"?[-+]?\d[\d.,:eE+-]*\"?\s*")
+
+
+def _is_number(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell) is not None
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,21 @@ class FileSample:
             return cls(path.suffix.lower(), head, file.read(TAIL_BYTES))
 
     @property
+    def may_be_table(self) -> bool:
+        """Whether a file is no text, or one with a line of cells of which two or more are numbers, as no letter has."""
+        text = self.text
+        if text is None:
+            return True
+        for line in text.split("\n"):
+            for delimiter in ("\t", ";", ","):
+                cells = line.split(delimiter)
+                if len(cells) > 2 and sum(map(_is_number, cells)) > 1:  # noqa: PLR2004  # a time, a current, a voltage
+                    return True
+        return False
+
+    @property
     def text(self) -> str | None:
-        """The first lines of a text in any common encoding, each ended by a line feed; None if the bytes are no text."""
+        """The first lines of a text in any common encoding, ended by line feeds; None if the bytes are no text."""
         if self.head.startswith((b"\xff\xfe", b"\xfe\xff")):
             text = self.head.decode("utf-16", "replace")
         elif b"\x00" in self.head:

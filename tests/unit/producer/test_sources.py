@@ -72,7 +72,8 @@ def test_a_mapping_file_makes_tables_readable_and_is_none_itself(tmp_path: Path)
         (tmp_path / name).write_bytes(TABLE)
     (tmp_path / "mapping.yaml").write_text("columns: {}")
     (tmp_path / "b.log.mapping.yaml").write_text("columns: {}")
-    assert found_in(tmp_path) == (["a.csv", "b.log"], ["c.log", "sub/d.csv"])
+    (tmp_path / "notes.txt").write_text("On 3, 4 and 5 March, cells 7, 8 and 9 were\nwarm; see above.\n")
+    assert found_in(tmp_path) == (["a.csv", "b.log"], ["c.log", "notes.txt", "sub/d.csv"])
 
 
 def test_a_reader_that_is_insisted_on_is_given_every_table_of_a_folder(tmp_path: Path) -> None:

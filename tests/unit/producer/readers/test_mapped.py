@@ -188,6 +188,18 @@ def test_a_value_that_cannot_be_taken_is_one_line_with_its_place(
         read(path, table.SHORT_MAPPING.format(counter="net"))
 
 
+def test_a_time_has_to_have_a_unit_and_other_quantities_have_that_of_the_contract(tmp_path: Path) -> None:
+    columns = {"t": [0.0, 60.0], "i": [1.0, 1.0], "u": [3.9, 3.8]}
+    path = table.write_text(tmp_path / "a.csv", columns)
+    with pytest.raises(
+        BadWorkbookError, match=r"column t, row 1: names no unit, and mapping\.yaml, line 1, names none"
+    ):
+        read(path, "columns: {t: test_time, i: current, u: voltage}\n")
+    (test,) = read(path, "columns: {t: {quantity: test_time, unit: min}, i: current, u: voltage}\n").tests
+    assert test.readings["test_time(s)"].to_pylist() == [0.0, 3600.0]
+    assert test.readings["voltage(v)"].to_pylist() == columns["u"]
+
+
 def test_a_table_without_a_mapping_is_answered_with_the_command(tmp_path: Path) -> None:
     path = table.write_text(tmp_path / "a.csv", table.columns_of(CELL))
     with pytest.raises(BadWorkbookError, match=r"^a\.csv: is a table without a mapping file; `battery columns a\.csv`"):

@@ -17,6 +17,7 @@ from producer.readers.registry import (
     reader_of,
     registered_readers,
 )
+from producer.readers.sample import FileSample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,3 +155,19 @@ def test_an_installation_without_any_reader_says_what_to_do(monkeypatch: pytest.
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
     with pytest.raises(BatteryError, match=r"no reader of files is installed .* install battery-pipeline again"):
         registered_readers()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"t,u,i\n0,3.7,0.1\n", True),
+        (b"a\n\nZeit;U;I\n0:00:01;3,7;0,1\n", True),
+        (b't\tu\ti\n"1"\t"3.7"\t-1e-3\n', True),
+        (b"PAR1\x00\x00", True),
+        (b"On 3, 4 and 5 March cells were warm; see above.\n", False),
+        (b"# Title\n\n- one, two\n- 1, 2\n", False),
+        (b"", False),
+    ],
+)
+def test_a_table_is_told_from_a_letter(content: bytes, expected: bool) -> None:
+    assert FileSample(".txt", content).may_be_table is expected

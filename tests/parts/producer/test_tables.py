@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from support.cycling import cycled, workbook
 from support.twins import bdf, table
 from support.twins.cell import twin_cell
 
@@ -135,6 +136,18 @@ def test_cells_of_a_column_are_published_each_as_its_own(settings: Settings, inb
     assert summary.remarks == ["lab.csv: it holds several cells: A, B; --cell NAME=ID names one"]
     (note,) = notes(settings)
     assert sorted(note["cells"]) == ["A", "B"]  # type: ignore[call-overload]
+
+
+def test_a_workbook_that_no_reader_knows_is_read_by_the_mapping_of_its_folder(settings: Settings, inbox: Path) -> None:
+    table.write_workbook(inbox / "CELL_1.xlsx", table.columns_of(CELL))
+    workbook(inbox / "CELL_2.xlsx", cycled(1))
+    (line,) = publish(settings, [str(inbox)], Options()).failed
+    assert line.startswith("CELL_1.xlsx: is a table without a mapping file; `battery columns CELL_1.xlsx` proposes one")
+    (inbox / "mapping.yaml").write_text(table.MAPPING)
+    assert counted(publish(settings, [str(inbox)], Options(leave_refused=True))) == (1, 1, 0, 0)
+    assert {(note["cell_id"], note["reader"], bool(note["mapping"])) for note in notes(settings)} == {
+        ("CELL_1", "table", True), ("CELL_2", "arbin", False),
+    }  # fmt: skip
 
 
 def test_an_inbox_reads_a_table_once_its_mapping_arrives(settings: Settings, inbox: Path) -> None:

@@ -99,6 +99,18 @@ def test_the_order_of_dates_is_one_of_three_or_empty(monkeypatch: pytest.MonkeyP
         load_settings()
 
 
+def test_a_pattern_of_cells_has_a_group_for_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELL_PATTERN", "")
+    monkeypatch.setenv("MAPPING_FILE", "")
+    assert (load_settings().cell_pattern, load_settings().mapping_file) == (None, None)
+    monkeypatch.setenv("CELL_PATTERN", r"(?P<cell>C\d+)_")
+    assert load_settings().cell_pattern == r"(?P<cell>C\d+)_"
+    for pattern, said in ((r"C\d+", "needs a group"), ("(", "is no regular expression")):
+        monkeypatch.setenv("CELL_PATTERN", pattern)
+        with pytest.raises(BatteryError, match=rf"CELL_PATTERN: .* {said}"):
+            load_settings()
+
+
 def test_a_lane_takes_whole_groups_of_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANES", "2")
     monkeypatch.setenv("CELL_GROUPS", "4")

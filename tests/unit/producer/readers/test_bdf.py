@@ -93,6 +93,16 @@ def test_a_net_capacity_is_split_into_two_counters(tmp_path: Path) -> None:
     assert_same_cycles(read(bdf.write_csv(tmp_path / "CELL_1.csv", columns)), CELL, PRECISE, energies=False)
 
 
+def test_counters_of_cycles_begin_anew_with_each_even_where_they_do_not_fall(tmp_path: Path) -> None:
+    columns = {
+        "test_time_second": [0.0, 10.0, 20.0, 30.0], "voltage_volt": [3.6, 3.7, 3.6, 3.8], "cycle_count": [1, 1, 2, 2],
+        "current_ampere": [1.0, 1.0, 1.0, 1.0], "cycle_charging_capacity_ah": [0.0, 0.1, 0.2, 0.3],
+        "cycle_discharging_capacity_ah": [0.0, 0.0, 0.0, 0.0],
+    }  # fmt: skip
+    test = read(bdf.write_csv(tmp_path / "a.csv", columns))
+    assert test.readings["charge_capacity(ah)"].to_pylist() == pytest.approx([0.0, 0.1, 0.3, 0.4])
+
+
 def exported(cells: dict[str, int]) -> dict[str, np.ndarray | list[str]]:
     """The columns of `bdf_timeseries` for some cells, each with so many tests: counters of cycles, empty columns."""
     columns: dict[str, list[object]] = {}

@@ -76,6 +76,16 @@ def test_rows_before_the_titles_and_below_them_are_left_out(tmp_path: Path) -> N
         assert_same_cycles(test, CELL, PRECISE, energies=False)
 
 
+def test_a_cell_of_a_workbook_is_named_as_a_spreadsheet_counts_its_row(tmp_path: Path) -> None:
+    columns = {name: ["unit", *values] for name, values in table.columns_of(CELL).items()}
+    columns["Spannung"][3] = "high"
+    path = table.write_workbook(tmp_path / "a.xlsx", columns, before=3)
+    with pytest.raises(
+        BadWorkbookError, match=r"^a\.xlsx, sheet Daten, column Spannung, row 8: 'high' is not a number"
+    ):
+        read(path, f"{table.MAPPING}header_row: 4\ndata_row: 6\n")
+
+
 def test_titles_are_found_below_a_preamble_without_being_told(tmp_path: Path) -> None:
     for path in (
         table.write_text(tmp_path / "a.txt", table.columns_of(CELL), delimiter="\t", before="lab\n\nmore\n"),

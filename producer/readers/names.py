@@ -9,6 +9,8 @@ from typing import Final
 _EXPORT_DATE: Final = re.compile(r"_(?P<month>\d{1,2})_(?P<day>\d{1,2})_(?P<year>\d{2}|\d{4})$")
 _WORKBOOK_PART: Final = re.compile(r"_Wb_\d+$", re.IGNORECASE)
 _COPY: Final = re.compile(r"( \(\d+\)|( -)? copy( \d+)?)$", re.IGNORECASE)
+_FIRST_ENDING: Final = re.compile(r"\.bdf$", re.IGNORECASE)
+"""What stands before the ending of a file of the Battery Data Format: CELL_1.bdf.csv."""
 _COPY_OF: Final = re.compile(r"^copy( \(\d+\))? of ", re.IGNORECASE)
 
 
@@ -17,8 +19,8 @@ def cell_id_of(name: str) -> str:
 
     >>> cell_id_of("CS2_35_8_17_10.xlsx"), cell_id_of("CS2_35_8_17_10 (1).xlsx"), cell_id_of("Copy of CS2_35.XLSX")
     ('CS2_35', 'CS2_35', 'CS2_35')
-    >>> cell_id_of("SPLIT_Channel_1_Wb_2.xlsx")
-    'SPLIT_Channel_1'
+    >>> cell_id_of("SPLIT_Channel_1_Wb_2.xlsx"), cell_id_of("CELL_1.bdf.parquet")
+    ('SPLIT_Channel_1', 'CELL_1')
     """
     stem = _original(name)
     return _WORKBOOK_PART.sub("", _EXPORT_DATE.sub("", _WORKBOOK_PART.sub("", stem))) or stem
@@ -38,7 +40,7 @@ def exported_on(name: str) -> tuple[int, int, int]:
 
 def _original(name: str) -> str:
     """A file name without its ending and without what desktops and browsers add to the name of a copy."""
-    stem = PurePath(name).stem
+    stem = _FIRST_ENDING.sub("", PurePath(name).stem)
     while (bare := _COPY_OF.sub("", _COPY.sub("", stem))) and bare != stem:
         stem = bare
     return stem

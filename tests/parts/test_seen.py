@@ -97,10 +97,10 @@ def test_refused_files_are_in_the_status_and_the_list_until_they_are_dismissed(r
 
 
 def test_a_file_of_another_kind_on_the_command_line_is_on_record(refused: Pipeline, tmp_path: Path) -> None:
-    (tmp_path / "export.ndax").write_bytes(b"hello")
-    said = run(refused, "produce", str(tmp_path / "export.ndax"), code=2)
-    assert "export.ndax is a text file of an unknown format" in said
-    assert "export.ndax: refused" in run(refused, "quarantine", "list")
+    (tmp_path / "export.log").write_bytes(b"hello")
+    said = run(refused, "produce", str(tmp_path / "export.log"), code=2)
+    assert "export.log is a text file of an unknown format" in said
+    assert "export.log: refused" in run(refused, "quarantine", "list")
 
 
 def test_a_folder_with_a_good_workbook_and_a_readme_exits_with_0(refused: Pipeline, tmp_path: Path) -> None:

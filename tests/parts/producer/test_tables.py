@@ -56,7 +56,7 @@ def test_a_folder_of_tables_is_read_or_named_with_the_reason(settings: Settings,
     assert (summary.workbooks, summary.rows) == (3, 3 * ROWS)
     found = notes(settings)
     assert sorted((str(note["cell_id"]), str(note["reader"])) for note in found) == [
-        ("CELL_1.bdf", "bdf"), ("CELL_2", "bdf"), ("CELL_3", "table"),
+        ("CELL_1", "bdf"), ("CELL_2", "bdf"), ("CELL_3", "table"),
     ]  # fmt: skip
     assert [bool(note["mapping"]) for note in found if note["reader"] == "table"] == [True]
     reasons = {record.file: record.reason for record in FileRecords(open_store(settings)).all()}

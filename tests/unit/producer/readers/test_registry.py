@@ -164,7 +164,7 @@ def test_an_installation_without_any_reader_says_what_to_do(monkeypatch: pytest.
         (b"a\n\nZeit;U;I\n0:00:01;3,7;0,1\n", True),
         (b't\tu\ti\n"1"\t"3.7"\t-1e-3\n', True),
         (b"PAR1\x00\x00", True),
-        (b"On 3, 4 and 5 March cells were warm; see above.\n", False),
+        (b"On Monday, Tuesday, and on 5, 6 March, cells were warm; see above.\n", False),
         (b"# Title\n\n- one, two\n- 1, 2\n", False),
         (b"", False),
     ],

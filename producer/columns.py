@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from kernel.base.errors import BatteryError
 from producer.child import Child, Limits, WorkEndedError
+from producer.files import PACKED_SUFFIXES, ZIP_SUFFIX
 from producer.readers.look import look
 from producer.readers.registry import reader_of
 
@@ -26,6 +27,8 @@ def look_at(path: Path, settings: Settings) -> tuple[Look, str | None]:
     """
     if not path.is_file():
         raise BatteryError(f"there is no file {path}; FILE is a table of readings")
+    if path.suffix.lower() in {ZIP_SUFFIX, *PACKED_SUFFIXES}:
+        raise BatteryError(f"{path.name} is packed; unpack it, and ask for the columns of what is in it")
     with TemporaryDirectory(prefix="battery-columns-") as folder:
         child = Child(
             Limits(settings.reader_memory_bytes, settings.reader_timeout_seconds), Path(folder), look.__module__

@@ -50,6 +50,9 @@ def test_a_file_that_a_reader_recognises_needs_no_mapping(tmp_path: Path) -> Non
 def test_what_is_no_file_or_no_table_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BatteryError, match=r"^there is no file "):
         look_at(tmp_path / "a.csv", Settings())
+    (tmp_path / "a.csv.gz").touch()
+    with pytest.raises(BatteryError, match=r"^a\.csv\.gz is packed; unpack it"):
+        look_at(tmp_path / "a.csv.gz", Settings())
     (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04 no more")
     with pytest.raises(BatteryError, match=r"^a\.xlsx: is truncated or damaged"):
         look_at(tmp_path / "a.xlsx", Settings())

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernel.base.settings import Settings
-    from producer.batch import Summary
+    from producer.options import Summary
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     """Writes a cell into a folder as CELL_1, and returns the file."""
 
 
-
 def _arbin_csv(folder: Path, cell: TwinCell) -> Path:
     return arbin.write_text(folder / "CELL_1.csv", arbin.mits10(cell))
 

@@ -10,6 +10,7 @@ import click
 
 from benchmarks import (
     command,
+    formats,
     interleaved,
     latency,
     memory,
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
 
 BENCHMARKS: Final[Mapping[str, Callable[..., None]]] = {
     module.__name__.rpartition(".")[2]: module.measure
-    for module in (command, workbooks, producing, streaming, interleaved, scale, latency, state, memory, refresh)
+    for module in (
+        command,
+        workbooks,
+        formats,
+        producing,
+        streaming,
+        interleaved,
+        scale,
+        latency,
+        state,
+        memory,
+        refresh,
+    )
 }
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from producer.readers.access import JET, open_database
 from producer.readers.base import BadWorkbookError, Test, Workbook, repeated
-from producer.readers.make import test_of
+from producer.readers.make import as_test
 from producer.readers.meaning.counters import AS_READ
 from producer.readers.names import cell_id_of
 from producer.readers.record import record_of
@@ -134,7 +134,7 @@ class ArbinResReader:
         record.extra |= _temperature(sensors, number, points)
         metadata = _said_of(said, number)
         cell_id = options.cell_id or cell_id_of(options.name)
-        return test_of(
+        return as_test(
             record,
             cell_id,
             options.name,

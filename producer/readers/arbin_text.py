@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from producer.readers.base import Workbook
-from producer.readers.make import test_of
+from producer.readers.make import as_test
 from producer.readers.meaning.counters import AS_READ
 from producer.readers.names import cell_id_of
 from producer.readers.record import record_of
@@ -125,7 +125,7 @@ def read_text(path: Path, options: ReadOptions, reader: str) -> Workbook:
     in_utc = any("so UTC" in line for line in record.assumed)  # numbers that count from 1970 have a zone, texts none
     cell_id = options.cell_id or cell_id_of(options.name)
     metadata = {**_said_by(options.name), **({"time_zone": "UTC"} if in_utc else {})}
-    test = test_of(record, cell_id, options.name, reader, metadata=metadata)
+    test = as_test(record, cell_id, options.name, reader, metadata=metadata)
     return Workbook(options.name, cell_id, (test,))
 
 

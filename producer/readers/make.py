@@ -58,6 +58,3 @@ def as_test(
         return Test.of(cell_id, source_file, settled.columns, channel=channel, about=about, started_at=started_at)
     except pa.ArrowInvalid as error:
         raise BadWorkbookError(source_file, f"a number does not fit its column ({error}); export it again") from None
-
-
-test_of = as_test

@@ -92,9 +92,7 @@ def retry(pipeline: Pipeline, *names: str, columns: tuple[str, ...] = (), named:
 def test_the_list_says_what_was_refused_and_why(shown: Pipeline) -> None:
     lines = shown.battery("quarantine", "list").splitlines()
     topic_id = open_topic(shown.settings).topic_id
-    beyond = (
-        "voltage(v) is 99.0, beyond the instrument's -10 to 10; where it is real, set INSTRUMENT_MAX_VOLTAGE_V=100"
-    )
+    beyond = "voltage(v) is 99.0, beyond the instrument's -10 to 10; where it is real, set INSTRUMENT_MAX_VOLTAGE_V=100"
     known = f"data point 9 of test {TEST} has landed with the same values"
     assert lines == [
         f"{topic_id}:0:1:0  CELL_1  1 row  not_a_number, refused: voltage(v) is 'high', not a number",

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from support.bridges import benthos_binary, mosquitto_files
 from support.pipeline import Pipeline
-from support.servers import Kafka, MinIO, ToolMissingError, kafka_jars, mc_binary, minio_binary, prometheus_programs
+from support.servers import (
+    Kafka,
+    MinIO,
+    ToolMissingError,
+    benthos_binary,
+    kafka_jars,
+    mc_binary,
+    minio_binary,
+    mosquitto_files,
+    prometheus_programs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,55 +6,13 @@ Benthos is the free core of Redpanda Connect, and runs the same configurations a
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.servers import Process, _made_once, _run, tool
+from support.servers import Process, benthos_binary, mosquitto_files
 
 from kernel.base.ports import free_port
-
-BENTHOS = "github.com/redpanda-data/benthos/v4/cmd/benthos"
-BENTHOS_VERSION = "v4.60.0"
-PACKAGES = ("mosquitto", "libcjson1", "libmosquitto1", "libdlt2", "libwrap0")
-"""Mosquitto, and what it needs that a small Debian has not."""
-
-
-def mosquitto_files() -> Path:
-    """The folder of Mosquitto and its libraries: Debian's packages, unpacked, not installed: that needs no rights."""
-    apt = tool("apt-get", "a real MQTT broker comes as Debian's package")
-    dpkg = tool("dpkg", "a real MQTT broker comes as Debian's package")
-
-    def fetch(folder: Path) -> None:
-        lists = folder / "apt"  # of our own: a machine may have none, and only root may bring its own up to date
-        for needed in ("lists/partial", "archives/partial"):
-            (lists / needed).mkdir(parents=True)
-        places = {"Dir::State": lists, "Dir::State::status": "/var/lib/dpkg/status", "Dir::Cache": lists}
-        asked = [apt, "-qq", *(word for name, place in places.items() for word in ("-o", f"{name}={place}"))]
-        _run([*asked, "update"])
-        _run([*asked, "download", *PACKAGES], folder)
-        for package in folder.glob("*.deb"):
-            _run([dpkg, "-x", str(package), str(folder)])
-            package.unlink()
-        shutil.rmtree(lists)
-
-    return _made_once("mosquitto", fetch)
-
-
-def benthos_binary() -> Path:
-    """Benthos, built in a module of its own: `go install` asks for a list of versions, which not every proxy has."""
-    go = tool("go", "Benthos is built from its source")
-
-    def build(folder: Path) -> None:
-        module = folder / "module"
-        module.mkdir()
-        _run([go, "mod", "init", "benthos"], module)
-        _run([go, "get", f"{BENTHOS}@{BENTHOS_VERSION}"], module)
-        _run([go, "build", "-o", str(folder / "benthos"), BENTHOS], module)
-        shutil.rmtree(module)
-
-    return _made_once(f"benthos@{BENTHOS_VERSION}", build) / "benthos"
 
 
 def _listens(port: int) -> bool:

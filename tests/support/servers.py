@@ -1,4 +1,4 @@
-"""Real servers for the tests: Kafka from its jars, MinIO from its source, Prometheus from Debian's package.
+"""Real servers for the tests: Kafka from its jars, MinIO and Benthos from source, others as Debian's packages.
 
 Each is a process in a folder of its own.
 
@@ -38,6 +38,8 @@ MINIO = "github.com/minio/minio@v0.0.0-20250907161309-07c3a429bfed"
 """RELEASE.2025-09-07T16-13-09Z, the one that docker-compose.yml runs."""
 MC = "github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9"
 """MinIO's own client at the version that MinIO itself is built with."""
+BENTHOS = "github.com/redpanda-data/benthos/v4/cmd/benthos@v4.60.0"
+"""The free core of Redpanda Connect, which runs the same configurations as far as they name its own parts."""
 
 READY_SECONDS = 240.0
 """A machine that is busy with other things takes many times what an idle one does."""
@@ -107,9 +109,34 @@ def mc_binary() -> Path:
 
 
 def prometheus_programs() -> Path:
-    """The folder of Prometheus and its promtool: those of Debian, unpacked and not installed, which needs no rights."""
-    apt = tool("apt-get", "a real Prometheus comes as Debian's package")
-    dpkg = tool("dpkg", "a real Prometheus comes as Debian's package")
+    """The folder of Prometheus and its promtool."""
+    return _debian("prometheus", "a real Prometheus") / "usr" / "bin"
+
+
+def mosquitto_files() -> Path:
+    """The folder of Mosquitto and its libraries."""
+    return _debian("mosquitto", "a real MQTT broker", "libcjson1", "libmosquitto1", "libdlt2", "libwrap0")
+
+
+def benthos_binary() -> Path:
+    """Benthos, built in a module of its own: `go install` asks for a list of versions, which not every proxy has."""
+    go = tool("go", "Benthos is built from its source")
+
+    def build(folder: Path) -> None:
+        module = folder / "module"
+        module.mkdir()
+        _run([go, "mod", "init", "benthos"], module)
+        _run([go, "get", BENTHOS], module)
+        _run([go, "build", "-o", str(folder / "benthos"), BENTHOS.partition("@")[0]], module)
+        shutil.rmtree(module)
+
+    return _made_once(BENTHOS.partition("v4/cmd/")[2], build) / "benthos"
+
+
+def _debian(package: str, what: str, *more: str) -> Path:
+    """The folder of a package of Debian and of more that it needs, unpacked and not installed: that needs no rights."""
+    apt = tool("apt-get", f"{what} comes as Debian's package")
+    dpkg = tool("dpkg", f"{what} comes as Debian's package")
 
     def fetch(folder: Path) -> None:
         lists = folder / "apt"  # of our own: a machine may have none, and only root may bring its own up to date
@@ -118,13 +145,13 @@ def prometheus_programs() -> Path:
         places = {"Dir::State": lists, "Dir::State::status": "/var/lib/dpkg/status", "Dir::Cache": lists}
         asked = [apt, "-qq", *(word for name, place in places.items() for word in ("-o", f"{name}={place}"))]
         _run([*asked, "update"])
-        _run([*asked, "download", "prometheus"], folder)
-        (package,) = folder.glob("prometheus_*.deb")
-        _run([dpkg, "-x", str(package), str(folder)])
-        package.unlink()
+        _run([*asked, "download", package, *more], folder)
+        for downloaded in folder.glob("*.deb"):
+            _run([dpkg, "-x", str(downloaded), str(folder)])
+            downloaded.unlink()
         shutil.rmtree(lists)
 
-    return _made_once("prometheus", fetch) / "usr" / "bin"
+    return _made_once(package, fetch)
 
 
 def _quick() -> tuple[str, ...]:
@@ -359,7 +386,15 @@ class Prometheus(Process):
 def make_ready() -> bool:
     """Make all servers before the tests run, and say which cannot be made here."""
     complete = True
-    for make in (kafka_jars, kafka_archive, minio_binary, mc_binary, prometheus_programs):
+    for make in (
+        kafka_jars,
+        kafka_archive,
+        minio_binary,
+        mc_binary,
+        prometheus_programs,
+        mosquitto_files,
+        benthos_binary,
+    ):
         try:
             print(f"ready: {make()}", flush=True)  # noqa: T201  # the command's result
         except ToolMissingError as error:

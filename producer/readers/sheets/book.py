@@ -69,7 +69,8 @@ class Sheet:
 
     def row(self, index: int) -> Sequence[Cell]:
         """The cells of one row, the first below the header being number 0."""
-        return self.cells[index * len(self.header) :][: len(self.header)]
+        width = len(self.header)
+        return self.cells[index * width : (index + 1) * width]
 
 
 @contextmanager

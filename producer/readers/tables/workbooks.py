@@ -60,7 +60,9 @@ def sheet_table(
             "export it with these columns",
             sheet=sheet.name,
         )
-    rows = [row for row in range(sheet.row_count) if any(cell != "" for cell in sheet.row(row))]
+    rows: Sequence[int] = range(sheet.row_count)
+    if needed and "" in sheet.column(titles.index(found[needed[0]].title)):  # a row without any cell has none here
+        rows = [row for row in rows if any(cell != "" for cell in sheet.row(row))]
     if not rows:
         raise BadWorkbookError(file, "has a header but no readings", sheet=sheet.name)
     is_whole = len(rows) == sheet.row_count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +13,15 @@ from producer.readers.sheets.cells import BadCellError
 from producer.readers.sheets.clock import Clues, OpenDatesError
 from producer.readers.tables.stamps import stamps_of
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 MOMENT = datetime(2014, 8, 6, 14, 25, 13)  # noqa: DTZ001  # wall clocks have no zone
 
 
-def read(cells: list[object], usual: str | None = None, order: str | None = None) -> list[datetime | None]:
+def read(cells: Sequence[object], usual: str | None = None, order: str | None = None) -> list[datetime | None]:
     clues = Clues(np.arange(len(cells), dtype=np.float64), order=order)
-    stamps: list[datetime | None] = stamps_of(pa.chunked_array([pa.array(cells)]), clues, usual)[0].to_pylist()
+    stamps: list[datetime | None] = stamps_of(pa.chunked_array([pa.array([*cells])]), clues, usual)[0].to_pylist()
     return stamps
 
 

@@ -81,8 +81,8 @@ COUNTERS: Final = (
 """The accumulating counters of the cycler, in ampere-hours and watt-hours."""
 
 COUNTER_NOISE: Final = 1e-9
-"""Ah or Wh by which a counter may fall as noise, without a reset or a correction, for each ampere of the largest current
-that its test has had before: a coin cell's counter is as exact, for its size, as that of a pack."""
+"""Ah or Wh by which a counter may fall as noise, without a reset or a correction, for each ampere of the largest
+current that its test has had before: a coin cell's counter is as exact, for its size, as that of a pack."""
 
 COUNTER_LEAP: Final = 100.0
 """A counter leaps where it moves more than so many times what the largest current of its test could move it in the time

@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 from support.builders import arrow_value, as_json, reading
 from support.pipeline import Pipeline
 
+from kernel.contract.about import About, TestAbout
 from kernel.contract.message import Place, headers
 from kernel.contract.reading import ARROW, JSON
 from kernel.edges.kafka import open_topic
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 
 END_SECONDS = 60
 CELLS = [f"CELL_{number}" for number in range(1, 9)]
+SAID = TestAbout(
+    reading(1)["test_id"], About("live", ("its energies were integrated",), {"channel": "3"}, ("charge_energy(wh)",))
+)
+"""What the gateway says of the test of each cell."""
+
 Sent = tuple[bytes, str, str, Place | None]
 """Value, encoding, cell, and the place that it publishes again."""
 
@@ -76,8 +82,12 @@ def send(settings: Settings, messages: Iterator[Sent]) -> int:
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
     count = 0
     for value, encoding, cell, retry_of in messages:
+        said = SAID.to_text() if encoding == ARROW else None
         producer.produce(
-            settings.battery_topic, value=value, key=cell.encode(), headers=headers(encoding, "live.xlsx", retry_of)
+            settings.battery_topic,
+            value=value,
+            key=cell.encode(),
+            headers=headers(encoding, "live.xlsx", retry_of, about_test=said),
         )
         count += 1
     assert producer.flush(30) == 0

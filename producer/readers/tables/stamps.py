@@ -32,8 +32,8 @@ _HALVES: Final = pa.array(["AM", "PM"])
 """Halves of a day, which stand behind the hours of some dates."""
 
 _DATE_FIRST: Final = (
-    r"(?P<a>\d{1,4})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{1,4})[T ]+"
-    r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<us>\d{1,6}))?)?"
+    r"\s*(?P<a>\d{1,4})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{1,4})[T ]+"
+    r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<us>\d{1,6}))?)?\s*"
 )
 
 
@@ -77,6 +77,10 @@ def stamps_of(column: pa.ChunkedArray, clues: Clues, usual: str | None = None) -
     if pa.types.is_timestamp(array.type):
         return array.cast(STAMP, safe=False), None
     if pa.types.is_string(array.type):
+        numbers = None if array.null_count or not len(array) else numbers_in(array, _DATE_FIRST, {"us": 6})
+        dated = None if numbers is None else _dated(array, array, numbers, clues, usual)
+        if dated is not None:
+            return dated
         array = pc.utf8_trim_whitespace(array)
         array = pc.if_else(pc.equal(array, ""), pa.scalar(None, pa.string()), array)
         first = next((text for text in array[:_SAMPLED].to_pylist() if text is not None), "0")
@@ -115,21 +119,30 @@ def _counted(array: pa.Array) -> tuple[pa.Array, str | None]:
 def _texts(array: pa.Array, clues: Clues, usual: str | None) -> tuple[pa.Array, str | None]:
     given = array.drop_null()
     numbers = _numbers(given) if len(given) else None
-    if numbers is not None:
-        if (numbers["a"] > 999).all():  # noqa: PLR2004  # a year of four digits
-            return _composed(array, numbers, "abc"), None
-        if (numbers["c"] > 999).all():  # noqa: PLR2004
-            order, assumed = _order(given, numbers, clues, usual)
-            return _composed(array, numbers, {"dmy": "cba", "mdy": "cab"}[order]), assumed
-    stamps, assumed = _one_by_one(array, clues, usual)
-    return stamps, assumed
+    dated = None if numbers is None else _dated(array, given, numbers, clues, usual)
+    return _one_by_one(array, clues, usual) if dated is None else dated
+
+
+def _dated(
+    array: pa.Array, given: pa.Array, numbers: Mapping[str, npt.NDArray[np.int64]], clues: Clues, usual: str | None
+) -> tuple[pa.Array, str | None] | None:
+    """The stamps of dates by their numbers; None where none of these is a year of four digits."""
+    if (numbers["a"] > 999).all():  # noqa: PLR2004  # a year of four digits
+        return _composed(array, numbers, "abc"), None
+    if (numbers["c"] > 999).all():  # noqa: PLR2004
+        order, assumed = _order(given, numbers, clues, usual)
+        return _composed(array, numbers, {"dmy": "cba", "mdy": "cab"}[order]), assumed
+    return None
 
 
 def _numbers(given: pa.Array) -> dict[str, npt.NDArray[np.int64]] | None:
     """The numbers of dates, with hours from 0 to 23 also where AM or PM follows; None where they have another shape."""
+    numbers = numbers_in(given, _DATE_FIRST, {"us": 6})
+    if numbers is not None:
+        return numbers
     half = pc.utf8_upper(pc.utf8_slice_codeunits(given, -2, 2**31 - 1))
     if not pc.all(pc.is_in(half, value_set=_HALVES)).as_py():
-        return numbers_in(given, _DATE_FIRST, {"us": 6})
+        return None
     numbers = numbers_in(pc.utf8_rtrim_whitespace(pc.utf8_slice_codeunits(given, 0, -2)), _DATE_FIRST, {"us": 6})
     if numbers is None or ((numbers["hour"] < 1) | (numbers["hour"] > _NOON)).any():
         return None

@@ -72,6 +72,8 @@ class Table:
         if values is None:
             values = np.full(len(column), np.nan)
         values = np.asarray(values, np.float64)
+        if np.isfinite(values).all():
+            return values if unit is None else unit.convert(values)
         wrong = np.isinf(values)
         if wrong.any():
             at = int(np.argmax(wrong))

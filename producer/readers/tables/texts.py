@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 HEAD_LINES: Final = 400
 """So many lines at the start may be preamble before the header."""
 
+BLOCK_BYTES: Final = 8 * 1024**2
+"""So much of a text is converted at a time: less costs time, more costs memory."""
+
 DELIMITERS: Final = ("\t", ";", ",")
 _DECIMAL_COMMA: Final = re.compile(r"(^|[\t; ])-?\d+,\d+(?:[eE][-+]?\d+)?(?=$|[\t; ])")
 
@@ -201,7 +204,9 @@ def _columns(
         return "error"
 
     options = {
-        "read_options": csv.ReadOptions(column_names=list(titles), skip_rows=skip_rows, use_threads=False),
+        "read_options": csv.ReadOptions(
+            column_names=list(titles), skip_rows=skip_rows, use_threads=False, block_size=BLOCK_BYTES
+        ),
         "parse_options": csv.ParseOptions(delimiter=delimiter, invalid_row_handler=note, newlines_in_values=False),
     }
     try:

@@ -1,4 +1,4 @@
-"""Files of every format through the whole pipeline: one simulated cell as each writes it, and real ones of other labs."""
+"""Files of every format through the whole pipeline: one simulated cell as each writes it, and files of other labs."""
 
 from __future__ import annotations
 

@@ -42,6 +42,9 @@ the counters that capacities are computed from."""
 NUMBERED: Final = "data_point"
 """The column that is made where a sheet has none: some software numbers no readings."""
 
+_LITTLE_BYTES: Final = 4 * 1024**2
+"""What a process that is not short of memory can still get."""
+
 _CHANNEL: Final = re.compile(r"^channel", re.IGNORECASE)
 _NO_DATA: Final = re.compile(r"^(info|statistics)", re.IGNORECASE)
 
@@ -109,8 +112,18 @@ def open_book(path: Path, name: str) -> Iterator[CalamineWorkbook]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # what Rust code raises over content that it did not expect
             raise
+        _require_memory()
         reason = (str(error).splitlines() or [""])[0]
         raise BadWorkbookError(name, f"is truncated or damaged ({reason}); export or copy it again") from None
+
+
+def _require_memory() -> None:
+    """Tell whether what Rust code did not expect was that it got no memory: then there is hardly any now.
+
+    Raises:
+        MemoryError: there is not.
+    """
+    bytearray(_LITTLE_BYTES)
 
 
 def _require_content(start: bytes, name: str) -> None:

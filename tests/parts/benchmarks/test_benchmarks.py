@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from support.twins.files import FILES
 
 import benchmarks.__main__
 from benchmarks.__main__ import BENCHMARKS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PRINTED: Final = {
     "command": ("cli_start",),
+    "formats": tuple(f"read_{kind}" for kind in FILES),
     "interleaved": ("stream_json_interleaved",),
     "latency": ("latency_p99",),
     "memory": ("memory_peak",),

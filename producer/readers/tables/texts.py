@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 HEAD_LINES: Final = 400
 """So many lines at the start may be preamble before the header."""
 
+_PREAMBLE_BYTES: Final = 64 * 1024
+"""Where preamble and titles have mostly ended."""
+
 BLOCK_BYTES: Final = 8 * 1024**2
 """So much of a text is converted at a time: less costs time, more costs memory."""
 
@@ -90,6 +93,14 @@ def _as_utf8(content: bytes, name: str) -> bytes:
         raise BadWorkbookError(name, "is damaged: it has zero bytes, which a text has not; export or copy it again")
     if content.isascii():  # most are, and a copy as a str takes time and memory
         return content
+    rest = content.find(b"\n", _PREAMBLE_BYTES)
+    if rest >= 0 and content[rest:].isascii():  # mostly the preamble and the titles alone are not
+        return _decoded(content[:rest]) + content[rest:]
+    return _decoded(content)
+
+
+def _decoded(content: bytes) -> bytes:
+    """UTF-8, of that or of Latin-1."""
     try:
         content.decode()
     except UnicodeDecodeError:

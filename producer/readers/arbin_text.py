@@ -77,6 +77,9 @@ _NAMED: Final = re.compile(
 )
 """The name that MITS gives a text: test, channel, number of the part, and sometimes a date."""
 
+_OF_STATISTICS: Final = {"vmaxoncycle", "dischargetime"}
+"""Columns of MITS's statistics, which it writes beside the readings: one row with their titles for a cycle or step."""
+
 _SLASHED: Final = re.compile(r"\w / \w")
 """How the Battery Data Format writes a unit, and no software of Arbin."""
 
@@ -145,7 +148,9 @@ def _header(lines: Iterable[str]) -> tuple[int, str] | None:
             continue
         delimiter = max(DELIMITERS, key=line.count)
         bases = {base_of(base_and_unit(title)[0]) for title in titles_in(line, delimiter)}
-        if any(vintage <= bases for vintage in ANY_VINTAGE) and not _SLASHED.search(line):
+        if bases >= _OF_STATISTICS or _SLASHED.search(line):
+            continue
+        if any(vintage <= bases for vintage in ANY_VINTAGE):
             return at, delimiter
     return None
 

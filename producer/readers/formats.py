@@ -70,6 +70,10 @@ _BY_FIRST_LINES: Final[tuple[tuple[str, Format], ...]] = (
     ),
     (r"\A\s*<\?xml", Format("an XML file of an unknown format", f"if it holds readings, {_SAVE}")),
     (
+        r"^(?=.*\bcycle[ _]?index)(?=.*\bdischarge[ _]?time)(?=.*\bv_?max[ _]on[ _]cycle)",
+        Format("Arbin's statistics of cycles or steps", _NO_READINGS),
+    ),
+    (
         r"\A\s*[\[{]\s*[\]\"{]",
         Format("a JSON file", f"publish its readings to the topic, one object each, or {_SAVE}"),
     ),

@@ -287,3 +287,36 @@ def test_damage_anywhere_ends_in_readings_or_one_line(tmp_path: Path, make: Call
     lines = [one for one in outcomes if isinstance(one, str)]
     assert 20 < len(lines) < 200, "damage that is seen"
     assert [line for line in lines if not line.startswith("B.csv") or "\n" in line] == []
+
+
+def test_statistics_are_no_readings(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "A_StatisticByCycle.csv",
+        changes={
+            "Charge_Time(s)": CELL.test_time,
+            "DisCharge_Time(s)": CELL.test_time,
+            "Vmax_On_Cycle(V)": CELL.voltage,
+        },
+    )
+    assert not READER.recognises(FileSample.of(path))
+    assert "is Arbin's statistics of cycles or steps" in refusal(path)
+
+
+def test_titles_with_nothing_below_them_are_columns_that_a_file_has_not(tmp_path: Path) -> None:
+    nothing = [""] * len(CELL)
+    columns = ("Step_Time(s)", "Step_Index", "Cycle_Index", "Data_Point")
+    full = read(written(tmp_path / "A.csv", changes=dict.fromkeys(columns, nothing)))
+    bare = read(
+        written(tmp_path / "B.csv", changes={"Step_Time(s)": None, "Step_Index": None, "Cycle_Index": CELL.cycle})
+    )
+    assert "the file has no cycles; one begins where a charge follows a discharge" in full.about.assumptions
+    assert "the file has no steps; they were told by the current" in full.about.assumptions
+    assert full.readings["step_index"].equals(bare.readings["step_index"])
+    assert full.readings["charge_capacity(ah)"].equals(bare.readings["charge_capacity(ah)"])
+
+
+def test_a_column_that_is_empty_in_part_is_refused(tmp_path: Path) -> None:
+    cycles = ["", *map(str, CELL.cycle[1:])]
+    assert "column Cycle_Index, row 2: the cell is empty" in refusal(
+        written(tmp_path / "A.csv", changes={"Cycle_Index": cycles})
+    )

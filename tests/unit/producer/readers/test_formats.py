@@ -36,6 +36,10 @@ SAMPLES = {
     "web page": b"<!DOCTYPE html><html>Not found",
     "JSON": b'[{"cell_id": "A"}]',
     "spreadsheet in XML": b'<?xml version="1.0"?>\n<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">',
+    "Arbin's statistics of cycles": (
+        b"Date_Time ,Test Time (s),Cycle Index,Current (A),Voltage (V),Charge Capacity (Ah),Charge Time (s),"
+        b"Discharge Time (s),V_Max_On_Cycle (V)\n\t03/13/2022 11:31:13.985,10.0,1,0,3.7,0,0,0,0\n"
+    ),
     "text file of an unknown format": b"Date of the meeting; those present\n",
     "of an unknown format": b"\x00\x07\x99\x00\x13",
     "workbook with another suffix": packed("[Content_Types].xml", "xl/workbook.xml"),

@@ -115,8 +115,9 @@ def record_of(
 
     def whole(quantity: str) -> Integers | None:
         column = found.get(quantity)
-        return None if column is None else table.whole_numbers(column.title)
+        return None if column is None or table.is_empty(column.title) else table.whole_numbers(column.title)
 
+    steps_timed = "step_time" in found and not table.is_empty(found["step_time"].title)
     current, voltage = numbers("current", required=True), numbers("voltage", required=True)
     if current is None or voltage is None:
         raise KeyError("current and voltage")
@@ -124,7 +125,7 @@ def record_of(
         current,
         voltage,
         seconds("test_time"),
-        seconds("step_time"),
+        seconds("step_time") if steps_timed else None,
         data_point=whole("data_point"),
         step=whole("step"),
         cycle=whole("cycle"),

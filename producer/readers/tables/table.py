@@ -130,6 +130,16 @@ class Table:
             raise self.error(title, "the cell is empty; every reading needs it", int(np.argmax(np.isnan(seconds))))
         return seconds
 
+    def is_empty(self, title: str) -> bool:
+        """Whether all cells of a column are empty, as where software writes a title and nothing below it."""
+        column = self.columns[title]
+        if column.null_count == len(column):
+            return True
+        if not pa.types.is_string(column.type) or column[0].as_py() not in (None, *NO_NUMBER):
+            return False
+        texts = self.texts(title)
+        return bool(pc.all(pc.is_in(texts, value_set=_NO_NUMBER)).as_py())
+
     def texts(self, title: str) -> pa.Array:
         """A column as texts without blanks at their ends, empty where the cell is."""
         column = self.columns[title]
@@ -165,6 +175,7 @@ class Table:
         """A column of texts as numbers."""
         texts = self.texts(title)
         texts = pc.if_else(pc.is_in(texts, value_set=_NO_NUMBER), pa.scalar(None, pa.string()), texts)
+        texts = _without_thousands(texts)
         try:
             return texts.cast(pa.float64())
         except pa.ArrowInvalid:
@@ -178,11 +189,22 @@ class Table:
 NO_NUMBER: Final = ("", "-", "--", "NaN", "nan", "N/A", "n/a", "NA", "null", "NULL", "None")
 """What software writes where there is no number."""
 
+_THOUSANDS: Final = r"^-?\d{1,3}(,\d{3})+(\.\d*)?$"
 _NO_NUMBER: Final = pa.array(NO_NUMBER, pa.string())
 _DURATION: Final = (
     r"\s*(?:(?P<day>\d{1,5})(?:\s*[dD]\s*|\s*-\s*|\s+))?"
     r"(?P<hour>\d{1,7}):(?P<minute>\d{1,2}):(?P<second>\d{1,2})(?:\.(?P<ns>\d{1,9}))?\s*"
 )
+
+
+def _without_thousands(texts: pa.Array) -> pa.Array:
+    """Texts without the commas of 1,234.5, if all commas are such, and other numbers have a point."""
+    has_comma = pc.fill_null(pc.match_substring(texts, ","), fill_value=False)
+    if not pc.any(has_comma).as_py() or not pc.any(pc.match_substring(texts, ".")).as_py():
+        return texts
+    if not pc.all(pc.match_substring_regex(texts.filter(has_comma), _THOUSANDS)).as_py():
+        return texts
+    return pc.replace_substring(texts, ",", "")
 
 
 def _is_number(text: str) -> bool:

@@ -40,17 +40,41 @@ _QUANTITIES: Final[Mapping[tuple[str, str], str]] = {
     ): "DChg. Cap., Discharge Capacity, Cap_DChg, CapaCity of discharge, DChg Capacity, Capacitance_DChg",
     ("charge_energy", "Wh"): "Chg. Energy, Charge Energy, Engy_Chg, Chg. Engy.",
     ("discharge_energy", "Wh"): "DChg. Energy, Discharge Energy, Engy_DChg, DChg. Engy.",
-    ("temperature", "C"): "T1, Temperature, Temp, Auxiliary channel TU1 T, Aux T1",
+    ("temperature", "C"): "T1, Temperature, Temp, Auxiliary channel TU1 T, Aux T1, temp1_1",
 }
 """Quantities with the unit where a title writes none, and the titles that name them."""
 
+_CHINESE: Final[Mapping[str, str]] = {
+    "data_point": "数据序号, 记录序号, 记录号, 记录ID, 数据点",
+    "cycle": "循环号, 循环序号, 循环ID, 循环",
+    "step": "工步号, 工步序号, 工步ID, 工步, 步次",
+    "state": "工步类型, 工步名称, 状态, 工作模式",
+    "step_time": "时间, 相对时间, 工步时间",
+    "test_time": "总时间, 累计时间, 测试时间",
+    "date_time": "绝对时间, 系统时间, 实时时间, 日期",
+    "current": "电流",
+    "voltage": "电压",
+    "capacity": "容量",
+    "energy": "能量",
+    "charge_capacity": "充电容量",
+    "discharge_capacity": "放电容量",
+    "charge_energy": "充电能量",
+    "discharge_energy": "放电能量",
+    "temperature": "温度",
+}
+"""The titles of each quantity where the software speaks Chinese; their units are those of the English ones."""
+
 NAMES: Final[Names] = {
-    base_and_unit(title)[0]: quantity for quantity, titles in _QUANTITIES.items() for title in titles.split(", ")
+    base_and_unit(title)[0]: quantity
+    for quantity, titles in _QUANTITIES.items()
+    for title in [*titles.split(", "), *_CHINESE.get(quantity[0], "").split(", ")]
+    if title
 }
 
 NEEDED: Final = ("current", "voltage")
 """Quantities without which a table holds no records; times of the test or of its steps are needed as well."""
 
+_CHINESE_MODES: Final = ("", "恒流", "恒压", "恒流恒压", "恒功率", "恒阻", "恒功率恒压", "恒阻恒压", "cc", "cv", "cccv")
 _MODES: Final = ("cc", "cv", "cccv", "cp", "cr", "cpcv", "crcv", "pcccv")
 STATES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("rest", "ocv", "pause"), 0),
@@ -58,14 +82,20 @@ STATES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("discharge", "dchg"), -1),
     **{f"{mode}{mark}{way}": 1 for mode, mark, way in product(_MODES, ("_", " ", "-"), ("chg", "charge"))},
     **{f"{mode}{mark}{way}": -1 for mode, mark, way in product(_MODES, ("_", " ", "-"), ("dchg", "discharge"))},
+    **dict.fromkeys(("搁置", "静置", "暂停"), 0),
+    **{f"{mode}充电": 1 for mode in _CHINESE_MODES},
+    **{f"{mode}放电": -1 for mode in _CHINESE_MODES},
 }
 """What a step's type says that was done; a pulse, a simulation or a control step may do anything."""
 
-_POINTS: Final = frozenset({"datapoint", "recordindex", "recordid", "recordnumber", "recordno"})
-_PECULIAR: Final = frozenset({"steptype", "stepname", "chgcap", "dchgcap", "relativetime", "jumpto", "jump"})
+_POINTS: Final = frozenset(base for base, quantity in NAMES.items() if quantity[0] == "data_point")
+_PECULIAR: Final = frozenset({
+    "steptype", "stepname", "chgcap", "dchgcap", "relativetime", "jumpto", "jump", "capacitancechg",
+    "工步类型", "工步名称", "相对时间", "跳转",
+})  # fmt: skip
 _DEGREES: Final = re.compile(r"(?<![A-Za-z])(T\d+|Temperature)\(([^()]*)\)")
 
-_CYCLE: Final = re.compile(r"^\s*\"?cycle( index| id|)\"?\s*(?P<mark>[,;\t])", re.IGNORECASE)
+_CYCLE: Final = re.compile(r"^\s*\"?(cycle( index| id|)|循环(号|序号|id|))\"?\s*(?P<mark>[,;\t])", re.IGNORECASE)
 
 
 def names_records(titles: Iterable[object]) -> bool:
@@ -89,7 +119,10 @@ def names_cycles(titles: Sequence[object]) -> bool:
     True
     """
     bases = [base_and_unit(str(title))[0] for title in titles]
-    return bases[:1] in (["cycleindex"], ["cycleid"]) and bool({"chgcap", "capchg"} & set(bases))
+    first = "".join(bases[:1])
+    return first in {"cycleindex", "cycleid", "循环号", "循环序号"} and bool(
+        {"chgcap", "capchg", "充电容量"} & set(bases)
+    )
 
 
 def mended(header: str) -> str:

@@ -16,7 +16,19 @@ HEAD_BYTES: Final = 16 * 1024
 TAIL_BYTES: Final = 64 * 1024
 """How much of a file a reader is shown before it is chosen: the first lines, and where a ZIP lists its members."""
 
+_CHINESE: Final = tuple(word.encode("gb18030") for word in ("电压", "电流"))
+"""The words for voltage and current in the encoding of Chinese software, which no other text has: `µçÑ¹` in Latin-1."""
+
 _NUMBER: Final = re.compile(r"\s*\"?[-+]?\d[\d.,:eE+-]*\"?\s*")
+
+
+def is_gb18030(content: bytes) -> bool:
+    """Whether a text that begins so is in the encoding of Chinese software, which is no valid UTF-8.
+
+    >>> is_gb18030("电流(mA),电压(V)".encode("gb18030")), is_gb18030("Größe (°C)".encode("latin-1"))
+    (True, False)
+    """
+    return any(word in content[:HEAD_BYTES] for word in _CHINESE)
 
 
 def _is_number(cell: str) -> bool:
@@ -69,6 +81,6 @@ class FileSample:
         elif b"\x00" in self.head:
             return None
         else:
-            text = self.head.decode("utf-8-sig", "replace")
+            text = self.head.decode("gb18030" if is_gb18030(self.head) else "utf-8-sig", "replace")
         controls = sum(letter < " " and letter not in "\t\r\n\f\v\x1a" for letter in text)
         return text.replace("\r\n", "\n").replace("\r", "\n") if controls * 100 <= len(text) else None

@@ -1,7 +1,7 @@
 """Texts of readings: from bytes to lines, and from the lines below a header to a table.
 
-A text may be UTF-8, UTF-16 or Latin-1, with or without a byte order mark; cells stand between commas, semicolons or
-tabs, and decimals behind a point or a comma. Columns that no name claims are not converted at all.
+A text may be UTF-8, UTF-16, GB 18030 or Latin-1, with or without a byte order mark; cells stand between commas,
+semicolons or tabs, and decimals behind a point or a comma. Columns that no name claims are not converted at all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from producer.readers.base import BadWorkbookError, UnreadableWorkbookError
+from producer.readers.sample import is_gb18030
 from producer.readers.tables.table import NO_NUMBER, Table
 from producer.readers.tables.titles import QUANTITIES, TitleError, columns_of
 
@@ -104,7 +105,7 @@ def _decoded(content: bytes) -> bytes:
     try:
         content.decode()
     except UnicodeDecodeError:
-        return content.decode("latin-1").encode()
+        return content.decode("gb18030" if is_gb18030(content) else "latin-1", "replace").encode()
     return content
 
 

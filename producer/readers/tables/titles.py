@@ -1,7 +1,8 @@
 """Titles of columns: which quantity each names, and in which unit its numbers are.
 
 Software of different makers and years writes `Test_Time(s)`, `Test Time / s`, `TestTime[Sec]` for the same. A title is
-taken apart into a base and a unit; the base is compared without case and without all but letters, digits and `#`.
+taken apart into a base and a unit; the base is compared without case and without all but letters from a to z, Chinese
+characters, digits and `#`.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ Finder: TypeAlias = "Callable[[list[str]], dict[str, Column]]"
 """In place of `Names`, what finds the column of each quantity among all titles of a table; it raises TitleError."""
 
 _UNIT_AT_END: Final = re.compile(r"^(?P<base>.*?)\s*[(\[](?P<unit>[^()\[\]]*)[)\]]\s*(?P<number>[_\s]*\d*)$", re.DOTALL)
+_NO_NAME: Final = re.compile(r"[^a-z0-9#\u4e00-\u9fff]+")
 _DURATION: Final = re.compile(r"(^|\s)h+:m(m|in)?:s", re.IGNORECASE)
 
 
@@ -105,10 +107,10 @@ def base_and_unit(title: str) -> tuple[str, str | None]:
 def base_of(text: str) -> str:
     """A name as names are compared.
 
-    >>> base_of("Cyc-Count"), base_of("Rec#")
-    ('cyccount', 'rec#')
+    >>> base_of("Cyc-Count"), base_of("Rec#"), base_of("电流 1")
+    ('cyccount', 'rec#', '电流1')
     """
-    return re.sub(r"[^a-z0-9#]+", "", text.casefold())
+    return _NO_NAME.sub("", text.casefold())
 
 
 def columns_of(titles: Iterable[str], names: Names | Finder) -> dict[str, Column]:

@@ -60,6 +60,32 @@ def test_each_export_of_the_cell_gives_its_cycles(
     assert np.array_equal(readings["date_time"].to_numpy(), CELL.date_time)
 
 
+IN_CHINESE = {
+    "DataPoint": "数据序号", "Cycle Index": "循环号", "Step Index": "工步号", "Step Number": "工步序号",
+    "Step Type": "工步类型", "Step Time": "工步时间", "Total Time": "总时间", "Chg. Time": "充电时间",
+    "Chg. Cap.": "充电容量", "DChg. Cap.": "放电容量", "Chg. Energy": "充电能量", "DChg. Energy": "放电能量",
+    "Current": "电流", "Voltage": "电压", "Capacity": "容量", "Energy": "能量", "Date": "绝对时间", "Power": "功率",
+    "Time": "时间", "T1(?)": "temp1_1", "CC DChg": "恒流放电", "CC Chg": "恒流充电", "CV Chg": "恒压充电", "Rest": "搁置",
+}  # fmt: skip
+"""What the software writes where it speaks Chinese."""
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-8-sig"])
+@pytest.mark.parametrize("write", [flat, layered])
+def test_an_export_in_chinese_gives_the_same_as_one_in_english(
+    tmp_path: Path, write: Callable[[Path], Path], encoding: str
+) -> None:
+    english = write(tmp_path / "A.csv")
+    said = english.read_text()
+    for word, in_chinese in IN_CHINESE.items():
+        said = said.replace(word, in_chinese)
+    path = tmp_path / "chinese" / "A.csv"
+    path.parent.mkdir()
+    path.write_bytes(said.encode(encoding))
+    assert READER.recognises(FileSample.of(path))
+    assert only(path).readings.equals(only(english).readings)
+
+
 def test_times_beyond_a_day_are_read(tmp_path: Path) -> None:
     assert ",24:" in flat(tmp_path / "a.csv").read_text()
     assert only(tmp_path / "a.csv").readings["test_time(s)"].to_numpy()[-1] > 86_400

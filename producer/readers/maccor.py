@@ -22,6 +22,7 @@ from producer.readers.make import as_test
 from producer.readers.meaning.sign import NO_CURRENT
 from producer.readers.names import cell_id_of
 from producer.readers.record import CHARGE, DISCHARGE, REST, record_of
+from producer.readers.tables.daytimes import DATED_BY_DAY, clock_of_days, times_of_day
 from producer.readers.tables.starts import DATED_BY_START, clock_since
 from producer.readers.tables.table import Table
 from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
@@ -63,7 +64,7 @@ NAMES: Final = {
 }
 STATES: Final = {"c": CHARGE, "d": DISCHARGE, "r": REST}
 
-HEADER: Final = r'^\s*"?Rec(#|Num)?"?\s*[\t,;](?=.*volt)(?=.*(amp|curr))'
+HEADER: Final = r'^\s*"?(Rec(#|Num)?|Cyc#"?\s*[\t,;]\s*"?Step)"?\s*[\t,;](?=.*volt)(?=.*(amp|curr))'
 PREAMBLE_LINES: Final = 60
 """Within so many lines the header is looked for, where a file is to be recognised."""
 
@@ -79,7 +80,12 @@ _COMMA: Final = re.compile(rb"(?<=\d),(?=\d{3}(?!\d))")
 _LEAST_CLOCK_SECONDS: Final = 60.0
 _AUX: Final = re.compile(r"aux#?\d+|temp\d*")
 _STATED: Final = {"filename": "test_name", "procedure": "schedule", "comment/barcode": "barcode", "barcode": "barcode"}
-_PAIR: Final = re.compile(r"(?:^|\t|\s{2})\s*([A-Za-z][A-Za-z'/ ]*):[ ]*\t?([^\t]*)")
+_PAIR: Final = re.compile(
+    r"(?:^|\t|\s{2}|\s(?=Procedure:))\s*([A-Za-z][A-Za-z'/ ]*):[ ]*\t?([^\t]*?)(?=\t|\s+Procedure:|$)"
+)
+_DATED: Final = r"\d[-/.]\d+[-/.]\d|[A-Za-z]{3}|\d{5}"
+"""What a cell has that is a date; a time of day, or a count of something else in its column, has none of it."""
+
 _BARCODE: Final = re.compile(r"[\w.-]{1,64}")
 
 
@@ -110,8 +116,8 @@ class MaccorReader:
         header = text.find(HEADER)
         if header is None:
             raise text.error(
-                "has no line of titles that begins with Rec#, as Maccor's text exports have; export it as text with "
-                "Maccor's software"
+                "has no line of titles that begins with Rec# or Cyc#, as Maccor's text exports have; export it as text "
+                "with Maccor's software"
             )
         cell_id = options.cell_id or cell_id_of(options.name)
         test = _test(_without_thousands(text, header), header, cell_id, options)
@@ -128,10 +134,13 @@ def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
     table, found = read_table(text, header, names, needed=("current", "voltage"), skip=skip)
     if not {"test_time", "step_time"} & found.keys():
         raise text.error("has no column for the time of the test or of the step; export it with one of them", header)
-    found = {name: _timed(table, name, column, found, options) for name, column in found.items()}
-    record = record_of(table, found, states=STATES, dates=options.dates, usual_dates="mdy")
-    if "date_time" not in found:
-        _date_by_header(record, text.head[:header], options)
+    clock = table.texts(found["date_time"].title) if "date_time" in found else pa.array([""])
+    is_dated = pc.any(pc.match_substring_regex(clock, _DATED)).as_py()
+    dated = found if is_dated else {name: column for name, column in found.items() if name != "date_time"}
+    dated = {name: _timed(table, name, column, dated, options) for name, column in dated.items()}
+    record = record_of(table, dated, states=STATES, dates=options.dates, usual_dates="mdy")
+    if not is_dated:
+        _date_by_header(record, text.head[:header], options, times_of_day(clock) if len(clock) == len(record) else None)
     if record.direction is not None:
         record.direction = _with_signs(record, record.direction, table.texts(found["state"].title))
     for name in ("ac_impedance(ohm)", "internal_resistance(ohm)"):
@@ -151,7 +160,7 @@ def _without_thousands(text: Text, header: int) -> Text:
 
     They are that where other numbers have a point, and no cell stands between commas.
     """
-    start = text.content.find(b"Rec")
+    start = max(0, text.content.find(text.head[header][:16].strip().encode()))
     if delimiter_of(text.head[header]) == "," or text.content.find(b",", start) < 0:
         return text
     if _THOUSANDS.search(text.content, start) is None or _POINT.search(text.content, start) is None:
@@ -250,7 +259,7 @@ def _with_signs(record: Record, direction: Integers, states: pa.Array) -> Intege
 def _stated(head: Sequence[str]) -> dict[str, str]:
     """What the lines above the titles state, by the name before each colon, in lower case."""
     pairs = [pair for line in head for pair in _PAIR.findall(line.replace('"', ""))]
-    return {name.strip().casefold(): value.strip() for name, value in pairs if not value.strip().endswith(":")}
+    return {name.strip().casefold(): value.strip(" ,") for name, value in pairs if not value.strip().endswith(":")}
 
 
 def _metadata(head: Sequence[str]) -> dict[str, str]:
@@ -258,15 +267,16 @@ def _metadata(head: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     stated = _stated(head)
     for theirs, ours in _STATED.items():
-        value = PureWindowsPath(stated.get(theirs, "")).name
+        value = stated.get(theirs, "")
+        value = PureWindowsPath(value).name if "\\" in value else value
         if ours == "barcode" and not _BARCODE.fullmatch(value):
             continue
         found[ours] = found.get(ours) or value
     return {**found, "cycler": "Maccor"}
 
 
-def _date_by_header(record: Record, head: Sequence[str], options: ReadOptions) -> None:
-    """Make the clock of the date of the test, where no reading has one."""
+def _date_by_header(record: Record, head: Sequence[str], options: ReadOptions, times: Floats | None) -> None:
+    """Make the clock of the date of the test, where no reading has one; the readings may have times of day."""
     date = _stated(head).get("date of test", "")
     if not date or record.test_time is None:
         return
@@ -277,5 +287,6 @@ def _date_by_header(record: Record, head: Sequence[str], options: ReadOptions) -
     )
     started = stamps[0].as_py()
     if started is not None:
-        record.date_time = clock_since(started, record.test_time)
-        record.assumed += [DATED_BY_START, *([assumed] if assumed else [])]
+        by_day = None if times is None else clock_of_days(started.date(), times, record.test_time)
+        record.date_time = clock_since(started, record.test_time) if by_day is None else by_day
+        record.assumed += [DATED_BY_START if by_day is None else DATED_BY_DAY, *([assumed] if assumed else [])]

@@ -91,26 +91,32 @@ def accumulate(values: Floats, kind: str, steps: Bools, cycles: Bools) -> Floats
     return np.cumsum(gains)
 
 
-def share_out(values: Floats, direction: Integers, kind: str, steps: Bools) -> tuple[Floats, Floats]:
+def share_out(
+    values: Floats, direction: Integers, kind: str, steps: Bools, moved: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Charge and discharge counters of the test from one that rises in both directions.
 
     It holds its value in a rest, goes on when the same direction resumes, and begins again where the direction changes
-    or, in a counter of steps, where a step begins.
+    or, in a counter of steps, where a step begins. One that falls nowhere, or only where cycles begin, may go on there:
+    it did what is nearer to what moved since the reading before.
 
     Args:
         values: what the file has, shape (n,).
         direction: +1, -1 or 0 for a rest, shape (n,).
-        kind: `step` where it begins again with every step, else anything.
+        kind: as `kind_of` tells.
         steps: where a step begins, shape (n,).
+        moved: what the current moved since the reading before, shape (n,); without it, no counter goes on.
     """
     values = np.abs(_filled(values))
     last = _last_direction(direction)
     turned = np.zeros(len(values), np.bool_)
     turned[1:] = (last[1:] != last[:-1]) & (last[:-1] != 0)
+    gains = np.diff(values, prepend=0.0)
+    if moved is not None and kind in {"test", "cycle"}:
+        turned &= np.abs(values - moved) <= np.abs(gains - moved)
     restarts = _falls(values) | turned
     if kind == "step":
         restarts |= steps
-    gains = np.diff(values, prepend=0.0)
     gains[restarts] = values[restarts]
     return np.cumsum(np.where(last > 0, gains, 0.0)), np.cumsum(np.where(last < 0, gains, 0.0))
 

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 import pyarrow as pa
 
-from producer.readers.meaning.counters import AS_READ, accumulate, begins, integrate, kind_of, share_out, split_net
+from producer.readers.meaning.counters import (
+    AS_READ,
+    SECONDS_PER_HOUR,
+    accumulate,
+    begins,
+    integrate,
+    kind_of,
+    share_out,
+    split_net,
+)
 from producer.readers.meaning.sign import settle_sign
 from producer.readers.meaning.steps import cycles_of, directions_of, steps_of
 from producer.readers.meaning.times import elapsed
@@ -136,11 +145,16 @@ class _Course:
             else:
                 kind = record.counters_of or kind_of(np.abs(values), self._steps, self._cycles)
                 way = self._direction if record.direction is None else record.direction
-                both = share_out(values, way, kind, self._steps)
+                both = share_out(values, way, kind, self._steps, self._moved(single))
                 self._assumed.append(f"{single} counts both directions in one; it was shared out by their readings")
             self._pairs[charge], self._pairs[discharge] = both
             self._kinds[single] = kind
         self._assumed += dict.fromkeys(_OF[kind] for kind in self._kinds.values() if kind in _OF)
+
+    def _moved(self, single: str) -> Floats:
+        """What the current moved since the reading before, Ah or Wh by the name of a counter, shape (n,)."""
+        rate = np.abs(self._current if single == "capacity" else self._current * self._record.voltage)
+        return rate * np.diff(self._time, prepend=self._time[0]).clip(min=0.0) / SECONDS_PER_HOUR
 
     def integrate_missing(self) -> None:
         """Compute the counters that the file has not."""

@@ -1,7 +1,8 @@
 """The sign of the current: positive while charging, whatever the file has.
 
 What a file says that the cycler did counts most, then what its counters gained, then how the voltage moved. A current
-without any sign gets one from the same; one that has the right sign is never turned.
+without any sign gets one from the same; one that has the right sign is never turned. Voltages give a current a sign
+only where there are steps in which it rose, and others in which it fell.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 NO_CURRENT: Final = 1e-3
 """The share of a test's largest current up to which a current is none, where only its direction is asked."""
+
+COURSE: Final = 0.02
+"""The share of a test's range of voltage up to which a step holds its voltage, so that it goes on as before."""
+
+HELD: Final = 0.1
+"""The share by which a current may change in a step whose voltage is to tell its direction."""
 
 UNSIGNED: Final = "current has no sign in the file; it got that of {by}, so that charge is positive"
 TURNED: Final = "current is positive while discharging in the file; its sign was turned, as {by} tell"
@@ -51,9 +58,19 @@ def settle_sign(
     moved = _moved(counters, len(current))
     if moved is not None and (flows & (moved != 0)).any():
         return _by_direction(current, moved, flows, "its counters")
-    has_both_signs = (current[flows] < 0).any() and (current[flows] > 0).any()
-    if has_both_signs and _climbs(current, voltage, steps, flows) < 0:
-        return -current, TURNED.format(by="the voltages")
+    return _by_voltage(current, voltage, steps, flows)
+
+
+def _by_voltage(
+    current: Floats, voltage: Floats, steps: Integers | None, flows: npt.NDArray[np.bool_]
+) -> tuple[Floats, str | None]:
+    """The current with the signs that the course of the voltage tells, where it tells any."""
+    if (current[flows] < 0).any() and (current[flows] > 0).any():
+        is_turned = _climbs(current, voltage, steps, flows) < 0
+        return (-current, TURNED.format(by="the voltages")) if is_turned else (current, None)
+    ways = np.zeros(len(current), np.int64) if steps is None else _courses(current, voltage, steps, flows)
+    if (ways[flows] > 0).any() and (ways[flows] < 0).any():
+        return np.abs(current) * np.where(flows, ways, 1), UNSIGNED.format(by="the voltages of each step")
     return current, None
 
 
@@ -95,3 +112,23 @@ def _climbs(current: Floats, voltage: Floats, steps: Integers | None, flows: npt
     course = np.diff(voltage, prepend=voltage[0])
     course[fresh] = 0.0
     return float((course * sign).sum())
+
+
+def _courses(current: Floats, voltage: Floats, steps: Integers, flows: npt.NDArray[np.bool_]) -> Integers:
+    """The direction of each reading, shape (n,), by whether the voltage rose or fell in its step while current flowed.
+
+    The jump at the onset of a current is left out. A step tells nothing that holds its voltage, or whose current is not
+    held: it has the direction of the one before that tells one, and before the first of those, of the one behind.
+    """
+    starts = np.flatnonzero(begins(np.where(flows, 2 * steps + 1, 2 * steps), len(voltage)))
+    ends = np.append(starts[1:], len(voltage)) - 1
+    seconds = np.minimum(starts + 1, ends)
+    change = voltage[ends] - voltage[seconds]
+    is_held = np.abs(current[ends] - current[seconds]) <= HELD * np.abs(current[seconds])
+    moves = flows[starts] & is_held & (np.abs(change) > COURSE * np.ptp(voltage[flows]))
+    if not moves.any():
+        return np.zeros(len(voltage), np.int64)
+    last = np.maximum.accumulate(np.where(moves, np.arange(len(starts)), -1))
+    told = np.where(last >= 0, last, np.argmax(moves))
+    found: Integers = np.repeat(np.sign(change)[told], ends - starts + 1).astype(np.int64)
+    return found

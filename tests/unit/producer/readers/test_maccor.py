@@ -228,3 +228,56 @@ def test_a_cell_without_current_is_read(tmp_path: Path) -> None:
     cell = twin_cell()
     still = replace(cell, current=np.zeros(len(cell)))
     assert read(write_maccor(tmp_path / "a.txt", still)).readings["current(a)"].to_numpy().any() == np.False_
+
+
+DAY = (
+    "Today's Date 03/20/2024  Date of Test:\t03/14/2024\t Filename:\tC:\\data\\A.022 Procedure: P 1C.000 20mA/g"
+    "\tComment: \n"
+)
+
+
+def test_times_of_day_get_the_day_of_the_test_and_the_next_after_midnight(tmp_path: Path) -> None:
+    lines = [
+        f"{n}\t0\t1\t{600 * n}\t{600 * n}\t{n / 6}\t{n / 2}\t1\t3.5\tC\t1\t{clock}"
+        for n, clock in enumerate(("23:45:10", "23:55:10", "00:05:10"), 1)
+    ]
+    test = read(rows(tmp_path, *lines, head=DAY + HEAD))
+    assert [f"{one:%d %H:%M:%S}" for one in test.readings["date_time"].to_pylist()] == [
+        "14 23:45:10",
+        "14 23:55:10",
+        "15 00:05:10",
+    ]
+    assert any("time of day alone" in line for line in test.about.assumptions)
+    halves = [
+        f"{line[:-8]}{clock}" for line, clock in zip(lines, ("11:45:10 PM", "11:55:10 PM", "12:05:10 AM"), strict=True)
+    ]
+    again = read(rows(tmp_path, *halves, head=DAY + HEAD))
+    assert again.readings["date_time"].equals(test.readings["date_time"])
+
+
+def test_times_of_day_without_the_date_of_the_test_give_no_clock(tmp_path: Path) -> None:
+    test = read(rows(tmp_path, "1\t0\t1\t0\t0\t0\t0\t1\t3.5\tC\t1\t11:49:32"))
+    assert test.readings["date_time"].null_count == 1
+
+
+def test_the_procedure_stands_behind_the_name_of_the_file(tmp_path: Path) -> None:
+    about = read(rows(tmp_path, reading(1, "C", 1, 0.1), head=DAY + HEAD)).about
+    assert (about.metadata["test_name"], about.metadata["schedule"]) == ("A.022", "P 1C.000 20mA/g")
+
+
+def test_an_export_without_numbers_of_readings_and_with_thousands_apart_is_read(tmp_path: Path) -> None:
+    head = "Cyc#,Step,TestTime(s),StepTime(s),Capacity(Ah),Watt-hr,Current(A),Voltage(V),DPt Time,Temp 1\n"
+    ways = [(11, 3.5, 0.1), (13, 3.9, -0.1)]
+    lines = [
+        f'869,{step},"{5_577_600 + 1800 * (4 * at + n):,}.47",  0d 00:{30 * n // 60:02d}:00.05,"{750 * n:,}.5000",'
+        f'"{2250 * n:,}.00","1,500.0000",{volts + change * n:.4f},1,30.08'
+        for at, (step, volts, change) in enumerate(ways)
+        for n in range(4)
+    ]
+    path = rows(tmp_path, *lines, head=head)
+    assert READER.recognises(FileSample.of(path))
+    test = read(path)
+    assert test.readings["test_time(s)"].to_pylist()[:2] == [5_577_600.47, 5_579_400.47]
+    assert np.sign(test.readings["current(a)"].to_numpy()).tolist() == [1] * 4 + [-1] * 4
+    assert test.readings["discharge_capacity(ah)"].to_pylist()[-1] == pytest.approx(2250.5)
+    assert test.readings["date_time"].null_count == 8

@@ -108,3 +108,18 @@ def test_an_integral_takes_trapezoids_within_a_step_and_the_new_current_at_its_b
 def test_a_counter_that_holds_in_rests_counts_no_steps_though_it_falls_where_steps_begin() -> None:
     steps = begins(np.array([1, 1, 2, 2, 3, 3, 4, 4]), 8)
     assert kind_of(np.array([0.0, 2.0, 2.0, 2.0, 2.1, 3.0, 0.1, 1.0]), steps, begins(None, 8)) == "irregular"
+
+
+@pytest.mark.parametrize("kind", ["test", "cycle"])
+def test_one_counter_of_a_whole_test_or_cycle_goes_on_where_the_direction_turns(kind: str) -> None:
+    direction = np.array([1, 1, 1, -1, -1, 1, 1])
+    capacity = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    charge, discharge = share_out(capacity, direction, kind, begins(None, 7), np.full(7, 1.1))
+    assert (charge[-1], discharge[-1]) == pytest.approx((4.0, 2.0))
+
+
+def test_one_counter_that_never_falls_begins_again_where_no_more_moved_than_it_has() -> None:
+    direction = np.array([-1, -1, 1, 1])
+    moved = np.array([0.0, 0.1, 0.4, 0.4])
+    charge, discharge = share_out(np.array([0.0, 0.1, 0.4, 0.8]), direction, "test", begins(None, 4), moved)
+    assert (charge[-1], discharge[-1]) == pytest.approx((0.8, 0.1))

@@ -73,3 +73,25 @@ def test_a_file_of_discharges_alone_is_turned_only_where_it_says_so() -> None:
 def test_a_test_without_current_stays_as_it_is() -> None:
     nothing = np.zeros(3)
     assert settle_sign(nothing, nothing, None, NONE, None) == (nothing, None)
+
+
+def test_a_current_without_a_sign_gets_that_of_the_voltages_of_each_step_where_nothing_else_tells() -> None:
+    steps = np.repeat([1, 2, 3, 4, 5], 4)
+    current = np.concatenate(
+        (np.full(4, 1.0), [0.9, 0.5, 0.3, 0.2], np.zeros(4), np.full(4, 1.0), [0.9, 0.5, 0.3, 0.2])
+    )
+    voltage = np.concatenate(
+        ([3.0, 3.5, 3.8, 4.2], np.full(4, 4.2), np.full(4, 4.1), [3.9, 3.5, 3.0, 2.5], [2.5, 2.52, 2.53, 2.53])
+    )
+    found, said = settle_sign(current, voltage, None, NONE, steps)
+    assert np.sign(found).tolist() == np.repeat([1, 1, 0, -1, -1], 4).tolist()
+    assert (
+        said == "current has no sign in the file; it got that of the voltages of each step, so that charge is positive"
+    )
+
+
+def test_steps_whose_current_is_not_held_tell_no_direction() -> None:
+    steps = np.repeat([1, 2], 4)
+    current = np.array([1.0, 2.0, 1.0, 0.2, 1.0, 1.0, 1.0, 1.0])
+    voltage = np.array([4.0, 3.8, 3.9, 4.0, 3.9, 3.8, 3.7, 3.6])
+    assert settle_sign(current, voltage, None, NONE, steps) == (current, None)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from producer.readers.base import Workbook
-from producer.readers.biologic_columns import biologic_record, is_spectrum, names_among
+from producer.readers.biologic_columns import biologic_record, names_among, said_of_spectra, spectrum_among
 from producer.readers.make import as_test
 from producer.readers.names import cell_id_of
 from producer.readers.tables.starts import DATED_BY_START, clock_since
@@ -73,15 +73,23 @@ class BiologicReader:
         """
         text, header = _with_head(Text.of(path, options.name))
         titles = titles_in(text.head[header], "\t")
-        if is_spectrum(titles):
-            raise text.error(SPECTRA, header)
         preamble = text.head[:header]
         technique = _technique(preamble)
-        table, found = read_table(text, header, names_among(titles), needed=("voltage", "test_time"), also=(MODE,))
+        frequency = spectrum_among(titles)
+        if frequency == titles[0] or (frequency is not None and "impedance" in technique.casefold()):
+            raise text.error(SPECTRA, header)
+        also = (MODE,) if frequency is None else (MODE, frequency)
+        table, found = read_table(text, header, names_among(titles), needed=("voltage", "test_time"), also=also)
         clock, assumed = None, list[str]()
+        if frequency is not None:
+            frequencies = table.numbers(frequency)
+            if (frequencies > 0).all():
+                raise text.error(SPECTRA, header)
+            assumed += [said] if (said := said_of_spectra(frequencies)) else []
         times = table.columns[found["test_time"].title]
         if pa.types.is_string(times.type) and ":" in (times[0].as_py() or ""):
-            table, found, clock, assumed = _with_times(table, found, options)
+            table, found, clock, said_of_dates = _with_times(table, found, options)
+            assumed += said_of_dates
         is_rest = "open circuit" in technique.casefold()
         if not is_rest and MODE in table.columns:
             is_rest = set(table.texts(MODE).unique().to_pylist()) == {RESTS}

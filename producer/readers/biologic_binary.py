@@ -10,13 +10,14 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from kernel.base.extras import install_command
 from kernel.base.plain import one_line
 from producer.readers.base import BadWorkbookError, UnreadableWorkbookError, Workbook
 from producer.readers.biologic import SPECTRA
-from producer.readers.biologic_columns import biologic_record, is_spectrum, names_among
+from producer.readers.biologic_columns import biologic_record, names_among, said_of_spectra, spectrum_among
 from producer.readers.make import as_test
 from producer.readers.names import cell_id_of
 from producer.readers.tables.starts import DATED_BY_START, clock_since
@@ -60,7 +61,9 @@ class BiologicBinaryReader:
         content = _content(path, options.name)
         data = content.data
         titles = [title for title in data.dtype.names if title != "flags"]
-        if is_spectrum(titles):
+        frequency = spectrum_among(titles)
+        frequencies = np.zeros(len(data)) if frequency is None else data[frequency].astype("f8")
+        if frequency is not None and (frequencies > 0).all():
             raise BadWorkbookError(options.name, SPECTRA)
         try:
             found = columns_of(titles, names_among(titles))
@@ -73,6 +76,7 @@ class BiologicBinaryReader:
         columns = {column.title: pa.chunked_array([_array(data[column.title])]) for column in found.values()}
         is_rest = "flags" in data.dtype.names and bool(((data["flags"] & MODE) == RESTS).all())
         record = biologic_record(Table(options.name, columns, first_row=1), found, is_rest=is_rest)
+        record.assumed += [said] if (said := said_of_spectra(frequencies)) else []
         started_at = getattr(content, "timestamp", None)
         if started_at is not None and record.test_time is not None:
             record.date_time = clock_since(started_at, record.test_time)

@@ -52,7 +52,7 @@ NAMES: Final[Names] = {
 }
 
 SPECTRUM: Final = "freq/Hz"
-"""The column that impedance spectra have, and cycling has not."""
+"""The frequencies of impedance spectra; a Modulo Bat with spectra among its steps has 0 there in the others."""
 
 SMALL_HALF: Final = 0.01
 """The share of the largest half cycle up to which another one, such as a pulse, begins no cycle."""
@@ -82,9 +82,17 @@ def names_among(titles: Iterable[str]) -> Names:
     return names
 
 
-def is_spectrum(titles: Iterable[str]) -> bool:
-    """Whether a table is of impedance spectra, by its titles."""
-    return any(title.strip().casefold() == SPECTRUM.casefold() for title in titles)
+def spectrum_among(titles: Iterable[str]) -> str | None:
+    """The title of the frequencies of impedance spectra, if there are any."""
+    return next((title for title in titles if title.strip().casefold() == SPECTRUM.casefold()), None)
+
+
+def said_of_spectra(frequencies: Floats) -> str | None:
+    """A line on how many readings are of spectra, by frequencies in Hz, 0 in others, shape (n,); None for all or none."""
+    count = int((frequencies > 0).sum())
+    if count in {0, len(frequencies)}:
+        return None
+    return f"readings of impedance spectra ({count} of {len(frequencies)}) were read for current and voltage alone"
 
 
 def biologic_record(table: Table, found: dict[str, Column], *, is_rest: bool = False) -> Record:

@@ -93,15 +93,15 @@ class TitleError(Exception):
 def base_and_unit(title: str) -> tuple[str, str | None]:
     """The base of a title, as names are compared, and the unit that it writes; None where it writes none.
 
-    >>> base_and_unit("Test_Time (s)"), base_and_unit("Ecell/V"), base_and_unit("Aux_Temperature_1 (C)")
-    (('testtime', 's'), ('ecell', 'V'), ('auxtemperature1', 'C'))
+    >>> base_and_unit("Test_Time (s)"), base_and_unit("<Ewe/V>"), base_and_unit("Aux_Temperature_1 (C)")
+    (('testtime', 's'), ('ewe', 'V'), ('auxtemperature1', 'C'))
     """
     title = " ".join(title.split())
     match = _UNIT_AT_END.match(title)
     if match is not None:
         return base_of(match["base"] + match["number"]), match["unit"].strip()
     base, mark, unit = title.rpartition("/")
-    return (base_of(base), unit.strip()) if mark else (base_of(title), None)
+    return (base_of(base), unit.strip(" >")) if mark else (base_of(title), None)
 
 
 def base_of(text: str) -> str:

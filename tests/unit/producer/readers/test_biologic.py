@@ -319,6 +319,33 @@ def test_impedance_spectra_are_refused_as_what_they_are(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("title", ["freq/Hz", "time/s"])
+def test_a_technique_of_impedance_is_refused_even_with_readings_before_its_spectra(tmp_path: Path, title: str) -> None:
+    columns = biologic_columns(twin_cell())
+    columns["freq/Hz"][:5] = 0
+    titles = (title, *(one for one in ("freq/Hz", "time/s", "<Ewe>/V", "<I>/mA") if one != title))
+    technique = "Potentio Electrochemical Impedance Spectroscopy"
+    with pytest.raises(BadWorkbookError, match="holds impedance spectra"):
+        read(write_mpt(tmp_path / "a.mpt", columns, titles, technique=technique))
+
+
+def test_spectra_among_the_steps_of_a_test_do_not_cost_its_readings(tmp_path: Path) -> None:
+    cell = twin_cell()
+    columns = biologic_columns(cell)
+    columns["freq/Hz"] = np.where(cell.step == 1, 1000.0, 0.0)
+    test = read(write_mpt(tmp_path / "a.mpt", columns, (*FULL, "freq/Hz"), technique="Modulo Bat"))
+    assert_same_cycles(test, cell, 1e-9)
+    said = f"readings of impedance spectra ({(cell.step == 1).sum()} of {len(cell)})"
+    assert any(line.startswith(said) for line in test.about.assumptions)
+
+
+def test_a_mean_voltage_whose_unit_stands_in_its_brackets_is_one(tmp_path: Path) -> None:
+    cell = twin_cell()
+    path = write_mpt(tmp_path / "a.mpt", biologic_columns(cell))
+    path.write_bytes(path.read_bytes().replace(b"\tEcell/V\t", b"\t<Ewe/V>\t"))
+    assert_same_cycles(read(path), cell, 1e-9)
+
+
 @pytest.mark.parametrize(
     ("titles", "old", "new", "says"),
     [

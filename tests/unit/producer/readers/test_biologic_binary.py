@@ -80,6 +80,15 @@ def test_one_column_that_the_library_does_not_know_is_passed_over(tmp_path: Path
     assert test.readings["charge_capacity(ah)"].to_numpy()[-1] == pytest.approx(cell.charge_capacity[-1])
 
 
+def test_spectra_among_the_steps_of_a_test_do_not_cost_its_readings(tmp_path: Path) -> None:
+    cell = twin_cell()
+    columns = biologic_columns(cell)
+    columns["freq/Hz"] = np.where(cell.step == 1, 1000.0, 0.0)
+    test = read(write_mpr(tmp_path / "a.mpr", columns, (*BINARY, "freq/Hz")))
+    assert test.readings["charge_capacity(ah)"].to_numpy()[-1] == pytest.approx(cell.charge_capacity[-1])
+    assert any("impedance spectra" in line for line in test.about.assumptions)
+
+
 def test_a_file_is_told_by_its_first_bytes(tmp_path: Path) -> None:
     assert READER.recognises(FileSample.of(write_mpr(tmp_path / "a.dat", biologic_columns(twin_cell()))))
     assert not READER.recognises(FileSample(".mpr", b"BIO-LOGIC SETTING FILE"))

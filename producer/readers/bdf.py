@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from producer.readers.base import BadWorkbookError, Workbook
 from producer.readers.make import as_test
+from producer.readers.meaning.times import UNITS, true_unit
 from producer.readers.names import cell_id_of
 from producer.readers.record import CHARGE, DISCHARGE, REST, record_of
 from producer.readers.tables.parquets import PARQUET, parquet_table, parquet_titles
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producer.readers.base import ReadOptions, Test
+    from producer.readers.record import Record
     from producer.readers.sample import FileSample
     from producer.readers.tables.parts import Part
     from producer.readers.tables.table import Table
@@ -191,11 +194,25 @@ def _test(part: Part, found: dict[str, Column], cell: str, options: ReadOptions)
     table, turned = _whole_turns(part.table, found)
     record = record_of(table, found, states=STATES, dates=options.dates)
     record.assumed += turned
+    _mend_times(record, found)
     record.net = "capacity" in found and base_of(found["capacity"].title).startswith("net")
     if all(name.startswith("cycle") for name in _bases(found, "charge_capacity", "discharge_capacity")):
         record.counters_of = "cycle"
     zone = "UTC" if "date_time" in found and _is_unix(found["date_time"]) and not part.test else ""
     return as_test(record, cell, options.name, READER.name, metadata={"time_zone": zone}, channel=part.channel)
+
+
+def _mend_times(record: Record, found: dict[str, Column]) -> None:
+    """Take times as the clock shows them where a writer put ms, minutes or hours below a title that says seconds."""
+    if record.date_time is None or record.test_time is None:
+        return
+    clock = pc.cast(record.date_time, pa.int64()).to_numpy(zero_copy_only=False).astype(np.float64) / 1e6
+    for quantity in ("test_time", "step_time"):
+        time = getattr(record, quantity)
+        unit = None if time is None else true_unit(time, clock)
+        if unit is not None:
+            setattr(record, quantity, time * unit)
+            record.assumed.append(f"{found[quantity].title} holds {UNITS[unit]} by the dates; it was converted to s")
 
 
 def _is_unix(column: Column) -> bool:

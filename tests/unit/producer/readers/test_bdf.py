@@ -201,3 +201,13 @@ def test_an_unknown_unit_is_named_with_those_that_are_known(tmp_path: Path) -> N
     path.write_text("Test Time / fortnight,Voltage / V,Current / A\n1,3.7,0.1\n")
     with pytest.raises(BadWorkbookError, match=r"column Test Time / fortnight, row 1: has the unit 'fortnight'"):
         read(path)
+
+
+def test_milliseconds_below_a_title_of_seconds_are_told_by_the_dates(tmp_path: Path) -> None:
+    columns = bdf.machine_columns(CELL)
+    as_written = read(bdf.write_csv(tmp_path / "A.csv", columns))
+    times = {name: 1e3 * columns[name] for name in ("test_time_second", "step_time_second") if name in columns}
+    test = read(bdf.write_csv(tmp_path / "B.csv", columns | times))
+    assert test.readings["test_time(s)"].to_numpy() == pytest.approx(as_written.readings["test_time(s)"].to_numpy())
+    assert "test_time_second holds ms by the dates; it was converted to s" in test.about.assumptions
+    assert not any("by the dates" in line for line in as_written.about.assumptions)

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from producer.readers.mapping import MAPPED
+from producer.readers.record import COUNTED
 from producer.readers.registry import registered_readers
 from producer.readers.tables.titles import QUANTITIES, TIMES, WRITTEN, base_and_unit, base_of
 from producer.readers.units import unit_of
@@ -22,23 +23,38 @@ if TYPE_CHECKING:
 
 COMMON: Final = {
     "data_point": ("index", "nr", "no", "number", "point", "row", "record", "datapoint", "#", "id"),
-    "test_time": ("t", "time", "zeit", "elapsed", "elapsed time", "total time", "run time", "testzeit", "seconds"),
-    "step_time": ("schrittzeit", "time in step", "relative time"),
-    "date_time": ("date", "datum", "timestamp", "clock", "absolute time", "real time", "zeitstempel", "utc"),
+    "test_time": (
+        "t", "time", "zeit", "elapsed", "elapsed time", "total time", "run time", "testzeit", "seconds",
+        "program duration", "programmdauer", "time in test",
+    ),
+    "step_time": ("schrittzeit", "time in step", "relative time", "step duration", "schrittdauer"),
+    "date_time": (
+        "date", "datum", "timestamp", "clock", "absolute time", "real time", "zeitstempel", "utc",
+        "uts", "unix", "unix time", "unix timestamp", "epoch", "datenum", "datenum d",
+    ),
     "step": ("step", "schritt", "step number", "line", "ns"),
     "cycle": ("cycle", "zyklus", "cycle number", "cyc", "n cycle"),
-    "current": ("i", "current", "strom", "amps", "ampere", "current in A", "control current"),
-    "voltage": ("u", "v", "e", "voltage", "spannung", "ewe", "ecell", "potential", "volts", "voltage in V"),
-    "charge_capacity": ("qc", "q+", "q charge", "charge capacity", "ladekapazitaet", "charge q", "charge"),
+    "current": (
+        "i", "current", "strom", "amps", "ampere", "current in A", "control current",
+        "current measured", "measured current", "battery current", "cell current",
+    ),
+    "voltage": (
+        "u", "v", "e", "voltage", "spannung", "ewe", "ecell", "potential", "volts", "voltage in V",
+        "voltage measured", "measured voltage", "terminal voltage", "battery voltage", "cell voltage",
+    ),
+    "charge_capacity": (
+        "qc", "q+", "q charge", "charge capacity", "ladekapazitaet", "ladekapazität", "charge q", "charge",
+    ),
     "discharge_capacity": (
-        "qd", "q-", "q discharge", "discharge capacity", "entladekapazitaet", "discharge q", "discharge",
+        "qd", "q-", "q discharge", "discharge capacity", "entladekapazitaet", "entladekapazität", "discharge q",
+        "discharge",
     ),
     "charge_energy": ("ec", "charge energy", "energy charge"),
     "discharge_energy": ("ed", "discharge energy", "energy discharge"),
-    "capacity": ("q", "capacity", "kapazitaet", "ah"),
-    "energy": ("energy", "energie", "wh"),
+    "capacity": ("q", "capacity", "kapazitaet", "kapazität", "ah", "ahaccu", "ah accu"),
+    "energy": ("energy", "energie", "wh", "whaccu", "wh accu"),
     "state": ("state", "status", "mode", "step type", "zustand", "command", "md"),
-    "temperature": ("temperature", "temperatur", "temp", "t cell", "cell temperature"),
+    "temperature": ("temperature", "temperatur", "temp", "t cell", "cell temperature", "temperature measured", "t1"),
     "internal_resistance": ("ir", "dcir", "resistance", "internal resistance", "innenwiderstand"),
     "cell": ("cell", "cell id", "cell name", "zelle", "battery", "battery id", "barcode", "sample", "serial"),
     "channel": ("channel", "kanal", "ch", "slot"),
@@ -188,6 +204,8 @@ def propose(look: Look, name: str) -> str:
         shown = f"such as {', '.join(values[:2])}" if values else ""
         if found is None:
             unknown.append(f"  # {_quoted(title)}: ?  # {shown}".rstrip(" #"))
+        elif found.quantity in COUNTED and _is_label(values):
+            unknown.append(f"  # {_quoted(title)}: {found.quantity}  # {values[0]} in each row, so it hardly counts")
         elif held[found.quantity] != title:
             unknown.append(f"  # {_quoted(title)}: {found.quantity}  # {held[found.quantity]} is that already")
         else:
@@ -203,6 +221,11 @@ def propose(look: Look, name: str) -> str:
         lines.append(f"sheet: {_quoted(look.sheet)}")
     lines += _rest(look, held)
     return "\n".join(lines) + "\n"
+
+
+def _is_label(values: Sequence[str]) -> bool:
+    """Whether the first values of a counter are all the same but 0, as where each row has the capacity of its cycle."""
+    return len(values) > 1 and len(set(values)) == 1 and values[0].strip("0.,") != ""
 
 
 def _line(title: str, found: Guess, values: Sequence[str]) -> str:

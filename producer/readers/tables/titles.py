@@ -95,11 +95,16 @@ def base_and_unit(title: str) -> tuple[str, str | None]:
 
     >>> base_and_unit("Test_Time (s)"), base_and_unit("<Ewe/V>"), base_and_unit("Aux_Temperature_1 (C)")
     (('testtime', 's'), ('ewe', 'V'), ('auxtemperature1', 'C'))
+    >>> base_and_unit("Voltage#V"), base_and_unit("Rec#")
+    (('voltage', 'V'), ('rec#', None))
     """
     title = " ".join(title.split())
     match = _UNIT_AT_END.match(title)
     if match is not None:
         return base_of(match["base"] + match["number"]), match["unit"].strip()
+    base, mark, unit = title.rpartition("#")
+    if base and unit.strip() and not unit.strip().isdigit():
+        return base_of(base), unit.strip()
     base, mark, unit = title.rpartition("/")
     return (base_of(base), unit.strip(" >")) if mark else (base_of(title), None)
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.twins import table
-from support.twins.cell import assert_same_cycles, twin_cell
+from support.twins.cell import assert_same_cycles, restarted, twin_cell
 
 from producer.readers.base import BadWorkbookError, ReadOptions
-from producer.readers.mapped import READER
+from producer.readers.mapped import READER, USUAL_STATES
 from producer.readers.mapping_file import MappingFile
 
 if TYPE_CHECKING:
@@ -219,3 +219,65 @@ def test_a_table_without_a_mapping_is_answered_with_the_command(tmp_path: Path) 
 def test_numbers_are_rounded_nowhere(tmp_path: Path) -> None:
     (test,) = read(write_parquet(tmp_path / "a.parquet", table.columns_of(CELL))).tests
     assert np.allclose(test.readings["voltage(v)"].to_numpy(), CELL.voltage, rtol=1e-15)
+
+
+PLAIN = """columns:
+  t: {quantity: test_time, unit: s}
+  i: current
+  u: voltage
+  c: cycle
+"""
+
+
+def plain(**more: list[float]) -> dict[str, list[object]]:
+    """The simulated cell by its shortest names, and other columns."""
+    columns = {"t": CELL.test_time, "i": CELL.current, "u": CELL.voltage, "c": CELL.cycle}
+    return {name: list(values) for name, values in {**{n: v.tolist() for n, v in columns.items()}, **more}.items()}
+
+
+NET = CELL.charge_capacity - CELL.discharge_capacity
+
+
+@pytest.mark.parametrize(
+    ("quantity", "values"),
+    [("discharge_capacity", (-NET).tolist()), ("capacity", NET.tolist())],
+    ids=["a simulation's", "a cycler's"],
+)
+def test_a_counter_that_falls_little_by_little_is_net_without_a_word_in_the_mapping(
+    tmp_path: Path, quantity: str, values: list[float]
+) -> None:
+    path = table.write_text(tmp_path / "a.csv", plain(q=values))
+    (test,) = read(path, f"{PLAIN}  q: {quantity}\n").tests
+    assert_same_cycles(test, CELL, PRECISE, energies=False)
+    assert any("it was taken as net" in line for line in test.about.assumptions)
+
+
+def test_a_counter_of_one_direction_that_begins_again_is_not_net(tmp_path: Path) -> None:
+    path = table.write_text(tmp_path / "a.csv", plain(q=restarted(CELL.discharge_capacity, CELL.cycle).tolist()))
+    (test,) = read(path, f"{PLAIN}  q: discharge_capacity\n").tests
+    assert not any("net" in line for line in test.about.assumptions)
+    total = test.readings["discharge_capacity(ah)"].to_numpy()[-1]
+    assert total == pytest.approx(CELL.discharge_capacity[-1], rel=PRECISE)
+
+
+def test_times_that_begin_again_with_each_cycle_go_on_and_it_is_said(tmp_path: Path) -> None:
+    began = np.array([CELL.test_time[np.argmax(CELL.cycle == one)] for one in CELL.cycle])
+    path = table.write_text(tmp_path / "a.csv", plain() | {"t": (CELL.test_time - began).tolist()})
+    (test,) = read(path, PLAIN).tests
+    times = test.readings["test_time(s)"].to_numpy()
+    assert (np.diff(times) >= 0).all()
+    between = np.diff(CELL.test_time)[np.diff(CELL.cycle) > 0].sum()  # nothing tells how long cycles were apart
+    assert times[-1] == pytest.approx(CELL.test_time[-1] - between)
+    assert "the time of the test begins again in the file; it was added up" in test.about.assumptions
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(60.0, "min"), (3600.0, "h"), (1e-3, "ms")])
+def test_a_unit_of_times_that_the_dates_deny_is_refused(tmp_path: Path, seconds: float, unit: str) -> None:
+    dates = [str(one).replace("T", " ") for one in CELL.date_time.astype("datetime64[s]")]
+    path = table.write_text(tmp_path / "a.csv", plain() | {"t": (CELL.test_time / seconds).tolist(), "d": list(dates)})
+    with pytest.raises(BadWorkbookError, match=f"column t: holds {unit} by the dates of the file, not s"):
+        read(path, f"{PLAIN}  d: date_time\n")
+
+
+def test_what_digatron_calls_its_steps_is_known() -> None:
+    assert [USUAL_STATES[text] for text in ("cha", "dch", "pau", "恒流充电")] == [1, -1, 0, 1]

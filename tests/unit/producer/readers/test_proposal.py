@@ -36,6 +36,14 @@ def proposed(path: Path) -> str:
         ("Rec#", "data_point", ""),
         ("Q-", "discharge_capacity", "Ah"),
         ("Barcode", "cell", ""),
+        ("Voltage#V", "voltage", ""),
+        ("Program Duration#s", "test_time", ""),
+        ("Current_measured", "current", "A"),
+        ("Terminal voltage [V]", "voltage", ""),
+        ("Entladekapazität (Ah)", "discharge_capacity", ""),
+        ("uts", "date_time", ""),
+        ("Datenum_d", "date_time", ""),
+        ("充电容量(mAh)", "charge_capacity", ""),
     ],
 )
 def test_a_title_is_known_from_any_reader_or_from_what_people_write(title: str, quantity: str, unit: str) -> None:
@@ -106,3 +114,10 @@ def test_a_text_without_a_table_is_one_line(tmp_path: Path) -> None:
         BadWorkbookError, match=r"^notes\.txt: has no line of titles above lines with numbers; it begins"
     ):
         look(path)
+
+
+def test_a_capacity_that_is_the_same_in_each_row_is_no_counter(tmp_path: Path) -> None:
+    path = table.write_text(
+        tmp_path / "a.csv", {"Time": [0, 1, 2], "I": [-1, -1, -1], "U": [4, 3, 2], "Capacity": [1.5] * 3}
+    )
+    assert '  # "Capacity": capacity  # 1.5 in each row, so it hardly counts' in proposed(path)

@@ -7,6 +7,8 @@ call their columns otherwise: Stanford and MIT write no units, Battery Archive h
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +22,7 @@ from producer.readers.names import cell_id_of
 from producer.readers.record import record_of
 from producer.readers.sheets.cells import BadCellError
 from producer.readers.sheets.clock import require_clock, require_days_as_days
+from producer.readers.tables.parts import cells_of, rows_of, split
 from producer.readers.tables.texts import DELIMITERS, Text, read_table, titles_in
 from producer.readers.tables.titles import base_and_unit, base_of
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from producer.readers.base import ReadOptions
     from producer.readers.record import Record
     from producer.readers.sample import FileSample
+    from producer.readers.tables.parts import Part
     from producer.readers.tables.table import Table
     from producer.readers.tables.titles import Column, Names
 
@@ -58,6 +62,10 @@ NAMES: Final[Names] = {
     "acimpedance": ("ac_impedance", "Ohm"),
     "aciphaseangle": ("aci_phase_angle", "Deg"),
     "isfcdata": ("is_fc_data", ""),
+    "testid": ("test", ""),
+    "channelindex": ("channel", ""),
+    "channelid": ("channel", ""),
+    "channel": ("channel", ""),
 }
 """What the vintages call their columns, but for temperatures; a file of one never has the name of another."""
 
@@ -91,7 +99,7 @@ def is_arbin_text(sample: FileSample) -> bool:
 
 
 def read_text(path: Path, options: ReadOptions, reader: str) -> Workbook:
-    """Read a text export; it holds one test.
+    """Read a text export. It holds one test, but for tables of a database, which may hold those of several channels.
 
     Args:
         path: where the file is.
@@ -113,23 +121,67 @@ def read_text(path: Path, options: ReadOptions, reader: str) -> Workbook:
     temperatures = _temperatures(titles)
     names = {**NAMES, **dict.fromkeys(temperatures[:1], ("temperature", "C"))}
     table, columns = read_table(text, at, names, needed=("test_time", "current", "voltage"), delimiter=delimiter)
-    record = record_of(table, columns, dates=options.dates, usual_dates="mdy")
-    record.counters_of = AS_READ  # as in workbooks, so that a test is the same in each of its exports and their parts
     for base in temperatures[1:]:  # a logger's first channels may be connected to nothing
-        if _has_values(record):
+        if not table.is_empty(columns["temperature"].title):
             break
         more, of_more = read_table(text, at, {base: ("temperature", "C")}, needed=(), delimiter=delimiter)
-        record.extra |= _temperature(more, of_more["temperature"])
+        table, columns = replace(table, columns={**table.columns, **more.columns}), columns | of_more
+    parts = split(table, columns)
+    records = [_record(part, columns, options) for part in parts]
+    if not any(part.channel for part in parts) and _at_once(records):  # then their numbers tell the cells apart
+        parts = [replace(part, channel=part.test) for part in parts]
+    tests = [
+        as_test(
+            record, cell, options.name, reader, metadata=_metadata(part, record, options.name), channel=part.channel
+        )
+        for part, record, cell in zip(parts, records, cells_of(parts, options), strict=True)
+    ]
+    tests.sort(key=lambda test: (test.started_at, test.cell_id))
+    return Workbook(options.name, options.cell_id or cell_id_of(options.name), tuple(tests))
+
+
+def _record(part: Part, columns: dict[str, Column], options: ReadOptions) -> Record:
+    table, sorted_by = _in_order(part.table, columns)
+    record = record_of(table, columns, dates=options.dates, usual_dates="mdy")
+    record.assumed += sorted_by
+    record.counters_of = AS_READ  # as in workbooks, so that a test is the same in each of its exports and their parts
     _require_clock(table, columns, record)
     if base_and_unit(columns["current"].title) == ("current", None):
         record.assumed.append("titles name no units; the numbers are taken as s, A, V, Ah, Wh, Ohm and degrees Celsius")
     if record.data_point is None:
         record.assumed.append("the file has no Data_Point; readings were numbered in their order")
+    return record
+
+
+def _in_order(table: Table, columns: dict[str, Column]) -> tuple[Table, list[str]]:
+    """The rows by their numbers where times fall in the file's order but not in theirs, as rows of databases may."""
+    times = table.numbers(columns["test_time"].title, columns["test_time"].unit)
+    if "data_point" not in columns or not (np.diff(times) < 0).any():
+        return table, []
+    title = columns["data_point"].title
+    numbers = table.numbers(title)
+    order = np.argsort(numbers, kind="stable")
+    if not ((np.diff(numbers[order]) > 0).all() and (np.diff(times[order]) >= 0).all()):
+        return table, []
+    return rows_of(table, order), [f"rows stand in no order of time; they were sorted by {title}"]
+
+
+def _metadata(part: Part, record: Record, name: str) -> dict[str, str]:
     in_utc = any("so UTC" in line for line in record.assumed)  # numbers that count from 1970 have a zone, texts none
-    cell_id = options.cell_id or cell_id_of(options.name)
-    metadata = {**_said_by(options.name), **({"time_zone": "UTC"} if in_utc else {})}
-    test = as_test(record, cell_id, options.name, reader, metadata=metadata)
-    return Workbook(options.name, cell_id, (test,))
+    told = {"channel": part.channel} if part.channel else {}
+    return {**_said_by(name), **told, **({"time_zone": "UTC"} if in_utc else {})}
+
+
+def _at_once(records: Sequence[Record]) -> bool:
+    """Whether tests ran at the same time, by their dates, so not on the same cell; without dates they may have."""
+    spans = []
+    for record in records:
+        dates = None if record.date_time is None else record.date_time.drop_null().cast(pa.int64()).to_numpy()
+        if dates is None or not len(dates):
+            return len(records) > 1
+        spans.append((int(dates.min()), int(dates.max())))
+    spans.sort()
+    return any(before[1] > after[0] for before, after in pairwise(spans))
 
 
 def _said_by(name: str) -> dict[str, str]:
@@ -164,16 +216,6 @@ def _temperatures(titles: Sequence[str]) -> list[str]:
             base_and_unit(title)[0] for title in titles if pattern.match(" ".join(title.split()).replace(" ", "_"))
         ]
     return list(dict.fromkeys(found))
-
-
-def _has_values(record: Record) -> bool:
-    column = record.extra.get("temperature(c)")
-    return column is not None and column.null_count < len(column)
-
-
-def _temperature(table: Table, column: Column) -> dict[str, pa.Array]:
-    values = table.numbers(column.title, column.unit)
-    return {"temperature(c)": pa.array(values, pa.float64(), mask=np.isnan(values))}
 
 
 def _require_clock(table: Table, columns: dict[str, Column], record: Record) -> None:

@@ -7,7 +7,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -30,34 +30,39 @@ COMMON: Final = {
     "step_time": ("schrittzeit", "time in step", "relative time", "step duration", "schrittdauer"),
     "date_time": (
         "date", "datum", "timestamp", "clock", "absolute time", "real time", "zeitstempel", "utc",
-        "uts", "unix", "unix time", "unix timestamp", "epoch", "datenum", "datenum d",
+        "system time", "sys time", "uts", "unix", "unix time", "unix timestamp", "epoch", "datenum", "datenum d",
     ),
     "step": ("step", "schritt", "step number", "line", "ns"),
     "cycle": ("cycle", "zyklus", "cycle number", "cyc", "n cycle"),
     "current": (
         "i", "current", "strom", "amps", "ampere", "current in A", "control current",
-        "current measured", "measured current", "battery current", "cell current",
+        "current measured", "measured current", "battery current", "cell current", "im", "we1current",
     ),
     "voltage": (
         "u", "v", "e", "voltage", "spannung", "ewe", "ecell", "potential", "volts", "voltage in V",
-        "voltage measured", "measured voltage", "terminal voltage", "battery voltage", "cell voltage",
+        "voltage measured", "measured voltage", "terminal voltage", "battery voltage", "cell voltage", "vf",
+        "working electrode", "we1potential",
     ),
     "charge_capacity": (
         "qc", "q+", "q charge", "charge capacity", "ladekapazitaet", "ladekapazität", "charge q", "charge",
+        "ahcha", "ah cha", "ahlad", "ah charge", "charge ah",
     ),
     "discharge_capacity": (
         "qd", "q-", "q discharge", "discharge capacity", "entladekapazitaet", "entladekapazität", "discharge q",
-        "discharge",
+        "discharge", "ahdch", "ah dch", "ahela", "ah discharge", "discharge ah",
     ),
-    "charge_energy": ("ec", "charge energy", "energy charge"),
-    "discharge_energy": ("ed", "discharge energy", "energy discharge"),
-    "capacity": ("q", "capacity", "kapazitaet", "kapazität", "ah", "ahaccu", "ah accu"),
-    "energy": ("energy", "energie", "wh", "whaccu", "wh accu"),
-    "state": ("state", "status", "mode", "step type", "zustand", "command", "md"),
+    "charge_energy": ("ec", "charge energy", "energy charge", "whcha", "whlad", "wh charge"),
+    "discharge_energy": ("ed", "discharge energy", "energy discharge", "whdch", "whela", "wh discharge"),
+    "capacity": (
+        "q", "capacity", "kapazitaet", "kapazität", "ah", "ahaccu", "ah accu", "amp hours", "ampere hours",
+        "cumulative charge",
+    ),
+    "energy": ("energy", "energie", "wh", "whaccu", "wh accu", "watt hours", "cumulative energy"),
+    "state": ("state", "status", "mode", "step mode", "step type", "zustand", "command", "md"),
     "temperature": ("temperature", "temperatur", "temp", "t cell", "cell temperature", "temperature measured", "t1"),
     "internal_resistance": ("ir", "dcir", "resistance", "internal resistance", "innenwiderstand"),
     "cell": ("cell", "cell id", "cell name", "zelle", "battery", "battery id", "barcode", "sample", "serial"),
-    "channel": ("channel", "kanal", "ch", "slot"),
+    "channel": ("channel", "channel id", "channel index", "kanal", "ch", "slot"),
 }  # fmt: skip
 """What people and scripts call columns, where no cycler's software has named them."""
 
@@ -190,8 +195,11 @@ def propose(look: Look, name: str) -> str:
         look: the beginning of the table.
         name: the file's name.
     """
+    look, units = _without_units(look)
     lines = [f"# How to read {name}. Check every line; docs/guides/your-data.md says what each key means.", "columns:"]
-    guesses = [guess(title) for title in look.titles]
+    guesses = [
+        _with_unit(guess(title), units[place] if place < len(units) else "") for place, title in enumerate(look.titles)
+    ]
     held: dict[str, str] = {}
     for title, found in sorted(
         zip(look.titles, guesses, strict=True), key=lambda one: len(one[1].doubts) if one[1] else 0
@@ -217,10 +225,42 @@ def propose(look: Look, name: str) -> str:
     lines += [f"  # ?: {one}  # which column is it? it is needed" for one in missing]
     if look.header_row > 1:
         lines.append(f"header_row: {look.header_row}")
+    if units:
+        lines.append(f"data_row: {look.header_row + 2}")
     if look.sheet is not None:
         lines.append(f"sheet: {_quoted(look.sheet)}")
     lines += _rest(look, held)
     return "\n".join(lines) + "\n"
+
+
+def _without_units(look: Look) -> tuple[Look, tuple[str, ...]]:
+    """The table without the row of units below its titles, and the cells of that row, if there is one.
+
+    It has no number, and the row below it has some; half of what it says of columns is a unit of what they may be.
+    """
+    if len(look.rows) < 2 or any(_NUMBER.match(cell) for cell in look.rows[0]):  # noqa: PLR2004  # units and a reading
+        return look, ()
+    if not any(_NUMBER.match(cell) for cell in look.rows[1]):
+        return look, ()
+    pairs = [(guess(title), cell) for title, cell in zip(look.titles, look.rows[0], strict=False)]
+    told = [_has_unit(found, cell) for found, cell in pairs if found is not None and cell.strip()]
+    return (replace(look, rows=look.rows[1:]), look.rows[0]) if told and 2 * sum(told) >= len(told) else (look, ())
+
+
+def _has_unit(found: Guess, cell: str) -> bool:
+    kind = QUANTITIES[found.quantity]
+    return kind is not None and unit_of(kind, _unit_in(cell)) is not None
+
+
+def _unit_in(cell: str) -> str:
+    """The unit that a cell of a row of units names: V of `V vs. Ref.`, s of `(s)`."""
+    return cell.strip().strip("()[]").partition(" vs")[0].strip()
+
+
+def _with_unit(found: Guess | None, cell: str) -> Guess | None:
+    if found is None or not cell.strip() or not _has_unit(found, cell):
+        return found
+    return Guess(found.quantity, _unit_in(cell), tuple(doubt for doubt in found.doubts if "unit" not in doubt))
 
 
 def _is_label(values: Sequence[str]) -> bool:

@@ -59,16 +59,16 @@ def split(table: Table, found: Mapping[str, Column]) -> list[Part]:
     by_part = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
     return [
         Part(
-            _rows(table, by_part[part]), **{quantity: texts[quantity][int(first[part])].as_py() for quantity in labels}
+            rows_of(table, by_part[part]),
+            **{quantity: texts[quantity][int(first[part])].as_py() for quantity in labels},
         )
         for part in np.argsort(first)
     ]
 
 
-def _rows(table: Table, at: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Table:
-    if len(at) == len(table):
-        return table
-    if at[-1] - at[0] + 1 == len(at):
+def rows_of(table: Table, at: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Table:
+    """The rows of some indices, in their order, each with its place in the file."""
+    if (np.diff(at) == 1).all():
         columns = {title: column.slice(int(at[0]), len(at)) for title, column in table.columns.items()}
     else:
         taken = pa.array(at)

@@ -320,3 +320,33 @@ def test_a_column_that_is_empty_in_part_is_refused(tmp_path: Path) -> None:
     assert "column Cycle_Index, row 2: the cell is empty" in refusal(
         written(tmp_path / "A.csv", changes={"Cycle_Index": cycles})
     )
+
+
+def test_rows_of_a_database_are_sorted_by_their_numbers(tmp_path: Path) -> None:
+    columns = twins.mits7(CELL)
+    middle = len(CELL) // 2
+    turned = {title: [*values[middle:], *values[:middle]] for title, values in columns.items()}
+    test = read(twins.write_text(tmp_path / "A.csv", turned))
+    assert test.readings.equals(read(written(tmp_path / "A.csv")).readings)
+
+
+@pytest.mark.parametrize("title", ["Channel_Index", "Test_ID"])
+def test_tests_of_several_channels_in_one_table_are_cells_of_their_own(tmp_path: Path, title: str) -> None:
+    columns = twins.mits7(CELL)
+    both = {name: [*values, *values] for name, values in columns.items()}
+    path = twins.write_text(tmp_path / "A.csv", {title: [7] * len(CELL) + [9] * len(CELL), **both})
+    book = READER.read(path, ReadOptions(path.name))
+    assert [test.cell_id for test in book.tests] == ["A_7", "A_9"]
+    for test in book.tests:
+        assert_same_cycles(twins.followed(test), CELL, 1e-12, first=1)
+    named = READER.read(path, ReadOptions(path.name, channel_cells={"7": "LEFT", "9": "RIGHT"}))
+    assert [test.cell_id for test in named.tests] == ["LEFT", "RIGHT"]
+
+
+def test_tests_one_after_the_other_in_one_table_are_of_one_cell(tmp_path: Path) -> None:
+    columns = twins.mits7(CELL)
+    later = [str(one).replace("T", " ") for one in (CELL.date_time + np.timedelta64(30, "D")).astype("datetime64[s]")]
+    dates = [str(one).replace("T", " ") for one in CELL.date_time.astype("datetime64[s]")]
+    both = {name: [*values, *values] for name, values in columns.items()} | {"Date_Time": [*dates, *later]}
+    path = twins.write_text(tmp_path / "A.csv", {"Test_ID": [1] * len(CELL) + [2] * len(CELL), **both})
+    assert [test.cell_id for test in READER.read(path, ReadOptions(path.name)).tests] == ["A", "A"]

@@ -108,7 +108,7 @@ def names_records(titles: Iterable[object]) -> bool:
     """
     bases = {base_and_unit(str(title))[0] for title in titles}
     named = {NAMES[base][0] for base in bases if base in NAMES}
-    has_own = bool(bases & _POINTS) and bool(bases & _PECULIAR)
+    has_own = (bool(bases & _POINTS) and bool(bases & _PECULIAR)) or {"recordid", "stepid"} <= bases
     return has_own and {"current", "voltage"} <= named and "testtime" not in bases
 
 

@@ -65,9 +65,23 @@ IN_CHINESE = {
     "Step Type": "工步类型", "Step Time": "工步时间", "Total Time": "总时间", "Chg. Time": "充电时间",
     "Chg. Cap.": "充电容量", "DChg. Cap.": "放电容量", "Chg. Energy": "充电能量", "DChg. Energy": "放电能量",
     "Current": "电流", "Voltage": "电压", "Capacity": "容量", "Energy": "能量", "Date": "绝对时间", "Power": "功率",
-    "Time": "时间", "T1(?)": "temp1_1", "CC DChg": "恒流放电", "CC Chg": "恒流充电", "CV Chg": "恒压充电", "Rest": "搁置",
+    "Time": "时间", "T1(?)": "temp1_1", "CC DChg": "恒流放电", "CC Chg": "恒流充电", "CV Chg": "恒压充电",
+    "Rest": "搁置",
 }  # fmt: skip
 """What the software writes where it speaks Chinese."""
+
+
+def test_records_with_a_status_alone_are_told_by_the_words_for_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "A.txt"
+    path.write_text(
+        "Record ID\tCycle ID\tStep ID\tStatus\tTime (h:min:s.ms)\tVoltage(V)\tCurrent(mA)\tCapacity(mAh)\n"
+        "1\t1\t1\tCC_Chg\t0:00:00.000\t3.0\t1000.0\t0.0\n2\t1\t1\tCC_Chg\t0:30:00.000\t3.5\t1000.0\t500.0\n"
+        "3\t1\t2\tCC_DChg\t0:00:00.000\t3.4\t-1000.0\t0.0\n4\t1\t2\tCC_DChg\t0:15:00.000\t3.0\t-1000.0\t250.0\n"
+    )
+    assert READER.recognises(FileSample.of(path))
+    readings = only(path).readings
+    assert readings["charge_capacity(ah)"].to_pylist() == [0.0, 0.5, 0.5, 0.5]
+    assert readings["discharge_capacity(ah)"].to_pylist() == [0.0, 0.0, 0.0, 0.25]
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-8-sig"])

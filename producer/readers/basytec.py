@@ -1,4 +1,4 @@
-"""The reader of Basytec's text exports: lines that begin with ~, then columns between tabs.
+"""The reader of Basytec's text exports: lines that begin with ~, then columns between tabs, semicolons or blanks.
 
 The start of the test is the only date of most exports. Texts are in Latin-1, or what became of it.
 """
@@ -56,7 +56,9 @@ NAMES: Final = {
 
 STATES: Final = {"charge": CHARGE, "discharge": DISCHARGE, "pause": REST}
 
-_HEADER: Final = r"^~?Time\s*\[(s|sec|min|h|h+:m[^\]]*)\]\t"
+_HEADER: Final = r"^~?Time\s*\[(s|sec|min|h|h+:m[^\]]*)\][\t; ]"
+_DATE_BLANK: Final = re.compile(rb"(\d{4}|\.\d\d) (\d\d:\d\d)")
+_BLANKS: Final = re.compile(rb"(?<=[^ \r\n]) +(?=[^ \r\n])| +(?=[\r\n])|(?<=\n) +")
 _STATED: Final = {
     "name of test": "test_name",
     "testplan": "schedule",
@@ -91,6 +93,7 @@ class BasytecReader:
         header = text.find(_HEADER)
         if header is None:
             raise text.error("has no line with the titles of the columns, such as ~Time[s]; export it with them")
+        text = _with_tabs(text, header)
         table, found = read_table(
             text, header, _names(text.head[header]), needed=("current", "voltage", "test_time"), also=("Date", "Time")
         )
@@ -105,6 +108,18 @@ class BasytecReader:
 
 
 READER: Final = BasytecReader()
+
+
+def _with_tabs(text: Text, header: int) -> Text:
+    """The text with tabs between its columns, where blanks stand there; a date keeps its time of day."""
+    line = text.head[header]
+    if "\t" in line or ";" in line:
+        return text
+    start = sum(len(one.encode()) + 1 for one in text.head[:header])  # or less, where lines end with two bytes
+    content = _DATE_BLANK.sub(rb"\1T\2", text.content[start:])
+    content = _BLANKS.sub(b"\t", content)
+    head = tuple("\t".join(one.split()) for one in text.head[header:])
+    return replace(text, content=text.content[:start] + content, head=text.head[:header] + head)
 
 
 def _names(header: str) -> Names:

@@ -201,3 +201,23 @@ def test_missing_columns_cut_rows_and_words_end_in_one_line_with_the_place(
     assert refusal(write_text(path, columns, preamble=wrong)).startswith(
         "a.txt, row 8: '2024 March 09:30:15' is no date"
     )
+
+
+@pytest.mark.parametrize("mark", [" ", "  ", ";"])
+def test_columns_may_stand_between_blanks_or_semicolons(
+    tmp_path: Path, cell: TwinCell, columns: dict[str, list[str]], mark: str
+) -> None:
+    path = write_text(tmp_path / "CELL_1.txt", columns)
+    path.write_bytes(path.read_bytes().replace(b"\t", mark.encode()))
+    assert READER.recognises(FileSample.of(path))
+    assert_same_cycles(only(path), cell, PRECISION)
+
+
+def test_a_date_between_blanks_keeps_its_time_of_day(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(
+        "~Time[h] DataSet DateTime Line Command U[V] I[A]\n"
+        "0 1 14.03.2024 09:30:15 1 Pause 3.4 0\n"
+        "0.5 2 14.03.2024 10:00:15 1 Pause 3.4 0\n"
+    )
+    assert [f"{one:%H:%M}" for one in only(path).readings["date_time"].to_pylist()] == ["09:30", "10:00"]

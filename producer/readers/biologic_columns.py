@@ -88,7 +88,7 @@ def spectrum_among(titles: Iterable[str]) -> str | None:
 
 
 def said_of_spectra(frequencies: Floats) -> str | None:
-    """A line on how many readings are of spectra, by frequencies in Hz, 0 in others, shape (n,); None for all or none."""
+    """A line on how many readings are of spectra, by frequencies in Hz or 0, shape (n,); None for all or none."""
     count = int((frequencies > 0).sum())
     if count in {0, len(frequencies)}:
         return None

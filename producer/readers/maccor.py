@@ -21,7 +21,7 @@ from producer.readers.base import Workbook
 from producer.readers.make import as_test
 from producer.readers.meaning.sign import NO_CURRENT
 from producer.readers.names import cell_id_of
-from producer.readers.record import CHARGE, DISCHARGE, REST, record_of
+from producer.readers.record import CHARGE, COLDEST, DISCHARGE, HOTTEST, REST, record_of
 from producer.readers.tables.daytimes import DATED_BY_DAY, clock_of_days, times_of_day
 from producer.readers.tables.starts import DATED_BY_START, clock_since
 from producer.readers.tables.table import Table
@@ -62,14 +62,14 @@ NAMES: Final = {
     **dict.fromkeys(("acimp", "acz"), ("ac_impedance", "Ohm")),
     "dcir": ("internal_resistance", "Ohm"),
 }
+COUNTED_CYCLES: Final = "Cycle C"
+"""The column of cycles that newer software counts beside those of the procedure, which may never advance."""
+
 STATES: Final = {"c": CHARGE, "d": DISCHARGE, "r": REST}
 
 HEADER: Final = r'^\s*"?(Rec(#|Num)?|Cyc#"?\s*[\t,;]\s*"?Step)"?\s*[\t,;](?=.*volt)(?=.*(amp|curr))'
 PREAMBLE_LINES: Final = 60
 """Within so many lines the header is looked for, where a file is to be recognised."""
-
-COLDEST, HOTTEST = -200.0, 1400.0
-"""Temperatures outside of these, C, stand for an input without a sensor: Maccor writes some -2500 there."""
 
 CLOCK_AGREES: Final = 0.05
 """The share by which times may differ from the clock in the unit that it tells; from 1 s and 1 min it is far more."""
@@ -78,7 +78,7 @@ _THOUSANDS: Final = re.compile(rb"(?<=[\t\n])-?\d{1,3}(?:,\d{3})+(?=[.\t\r\n])")
 _POINT: Final = re.compile(rb"(?<=[\t\n])-?(?:\d+|\d{1,3}(?:,\d{3})+)\.\d+(?=[\t\r\n])")
 _COMMA: Final = re.compile(rb"(?<=\d),(?=\d{3}(?!\d))")
 _LEAST_CLOCK_SECONDS: Final = 60.0
-_AUX: Final = re.compile(r"aux#?\d+|temp\d*")
+_AUX: Final = re.compile(r"aux#?\d+|temp\d*|temperature[a-z]*\d*")
 _STATED: Final = {"filename": "test_name", "procedure": "schedule", "comment/barcode": "barcode", "barcode": "barcode"}
 _PAIR: Final = re.compile(
     r"(?:^|\t|\s{2}|\s(?=Procedure:))\s*([A-Za-z][A-Za-z'/ ]*):[ ]*\t?([^\t]*?)(?=\t|\s+Procedure:|$)"
@@ -131,7 +131,8 @@ def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
     skip = _lines_before_rows(text, header)
     sensor, others = _sensor(text, header, skip)
     names = NAMES if sensor is None else NAMES | {base_and_unit(sensor)[0]: ("temperature", "C")}
-    table, found = read_table(text, header, names, needed=("current", "voltage"), skip=skip)
+    table, found = read_table(text, header, names, needed=("current", "voltage"), skip=skip, also=(COUNTED_CYCLES,))
+    found = _with_cycles(table, found)
     if not {"test_time", "step_time"} & found.keys():
         raise text.error("has no column for the time of the test or of the step; export it with one of them", header)
     clock = table.texts(found["date_time"].title) if "date_time" in found else pa.array([""])
@@ -142,17 +143,23 @@ def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
     if not is_dated:
         _date_by_header(record, text.head[:header], options, times_of_day(clock) if len(clock) == len(record) else None)
     if record.direction is not None:
-        record.direction = _with_signs(record, record.direction, table.texts(found["state"].title))
+        _say_untold(record, record.direction, table.texts(found["state"].title))
     for name in ("ac_impedance(ohm)", "internal_resistance(ohm)"):
         if name in record.extra:  # 0 where it was not measured
             values = record.extra[name].to_numpy(zero_copy_only=False)
             record.extra[name] = pa.array(values, pa.float64(), mask=np.isnan(values) | (values == 0))
-    if "temperature(c)" in record.extra:
-        values = record.extra["temperature(c)"].to_numpy(zero_copy_only=False)
-        record.extra["temperature(c)"] = pa.array(values, mask=~((values >= COLDEST) & (values <= HOTTEST)))
     if others:
         record.assumed.append(f"the temperature is that of {sensor}, the first of {others + 1} sensors with a value")
     return as_test(record, cell_id, text.name, READER.name, metadata=_metadata(text.head[:header]))
+
+
+def _with_cycles(table: Table, found: dict[str, Column]) -> dict[str, Column]:
+    """The columns with the cycles that were counted, where the procedure has advanced none."""
+    if "cycle" not in found or found["cycle"].title == COUNTED_CYCLES or COUNTED_CYCLES not in table.columns:
+        return found
+    if len(table.columns[found["cycle"].title].unique()) > 1 or len(table.columns[COUNTED_CYCLES].unique()) < 2:  # noqa: PLR2004  # it advances
+        return found
+    return {**found, "cycle": Column(COUNTED_CYCLES, found["cycle"].unit)}
 
 
 def _without_thousands(text: Text, header: int) -> Text:
@@ -240,20 +247,14 @@ def _unit_by_clock(table: Table, numbers: Floats, found: dict[str, Column], opti
     return None
 
 
-def _with_signs(record: Record, direction: Integers, states: pa.Array) -> Integers:
-    """The directions, also where a state says none but a current flows, if currents have signs in this file."""
-    current = record.current
-    flows = np.abs(current) > NO_CURRENT * np.abs(current).max(initial=0.0)
+def _say_untold(record: Record, direction: Integers, states: pa.Array) -> None:
+    """Say which states tell no direction while a current flows, where no current has a sign that tells it."""
+    flows = np.abs(record.current) > NO_CURRENT * np.abs(record.current).max(initial=0.0)
     rests = pc.equal(pc.utf8_upper(states), "R").to_numpy(zero_copy_only=False)
     untold = flows & (direction == REST) & ~rests
-    if not untold.any():
-        return direction
-    letters = ", ".join(sorted(set(states.filter(pa.array(untold)).to_pylist())))
-    if np.sign(current[flows & (direction == DISCHARGE)]).sum() < 0 or (current[untold] < 0).any():
-        record.assumed.append(f"the state {letters} says no direction; its readings have that of their current")
-        return np.where(untold, np.sign(current), direction).astype(np.int64)
-    record.assumed.append(f"the state {letters} says no direction, and no current has a sign; it goes on as before")
-    return direction
+    if untold.any():
+        letters = ", ".join(sorted(set(states.filter(pa.array(untold)).to_pylist())))
+        record.assumed.append(f"the state {letters} says no direction, and no current has a sign; it goes on as before")
 
 
 def _stated(head: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from producer.readers.base import BadWorkbookError, UnreadableWorkbookError, Wor
 from producer.readers.make import as_test
 from producer.readers.mapping import MappingError, mapping_of
 from producer.readers.meaning.counters import NOISE
+from producer.readers.meaning.sign import NO_CURRENT
 from producer.readers.meaning.steps import directions_of
 from producer.readers.meaning.times import UNITS, gone_on, true_unit
 from producer.readers.names import cell_id_of
@@ -26,6 +27,7 @@ from producer.readers.tables.texts import Text, delimiter_of, read_table, titles
 from producer.readers.tables.workbooks import sheet_table
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from python_calamine import CalamineWorkbook
@@ -42,8 +44,8 @@ NEEDED: Final = ("current", "voltage")
 
 USUAL_STATES: Final = {
     **STATES,
-    **dict.fromkeys(("charge", "charging", "chg", "c", "cha", "laden"), CHARGE),
-    **dict.fromkeys(("discharge", "discharging", "dchg", "dch", "d", "dis", "entladen"), DISCHARGE),
+    **dict.fromkeys(("charge", "charging", "chg", "chrg", "c", "cha", "laden"), CHARGE),
+    **dict.fromkeys(("discharge", "discharging", "dchg", "dchrg", "dch", "d", "dis", "entladen"), DISCHARGE),
     **dict.fromkeys(("rest", "pause", "r", "p", "pau", "idle", "ocv", "open circuit", "ruhe"), REST),
 }
 """What a column of states says where the mapping does not tell."""
@@ -180,6 +182,8 @@ def _test(part: Part, found: dict[str, Column], cell: str, mapping: Mapping, opt
             "under states",
             None if column is None else 0,
         )
+    if mapping.sign in {None, "unsigned"} and record.direction is not None:
+        _refuse_untold(table, found["state"].title, record, states)
     if mapping.sign == "discharge positive":
         record.current = -record.current
     if mapping.sign in {"charge positive", "discharge positive"}:
@@ -194,6 +198,22 @@ def _test(part: Part, found: dict[str, Column], cell: str, mapping: Mapping, opt
         record.assumed.append("the file has no test times; they were taken from its dates")
     _mend_times(record, table, found)
     return as_test(record, cell, options.name, READER.name, metadata={"time_zone": mapping.zone}, channel=part.channel)
+
+
+def _refuse_untold(table: Table, title: str, record: Record, states: Collection[str]) -> None:
+    """Refuse a state that says no direction while a current without a sign flows, since its charge would be lost.
+
+    Raises:
+        BadWorkbookError: there is one.
+    """
+    current, direction = record.current, record.direction
+    flows = np.abs(current) > NO_CURRENT * np.abs(current).max(initial=0.0)
+    silent = np.flatnonzero(flows & (direction == REST))
+    texts = table.texts(title).take(pa.array(silent)).to_pylist() if len(silent) else []
+    at = next((int(row) for row, text in zip(silent, texts, strict=True) if text.casefold() not in states), None)
+    if at is not None:
+        state = table.texts(title)[at].as_py()
+        raise table.error(title, f"{state!r} says neither charge nor discharge; name it under states", at)
 
 
 def _take_net(record: Record) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from producer.readers.meaning.sign import NO_CURRENT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,6 +38,9 @@ _EXTRA: Final = {
     "is_fc_data": "is_fc_data",
 }
 """Quantities that the contract takes as they are, and its columns for them."""
+
+COLDEST, HOTTEST = -200.0, 1400.0
+"""Temperatures outside of these, C, stand for an input without a sensor: some -2500 in Maccor's files, or -9999."""
 
 COUNTED: Final = ("charge_capacity", "discharge_capacity", "charge_energy", "discharge_energy", "capacity", "energy")
 
@@ -134,7 +139,7 @@ def record_of(
         name: values for name in COUNTED if (values := numbers(name)) is not None and not np.isnan(values).all()
     }
     if "state" in found and states:
-        record.direction = _directions(table.texts(found["state"].title), states)
+        _take_states(record, table.texts(found["state"].title), states)
     if "date_time" in found:
         times = record.test_time if record.test_time is not None else np.arange(len(record), dtype=np.float64)
         record.date_time, assumed = table.stamps(found["date_time"].title, times, dates, usual_dates)
@@ -142,15 +147,41 @@ def record_of(
     for quantity, name in _EXTRA.items():
         values = numbers(quantity)
         if values is not None:
-            record.extra[name] = pa.array(values, pa.float64(), mask=np.isnan(values))
+            is_none = np.isnan(values)
+            if quantity == "temperature":
+                is_none |= (values < COLDEST) | (values > HOTTEST)
+            record.extra[name] = pa.array(values, pa.float64(), mask=is_none)
     return record
 
 
-def _directions(texts: pa.Array, states: Mapping[str, int]) -> Integers | None:
+def _take_states(record: Record, texts: pa.Array, states: Mapping[str, int]) -> None:
+    """Take the directions that states say.
+
+    Where a current flows in a state that says nothing, the reading has the direction of its current, if currents have
+    the signs that the other states say.
+    """
     encoded = texts.dictionary_encode()
-    said = [states.get(text.casefold()) for text in encoded.dictionary.to_pylist()]
+    names = encoded.dictionary.to_pylist()
+    said = [states.get(text.casefold()) for text in names]
     if all(one is None for one in said):
-        return None
-    table = np.array([REST if one is None else one for one in said], np.int64)
-    found: Integers = table[encoded.indices.to_numpy()]
-    return found
+        return
+    places = encoded.indices.to_numpy()
+    direction: Integers = np.array([REST if one is None else one for one in said], np.int64)[places]
+    record.direction = direction
+    current = record.current
+    flows = np.abs(current) > NO_CURRENT * np.abs(current).max(initial=0.0)
+    untold = flows & np.array([one is None for one in said])[places]
+    sign = _orientation(np.where(flows, current, 0.0), direction) if untold.any() else 0
+    if not sign:
+        return
+    record.direction = np.where(untold, sign * np.sign(current), direction).astype(np.int64)
+    silent = ", ".join(sorted({names[place] for place in np.unique(places[untold]).tolist()}))
+    record.assumed.append(f"the state {silent} says no direction; its readings have that of their current")
+
+
+def _orientation(current: Floats, direction: Integers) -> int:
+    """1 where charge is positive, -1 where discharge is, by what states say; 0 where currents have no sign."""
+    charge, discharge = (int(np.sign(np.sign(current[direction == way]).sum())) for way in (CHARGE, DISCHARGE))
+    if not (current < 0).any() or charge * discharge > 0:
+        return 0
+    return -discharge or charge

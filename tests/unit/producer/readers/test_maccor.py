@@ -281,3 +281,25 @@ def test_an_export_without_numbers_of_readings_and_with_thousands_apart_is_read(
     assert np.sign(test.readings["current(a)"].to_numpy()).tolist() == [1] * 4 + [-1] * 4
     assert test.readings["discharge_capacity(ah)"].to_pylist()[-1] == pytest.approx(2250.5)
     assert test.readings["date_time"].null_count == 8
+
+
+NEWER = (
+    "Rec,Cycle P,Cycle C,Step,Test Time [s],Step Time [s],Capacity [Ah],Energy [Wh],Current [A],Voltage [V],Md,"
+    "Temperature Cell [degC]\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("procedure", "counted", "cycles"),
+    [((0, 0, 0), (1, 1, 2), [1, 1, 2]), ((0, 1, 1), (1, 1, 2), [0, 1, 1]), ((4, 4, 4), (1, 1, 1), [4, 4, 4])],
+)
+def test_cycles_are_those_of_the_procedure_unless_it_counts_none(
+    tmp_path: Path, procedure: tuple[int, ...], counted: tuple[int, ...], cycles: list[int]
+) -> None:
+    lines = [
+        f"{n},{p},{c},{n},{10 * n},0,0.1,0.3,1,3.5,C,25.5"
+        for n, (p, c) in enumerate(zip(procedure, counted, strict=True), 1)
+    ]
+    readings = read(rows(tmp_path, *lines, head=NEWER)).readings
+    assert readings["cycle_index"].to_pylist() == cycles
+    assert readings["temperature(c)"].to_pylist() == [25.5] * 3

@@ -281,3 +281,39 @@ def test_a_unit_of_times_that_the_dates_deny_is_refused(tmp_path: Path, seconds:
 
 def test_what_digatron_calls_its_steps_is_known() -> None:
     assert [USUAL_STATES[text] for text in ("cha", "dch", "pau", "恒流充电")] == [1, -1, 0, 1]
+
+
+STATES = """columns:
+  t: {quantity: test_time, unit: s}
+  n: step
+  i: current
+  u: voltage
+  q: capacity
+  s: state
+"""
+
+
+def by_states(path: Path, *, way: float, discharge: float = -1.0) -> Workbook:
+    rows = [("Chrg", way, 0.0), ("Chrg", way, 0.1), ("ODD", discharge, 0.0), ("ODD", discharge, 0.1)]
+    columns = {
+        "t": [0.0, 360.0, 720.0, 1080.0],
+        "n": [1, 1, 2, 2],
+        "i": [current for _, current, _ in rows],
+        "u": [3.4, 3.6, 3.6, 3.4],
+        "q": [capacity for *_, capacity in rows],
+        "s": [state for state, *_ in rows],
+    }
+    return read(table.write_text(path, columns), STATES)
+
+
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_a_state_that_says_nothing_has_the_direction_of_its_signed_current(tmp_path: Path, way: float) -> None:
+    (test,) = by_states(tmp_path / "a.csv", way=way, discharge=-way).tests
+    assert test.readings["current(a)"].to_pylist() == [1.0, 1.0, -1.0, -1.0]
+    assert test.readings["discharge_capacity(ah)"].to_pylist()[-1] == pytest.approx(0.1)
+    assert any(line.startswith("the state ODD says no direction") for line in test.about.assumptions)
+
+
+def test_a_state_that_says_nothing_of_a_current_without_a_sign_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(BadWorkbookError, match=r"a\.csv, column s, row 4: 'ODD' says neither charge nor discharge"):
+        by_states(tmp_path / "a.csv", way=1.0, discharge=1.0)

@@ -141,3 +141,12 @@ def test_missing_columns_cut_rows_and_words_end_in_one_line_with_the_place(
     assert refusal(path).startswith("a.csv: has no block [Data]")
     path.write_text("[Summary]\nNovonix UHPC data file\n[End Summary]\n[Data]\n\n")
     assert refusal(path).startswith("a.csv, row 4: has no block [Data]")
+
+
+def test_a_temperature_of_an_input_without_a_sensor_is_none(
+    tmp_path: Path, cell: TwinCell, columns: dict[str, list[str]]
+) -> None:
+    title = next(one for one in TITLES if one.startswith("Temperature"))
+    columns = columns | {title: ["-9999.000", *columns[title][1:]]}
+    readings = only(write_text(tmp_path / "a.csv", columns)).readings
+    assert readings["temperature(c)"].to_pylist() == [None, *cell.temperature.tolist()[1:]]

@@ -44,6 +44,11 @@ def proposed(path: Path) -> str:
         ("uts", "date_time", ""),
         ("Datenum_d", "date_time", ""),
         ("充电容量(mAh)", "charge_capacity", ""),
+        ("AhCha#AH", "charge_capacity", ""),
+        ("Amp-Hours AH", "capacity", "AH"),
+        ("Working Electrode (V)", "voltage", ""),
+        ("System Time", "date_time", ""),
+        ("Step Mode", "state", ""),
     ],
 )
 def test_a_title_is_known_from_any_reader_or_from_what_people_write(title: str, quantity: str, unit: str) -> None:
@@ -121,3 +126,21 @@ def test_a_capacity_that_is_the_same_in_each_row_is_no_counter(tmp_path: Path) -
         tmp_path / "a.csv", {"Time": [0, 1, 2], "I": [-1, -1, -1], "U": [4, 3, 2], "Capacity": [1.5] * 3}
     )
     assert '  # "Capacity": capacity  # 1.5 in each row, so it hardly counts' in proposed(path)
+
+
+def test_a_row_of_units_below_the_titles_gives_units_and_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.DTA"
+    rows = "".join(f"\t{n}\t{10 * n}\t3.5\t0.1\t..\n" for n in range(4))
+    path.write_text(f"EXPLAIN\nCURVE\tTABLE\t4\n\tPt\tT\tVf\tIm\tOver\n\t#\ts\tV vs. Ref.\tA\tbits\n{rows}")
+    text = proposed(path)
+    assert "data_row: 5" in text
+    assert '"T": {quantity: test_time, unit: s}\n' in text
+    (test,) = READER.read(path, ReadOptions("a.DTA", mapping=MappingFile("m.yaml", text))).tests
+    assert test.readings["test_time(s)"].to_pylist() == [0.0, 10.0, 20.0, 30.0]
+    assert test.readings["current(a)"].to_pylist() == [0.1] * 4
+
+
+def test_a_first_row_without_numbers_that_names_no_units_is_a_reading(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t,i,u,note\n-,-,-,start\n0,1,3.5,x\n10,1,3.6,x\n")
+    assert "data_row" not in proposed(path)

@@ -11,11 +11,10 @@ import pyarrow as pa
 
 from producer.readers.base import BadWorkbookError, UnreadableWorkbookError, Workbook
 from producer.readers.make import as_test
+from producer.readers.mapped_meaning import leave_out_still, mend_times, take_net
 from producer.readers.mapping import MappingError, mapping_of
-from producer.readers.meaning.counters import NOISE
 from producer.readers.meaning.sign import NO_CURRENT
 from producer.readers.meaning.steps import directions_of
-from producer.readers.meaning.times import UNITS, gone_on, true_unit
 from producer.readers.names import cell_id_of
 from producer.readers.neware_names import STATES
 from producer.readers.record import CHARGE, DISCHARGE, REST, record_of
@@ -191,12 +190,13 @@ def _test(part: Part, found: dict[str, Column], cell: str, mapping: Mapping, opt
     if mapping.counters in {"test", "cycle", "step"}:
         record.counters_of = mapping.counters
     record.net = mapping.counters == "net"
+    leave_out_still(record)
     if mapping.counters is None:
-        _take_net(record)
+        take_net(record)
     if record.test_time is None and record.step_time is None:
         record.test_time = _times_of_dates(record, table, found)
         record.assumed.append("the file has no test times; they were taken from its dates")
-    _mend_times(record, table, found)
+    mend_times(record, table, found)
     return as_test(record, cell, options.name, READER.name, metadata={"time_zone": mapping.zone}, channel=part.channel)
 
 
@@ -214,52 +214,6 @@ def _refuse_untold(table: Table, title: str, record: Record, states: Collection[
     if at is not None:
         state = table.texts(title)[at].as_py()
         raise table.error(title, f"{state!r} says neither charge nor discharge; name it under states", at)
-
-
-def _take_net(record: Record) -> None:
-    """Take the only counter of a kind as net where it falls little by little instead of beginning again.
-
-    Cyclers write such a counter without a direction, simulations call it that of discharge, which may fall below 0.
-    """
-    for single in ("capacity", "energy"):
-        present = [name for name in (single, f"charge_{single}", f"discharge_{single}") if name in record.counters]
-        if len(present) != 1:
-            continue
-        values = record.counters[present[0]]
-        filled = ~np.isnan(values)
-        given, sizes = values[filled], np.abs(values[filled])
-        size = sizes.max(initial=0.0)
-        same_cycle = np.diff((np.zeros(len(values)) if record.cycle is None else record.cycle)[filled]) == 0
-        falls = np.flatnonzero((np.diff(sizes) < -NOISE * size) & same_cycle)
-        partial = sizes[falls + 1] >= sizes[falls] / 2
-        is_negative = present != [single] and (given < -NOISE * size).any()
-        if is_negative or partial.sum() > len(falls) / 2:
-            record.counters[single] = record.counters.pop(present[0]) * (-1 if present[0].startswith("dis") else 1)
-            record.net = True
-            record.assumed.append(f"{present[0]} falls while the other direction flows; it was taken as net")
-
-
-def _mend_times(record: Record, table: Table, found: dict[str, Column]) -> None:
-    """Have times go on where they begin again; refuse those whose unit is another one by the dates.
-
-    Raises:
-        BadWorkbookError: the unit is another one.
-    """
-    clock = None
-    if record.date_time is not None and not record.date_time.null_count:
-        clock = record.date_time.cast(pa.int64()).to_numpy() / 1e6
-    for quantity in ("test_time", "step_time"):
-        time = getattr(record, quantity)
-        unit = None if clock is None or time is None else true_unit(time, clock)
-        if unit is not None:
-            problem = f"holds {UNITS[unit]} by the dates of the file, not s; give that unit in the mapping"
-            raise table.error(found[quantity].title, problem)
-    if record.test_time is None or record.step_time is not None:
-        return
-    time = gone_on(record.test_time, clock)
-    if time is not None:
-        record.test_time = time
-        record.assumed.append("the time of the test begins again in the file; it was added up")
 
 
 def _times_of_dates(

@@ -31,6 +31,7 @@ COMMON: Final = {
     "date_time": (
         "date", "datum", "timestamp", "clock", "absolute time", "real time", "zeitstempel", "utc",
         "system time", "sys time", "uts", "unix", "unix time", "unix timestamp", "epoch", "datenum", "datenum d",
+        "date stamp",
     ),
     "step": ("step", "schritt", "step number", "line", "ns"),
     "cycle": ("cycle", "zyklus", "cycle number", "cyc", "n cycle"),

@@ -317,3 +317,21 @@ def test_a_state_that_says_nothing_has_the_direction_of_its_signed_current(tmp_p
 def test_a_state_that_says_nothing_of_a_current_without_a_sign_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(BadWorkbookError, match=r"a\.csv, column s, row 4: 'ODD' says neither charge nor discharge"):
         by_states(tmp_path / "a.csv", way=1.0, discharge=1.0)
+
+
+def test_counters_that_never_move_while_current_flows_are_left_out_and_it_is_said(tmp_path: Path) -> None:
+    path = table.write_text(tmp_path / "a.csv", plain(qc=[0.0] * len(CELL), qd=[0.0] * len(CELL)))
+    (test,) = read(path, f"{PLAIN}  qc: charge_capacity\n  qd: discharge_capacity\n").tests
+    assert_same_cycles(test, CELL, 2e-3, energies=False)
+    said = "charge_capacity and discharge_capacity never move while current flows; they were left out"
+    assert said in test.about.assumptions
+    assert "charge_capacity(ah)" in test.about.integrated
+
+
+def test_a_clock_that_stands_still_runs_with_the_times_of_the_test(tmp_path: Path) -> None:
+    path = table.write_text(tmp_path / "a.csv", plain() | {"d": ["2024-03-14 09:35:15"] * len(CELL)})
+    (test,) = read(path, f"{PLAIN}  d: date_time\n").tests
+    dates = test.readings["date_time"].to_numpy()
+    assert str(dates[0]) == "2024-03-14T09:35:15.000000"
+    assert (dates[-1] - dates[0]) / np.timedelta64(1, "s") == pytest.approx(np.ptp(CELL.test_time))
+    assert any("dates the start of the test alone" in line for line in test.about.assumptions)

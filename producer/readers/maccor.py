@@ -63,7 +63,7 @@ NAMES: Final = {
     "dcir": ("internal_resistance", "Ohm"),
 }
 COUNTED_CYCLES: Final = "Cycle C"
-"""The column of cycles that newer software counts beside those of the procedure, which may never advance."""
+"""The column of cycles that newer software counts over the test, beside those of the procedure."""
 
 STATES: Final = {"c": CHARGE, "d": DISCHARGE, "r": REST}
 
@@ -86,6 +86,9 @@ _PAIR: Final = re.compile(
 _DATED: Final = r"\d[-/.]\d+[-/.]\d|[A-Za-z]{3}|\d{5}"
 """What a cell has that is a date; a time of day, or a count of something else in its column, has none of it."""
 
+_NAMED_MONTH: Final = re.compile(r"(?P<day>\d{1,2})[- ](?P<month>[A-Za-z]{3})[a-z]*[- ,]")
+_NUMBERS: Final = re.compile(r"(?P<one>\d{1,2})[-/.](?P<other>\d{1,2})[-/.]")
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _BARCODE: Final = re.compile(r"[\w.-]{1,64}")
 
 
@@ -139,7 +142,8 @@ def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
     is_dated = pc.any(pc.match_substring_regex(clock, _DATED)).as_py()
     dated = found if is_dated else {name: column for name, column in found.items() if name != "date_time"}
     dated = {name: _timed(table, name, column, dated, options) for name, column in dated.items()}
-    record = record_of(table, dated, states=STATES, dates=options.dates, usual_dates="mdy")
+    dates = options.dates or _order_by_header(text.head[:header], clock[0].as_py())
+    record = record_of(table, dated, states=STATES, dates=dates, usual_dates="mdy")
     if not is_dated:
         _date_by_header(record, text.head[:header], options, times_of_day(clock) if len(clock) == len(record) else None)
     if record.direction is not None:
@@ -154,10 +158,8 @@ def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
 
 
 def _with_cycles(table: Table, found: dict[str, Column]) -> dict[str, Column]:
-    """The columns with the cycles that were counted, where the procedure has advanced none."""
-    if "cycle" not in found or found["cycle"].title == COUNTED_CYCLES or COUNTED_CYCLES not in table.columns:
-        return found
-    if len(table.columns[found["cycle"].title].unique()) > 1 or len(table.columns[COUNTED_CYCLES].unique()) < 2:  # noqa: PLR2004  # it advances
+    """The columns with the cycles that were counted, if any were."""
+    if "cycle" not in found or COUNTED_CYCLES not in table.columns or len(table.columns[COUNTED_CYCLES].unique()) < 2:  # noqa: PLR2004  # all are the same
         return found
     return {**found, "cycle": Column(COUNTED_CYCLES, found["cycle"].unit)}
 
@@ -274,6 +276,18 @@ def _metadata(head: Sequence[str]) -> dict[str, str]:
             continue
         found[ours] = found.get(ours) or value
     return {**found, "cycler": "Maccor"}
+
+
+def _order_by_header(head: Sequence[str], first: str) -> str | None:
+    """Whether the day or the month stands first, where the date of the test names the month of the first reading's."""
+    named, numbers = _NAMED_MONTH.search(_stated(head).get("date of test", "")), _NUMBERS.match(first)
+    if named is None or numbers is None or named["month"].casefold() not in _MONTHS:
+        return None
+    day_and_month = (int(named["day"]), _MONTHS.index(named["month"].casefold()) + 1)
+    one, other = int(numbers["one"]), int(numbers["other"])
+    if one == other or day_and_month not in {(one, other), (other, one)}:
+        return None
+    return "dmy" if (one, other) == day_and_month else "mdy"
 
 
 def _date_by_header(record: Record, head: Sequence[str], options: ReadOptions, times: Floats | None) -> None:

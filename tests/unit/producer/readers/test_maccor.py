@@ -291,9 +291,9 @@ NEWER = (
 
 @pytest.mark.parametrize(
     ("procedure", "counted", "cycles"),
-    [((0, 0, 0), (1, 1, 2), [1, 1, 2]), ((0, 1, 1), (1, 1, 2), [0, 1, 1]), ((4, 4, 4), (1, 1, 1), [4, 4, 4])],
+    [((0, 0, 0), (1, 1, 2), [1, 1, 2]), ((0, 1, 0), (1, 2, 3), [1, 2, 3]), ((0, 1, 1), (1, 1, 1), [0, 1, 1])],
 )
-def test_cycles_are_those_of_the_procedure_unless_it_counts_none(
+def test_cycles_are_those_that_were_counted_unless_only_the_procedure_has_any(
     tmp_path: Path, procedure: tuple[int, ...], counted: tuple[int, ...], cycles: list[int]
 ) -> None:
     lines = [
@@ -303,3 +303,14 @@ def test_cycles_are_those_of_the_procedure_unless_it_counts_none(
     readings = read(rows(tmp_path, *lines, head=NEWER)).readings
     assert readings["cycle_index"].to_pylist() == cycles
     assert readings["temperature(c)"].to_pylist() == [25.5] * 3
+
+
+@pytest.mark.parametrize(("stated", "month"), [("4 March 2020, 11:17:10 PM", 3), ("3-Apr-20 11:17:10 PM", 4)])
+def test_a_date_of_the_test_with_the_name_of_its_month_tells_the_order_of_the_others(
+    tmp_path: Path, stated: str, month: int
+) -> None:
+    head = f"Today's Date:\t5 June 2020\tDate of Test:\t{stated}\n" + HEAD
+    lines = [reading(n, "C", 1, n / 10).replace("12/19/2020", "04/03/2020") for n in (1, 2)]
+    test = read(rows(tmp_path, *lines, head=head))
+    assert test.readings["date_time"].to_pylist()[0].month == month
+    assert not any("usually" in line for line in test.about.assumptions)

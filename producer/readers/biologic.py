@@ -41,7 +41,10 @@ SPECTRA: Final = (
 MODE, RESTS = "mode", "3"
 """The column of what is controlled: 1 the current, 2 the voltage, 3 nothing."""
 
-_TITLES: Final = r"^(mode\tox/red\t|(.*\t)?time/s\t)"
+_TITLES: Final = r"^(mode\tox/red\t|(.*\t)?time/s(\t|$))"
+_ONLY_TITLES: Final = re.compile(r"(?=(.*\t)?time/s(\t|\s*$))(?=(.*\t)?<?(Ecell|Ewe)>?/V(\t|\s*$))")
+"""What the first line has where columns were chosen for an export without a header."""
+
 _COUNT: Final = re.compile(r"^Nb header lines\s*:\s*(\d{1,6})\s*$", re.IGNORECASE)
 _STATED: Final = re.compile(r"^\s*(?P<name>[^:\t]+?)\s*:\s*(?P<value>.*?)\s*$")
 _AMOUNT: Final = re.compile(r"^(?P<number>\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?)\s*(?P<unit>[A-Za-z\u00b5.]+)$")
@@ -60,7 +63,8 @@ class BiologicReader:
 
     def recognises(self, sample: FileSample) -> bool:
         """Tell whether a file is surely of this format, by its first line."""
-        return (sample.text or "").startswith((*MAGIC, "mode\tox/red\t"))
+        first = (sample.text or "").partition("\n")[0]
+        return first.startswith((*MAGIC, "mode\tox/red\t")) or _ONLY_TITLES.match(first) is not None
 
     def read(self, path: Path, options: ReadOptions) -> Workbook:
         """Read a file whole.

@@ -311,6 +311,18 @@ def test_an_export_is_told_by_its_first_line(tmp_path: Path) -> None:
     assert READER.recognises(FileSample.of(write_mpt(tmp_path / "b.mpt", columns, header=False)))
     assert READER.recognises(FileSample(".txt", b"BT-Lab ASCII FILE\r\nNb header lines : 3\r\n"))
     assert not READER.recognises(FileSample(".mpt", b"EC-Lab LOG FILE\r\n"))
+    assert not READER.recognises(FileSample(".txt", b"time/s\tnote\r\n0\tEwe/V\r\n"))
+
+
+def test_chosen_columns_without_a_header_are_read_in_any_order(tmp_path: Path) -> None:
+    cell = twin_cell()
+    titles = ("cycle number", "Ns", "Ecell/V", "<I>/mA", "Q discharge/mA.h", "Q charge/mA.h", "time/s")
+    path = write_mpt(tmp_path / "CELL_1.txt", biologic_columns(cell), titles, header=False, comma=True)
+    assert READER.recognises(FileSample.of(path))
+    assert_same_cycles(read(path), cell, 1e-9, energies=False)
+    path.write_bytes(path.read_bytes().replace(b"time/s\t\r\n", b"time/s\r\n"))
+    assert READER.recognises(FileSample.of(path))
+    assert_same_cycles(read(path), cell, 1e-9, energies=False)
 
 
 def test_impedance_spectra_are_refused_as_what_they_are(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from producer.readers.base import BadWorkbookError, UnreadableWorkbookError, Workbook
 from producer.readers.make import as_test
-from producer.readers.mapped_meaning import leave_out_still, mend_times, take_net
+from producer.readers.mapped_meaning import leave_out_still, mend_times, take_net, turn_one_way
 from producer.readers.mapping import MappingError, mapping_of
 from producer.readers.meaning.sign import NO_CURRENT
 from producer.readers.meaning.steps import directions_of
@@ -191,6 +191,8 @@ def _test(part: Part, found: dict[str, Column], cell: str, mapping: Mapping, opt
         record.counters_of = mapping.counters
     record.net = mapping.counters == "net"
     leave_out_still(record)
+    if mapping.sign is None:
+        turn_one_way(record)
     if mapping.counters is None:
         take_net(record)
     if record.test_time is None and record.step_time is None:

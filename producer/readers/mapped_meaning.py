@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from producer.readers.tables.titles import Column
 
 
+ONE_WAY: Final = 0.9
+"""The share of a voltage's course that is one way, where it is to turn a current of one sign."""
+
+
 def leave_out_still(record: Record) -> None:
     """Leave counters out that never move while current flows, as where a script fills columns up with zeros."""
     if np.count_nonzero(record.current) < 2:  # noqa: PLR2004  # one reading moves nothing yet
@@ -27,6 +31,21 @@ def leave_out_still(record: Record) -> None:
             for name in present:
                 del record.counters[name]
             record.assumed.append(f"{' and '.join(present)} never move while current flows; they were left out")
+
+
+def turn_one_way(record: Record) -> None:
+    """Turn a current of one sign, of which nothing but the voltage tells anything, where that goes the other way."""
+    flows = record.current != 0
+    signs = np.unique(np.sign(record.current[flows]))
+    told = record.direction is not None and (flows & (record.direction != 0)).any()
+    if told or len(signs) != 1 or any(name in record.counters for name in ("charge_capacity", "discharge_capacity")):
+        return
+    within = flows[1:] & flows[:-1]
+    course = np.diff(record.voltage)[within]
+    if len(course) > 1 and float(course.sum() * signs[0]) <= -ONE_WAY * float(np.abs(course).sum()) < 0:
+        record.current = -record.current
+        now, what = ("positive", "discharging") if signs[0] > 0 else ("negative", "charging")
+        record.assumed.append(f"current is {now} while {what} in the file; its sign was turned, as the voltages tell")
 
 
 def take_net(record: Record) -> None:

@@ -335,3 +335,21 @@ def test_a_clock_that_stands_still_runs_with_the_times_of_the_test(tmp_path: Pat
     assert str(dates[0]) == "2024-03-14T09:35:15.000000"
     assert (dates[-1] - dates[0]) / np.timedelta64(1, "s") == pytest.approx(np.ptp(CELL.test_time))
     assert any("dates the start of the test alone" in line for line in test.about.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("amps", "volts", "read_as"),
+    [
+        (1.0, [4.0, 3.9, 3.7], -1.0),
+        (1.0, [3.7, 3.9, 4.0], 1.0),
+        (-1.0, [3.7, 3.9, 4.0], 1.0),
+        (1.0, [4, 3.6, 4.1], 1.0),
+    ],
+)
+def test_a_current_of_one_sign_is_turned_where_the_voltage_goes_the_other_way(
+    tmp_path: Path, amps: float, volts: list[float], read_as: float
+) -> None:
+    path = table.write_text(tmp_path / "a.csv", {"t": [0.0, 60.0, 120.0], "i": [amps] * 3, "u": list(volts)})
+    (test,) = read(path, "columns: {t: {quantity: test_time, unit: s}, i: current, u: voltage}\n").tests
+    assert test.readings["current(a)"].to_pylist() == [read_as] * 3
+    assert any("its sign was turned" in line for line in test.about.assumptions) == (read_as != amps)

@@ -78,6 +78,7 @@ _THOUSANDS: Final = re.compile(rb"(?<=[\t\n])-?\d{1,3}(?:,\d{3})+(?=[.\t\r\n])")
 _POINT: Final = re.compile(rb"(?<=[\t\n])-?(?:\d+|\d{1,3}(?:,\d{3})+)\.\d+(?=[\t\r\n])")
 _COMMA: Final = re.compile(rb"(?<=\d),(?=\d{3}(?!\d))")
 _LEAST_CLOCK_SECONDS: Final = 60.0
+_OPTIONAL: Final = re.compile(r"|(VAR|FLG|Aux|GlobFlag)\W*\d*.*|Units?|N/?A", re.IGNORECASE)
 _AUX: Final = re.compile(r"aux#?\d+|temp\d*|temperature[a-z]*\d*")
 _STATED: Final = {"filename": "test_name", "procedure": "schedule", "comment/barcode": "barcode", "barcode": "barcode"}
 _PAIR: Final = re.compile(
@@ -132,6 +133,7 @@ READER: Final = MaccorReader()
 
 def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
     skip = _lines_before_rows(text, header)
+    text = _with_even_titles(text, header, skip)
     sensor, others = _sensor(text, header, skip)
     names = NAMES if sensor is None else NAMES | {base_and_unit(sensor)[0]: ("temperature", "C")}
     table, found = read_table(text, header, names, needed=("current", "voltage"), skip=skip, also=(COUNTED_CYCLES,))
@@ -155,6 +157,23 @@ def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
     if others:
         record.assumed.append(f"the temperature is that of {sensor}, the first of {others + 1} sensors with a value")
     return as_test(record, cell_id, text.name, READER.name, metadata=_metadata(text.head[:header]))
+
+
+def _with_even_titles(text: Text, header: int, skip: int) -> Text:
+    """The text with as many titles as its rows have cells, where they differ at the end, as MIMS writes them.
+
+    Titles of cells that no row has are left out if they are of what rows may lack, such as VAR15.
+    """
+    delimiter = delimiter_of(text.head[header])
+    titles = text.head[header].split(delimiter)
+    counts = {line.count(delimiter) + 1 for line in text.head[header + 1 + skip : -1] if line.strip()}
+    if len(counts) != 1 or '"' in text.head[header]:
+        return text
+    (count,) = counts
+    if any(not _OPTIONAL.fullmatch(title.strip()) for title in titles[count:]):
+        return text
+    titles = [*titles[:count], *[""] * (count - len(titles))]
+    return replace(text, head=(*text.head[:header], delimiter.join(titles), *text.head[header + 1 :]))
 
 
 def _with_cycles(table: Table, found: dict[str, Column]) -> dict[str, Column]:

@@ -37,6 +37,9 @@ BLOCK_BYTES: Final = 8 * 1024**2
 """So much of a text is converted at a time: less costs time, more costs memory."""
 
 DELIMITERS: Final = ("\t", ";", ",")
+_THOUSANDS: Final = r"^\s*-?\d{1,3}(\.\d{3})+(,\d*)?\s*$"
+"""Numbers with points between thousands, where decimals stand behind a comma."""
+
 _DECIMAL_COMMA: Final = re.compile(r"(^|[\t; ])-?\d+,\d+(?:[eE][-+]?\d+)?(?=$|[\t; ])")
 
 
@@ -253,6 +256,9 @@ def _with_points(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArra
     """Texts that should be numbers, with a point for their decimal comma."""
     if not pa.types.is_string(column.type) or pa.types.is_string(wanted):
         return column
-    import pyarrow.compute as pc  # noqa: PLC0415  # a damaged file alone comes here
+    import pyarrow.compute as pc  # noqa: PLC0415  # a damaged file, or one with 1.234,5, alone comes here
 
+    has_point = pc.match_substring(column, ".")
+    if pc.all(pc.match_substring_regex(column.filter(has_point), _THOUSANDS)).as_py():
+        column = pc.replace_substring(column, ".", "")
     return pc.replace_substring(column, ",", ".")

@@ -314,3 +314,22 @@ def test_a_date_of_the_test_with_the_name_of_its_month_tells_the_order_of_the_ot
     test = read(rows(tmp_path, *lines, head=head))
     assert test.readings["date_time"].to_pylist()[0].month == month
     assert not any("usually" in line for line in test.about.assumptions)
+
+
+@pytest.mark.parametrize("more", ["\tVAR1\tVAR2\tVAR3", "\tVAR1", ""])
+@pytest.mark.parametrize("cells", ["\t0.0", "\t0.0\t0.0\t", ""])
+def test_titles_and_cells_of_variables_may_differ_in_number(tmp_path: Path, more: str, cells: str) -> None:
+    lines = [reading(n, "C", 1, n / 10) + cells for n in (1, 2, 3)]
+    test = read(rows(tmp_path, *lines, head=HEAD.replace("\n", f"{more}\n")))
+    assert test.readings["charge_capacity(ah)"].to_pylist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_points_between_thousands_are_taken_out_where_decimals_stand_behind_a_comma(tmp_path: Path) -> None:
+    lines = [
+        f"{n}\t0\t1\t{time}\t{time}\t{amp_hours}\t0,3\t1.500,25\t3,5\tC\t1\t12/19/2020 12:18:{n:02d}"
+        for n, (time, amp_hours) in enumerate((("999,5", "416,66"), ("1.000,5", "417,07"), ("1.001", "1.417,5")), 1)
+    ]
+    readings = read(rows(tmp_path, *lines)).readings
+    assert readings["test_time(s)"].to_pylist() == [999.5, 1000.5, 1001.0]
+    assert readings["current(a)"].to_pylist() == [1500.25] * 3
+    assert readings["charge_capacity(ah)"].to_pylist() == pytest.approx([416.66, 417.07, 1417.5])

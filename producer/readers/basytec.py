@@ -79,7 +79,7 @@ class BasytecReader:
     def recognises(self, sample: FileSample) -> bool:
         """Tell whether a file is surely of this format: by its first line, or the line with its titles."""
         text = sample.text
-        pattern = rf"\A~?Resultfile from Basytec|{_HEADER}.*\bDataSet\b"
+        pattern = rf"\A~?(Resultfile from )?Basytec Battery|{_HEADER}.*\bDataSet\b"
         return text is not None and re.search(pattern, text, re.MULTILINE | re.IGNORECASE) is not None
 
     def read(self, path: Path, options: ReadOptions) -> Workbook:

@@ -154,7 +154,8 @@ class _Course:
     def _moved(self, single: str) -> Floats:
         """What the current moved since the reading before, Ah or Wh by the name of a counter, shape (n,)."""
         rate = np.abs(self._current if single == "capacity" else self._current * self._record.voltage)
-        return rate * np.diff(self._time, prepend=self._time[0]).clip(min=0.0) / SECONDS_PER_HOUR
+        moved: Floats = rate * np.diff(self._time, prepend=self._time[0]).clip(min=0.0) / SECONDS_PER_HOUR
+        return moved
 
     def integrate_missing(self) -> None:
         """Compute the counters that the file has not."""

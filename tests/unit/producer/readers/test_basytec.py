@@ -221,3 +221,13 @@ def test_a_date_between_blanks_keeps_its_time_of_day(tmp_path: Path) -> None:
         "0.5 2 14.03.2024 10:00:15 1 Pause 3.4 0\n"
     )
     assert [f"{one:%H:%M}" for one in only(path).readings["date_time"].to_pylist()] == ["09:30", "10:00"]
+
+
+def test_each_title_may_begin_with_a_tilde(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(
+        "BaSyTec Battery Test System\n~Start of Test: 09.03.2026 11:35:38\n~Time[s]\t~U[V]\t~I[A]\n"
+        "0\t3.7\t1\n10\t3.8\t1\n"
+    )
+    assert READER.recognises(FileSample.of(path))
+    assert only(path).readings["voltage(v)"].to_pylist() == [3.7, 3.8]

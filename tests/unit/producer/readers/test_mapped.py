@@ -295,7 +295,7 @@ STATES = """columns:
 
 def by_states(path: Path, *, way: float, discharge: float = -1.0) -> Workbook:
     rows = [("Chrg", way, 0.0), ("Chrg", way, 0.1), ("ODD", discharge, 0.0), ("ODD", discharge, 0.1)]
-    columns = {
+    columns: dict[str, list[object]] = {
         "t": [0.0, 360.0, 720.0, 1080.0],
         "n": [1, 1, 2, 2],
         "i": [current for _, current, _ in rows],
@@ -329,7 +329,8 @@ def test_counters_that_never_move_while_current_flows_are_left_out_and_it_is_sai
 
 
 def test_a_clock_that_stands_still_runs_with_the_times_of_the_test(tmp_path: Path) -> None:
-    path = table.write_text(tmp_path / "a.csv", plain() | {"d": ["2024-03-14 09:35:15"] * len(CELL)})
+    columns: dict[str, list[object]] = plain() | {"d": ["2024-03-14 09:35:15"] * len(CELL)}
+    path = table.write_text(tmp_path / "a.csv", columns)
     (test,) = read(path, f"{PLAIN}  d: date_time\n").tests
     dates = test.readings["date_time"].to_numpy()
     assert str(dates[0]) == "2024-03-14T09:35:15.000000"

@@ -325,7 +325,7 @@ def test_a_column_that_is_empty_in_part_is_refused(tmp_path: Path) -> None:
 def test_rows_of_a_database_are_sorted_by_their_numbers(tmp_path: Path) -> None:
     columns = twins.mits7(CELL)
     middle = len(CELL) // 2
-    turned = {title: [*values[middle:], *values[:middle]] for title, values in columns.items()}
+    turned: Columns = {title: [*values[middle:], *values[:middle]] for title, values in columns.items()}
     test = read(twins.write_text(tmp_path / "A.csv", turned))
     assert test.readings.equals(read(written(tmp_path / "A.csv")).readings)
 

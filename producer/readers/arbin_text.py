@@ -126,7 +126,7 @@ def read_text(path: Path, options: ReadOptions, reader: str) -> Workbook:
             break
         more, of_more = read_table(text, at, {base: ("temperature", "C")}, needed=(), delimiter=delimiter)
         table, columns = replace(table, columns={**table.columns, **more.columns}), columns | of_more
-    parts = split(table, columns)
+    parts = [piece for part in split(table, columns) for piece in _one_after_the_other(part, columns)]
     records = [_record(part, columns, options) for part in parts]
     if not any(part.channel for part in parts) and _at_once(records):  # then their numbers tell the cells apart
         parts = [replace(part, channel=part.test) for part in parts]
@@ -151,6 +151,24 @@ def _record(part: Part, columns: dict[str, Column], options: ReadOptions) -> Rec
     if record.data_point is None:
         record.assumed.append("the file has no Data_Point; readings were numbered in their order")
     return record
+
+
+def _one_after_the_other(part: Part, columns: dict[str, Column]) -> list[Part]:
+    """The tests that scripts have put below each other: each begins again with its times and numbers of readings."""
+    if "data_point" not in columns:
+        return [part]
+    table = part.table
+    times = table.numbers(columns["test_time"].title, columns["test_time"].unit)
+    numbers = table.numbers(columns["data_point"].title)
+    begins = np.flatnonzero((np.diff(times) < 0) & (np.diff(numbers) < 0)) + 1
+    if not len(begins) or len(np.unique(numbers)) == len(numbers):  # rows of one test in another order
+        return [part]
+    pieces = np.split(np.arange(len(table)), begins)
+    rises = all((np.diff(numbers[at]) > 0).all() and (np.diff(times[at]) >= 0).all() for at in pieces)
+    if not rises:
+        return [part]
+    label = f"{part.test}-" if part.test else ""
+    return [replace(part, table=rows_of(table, at), test=f"{label}{nr}") for nr, at in enumerate(pieces, 1)]
 
 
 def _in_order(table: Table, columns: dict[str, Column]) -> tuple[Table, list[str]]:

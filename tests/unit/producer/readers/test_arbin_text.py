@@ -350,3 +350,15 @@ def test_tests_one_after_the_other_in_one_table_are_of_one_cell(tmp_path: Path) 
     both = {name: [*values, *values] for name, values in columns.items()} | {"Date_Time": [*dates, *later]}
     path = twins.write_text(tmp_path / "A.csv", {"Test_ID": [1] * len(CELL) + [2] * len(CELL), **both})
     assert [test.cell_id for test in READER.read(path, ReadOptions(path.name)).tests] == ["A", "A"]
+
+
+def test_tests_that_a_script_put_below_each_other_stay_tests_of_their_own(tmp_path: Path) -> None:
+    columns = twins.mits7(CELL)
+    later = [str(one).replace("T", " ") for one in (CELL.date_time + np.timedelta64(30, "D")).astype("datetime64[s]")]
+    dates = [str(one).replace("T", " ") for one in CELL.date_time.astype("datetime64[s]")]
+    both: Columns = {name: [*values, *values] for name, values in columns.items()} | {"Date_Time": [*dates, *later]}
+    path = twins.write_text(tmp_path / "A.csv", both)
+    tests = READER.read(path, ReadOptions(path.name)).tests
+    assert [test.cell_id for test in tests] == ["A", "A"]
+    for test in tests:
+        assert_same_cycles(twins.followed(test), CELL, 1e-12, first=1)

@@ -27,6 +27,9 @@ NO_CURRENT: Final = 1e-3
 COURSE: Final = 0.02
 """The share of a test's range of voltage up to which a step holds its voltage, so that it goes on as before."""
 
+LEAST_GAIN: Final = 1e-7
+"""The share of all that the larger counter gained from which a reading's gain is one: cyclers count noise too."""
+
 HELD: Final = 0.1
 """The share by which a current may change in a step whose voltage is to tell its direction."""
 
@@ -93,11 +96,9 @@ def _moved(counters: Mapping[str, Floats], size: int) -> Integers | None:
     """Which counter gained at each reading: +1 for charge, -1 for discharge, 0 for neither or both."""
     if not {"charge_capacity", "discharge_capacity"} <= counters.keys():
         return None
-    gains = []
-    for name in ("charge_capacity", "discharge_capacity"):
-        values = counters[name]
-        largest = float(values.max(initial=0.0) - values.min(initial=0.0))
-        gains.append(np.diff(values, prepend=values[0]) > 1e-9 * largest)
+    both = [counters[name] for name in ("charge_capacity", "discharge_capacity")]
+    largest = max(float(values.max(initial=0.0) - values.min(initial=0.0)) for values in both)
+    gains = [np.diff(values, prepend=values[:1]) > LEAST_GAIN * largest for values in both]
     return gains[0].astype(np.int64) - gains[1].astype(np.int64) if size else None
 
 

@@ -95,3 +95,13 @@ def test_steps_whose_current_is_not_held_tell_no_direction() -> None:
     current = np.array([1.0, 2.0, 1.0, 0.2, 1.0, 1.0, 1.0, 1.0])
     voltage = np.array([4.0, 3.8, 3.9, 4.0, 3.9, 3.8, 3.7, 3.6])
     assert settle_sign(current, voltage, None, NONE, steps) == (current, None)
+
+
+def test_crosstalk_in_the_counter_of_the_other_direction_turns_no_reading() -> None:
+    current = np.array([0.0, -10.0, -10.0, -10.0])
+    counters = {
+        "charge_capacity": np.array([0.0, 5e-10, 5e-10, 5e-10]), "discharge_capacity": np.array([0.0, 0.0, 0.1, 0.2]),
+    }  # fmt: skip
+    found, said = settle_sign(current, np.array([3.5, 3.4, 3.3, 3.2]), None, counters, None)
+    assert found.tolist() == current.tolist()
+    assert said is None

@@ -347,7 +347,8 @@ def test_tests_one_after_the_other_in_one_table_are_of_one_cell(tmp_path: Path) 
     columns = twins.mits7(CELL)
     later = [str(one).replace("T", " ") for one in (CELL.date_time + np.timedelta64(30, "D")).astype("datetime64[s]")]
     dates = [str(one).replace("T", " ") for one in CELL.date_time.astype("datetime64[s]")]
-    both = {name: [*values, *values] for name, values in columns.items()} | {"Date_Time": [*dates, *later]}
+    both: Columns = {name: [*values, *values] for name, values in columns.items()}
+    both["Date_Time"] = [*dates, *later]
     path = twins.write_text(tmp_path / "A.csv", {"Test_ID": [1] * len(CELL) + [2] * len(CELL), **both})
     assert [test.cell_id for test in READER.read(path, ReadOptions(path.name)).tests] == ["A", "A"]
 
@@ -356,7 +357,8 @@ def test_tests_that_a_script_put_below_each_other_stay_tests_of_their_own(tmp_pa
     columns = twins.mits7(CELL)
     later = [str(one).replace("T", " ") for one in (CELL.date_time + np.timedelta64(30, "D")).astype("datetime64[s]")]
     dates = [str(one).replace("T", " ") for one in CELL.date_time.astype("datetime64[s]")]
-    both: Columns = {name: [*values, *values] for name, values in columns.items()} | {"Date_Time": [*dates, *later]}
+    both: Columns = {name: [*values, *values] for name, values in columns.items()}
+    both["Date_Time"] = [*dates, *later]
     path = twins.write_text(tmp_path / "A.csv", both)
     tests = READER.read(path, ReadOptions(path.name)).tests
     assert [test.cell_id for test in tests] == ["A", "A"]

@@ -27,6 +27,18 @@ _DAY_US: Final = 86_400_000_000
 _SAMPLED: Final = 512
 """So many dates of a column, evenly apart, tell the order of day and month."""
 
+_WEEKS_S: Final = 20 * 86_400.0
+"""A date that is so far from where the test time leads leaps by a month, as days taken for months do, in s."""
+
+_YEAR_LAST: Final = {"dmy": "cba", "mdy": "cab"}
+"""Where year, month and day are among the numbers of a date, by its order."""
+
+STEADY: Final = {
+    "dmy": "Dates have the day first, since they would leap by months otherwise",
+    "mdy": "Dates have the month first, since they would leap by months otherwise",
+}
+"""What is assumed of dates that go on in one order alone."""
+
 _NOON: Final = 12
 _HALVES: Final = pa.array(["AM", "PM"])
 """Halves of a day, which stand behind the hours of some dates."""
@@ -131,7 +143,7 @@ def _dated(
         return _composed(array, numbers, "abc"), None
     if (numbers["c"] > 999).all():  # noqa: PLR2004
         order, assumed = _order(given, numbers, clues, usual)
-        return _composed(array, numbers, {"dmy": "cba", "mdy": "cab"}[order]), assumed
+        return _composed(array, numbers, _YEAR_LAST[order]), assumed
     return None
 
 
@@ -161,23 +173,57 @@ def _order(
         return "dmy", None
     if months > 12:  # noqa: PLR2004
         return "mdy", None
-    at = np.arange(0, len(given), max(1, len(given) // _SAMPLED))
     try:
-        if len(given) == len(clues.times):
-            sample = given.take(pa.array(at)).to_pylist()
-            _, order = clocks_of(sample, replace(clues, times=clues.times[at], order=None))
-            if order in {"dmy", "mdy"}:
-                return order, None
+        told = _by_times(given, numbers, clues) if len(given) == len(clues.times) else None
     except OpenDatesError:
         if usual is None:
             raise
-    except BadCellError:
-        pass
+        told = None
+    if told is not None:
+        return told
     if usual is None:
         raise OpenDatesError(
             0, f"{given[0].as_py()!r} may have the day or the month first; --dates dmy or mdy says which"
         )
     return usual, f"Dates have the {'day' if usual == 'dmy' else 'month'} first, as this format usually has"
+
+
+def _by_times(
+    given: pa.Array, numbers: Mapping[str, npt.NDArray[np.int64]], clues: Clues
+) -> tuple[str, str | None] | None:
+    """The order in which dates go on with the test times, and what was assumed; None where one is no date.
+
+    Raises:
+        OpenDatesError: they do in both.
+    """
+    at = np.arange(0, len(given), max(1, len(given) // _SAMPLED))
+    sample = given.take(pa.array(at)).to_pylist()
+    try:
+        _, order = clocks_of(sample, replace(clues, times=clues.times[at], order=None))
+    except OpenDatesError:
+        order = _steady(given, numbers, clues.times)
+        if order is None:
+            raise
+        return order, STEADY[order]
+    except BadCellError:
+        return None
+    return (order, None) if order in {"dmy", "mdy"} else None
+
+
+def _steady(
+    given: pa.Array, numbers: Mapping[str, npt.NDArray[np.int64]], times: npt.NDArray[np.float64]
+) -> str | None:
+    """The only order in which no date leaps by weeks from that before; None where that is so of both, or of neither.
+
+    A wrong order makes a month of each day. In the right one a test may have paused, or its clock have been set.
+    """
+    expected = np.diff(times)
+    steady = []
+    for order, parts in _YEAR_LAST.items():
+        clock = _composed(given, numbers, parts).cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6
+        away = np.abs(np.diff(clock) - expected)
+        steady += [] if (away[expected >= 0] > _WEEKS_S).any() else [order]
+    return steady[0] if len(steady) == 1 else None
 
 
 def _composed(array: pa.Array, numbers: Mapping[str, npt.NDArray[np.int64]], order: str) -> pa.Array:

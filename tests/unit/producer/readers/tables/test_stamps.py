@@ -99,3 +99,18 @@ def test_a_cell_that_is_no_date_is_named_by_its_place(cells: list[object], index
     with pytest.raises(BadCellError) as error:
         read(cells)
     assert error.value.index == index
+
+
+@pytest.mark.parametrize(
+    ("dates", "order"), [(("1/3/2019", "1/3/2019", "1/5/2019"), "month"), (("1/3/2019", "1/3/2019", "3/3/2019"), "day")]
+)
+def test_dates_that_leap_by_months_in_one_order_have_the_other_even_where_a_test_has_paused(
+    dates: tuple[str, ...], order: str
+) -> None:
+    cells = pa.chunked_array(
+        [[f"{date} {clock} PM" for date, clock in zip(dates, ("1:00", "6:00", "4:00"), strict=True)]]
+    )
+    hours = np.array([0.0, 5.0, 32.0])
+    stamps, said = stamps_of(cells, Clues(3600 * hours))
+    assert (stamps[2].as_py() - stamps[0].as_py()).total_seconds() == 51 * 3600
+    assert said == f"Dates have the {order} first, since they would leap by months otherwise"

@@ -166,8 +166,9 @@ def _with_even_titles(text: Text, header: int, skip: int) -> Text:
     """
     delimiter = delimiter_of(text.head[header])
     titles = text.head[header].split(delimiter)
-    counts = {line.count(delimiter) + 1 for line in text.head[header + 1 + skip : -1] if line.strip()}
-    if len(counts) != 1 or '"' in text.head[header]:
+    lines = [text.head[header], *(line for line in text.head[header + 1 + skip : -1] if line.strip())]
+    counts = {line.count(delimiter) + 1 for line in lines[1:]}
+    if len(counts) != 1 or any('"' in line for line in lines):
         return text
     (count,) = counts
     if any(not _OPTIONAL.fullmatch(title.strip()) for title in titles[count:]):

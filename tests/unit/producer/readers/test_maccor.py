@@ -269,7 +269,8 @@ def test_an_export_without_numbers_of_readings_and_with_thousands_apart_is_read(
     head = "Cyc#,Step,TestTime(s),StepTime(s),Capacity(Ah),Watt-hr,Current(A),Voltage(V),DPt Time,Temp 1\n"
     ways = [(11, 3.5, 0.1), (13, 3.9, -0.1)]
     lines = [
-        f'869,{step},"{5_577_600 + 1800 * (4 * at + n):,}.47",  0d 00:{30 * n // 60:02d}:00.05,"{1000 + 750 * n:,}.5000",'
+        f'869,{step},"{5_577_600 + 1800 * (4 * at + n):,}.47",  0d 00:{30 * n // 60:02d}:00.05,'
+        f'"{1000 + 750 * n:,}.5000",'
         f'"{1000 + 2250 * n:,}.00","1,500.0000",{volts + change * n:.4f},1,30.08'
         for at, (step, volts, change) in enumerate(ways)
         for n in range(4)

@@ -225,14 +225,15 @@ def _columns(
         "parse_options": csv.ParseOptions(delimiter=delimiter, invalid_row_handler=note, newlines_in_values=False),
     }
     try:
-        for attempt in (types, dict.fromkeys(types, pa.string())):
+        as_texts = dict.fromkeys(types, pa.string())
+        for attempt, missing in ((types, [""]), (types, [*NO_NUMBER]), (as_texts, [""])):  # a short list is quicker
             try:
                 table = csv.read_csv(
                     pa.BufferReader(text.content),
                     convert_options=csv.ConvertOptions(
                         column_types=attempt,
                         include_columns=list(types),
-                        null_values=list(NO_NUMBER),
+                        null_values=missing,
                         strings_can_be_null=False,
                         decimal_point=decimal,
                     ),

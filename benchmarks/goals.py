@@ -56,7 +56,9 @@ GOALS: Final[Mapping[str, Goal]] = {
     "read_arbin_xlsx": Goal("Arbin's workbooks", "python-calamine alone", ratio_least=0.7),
     "read_arbin_res": Goal("Arbin's .res files", "access-parser alone", ratio_least=0.7),
     "read_neware_csv": Goal("Neware's flat texts", "pyarrow.csv alone", ratio_least=0.7),
-    "read_neware_layers": Goal("Neware's texts in layers", "pyarrow.csv passes over most of their lines", least=500_000),
+    "read_neware_layers": Goal(
+        "Neware's texts in layers", "pyarrow.csv passes over most of their lines", least=500_000
+    ),
     "read_neware_xlsx": Goal("Neware's workbooks", "python-calamine alone", ratio_least=0.7),
     "read_neware_ndax": Goal("Neware's .ndax files", "fastnda alone", ratio_least=0.7, least=500_000),
     "read_maccor_txt": Goal("Maccor's texts", "pyarrow.csv alone", ratio_least=0.7),

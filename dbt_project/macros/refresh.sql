@@ -1,11 +1,12 @@
 {# What an hourly refresh has to build again.
 
    Every reading belongs to a test, and a test is the unit of refresh: battery_test_versions holds a checksum of all
-   readings of each test, and of what its reader said of it. An incremental model names its upstream model in `meta.built_from`. In the transaction that
-   builds it, it writes to the table _refreshed which version of each test (or cell) it was built from. Before it runs,
-   it compares these versions with those of the upstream model. New tests, tests with late readings, tests that a replay
-   changed and tests that are gone differ; no other tests do. So the next run completes one that broke off, model by
-   model, and a model that is run alone takes the version that its upstream model was built from, not a newer one.
+   readings of each test, and of what its reader said of it. An incremental model names its upstream model in
+   `meta.built_from`. In the transaction that builds it, it writes to the table _refreshed which version of each test
+   (or cell) it was built from. Before it runs, it compares these versions with those of the upstream model. New tests,
+   tests with late readings, tests that a replay changed and tests that are gone differ; no other tests do. So the next
+   run completes one that broke off, model by model, and a model that is run alone takes the version that its upstream
+   model was built from, not a newer one.
 
    The table also says which dbt run built each test (or cell), so that a publication need not compare rows
    (refresh/publish.py). #}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,10 @@ SCALE: Final = 2
 
 LETTERS: Final = 18
 """Size of the letters: 7 pt at that width."""
+
+
+# It reads what the browser says, and writes a trace of what it could not decode and ignored; what fails is raised.
+logging.getLogger("choreographer").setLevel(logging.CRITICAL)
 
 
 class NoBrowserError(BatteryError):

@@ -51,7 +51,7 @@ def separately(place: Pipeline, *arguments: str, **environment: str) -> subproce
 
 
 def test_on_a_terminal_bars_show_rate_and_time_left_and_log_lines_stay_whole(place: Pipeline, workbooks: Path) -> None:
-    seen = on_terminal(place.folder, place.environment, "produce", str(workbooks), "--speed", "10000")
+    seen = on_terminal(place.folder, place.environment, "produce", str(workbooks), "--speed", "5000")
     assert seen.code == 0, seen.drawn
     reading, publishing = [line for line in seen.screen if not LOG_LINE.fullmatch(line)]
     assert re.fullmatch(r"reading ━+ 3/3 [\d.,]+ workbooks/s 0:00:00 left", reading), reading

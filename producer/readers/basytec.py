@@ -90,9 +90,9 @@ class BasytecReader:
             UnreadableWorkbookError: its disk does not give it.
         """
         text = Text.of(path, options.name)
-        header = text.find(_HEADER)
-        if header is None:
-            raise text.error("has no line with the titles of the columns, such as ~Time[s]; export it with them")
+        header = text.require(
+            _HEADER, "has no line with the titles of the columns, such as ~Time[s]; export it with them"
+        )
         text = _with_tabs(text, header)
         table, found = read_table(
             text, header, _names(text.head[header]), needed=("current", "voltage", "test_time"), also=("Date", "Time")

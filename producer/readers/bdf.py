@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from producer.readers.base import BadWorkbookError, Workbook
+from producer.readers.base import Workbook
 from producer.readers.make import as_test
 from producer.readers.meaning.times import UNITS, true_unit
 from producer.readers.names import cell_id_of
@@ -155,11 +155,9 @@ def _table(path: Path, name: str) -> tuple[Table, dict[str, Column]]:
     if _begins(path) == PARQUET:
         return parquet_table(path, name, best_names(parquet_titles(path, name)), needed=NEEDED)
     text = Text.of(path, name)
-    header = text.find(_HEAD)
-    if header is None:
-        raise BadWorkbookError(
-            name, "has no line with the columns of BDF, such as Test Time / s or test_time_second; export it with them"
-        )
+    header = text.require(
+        _HEAD, "has no line with the columns of BDF, such as Test Time / s or test_time_second; export it with them"
+    )
     return read_table(
         text, header, best_names(titles_in(text.head[header], delimiter_of(text.head[header]))), needed=NEEDED
     )

@@ -117,12 +117,11 @@ class MaccorReader:
             UndatedWorkbookError: its dates may be in several orders.
         """
         text = Text.of(path, options.name)
-        header = text.find(HEADER)
-        if header is None:
-            raise text.error(
-                "has no line of titles that begins with Rec# or Cyc#, as Maccor's text exports have; export it as text "
-                "with Maccor's software"
-            )
+        header = text.require(
+            HEADER,
+            "has no line of titles that begins with Rec# or Cyc#, as Maccor's text exports have; export it as text "
+            "with Maccor's software",
+        )
         cell_id = options.cell_id or cell_id_of(options.name)
         test = _test(_without_thousands(text, header), header, cell_id, options)
         return Workbook(options.name, cell_id, (test,))

@@ -81,11 +81,9 @@ class PecReader:
             UndatedWorkbookError: its dates may be in several orders.
         """
         text = Text.of(path, options.name)
-        header = text.find(_HEADER)
-        if header is None:
-            raise text.error(
-                "has no line that begins with Test, Cell, Rack, Shelf, Position; export it with all columns"
-            )
+        header = text.require(
+            _HEADER, "has no line that begins with Test, Cell, Rack, Shelf, Position; export it with all columns"
+        )
         table, found = read_table(
             text, header, _names(text, header), needed=("current", "voltage", "test_time"), also=LABELS
         )

@@ -82,6 +82,17 @@ class Text:
         wanted = re.compile(pattern, re.IGNORECASE)
         return next((index for index, line in enumerate(self.head) if wanted.search(line)), None)
 
+    def require(self, pattern: str, problem: str) -> int:
+        """The same, where a file without such a line cannot be taken.
+
+        Raises:
+            BadWorkbookError: there is none; `problem` says what is missing, and what to do.
+        """
+        found = self.find(pattern)
+        if found is None:
+            raise self.error(problem)
+        return found
+
     def error(self, problem: str, line: int | None = None) -> BadWorkbookError:
         """What is wrong with the file, or with the line of an index."""
         return BadWorkbookError(self.name, problem, row=None if line is None else line + 1)

@@ -27,7 +27,16 @@ from producer import spool as spool_module
 from producer.child import Child, Limits
 from producer.files import Content, Refusal, WorkbookFile
 from producer.simulate import simulate_cell, simulate_tests
-from producer.spool import Job, Readers, SpooledWorkbook, reading_processes, spool, spool_all, usable_cores
+from producer.spool import (
+    Job,
+    Readers,
+    SpooledWorkbook,
+    modules_to_read_with,
+    reading_processes,
+    spool,
+    spool_all,
+    usable_cores,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -221,7 +230,7 @@ def test_a_reading_process_does_not_wait_for_libraries_that_it_has_no_use_for(
 
 def test_a_process_that_reads_a_text_leaves_pandas_out_and_a_reader_may_still_have_it(tmp_path: Path) -> None:
     text = write_text(tmp_path / "CELL_1.csv", mits10(twin_cell(1)))
-    child = Child(Limits(Settings().reader_memory_bytes, 60), tmp_path, "producer.lone_arrow", spool_module.__name__)
+    child = Child(Limits(Settings().reader_memory_bytes, 60), tmp_path, *modules_to_read_with())
     assert isinstance(child.result(spool, job(text, tmp_path / "tests")), SpooledWorkbook)
     assert child.result(eval, "'pandas' in __import__('sys').modules") is False
     assert child.result(eval, "__import__('pandas').__name__") == "pandas"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.asked import Asked
 from support.twins.access import DOUBLE, LONG, PAGE, AccessTable, write_access
 from support.twins.arbin import RES_READINGS, followed, res_rows, res_test, write_res
 from support.twins.cell import assert_same_cycles, twin_cell
@@ -31,11 +32,8 @@ def read_all(path: Path, **options: Any) -> tuple[Test, ...]:
     return READER.read(path, ReadOptions(path.name, **options)).tests
 
 
-def refusal(path: Path) -> str:
-    with pytest.raises(BadWorkbookError) as caught:
-        READER.read(path, ReadOptions(path.name))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+ASKED = Asked(READER)
+refusal = ASKED.refusal
 
 
 def shuffled(rows: list[list[Any]]) -> list[list[Any]]:

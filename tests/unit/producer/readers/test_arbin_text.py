@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.asked import Asked
 from support.twins import arbin as twins
 from support.twins.cell import assert_same_cycles, restarted, twin_cell
 
@@ -31,10 +32,8 @@ def read(path: Path, **options: Any) -> Test:
     return test
 
 
-def refusal(path: Path) -> str:
-    with pytest.raises(BadWorkbookError) as caught:
-        READER.read(path, ReadOptions(path.name))
-    return str(caught.value)
+ASKED = Asked(READER)
+refusal = ASKED.refusal
 
 
 def written(

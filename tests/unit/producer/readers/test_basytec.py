@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from support.asked import Asked
 from support.twins.basytec import PREAMBLE, TITLES, columns_of, write_text
 from support.twins.cell import TwinCell, assert_same_cycles, twin_cell
 
-from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, Test
+from producer.readers.base import FileSample
 from producer.readers.basytec import READER
 
 if TYPE_CHECKING:
@@ -19,15 +20,8 @@ if TYPE_CHECKING:
 PRECISION = 1e-9
 
 
-def only(path: Path, **said: object) -> Test:
-    (test,) = READER.read(path, ReadOptions(path.name, **said)).tests  # type: ignore[arg-type]
-    return test
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(BadWorkbookError) as caught:
-        only(path)
-    return str(caught.value)
+ASKED = Asked(READER)
+only, refusal = ASKED.only, ASKED.refusal
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from support.asked import Asked
 from support.twins.cell import TwinCell, assert_same_cycles, restarted, twin_cell
 from support.twins.landt import HEADER, as_shown, records, with_times, write_text, write_workbook
 
-from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, Test, UnreadableWorkbookError, Workbook
+from producer.readers.base import FileSample, UnreadableWorkbookError
 from producer.readers.landt import READER, claims_sheets
 
 if TYPE_CHECKING:
@@ -19,19 +20,8 @@ PRECISION = 2e-5
 """What five decimals of mAh leave of a gain of each step, as a share of a cycle of this cell."""
 
 
-def read(path: Path, **said: object) -> Workbook:
-    return READER.read(path, ReadOptions(path.name, **said))  # type: ignore[arg-type]
-
-
-def only(path: Path) -> Test:
-    (test,) = read(path).tests
-    return test
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(BadWorkbookError) as caught:
-        read(path)
-    return str(caught.value)
+ASKED = Asked(READER)
+read, only, refusal = ASKED.read, ASKED.only, ASKED.refusal
 
 
 @pytest.fixture(scope="module")

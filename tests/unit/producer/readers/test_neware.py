@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from support.asked import Asked
 from support.twins.cell import assert_same_cycles, restarted, twin_cell
 from support.twins.neware import TYPES, details, flat, layered, layered_sheet, records, workbook
 
-from producer.readers.base import BadWorkbookError, FileSample, ReadOptions
+from producer.readers.base import BadWorkbookError, FileSample
 from producer.readers.neware import READER, claims_sheets
 from producer.readers.neware_meaning import mend
 from producer.readers.record import Record
@@ -19,20 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from producer.readers.base import Test, Workbook
 
 CELL = twin_cell()
 ALL = len(CELL)
 ONE_SHEET = {"Detail_14_1_3": (0, ALL)}
 
 
-def read(path: Path, **said: object) -> Workbook:
-    return READER.read(path, ReadOptions(path.name, **said))  # type: ignore[arg-type]
-
-
-def only(path: Path) -> Test:
-    (test,) = read(path).tests
-    return test
+ASKED = Asked(READER)
+read, only = ASKED.read, ASKED.only
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.asked import Asked
 from support.twins.cell import assert_same_cycles, twin_cell
 from support.twins.neware_binary import ndax
 
-from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, UnreadableWorkbookError
+from producer.readers.base import BadWorkbookError, FileSample, UnreadableWorkbookError
 from producer.readers.neware_binary import READER
 from producer.readers.neware_frames import both_ways, record_of_frame
 from producer.readers.neware_stated import local_clock, stated_in, stated_start
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from producer.readers.base import Test
 
 pytest.importorskip("fastnda", reason="fastnda is not installed (extra readers)")
 
@@ -33,9 +33,8 @@ CELL = twin_cell()
 FLOAT32 = 1e-6
 
 
-def only(path: Path) -> Test:
-    (test,) = READER.read(path, ReadOptions(path.name)).tests
-    return test
+ASKED = Asked(READER)
+only = ASKED.only
 
 
 def test_an_ndax_file_of_the_cell_gives_its_cycles_to_float32(tmp_path: Path) -> None:

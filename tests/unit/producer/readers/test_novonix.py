@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.asked import Asked
 from support.twins.cell import TwinCell, assert_same_cycles, net, restarted, twin_cell
 from support.twins.novonix import SUMMARY, TITLES, columns_of, write_text
 
-from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, Test
+from producer.readers.base import FileSample
 from producer.readers.novonix import READER
 
 if TYPE_CHECKING:
@@ -18,15 +19,8 @@ PRECISION = 1e-6
 """What eight decimals of Ah leave of the gains of a cycle."""
 
 
-def only(path: Path) -> Test:
-    (test,) = READER.read(path, ReadOptions(path.name)).tests
-    return test
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(BadWorkbookError) as caught:
-        only(path)
-    return str(caught.value)
+ASKED = Asked(READER)
+only, refusal = ASKED.only, ASKED.refusal
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.asked import Asked
 from support.twins.cell import TwinCell, assert_same_cycles, twin_cell
 from support.twins.pec import TITLES, Placed, lines_of, write_text
 
-from producer.readers.base import BadWorkbookError, FileSample, ReadOptions, Test, Workbook
+from producer.readers.base import FileSample
 from producer.readers.pec import READER
 
 if TYPE_CHECKING:
@@ -19,19 +20,8 @@ PRECISION = 1e-5
 """What three decimals of mAh leave of the gains of a cycle of this cell, as a share of one."""
 
 
-def read(path: Path, **said: object) -> Workbook:
-    return READER.read(path, ReadOptions(path.name, **said))  # type: ignore[arg-type]
-
-
-def only(path: Path) -> Test:
-    (test,) = read(path).tests
-    return test
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(BadWorkbookError) as caught:
-        read(path)
-    return str(caught.value)
+ASKED = Asked(READER)
+read, only, refusal = ASKED.read, ASKED.only, ASKED.refusal
 
 
 def renamed(titles: dict[str, str]) -> list[str]:

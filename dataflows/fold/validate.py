@@ -38,6 +38,10 @@ _TEXTS: Final = tuple(field.name for field in READING_NULLABLE if pa.types.is_st
 _CLOCK_RANGE: Final = Range(-2_208_988_800_000_000, 7_258_118_400_000_000)
 """Years 1900 to 2200, in microseconds since 1970: what a cycler's clock may say."""
 
+MOST_OF_ONE_CELL_V: Final = INSTRUMENT_RANGE["voltage(v)"].high
+MILLIVOLTS: Final = Range(500, 20_000)
+"""Voltages that a channel for one cell reports in mV; as V no such channel has them."""
+
 
 @dataclass(frozen=True)
 class Validated:
@@ -71,9 +75,9 @@ class Validated:
             return f"{name} has {len(str(value).encode())} bytes, more than the {TEXT_BYTES} that a name may have"
         limits = self.ranges.get(name)
         if reason == Reason.OUT_OF_RANGE and limits is not None:
-            setting = RANGE_SETTINGS.get(name)
-            way_on = f"; where it is real, set {setting}={_reach(value)}" if setting and _is_number(value) else ""
-            return f"{name} is {value}, beyond the instrument's {limits.low:.10g} to {limits.high:.10g}{way_on}"
+            return f"{name} is {value}, beyond the instrument's {limits.low:.10g} to {limits.high:.10g}" + _way_on(
+                name, value, limits
+            )
         return f"{name} is {value}"
 
 
@@ -112,6 +116,20 @@ def validate(readings: pa.RecordBatch, ranges: Mapping[str, Range] = INSTRUMENT_
             valid.refuse(infinite, Reason.NOT_FINITE, name)
             valid.refuse(beyond, Reason.OUT_OF_RANGE, name)
     return replace(valid, readings=pa.RecordBatch.from_arrays(list(arrays.values()), schema=READING_NULLABLE))
+
+
+def _way_on(name: str, value: object, limits: Range) -> str:
+    """What to do about a value beyond the instrument, to follow the line that says so; nothing where no setting helps.
+
+    A few thousand volts at a channel of 10 V are mostly mV that were taken for V.
+    """
+    setting = RANGE_SETTINGS.get(name)
+    if setting is None or not _is_number(value):
+        return ""
+    raising = f"where it is real, set {setting}={_reach(value)}"
+    if name == "voltage(v)" and limits.high <= MOST_OF_ONE_CELL_V and MILLIVOLTS.low <= abs(value) <= MILLIVOLTS.high:
+        return f"; is it in mV? then say so in the mapping file, and publish the file again (--again); {raising}"
+    return f"; {raising}"
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -350,7 +350,7 @@ def test_a_pack_lands_where_the_instrument_is_said_to_reach_so_far() -> None:
 
 @pytest.mark.parametrize(
     ("voltage", "setting"),
-    [(10.5, "15"), (-12.0, "15"), (99.0, "100"), (812.3, "1000"), (1_499.0, "1500"), (1_500.5, "2000")],
+    [(10.5, "15"), (-12.0, "15"), (99.0, "100"), (499.0, "500"), (20_000.5, "50000")],
 )
 def test_a_voltage_beyond_the_instrument_is_told_with_the_setting_that_it_needs(voltage: float, setting: str) -> None:
     refused = clean(GroupStates(), together([arrow([reading(1, **{"voltage(v)": voltage})])]), WINDOW_SECONDS)
@@ -359,6 +359,21 @@ def test_a_voltage_beyond_the_instrument_is_told_with_the_setting_that_it_needs(
     assert detail == (
         f"voltage(v) is {voltage}, beyond the instrument's -10 to 10; where it is real, "
         f"set INSTRUMENT_MAX_VOLTAGE_V={setting}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("voltage", "setting"), [(500.0, "500"), (812.3, "1000"), (3_700.0, "5000"), (-4_200.0, "5000")]
+)
+def test_thousands_of_volts_at_a_channel_for_one_cell_are_asked_whether_they_are_millivolts_before_all_else(
+    voltage: float, setting: str
+) -> None:
+    refused = clean(GroupStates(), together([arrow([reading(1, **{"voltage(v)": voltage})])]), WINDOW_SECONDS)
+    assert refused is not None
+    (detail,) = refused.quarantined.column("detail").to_pylist()
+    assert detail == (
+        f"voltage(v) is {voltage}, beyond the instrument's -10 to 10; is it in mV? then say so in the mapping file, and "
+        f"publish the file again (--again); where it is real, set INSTRUMENT_MAX_VOLTAGE_V={setting}"
     )
 
 

@@ -372,8 +372,8 @@ def test_thousands_of_volts_at_a_channel_for_one_cell_are_asked_whether_they_are
     assert refused is not None
     (detail,) = refused.quarantined.column("detail").to_pylist()
     assert detail == (
-        f"voltage(v) is {voltage}, beyond the instrument's -10 to 10; is it in mV? then say so in the mapping file, and "
-        f"publish the file again (--again); where it is real, set INSTRUMENT_MAX_VOLTAGE_V={setting}"
+        f"voltage(v) is {voltage}, beyond the instrument's -10 to 10; is it in mV? then say so in the mapping file, "
+        f"and publish the file again (--again); where it is real, set INSTRUMENT_MAX_VOLTAGE_V={setting}"
     )
 
 

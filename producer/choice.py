@@ -36,7 +36,8 @@ def reader_for(file: WorkbookFile, insisted: str | None = None) -> tuple[Workboo
             return file if uses else replace(file, mapping=None), registered.entry_point
         if mapping is not None:
             return file, reader_named(TABLE).entry_point
-        return file, Refusal(f"{file.origin}: {format_of(path) or 'has no reader'}", file.version, file.on_record)
+        kind = format_of(path, name=None if file.archive is None else file.name)
+        return file, Refusal(f"{file.origin}: {kind or 'has no reader'}", file.version, file.on_record)
     except ReaderClashError as error:
         return file, Refusal(str(error), file.version, file.on_record)
     except OSError as error:

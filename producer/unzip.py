@@ -258,5 +258,5 @@ def _format_of_one(archive: zipfile.ZipFile, others: list[str]) -> str:
         with archive.open(member) as file:
             kind = recognise(FileSample(inside(member).suffix.lower(), file.read(HEAD_BYTES)))
         if kind:
-            return f"; {one_line(name)} {kind}"
+            return f"; {one_line(name)} {kind.said_of(inside(member).name, is_packed=True)}"
     return ""

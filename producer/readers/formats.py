@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from kernel.base.plain import one_line
+from producer.readers.mapping_file import columns_command
 from producer.readers.sample import FileSample
 from producer.readers.sheets.titles import NEEDED_TITLES
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 _WITH_COLUMNS: Final = f"with the columns {', '.join(NEEDED_TITLES)} (the last two may be empty)"
 _SAVE: Final = f"save its readings as an .xlsx workbook {_WITH_COLUMNS}"
-_COLUMNS: Final = "if it holds readings, `battery columns FILE` proposes a mapping of its columns to read it by"
+_COMMAND: Final = columns_command("FILE")
+_COLUMNS: Final = f"if it holds readings, {_COMMAND} proposes a mapping of its columns to read it by"
 _NO_READINGS: Final = "it holds no readings that can be published; leave it out"
 
 
@@ -31,6 +34,19 @@ class Format:
     def __str__(self) -> str:
         """Both in one line, to follow the file's name."""
         return f"is {self.name}; {self.advice}"
+
+    def said_of(self, place: str, *, is_packed: bool = False) -> str:
+        """The same, with the command that a person can paste where the advice has one.
+
+        Args:
+            place: where the file lies; of one in a ZIP or a packed file its name.
+            is_packed: whether it has to be unpacked before the command finds it.
+
+        >>> TEXT.said_of("run 7.csv", is_packed=True).partition("; ")[2][:65]
+        "if it holds readings, unpack it: `battery columns 'run 7.csv'` pr"
+        """
+        command = f"{'unpack it: ' if is_packed else ''}{columns_command(one_line(place))}"
+        return str(self).replace(_COMMAND, command)
 
 
 def _unread(name: str, advice: str = _SAVE) -> Format:
@@ -81,16 +97,20 @@ _BY_FIRST_LINES: Final[tuple[tuple[str, Format], ...]] = (
 _PATTERNS: Final = tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), kind) for pattern, kind in _BY_FIRST_LINES)
 
 
-def format_of(path: Path) -> str | None:
+def format_of(path: Path, *, name: str | None = None) -> str | None:
     """The format of a file that no reader reads, and advice, in one line to follow the file's name.
 
     None for a workbook or a ZIP, by both its suffix and its content.
+
+    Args:
+        path: where the file is.
+        name: what it is called in the ZIP or packed file that it was unpacked from; None where it lies there itself.
 
     Raises:
         OSError: it cannot be read.
     """
     kind = recognise(FileSample.of(path))
-    return None if kind is None else str(kind)
+    return None if kind is None else kind.said_of(name or str(path), is_packed=name is not None)
 
 
 def recognise(sample: FileSample) -> Format | None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from kernel.base.plain import one_line
 from producer.readers.base import BadWorkbookError, UnreadableWorkbookError, Workbook
 from producer.readers.make import as_test
 from producer.readers.mapped_meaning import leave_out_still, mend_times, take_net, turn_one_way
 from producer.readers.mapping import MappingError, mapping_of
+from producer.readers.mapping_file import columns_command
 from producer.readers.meaning.sign import NO_CURRENT
 from producer.readers.meaning.steps import directions_of
 from producer.readers.names import cell_id_of
@@ -81,7 +83,7 @@ class MappedReader:
         if options.mapping is None:
             raise BadWorkbookError(
                 options.name,
-                f"is a table without a mapping file; `battery columns {options.name}` proposes one",
+                f"is a table without a mapping file; {columns_command(_place(path, options.name))} proposes one",
             )
         try:
             mapping = mapping_of(options.mapping)
@@ -99,6 +101,11 @@ class MappedReader:
 
 
 READER: Final = MappedReader()
+
+
+def _place(path: Path, name: str) -> str:
+    """Where the command line finds the file; of an unpacked one its name."""
+    return one_line(str(path)) if path.name == name else name
 
 
 def _begins(path: Path, name: str) -> bytes:

@@ -8,6 +8,7 @@ that no reader recognises. `producer/readers/mapping.py` reads the text. This mo
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,15 @@ OWN_SUFFIX: Final = ".mapping.yaml"
 SHARED_NAME: Final = "mapping.yaml"
 MAPPING_BYTES: Final = 64 * 1024
 """A mapping is a page of text; more than this is something else."""
+
+
+def columns_command(place: str) -> str:
+    """The command that proposes a mapping file for a table, as a person can paste it into a shell.
+
+    >>> print(columns_command("lab/a.csv"), columns_command("run 7.csv"))
+    `battery columns lab/a.csv` `battery columns 'run 7.csv'`
+    """
+    return f"`battery columns {shlex.quote(place)}`"
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_a_folder_of_tables_is_read_or_named_with_the_reason(settings: Settings,
     ]  # fmt: skip
     assert [bool(note["mapping"]) for note in found if note["reader"] == "table"] == [True]
     reasons = {record.file: record.reason for record in FileRecords(open_store(settings)).all()}
-    assert "`battery columns FILE` proposes a mapping" in reasons["CELL_4.csv"]
+    assert f"`battery columns {inbox / 'CELL_4.csv'}` proposes a mapping" in reasons["CELL_4.csv"]
     assert counted(publish(settings, [str(inbox)], Options())) == (0, 3, 0, 2)
 
 
@@ -97,7 +97,9 @@ def test_a_mapping_that_changes_after_a_table_was_published_needs_again_and_that
 def test_a_reader_is_insisted_on_and_another_one_later_needs_again(settings: Settings, inbox: Path) -> None:
     path = bdf.write_csv(inbox / "CELL_1.csv", bdf.machine_columns(CELL))
     (line,) = publish(settings, [str(path)], Options(reader="table")).failed
-    assert line.startswith("CELL_1.csv: is a table without a mapping file; `battery columns CELL_1.csv` proposes one")
+    assert (
+        line == f"CELL_1.csv: is a table without a mapping file; `battery columns {inbox / 'CELL_1.csv'}` proposes one"
+    )
     assert counted(publish(settings, [str(path)], Options(reader="bdf"))) == (1, 0, 0, 0)
     summary = publish(settings, [str(path)], Options(reader="table"))
     assert summary.remarks == ["CELL_1.csv: skipped, it was published as read by bdf; --again reads it by table"]
@@ -142,7 +144,10 @@ def test_a_workbook_that_no_reader_knows_is_read_by_the_mapping_of_its_folder(se
     table.write_workbook(inbox / "CELL_1.xlsx", table.columns_of(CELL))
     workbook(inbox / "CELL_2.xlsx", cycled(1))
     (line,) = publish(settings, [str(inbox)], Options()).failed
-    assert line.startswith("CELL_1.xlsx: is a table without a mapping file; `battery columns CELL_1.xlsx` proposes one")
+    assert (
+        line
+        == f"CELL_1.xlsx: is a table without a mapping file; `battery columns {inbox / 'CELL_1.xlsx'}` proposes one"
+    )
     (inbox / "mapping.yaml").write_text(table.MAPPING)
     assert counted(publish(settings, [str(inbox)], Options(leave_refused=True))) == (1, 1, 0, 0)
     assert {(note["cell_id"], note["reader"], bool(note["mapping"])) for note in notes(settings)} == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,9 +38,17 @@ def test_a_file_of_no_reader_is_told_by_its_content_and_remembered(tmp_path: Pat
 
 
 def test_an_unknown_table_is_answered_with_the_command_that_proposes_a_mapping(tmp_path: Path) -> None:
-    _, refusal = reader_for(workbook(tmp_path / "a.csv", b"t,u,i\n0,3.7,0.1\n"))
+    _, refusal = reader_for(workbook(tmp_path / "run 7.csv", b"t,u,i\n0,3.7,0.1\n"))
     assert isinstance(refusal, Refusal)
-    assert "`battery columns FILE` proposes a mapping" in refusal.line
+    assert f"; if it holds readings, `battery columns '{tmp_path}/run 7.csv'` proposes a mapping" in refusal.line
+
+
+def test_an_unknown_table_of_a_zip_is_to_be_unpacked_before_its_columns_are_asked_for(tmp_path: Path) -> None:
+    file = workbook(tmp_path / "member-0.csv", b"t,u,i\n0,3.7,0.1\n")
+    member = replace(file, name="run.csv", origin="lab.zip!raw/run.csv", archive=file.content)
+    _, refusal = reader_for(member)
+    assert isinstance(refusal, Refusal)
+    assert "; if it holds readings, unpack it: `battery columns run.csv` proposes a mapping" in refusal.line
 
 
 @pytest.mark.parametrize(

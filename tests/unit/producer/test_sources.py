@@ -118,7 +118,8 @@ def test_pipes_sockets_and_links_to_nothing_in_a_folder_are_passed_over(tmp_path
         ("empty", "holds no file of readings and no ZIP$"),
         ("a.csv", "a.csv is empty; export or copy it again"),
         ("cell.pdf", "cell.pdf is a PDF; it holds no readings that can be published; leave it out"),
-        ("notes", "notes is a text file of an unknown format; if it holds readings, `battery columns FILE` proposes"),
+        ("notes", "notes is a text file of an unknown format; if it holds readings, `battery columns notes` proposes"),
+        ("my notes", "if it holds readings, `battery columns 'my notes'` proposes a mapping of its columns"),
         ("pipe.xlsx", "pipe.xlsx is neither a file nor a folder but a pipe or a device"),
         ("http://[::1/x.zip", "is not a complete URL"),
         ("http://127.0.0.1:99999/x.zip", "is not a complete URL"),
@@ -132,6 +133,7 @@ def test_a_source_that_is_none_is_named(
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.csv").touch()
     (tmp_path / "notes").write_text("nothing much")
+    (tmp_path / "my notes").write_text("nothing much")
     (tmp_path / "cell.pdf").write_bytes(b"%PDF-1.7")
     os.mkfifo("pipe.xlsx")
     with pytest.raises(BadSourceError, match=said):

@@ -473,7 +473,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "password": (encrypted, "A.xlsx: is protected by a password"),
     "no channel": (
         lambda path: save(path, {"Info": [["x"]], "Summary": [["y"]]}),
-        "A.xlsx: is a table without a mapping file; `battery columns A.xlsx` proposes one",
+        "A.xlsx: is a table without a mapping file; `battery columns ",
     ),
     "no header": (
         lambda path: save(path, {"Channel_1-008": [["hello"], [1.0]]}),

@@ -211,9 +211,13 @@ def test_a_time_has_to_have_a_unit_and_other_quantities_have_that_of_the_contrac
 
 
 def test_a_table_without_a_mapping_is_answered_with_the_command(tmp_path: Path) -> None:
-    path = table.write_text(tmp_path / "a.csv", table.columns_of(CELL))
-    with pytest.raises(BadWorkbookError, match=r"^a\.csv: is a table without a mapping file; `battery columns a\.csv`"):
+    path = table.write_text(tmp_path / "run 7.csv", table.columns_of(CELL))
+    with pytest.raises(BadWorkbookError) as refused:
         READER.read(path, ReadOptions(path.name))
+    said = f"run 7.csv: is a table without a mapping file; `battery columns '{path}'` proposes one"
+    assert str(refused.value) == said
+    with pytest.raises(BadWorkbookError, match=r"`battery columns 'in a zip.csv'` proposes one"):
+        READER.read(path, ReadOptions("in a zip.csv"))
 
 
 def test_numbers_are_rounded_nowhere(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from producer.readers.tables.parquets import PARQUET, parquet_table, parquet_tit
 from producer.readers.tables.parts import cells_of, split, without_empty
 from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
 from producer.readers.tables.titles import QUANTITIES, base_and_unit, base_of
+from producer.readers.zones import zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -196,7 +197,9 @@ def _test(part: Part, found: dict[str, Column], cell: str, options: ReadOptions)
     record.net = "capacity" in found and base_of(found["capacity"].title).startswith("net")
     if all(name.startswith("cycle") for name in _bases(found, "charge_capacity", "discharge_capacity")):
         record.counters_of = "cycle"
-    zone = "UTC" if "date_time" in found and _is_unix(found["date_time"]) and not part.test else ""
+    zone = ""
+    if "date_time" in found and not part.test:
+        zone = "UTC" if _is_unix(found["date_time"]) else zone_of(part.table.columns[found["date_time"].title])
     return as_test(record, cell, options.name, READER.name, metadata={"time_zone": zone}, channel=part.channel)
 
 

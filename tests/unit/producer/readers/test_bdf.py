@@ -43,6 +43,28 @@ def test_a_file_gives_the_cycles_that_were_written(
     assert test.about.metadata["time_zone"] == "UTC"
 
 
+@pytest.mark.parametrize(
+    ("ends", "zone"),
+    [
+        (("+01:00", "+01:00"), "UTC+01:00"),
+        (("+0100", "+0200"), "UTC+01:00, UTC+02:00"),
+        (("Z", "Z"), "UTC"),
+        (("", ""), ""),
+    ],
+)
+def test_the_offset_of_dates_is_kept_as_their_zone_and_their_wall_clock_stays(
+    tmp_path: Path, ends: tuple[str, str], zone: str
+) -> None:
+    path = tmp_path / "CELL_1.csv"
+    rows = "".join(f"{10 * n},3.7,0.1,2024-03-14T09:35:{n}0{end}\n" for n, end in enumerate(ends))
+    path.write_text(f"Test Time / s,Voltage / V,Current / A,Date Time ISO\n{rows}")
+    test = read(path)
+    assert test.about.metadata.get("time_zone", "") == zone
+    assert [str(stamp) for stamp in test.readings["date_time"].to_pylist()] == [
+        "2024-03-14 09:35:00", "2024-03-14 09:35:10",
+    ]  # fmt: skip
+
+
 def test_three_columns_are_enough_and_what_was_made_of_them_is_said(tmp_path: Path) -> None:
     test = read(bdf.write_csv(tmp_path / "CELL_1.bdf.csv", bdf.minimal_columns(CELL)))
     assert_same_cycles(test, CELL, 2e-3, energies=False)

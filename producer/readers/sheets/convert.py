@@ -133,7 +133,7 @@ def _read_sheet(book: Book, sheet: Sheet, previous: Columns | None) -> Columns:
         notes.append(f"sheet {sheet.name}: is hidden, and was read")
     if NUMBERED not in places:
         arrays[NUMBERED] = _numbers(arrays["test_time(s)"], previous)
-        assumed.append("has no column Data_Point; its readings are numbered in their order")
+        assumed.append("the file has no Data_Point; readings were numbered in their order")
     notes += [f"sheet {sheet.name}: {line}" for line in assumed]
     return Columns(sheet.name, arrays, tuple(notes), order, tuple(assumed))
 

@@ -270,7 +270,7 @@ def test_readings_without_a_data_point_are_numbered_on_over_the_sheets_of_a_test
     workbook = read_workbook(save(tmp_path / "A.xlsx", sheets))
     assert [test.readings["data_point"].to_pylist() for test in workbook.tests] == [[1, 2, 3, 4, 5], [1, 2]]
     assert workbook.notes[0] == (
-        "sheet Channel_1_1: has no column Data_Point; its readings are numbered in their order"
+        "sheet Channel_1_1: the file has no Data_Point; readings were numbered in their order"
     )
 
 

@@ -104,7 +104,7 @@ def test_a_test_whose_readings_were_numbered_says_so(tmp_path: Path) -> None:
     book["Channel_1-008"].delete_cols(1)
     book.save(path)
     (test,) = READER.read(path, ReadOptions(path.name)).tests
-    assert test.about.assumptions == ("has no column Data_Point; its readings are numbered in their order",)
+    assert test.about.assumptions == ("the file has no Data_Point; readings were numbered in their order",)
     assert test.readings["data_point"].to_pylist() == CELL.data_point.tolist()
 
 

@@ -233,7 +233,11 @@ final as (
         temperature_mean_c,
         temperature_max_c,
         throughput_ah / (2 * basis_ah) as equivalent_full_cycles,
-        case when is_complete then discharge_capacity_ah / basis_ah end as soh,
+        -- A slow discharge gives more, so a reference test has no share of what the first usual cycles gave.
+        case
+            when is_complete and (nominal_capacity_ah is not null or not is_reference_test)
+                then discharge_capacity_ah / basis_ah
+        end as soh,
         is_complete,
         is_reference_test,
         row_count

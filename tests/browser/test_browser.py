@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import shutil
 import signal
 import socket
 from dataclasses import dataclass
@@ -26,55 +25,17 @@ from dashboard.figures.style import COLOURS, MUTED
 from producer.simulate import simulate_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Download
     from support.looking import Palette, Visit
-    from support.published import PublishedFolder
 
 LOAD_SECONDS = 3.0
 """On a machine that has nothing else to do; other tests are at work on this one."""
 LOADS = 3
 LOCAL = ("data:", "blob:")
 NEW_CELL = "SIM_99"
-
-
-@pytest.fixture(scope="module")
-def landed(published: PublishedFolder, tmp_path_factory: pytest.TempPathFactory, broker: int) -> Iterator[Pipeline]:
-    """A copy that may be written, beside a broker whose log is a new one."""
-    folder = tmp_path_factory.mktemp("browser") / "pipeline"
-    shutil.copytree(published.folder, folder)
-    pipeline = Pipeline(folder, broker)
-    yield pipeline
-    pipeline.end()
-
-
-@pytest.fixture(scope="module")
-def base(landed: Pipeline) -> Iterator[str]:
-    with dashboard_of(landed) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    made = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def visitor(context: BrowserContext, base: str) -> Iterator[Visit]:
-    """A visitor who has been here before: the browser has read the dashboard's scripts, which takes it longest."""
-    with visiting(context, base) as opened:
-        opened.open("")
-        yield opened
-
-
-@pytest.fixture
-def visit(visitor: Visit) -> Visit:
-    visitor.leave()
-    return visitor
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,13 @@ from kernel.base.errors import BatteryError
 from kernel.base.locks import lock_file
 from kernel.base.output import relay_line
 from kernel.base.processes import relay_lines
+from refresh.warned import warnings_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kernel.base.settings import Settings
+    from refresh.warned import TestWarning
 
 _log = structlog.get_logger()
 
@@ -85,7 +87,7 @@ class DbtRun:
 
     `failure` says in one line what failed, or is None. `audited` is true if all tests of the project have run and
     passed; unit tests count only if they were part of the command. `models` holds the names of all models and seeds of
-    the project.
+    the project, `warnings` the tests that found something without failing.
     """
 
     command: tuple[str, ...]
@@ -94,6 +96,7 @@ class DbtRun:
     failure: str | None
     audited: bool
     models: tuple[str, ...]
+    warnings: tuple[TestWarning, ...] = ()
 
     @property
     def built(self) -> bool:
@@ -196,6 +199,7 @@ def dbt(
         failure=failure,
         audited=failure is None and bool(tests) and tests <= passed,
         models=tuple(sorted(models)),
+        warnings=warnings_in(results_file, target / "manifest.json"),
     )
 
 

@@ -35,6 +35,7 @@ def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> No
     from refresh.publish import publish as run
     from refresh.publish import publish_new_models
     from refresh.stage import stage_models
+    from refresh.warned import in_words
 
     warehouse = open_warehouse(settings)
     if watch:
@@ -52,11 +53,13 @@ def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> No
         done = stage_models(settings, warehouse, dbt or ("build",), lock)
         if done.audited and not stage:
             say(run(warehouse, open_store(settings)))
-            return
-        if done.built and not stage:
-            say("readers see the models as they were until all tests have passed; `battery transform` runs all")
-        for name in publish_new_models(warehouse, done.tested_models):
-            say(f"shown to readers for the first time: {name}")
+        else:
+            if done.built and not stage:
+                say("readers see the models as they were until all tests have passed; `battery transform` runs all")
+            for name in publish_new_models(warehouse, done.tested_models):
+                say(f"shown to readers for the first time: {name}")
+        if done.warnings:
+            say(in_words(warehouse, done.warnings))
 
 
 @click.command()

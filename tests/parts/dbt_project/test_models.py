@@ -36,6 +36,9 @@ from kernel.contract.reading import (
     Quality,
     instrument_range,
 )
+from kernel.edges.warehouse import open_warehouse
+from refresh.dbt import work_folder
+from refresh.warned import in_words, warnings_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,6 +174,10 @@ def test_a_filter_that_drops_more_than_two_readings_in_a_hundred_is_warned_of(
         )
     run_dbt(copied.settings, ("build", "--select", "+battery_tests", "--exclude-resource-type", "unit_test"))
     assert "WARN 1 cleaning_drops_few_readings" in capfd.readouterr().out
+    target = work_folder(copied.settings) / "target"
+    warned = warnings_in(target / "run_results.json", target / "manifest.json")
+    said = in_words(open_warehouse(copied.settings), warned)
+    assert said == "1 warning: cleaning_drops_few_readings: 1 row of A"
 
 
 def test_no_good_reading_beyond_the_protocol_limits_is_dropped(built: Warehouse) -> None:

@@ -17,6 +17,7 @@ from kernel.base.settings import Settings
 from kernel.edges.warehouse import open_warehouse
 from refresh.dbt import DbtRun
 from refresh.stage import stage_models
+from refresh.warned import TestWarning
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
@@ -73,6 +74,21 @@ def test_nobody_builds_between_a_build_and_its_publication(
     with pytest.raises(SystemExit):
         main([command])
     assert seen == {"transform": ["build", "publish"], "publish": ["publish"], "news": ["build"]}[command]
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize("stage", [[], ["--stage"]])
+def test_the_last_line_of_transform_names_what_the_tests_warn_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: list[str]
+) -> None:
+    warned = (TestWarning("cleaning_drops_few_readings", 2, "select 'CS2_35' as cell_id from range(2)"),)
+    built = DbtRun(("build",), 1.0, (), None, audited=True, models=(), warnings=warned)
+    monkeypatch.setattr(refresh.stage, "stage_models", lambda *_: built)
+    monkeypatch.setattr(refresh.publish, "publish", lambda *_: "published")
+    with pytest.raises(SystemExit):
+        main(["transform", *stage])
+    said = capsys.readouterr().out.splitlines()
+    assert said == [*([] if stage else ["published"]), "1 warning: cleaning_drops_few_readings: 2 rows of CS2_35"]
 
 
 def test_a_folder_for_dbt_that_cannot_be_made_is_one_line(settings: Settings, tmp_path: Path) -> None:

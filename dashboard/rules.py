@@ -37,6 +37,13 @@ _ENDS: Final = {
     "last_above": "last complete cycle that is not below {level}, once the cell has fallen below it",
 }
 
+_SHORT: Final = {
+    "first_below": "first cycle below {level}",
+    "median_below": "median of {median} cycles below {level}",
+    "mean_below": "mean of {mean} cycles below {level}",
+    "last_above": "last cycle above {level}",
+}
+
 _FULL_CYCLE: Final = seeded_limits("CS2_*")
 
 _THEIL_SEN: Final = (
@@ -222,11 +229,24 @@ def rules(thresholds: Mapping[str, float]) -> tuple[Rule, ...]:
 
 def end_in_words(rule: str) -> str | None:
     """What a rule of `battery_cells` for the end of life says, by its name; None for a name that is no such rule."""
+    return _worded(rule, _ENDS, "the ")
+
+
+def end_rule(rule: str) -> str:
+    """What such a rule is called where there is little room; the name itself where it is no such rule.
+
+    >>> end_rule("median_11_below_80_percent_of_nominal")
+    'median of 11 cycles below 80 % of nominal capacity'
+    """
+    return _worded(rule, _SHORT, "") or rule
+
+
+def _worded(rule: str, forms: Mapping[str, str], article: str) -> str | None:
     name = _END.fullmatch(rule)
     if name is None:
         return None
-    level = f"{name['percent']} % of the {name['basis']} capacity"
-    return _ENDS[re.sub(r"_\d+", "", name["kind"])].format(level=level, median=name["median"], mean=name["mean"])
+    level = f"{name['percent']} % of {article}{name['basis']} capacity"
+    return forms[re.sub(r"_\d+", "", name["kind"])].format(level=level, median=name["median"], mean=name["mean"])
 
 
 def end_threshold_ah(cell: Mapping[str, Any], rule: str) -> float | None:

@@ -8,6 +8,8 @@ from refresh.dbt import PUBLISHED, inputs_of
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import duckdb
 
     from kernel.base.settings import Settings
@@ -26,16 +28,34 @@ def news(settings: Settings, warehouse: Warehouse) -> str | None:
     with warehouse.connect("look for news", read_only=True) as connection:
         require_tables(connection)
         published = _published_marks(connection)
-        if not _has(connection, "_watermark"):
-            return "a warehouse of an earlier version, which keeps no watermark: run `battery stream` once"
-        landed = connection.execute("select watermark from _watermark").fetchone()
-    if "_watermark" not in published:
+        landed = (
+            connection.execute("select watermark from _watermark").fetchone()
+            if _has(connection, "_watermark")
+            else None
+        )
+    return news_of(settings, landed and landed[0], published)
+
+
+def news_of(settings: Settings, watermark: str | None, marks: Mapping[str, str]) -> str | None:
+    """The same, told by what was read of a warehouse.
+
+    Args:
+        settings: what the models depend on apart from the landing.
+        watermark: one value for all that has landed; None in a warehouse of an earlier version.
+        marks: what the published models were built from: `_watermark`, `_inputs` and `_exported`.
+
+    Raises:
+        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be read.
+    """
+    if watermark is None:
+        return "a warehouse of an earlier version, which keeps no watermark: run `battery stream` once"
+    if "_watermark" not in marks:
         return "no models have been published yet"
-    if landed is None or landed[0] != published["_watermark"]:
-        return f"landed: {landed and landed[0]}; published: {published['_watermark']}"
-    if inputs_of(settings) != published["_inputs"]:
+    if watermark != marks["_watermark"]:
+        return f"landed: {watermark}; published: {marks['_watermark']}"
+    if inputs_of(settings) != marks["_inputs"]:
         return "the models, or what BATTERY_CELLS says of the cells, have changed"
-    if published.get("_exported") != published["_watermark"]:
+    if marks.get("_exported") != watermark:
         return "the published marts have not been exported"
     return None
 

@@ -16,7 +16,7 @@ from kernel.base.output import LINES
 if TYPE_CHECKING:
     import logging
 
-PAGE: Final = Path(dashboard.__file__).with_name("app.py")
+SCRIPT: Final = Path(dashboard.__file__).parent / "app" / "main.py"
 
 
 def serve(host: str, port: int) -> None:
@@ -36,7 +36,7 @@ def serve(host: str, port: int) -> None:
         _pass_on_log_lines()
         from streamlit.web import cli  # noqa: PLC0415  # an extra
 
-        import dashboard.app  # noqa: F401, PLC0415  # it takes seconds, so that the first visitor need not wait for it
+        import dashboard.app.main  # noqa: F401, PLC0415  # it takes seconds, so that the first visitor need not wait for it
     except ImportError:
         raise missing_extra("the dashboard", "dashboard") from None
     _require_free(host, port)
@@ -54,7 +54,7 @@ def serve(host: str, port: int) -> None:
         "global.developmentMode": "false",
     }
     cli.main(
-        ["run", str(PAGE), *(f"--{name}={value}" for name, value in options.items())],
+        ["run", str(SCRIPT), *(f"--{name}={value}" for name, value in options.items())],
         prog_name="streamlit",
         standalone_mode=False,
     )

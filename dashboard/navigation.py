@@ -24,3 +24,9 @@ def go(page: str, **choices: str) -> None:
     for key, value in choices.items():
         st.session_state[key] = value
     st.switch_page(st.session_state[PAGES][page], query_params=choices)
+
+
+def link_all() -> None:
+    """Draw a link to each page."""
+    for page in st.session_state.get(PAGES, {}).values():
+        st.page_link(page)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import streamlit as st
 
+from dashboard.address import NotAmongError, show_not_among
 from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.landing import look_at_news
 from dashboard.look_cache import Look, LookCache
@@ -30,6 +32,11 @@ T = TypeVar("T")
 
 FRESH_SECONDS: Final = 10.0
 """How long a look is shown to later visitors before the next one is made, s."""
+
+PRODUCT: Final = "Battery degradation"
+"""The name of the product in the browser's tab, where there is little room."""
+
+ICON: Final = Path(__file__).with_name("icon.svg")  # for one of Streamlit's, browsers would ask a server of fonts
 
 UNKNOWN: Final = "-"
 """Shown where there is no value."""
@@ -81,11 +88,24 @@ class Published:
         return _table(self._settings, self.seen.value.name, name, self.seen.value)
 
 
+def head(title: str) -> None:
+    """Draw the head of a page, and give the browser's tab its name."""
+    name_tab(title)
+    st.title(title)
+
+
+def name_tab(subject: str = "") -> None:
+    """Name the browser's tab after what the page shows, such as `Cell CS2_35`."""
+    st.set_page_config(page_title=f"{subject} · {PRODUCT}" if subject else PRODUCT, page_icon=str(ICON), layout="wide")
+
+
 def show(title: str, body: Callable[[Settings], None]) -> None:
     """Draw a page: its title and its body, or the error that prevents it and what to do about it."""
-    st.title(title)
+    head(title)
     try:
         body(load_settings())
+    except NotAmongError as error:
+        show_not_among(error)
     except NothingYetError as nothing:
         st.info(literal(str(nothing)), icon=":material/hourglass_empty:")
     except BatteryError as error:

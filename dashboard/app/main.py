@@ -1,0 +1,60 @@
+"""The dashboard: how every cell ages, and whether the stream is well.
+
+Streamlit runs this file from top to bottom for every visitor and every click. The pages show the published marts, which
+hold nobody up, and short looks at the landing tables, each of which gives the warehouse back at once.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import streamlit as st
+
+from dashboard.address import begin_page
+from dashboard.navigation import remember_pages
+from dashboard.pages import cell, compare, cycle, fleet, stream, unknown
+from dashboard.view import name_tab
+
+UNKNOWN_PAGE: Final = "unknown page"
+"""Where the session keeps the name of a page that its first address asked for and that there is not."""
+
+
+def main() -> None:
+    """Draw the page that the address names."""
+    name_tab()
+    pages = {
+        "fleet": st.Page(fleet.show, title="Fleet", icon=":material/grid_view:", url_path="fleet", default=True),
+        "cell": st.Page(cell.show, title="Cell", icon=":material/battery_5_bar:", url_path="cell"),
+        "cycle": st.Page(cycle.show, title="Cycle", icon=":material/show_chart:", url_path="cycle"),
+        "compare": st.Page(compare.show, title="Compare", icon=":material/stacked_line_chart:", url_path="compare"),
+        "stream": st.Page(stream.show_page, title="Stream", icon=":material/stream:", url_path="stream"),
+    }
+    remember_pages(pages)
+    asked = unknown_page(set(pages))
+    hidden = (
+        [st.Page(partial(unknown.show, asked), title="Unknown page", url_path=asked, visibility="hidden")]
+        if asked
+        else []
+    )
+    page = st.navigation([*pages.values(), *hidden])
+    begin_page(page.url_path)
+    page.run()
+
+
+def unknown_page(known: set[str]) -> str | None:
+    """The page that this visitor's first address asks for, where there is none of that name.
+
+    Streamlit would say so in a box over the fleet. A hidden page of that name says it in its place.
+    """
+    if UNKNOWN_PAGE not in st.session_state:
+        path = unquote(urlsplit(st.context.url or "").path).strip("/")
+        name = path.rpartition("/")[2]
+        st.session_state[UNKNOWN_PAGE] = None if not name or name in known else name
+    name = st.session_state[UNKNOWN_PAGE]
+    return None if name is None else str(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -15,25 +15,21 @@ from kernel.base.errors import BatteryError
 from kernel.base.output import LINES, say
 from kernel.base.plain import plain
 from kernel.base.stopping import STOP
-from kernel.edges.warehouse import open_warehouse
 from refresh.status import status
+from sink.care.overview import look_at_overview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kernel.base.settings import Settings
 
-PATIENCE_SECONDS: Final = 2.0
-"""How long one reading of the status waits for a warehouse that another process holds, s; the next comes soon."""
-
 
 def watch_status(settings: Settings, seconds: float, *, as_json: bool) -> None:
     """Show the status every so many seconds, until a signal ends it.
 
-    Where the status cannot be read, for example as another process holds the warehouse, the reason is shown instead.
+    Where the status cannot be read, for example as there is no warehouse yet, the reason is shown instead.
     """
-    patience = min(settings.warehouse_lock_timeout_seconds, PATIENCE_SECONDS)
-    reader = _StatusReader(settings.model_copy(update={"warehouse_lock_timeout_seconds": patience}))
+    reader = _StatusReader(settings)
     console = Console(highlight=False)
     with ExitStack() as drawn:
         live = None
@@ -55,13 +51,12 @@ class _StatusReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._warehouse = open_warehouse(settings)
         self._before: tuple[float, int] | None = None
 
     def figures(self) -> dict[str, object]:
         """The figures for a program, or the `error` that kept them from being read."""
         try:
-            current = status(self._settings, self._warehouse)
+            current = status(self._settings, look_at_overview(self._settings))
         except BatteryError as error:
             return {"error": str(error)}
         return {**current.figures(), "rows_per_second": self._rate(current.rows)}
@@ -69,7 +64,7 @@ class _StatusReader:
     def lines(self) -> Sequence[str]:
         """The status for a person, or the reason that kept it from being read."""
         try:
-            current = status(self._settings, self._warehouse)
+            current = status(self._settings, look_at_overview(self._settings))
         except BatteryError as error:
             return [str(error)]
         return list(current.lines(self._rate(current.rows)))

@@ -1,101 +1,38 @@
-"""Short looks at the landing tables: each opens the warehouse, runs a few queries and closes it.
+"""Short looks at the landing tables, as Arrow tables and plain values.
 
-A DuckDB file admits one process at a time, and the worker and dbt go first: a look waits for them `LOOK_SECONDS` at
-most. Looks return Arrow tables and plain values.
+A DuckDB file admits one process at a time, and the worker and dbt go first: looks at the stream take what those have
+left in the overview of the warehouse. A look that needs the warehouse itself waits `LOOK_SECONDS` at most.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kernel.base.errors import BatteryError
 from kernel.edges.file_records import FileState
 from kernel.edges.objects import open_to_look
 from kernel.edges.warehouse import open_warehouse
 from refresh.marts import NothingYetError
-from refresh.news import news
+from refresh.models import FAILED
+from refresh.news import news_of
 from refresh.status import status
 from sink.care.files import read_files
-from sink.tables import require_tables
+from sink.care.overview import LOOK_SECONDS, look_at_overview
+from sink.tables import NoTablesError, require_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from kernel.base.settings import Settings
     from refresh.status import Status
-
-LOOK_SECONDS: Final = 2.0
-"""How long a look waits for a warehouse that another process holds, in s; a visitor is waiting."""
-
-RECENT_COMMITS: Final = 500
-"""How many of the newest commits the figures of the stream show."""
-
-RECENT_REFUSALS: Final = 500
-"""How many of the newest entries of the quarantine are listed."""
-
-PAYLOAD_LETTERS: Final = 2_000
-"""How many characters of a payload are shown; `battery quarantine show` has the rest."""
-
-RECENT_RUNS: Final = 50
-"""How many of the newest dbt runs are listed."""
-
-_COMMITS: Final = """
-    with newest as (
-        select
-            "commit",
-            max(committed_at) as committed_at,
-            sum("rows") filter (where kind = 'battery_ts_cleaned') as landed,
-            sum(bytes) as bytes,
-            count(*) as objects,
-            any_value(offsets) as offsets
-        from _commits group by "commit" order by committed_at desc, "commit" desc limit $most
-    )
-    select
-        "commit",
-        committed_at,
-        coalesce(landed, 0)::bigint as landed,
-        list_sum([part."rows" for part in offsets])::bigint - coalesce(landed, 0)::bigint as quarantined,
-        objects,
-        bytes::bigint as bytes
-    from newest order by committed_at, "commit"
-"""
-
-_REASONS: Final = """
-    select reason, sum(row_count)::bigint as "rows", count(*) as entries, count(distinct cell_id) as cells
-    from battery_quarantine group by reason order by "rows" desc, reason
-"""
-
-_REFUSALS: Final = """
-    select
-        cell_id, source_file, row_count as "rows", detail, left(payload, $letters) as payload,
-        topic_id || ':' || "partition" || ':' || "offset" || ':' || "row" as id
-    from battery_quarantine where reason = $reason
-    order by topic_id, "partition", "offset" desc, "row" desc limit $most
-"""
-
-_RUNS: Final = """
-    select
-        run, started_at, "seconds", command,
-        case when failure is not null then 'failed' when "seconds" is null then 'running' else 'passed' end as outcome,
-        len(list_filter(results, result -> result.kind in ('model', 'seed'))) as models,
-        len(list_filter(results, result -> result.kind in ('test', 'unit_test'))) as tests,
-        len(list_filter(results, result -> result.status in ('error', 'fail', 'runtime error'))) as failed,
-        failure
-    from _dbt_runs order by started_at desc limit $most
-"""
-
-_RESULTS: Final = """
-    select result.status, result.kind, result.node, result.failures, result."seconds", result.message
-    from (select unnest(results) as result from _dbt_runs where run = $run)
-    where result.kind <> 'exposure'
-    order by result.status not in ('error', 'fail', 'runtime error'), result.kind, result.node
-"""
+    from sink.care.overview import Overview
 
 _READINGS: Final = """
     select
@@ -114,6 +51,20 @@ _READINGS: Final = """
 """
 
 
+_RUNS: Final = pa.schema(
+    {
+        "run": pa.string(), "started_at": pa.timestamp("us"), "seconds": pa.float64(), "command": pa.string(),
+        "outcome": pa.string(), "models": pa.int64(), "tests": pa.int64(), "failed": pa.int64(), "failure": pa.string(),
+    }
+)  # fmt: skip
+
+_RESULTS: Final = pa.schema(
+    {
+        "status": pa.string(), "kind": pa.string(), "node": pa.string(), "failures": pa.int64(),
+        "seconds": pa.float64(), "message": pa.string(),
+    }
+)  # fmt: skip
+
 _FILES: Final = pa.schema(
     {
         "state": pa.string(), "file": pa.string(), "cell_id": pa.string(), "reason": pa.string(),
@@ -124,11 +75,47 @@ _FILES: Final = pa.schema(
 
 @dataclass(frozen=True)
 class StreamLook:
-    """The stream: its newest commits, the quarantine by reason, and the newest dbt runs (UTC)."""
+    """The stream, by the overview of its landing: commits, the quarantine and dbt runs (UTC)."""
 
-    commits: pa.Table
-    reasons: pa.Table
-    runs: pa.Table
+    overview: Overview
+
+    @property
+    def commits(self) -> pa.Table:
+        """The newest commits, in the order of time."""
+        return self.overview.tables["commits"]
+
+    @property
+    def reasons(self) -> pa.Table:
+        """Rows and entries of the quarantine by reason, the most rows first."""
+        return self.overview.tables["reasons"]
+
+    @property
+    def complaint(self) -> str | None:
+        """Why no newer look can be had, or None."""
+        return self.overview.held
+
+    @property
+    def runs(self) -> pa.Table:
+        """The newest dbt runs, the latest first."""
+        runs = self.overview.tables["runs"].to_pylist()
+        return pa.Table.from_pylist([_run_row(run) for run in runs], schema=_RUNS)
+
+    def refusals(self, reason: str) -> pa.Table:
+        """The newest entries of the quarantine that were refused for a reason."""
+        refusals = self.overview.tables["refusals"]
+        return refusals.filter(pc.equal(refusals["reason"], reason)).drop_columns(["reason"])
+
+    def results(self, run: str) -> pa.Table:
+        """The result of each model and test of a dbt run, failures first."""
+        results = [
+            result
+            for found in self.overview.tables["runs"].to_pylist()
+            if found["run"] == run
+            for result in found["results"]
+            if result["kind"] != "exposure"
+        ]
+        results.sort(key=lambda result: (result["status"] not in FAILED, result["kind"], result["node"]))
+        return pa.Table.from_pylist(results, schema=_RESULTS)
 
     def rate(self, seconds: float, now: datetime) -> float:
         """Rows that came in per second over the last `seconds`."""
@@ -138,6 +125,18 @@ class StreamLook:
             if (now - row["committed_at"]).total_seconds() <= seconds
         ]
         return float(sum(recent)) / seconds
+
+
+def _run_row(run: Mapping[str, Any]) -> dict[str, Any]:
+    results = run["results"]
+    outcome = "failed" if run["failure"] is not None else "running" if run["seconds"] is None else "passed"
+    return {
+        **{name: run[name] for name in ("run", "started_at", "seconds", "command", "failure")},
+        "outcome": outcome,
+        "models": sum(result["kind"] in {"model", "seed"} for result in results),
+        "tests": sum(result["kind"] in {"test", "unit_test"} for result in results),
+        "failed": sum(result["status"] in FAILED for result in results),
+    }
 
 
 @contextmanager
@@ -172,13 +171,18 @@ def look_at_stream(settings: Settings) -> StreamLook:
     """Look at the stream.
 
     Raises:
+        NothingYetError: there is no warehouse yet, or no landing tables in it.
         BatteryError: the warehouse cannot be looked at.
     """
-    with look(settings, "look at the stream") as connection:
-        commits = connection.execute(_COMMITS, {"most": RECENT_COMMITS}).to_arrow_table()
-        reasons = connection.execute(_REASONS).to_arrow_table()
-        runs = connection.execute(_RUNS, {"most": RECENT_RUNS}).to_arrow_table()
-    return StreamLook(commits, reasons, runs)
+    file = settings.warehouse_address.file
+    if file is not None and not file.exists():
+        raise NothingYetError(f"WAREHOUSE={settings.warehouse} does not exist yet; `battery stream` makes it")
+    try:
+        return StreamLook(look_at_overview(settings))
+    except NoTablesError as error:
+        raise NothingYetError(str(error)) from None
+    except duckdb.Error as error:
+        raise BatteryError(f"cannot look at the stream: {str(error).splitlines()[0]}") from None
 
 
 def look_at_news(settings: Settings) -> str | None:
@@ -187,9 +191,8 @@ def look_at_news(settings: Settings) -> str | None:
     Raises:
         BatteryError: the warehouse cannot be looked at.
     """
-    with look(settings, "look for news"):
-        pass  # raises an error that says what is missing
-    return news(settings, open_warehouse(with_short_wait(settings)))
+    overview = look_at_stream(settings).overview
+    return news_of(settings, overview.watermark, overview.marks)
 
 
 def look_at_status(settings: Settings) -> Status:
@@ -198,19 +201,7 @@ def look_at_status(settings: Settings) -> Status:
     Raises:
         BatteryError: the warehouse cannot be looked at; the status says where the broker does not answer.
     """
-    return status(settings, open_warehouse(with_short_wait(settings)))
-
-
-def look_at_refusals(settings: Settings, reason: str) -> pa.Table:
-    """The newest entries of the quarantine that were refused for a reason.
-
-    Raises:
-        BatteryError: the warehouse cannot be looked at.
-    """
-    with look(settings, "look into the quarantine") as connection:
-        return connection.execute(
-            _REFUSALS, {"reason": reason, "most": RECENT_REFUSALS, "letters": PAYLOAD_LETTERS}
-        ).to_arrow_table()
+    return status(settings, look_at_stream(settings).overview)
 
 
 def look_at_files(settings: Settings) -> pa.Table:
@@ -225,16 +216,6 @@ def look_at_files(settings: Settings) -> pa.Table:
         if record.state is not FileState.DISMISSED
     ]
     return pa.Table.from_pylist(rows, schema=_FILES)
-
-
-def look_at_results(settings: Settings, run: str) -> pa.Table:
-    """The result of each model and test of a dbt run, failures first.
-
-    Raises:
-        BatteryError: the warehouse cannot be looked at.
-    """
-    with look(settings, "look at a dbt run") as connection:
-        return connection.execute(_RESULTS, {"run": run}).to_arrow_table()
 
 
 def look_at_readings(settings: Settings, cell_id: str, cycles: Sequence[tuple[str, int]]) -> pa.Table:

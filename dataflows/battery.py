@@ -35,6 +35,7 @@ from kernel.contract.results import Cleaned
 from kernel.contract.weight import Limits
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
+from sink.care.overview import OverviewFile
 from sink.commit import Landing
 from sink.lanes import LandingSink
 from sink.peers import Peers, await_peers, peers_of_this_process
@@ -113,6 +114,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool], peers: Peers | 
             run_id=settings.run_id,
             peers=peers,
             on_commit=TALLY.landed,
+            overview=OverviewFile.of(settings.warehouse_address),
         )
         return landing, landing.begin()
 

@@ -7,27 +7,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import duckdb
-
 from kernel.base.errors import BatteryError
 from refresh.export import MANIFEST
-from refresh.news import news
+from refresh.news import news_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kernel.base.settings import Settings
     from kernel.edges.objects import ObjectStore
-    from kernel.edges.warehouse import Warehouse
+    from sink.care.overview import Overview
 
-_LAST_RUN: Final = """
-    select
-        command, started_at, "seconds", failure,
-        [found.node for found in results if found.status in ('error', 'fail', 'runtime error')] as failed
-    from _dbt_runs
-    where command not like 'source %' and command not like 'source'
-    order by started_at desc limit 1
-"""
+FAILED: Final = frozenset({"error", "fail", "runtime error"})
+"""How dbt calls what has failed in the record of a run."""
 
 MOST_FAILED: Final = 20
 """How many failed models and tests are named."""
@@ -89,39 +81,33 @@ class ModelsStatus:
 
 
 def models_status(
-    settings: Settings, warehouse: Warehouse, published_at: datetime | None, unknown: str | None
+    settings: Settings, overview: Overview, published_at: datetime | None, unknown: str | None
 ) -> ModelsStatus:
-    """Read what is new since the models were published, and how the last dbt run ended.
+    """Tell what is new since the models were published, and how the last dbt run ended.
 
     Args:
         settings: what the models depend on apart from the landing.
-        warehouse: where they are.
+        overview: of the warehouse where they are.
         published_at: the result of the function `published_at`.
         unknown: the reason if that function failed, else None.
-
-    Raises:
-        BatteryError: the warehouse cannot be opened.
     """
-    with warehouse.connect("look at the last dbt run", read_only=True) as connection:
-        run = _last_run(connection)
     age = None if published_at is None else (datetime.now(UTC).replace(tzinfo=None) - published_at).total_seconds()
     try:
-        new = news(settings, warehouse)
+        new = news_of(settings, overview.watermark, overview.marks)
     except BatteryError as error:  # such as no dbt project beside this package
         new, unknown = None, unknown or str(error)
-    return ModelsStatus(published_at, None if age is None else round(age, 1), new, unknown, run)
+    return ModelsStatus(published_at, None if age is None else round(age, 1), new, unknown, _last_run(overview))
 
 
-def _last_run(connection: duckdb.DuckDBPyConnection) -> DbtStatus | None:
-    try:
-        run = connection.execute(_LAST_RUN).fetchone()
-    except duckdb.CatalogException:  # a warehouse of an earlier version
-        return None
-    if run is None:
-        return None
-    command, started_at, seconds, failure, failed = run
-    ended_at = None if seconds is None else started_at + timedelta(seconds=seconds)
-    return DbtStatus(command, started_at, ended_at, failure, tuple(failed[:MOST_FAILED]))
+def _last_run(overview: Overview) -> DbtStatus | None:
+    """The newest run that built or tested models."""
+    for run in overview.tables["runs"].to_pylist():
+        if run["command"].split()[0] != "source":
+            started_at, seconds = run["started_at"], run["seconds"]
+            ended_at = None if seconds is None else started_at + timedelta(seconds=seconds)
+            failed = [result["node"] for result in run["results"] if result["status"] in FAILED]
+            return DbtStatus(run["command"], started_at, ended_at, run["failure"], tuple(failed[:MOST_FAILED]))
+    return None
 
 
 def published_at(store: ObjectStore | None) -> datetime | None:

@@ -10,6 +10,7 @@ from kernel.base.errors import BatteryError
 from refresh.audit import finish_run, start_run
 from refresh.dbt import BUILDING, dbt, require_project
 from refresh.unit_tests import must_run_unit_tests, remember_unit_tests
+from sink.care.overview import renew_overview
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def stage_models(settings: Settings, warehouse: Warehouse, command: Sequence[str
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection)  # dbt would make an empty file and fail with a long message
     run_id = start_run(warehouse, command)
+    renew_overview(settings)  # which says that it runs, while dbt has the warehouse
     run = dbt(settings, command, BUILDING, lock, run_id, unit_tests=must_run_unit_tests(settings, command))
     remember_unit_tests(settings, run)
     try:
@@ -52,6 +54,7 @@ def stage_models(settings: Settings, warehouse: Warehouse, command: Sequence[str
         if run.failure is None:
             raise
         _log.warning("could not record how the failed dbt run ended", error=str(error))
+    renew_overview(settings)
     if run.failure:
         raise BatteryError(run.failure)
     return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernel.base.errors import BatteryError
 from kernel.edges.kafka import open_topic
@@ -12,15 +12,13 @@ from kernel.edges.objects import open_to_look
 from kernel.edges.offsets import waiting
 from refresh.models import models_status, published_at
 from sink.care.files import FilesStatus, files_status
-from sink.care.quarantine import retriable_rows
-from sink.tables import require_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kernel.base.settings import Settings
-    from kernel.edges.warehouse import Warehouse
     from refresh.models import ModelsStatus
+    from sink.care.overview import Overview
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,8 @@ class Status:
 
     `freshness` is the age of the newest message time stamp that is not in the future; `stamped_later` counts the landed
     readings whose stamp is. `retriable` counts the quarantined rows that may be published again: they are no duplicates
-    and no retry of them has landed.
+    and no retry of them has landed. `held` says how old the figures of the landing are where another process has the
+    warehouse.
     """
 
     topic: str
@@ -76,6 +75,7 @@ class Status:
     retriable: int = 0
     files: FilesStatus | None = None
     models: ModelsStatus | None = None
+    held: str | None = None
 
     @property
     def lag(self) -> int | None:
@@ -94,6 +94,8 @@ class Status:
             yield part.line()
         if self.broker:
             yield f"  lag unknown: {self.broker}"
+        if self.held:
+            yield f"  not the newest: {self.held}"
         yield f"landed       {self.rows} rows of {self.cells} cells in {self.tests} tests, {self.cycles} cycles{rate}"
         yield f"quarantined  {sum(self.quarantined.values())} rows"
         for reason, rows in self.quarantined.items():
@@ -150,15 +152,10 @@ class Status:
             )
 
 
-def status(settings: Settings, warehouse: Warehouse) -> Status:
-    """Read the status from the warehouse, the broker and the object store; only the warehouse has to answer.
-
-    Raises:
-        BatteryError: there is no warehouse yet, or it cannot be opened.
-    """
+def status(settings: Settings, overview: Overview) -> Status:
+    """Tell the status by the overview of the warehouse, the broker and the object store; those need not answer."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    landing = _landing(warehouse, now)
-    topic_id, partitions, broker_error = _partitions(settings, landing.progress)
+    topic_id, partitions, broker_error = _partitions(settings, _progress(overview))
     published = store_error = None
     try:
         store = open_to_look(settings)
@@ -166,64 +163,28 @@ def status(settings: Settings, warehouse: Warehouse) -> Status:
     except BatteryError as error:
         store_error = str(error)
         files = FilesStatus(None, None, unknown=store_error)
+    reasons = overview.tables["reasons"].sort_by("reason")
+    (counts,) = overview.tables["counts"].to_pylist()
+    streamed_at = counts.pop("streamed_at")
     return Status(
         topic=settings.battery_topic,
         topic_id=topic_id,
         broker=broker_error,
         partitions=tuple(partitions),
-        **landing.figures,
+        **counts,
+        quarantined=dict(zip(reasons["reason"].to_pylist(), reasons["rows"].to_pylist(), strict=True)),
+        last_commit_age=_age(counts["last_commit"], now),
+        freshness=_age(streamed_at, now),
         files=files,
-        models=models_status(settings, warehouse, published, store_error),
+        models=models_status(settings, overview, published, store_error),
+        held=None if overview.held is None else f"{overview.held}; this is how it was at {overview.at:%H:%M:%S} UTC",
     )
 
 
-@dataclass(frozen=True)
-class _Landing:
-    """The figures of a `Status` that the warehouse has, by name, and the last offset of each (topic id, partition)."""
-
-    figures: dict[str, Any]
-    progress: dict[tuple[str, int], int]
-
-
-def _landing(warehouse: Warehouse, now: datetime) -> _Landing:
-    with warehouse.connect("show the status", read_only=True) as connection:
-        require_tables(connection)
-
-        def one_row(sql: str, *parameters: object) -> tuple[Any, ...]:
-            return connection.execute(sql, parameters).fetchone() or ()
-
-        rows, cells, tests, streamed_at, stamped_later = one_row(
-            "select count(*), count(distinct cell_id), count(distinct (cell_id, test_id)), "
-            "max(streamed_at) filter (where streamed_at <= $1), count(*) filter (where streamed_at > $1) "
-            "from battery_ts_cleaned",
-            now,
-        )
-        (cycles,) = one_row("select count(*) from _cycles")
-        (windows,) = one_row("select count(*) from _windows")
-        commits, last_commit = one_row(
-            'select count(distinct "commit"), max(committed_at) filter (where committed_at <= $1) from _commits', now
-        )
-        quarantined = connection.execute(
-            "select reason, sum(row_count)::bigint from battery_quarantine group by reason order by reason"
-        ).fetchall()
-        progress = connection.execute(
-            'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
-        ).fetchall()
-        figures = {
-            "rows": rows,
-            "cells": cells,
-            "tests": tests,
-            "cycles": cycles,
-            "windows": windows,
-            "quarantined": dict(quarantined),
-            "commits": commits,
-            "last_commit": last_commit,
-            "last_commit_age": _age(last_commit, now),
-            "freshness": _age(streamed_at, now),
-            "stamped_later": stamped_later,
-            "retriable": retriable_rows(connection),
-        }
-    return _Landing(figures, {(topic_id, partition): last for topic_id, partition, last in progress})
+def _progress(overview: Overview) -> dict[tuple[str, int], int]:
+    """The offset of the last message that has landed, by topic id and partition."""
+    progress = overview.tables["progress"].to_pydict()
+    return dict(zip(zip(progress["topic_id"], progress["partition"], strict=True), progress["last"], strict=True))
 
 
 def _partitions(

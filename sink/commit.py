@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import duckdb
 import structlog
@@ -46,6 +46,18 @@ REMOVED: Final = (
 )
 
 
+class OverviewPlace(Protocol):
+    """Where the overview of the warehouse is left, as `sink.care.overview.OverviewFile` does."""
+
+    def take(self, connection: duckdb.DuckDBPyConnection, *, now: bool = True) -> None:
+        """Take it from the open warehouse: `now`, or where the last one is old enough. It raises nothing."""
+        ...
+
+    def write(self) -> None:
+        """Write what was taken, once the warehouse is closed. It raises nothing."""
+        ...
+
+
 class Landing:
     """The landing tables and objects of one pipeline, as one writer of it writes them.
 
@@ -74,6 +86,7 @@ warehouse; stop the other one, or this one
         above: an epoch that this writer's epoch must exceed.
         private: whether no other process can reach the store, as in a replay before its swap; it is not claimed then.
         on_commit: called after each commit with the number of landed rows, and of quarantined rows by reason.
+        overview: where to leave the overview of the warehouse now and then, for those who look while it is held.
     """
 
     def __init__(
@@ -87,6 +100,7 @@ warehouse; stop the other one, or this one
         above: int = 0,
         private: bool = False,
         on_commit: Callable[[int, Mapping[str, int]], None] | None = None,
+        overview: OverviewPlace | None = None,
     ) -> None:
         self._store = store
         self._warehouse = warehouse
@@ -95,6 +109,7 @@ warehouse; stop the other one, or this one
         self._above = above
         self._private = private
         self._on_commit = on_commit
+        self._overview = overview
         self._epoch = 0
         self._commits = 0
         self._leftovers: list[str] = []
@@ -218,6 +233,10 @@ warehouse; stop the other one, or this one
                         lift_memory_limit(connection)
                     self._land(connection, staged, states)
                     fault_point(Point.AFTER_COMMIT)
+                    if self._overview is not None:
+                        self._overview.take(connection, now=False)
+                if self._overview is not None:
+                    self._overview.write()
 
         def attempt_with_memory() -> None:
             # Most commits need little memory. One of very many cells needs more; it gets it, and so do later ones.

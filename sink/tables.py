@@ -198,6 +198,10 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("alter table _writers add column run_id varchar")
 
 
+class NoTablesError(BatteryError):
+    """A warehouse has no landing tables, or not all of them; the message says what to do."""
+
+
 def landing_tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """Names of the tables and views in the schema of the landing tables."""
     names = connection.execute(
@@ -211,12 +215,12 @@ def require_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Refuse a warehouse without landing tables.
 
     Raises:
-        BatteryError: it holds no landing tables, or not all of them.
+        NoTablesError: it holds no landing tables, or not all of them.
     """
     tables = landing_tables(connection)
     if "_writers" not in tables:
-        raise BatteryError("the WAREHOUSE holds no landing tables yet; run `battery stream` first")
+        raise NoTablesError("the WAREHOUSE holds no landing tables yet; run `battery stream` first")
     if not {"battery_retries", "battery_about", "_retired"} <= tables:
-        raise BatteryError(
+        raise NoTablesError(
             "the WAREHOUSE was made by an earlier version; `battery stream --until-end` adds what it lacks, run it once"
         )

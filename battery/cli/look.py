@@ -29,8 +29,8 @@ from kernel.base.startup import start
 def status(debug: bool, as_json: bool, check: bool, seconds: float | None) -> int:
     """Show lag, offsets, rows, quarantine, refused files, freshness, models, the last dbt run and what waits."""
     settings = start(debug)
-    from kernel.edges.warehouse import open_warehouse
     from refresh.status import status as run
+    from sink.care.overview import look_at_overview
 
     if seconds is not None:
         from battery.watch_status import watch_status
@@ -41,7 +41,7 @@ def status(debug: bool, as_json: bool, check: bool, seconds: float | None) -> in
         leave_on_signals()
         watch_status(settings, seconds, as_json=as_json)
         return 0
-    current = run(settings, open_warehouse(settings))
+    current = run(settings, look_at_overview(settings))
     limits = settings.max_lag_messages, settings.max_commit_age_seconds
     complaints = list(current.complaints(*limits)) if check else []
     if as_json:

@@ -13,8 +13,6 @@ from dashboard.figures import stream as figures
 from dashboard.landing import (
     look_at_files,
     look_at_news,
-    look_at_refusals,
-    look_at_results,
     look_at_status,
     look_at_stream,
 )
@@ -68,9 +66,7 @@ def _draw_figures(settings: Settings) -> None:
     except BatteryError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return
-    age = None
-    if status.last_commit is not None:
-        age = (datetime.now(UTC).replace(tzinfo=None) - status.last_commit).total_seconds()
+    age = None if status.last_commit is None else _age(status.last_commit)
     shown = {
         f"rows/s, last {RATE_SECONDS:.0f} s": f"{rate:,.0f}",
         "lag (messages)": "unknown" if status.lag is None else f"{status.lag:,}",
@@ -89,14 +85,19 @@ def _draw_figures(settings: Settings) -> None:
         st.warning(literal(complaint), icon=":material/warning:")
 
 
+def _age(at: datetime) -> float:
+    return (datetime.now(UTC).replace(tzinfo=None) - at).total_seconds()
+
+
 def _draw_commits(settings: Settings) -> None:
     try:
         seen = _look(settings)
     except BatteryError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return
-    if seen.complaint:
-        st.warning(f"Look at {seen.at:%H:%M:%S} UTC; not since: {literal(seen.complaint)}", icon=":material/update:")
+    if (complaint := seen.complaint or seen.value.complaint) is not None:
+        at = seen.value.overview.at
+        st.caption(f":material/update: As of {at:%H:%M:%S} UTC, {lasting(_age(at))} ago: {literal(complaint)}")
     left, right = st.columns(2)
     with left:
         st.subheader("Rows by second")
@@ -116,7 +117,7 @@ def _draw_quarantine(settings: Settings, stream: StreamLook) -> None:
         st.warning(f"Which files were refused is unknown: {literal(str(error))}", icon=":material/warning:")
         files = None
     if reasons:
-        _draw_refused_rows(settings, stream, reasons)
+        _draw_refused_rows(stream, reasons)
     elif files is not None and not files.num_rows:
         st.success("Nothing has been refused.")
     else:
@@ -143,19 +144,19 @@ def _draw_files(files: pa.Table) -> None:
     downloads(files, "files")
 
 
-def _draw_refused_rows(settings: Settings, stream: StreamLook, reasons: Sequence[str]) -> None:
+def _draw_refused_rows(stream: StreamLook, reasons: Sequence[str]) -> None:
     left, right = st.columns([1, 2])
     with left:
         chart(figures.refused(stream.reasons), "quarantine", "Rows in the quarantine by reason")
         first = next((reason for reason in reasons if reason != "duplicate"), reasons[0])
         reason = choose_one("Look into", reasons, "reason", first)
-    refusals = look(("refusals", settings, reason), lambda: look_at_refusals(settings, reason))
+    refusals = stream.refusals(reason)
     with right:
-        st.dataframe(spreadsheet_safe(refusals.value), hide_index=True, key="refusals", alt=f"Refused as {reason}")
+        st.dataframe(spreadsheet_safe(refusals), hide_index=True, key="refusals", alt=f"Refused as {reason}")
         st.caption(
             "`battery quarantine show ID` has all of an entry; `battery quarantine retry ID` publishes it again."
         )
-        downloads(refusals.value, f"quarantine-{reason}")
+        downloads(refusals, f"quarantine-{reason}")
 
 
 def _draw_runs(settings: Settings, stream: StreamLook) -> None:
@@ -181,7 +182,6 @@ def _draw_runs(settings: Settings, stream: StreamLook) -> None:
         )
     }
     run = choose_one("Results of", list(starts), "run", next(iter(starts)), lambda one: starts[one])
-    results = look(("results", settings, run), lambda: look_at_results(settings, run))
     st.dataframe(
-        spreadsheet_safe(results.value), hide_index=True, key="results", alt="What became of each model and test"
+        spreadsheet_safe(stream.results(run)), hide_index=True, key="results", alt="What became of each model and test"
     )

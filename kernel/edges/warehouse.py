@@ -14,7 +14,7 @@ import structlog
 import tenacity
 
 from kernel.base.warehouse_address import FileAddress
-from kernel.edges.warehouses.duckdb_file import SPARING, DuckDBFile
+from kernel.edges.warehouses.duckdb_file import SPARING, DuckDBFile, HeldError
 from kernel.edges.warehouses.motherduck import MotherDuck
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "ATTEMPTS",
     "SPARING",
     "DuckDBFile",
+    "HeldError",
     "MotherDuck",
     "Warehouse",
     "lacks_memory",
@@ -62,8 +63,8 @@ class Warehouse(Protocol):
             read_only: whether nothing will be written; the warehouse must exist then.
 
         Raises:
-            BatteryError: the warehouse cannot be opened or is damaged, or others hold it for longer than
-                WAREHOUSE_LOCK_TIMEOUT_SECONDS.
+            HeldError: others hold it for longer than WAREHOUSE_LOCK_TIMEOUT_SECONDS.
+            BatteryError: the warehouse cannot be opened, or is damaged.
         """
         ...
 

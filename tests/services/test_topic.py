@@ -18,8 +18,8 @@ from support.pipeline import Pipeline
 from kernel.contract.message import headers
 from kernel.contract.reading import JSON
 from kernel.edges.kafka import open_topic
-from kernel.edges.warehouse import open_warehouse
 from refresh.status import status
+from sink.care.overview import look_at_overview
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def test_partitions_that_are_added_under_an_idle_worker_are_lag_until_it_has_sta
     finish(worker, 0)
     add_partitions(pipeline, 4)
     publish(pipeline, range(1, 8), 3)
-    found = status(pipeline.settings, open_warehouse(pipeline.settings))
+    found = status(pipeline.settings, look_at_overview(pipeline.settings))
     assert [part.lag for part in found.partitions] == [0, 0, 0, 7]
     pipeline.battery("stream", "--until-end")
     assert pipeline.query("select kafka_partition, count(*) from battery_ts_cleaned group by all order by all") == [

@@ -26,6 +26,7 @@ from kernel.edges.kafka import open_topic
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
 from refresh.status import PartitionStatus, status
+from sink.care.overview import look_at_overview
 from sink.care.verify import verify
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def transactions(pipeline: Pipeline) -> Transactions:
 
 def partition(pipeline: Pipeline) -> PartitionStatus:
     """Where partition 0 stands."""
-    (found,) = status(pipeline.settings, open_warehouse(pipeline.settings)).partitions
+    (found,) = status(pipeline.settings, look_at_overview(pipeline.settings)).partitions
     return found
 
 

@@ -34,6 +34,10 @@ _DAMAGE: Final = (
 """How DuckDB reports a damaged file; only the text of the error tells."""
 
 
+class HeldError(BatteryError):
+    """Another process has the warehouse for longer than this one may wait."""
+
+
 class DuckDBFile:
     """A DuckDB file on this machine."""
 
@@ -89,7 +93,7 @@ class DuckDBFile:
             return retry(duckdb.connect, str(self._path), read_only=read_only, config=self._limits)
         except duckdb.Error as error:
             if _is_locked(error):
-                raise BatteryError(
+                raise HeldError(
                     f"WAREHOUSE={self._path} has been held by another process for {self._lock_timeout_seconds:.0f} s "
                     f"(WAREHOUSE_LOCK_TIMEOUT_SECONDS): cannot {purpose}"
                 ) from None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.pipeline import Pipeline
 
-from dashboard.landing import look_at_results, look_at_stream
+from dashboard.landing import look_at_stream
 from kernel.base.errors import BatteryError
 from kernel.edges.warehouse import open_warehouse
 from refresh.marts import NothingYetError
@@ -71,7 +71,7 @@ def test_dbt_runs_are_told_the_newest_first_with_what_failed(landed: Pipeline) -
 
 
 def test_the_results_of_a_run_begin_with_what_failed(landed: Pipeline) -> None:
-    results = look_at_results(landed.settings, "new").to_pylist()
+    results = look_at_stream(landed.settings).results("new").to_pylist()
     assert [(found["node"], found["failures"]) for found in results] == [("test.z", 3), ("model.a", None)]
 
 

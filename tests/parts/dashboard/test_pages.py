@@ -288,7 +288,7 @@ def test_a_page_shows_what_it_saw_last_while_another_process_has_the_warehouse(
     drawn.run()
     assert not drawn.error
     assert metrics(drawn)["rows landed"] == before
-    assert any("not since: WAREHOUSE has been held" in warning.value for warning in drawn.warning)
+    assert any("ago: WAREHOUSE has been held" in caption.value for caption in drawn.caption)
 
 
 def test_a_page_says_what_has_landed_since_the_marts_were_published(

@@ -14,6 +14,7 @@ from kernel.base.errors import BatteryError
 from kernel.contract.reading import Quality, Reason
 from kernel.edges.kafka import NoBrokerError
 from refresh.export import MANIFEST
+from sink.care.overview import read_overview
 from sink.care.quarantine import RetryStatus, find_refused
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run(landed: Landed, at: str, command: str, seconds: str, failure: str | None
 
 
 def lines(landed: Landed) -> list[str]:
-    return list(refresh.status.status(landed.settings, landed.warehouse).lines())
+    return list(refresh.status.status(landed.settings, read_overview(landed.warehouse)).lines())
 
 
 def test_before_anything_was_built_the_status_says_so(landed: Landed) -> None:
@@ -53,7 +54,7 @@ def test_before_anything_was_built_the_status_says_so(landed: Landed) -> None:
 def test_the_age_of_the_models_is_that_of_the_export(landed: Landed) -> None:
     at = datetime.now(UTC) - timedelta(hours=2)
     landed.store.put(MANIFEST, json.dumps({"published_at": at.isoformat()}).encode())
-    found = refresh.status.status(landed.settings, landed.warehouse)
+    found = refresh.status.status(landed.settings, read_overview(landed.warehouse))
     assert found.models is not None
     assert found.models.age == pytest.approx(7200, abs=60)
     assert any(line.startswith(f"models       published {at:%Y-%m-%d %H:%M:%S} UTC, 7") for line in found.lines())
@@ -84,7 +85,7 @@ def test_the_last_dbt_run_is_told_with_what_failed(
     run(landed, "2026-11-26 08:00:00", "build", "60", None, ("test.old", "fail"))
     run(landed, "2026-11-26 09:00:00", "build", seconds, failure, *results)
     run(landed, "2026-11-26 10:00:00", "source freshness", "1", None)  # which builds and tests no model
-    found = refresh.status.status(landed.settings, landed.warehouse)
+    found = refresh.status.status(landed.settings, read_overview(landed.warehouse))
     assert found.models is not None
     assert found.models.run is not None
     assert (found.models.run.outcome, found.models.run.failed) == (outcome, failed)
@@ -103,7 +104,7 @@ def retriable(landed: Landed) -> int:
 def test_rows_wait_for_a_retry_unless_they_are_duplicates_or_one_has_landed(landed: Landed) -> None:
     landed.query(f"update battery_quarantine set reason = '{Reason.DUPLICATE}' where rowid = 0")  # noqa: S608
     before = retriable(landed)
-    found = refresh.status.status(landed.settings, landed.warehouse)
+    found = refresh.status.status(landed.settings, read_overview(landed.warehouse))
     assert found.retriable == before > 0
     assert f"{before} quarantined rows that a retry may bring in" in list(found.lines())[-1]
     entry = next(one for one in find_refused(landed.warehouse) if one.reason != Reason.DUPLICATE)
@@ -115,12 +116,12 @@ def test_rows_wait_for_a_retry_unless_they_are_duplicates_or_one_has_landed(land
         "from battery_ts_cleaned where rowid = 0"
     )
     assert retriable(landed) == before - entry.row_count
-    assert refresh.status.status(landed.settings, landed.warehouse).retriable == before - entry.row_count
+    assert refresh.status.status(landed.settings, read_overview(landed.warehouse)).retriable == before - entry.row_count
 
 
 def test_that_news_cannot_be_told_costs_the_status_only_that(landed: Landed, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise BatteryError("no dbt project")
 
-    monkeypatch.setattr(refresh.models, "news", fail)
+    monkeypatch.setattr(refresh.models, "news_of", fail)
     assert "models       how old they are, or what is new, is unknown: no dbt project" in lines(landed)

@@ -12,6 +12,7 @@ from support.places import ROOT
 import refresh.status
 from kernel.edges.kafka import NoBrokerError
 from refresh.status import PartitionStatus, Status
+from sink.care.overview import read_overview
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def test_a_time_stamp_of_the_future_says_nothing_of_freshness_and_is_counted(
     landed.query(f"update battery_ts_cleaned set streamed_at = {now} + interval 90 day where rowid in (1, 2)")  # noqa: S608
     landed.query(f"update _commits set committed_at = {now} - interval 60 second")  # noqa: S608
     landed.query(f"update _commits set committed_at = {now} + interval 60 day where seq > 5")  # noqa: S608
-    found = refresh.status.status(landed.settings, landed.warehouse)
+    found = refresh.status.status(landed.settings, read_overview(landed.warehouse))
     assert found.freshness == pytest.approx(90, abs=20)
     assert found.last_commit_age == pytest.approx(60, abs=20)
     assert "  2 readings are stamped later than now, and say nothing of freshness" in found.lines()

@@ -119,7 +119,7 @@ def _with_tabs(text: Text, header: int) -> Text:
     content = _DATE_BLANK.sub(rb"\1T\2", text.content[start:])
     content = _BLANKS.sub(b"\t", content)
     head = tuple("\t".join(one.split()) for one in text.head[header:])
-    return replace(text, content=text.content[:start] + content, head=text.head[:header] + head)
+    return replace(text, utf8=text.content[:start] + content, head=text.head[:header] + head)
 
 
 def _names(header: str) -> Names:

@@ -18,6 +18,7 @@ from producer.readers.base import Workbook
 from producer.readers.biologic_columns import biologic_record, names_among, said_of_spectra, spectrum_among
 from producer.readers.make import as_test
 from producer.readers.names import cell_id_of
+from producer.readers.tables.encodings import first_lines
 from producer.readers.tables.starts import DATED_BY_START, clock_since
 from producer.readers.tables.table import Table
 from producer.readers.tables.texts import HEAD_LINES, Text, read_table, titles_in
@@ -118,14 +119,7 @@ def _with_head(text: Text) -> tuple[Text, int]:
     """
     counts = [int(match[1]) for line in text.head[:5] if (match := _COUNT.match(line))]
     if counts and counts[0] >= len(text.head):
-        end = 0
-        for _ in range(counts[0] + HEAD_LINES):
-            end = text.content.find(b"\n", end) + 1
-            if not end:
-                end = len(text.content)
-                break
-        lines = text.content[:end].decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        text = replace(text, head=tuple(lines))
+        text = replace(text, head=first_lines(text.utf8, counts[0] + HEAD_LINES))
     if counts and 0 < counts[0] <= len(text.head) and re.match(_TITLES, text.head[counts[0] - 1]):
         return text, counts[0] - 1
     header = text.find(_TITLES)

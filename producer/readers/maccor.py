@@ -194,7 +194,7 @@ def _without_thousands(text: Text, header: int) -> Text:
     if _THOUSANDS.search(text.content, start) is None or _POINT.search(text.content, start) is None:
         return text
     head = tuple(re.sub(_COMMA.pattern.decode(), "", line) for line in text.head)
-    return replace(text, content=_COMMA.sub(b"", text.content), head=head)
+    return replace(text, utf8=_COMMA.sub(b"", text.content), head=head)
 
 
 def _lines_before_rows(text: Text, header: int) -> int:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import csv as lines_of
 import re
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass, field
-from errno import ENOMEM
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 from pyarrow import csv
 
-from producer.readers.base import BadWorkbookError, UnreadableWorkbookError
-from producer.readers.sample import is_gb18030
+from producer.readers.base import BadWorkbookError
+from producer.readers.tables.encodings import first_lines, read_utf8
 from producer.readers.tables.table import NO_NUMBER, Table
 from producer.readers.tables.titles import QUANTITIES, TitleError, columns_of
 
@@ -25,16 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from producer.readers.tables.encodings import Content
     from producer.readers.tables.titles import Column, Finder, Names
 
 HEAD_LINES: Final = 400
 """So many lines at the start may be preamble before the header."""
 
-_PREAMBLE_BYTES: Final = 64 * 1024
-"""Where preamble and titles have mostly ended."""
-
-BLOCK_BYTES: Final = 8 * 1024**2
-"""So much of a text is converted at a time: less costs time, more costs memory."""
+BLOCK_BYTES: Final = 2 * 1024**2
+"""So much of a text is converted at a time: blocks beyond the caches of a processor cost more than a longer list."""
 
 DELIMITERS: Final = ("\t", ";", ",")
 _THOUSANDS: Final = r"^\s*-?\d{1,3}(\.\d{3})+(,\d*)?\s*$"
@@ -45,10 +41,10 @@ _DECIMAL_COMMA: Final = re.compile(r"(^|[\t; ])-?\d+,\d+(?:[eE][-+]?\d+)?(?=$|[\
 
 @dataclass(frozen=True)
 class Text:
-    """A text file in memory: `content` is UTF-8 without a mark, `name` is what to call the file."""
+    """A text file in memory: `utf8` are its bytes, without a mark, and `name` is what to call the file."""
 
     name: str
-    content: bytes
+    utf8: Content = field(repr=False)
     head: tuple[str, ...] = field(repr=False)
     """Its first `HEAD_LINES` lines, without their ends."""
 
@@ -61,21 +57,13 @@ class Text:
             UnreadableWorkbookError: the disk fails to read it.
             MemoryError: it is larger than memory.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            if error.errno == ENOMEM:
-                raise MemoryError from None
-            raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
-        content = _as_utf8(content, name)
-        end = 0
-        for _ in range(HEAD_LINES):
-            end = content.find(b"\n", end) + 1
-            if not end:
-                end = len(content)
-                break
-        head = content[:end].decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        return cls(name, content, tuple(head))
+        content = read_utf8(path, name)
+        return cls(name, content, first_lines(content, HEAD_LINES))
+
+    @property
+    def content(self) -> bytes:
+        """All bytes, a copy of them where they are in memory of Arrow."""
+        return self.utf8 if isinstance(self.utf8, bytes) else self.utf8.to_pybytes()
 
     def find(self, pattern: str) -> int | None:
         """The index of the first line of `head` that a regular expression matches, in any case; None for none."""
@@ -96,31 +84,6 @@ class Text:
     def error(self, problem: str, line: int | None = None) -> BadWorkbookError:
         """What is wrong with the file, or with the line of an index."""
         return BadWorkbookError(self.name, problem, row=None if line is None else line + 1)
-
-
-def _as_utf8(content: bytes, name: str) -> bytes:
-    if not content or content.isspace():
-        raise BadWorkbookError(name, "the file is empty; export or copy it again")
-    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        return content.decode("utf-16", "replace").encode()
-    content = content.removeprefix(BOM_UTF8)
-    if b"\0" in content:
-        raise BadWorkbookError(name, "is damaged: it has zero bytes, which a text has not; export or copy it again")
-    if content.isascii():  # most are, and a copy as a str takes time and memory
-        return content
-    rest = content.find(b"\n", _PREAMBLE_BYTES)
-    if rest >= 0 and content[rest:].isascii():  # mostly the preamble and the titles alone are not
-        return _decoded(content[:rest]) + content[rest:]
-    return _decoded(content)
-
-
-def _decoded(content: bytes) -> bytes:
-    """UTF-8, of that or of Latin-1."""
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return content.decode("gb18030" if is_gb18030(content) else "latin-1", "replace").encode()
-    return content
 
 
 def titles_in(line: str, delimiter: str) -> list[str]:
@@ -240,7 +203,7 @@ def _columns(
         for attempt, missing in ((types, [""]), (types, [*NO_NUMBER]), (as_texts, [""])):  # a short list is quicker
             try:
                 table = csv.read_csv(
-                    pa.BufferReader(text.content),
+                    pa.BufferReader(text.utf8),
                     convert_options=csv.ConvertOptions(
                         column_types=attempt,
                         include_columns=list(types),

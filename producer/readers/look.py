@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass, field, replace
+from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+import pyarrow as pa
+
 from producer.readers.base import BadWorkbookError
-from producer.readers.proposal import Look, guess, looks_like_titles
-from producer.readers.sheets.book import OLE, ZIP, open_book
+from producer.readers.guesses import guess
+from producer.readers.seen import Seen, has_decimal_commas, is_number, is_value, seen_in, seen_of
+from producer.readers.sheets.book import OLE, ZIP, holds_channel, names_channels, open_book
 from producer.readers.tables.parquets import PARQUET, open_parquet
 from producer.readers.tables.texts import DELIMITERS, Text
 
@@ -16,11 +21,49 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+ARBIN: Final = "arbin"
+"""The reader of workbooks with a sheet of a channel."""
+
 ROWS: Final = 5
 TITLE_ROWS: Final = 60
-"""So many rows are looked at for the titles."""
+"""So many rows of a sheet are looked at for the titles."""
 
+SAMPLED_ROWS: Final = 20_000
+"""So many rows of a table are looked at for what its values tell."""
+
+_SAMPLED_BYTES: Final = 8 * 1024**2
 _CELL_LETTERS: Final = 40
+_FEWEST: Final = 2
+"""Titles that a row of them has at least: a time and what was measured."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The beginning of a table: the titles with their row, from 1, and the first rows below, each cell as text.
+
+    Attributes:
+        titles: as the file writes them.
+        rows: the first rows below, with one of units if there is one.
+        header_row: the row of the titles, from 1.
+        sheet: that of a workbook.
+        delimiter: that of a text.
+        seen: what the first 20,000 values of each column are; none where they were not looked at.
+        other_sheets: sheets that have a table of their own.
+        reader: the reader that takes the workbook, by its sheets.
+    """
+
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    header_row: int = 1
+    sheet: str | None = None
+    delimiter: str | None = None
+    seen: tuple[Seen, ...] = field(default=(), repr=False)
+    other_sheets: tuple[str, ...] = ()
+    reader: str | None = None
+
+    def values(self, place: int) -> list[str]:
+        """The first values of a column."""
+        return [row[place] for row in self.rows if place < len(row)]
 
 
 def look(path: Path) -> Look:
@@ -45,32 +88,58 @@ def look(path: Path) -> Look:
 
 def _parquet(path: Path, name: str) -> Look:
     with open_parquet(path, name) as parquet:
-        batch = next(parquet.iter_batches(batch_size=ROWS, use_threads=False), None)
-        rows = (
-            []
-            if batch is None
-            else [tuple(_shortened(_shown(value)) for value in row.values()) for row in batch.to_pylist()]
-        )
-        return Look(tuple(parquet.schema_arrow.names), tuple(rows))
+        batch = next(parquet.iter_batches(batch_size=SAMPLED_ROWS, use_threads=False), None)
+        titles = tuple(parquet.schema_arrow.names)
+        if batch is None:
+            return Look(titles, ())
+        columns = [_in_microseconds(column) for column in batch.columns]
+        first = zip(*(column.slice(0, ROWS).to_pylist() for column in columns), strict=True)
+        rows = tuple(tuple(_shortened(_shown(value)) for value in row) for row in first)
+        return Look(titles, rows, seen=tuple(map(seen_of, columns)))
+
+
+def _in_microseconds(column: pa.Array) -> pa.Array:
+    """Times and durations as Python can show them: it has no nanoseconds."""
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return column.cast(pa.duration("us"), safe=False) if pa.types.is_duration(column.type) else column
 
 
 def _workbook(path: Path, name: str) -> Look:
-    found: list[Look] = []
+    found: list[tuple[Look, list[list[object]]]] = []
+    heads: list[tuple[str, Sequence[object]]] = []
     with open_book(path, name) as book:
-        sheets = list(book.sheet_names)
-        for sheet in sheets:
-            rows = [
-                [_shown(cell) for cell in row] for row in islice(book.get_sheet_by_name(sheet).iter_rows(), TITLE_ROWS)
-            ]
-            table = _table(rows)
+        for sheet in book.sheet_names:
+            cells = list(islice(book.get_sheet_by_name(sheet).iter_rows(), SAMPLED_ROWS))
+            heads.append((sheet, cells[0] if cells else []))
+            table = _table([[_shown(cell) for cell in row] for row in cells[:TITLE_ROWS]])
             if table is not None:
-                found.append(Look(table.titles, table.rows, table.header_row, sheet))
+                found.append((Look(table.titles, table.rows, table.header_row, sheet), cells))
+    reader = _reader_of(heads)
+    if not found and reader is not None:
+        return Look((), (), reader=reader)
     if not found:
+        sheets = ", ".join(sheet for sheet, _ in heads)
         raise BadWorkbookError(
-            name,
-            f"has no sheet with a row of titles above rows with numbers, only {', '.join(sheets)}; export the readings",
+            name, f"has no sheet with a row of titles above rows with numbers, only {sheets}; export the readings"
         )
-    return max(found, key=lambda one: _known(one.titles))
+    best, cells = max(found, key=lambda one: _rank(one[0]))
+    rows = [[_shown(cell) for cell in row] for row in cells[best.header_row :]]
+    seen = seen_in(rows, len(best.titles), decimal=".")
+    others = tuple(str(other.sheet) for other, _ in found if other is not best)
+    return replace(best, seen=seen, other_sheets=others, reader=reader)
+
+
+def _reader_of(heads: Sequence[tuple[str, Sequence[object]]]) -> str | None:
+    """The reader that takes a workbook, by the names and first rows of its sheets; None where only a mapping tells."""
+    from producer.readers.sheets.claims import CLAIMANTS  # noqa: PLC0415  # it imports readers
+
+    if names_channels(sheet for sheet, _ in heads):
+        return ARBIN
+    claimed = next((one.reader for one in CLAIMANTS if one.claims(heads)), None)
+    if claimed is not None:
+        return claimed.name
+    return ARBIN if any(holds_channel(sheet, header) for sheet, header in heads) else None
 
 
 def _text(text: Text) -> Look:
@@ -83,8 +152,25 @@ def _text(text: Text) -> Look:
             best = Look(table.titles, table.rows, table.header_row, delimiter=delimiter)
     if best is None:
         shown = next((line for line in lines if line.strip()), "")[:120]
-        raise text.error(f"has no line of titles above lines with numbers; it begins {shown!r}")
-    return best
+        raise text.error(
+            f"has no line of titles above lines with numbers; it begins {shown!r}; write titles above the columns, "
+            "between tabs, semicolons or commas"
+        )
+    return replace(best, seen=_seen_in_text(text, best))
+
+
+def _seen_in_text(text: Text, table: Look) -> tuple[Seen, ...]:
+    content = text.content[:_SAMPLED_BYTES].decode("utf-8", "replace")
+    lines = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")[table.header_row :][:SAMPLED_ROWS]
+    if len(text.content) > _SAMPLED_BYTES:
+        lines = lines[:-1]  # it is cut off
+    delimiter = table.delimiter or ","
+    decimal = "," if delimiter != "," and has_decimal_commas(lines[:40]) else "."
+    try:
+        rows = list(csv.reader(StringIO("\n".join(lines)), delimiter=delimiter))
+    except csv.Error:  # a cell of more than 128 KiB
+        return ()
+    return seen_in(rows, len(table.titles), decimal=decimal)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Look | None:
@@ -96,12 +182,25 @@ def _table(rows: Sequence[Sequence[str]]) -> Look | None:
     for at, row in enumerate(rows[:-1]):
         below = [cells for cells in rows[at + 1 : at + 4] if any(cell.strip() for cell in cells)]
         if any(looks_like_titles(row, cells) for cells in below):
-            candidates.append((_known(row), -at))
+            is_wide = sum(bool(cell.strip()) for cell in row) > _FEWEST
+            candidates.append((_known(row), is_wide, -at))
     if not candidates:
         return None
-    at = -max(candidates)[1]
+    at = -max(candidates)[-1]
     titles = tuple(" ".join(cell.split()) for cell in rows[at])
     return Look(titles, tuple(tuple(map(_shortened, cells)) for cells in rows[at + 1 : at + 1 + ROWS]), at + 1)
+
+
+def looks_like_titles(cells: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether a row holds titles: two or more texts, with as many cells below them of which some are numbers.
+
+    Of two cells below, one may be a date or a duration.
+    """
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    if len(filled) < _FEWEST or any(map(is_value, filled)) or len(below) < len(filled):
+        return False
+    values = [cell.strip() for cell in below if is_value(cell.strip())]
+    return len(values) >= _FEWEST and any(map(is_number, values))
 
 
 def _rank(table: Look) -> tuple[int, int]:

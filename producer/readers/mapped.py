@@ -18,14 +18,14 @@ from producer.readers.mapping_file import columns_command
 from producer.readers.meaning.sign import NO_CURRENT
 from producer.readers.meaning.steps import directions_of
 from producer.readers.names import cell_id_of
-from producer.readers.neware_names import STATES
-from producer.readers.record import CHARGE, DISCHARGE, REST, record_of
+from producer.readers.record import REST, record_of
 from producer.readers.sheets.book import OLE, ZIP, Sheet, open_book
 from producer.readers.sheets.epoch import counts_from_1904
 from producer.readers.tables.parquets import PARQUET, parquet_table
 from producer.readers.tables.parts import cells_of, split, without_empty
 from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
 from producer.readers.tables.workbooks import sheet_table
+from producer.readers.usual_states import USUAL_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,14 +42,6 @@ if TYPE_CHECKING:
     from producer.readers.tables.titles import Column
 
 NEEDED: Final = ("current", "voltage")
-
-USUAL_STATES: Final = {
-    **STATES,
-    **dict.fromkeys(("charge", "charging", "chg", "chrg", "c", "cha", "laden"), CHARGE),
-    **dict.fromkeys(("discharge", "discharging", "dchg", "dchrg", "dch", "d", "dis", "entladen"), DISCHARGE),
-    **dict.fromkeys(("rest", "pause", "r", "p", "pau", "idle", "ocv", "open circuit", "ruhe"), REST),
-}
-"""What a column of states says where the mapping does not tell."""
 
 TITLE_ROWS: Final = 60
 """So many rows of a sheet are looked at for the titles."""

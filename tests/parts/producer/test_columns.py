@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from support.twins import bdf, table
+from support.twins import bdf, landt, table
+from support.twins.arbin import write_book
 from support.twins.cell import twin_cell
 
 from battery.cli.columns import columns
@@ -44,7 +45,27 @@ def test_the_proposal_is_written_beside_the_file_once(tmp_path: Path) -> None:
 
 def test_a_file_that_a_reader_recognises_needs_no_mapping(tmp_path: Path) -> None:
     path = bdf.write_csv(tmp_path / "a.csv", bdf.machine_columns(CELL))
-    assert said(str(path)).startswith("# a.csv is read by the reader bdf and needs no mapping")
+    assert said(str(path)).startswith(
+        "# a.csv: read by bdf already; no mapping is needed; --anyway proposes one all the same\n# test_time_second: "
+    )
+    assert "columns:" not in said(str(path))
+    with pytest.raises(
+        BatteryError, match=r"^a\.csv: read by bdf already; .*, and none was written; "
+    ):
+        said(str(path), "--write")
+    assert '  "voltage_volt": {quantity: voltage, unit: volt}\n' in said(str(path), "--anyway", "--write")
+    assert (tmp_path / "a.csv.mapping.yaml").is_file()
+
+
+def test_a_workbook_and_a_binary_file_of_a_reader_are_told_so_too(tmp_path: Path) -> None:
+    (tmp_path / "book").mkdir()
+    landt_book = landt.write_workbook(tmp_path / "book" / "a.xlsx", landt.records(CELL))
+    assert said(str(landt_book)).startswith("# a.xlsx: read by landt already; no mapping is needed")
+    arbin = write_book(tmp_path / "CELL_1.xlsx", CELL)
+    assert said(str(arbin)).startswith("# CELL_1.xlsx: read by arbin already; no mapping is needed")
+    binary = tmp_path / "a.nda"
+    binary.write_bytes(b"NEWARE" + bytes(5_000))
+    assert said(str(binary)) == "# a.nda: read by neware-binary already; no mapping is needed\n"
 
 
 def test_what_is_no_file_or_no_table_is_one_line(tmp_path: Path) -> None:

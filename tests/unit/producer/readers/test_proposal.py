@@ -9,11 +9,12 @@ from support.twins import table
 from support.twins.cell import assert_same_cycles, twin_cell
 
 from producer.readers.base import BadWorkbookError, ReadOptions
+from producer.readers.guesses import guess
 from producer.readers.look import look
 from producer.readers.mapped import READER
 from producer.readers.mapping import mapping_of
 from producer.readers.mapping_file import MappingFile
-from producer.readers.proposal import guess, propose
+from producer.readers.proposal import propose
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +22,12 @@ if TYPE_CHECKING:
 MOST_SHAPES: Final = 40
 """Texts of more shapes than these are no dates or durations of one column."""
 
-_ZERO: Final = ord("0")
-_NINE: Final = ord("9")
+_LONGEST: Final = 255
+"""So many bytes a date or a duration has at most, with blanks around it."""
+
+_ZERO: Final = np.uint8(ord("0"))
+_WIDTHS: Final = ((2, np.uint8), (4, np.uint16), (9, np.uint32))
+"""Types that hold any number of so many digits: the narrower one is, the quicker are sums of a column of it."""
 
 
 def numbers_in(texts: pa.Array, pattern: str, decimals: Mapping[str, int] | None = None) -> dict[str, Integers] | None:
@@ -42,52 +45,85 @@ def numbers_in(texts: pa.Array, pattern: str, decimals: Mapping[str, int] | None
     """
     compiled = re.compile(rf"(?:{pattern})\Z")
     found = {name: np.zeros(len(texts), np.int64) for name in compiled.groupindex}
-    lengths = pc.binary_length(texts).to_numpy()
+    lengths = np.diff(_offsets(texts))
+    if lengths.max(initial=0) > _LONGEST:
+        return None
     shapes = 0
-    for length in np.unique(lengths).tolist():
+    for length in np.flatnonzero(np.bincount(lengths)).tolist():
         left = np.flatnonzero(lengths == length)
         while len(left):
             shapes += 1
-            taken = texts if len(left) == len(texts) else texts.take(pa.array(left))
+            taken = _taken(texts, left)
             match = compiled.match(taken[0].as_py())
             if match is None or not length or shapes > MOST_SHAPES:
                 return None
-            matrix = _bytes(taken, length)
-            alike = _alike(matrix, match)
-            for name, values in _numbers(matrix[alike], match, decimals or {}).items():
-                found[name][left[alike]] = values
-            left = left[~alike]
+            numbers, is_other = _numbers(_bytes(taken, length), match)
+            others = left[is_other] if is_other.any() else left[:0]
+            alike = left if not len(others) else left[~is_other]
+            for name, digits in numbers.items():
+                values = digits if not len(others) else digits[~is_other]
+                _place(found[name], alike, values)
+                start, end = match.span(name)
+                if decimals and name in decimals and end - start < decimals[name]:
+                    found[name][alike] *= 10 ** (decimals[name] - (end - start))
+            left = others
     return found
+
+
+def _offsets(texts: pa.Array) -> npt.NDArray[np.int32]:
+    """Where each text begins among the bytes of all, and where the last one ends, shape (n + 1,)."""
+    _, offsets, _ = texts.buffers()
+    if offsets is None:
+        return np.zeros(1, np.int32)
+    return np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+
+
+def _is_run(at: Integers) -> bool:
+    """Whether indices, which rise, are all those from the first to the last of them."""
+    return int(at[-1] - at[0]) == len(at) - 1
+
+
+def _taken(texts: pa.Array, at: Integers) -> pa.Array:
+    return texts.slice(int(at[0]), len(at)) if _is_run(at) else texts.take(pa.array(at))
+
+
+def _place(column: Integers, at: Integers, values: npt.NDArray[np.unsignedinteger]) -> None:
+    """Put values at indices, which rise."""
+    if len(at) and _is_run(at):
+        column[at[0] : at[-1] + 1] = values
+    else:
+        column[at] = values
 
 
 def _bytes(texts: pa.Array, length: int) -> npt.NDArray[np.uint8]:
     """Texts of one length as a matrix, shape (n, length)."""
-    _, offsets, content = texts.buffers()
-    first = np.frombuffer(offsets, np.int32)[texts.offset]
+    _, _, content = texts.buffers()
+    first = int(_offsets(texts)[0])
     return np.frombuffer(content, np.uint8)[first : first + length * len(texts)].reshape(len(texts), length)
 
 
-def _alike(matrix: npt.NDArray[np.uint8], match: re.Match[str]) -> npt.NDArray[np.bool_]:
-    """Which texts have digits where a match of the first one has its groups, and are equal to it elsewhere."""
-    is_digit = np.zeros(matrix.shape[1], np.bool_)
-    for name in match.re.groupindex:
-        start, end = match.span(name)
-        is_digit[max(start, 0) : max(end, 0)] = True
-    digits = matrix[:, is_digit]
-    are_digits = ((digits >= _ZERO) & (digits <= _NINE)).all(axis=1)
-    are_equal = (matrix[:, ~is_digit] == matrix[0, ~is_digit]).all(axis=1)
-    return np.asarray(are_digits & are_equal, np.bool_)
+def _numbers(
+    matrix: npt.NDArray[np.uint8], match: re.Match[str]
+) -> tuple[dict[str, npt.NDArray[np.unsignedinteger]], npt.NDArray[np.bool_]]:
+    """The numbers at the places that a match of the first text has, and which texts have another shape.
 
-
-def _numbers(matrix: npt.NDArray[np.uint8], match: re.Match[str], decimals: Mapping[str, int]) -> dict[str, Integers]:
-    """The numbers at the places that a match of the first text has."""
-    found = {}
-    for name in match.re.groupindex:
-        start, end = match.span(name)
-        values = np.zeros(len(matrix), np.int64)
-        for place in range(max(start, 0), max(end, 0)):
-            values = values * 10 + (matrix[:, place] - np.uint8(_ZERO))
-        if name in decimals and end >= start >= 0:
-            values *= 10 ** max(0, decimals[name] - (end - start))
-        found[name] = values
-    return found
+    Those have no digits there, or differ from the first one elsewhere; what they have as numbers is nothing.
+    """
+    groups = {place: name for name in match.re.groupindex for place in range(*match.span(name))}
+    numbers: dict[str, npt.NDArray[np.unsignedinteger]] = {}
+    is_other = np.zeros(len(matrix), np.bool_)
+    for place in range(matrix.shape[1]):
+        name = groups.get(place)
+        if name is None:
+            is_other |= matrix[:, place] != matrix[0, place]
+            continue
+        digit = matrix[:, place] - _ZERO
+        is_other |= digit > 9  # noqa: PLR2004  # a byte below that of 0 becomes a large one
+        if name in numbers:
+            numbers[name] *= 10
+            numbers[name] += digit
+        else:
+            start, end = match.span(name)
+            width = next((width for digits, width in _WIDTHS if end - start <= digits), np.uint64)
+            numbers[name] = digit.astype(width)
+    return numbers, is_other

@@ -229,29 +229,36 @@ def _steady(
 def _composed(array: pa.Array, numbers: Mapping[str, npt.NDArray[np.int64]], order: str) -> pa.Array:
     """Stamps of dates whose numbers are `order`ed as year, month and day."""
     year, month, day = (numbers[name] for name in order)
-    wrong = (month < 1) | (month > 12) | (day < 1) | (day > 31)  # noqa: PLR2004
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        index = int(np.flatnonzero(np.asarray(array.is_valid()))[at])
-        raise BadCellError(index, f"{array[index].as_py()!r} is no date; fix the cell, or give --dates")
-    months = (year - 1970) * 12 + month - 1
-    first = months.astype("datetime64[M]").astype("datetime64[D]")
-    days = first + (day - 1).astype("timedelta64[D]")
-    if (days.astype("datetime64[M]").astype(np.int64) != months).any():
-        at = int(np.argmax(days.astype("datetime64[M]").astype(np.int64) != months))
-        index = int(np.flatnonzero(np.asarray(array.is_valid()))[at])
-        raise BadCellError(index, f"{array[index].as_py()!r} is no day of the calendar; fix the cell")
+    if month.min() < 1 or month.max() > 12 or day.min() < 1 or day.max() > 31:  # noqa: PLR2004
+        wrong = (month < 1) | (month > 12) | (day < 1) | (day > 31)  # noqa: PLR2004
+        raise _error(array, wrong, "is no date; fix the cell, or give --dates")
+    months = (year - 1970) * 12 + (month - 1)
+    least = months.min()
+    starts = np.arange(least, months.max() + 2).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    months -= least
+    if day.max() > 28 and (wrong := day > np.diff(starts)[months]).any():  # noqa: PLR2004
+        raise _error(array, wrong, "is no day of the calendar; fix the cell")
     hour, minute, second = numbers["hour"], numbers["minute"], numbers["second"]
-    wrong = (hour > 23) | (minute > 59) | (second > 59)  # noqa: PLR2004
-    if wrong.any():
-        index = int(np.flatnonzero(np.asarray(array.is_valid()))[int(np.argmax(wrong))])
-        raise BadCellError(index, f"{array[index].as_py()!r} is no time of a day; fix the cell")
-    us = days.astype("datetime64[us]").astype(np.int64) + numbers["us"]
-    us += (3600 * hour + 60 * minute + second) * 1_000_000
+    if hour.max() > 23 or minute.max() > 59 or second.max() > 59:  # noqa: PLR2004
+        wrong = (hour > 23) | (minute > 59) | (second > 59)  # noqa: PLR2004
+        raise _error(array, wrong, "is no time of a day; fix the cell")
+    us = starts[months]
+    us += day - 1
+    for count, part in ((24, hour), (60, minute), (60, second), (1_000_000, numbers["us"])):
+        us *= count
+        us += part
+    if not array.null_count:
+        return pa.array(us).view(STAMP)
     full = np.zeros(len(array), np.int64)
     valid = np.asarray(array.is_valid().to_numpy(zero_copy_only=False), np.bool_)
     full[valid] = us
     return pa.array(full, pa.int64(), mask=~valid).cast(STAMP)
+
+
+def _error(array: pa.Array, wrong: npt.NDArray[np.bool_], problem: str) -> BadCellError:
+    """What is wrong with the first of the cells that are not empty and `wrong`."""
+    index = int(np.flatnonzero(np.asarray(array.is_valid()))[int(np.argmax(wrong))])
+    return BadCellError(index, f"{array[index].as_py()!r} {problem}")
 
 
 def _one_by_one(array: pa.Array, clues: Clues, usual: str | None) -> tuple[pa.Array, str | None]:

@@ -6,7 +6,6 @@ left in the overview of the warehouse. A look that needs the warehouse itself wa
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,34 +20,19 @@ from kernel.edges.warehouse import open_warehouse
 from refresh.marts import NothingYetError
 from refresh.models import FAILED
 from refresh.news import news_of
+from refresh.readings import readings_of
 from refresh.status import status
 from sink.care.files import read_files
 from sink.care.overview import LOOK_SECONDS, look_at_overview
-from sink.tables import NoTablesError, require_tables
+from sink.tables import NoTablesError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from kernel.base.settings import Settings
     from refresh.status import Status
     from sink.care.overview import Overview
-
-_READINGS: Final = """
-    select
-        cell_id, test_id, cycle_index, data_point, step_index,
-        "test_time(s)" as test_time_s, "step_time(s)" as step_time_s,
-        "current(a)" as current_a, "voltage(v)" as voltage_v,
-        "charge_capacity(ah)" as charge_counter_ah, "discharge_capacity(ah)" as discharge_counter_ah,
-        "temperature(c)" as temperature_c, quality,
-        exists (
-            select 1 from battery_cleaned as kept
-            where kept.cell_id = $cell and kept.test_id = landed.test_id and kept.data_point = landed.data_point
-        ) as is_kept
-    from battery_ts_cleaned as landed
-    where cell_id = $cell and (test_id, cycle_index) in (select unnest($tests), unnest($cycles))
-    order by test_id, data_point
-"""
 
 
 _RUNS: Final = pa.schema(
@@ -139,28 +123,6 @@ def _run_row(run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def look(settings: Settings, purpose: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the warehouse read-only until the block ends.
-
-    Raises:
-        NothingYetError: there is none, or no landing tables in it.
-        BatteryError: it cannot be opened, or another process holds it.
-    """
-    file = settings.warehouse_address.file
-    if file is not None and not file.exists():
-        raise NothingYetError(f"WAREHOUSE={settings.warehouse} does not exist yet; `battery stream` makes it")
-    try:
-        with open_warehouse(with_short_wait(settings)).connect(purpose, read_only=True) as connection:
-            try:
-                require_tables(connection)
-            except BatteryError as error:
-                raise NothingYetError(str(error)) from None
-            yield connection
-    except duckdb.Error as error:
-        raise BatteryError(f"cannot {purpose}: {str(error).splitlines()[0]}") from None
-
-
 def with_short_wait(settings: Settings) -> Settings:
     """The same settings with a wait of at most `LOOK_SECONDS` for the warehouse."""
     configured = settings.warehouse_lock_timeout_seconds
@@ -221,11 +183,10 @@ def look_at_files(settings: Settings) -> pa.Table:
 def look_at_readings(settings: Settings, cell_id: str, cycles: Sequence[tuple[str, int]]) -> pa.Table:
     """The readings of some cycles of a cell, each named by its test and its number within it, in their order.
 
+    They are those that the last publication has left in the object store. Where it has not got as far as the marts yet,
+    the warehouse is asked.
+
     Raises:
-        BatteryError: the warehouse cannot be looked at.
+        BatteryError: the store does not answer, or the warehouse cannot be looked at.
     """
-    with look(settings, "look at readings") as connection:
-        return connection.execute(
-            _READINGS,
-            {"cell": cell_id, "tests": [test for test, _ in cycles], "cycles": [number for _, number in cycles]},
-        ).to_arrow_table()
+    return readings_of(open_to_look(settings), open_warehouse(with_short_wait(settings)), cell_id, cycles)

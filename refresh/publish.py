@@ -9,7 +9,7 @@ published tables.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ from kernel.edges.warehouse import transaction
 from refresh.audit import audited_models
 from refresh.dbt import BUILDING, PUBLISHED
 from refresh.export import export_marts
+from refresh.readings import export_readings
 from sink.claim import ForeignStoreError, claim_store
 from sink.tables import create_tables, quoted, require_tables
 
@@ -58,23 +59,25 @@ class PublishResult:
     """What a publication has changed for readers.
 
     `models` counts the tables and views that readers have. `tests` and `cells` count the cycler tests and the cells
-    whose rows have changed. `exported` counts the rows of the marts written to the object store.
+    whose rows have changed. `exported` counts the rows of the marts written to the object store, and `readings` the
+    readings of the tests that have changed.
     """
 
     models: int
     tests: int
     cells: int
     exported: int
+    readings: int = 0
 
     def __str__(self) -> str:
         """One line for a person.
 
-        >>> print(PublishResult(models=10, tests=3, cells=2, exported=120))
-        published 10 models, 3 tests of 2 cells have changed; exported 120 rows of the marts
+        >>> print(PublishResult(models=10, tests=3, cells=2, exported=120, readings=900))
+        published 10 models, 3 tests of 2 cells have changed; exported 120 rows of the marts, 900 readings
         """
         return (
             f"published {self.models} models, {self.tests} tests of {self.cells} cells have changed; "
-            f"exported {self.exported} rows of the marts"
+            f"exported {self.exported} rows of the marts, {self.readings} readings"
         )
 
 
@@ -91,6 +94,19 @@ class Definition:
 
 
 def publish(warehouse: Warehouse, store: ObjectStore) -> PublishResult:
+    """Replace the models that readers see with the models that were built, and export the marts and the readings.
+
+    The readings follow the marts, since pages show those first.
+
+    Raises:
+        ForeignStoreError: the store belongs to another pipeline.
+        BatteryError: the models have not passed all their tests, or warehouse or store cannot be used.
+    """
+    result = publish_models(warehouse, store)
+    return replace(result, readings=export_readings(warehouse, store))
+
+
+def publish_models(warehouse: Warehouse, store: ObjectStore) -> PublishResult:
     """Replace the models that readers see with the models that were built, and export the marts.
 
     Readers see all of the new models. If anything fails before the transaction ends, they see the models as before.

@@ -306,7 +306,7 @@ def test_a_task_that_fails_fails_the_run_stops_all_that_follows_and_is_told(
 def test_a_run_does_all_steps_in_their_order_and_tells_airflow_and_people_what_was_published(
     airflow: Airflow, webhook: Webhook, tmp_path: Path
 ) -> None:
-    published = "published 3 models, 1 tests of 1 cells have changed; exported 9 rows of the marts"
+    published = "published 3 models, 1 tests of 1 cells have changed; exported 9 rows of the marts, 7 readings"
     command = stub(tmp_path, {}, {CALLS["publish"]: (published, 0)})
     ran = stubbed(airflow, webhook, command).run()
     assert ran.state == "success", ran.log

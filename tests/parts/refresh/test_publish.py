@@ -19,7 +19,8 @@ from refresh.dbt import DbtRun, NodeResult, inputs_of
 from refresh.export import MANIFEST, MARTS
 from refresh.marts import WarehouseMarts
 from refresh.news import news
-from refresh.publish import publish, publish_new_models, published_definition
+from refresh.publish import publish_models as publish
+from refresh.publish import publish_new_models, published_definition
 from sink.tables import create_tables
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ def serve(host: str, port: int) -> None:
         from streamlit.web import cli  # noqa: PLC0415  # an extra
 
         import dashboard.app.main  # noqa: F401, PLC0415  # it takes seconds, so that the first visitor need not wait for it
-    except ImportError:
+    except ModuleNotFoundError:
         raise missing_extra("the dashboard", "dashboard") from None
     _require_free(host, port)
     options = {
@@ -51,6 +51,7 @@ def serve(host: str, port: int) -> None:
         "runner.magicEnabled": "false",
         "theme.light.primaryColor": "#1F77C9",
         "theme.dark.primaryColor": "#1F77C9",
+        "theme.metricValueFontSize": "1.5rem",
         "global.developmentMode": "false",
     }
     cli.main(

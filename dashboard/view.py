@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
     import pyarrow as pa
+    from streamlit.delta_generator import DeltaGenerator
 
     from kernel.base.settings import Settings
     from refresh.marts import Marts, MartsVersion
@@ -37,6 +38,27 @@ PRODUCT: Final = "Battery degradation"
 """The name of the product in the browser's tab, where there is little room."""
 
 ICON: Final = Path(__file__).with_name("icon.svg")  # for one of Streamlit's, browsers would ask a server of fonts
+
+LOGO: Final = Path(__file__).with_name("logo.svg")
+
+_TITLE: Final = "place of the title"
+
+STYLE: Final = """
+<style>
+[data-testid=stMainBlockContainer] { padding-top: 3.5rem; padding-bottom: 2rem; }
+.st-key-head h1 { font-size: 1.5rem; padding: 0 0 0.2rem; }
+.st-key-head { row-gap: 0; }
+.st-key-key-figures { row-gap: 0.25rem; }
+.st-key-choices > div { flex: 1 1 10rem; min-width: 10rem; }
+[data-testid=stMetricLabel] { min-height: 0; }
+@media (max-width: 640px) {
+  [data-testid=stMainBlockContainer] { padding-left: 1rem; padding-right: 1rem; }
+  .st-key-key-figures { flex-wrap: nowrap; overflow-x: auto; }
+  .st-key-key-figures > div { flex: none; }
+}
+</style>
+"""
+"""A small head, and on a phone key figures in one line that scrolls, so that the first screen shows a chart."""
 
 UNKNOWN: Final = "-"
 """Shown where there is no value."""
@@ -88,10 +110,25 @@ class Published:
         return _table(self._settings, self.seen.value.name, name, self.seen.value)
 
 
-def head(title: str) -> None:
-    """Draw the head of a page, and give the browser's tab its name."""
+def head(title: str) -> DeltaGenerator:
+    """Draw the head of a page: the product's name, the title, and beside it a place for a muted line.
+
+    Returns:
+        The place for the line.
+    """
+    st.logo(str(LOGO), size="large", icon_image=str(LOGO))
+    st.html(STYLE)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="head"):
+        st.session_state[_TITLE] = st.empty()
+        aside = st.container(width="stretch")
+    retitle(title)
+    return aside
+
+
+def retitle(title: str) -> None:
+    """Call the page, and the browser's tab, by another title, such as `Cell CS2_35`; once its head is drawn."""
     name_tab(title)
-    st.title(title)
+    st.session_state[_TITLE].title(literal(title), anchor=False, width="content")
 
 
 def name_tab(subject: str = "") -> None:
@@ -101,9 +138,13 @@ def name_tab(subject: str = "") -> None:
 
 def show(title: str, body: Callable[[Settings], None]) -> None:
     """Draw a page: its title and its body, or the error that prevents it and what to do about it."""
-    head(title)
+    _show(title, lambda settings, _: body(settings))
+
+
+def _show(title: str, body: Callable[[Settings, DeltaGenerator], None]) -> None:
+    aside = head(title)
     try:
-        body(load_settings())
+        body(load_settings(), aside)
     except NotAmongError as error:
         show_not_among(error)
     except NothingYetError as nothing:
@@ -115,42 +156,47 @@ def show(title: str, body: Callable[[Settings], None]) -> None:
 def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
     """Draw a page of the published marts, and say when they were published."""
 
-    def of_marts(settings: Settings) -> None:
-        age = st.container()
+    def of_marts(settings: Settings, aside: DeltaGenerator) -> None:
         seen = look(("marts", settings), lambda: _marts(settings).newest())
         published = Published(settings, seen)
-        if published.table("battery_cells").num_rows:
-            body(settings, published)
-        else:
-            st.info(
-                "No cell has been published yet: `battery produce` publishes workbooks, `battery stream` lands them."
-            )
-        st.caption(CITATION)
-        with age:  # drawn last, since it may have to wait for the warehouse
-            _show_age(settings, seen)
+        try:
+            if published.table("battery_cells").num_rows:
+                body(settings, published)
+            else:
+                st.info(
+                    "No cell has been published yet: `battery produce` publishes workbooks, `battery stream` lands "
+                    "them."
+                )
+            st.caption(CITATION)
+        finally:
+            with aside:  # drawn last, since it may have to wait for the warehouse
+                _show_age(settings, seen)
 
-    show(title, of_marts)
+    _show(title, of_marts)
 
 
 def _show_age(settings: Settings, seen: Look[MartsVersion]) -> None:
-    """Say when the marts were published, and whether anything has landed since."""
+    """Say in one muted line how old the figures are, and whether anything has landed since."""
+    said, why = [], []
     at = seen.value.published_at
     if at is not None:
         age = lasting((datetime.now(UTC).replace(tzinfo=None) - at).total_seconds())
-        st.caption(f"Marts published {at:%Y-%m-%d %H:%M:%S} UTC, {age} ago.")
+        said.append(f"figures of {age} ago")
+        why.append(f"Published {at:%Y-%m-%d %H:%M:%S} UTC.")
     if seen.complaint:
-        st.warning(f"The marts cannot be read since {seen.at:%H:%M:%S} UTC: {literal(seen.complaint)}")
+        said.append(f":orange[newer ones cannot be read since {seen.at:%H:%M:%S} UTC: {literal(seen.complaint)}]")
     try:
         landed = look(("news", settings), lambda: look_at_news(settings))
     except BatteryError as error:
-        st.caption(f"It is unknown whether anything has landed since: {literal(str(error))}")
-        return
-    if landed.value:
-        st.warning(
-            f"Not the newest: {literal(landed.value)}. The hourly refresh, or `battery transform`, brings the marts up "
-            "to date.",
-            icon=":material/update:",
-        )
+        said.append("unknown whether more has landed since")
+        why.append(literal(str(error)))
+    else:
+        if landed.value:
+            said.append("more has landed, which the next refresh brings")
+            why.append(f"{literal(landed.value)}. The hourly refresh does it, or `battery transform` at once.")
+    if said:
+        line = " · ".join(said)
+        st.caption(line[0].upper() + line[1:], help="  \n".join(why) or None)
 
 
 def lasting(seconds: float) -> str:
@@ -163,9 +209,18 @@ def lasting(seconds: float) -> str:
 
 def key_figures(figures: Mapping[str, str]) -> None:
     """Draw key figures with their labels side by side, as far as there is room."""
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="medium", key="key-figures"):
         for label, figure in figures.items():
             st.metric(label, figure, width="content")
+
+
+def choices(name: str = "choices") -> DeltaGenerator:
+    """A place for the boxes of choices above a chart: side by side, on a phone two in a row.
+
+    Args:
+        name: another one for each further place on a page.
+    """
+    return st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=name)
 
 
 def chart(figure: go.Figure, name: str, alt: str) -> None:

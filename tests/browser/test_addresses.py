@@ -80,3 +80,19 @@ def test_of_several_cells_those_there_are_are_compared_and_the_others_named(visi
     (drawn,) = visit.traces()
     assert any(name.startswith("SIM_01") for name in drawn)
     assert not any(name.startswith(("SIM_02", "SIM_78", REAL)) for name in drawn)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+@pytest.mark.parametrize("name", ["fleet", "cell", "cycle", "compare"])
+def test_the_first_screen_shows_the_product_s_name_and_the_axes_of_a_chart(
+    visit: Visit, name: str, width: int, height: int
+) -> None:
+    visit.page.set_viewport_size({"width": width, "height": height})
+    visit.open(PAGES[name])
+    logo = visit.page.locator("[data-testid=stHeaderLogo], [data-testid=stSidebarLogo]").first
+    assert logo.is_visible()
+    assert visit.page.title().endswith(PRODUCT)
+    plot = visit.page.locator(".js-plotly-plot .plot").first.bounding_box()
+    visit.page.set_viewport_size({"width": 1440, "height": 1000})
+    assert plot is not None
+    assert plot["y"] + 100 < height  # so much of what is drawn is seen without scrolling

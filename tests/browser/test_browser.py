@@ -83,7 +83,7 @@ def look(visitor: Visit) -> Callable[[str], Look]:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_loads_within_three_seconds_and_without_a_complaint(look: Callable[[str], Look], name: str) -> None:
     page = look(name)
-    assert page.heading == name
+    assert page.heading.split()[0] == name
     assert page.charts
     assert page.errors == []
     assert page.complaints == []
@@ -174,7 +174,7 @@ def test_the_fleet_shows_every_cell_and_a_row_opens_it(visit: Visit) -> None:
     corner = table.bounding_box()
     assert corner is not None
     visit.page.mouse.click(corner["x"] + 17, corner["y"] + 52)  # the box of the first row, drawn on a canvas
-    visit.until(lambda: visit.page.locator("h1").inner_text() == "Cell", "the row did not open its cell")
+    visit.until(lambda: visit.page.locator("h1").inner_text().startswith("Cell"), "the row did not open its cell")
     assert visit.chosen("cell")[0] in CELLS
     assert visit.complaints == []
 
@@ -312,7 +312,7 @@ def test_a_worker_lands_while_pages_are_looked_at_and_its_cell_appears(
     assert after == before + of_cell
     for _ in range(60):  # whether anything has landed is looked for every ten seconds
         visit.open("")
-        if "Not the newest: landed" in visit.page.inner_text("[data-testid=stMain]"):
+        if "more has landed, which the next refresh brings" in visit.page.inner_text("[data-testid=stMain]"):
             break
     else:
         pytest.fail("the page never said that more has landed than it shows")

@@ -144,7 +144,7 @@ def test_a_cell_shows_what_was_assumed_of_its_tests_and_what_its_files_state(
     shown = {frame.value.columns[0]: frame.value.to_dict("list") for frame in drawn.dataframe}
     assert shown["assumed"]["assumed"] == ["its sign was turned", "no *steps*"]
     assert shown["stated"] == {"stated": ["channel"], "value": ["3"]}
-    assert "2 assumptions about its files, 1 values that they state" in [box.label for box in drawn.expander]
+    assert "2 assumptions about its files, 1 value that its files state" in [box.label for box in drawn.expander]
 
     other = page(landed, monkeypatch, "cell", cell="SIM_03").run()
     assert not {"assumed", "stated"} & {frame.value.columns[0] for frame in other.dataframe}
@@ -173,7 +173,9 @@ def test_a_cell_is_drawn_with_the_figures_of_the_marts(landed: Pipeline, monkeyp
         "where cell_id = 'SIM_03' and is_complete and not is_reference_test order by cycle_number"
     )
     assert list(zip(fade["x"], fade["y"], strict=True)) == expected
-    assert "Rule median_11_below_80_percent_of_nominal: threshold 0.8800 Ah" in drawn.caption[1].value
+    rule = "Rule: median of 11 cycles below 80 % of nominal capacity, 0.8800 Ah."
+    (caption,) = (caption for caption in drawn.caption if rule in caption.value)
+    assert "median_11_below_80_percent_of_nominal" in caption.help
 
 
 def test_cycles_lie_on_one_another_and_their_curves_are_those_of_the_mart(
@@ -296,10 +298,9 @@ def test_a_page_says_what_has_landed_since_the_marts_were_published(
 ) -> None:
     monkeypatch.setattr(dashboard.view, "look_at_news", lambda _: "landed: 7; published: 5")
     drawn = page(landed, monkeypatch, "fleet").run()
-    assert any(
-        warning.value.startswith("Not the newest: landed: 7; published: 5. The hourly refresh")
-        for warning in drawn.warning
-    )
+    (line,) = [caption for caption in drawn.caption if caption.value.startswith("Figures of ")]
+    assert line.value.endswith(" ago · more has landed, which the next refresh brings")
+    assert "landed: 7; published: 5. The hourly refresh does it" in line.help
 
 
 def test_the_real_cell_ends_by_the_rule_that_is_named_and_others_are_listed(

@@ -35,6 +35,7 @@ _CURVES: Final = """
 _MOVED: Final = """
     with {readings}, {numbered}, {gained}
     select
+        step_number,
         case when "charge_capacity(ah)" is not null and not bool_or({charge_leap}) over in_step
             then (sum(charge_aah) over so_far - first_value(charge_aah ignore nulls) over so_far) / {unit}
         end as charge_ah,
@@ -42,7 +43,9 @@ _MOVED: Final = """
             then (sum(discharge_aah) over so_far - first_value(discharge_aah ignore nulls) over so_far) / {unit}
         end as discharge_ah
     from gained
-    window so_far as (partition by test_id order by data_point), in_step as (partition by test_id, step_number)
+    window
+        so_far as (partition by test_id, cycle_index order by data_point),
+        in_step as (partition by test_id, step_number)
     order by test_id, data_point
 """
 
@@ -66,14 +69,14 @@ def curves_of(readings: pa.Table, cycles: pa.Table, steps: pa.Table) -> pa.Table
 
 
 def with_charge(readings: pa.Table) -> pa.Table:
-    """The readings of one cycle with the charge moved since its first reading, by the counter rule of `battery_steps`.
+    """Readings with the charge moved since the first one of their cycle, by the counter rule of `battery_steps`.
 
     Args:
-        readings: of the cycle in their order, as `dashboard.landing.look_at_readings` gives them, n rows.
+        readings: of whole cycles in their order, as `dashboard.landing.look_at_readings` gives them, n rows.
 
     Returns:
-        The same rows with `charge_ah` and `discharge_ah` in Ah: NULL where the counter was not measured, and in every
-        step in which it leaps.
+        The same rows with `step_number`, which tells the steps of a test apart, and `charge_ah` and `discharge_ah` in
+        Ah: NULL where the counter was not measured, and in every step in which it leaps.
     """
     sql = _MOVED.format(
         readings=_READINGS,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.looking import contrast
 
 from dashboard.amounts import capacity_amount, resistance_amount
-from dashboard.figures import ageing, cycle, stream
+from dashboard.figures import ageing, stream
 from dashboard.figures.style import COLOURS, MUTED, kept_rows
 
 CELL = {
@@ -245,7 +245,6 @@ def test_a_figure_without_anything_to_draw_says_why() -> None:
         (ageing.resistance(unmeasured, steps_table(test_id=["x"])), "no resistance was measured"),
         (ageing.charge_times(nothing), "no charge yet"),
         (ageing.efficiency(nothing), "no cycle yet"),
-        (cycle.over_time([]), "no readings"),
         (stream.rates(commits_table(1)), "a rate needs two commits"),
         (stream.objects(commits_table(0)), "no commit yet"),
     ):  # fmt: skip
@@ -276,55 +275,6 @@ def test_cells_are_compared_by_their_complete_cycles_relative_to_the_first_if_wi
     relative = ageing.compare(cycles, ["A"], "capacity", "cycle", relative=True)
     assert (relative.data[0].y[0], relative.data[0].y[-1]) == (100.0, pytest.approx(100 * 0.7 / 0.98))
     assert "discharge capacity, relative to the first (%)" in titles(relative)
-
-
-def readings(current: list[float], charge: list[float], discharge: list[float]) -> cycle.CycleReadings:
-    count = len(current)
-    return cycle.CycleReadings(
-        7,
-        pa.table(
-            {
-                "test_time_s": [100.0 + 1800.0 * row for row in range(count)],
-                "current_a": current,
-                "voltage_v": [3.0 + 0.1 * row for row in range(count)],
-                "charge_ah": charge,
-                "discharge_ah": discharge,
-            }
-        ),
-    )
-
-
-def test_a_cycle_begins_at_zero_hours_and_zero_charge() -> None:
-    one = readings([0.5, 0.5, 0.0, -1.0, -1.0], [0.0, 0.25, 0.25, 0.25, 0.25], [0.0, 0.0, 0.0, 0.5, 1.0])
-    drawn = cycle.over_time([one])
-    assert list(drawn.data[0].x) == [0.0, 0.5, 1.0, 1.5, 2.0]
-    assert titles(drawn) == {"voltage (V)", "current (A)", "time since the cycle began (h)"}
-    moved = traces(cycle.over_charge([one]))
-    assert list(moved["cycle 7, charge"].x) == [0.0, 0.25]
-    assert list(moved["cycle 7, discharge"].x) == [0.5, 1.0]
-
-
-def test_no_line_leads_from_a_charge_over_the_rest_to_a_later_pulse() -> None:
-    one = readings([0.5, 0.5, 0.0, 0.5], [0.0, 0.2, 0.2, 0.3], [0.0] * 4)
-    x = traces(cycle.over_charge([one]))["cycle 7, charge"].x
-    assert np.isnan(x[2])
-    assert [x[0], x[1], x[3]] == [0.0, 0.2, 0.3]
-
-
-def test_peaks_are_drawn_on_their_curves() -> None:
-    curves = pa.table(
-        {
-            "cycle_number": [3, 3, 3], "direction": ["charge"] * 3, "voltage_v": [3.7, 3.8, 3.9],
-            "capacity_ah": [0.1, 0.2, 0.3], "dqdv_ah_per_v": [1.0, 4.0, 1.0], "dvdq_v_per_ah": [1.0, 0.25, 1.0],
-            "peak_voltage_v": [None, 3.805, None], "peak_height_ah_per_v": [None, 4.1, None],
-        }
-    )  # fmt: skip
-    drawn = traces(cycle.incremental(curves, [3, 4]))
-    assert list(drawn["cycle 3, charge"].y) == [1.0, 4.0, 1.0]
-    assert (list(drawn["peaks"].x), list(drawn["peaks"].y)) == ([3.805], [4.1])
-    over_charge = cycle.differential(curves, [3])
-    assert list(over_charge.data[0].x) == [0.1, 0.2, 0.3]
-    assert titles(over_charge) == {"charge moved since it began (Ah)", "dV/dQ (V/Ah)"}
 
 
 def commits_table(count: int) -> pa.Table:

@@ -15,6 +15,7 @@ from producer.readers.common_names import COMMON
 from producer.readers.mapping import MAPPED
 from producer.readers.registry import registered_readers
 from producer.readers.tables.titles import QUANTITIES, WRITTEN, base_and_unit, base_of
+from producer.readers.unit_rows import unit_in
 from producer.readers.units import unit_of
 
 if TYPE_CHECKING:
@@ -147,12 +148,3 @@ def has_unit(found: Guess, cell: str) -> bool:
     """Whether a cell of a row of units names one of the quantity."""
     kind = QUANTITIES[found.quantity]
     return kind is not None and unit_of(kind, unit_in(cell)) is not None
-
-
-def unit_in(cell: str) -> str:
-    """The unit that a cell of a row of units names.
-
-    >>> unit_in("V vs. Ref."), unit_in("(s)")
-    ('V', 's')
-    """
-    return cell.strip().strip("()[]<>").partition(" vs")[0].strip()

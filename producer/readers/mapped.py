@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ from kernel.base.plain import one_line
 from producer.readers.base import BadWorkbookError, UnreadableWorkbookError, Workbook
 from producer.readers.make import as_test
 from producer.readers.mapped_meaning import leave_out_still, mend_times, take_net, turn_one_way
-from producer.readers.mapping import MappingError, mapping_of
+from producer.readers.mapping import MappingError, folded, mapping_of
 from producer.readers.mapping_file import columns_command
 from producer.readers.meaning.sign import NO_CURRENT
 from producer.readers.meaning.steps import directions_of
@@ -24,11 +25,15 @@ from producer.readers.sheets.epoch import counts_from_1904
 from producer.readers.tables.parquets import PARQUET, parquet_table
 from producer.readers.tables.parts import cells_of, split, without_empty
 from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
+from producer.readers.tables.titles import base_and_unit
 from producer.readers.tables.workbooks import sheet_table
+from producer.readers.unit_rows import units_below
 from producer.readers.usual_states import USUAL_STATES
+from producer.readers.zones import zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
+    from collections.abc import Mapping as Pairs
     from pathlib import Path
 
     from python_calamine import CalamineWorkbook
@@ -83,11 +88,11 @@ class MappedReader:
             raise BadWorkbookError(options.name, str(error)) from None
         if mapping.cell is not None and options.cell_id is None:
             options = replace(options, cell_id=mapping.cell)
-        table, found = _table(path, options.name, mapping, start)
+        table, found, assumed = _table(path, options.name, mapping, start)
         found = without_empty(table, found, needed=NEEDED)
         parts = split(table, found)
         cells = cells_of(parts, options)
-        tests = [_test(part, found, cell, mapping, options) for part, cell in zip(parts, cells, strict=True)]
+        tests = [_test(part, found, cell, mapping, options, assumed) for part, cell in zip(parts, cells, strict=True)]
         tests.sort(key=lambda test: (test.started_at, test.cell_id))
         return Workbook(options.name, options.cell_id or cell_id_of(options.name), tuple(tests))
 
@@ -108,23 +113,49 @@ def _begins(path: Path, name: str) -> bytes:
         raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
 
 
-def _table(path: Path, name: str, mapping: Mapping, start: bytes) -> tuple[Table, dict[str, Column]]:
+def _table(path: Path, name: str, mapping: Mapping, start: bytes) -> tuple[Table, dict[str, Column], tuple[str, ...]]:
+    """The table, the column of each quantity, and what was assumed of their units."""
     if start.startswith(PARQUET):
-        return parquet_table(path, name, mapping.find, needed=NEEDED)
+        return *parquet_table(path, name, mapping.find, needed=NEEDED), ()
     if start.startswith((ZIP, OLE)):
         with open_book(path, name) as book:
             sheet, titles_at = _sheet(book, name, mapping)
-            first_row = titles_at + 1
-            if mapping.data_row is not None:
-                left_out = max(0, mapping.data_row - first_row)
-                sheet = replace(sheet, cells=sheet.cells[left_out * len(sheet.header) :])
-                first_row += left_out
+            width = len(sheet.header)
+            titles = [" ".join(str(cell).split()) for cell in sheet.header]
+            units = units_below(mapping, titles, [str(cell) for cell in sheet.cells[:width]])
+            left_out = _left_out(mapping, titles_at, units)
+            sheet, first_row = replace(sheet, cells=sheet.cells[left_out * width :]), titles_at + 1 + left_out
+            finder = partial(mapping.find, units=units)
             since_1904 = counts_from_1904(path)
-            return sheet_table(sheet, mapping.find, name, needed=NEEDED, since_1904=since_1904, first_row=first_row)
+            read = sheet_table(sheet, finder, name, needed=NEEDED, since_1904=since_1904, first_row=first_row)
+            return *read, _said_of(mapping, units)
     text = Text.of(path, name)
     header = _header(text, mapping)
-    skip = 0 if mapping.data_row is None else max(0, mapping.data_row - header - 2)
-    return read_table(text, header, mapping.find, needed=NEEDED, delimiter=mapping.delimiter, skip=skip)
+    delimiter = mapping.delimiter or delimiter_of(text.head[header])
+    titles, below = (titles_in(line, delimiter) for line in [*text.head[header : header + 2], ""][:2])
+    units = units_below(mapping, titles, below)
+    skip = _left_out(mapping, header + 1, units)
+    finder = partial(mapping.find, units=units)
+    return (
+        *read_table(text, header, finder, needed=NEEDED, delimiter=mapping.delimiter, skip=skip),
+        _said_of(mapping, units),
+    )
+
+
+def _left_out(mapping: Mapping, titles_at: int, units: Pairs[str, str]) -> int:
+    """How many rows below the titles, whose row is counted from 1, hold no readings."""
+    return int(bool(units)) if mapping.data_row is None else max(0, mapping.data_row - titles_at - 1)
+
+
+def _said_of(mapping: Mapping, units: Pairs[str, str]) -> tuple[str, ...]:
+    """A line on the units that only the row below the titles says."""
+    stated = {folded(one.title) for one in mapping.columns if one.unit is not None}
+    told = [f"{title} in {unit}" for title, unit in units.items() if folded(title) not in stated and _is_bare(title)]
+    return (f"the row below the titles names units: {', '.join(told)}",) if told else ()
+
+
+def _is_bare(title: str) -> bool:
+    return not base_and_unit(title)[1]
 
 
 def _header(text: Text, mapping: Mapping) -> int:
@@ -168,10 +199,18 @@ def _sheet(book: CalamineWorkbook, name: str, mapping: Mapping) -> tuple[Sheet, 
     )
 
 
-def _test(part: Part, found: dict[str, Column], cell: str, mapping: Mapping, options: ReadOptions) -> Test:
+def _test(
+    part: Part,
+    found: dict[str, Column],
+    cell: str,
+    mapping: Mapping,
+    options: ReadOptions,
+    assumed: Sequence[str],
+) -> Test:
     table = part.table
     states = mapping.states or USUAL_STATES
     record = record_of(table, found, states=states, dates=mapping.dates or options.dates)
+    record.assumed[:0] = assumed
     if mapping.sign == "unsigned" and record.direction is None:
         column = found.get("state")
         raise table.error(
@@ -198,7 +237,10 @@ def _test(part: Part, found: dict[str, Column], cell: str, mapping: Mapping, opt
         record.test_time = _times_of_dates(record, table, found)
         record.assumed.append("the file has no test times; they were taken from its dates")
     mend_times(record, table, found)
-    return as_test(record, cell, options.name, READER.name, metadata={"time_zone": mapping.zone}, channel=part.channel)
+    zone = mapping.zone
+    if not zone and "date_time" in found:
+        zone = zone_of(table.columns[found["date_time"].title])
+    return as_test(record, cell, options.name, READER.name, metadata={"time_zone": zone}, channel=part.channel)
 
 
 def _refuse_untold(table: Table, title: str, record: Record, states: Collection[str]) -> None:

@@ -15,6 +15,7 @@ Every error names the line and the key. docs/guides/your-data.md lists all keys.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,10 +26,13 @@ from producer.readers.tables.titles import QUANTITIES, TIMES, Column, TitleError
 from producer.readers.units import SAME, names_of, unit_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping as Pairs
     from collections.abc import Sequence
 
     from producer.readers.mapping_file import MappingFile
     from producer.readers.units import Unit
+
+    Units = Pairs[str, str]
 
 SIGNS: Final = ("charge positive", "discharge positive", "unsigned")
 COUNTERS: Final = ("test", "cycle", "step", "net", "both")
@@ -38,6 +42,7 @@ MAPPED: Final = tuple(one for one in QUANTITIES if one not in {"net_capacity", "
 
 STATES: Final = {"charge": CHARGE, "discharge": DISCHARGE, "rest": REST}
 DURATION: Final = "duration"
+_DURATION_UNIT: Final = re.compile(r"(d+[ -])?h+:m(m|in)?:s", re.IGNORECASE)
 KEYS: Final = (
     "columns", "sign", "states", "counters", "time", "cell", "header_row", "data_row", "delimiter", "sheet",
 )  # fmt: skip
@@ -89,8 +94,12 @@ class Mapping:
     delimiter: str | None = None
     sheet: str | None = None
 
-    def find(self, titles: Sequence[str]) -> dict[str, Column]:
+    def find(self, titles: Sequence[str], units: Units | None = None) -> dict[str, Column]:
         """The column of each quantity among the titles of a table.
+
+        Args:
+            titles: as the file writes them.
+            units: by title, of a row of units below; they count where neither the mapping nor the title says one.
 
         Raises:
             TitleError: a column of the mapping is not there, or its unit is not known.
@@ -105,17 +114,21 @@ class Mapping:
                     column.title,
                     f"is not there, and {self.file}, line {column.line}, names it; the columns are {shown}",
                 )
-            found[column.quantity] = Column(title, self._unit(title, column))
+            found[column.quantity] = Column(title, self._unit(title, column, (units or {}).get(title)))
         return found
 
-    def _unit(self, title: str, column: MappedColumn) -> Unit | None:
+    def _unit(self, title: str, column: MappedColumn, below: str | None) -> Unit | None:
         kind = QUANTITIES[column.quantity]
         if kind is None or column.unit == DURATION:
             return None
         written = column.unit
         if written is None:
             _, written = base_and_unit(title)
-            if not written or unit_of(kind, written) is None:
+            if not written or (unit_of(kind, written) is None and not is_duration_unit(written)):
+                written = below
+            if column.quantity in TIMES and is_duration_unit(written or ""):
+                return None
+            if written is None:
                 if column.quantity not in TIMES:
                     return SAME
                 raise TitleError(
@@ -132,6 +145,15 @@ class Mapping:
         """Whether a table has all columns of the mapping."""
         present = {folded(title) for title in titles}
         return all(folded(column.title) in present for column in self.columns)
+
+
+def is_duration_unit(written: str) -> bool:
+    """Whether what stands for the unit of a time says that its cells are durations.
+
+    >>> is_duration_unit("hh:mm:ss"), is_duration_unit("h")
+    (True, False)
+    """
+    return _DURATION_UNIT.match(written.strip()) is not None
 
 
 def folded(title: str) -> str:

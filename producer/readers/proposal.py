@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from producer.readers.by_values import weigh
-from producer.readers.guesses import Guess, guess, has_unit, unit_in
+from producer.readers.guesses import Guess, guess, has_unit
 from producer.readers.mapping import STATES
 from producer.readers.record import COUNTED
 from producer.readers.seen import is_number
 from producer.readers.tables.titles import TIMES
+from producer.readers.unit_rows import unit_in
 from producer.readers.usual_states import USUAL_STATES
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from support.twins import table
 from support.twins.cell import assert_same_cycles, restarted, twin_cell
 
 from producer.readers.base import BadWorkbookError, ReadOptions
-from producer.readers.mapped import READER, USUAL_STATES
+from producer.readers.mapped import READER
 from producer.readers.mapping_file import MappingFile
+from producer.readers.usual_states import USUAL_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -358,3 +359,56 @@ def test_a_current_of_one_sign_is_turned_where_the_voltage_goes_the_other_way(
     (test,) = read(path, "columns: {t: {quantity: test_time, unit: s}, i: current, u: voltage}\n").tests
     assert test.readings["current(a)"].to_pylist() == [read_as] * 3
     assert any("its sign was turned" in line for line in test.about.assumptions) == (read_as != amps)
+
+
+UNITS = "columns: {Zeit: test_time, Strom: current, Spannung: voltage, Temp: temperature, Schritt: step}\n"
+
+
+@pytest.mark.parametrize("above", ["", "Digatron\nTest;7\n"])
+def test_a_row_of_units_below_the_titles_is_understood_even_where_it_names_one_that_is_none(
+    tmp_path: Path, above: str
+) -> None:
+    path = tmp_path / "a.csv"
+    rows = "0:00:00;10,5;3700;25;1\n0:00:10;10,5;3710;25;1\n"
+    path.write_text(f"{above}Zeit;Strom;Spannung;Temp;Schritt\n[h:m:s];[mA];[mV];[Grad];\n{rows}")
+    (test,) = read(path, UNITS).tests
+    assert test.readings["test_time(s)"].to_pylist() == [0.0, 10.0]
+    assert test.readings["current(a)"].to_pylist() == [0.0105] * 2
+    assert test.readings["voltage(v)"].to_pylist() == [3.7, 3.71]
+    said = "the row below the titles names units: Zeit in h:m:s, Strom in mA, Spannung in mV"
+    assert said in test.about.assumptions
+
+
+def test_a_row_of_units_of_a_workbook_is_understood(tmp_path: Path) -> None:
+    columns = {"Zeit": ["min", 0.0, 1.0], "Strom": ["mA", 10.5, 10.5], "Spannung": ["mV", 3700.0, 3710.0]}
+    path = table.write_workbook(tmp_path / "a.xlsx", columns)
+    (test,) = read(path, "columns: {Zeit: test_time, Strom: current, Spannung: voltage}\n").tests
+    assert test.readings["test_time(s)"].to_pylist() == [0.0, 60.0]
+    assert test.readings["voltage(v)"].to_pylist() == [3.7, 3.71]
+
+
+def test_a_unit_of_the_mapping_or_the_title_comes_before_that_of_the_row_below(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t [s],i,u\nmin,mA,mV\n0,1,3.7\n10,1,3.8\n")
+    text = "columns: {'t [s]': test_time, i: {quantity: current, unit: A}, u: {quantity: voltage, unit: V}}\n"
+    (test,) = read(path, text).tests
+    assert test.readings["test_time(s)"].to_pylist() == [0.0, 10.0]
+    assert test.readings["current(a)"].to_pylist() == [1.0, 1.0]
+    assert not any("row below" in line for line in test.about.assumptions)
+
+
+def test_a_row_that_names_no_units_is_a_reading_that_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t [s],i,u\n-,none,none\n0,1,3.7\n10,1,3.8\n")
+    with pytest.raises(BadWorkbookError, match=r"row 2"):
+        read(path, "columns: {'t [s]': test_time, i: current, u: voltage}\n")
+
+
+@pytest.mark.parametrize(("zone", "kept"), [("", "UTC+01:00"), ("time: {zone: Europe/Berlin}\n", "Europe/Berlin")])
+def test_the_zone_of_dates_with_an_offset_is_kept_unless_the_mapping_names_one(
+    tmp_path: Path, zone: str, kept: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("d,i,u\n2024-03-14T09:35:00+01:00,1,3.7\n2024-03-14T09:35:10+01:00,1,3.8\n")
+    (test,) = read(path, f"columns: {{d: date_time, i: current, u: voltage}}\n{zone}").tests
+    assert test.about.metadata["time_zone"] == kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import openpyxl
 import pytest
 from support.twins import table
 from support.twins.cell import assert_same_cycles, twin_cell
@@ -50,12 +51,42 @@ def proposed(path: Path) -> str:
         ("Working Electrode (V)", "voltage", ""),
         ("System Time", "date_time", ""),
         ("Step Mode", "state", ""),
+        ("Strom", "current", "A"),
+        ("Zeit", "test_time", "s"),
+        ("Zyklus", "cycle", ""),
+        ("Schritt", "step", ""),
+        ("Entladung [Ah]", "discharge_capacity", ""),
+        ("Ladung [Ah]", "charge_capacity", ""),
+        ("Zellspannung_mV", "voltage", "mV"),
+        ("Courant (mA)", "current", ""),
+        ("Tension", "voltage", "V"),
+        ("Capacité de décharge (Ah)", "discharge_capacity", ""),
+        ("Temps écoulé (s)", "test_time", ""),
+        ("Tensión (V)", "voltage", ""),
+        ("Corriente", "current", "A"),
+        ("Tiempo (s)", "test_time", ""),
+        ("Ciclo", "cycle", ""),
+        ("电压(V)", "voltage", ""),
+        ("电流", "current", "A"),
+        ("容量/mAh", "capacity", ""),
+        ("时间(s)", "test_time", ""),
+        ("循环", "cycle", ""),
+        ("電圧(V)", "voltage", ""),
     ],
 )
 def test_a_title_is_known_from_any_reader_or_from_what_people_write(title: str, quantity: str, unit: str) -> None:
     found = guess(title)
     assert found is not None
     assert (found.quantity, found.unit) == (quantity, unit)
+
+
+@pytest.mark.parametrize(("titles", "is_doubted"), [(("Ladung", "Entladung"), False), (("Ladung", "Temperatur"), True)])
+def test_a_charge_beside_a_discharge_is_of_one_direction_and_alone_may_be_of_both(
+    tmp_path: Path, titles: tuple[str, str], is_doubted: bool
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"t [s],i [A],u [V],{','.join(f'{one} [Ah]' for one in titles)}\n0,1,3.7,0,0\n10,1,3.8,1,0\n")
+    assert ('"Ladung [Ah]": charge_capacity  # unsure: may be capacity' in proposed(path)) is is_doubted
 
 
 def test_a_unit_that_the_title_does_not_write_is_a_guess_that_is_said() -> None:
@@ -120,6 +151,44 @@ def test_a_text_without_a_table_is_one_line(tmp_path: Path) -> None:
         BadWorkbookError, match=r"^notes\.txt: has no line of titles above lines with numbers; it begins"
     ):
         look(path)
+
+
+@pytest.mark.parametrize("second", ["U [V]", "whatever"])
+def test_a_table_of_two_columns_is_one_and_what_it_lacks_is_said(tmp_path: Path, second: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"Zeit,{second}\n0:00:00,3.7\n0:00:10,3.8\n")
+    text = proposed(path)
+    assert '  "Zeit": {quantity: test_time, unit: duration}\n' in text
+    assert (
+        "  # ?: current  # which column is it? it is needed: there are no capacities and no cycles without one" in text
+    )
+
+
+def test_what_will_be_computed_is_said_and_nothing_of_what_a_column_has(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t [s],i [A],u [V]\n0,1,3.7\n10,1,3.8\n")
+    text = proposed(path)
+    for said in ("capacities will be integrals of the current over time", "No column counts cycles", "1970-01-01"):
+        assert said in text
+    path.write_text("t [s],i [A],u [V],q [Ah],cycle,date\n0,1,3.7,0,1,2024-03-01\n10,1,3.8,1,1,2024-03-01\n")
+    assert "# No column" not in proposed(path)
+
+
+def test_states_are_sorted_as_far_as_they_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"{n},1,3.7,{state}\n" for n, state in enumerate(["PAU"] * 6 + ["CHA", "DCH", "XYZ"]))
+    path.write_text(f"t [s],i [A],u [V],state\n{rows}")
+    said = '# states: {charge: ["CHA"], discharge: ["DCH"], rest: ["PAU"]}  # sort them in: XYZ'
+    assert said in proposed(path)
+
+
+def test_other_sheets_with_a_table_are_named(tmp_path: Path) -> None:
+    path = table.write_workbook(tmp_path / "a.xlsx", {"t [s]": [1.0, 2.0], "i [A]": [0.1, 0.1], "u [V]": [3.7, 3.8]})
+    book = openpyxl.load_workbook(path)
+    for row in (["Zyklus", "Kapazität", "Note"], [1, 1.0, 0.9]):
+        book["Notizen"].append(row)
+    book.save(path)
+    assert 'sheet: "Daten"  # a mapping reads one sheet; Notizen has a table too' in proposed(path)
 
 
 def test_a_capacity_that_is_the_same_in_each_row_is_no_counter(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ state, and a person can run the project by hand in the same way. This module kno
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -15,8 +14,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -24,10 +22,12 @@ from kernel.base.errors import BatteryError
 from kernel.base.locks import lock_file
 from kernel.base.output import relay_line
 from kernel.base.processes import relay_lines
+from refresh.project import code_of, inputs_of, project_folder, require_project
 from refresh.warned import warnings_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from kernel.base.settings import Settings
     from refresh.warned import TestWarning
@@ -45,7 +45,6 @@ _FAILED: Final = frozenset({"error", "fail", "runtime error", "partial success"}
 _PASSED: Final = frozenset({"success", "pass", "warn"})
 _UNCHANGED: Final = frozenset({"error", "skipped"})
 _NAMED_FAILURES: Final = 5
-_SOURCES: Final = frozenset({".sql", ".py", ".yml", ".csv"})
 
 RELAY_SECONDS: Final = 10.0
 """How long the last lines of a dbt process that has ended may take to be printed, in s."""
@@ -111,21 +110,6 @@ class DbtRun:
         return frozenset(result.node.rpartition(".")[2] for result in self.results if result.kind in BUILT)
 
 
-def require_project(settings: Settings) -> Path:
-    """Check what dbt needs before it starts.
-
-    Returns:
-        The folder of the dbt project.
-
-    Raises:
-        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
-    """
-    project = _project()
-    if settings.battery_cells is not None:
-        _require_cells(settings.battery_cells, project / "seeds" / "cells.csv")
-    return project
-
-
 @contextmanager
 def lock_models(settings: Settings) -> Iterator[int]:
     """Hold the lock on the models until the block ends; one process at a time builds and publishes them.
@@ -155,8 +139,23 @@ def lock_models(settings: Settings) -> Iterator[int]:
         yield lock
 
 
+class Runner(Protocol):
+    """Runs dbt with these options in this environment, which holds the lock on the models, too; the exit code."""
+
+    def __call__(self, options: Sequence[str], environment: Mapping[str, str], lock: int, /) -> int:
+        """Run it."""
+        ...
+
+
 def dbt(
-    settings: Settings, command: Sequence[str], schema: str, lock: int, run: str = "", *, unit_tests: bool = True
+    settings: Settings,
+    command: Sequence[str],
+    schema: str,
+    lock: int,
+    run: str = "",
+    *,
+    unit_tests: bool = True,
+    runner: Runner | None = None,
 ) -> DbtRun:
     """Run a dbt command on the project's models; its output goes to the terminal.
 
@@ -170,25 +169,25 @@ def dbt(
         lock: the file descriptor that `lock_models` yields.
         run: the run's id in `_dbt_runs`, where the transaction that builds a model records it.
         unit_tests: whether the command runs the project's unit tests, too.
+        runner: what runs dbt; by default a process of its own.
 
     Raises:
         BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
     """
-    project = require_project(settings)
+    require_project(settings)
     work = work_folder(settings)
     target = work / "target"
     results_file = target / ("sources.json" if command[0] == "source" else "run_results.json")
     results_file.unlink(missing_ok=True)  # those of an earlier run would name the wrong failures
     options = [] if unit_tests else ["--exclude-resource-type", "unit_test"]
-    arguments = _arguments(settings, [*command, *options], project, work)
+    arguments = [*_format(settings), *command, *options, *project_options(settings)]
     sys.stdout.flush()  # what was printed before dbt's output stays before it
     started = time.monotonic()
-    environment = _environment(settings, schema) | {"BATTERY_DBT_RUN": run}
-    with _relayed() as out, _relayed(err=True) as err:
-        finished = subprocess.run(arguments, env=environment, check=False, pass_fds=(lock,), stdout=out, stderr=err)
+    environment = environment_of(settings, schema) | {"BATTERY_DBT_RUN": run}
+    code = (runner or _run_alone)(arguments, environment, lock)
     results = _results(results_file)
     failure = None
-    if finished.returncode != 0:
+    if code != 0:
         failure = f"dbt {' '.join(command)} failed: {_failures(results)}; see {work / 'logs' / 'dbt.log'}"
     tests, models = _project_nodes(target / "manifest.json", unit_tests=unit_tests)
     passed = {result.node for result in results if result.status in _PASSED}
@@ -203,16 +202,25 @@ def dbt(
     )
 
 
-def _arguments(settings: Settings, command: Sequence[str], project: Path, work: Path) -> list[str]:
-    """The command line of the process that runs dbt."""
-    arguments = [sys.executable, "-c", _DBT, str(os.getpid())]
-    if settings.log_format == "json":
-        arguments += ["--log-format", "json"]
-    arguments += [*command, "--project-dir", str(project)]
-    if not os.environ.get("DBT_PROFILES_DIR"):
-        arguments += ["--profiles-dir", str(project)]
-    arguments += ["--target", settings.warehouse_address.dbt_target]
-    return [*arguments, "--target-path", str(work / "target"), "--log-path", str(work / "logs")]
+def _run_alone(options: Sequence[str], environment: Mapping[str, str], lock: int) -> int:
+    """Run dbt in a process of its own, which ends with this one."""
+    arguments = [sys.executable, "-c", _DBT, str(os.getpid()), *options]
+    with _relayed() as out, _relayed(err=True) as err:
+        finished = subprocess.run(arguments, env=environment, check=False, pass_fds=(lock,), stdout=out, stderr=err)
+    return finished.returncode
+
+
+def _format(settings: Settings) -> list[str]:
+    return ["--log-format", "json"] if settings.log_format == "json" else []
+
+
+def project_options(settings: Settings) -> list[str]:
+    """The options by which every dbt command finds the project, its profile and the folders for its own files."""
+    project, work = str(project_folder()), work_folder(settings)
+    profiles = [] if os.environ.get("DBT_PROFILES_DIR") else ["--profiles-dir", project]
+    target = ["--target", settings.warehouse_address.dbt_target]
+    folders = ["--target-path", str(work / "target"), "--log-path", str(work / "logs")]
+    return ["--project-dir", project, *profiles, *target, *folders]
 
 
 @contextmanager
@@ -232,75 +240,19 @@ def _lines_of(descriptor: int) -> Iterator[str]:
         yield from lines
 
 
-def code_of(project: Path, settings: Settings) -> str:
-    """A checksum of the code that makes the models: SQL, macros, their settings, the package `ageing`, the instrument.
-
-    The unit tests belong to it, too, since they stand beside the models.
-    """
-    paths = [path for folder in ("models", "macros") for path in (project / folder).rglob("*")]
-    paths += [project / "dbt_project.yml", *(project.parent / "ageing").glob("*.py")]
-    code = _checksum(path for path in sorted(paths) if path.suffix in _SOURCES)
-    ranges = settings.instrument_max_voltage_v, settings.instrument_max_current_a
-    return hashlib.sha256(f"{code} {ranges}".encode()).hexdigest()
-
-
-def inputs_of(settings: Settings) -> str:
-    """A checksum of all that a refresh depends on apart from the landing: code, seeds, tests, and BATTERY_CELLS.
-
-    Raises:
-        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be read.
-    """
-    project = require_project(settings)
-    paths = [path for folder in ("seeds", "tests") for path in (project / folder).rglob("*") if path.suffix in _SOURCES]
-    cells = [] if settings.battery_cells is None else [settings.battery_cells]
-    return hashlib.sha256(f"{code_of(project, settings)} {_checksum([*sorted(paths), *cells])}".encode()).hexdigest()
-
-
-def _checksum(paths: Iterable[Path]) -> str:
-    content = hashlib.sha256()
-    for path in paths:
-        content.update(hashlib.sha256(path.read_bytes()).digest())
-    return content.hexdigest()
-
-
-def _project() -> Path:
-    project = Path(__file__).resolve().parent.parent / "dbt_project"
-    if not (project / "dbt_project.yml").is_file():
-        raise BatteryError(
-            f"no dbt project at {project}: run from a checkout, where it lies beside the battery package"
-        )
-    return project
-
-
-def _require_cells(path: Path, seed: Path) -> None:
-    """Check the lab's own file about its cells, since dbt's message would name neither file nor column.
-
-    Raises:
-        BatteryError: the file cannot be read, or its header differs from the seed's.
-    """
-    try:
-        header = path.read_text().partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise BatteryError(f"BATTERY_CELLS={path} cannot be read: {reason}") from None
-    expected = seed.read_text().partition("\n")[0].strip()
-    if header.split(",") != expected.split(","):
-        raise BatteryError(f"BATTERY_CELLS={path} must begin with the line {expected}; it begins with {header[:200]}")
-
-
 def work_folder(settings: Settings) -> Path:
     """The folder for dbt's own files: `dbt` beside the warehouse's file, or below `data`."""
     return settings.warehouse_address.work_folder / "dbt"
 
 
-def _environment(settings: Settings, schema: str) -> dict[str, str]:
+def environment_of(settings: Settings, schema: str) -> dict[str, str]:
     """The environment for dbt: that of this process, and the settings that a profile cannot know."""
     environment = dict(
         os.environ,
         DBT_SEND_ANONYMOUS_USAGE_STATS="false",
         WAREHOUSE=settings.warehouse_address.dbt_path,
         BATTERY_SCHEMA=schema,
-        BATTERY_CODE=code_of(_project(), settings),
+        BATTERY_CODE=code_of(project_folder(), settings),
         INSTRUMENT_MAX_VOLTAGE_V=str(settings.instrument_max_voltage_v),
         INSTRUMENT_MAX_CURRENT_A=str(settings.instrument_max_current_a),
         BATTERY_INPUTS=inputs_of(settings),

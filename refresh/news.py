@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refresh.dbt import PUBLISHED, inputs_of
+from refresh.dbt import PUBLISHED
+from refresh.project import inputs_of
 from sink.tables import require_tables
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import structlog
 
 from kernel.base.errors import BatteryError
 from refresh.audit import finish_run, start_run
-from refresh.dbt import BUILDING, dbt, require_project
+from refresh.dbt import BUILDING, dbt
+from refresh.project import require_project
 from refresh.unit_tests import must_run_unit_tests, remember_unit_tests
 from sink.care.overview import renew_overview
 from sink.tables import require_tables
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
     from kernel.base.settings import Settings
     from kernel.edges.warehouse import Warehouse
-    from refresh.dbt import DbtRun
+    from refresh.dbt import DbtRun, Runner
 
 _log = structlog.get_logger()
 
 
-def stage_models(settings: Settings, warehouse: Warehouse, command: Sequence[str], lock: int) -> DbtRun:
+def stage_models(
+    settings: Settings, warehouse: Warehouse, command: Sequence[str], lock: int, runner: Runner | None = None
+) -> DbtRun:
     """Run a dbt command in the schema where the pipeline builds, and record it.
 
     Unit tests are left out if they have passed with the same code (`refresh.unit_tests`).
@@ -33,6 +36,7 @@ def stage_models(settings: Settings, warehouse: Warehouse, command: Sequence[str
         warehouse: where dbt builds.
         command: dbt's subcommand and its options.
         lock: the file descriptor that `lock_models` yields: no other run may come between this one and the next step.
+        runner: what runs dbt; by default a process of its own.
 
     Raises:
         BatteryError: dbt failed; the message names the models and tests that did. Or dbt was not started and no run is
@@ -46,7 +50,8 @@ def stage_models(settings: Settings, warehouse: Warehouse, command: Sequence[str
         require_tables(connection)  # dbt would make an empty file and fail with a long message
     run_id = start_run(warehouse, command)
     renew_overview(settings)  # which says that it runs, while dbt has the warehouse
-    run = dbt(settings, command, BUILDING, lock, run_id, unit_tests=must_run_unit_tests(settings, command))
+    unit_tests = must_run_unit_tests(settings, command)
+    run = dbt(settings, command, BUILDING, lock, run_id, unit_tests=unit_tests, runner=runner)
     remember_unit_tests(settings, run)
     try:
         finish_run(warehouse, run_id, run)

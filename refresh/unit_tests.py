@@ -9,7 +9,8 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from refresh.dbt import code_of, require_project, work_folder
+from refresh.dbt import work_folder
+from refresh.project import code_of, require_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

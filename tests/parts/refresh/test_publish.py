@@ -15,10 +15,11 @@ from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.edges.warehouse import DuckDBFile
 from refresh.audit import finish_run, start_run
-from refresh.dbt import DbtRun, NodeResult, inputs_of
+from refresh.dbt import DbtRun, NodeResult
 from refresh.export import MANIFEST, MARTS
 from refresh.marts import WarehouseMarts
 from refresh.news import news
+from refresh.project import inputs_of
 from refresh.publish import publish_models as publish
 from refresh.publish import publish_new_models, published_definition
 from sink.tables import create_tables

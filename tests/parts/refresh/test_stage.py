@@ -9,6 +9,7 @@ import pytest
 from filelock import lock_descriptor
 
 import refresh.dbt
+import refresh.project
 import refresh.publish
 import refresh.stage
 from battery.cli.main import main
@@ -47,7 +48,7 @@ def test_a_complaint_before_dbt_begins_is_no_run_on_record(
     if missing == "cells":
         settings = settings.model_copy(update={"battery_cells": tmp_path / "none.csv"})
     else:
-        monkeypatch.setattr(refresh.dbt, "__file__", str(tmp_path / "x" / "dbt.py"))
+        monkeypatch.setattr(refresh.project, "__file__", str(tmp_path / "x" / "project.py"))
     with pytest.raises(BatteryError, match="cannot be read" if missing == "cells" else "no dbt project at"):
         stage_models(settings, open_warehouse(settings), ("build",), -1)
     assert runs(settings) == []

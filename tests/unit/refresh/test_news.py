@@ -8,8 +8,8 @@ import pytest
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
-from refresh.dbt import inputs_of
 from refresh.news import news
+from refresh.project import inputs_of
 from sink.tables import create_tables
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ def run(
     """Whether a dbt run, whose unit test ends in a certain way, has had unit tests in it."""
     with_unit_tests: list[bool] = []
 
-    def dbt(*_: object, unit_tests: bool) -> DbtRun:
+    def dbt(*_: object, unit_tests: bool, runner: object) -> DbtRun:  # noqa: ARG001
         with_unit_tests.append(unit_tests)
         results = (DATA_TEST, unit_test) if unit_tests else (DATA_TEST,)
         failure = "dbt build failed" if any(result.has_failed for result in results) else None

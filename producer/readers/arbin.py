@@ -28,13 +28,12 @@ from producer.readers.sheets.book import OLE, ZIP, channel_sheets, names_channel
 from producer.readers.sheets.channels import cell_of_channel, channels_of, run_together, tests_of
 from producer.readers.sheets.convert import Book, joined, read_sheets
 from producer.readers.sheets.info import said_of, stated
+from producer.readers.sheets.parsed import ParsedSheets, SheetReader
 from producer.readers.trace import Span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from python_calamine import CalamineWorkbook
 
     from producer.readers.base import Reader
     from producer.readers.sheets.convert import Columns
@@ -68,11 +67,15 @@ class ArbinReader:
 
             return read_text(path, options, self.name)
         with open_book(path, options.name) as book:
-            other = _other_reader(book)
+            parsed = ParsedSheets(book, path)
+            other = _other_reader(parsed)
+            if isinstance(other, SheetReader):
+                return other.read_sheets(parsed, options)
             if other is None:
-                sheets = read_sheets(Book(options.name, path, options.dates), channel_sheets(options.name, book))
+                sheets = read_sheets(Book(options.name, path, options.dates), channel_sheets(options.name, parsed))
                 said = stated(book)
         if other is not None:
+            del parsed  # it opens the workbook itself
             return other.read(path, options)
         tests = _tests(options, sheets, self.name, said)
         tests.sort(key=lambda test: (test.started_at, test.cell_id))
@@ -103,13 +106,13 @@ def _sample(path: Path, name: str) -> FileSample:
         raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
 
 
-def _other_reader(book: CalamineWorkbook) -> Reader | None:
+def _other_reader(sheets: ParsedSheets) -> Reader | None:
     """The reader that takes a workbook without a sheet that is named like a channel's; None where Arbin's has to."""
-    if names_channels(book.sheet_names):
+    if names_channels(sheets.names):
         return None
     from producer.readers.sheets.claims import other_reader  # noqa: PLC0415
 
-    return other_reader(book)
+    return other_reader(sheets)
 
 
 READER: Final = ArbinReader()

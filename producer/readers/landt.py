@@ -8,34 +8,35 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from itertools import chain, islice, pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from producer.readers.base import BadWorkbookError, Workbook
+from producer.readers.landt_sheets import HEADER_ROWS, is_header, is_layer, record_sheets
 from producer.readers.make import as_test
 from producer.readers.names import cell_id_of
 from producer.readers.record import CHARGE, DISCHARGE, REST, Record, record_of
-from producer.readers.sheets.book import OLE, ZIP, Sheet, open_book
-from producer.readers.sheets.epoch import counts_from_1904
+from producer.readers.sheets.book import OLE, ZIP, open_book
+from producer.readers.sheets.parsed import ParsedSheets
 from producer.readers.tables.parts import Part, cells_of
 from producer.readers.tables.texts import Text, read_table
 from producer.readers.tables.titles import WRITTEN
 from producer.readers.tables.workbooks import sheet_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-    from python_calamine import CalamineWorkbook
 
     from producer.readers.base import ReadOptions
     from producer.readers.sample import FileSample
     from producer.readers.tables.table import Table
     from producer.readers.tables.titles import Column
+
+    _Found: TypeAlias = tuple[Part, Record, dict[str, str]]
+    """A table, its record, and what the file states of it."""
 
 NAMES: Final = {
     "record": ("data_point", ""),
@@ -84,13 +85,7 @@ NEEDED: Final = ("current", "voltage", "test_time")
 _HEADER: Final = r'^"?(Record|Index)"?[,;\t](.*[,;\t])?"?TestTime\b.*\bVoltage\b'
 _NEWER_HEADER: Final = r"^(?=.*\bchannel_index\b)(?=.*\btest_time_s\b)(?=.*\bvoltage_V\b)"
 _TITLES: Final = "Record, TestTime, Current/mA and Voltage/V"
-_HEADER_ROWS: Final = 30
-"""So many rows of a sheet may stand before its header."""
-
 _STATED: Final = {"cell model": "cell_model", "cell id": "item", "test": "test_name"}
-_NUMBERED: Final = frozenset({"record", "index"})
-"""The titles of the column with the numbers of the records."""
-
 _SHEETS: Final = frozenset({"record-tab", "cycle-tab"})
 _REST: Final = re.compile(r"^R(est)?$", re.IGNORECASE)
 _LETTER: Final = re.compile(r"^(?P<first>[CD])_|(?P<last>[CD])$", re.IGNORECASE)
@@ -109,7 +104,7 @@ class LandtReader:
         text = sample.text
         if text is None:
             return False
-        lines = text.lstrip().split("\n", _HEADER_ROWS)[:_HEADER_ROWS]
+        lines = text.lstrip().split("\n", HEADER_ROWS)[:HEADER_ROWS]
         is_newer = any(re.match(_NEWER_HEADER, line, re.IGNORECASE) for line in lines)
         return is_newer or re.match(_HEADER, lines[0], re.IGNORECASE) is not None
 
@@ -121,7 +116,16 @@ class LandtReader:
             UnreadableWorkbookError: its disk does not give it.
             UndatedWorkbookError: its dates may be in several orders.
         """
-        found = _from_workbook(path, options) if _is_workbook(path) else [_from_text(path, options)]
+        if not _is_workbook(path):
+            return self._workbook([_from_text(path, options)], options)
+        with open_book(path, options.name) as book:
+            return self.read_sheets(ParsedSheets(book, path), options)
+
+    def read_sheets(self, sheets: ParsedSheets, options: ReadOptions) -> Workbook:
+        """Read an open workbook; see `producer.readers.sheets.parsed.SheetReader`."""
+        return self._workbook(_from_workbook(sheets, options), options)
+
+    def _workbook(self, found: Sequence[_Found], options: ReadOptions) -> Workbook:
         parts = [part if len(found) > 1 else replace(part, channel="") for part, *_ in found]
         tests = [
             as_test(record, cell, options.name, self.name, metadata=stated, channel=part.channel)
@@ -136,7 +140,7 @@ READER: Final = LandtReader()
 
 def claims_sheets(headers: Iterable[tuple[str, Sequence[object]]]) -> bool:
     """Whether a workbook is of this format, by the names of its sheets and their first rows."""
-    return any(name.strip().casefold() in _SHEETS or _is_header(row) or _is_layer(row) for name, row in headers)
+    return any(name.strip().casefold() in _SHEETS or is_header(row) or is_layer(row) for name, row in headers)
 
 
 def direction_of(state: str) -> int | None:
@@ -162,7 +166,7 @@ def _is_workbook(path: Path) -> bool:
         return False
 
 
-def _from_text(path: Path, options: ReadOptions) -> tuple[Part, Record, dict[str, str]]:
+def _from_text(path: Path, options: ReadOptions) -> _Found:
     text = Text.of(path, options.name)
     header, names = text.find(_HEADER), NAMES
     if header is None:
@@ -188,28 +192,27 @@ def _stated(preamble: Sequence[str]) -> dict[str, str]:
     return stated
 
 
-def _from_workbook(path: Path, options: ReadOptions) -> list[tuple[Part, Record, dict[str, str]]]:
+def _from_workbook(sheets: ParsedSheets, options: ReadOptions) -> list[_Found]:
     """The tests of a workbook, each with the name of its first sheet as the channel.
 
     A sheet whose numbers of records go on where those before ended belongs to the same test.
     """
-    with open_book(path, options.name) as book:
-        sheets = list(_record_sheets(book))
-        names = ", ".join(book.sheet_names)
-    if not sheets:
-        problem = f"has no sheet with the titles of records, such as {_TITLES}, only {names}; export the records"
-        raise BadWorkbookError(options.name, problem)
-    since_1904 = counts_from_1904(path)
     tests: list[tuple[Part, list[Record]]] = []
-    for sheet, first_row in sheets:
+    for sheet, first_row in record_sheets(sheets):
+        name = sheet.name
         table, found = sheet_table(
-            sheet, NAMES, options.name, needed=NEEDED, since_1904=since_1904, first_row=first_row
+            sheet, NAMES, options.name, needed=NEEDED, since_1904=sheets.since_1904, first_row=first_row
         )
+        del sheet  # its cells go before those of the next come
         record = _record(table, found, options)
-        if tests and (tests[-1][0].channel == sheet.name or _goes_on(tests[-1][1][-1], record)):
+        if tests and (tests[-1][0].channel == name or _goes_on(tests[-1][1][-1], record)):
             tests[-1][1].append(record)
         else:
-            tests.append((Part(table, channel=sheet.name), [record]))
+            tests.append((Part(table, channel=name), [record]))
+    if not tests:
+        names = ", ".join(sheets.names)
+        problem = f"has no sheet with the titles of records, such as {_TITLES}, only {names}; export the records"
+        raise BadWorkbookError(options.name, problem)
     return [(part, _joined(records), {}) for part, records in tests]
 
 
@@ -225,77 +228,6 @@ def _record(table: Table, found: dict[str, Column], options: ReadOptions, usual_
     if "capacity" in record.counters:
         record.counters_of = "test"  # it falls where a direction ends and never where a step does
     return record
-
-
-def _record_sheets(book: CalamineWorkbook) -> Iterator[tuple[Sheet, int]]:
-    """The sheets of records, each with the number of the first row below its header.
-
-    A test that is too long for one sheet goes on in others, which have no header. Some exports put cycles side by side:
-    each is a sheet of its own here.
-    """
-    header: Sequence[object] = ()
-    for name in book.sheet_names:
-        rows = book.get_sheet_by_name(name).iter_rows()
-        before = list(islice(rows, _HEADER_ROWS))
-        at = next((index for index, row in enumerate(before) if _is_header(row)), None)
-        if at is not None:
-            header = before[at]
-            records = _without_layers(chain(before[at + 1 :], rows), header)
-            for titles, cells in _side_by_side(header, records):
-                yield Sheet(name, titles, cells), at + 2
-        elif header and before and name.casefold().startswith("record"):
-            width = max(len(header), len(before[0]))
-            titles, *further = (_to_width(row, width) for row in chain([header], before, rows))
-            yield Sheet(name, titles, list(chain.from_iterable(further))), 1
-
-
-def _side_by_side(
-    header: Sequence[object], rows: Iterable[Sequence[object]]
-) -> Iterator[tuple[Sequence[object], list[object]]]:
-    """The header and the cells of each cycle where they stand side by side; otherwise of all records.
-
-    Where one cycle is shorter than another, numbers of records and nothing else fill up its columns; they are left out.
-    """
-    starts = [at for at, cell in enumerate(header) if str(cell).strip().casefold() in _NUMBERED]
-    if len(starts) == 1:
-        yield header, list(chain.from_iterable(rows))
-        return
-    whole = list(rows)
-    for start, end in pairwise([*starts, len(header)]):
-        empty = [""] * (end - start)
-        parts = (row[start:end] for row in whole)
-        kept = (part if any(cell != "" for cell in part[1:]) else empty for part in parts)
-        yield header[start:end], list(chain.from_iterable(kept))
-
-
-def _to_width(row: Sequence[object], width: int) -> list[object]:
-    """A row with empty cells at its end where others are longer."""
-    return [*row, *[""] * (width - len(row))]
-
-
-def _is_header(row: Sequence[object]) -> bool:
-    titles = {str(cell).strip().casefold() for cell in row}
-    return bool(titles & _NUMBERED) and all(
-        any(title.startswith(start) for title in titles) for start in ("testtime", "voltage/", "current/")
-    )
-
-
-def _is_layer(row: Sequence[object]) -> bool:
-    """Whether a row has the titles of steps, which some exports write between the records."""
-    return {"index", "mode", "period"} <= {str(cell).strip().casefold() for cell in row}
-
-
-def _without_layers(rows: Iterable[Sequence[object]], header: Sequence[object]) -> Iterator[Sequence[object]]:
-    """The rows of records; those of steps, and repeated titles, become empty, so that rows keep their numbers."""
-    empty = [""] * len(header)
-    of_steps = False
-    for row in rows:
-        if isinstance(next((cell for cell in row if cell != ""), None), str):
-            is_header, is_layer = _is_header(row), _is_layer(row)
-            of_steps = (of_steps or is_layer) and not is_header
-            yield empty if is_header or of_steps else row
-        else:
-            yield empty if of_steps else row
 
 
 def _goes_on(before: Record, record: Record) -> bool:

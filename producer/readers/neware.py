@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from producer.readers.base import ReadOptions, Test
     from producer.readers.record import Record
     from producer.readers.sample import FileSample
+    from producer.readers.sheets.parsed import ParsedSheets
     from producer.readers.tables.texts import Text
 
 _BOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
@@ -75,18 +76,23 @@ class NewareReader:
             if error.errno == ENOMEM:
                 raise MemoryError from None
             raise UnreadableWorkbookError(options.name, f"cannot be read: {error.strerror or error}") from None
-        cell_id = options.cell_id or cell_id_of(options.name)
-        tests = self._book(path, options, cell_id) if is_book else [self._text(path, options, cell_id)]
-        tests.sort(key=lambda test: (test.started_at, test.cell_id))
-        return Workbook(options.name, cell_id, tuple(tests))
+        if is_book:
+            from producer.readers.sheets.book import open_book  # noqa: PLC0415  # the parent reads no file
+            from producer.readers.sheets.parsed import ParsedSheets  # noqa: PLC0415
 
-    def _book(self, path: Path, options: ReadOptions, cell_id: str) -> list[Test]:
-        from producer.readers.make import as_test  # noqa: PLC0415  # the parent reads no file
+            with open_book(path, options.name) as book:
+                return self.read_sheets(ParsedSheets(book, path), options)
+        cell_id = options.cell_id or cell_id_of(options.name)
+        return Workbook(options.name, cell_id, (self._text(path, options, cell_id),))
+
+    def read_sheets(self, sheets: ParsedSheets, options: ReadOptions) -> Workbook:
+        """Read all channels of an open workbook; see `producer.readers.sheets.parsed.SheetReader`."""
+        from producer.readers.make import as_test  # noqa: PLC0415
         from producer.readers.neware_sheets import cells_of, read_channels  # noqa: PLC0415
 
-        channels, stated = read_channels(path, options)
-        named = set(options.channel_cells.values())
-        return [
+        channels, stated = read_channels(sheets, options)
+        cell_id, named = options.cell_id or cell_id_of(options.name), set(options.channel_cells.values())
+        tests = [
             as_test(
                 channel.record,
                 cell,
@@ -97,6 +103,8 @@ class NewareReader:
             )
             for channel, cell in zip(channels, cells_of(channels, cell_id, options), strict=True)
         ]
+        tests.sort(key=lambda test: (test.started_at, test.cell_id))
+        return Workbook(options.name, cell_id, tuple(tests))
 
     def _text(self, path: Path, options: ReadOptions, cell_id: str) -> Test:
         from producer.readers.make import as_test  # noqa: PLC0415

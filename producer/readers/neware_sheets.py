@@ -7,7 +7,7 @@ beside sheets of what the test is about.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -28,19 +28,17 @@ from producer.readers.neware_names import (
     untold,
 )
 from producer.readers.record import Record, record_of
-from producer.readers.sheets.book import Sheet, _read_cells, open_book
+from producer.readers.sheets.book import Sheet, read_cells
 from producer.readers.sheets.channels import cell_of_channel
 from producer.readers.tables.texts import HEAD_LINES, Text
 from producer.readers.tables.titles import base_and_unit
 from producer.readers.tables.workbooks import sheet_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from python_calamine import CalamineWorkbook
+    from collections.abc import Mapping, Sequence
 
     from producer.readers.base import ReadOptions
+    from producer.readers.sheets.parsed import ParsedSheets
 
 _DETAIL: Final = re.compile(r"^\s*(?:detail|record)[_ ](\d+)[_-](\d+)[_-](\d+)", re.IGNORECASE)
 _NO_RECORDS: Final = re.compile(r"^(cycle_|statis|step|log|curve|detail(vol|temp)|idle)", re.IGNORECASE)
@@ -72,32 +70,41 @@ class Channel:
     last_point: int
 
 
-def read_channels(path: Path, options: ReadOptions) -> tuple[list[Channel], dict[str, str]]:
+def read_channels(sheets: ParsedSheets, options: ReadOptions) -> tuple[list[Channel], dict[str, str]]:
     """The channels of a workbook, in its order, and what it states of them.
 
     Raises:
         BadWorkbookError: it has no sheet of records, or a cell of one cannot be taken.
-        UnreadableWorkbookError: its disk does not give it.
         UndatedWorkbookError: the order of its dates is open.
     """
     channels: list[Channel] = []
     stated: dict[str, str] = {}
-    with open_book(path, options.name) as book:
-        for sheet in _sheets(book):
-            if names_records(sheet.header):
-                _take(channels, sheet, options)
-            elif (text := _layers_in(sheet, options.name)) is not None:
-                record = record_of_layers(read_layers(text, 0), options)
-                channels.append(Channel("", record, _points(record)[1]))
-            elif _STATED.match(sheet.name):
-                stated |= _stated_in(sheet)
-        if not channels:
-            raise BadWorkbookError(
-                options.name,
-                f"has no sheet of Neware's records (Detail_… or record), only {', '.join(book.sheet_names)}; export "
-                "the records",
-            )
+    for name in sheets.names:
+        if not _NO_RECORDS.match(name):
+            _take_sheet(_sheet(sheets, name), channels, stated, options)  # its cells go before those of the next come
+    if not channels:
+        raise BadWorkbookError(
+            options.name,
+            f"has no sheet of Neware's records (Detail_… or record), only {', '.join(sheets.names)}; export "
+            "the records",
+        )
     return channels, stated
+
+
+def _sheet(sheets: ParsedSheets, name: str) -> Sheet:
+    sheet = read_cells(sheets, name)
+    return replace(sheet, header=[mended(str(cell)) for cell in sheet.header])
+
+
+def _take_sheet(sheet: Sheet, channels: list[Channel], stated: dict[str, str], options: ReadOptions) -> None:
+    """Take what a sheet holds: records, or what the workbook states."""
+    if names_records(sheet.header):
+        _take(channels, sheet, options)
+    elif (text := _layers_in(sheet, options.name)) is not None:
+        record = record_of_layers(read_layers(text, 0), options)
+        channels.append(Channel("", record, _points(record)[1]))
+    elif _STATED.match(sheet.name):
+        stated |= _stated_in(sheet)
 
 
 def cells_of(channels: Sequence[Channel], cell_id: str, options: ReadOptions) -> list[str]:
@@ -115,13 +122,6 @@ def cells_of(channels: Sequence[Channel], cell_id: str, options: ReadOptions) ->
             f"has no channel {wanted}, which --cell names, only {present}; name one of these, or the cell alone",
         )
     return cells
-
-
-def _sheets(book: CalamineWorkbook) -> Iterator[Sheet]:
-    for name in book.sheet_names:
-        if not _NO_RECORDS.match(name):
-            sheet = _read_cells(book, name)
-            yield Sheet(sheet.name, [mended(str(cell)) for cell in sheet.header], sheet.cells, sheet.is_hidden)
 
 
 def _layers_in(sheet: Sheet, name: str) -> Text | None:

@@ -12,7 +12,7 @@ from errno import ENOMEM
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetVisibleEnum
+from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 
 from kernel.contract.reading import COUNTERS, READING
 from producer.readers.base import FILE_COLUMNS, BadWorkbookError, FileSample, UnreadableWorkbookError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from producer.readers.formats import Format
     from producer.readers.sheets.cells import Cell
+    from producer.readers.sheets.parsed import ParsedSheets
 
 ZIP: Final = b"PK\x03\x04"
 OLE: Final = b"\xd0\xcf\x11\xe0"
@@ -157,7 +158,7 @@ def _by_name_or_content(path: Path, start: bytes) -> CalamineWorkbook:
         return CalamineWorkbook.from_filelike(file)
 
 
-def channel_sheets(name: str, book: CalamineWorkbook) -> Iterator[Sheet]:
+def channel_sheets(name: str, sheets: ParsedSheets) -> Iterator[Sheet]:
     """The sheets that hold readings, with their cells: by their name, or else by their header.
 
     Charts and empty sheets beside them are passed over, unless there is nothing else. A sheet that is named like a
@@ -166,10 +167,10 @@ def channel_sheets(name: str, book: CalamineWorkbook) -> Iterator[Sheet]:
     Raises:
         BadWorkbookError: there is no such sheet, or one has no header.
     """
-    named = [sheet for sheet in book.sheet_names if _CHANNEL.match(sheet)]
+    named = [sheet for sheet in sheets.names if _CHANNEL.match(sheet)]
     headless, count = [], 0
-    for candidate in named or [sheet for sheet in book.sheet_names if not _NO_DATA.match(sheet)]:
-        sheet = _read_cells(book, candidate)
+    for candidate in named or [sheet for sheet in sheets.names if not _NO_DATA.match(sheet)]:
+        sheet = read_cells(sheets, candidate)
         columns = {contract_name(cell) for cell in sheet.header} - {None}
         if columns if named else _is_channel(columns):
             count += 1
@@ -184,7 +185,7 @@ def channel_sheets(name: str, book: CalamineWorkbook) -> Iterator[Sheet]:
         )
     if not count:
         raise BadWorkbookError(
-            name, f"has no channel sheet (Channel_…), only {', '.join(book.sheet_names)}; export the raw channel data"
+            name, f"has no channel sheet (Channel_…), only {', '.join(sheets.names)}; export the raw channel data"
         )
 
 
@@ -198,18 +199,15 @@ def holds_channel(name: str, header: Sequence[Cell]) -> bool:
     return not _NO_DATA.match(name) and _is_channel({contract_name(cell) for cell in header} - {None})
 
 
-def header_of(book: CalamineWorkbook, name: str) -> Sequence[Cell]:
-    """The first row of a sheet, empty where it has none."""
-    return next(book.get_sheet_by_name(name).iter_rows(), [])
+def read_cells(sheets: ParsedSheets, name: str) -> Sheet:
+    """A sheet whose first row is its header.
 
-
-def _read_cells(book: CalamineWorkbook, name: str) -> Sheet:
-    rows = book.get_sheet_by_name(name).iter_rows()
+    Raises:
+        CalamineError: it is damaged.
+    """
+    rows = sheets.rows(name)
     header = next(rows, [])
-    is_hidden = any(
-        sheet.name == name and sheet.visible is not SheetVisibleEnum.Visible for sheet in book.sheets_metadata
-    )
-    return Sheet(name, header, list(chain.from_iterable(rows)), is_hidden)
+    return Sheet(name, header, list(chain.from_iterable(rows)), sheets.is_hidden(name))
 
 
 def _is_channel(columns: AbstractSet[str | None]) -> bool:

@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from producer.readers import landt, mapped, neware
-from producer.readers.sheets.book import header_of, holds_channel
+from producer.readers.sheets.book import holds_channel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from python_calamine import CalamineWorkbook
-
     from producer.readers.base import Reader
     from producer.readers.sheets.cells import Cell
+    from producer.readers.sheets.parsed import ParsedSheets
 
 Heads: TypeAlias = "Iterable[tuple[str, Sequence[Cell]]]"
 """Each sheet's name and first row, in the order of the workbook; it can be gone through several times."""
@@ -53,23 +52,23 @@ OF_ANY_TABLE: Final = mapped.READER
 class BookHeads:
     """The heads of an open workbook; a sheet is not read before somebody comes to it."""
 
-    book: CalamineWorkbook
+    sheets: ParsedSheets
     _read: list[tuple[str, Sequence[Cell]]] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[tuple[str, Sequence[Cell]]]:
         """Each sheet's name and first row."""
-        for at, name in enumerate(self.book.sheet_names):
+        for at, name in enumerate(self.sheets.names):
             if at == len(self._read):
-                self._read.append((name, header_of(self.book, name)))
+                self._read.append((name, self.sheets.first_row(name)))
             yield self._read[at]
 
 
-def other_reader(book: CalamineWorkbook) -> Reader | None:
+def other_reader(sheets: ParsedSheets) -> Reader | None:
     """The reader that takes a workbook, none of whose sheets is named like a channel's, in place of Arbin's.
 
     None where a sheet holds readings of a channel all the same.
     """
-    heads = BookHeads(book)
+    heads = BookHeads(sheets)
     claimed = next((one.reader for one in CLAIMANTS if one.claims(heads)), None)
     if claimed is not None or any(holds_channel(name, header) for name, header in heads):
         return claimed

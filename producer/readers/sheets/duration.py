@@ -11,6 +11,10 @@ from producer.readers.sheets.cells import BadCellError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
 LONGEST_DAYS: Final = 36_525
 """A duration beyond a century is a date in a column of durations."""
 
@@ -18,6 +22,7 @@ _TEXT: Final = re.compile(
     r"^(?:(?P<days>\d+)(?:\s*(?:d|days?),?\s*|\s*-\s*|\s+))?(?P<hours>\d+):(?P<minutes>[0-5]?\d):(?P<seconds>[0-5]?\d(?:[.,]\d+)?)$",
     re.IGNORECASE,
 )
+_CLOCK: Final = r"(?P<hour>\d{1,7}):(?P<minute>\d{1,2}):(?P<second>\d{1,2})(?:[.,](?P<nanosecond>\d{1,9}))?"
 _LEAP_DAY: Final = date(1900, 2, 28)
 _HOW: Final = "format the column as [h]:mm:ss, or write seconds"
 
@@ -41,6 +46,21 @@ def seconds_of(cells: Sequence[object], *, since_1904: bool) -> list[float | Non
         BadCellError: a cell is not a duration, or may mean several ones.
     """
     return [_seconds(index, cell, since_1904=since_1904) for index, cell in enumerate(cells)]
+
+
+def clock_seconds(texts: pa.Array) -> npt.NDArray[np.float64] | None:
+    """The seconds of texts such as 26:03:04.5, shape (n,), as `seconds_of` has them; None where one is any other.
+
+    Args:
+        texts: n texts without nulls.
+    """
+    from producer.readers.tables.digits import numbers_in  # noqa: PLC0415  # Arbin's workbooks have no such texts
+
+    found = numbers_in(texts, _CLOCK, {"nanosecond": 9})
+    if found is None or (found["minute"] > 59).any() or (found["second"] > 59).any():  # noqa: PLR2004
+        return None
+    whole = 3600 * found["hour"] + 60 * found["minute"]
+    return whole + (10**9 * found["second"] + found["nanosecond"]) / 1e9  # one division rounds as `float` does
 
 
 def _seconds(index: int, cell: object, *, since_1904: bool) -> float | None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from producer.readers.base import BadWorkbookError
 from producer.readers.sheets.cells import BadCellError
-from producer.readers.sheets.duration import is_duration, seconds_of
+from producer.readers.sheets.duration import clock_seconds, is_duration, seconds_of
 from producer.readers.tables.table import Table
 from producer.readers.tables.titles import QUANTITIES, TIMES, Column, TitleError, columns_of
 from producer.readers.units import SAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from producer.readers.sheets.book import Sheet
     from producer.readers.tables.titles import Finder, Names
+
+_NUMBERS: Final = frozenset({float, int, bool})
 
 
 def sheet_table(
@@ -89,19 +92,31 @@ def array_of(cells: Sequence[object], quantity: str, column: Column, *, since_19
     Raises:
         BadCellError: a cell is none of what its column holds.
     """
-    are_numbers = all(isinstance(cell, float | int) or cell == "" for cell in cells)
-    if quantity in TIMES and (column.unit is None or any(map(is_duration, cells))) and not are_numbers:
-        return pa.array(seconds_of(cells, since_1904=since_1904), pa.float64())
+    kinds = set(map(type, cells))  # for most columns this alone tells what to do, without a look at each cell
+    are_numbers = _are(_NUMBERS, cells, kinds)
+    if quantity in TIMES and not are_numbers and (column.unit is None or any(map(is_duration, cells))):
+        return _durations(cells, kinds, since_1904=since_1904)
     if QUANTITIES[quantity] is not None or quantity == "date_time":
         if are_numbers:
-            return _numbers(cells)
-        if quantity == "date_time" and all(isinstance(cell, datetime) or cell == "" for cell in cells):
-            return pa.array([cell or None for cell in cells], pa.timestamp("us"))
-    return pa.array([_text(cell) for cell in cells], pa.string())
+            return pa.array(_or_null(cells, kinds), pa.float64())
+        if quantity == "date_time" and _are({datetime}, cells, kinds):
+            return pa.array(_or_null(cells, kinds), pa.timestamp("us"))
+    return pa.array(cells if kinds == {str} else [_text(cell) for cell in cells], pa.string())
 
 
-def _numbers(cells: Sequence[object]) -> pa.Array:
-    return pa.array([None if cell == "" else cell for cell in cells], pa.float64())
+def _are(wanted: AbstractSet[type], cells: Sequence[object], kinds: AbstractSet[type]) -> bool:
+    """Whether all cells are of some types, or empty."""
+    return kinds <= wanted or (kinds <= wanted | {str} and not any(cell for cell in cells if isinstance(cell, str)))
+
+
+def _or_null(cells: Sequence[object], kinds: AbstractSet[type]) -> Sequence[object]:
+    """Cells with None in place of the empty ones."""
+    return [None if cell == "" else cell for cell in cells] if str in kinds else cells
+
+
+def _durations(cells: Sequence[object], kinds: AbstractSet[type], *, since_1904: bool) -> pa.Array:
+    seconds = clock_seconds(pa.array(cells, pa.string())) if kinds == {str} else None
+    return pa.array(seconds_of(cells, since_1904=since_1904) if seconds is None else seconds, pa.float64())
 
 
 def _text(cell: object) -> str:

@@ -269,9 +269,7 @@ def test_readings_without_a_data_point_are_numbered_on_over_the_sheets_of_a_test
     }
     workbook = read_workbook(save(tmp_path / "A.xlsx", sheets))
     assert [test.readings["data_point"].to_pylist() for test in workbook.tests] == [[1, 2, 3, 4, 5], [1, 2]]
-    assert workbook.notes[0] == (
-        "sheet Channel_1_1: the file has no Data_Point; readings were numbered in their order"
-    )
+    assert workbook.notes[0] == ("sheet Channel_1_1: the file has no Data_Point; readings were numbered in their order")
 
 
 def test_a_sheet1_without_a_data_point_is_a_channel_and_one_of_statistics_is_none(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from producer.readers import landt, mapped, neware
 from producer.readers.arbin import READER, read_workbook
 from producer.readers.arbin_res import READER as RES
 from producer.readers.base import BadWorkbookError, ReadOptions
-from producer.readers.sheets import claims
-from producer.readers.sheets.book import header_of, open_book
+from producer.readers.sheets.book import open_book
 from producer.readers.sheets.claims import BookHeads, other_reader
+from producer.readers.sheets.parsed import ParsedSheets
 from producer.readers.sheets.titles import HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from producer.readers.base import Reader
@@ -39,7 +40,7 @@ def save(path: Path, **sheets: list[Any]) -> Path:
 
 def taker(path: Path) -> Reader | None:
     with open_book(path, path.name) as book:
-        return other_reader(book)
+        return other_reader(ParsedSheets(book, path))
 
 
 @pytest.mark.parametrize(
@@ -69,10 +70,16 @@ def test_a_sheet_is_not_read_before_somebody_comes_to_it_and_then_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path / "A.xlsx", first=["x"], second=["y"])
+    read: list[str] = []
+    first_row = ParsedSheets.first_row
+
+    def noted(sheets: ParsedSheets, name: str) -> Sequence[object]:
+        read.append(name)
+        return first_row(sheets, name)
+
+    monkeypatch.setattr(ParsedSheets, "first_row", noted)
     with open_book(path, path.name) as book:
-        read: list[str] = []
-        monkeypatch.setattr(claims, "header_of", lambda book, name: (read.append(name), header_of(book, name))[1])  # type: ignore[func-returns-value]
-        heads = BookHeads(book)
+        heads = BookHeads(ParsedSheets(book, path))
         assert next(iter(heads)) == ("first", ["x"])
         assert read == ["first"]
         assert list(heads) == list(heads) == [("first", ["x"]), ("second", ["y"])]

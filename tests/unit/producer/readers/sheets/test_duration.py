@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from producer.readers.sheets.cells import BadCellError
-from producer.readers.sheets.duration import seconds_of
+from producer.readers.sheets.duration import clock_seconds, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,21 @@ def test_what_is_none_or_may_be_several_is_refused(cell: object, said: str) -> N
     with pytest.raises(BadCellError, match=said) as caught:
         seconds_of(["00:00:00", cell], since_1904=False)
     assert caught.value.index == 1
+
+
+@pytest.mark.parametrize("decimals", range(10))
+def test_texts_of_clocks_alone_are_the_same_seconds_as_cell_by_cell_to_the_last_bit(decimals: int) -> None:
+    random = np.random.default_rng(decimals)
+    numbers = random.integers(0, [3, 2, 60, 10**decimals], (300, 4)).tolist()
+    texts = [
+        f"{hour:02}:{minute:02}:{second:02}" + (f".{part:0{decimals}}" if decimals else "")
+        for hour, minute, second, part in numbers
+    ]
+    seconds = clock_seconds(pa.array(texts))
+    assert seconds is not None
+    assert seconds.tolist() == seconds_of(texts, since_1904=False)
+
+
+@pytest.mark.parametrize("text", ["", "1d 02:03:04", "00:61:00", "00:00:60", "26:03", "x"])
+def test_a_text_that_is_no_clock_leaves_the_column_to_be_taken_cell_by_cell(text: str) -> None:
+    assert clock_seconds(pa.array(["00:00:01", text])) is None

@@ -1,383 +1,251 @@
-"""How cells age, over their cycles: from the tables `battery_cells`, `battery_cycles`, `battery_steps`, `battery_gaps`.
+"""How one cell ages, over its cycles: from the tables `battery_cells`, `battery_cycles` and `battery_steps`.
 
-A cell is one row of `battery_cells` as a dictionary; cycles are rows of `battery_cycles`, those of a cell in the order
-of their numbers.
+A cell is one row of `battery_cells` as a dictionary; cycles are rows of `battery_cycles`, in the order of their
+numbers. Each drawing is None where there is nothing to draw.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
-from ageing import record
-from dashboard.amounts import capacity_amount_of, largest, resistance_amount
-from dashboard.escaping import in_figure
-from dashboard.figures.style import COLOURS, LAYOUT, MOST_POINTS, MUTED, add_bands, colour, frame, kept_rows, said
-from dashboard.rules import end_threshold_ah, rule_median_cycles, rule_percent
+from dashboard.amounts import largest, resistance_amount
+from dashboard.colours import FIRST, Ink, next_colours
+from dashboard.figures.axes import Outside, efficiency_range, fit_axis, robust_range
+from dashboard.figures.courses import FAINT, FEW, MEDIAN_WORDS, Course, course_of
+from dashboard.figures.fade import add_tests, fade, running_median, threshold_ah
+from dashboard.figures.measures import AXES, MEASURES, Measure, column, cycles_of, has_place
+from dashboard.figures.style import LAYOUT, MUTED, frame, kept_rows, write_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
     import plotly.graph_objects as go
     import pyarrow as pa
 
-    Cell = Mapping[str, Any]
+__all__ = [
+    "AXES", "MEASURES", "Measure", "charge_times", "column", "cycles_of", "efficiency", "fade", "resistance",
+    "running_median", "temperature", "threshold_ah",
+]  # fmt: skip
+
+PULSE_SYMBOLS: Final = ("square", "triangle-up", "circle", "star")
+"""Of resistances at one time after a current has set in, and at others."""
+
+PULSE_KINDS: Final = {"cc_discharge": "a discharge", "cc_charge": "a charge"}
+"""The currents after which a resistance is told, by the kind of their step."""
 
 
-@dataclass(frozen=True)
-class Axis:
-    """What a life is drawn over: the column of `battery_cycles`, and the title with its unit."""
-
-    column: str
-    title: str
-
-
-AXES: Final = {
-    "cycle": Axis("cycle_number", "cycle number"),
-    "efc": Axis("equivalent_full_cycles", "equivalent full cycles"),
-    "date": Axis("started_at", "cycler's wall clock"),
-}
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One figure a cycle: its column, its title with its unit, and what it is multiplied by to have that unit."""
-
-    column: str
-    title: str
-    scale: float = 1.0
-
-
-MEASURES: Final = {
-    "capacity": Measure("discharge_capacity_ah", "discharge capacity (Ah)"),
-    "soh": Measure("soh", "state of health (%)", 100.0),
-    "ce": Measure("coulombic_efficiency", "coulombic efficiency (%)", 100.0),
-    "ee": Measure("energy_efficiency", "energy efficiency (%)", 100.0),
-    "resistance": Measure("internal_resistance_ohm", "internal resistance (mΩ)", 1000.0),
-    "voltage": Measure("mean_discharge_voltage_v", "mean discharge voltage (V)"),
-    "cc": Measure("cc_charge_time_s", "constant-current charge time (min)", 1 / 60),
-    "cv": Measure("cv_charge_time_s", "constant-voltage charge time (min)", 1 / 60),
-    "temperature": Measure("temperature_max_c", "highest temperature (°C)"),
-}
-
-
-def column(table: pa.Table, name: str) -> npt.NDArray[Any]:
-    """A column as an array: floats with NaN for NULL, times as they are."""
-    values = table.column(name)
-    if values.type in {"timestamp[us]", "timestamp[ns]"}:
-        return values.to_numpy()  # type: ignore[no-any-return]
-    return values.cast("float64").to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
-
-
-def threshold_ah(cell: Cell) -> float | None:
-    """The capacity in Ah below which the cell's life ends by the threshold of its `eol_rule`; None where unknown."""
-    return end_threshold_ah(cell, cell["eol_rule"])
-
-
-def running_median(cycles: pa.Table, width: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """The running median that the default end-of-life rule goes by.
-
-    Returns:
-        Rows of `cycles` in the middle of each `width` comparable ones, and their median capacity in Ah.
-    """
-    rows = np.flatnonzero(_comparable(cycles))
-    middle, median = record.running_median(
-        rows.astype(np.float64), column(cycles, "discharge_capacity_ah")[rows], width
-    )
-    return middle.astype(np.int64), median
-
-
-def fade(cell: Cell, cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) -> go.Figure:
-    """Capacity over a cell's life, with the rule of its end of life, the knee, and the projected end with its range."""
-    amount = capacity_amount_of(cell)
-    x, capacity = column(cycles, AXES[axis].column), amount.factor * column(cycles, "discharge_capacity_ah")
-    number = column(cycles, "cycle_number")
-    figure = frame(AXES[axis].title, f"discharge capacity ({amount.unit})", height=460)
+def efficiency(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True, ink: Ink = FIRST) -> go.Figure | None:
+    """Coulombic and energy efficiency, in %, each on its own scale: the coulombic one from 99 to 101 % at least."""
+    courses = {key: _course(cycles, axis, MEASURES[key]) for key in ("ce", "ee")}
+    courses = {key: course for key, course in courses.items() if len(course.y)}
+    if not courses:
+        return None
+    figure = make_subplots(
+        rows=len(courses), cols=1, shared_xaxes=True, vertical_spacing=0.08,
+        row_heights=[0.6, 0.4] if len(courses) > 1 else None,
+    )  # fmt: skip
+    figure.update_layout(height=440, showlegend=True, **LAYOUT)
+    notes = []
+    for row, (key, course) in enumerate(courses.items(), start=1):
+        kind = MEASURES[key].words.split()[0]
+        _add_course(figure, course, ("each cycle", MEDIAN_WORDS), ink.colour, "%{y:.2f} %", row)
+        figure.update_yaxes(title_text=f"{kind} (%)", zeroline=False, row=row, col=1)
+        if key == "ce":
+            figure.update_yaxes(tickformat=".1f", row=row, col=1)
+        usual = _usual(course)
+        limits = efficiency_range(usual) if key == "ce" else robust_range(usual, (), course.median)
+        line = fit_axis(figure, limits, [_of_course(course, ink.colour)], "%{customdata:,.2f} %", row)
+        notes.append(line and f"{kind}: {line}")
+    figure.update_xaxes(title_text=AXES[axis].title, zeroline=False, row=len(courses), col=1)
     if bands:
-        _add_tests(figure, cycles, x)
-    comparable = _comparable(cycles)
-    complete = _flags(cycles, "is_complete")
-    for name, chosen, marker in (
-        ("complete cycles", comparable, {"size": 4, "color": COLOURS[0]}),
-        ("reference tests", complete & ~comparable, {"symbol": "diamond", "size": 9, "color": COLOURS[2]}),
-        ("cut short", ~complete, {"symbol": "x-thin-open", "size": 6, "color": MUTED}),
-    ):
-        rows = np.flatnonzero(chosen)
-        rows = rows[kept_rows(capacity[rows])]
-        if len(rows):
-            figure.add_scatter(
-                x=x[rows], y=capacity[rows], customdata=number[rows], name=name, mode="markers", marker=marker,
-                hovertemplate=f"cycle %{{customdata}}<br>%{{y:.{amount.decimals}f}} {amount.unit}<extra></extra>",
-            )  # fmt: skip
-    width = rule_median_cycles(cell["eol_rule"])
-    middle, median = running_median(cycles, width)
-    if len(middle):
-        figure.add_scatter(
-            x=x[middle], y=amount.factor * median, name=f"median of {width}", mode="lines",
-            line={"color": COLOURS[1], "width": 2},
-            hovertemplate=f"median %{{y:.{amount.decimals}f}} {amount.unit}<extra></extra>",
-        )  # fmt: skip
-    _add_end(figure, cell, axis, x, number)
-    _add_knee(figure, cell, x, number, capacity)
+        add_tests(figure, cycles, column(cycles, AXES[axis].column))
+    write_notes(figure, notes)
     return figure
 
 
-def efficiency(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) -> go.Figure:
-    """Coulombic and energy efficiency, in %, each on its own scale."""
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
-    x, number = column(cycles, AXES[axis].column), column(cycles, "cycle_number")
-    for row, key in enumerate(("ce", "ee"), start=1):
-        measure = MEASURES[key]
-        drawn_x, y = decimated_measure(cycles, measure, x)
-        figure.add_scatter(
-            x=drawn_x, y=y, name=measure.title.removesuffix(" (%)"), mode="lines", line={"color": colour(row - 1)},
-            hovertemplate="%{y:.3f} %<extra></extra>", row=row, col=1,
-        )  # fmt: skip
-        figure.update_yaxes(title_text=measure.title.split()[0] + " (%)", zeroline=False, row=row, col=1)
-    figure.update_xaxes(title_text=AXES[axis].title, zeroline=False, row=2, col=1)
-    figure.update_layout(height=420, **LAYOUT)
-    if bands:
-        _add_tests(figure, cycles, x)
-    return figure if len(number) else said(figure, "no cycle yet")
-
-
-def resistance(cycles: pa.Table, steps: pa.Table, axis: str = "cycle", *, bands: bool = True) -> go.Figure:
-    """Internal resistance: the cycler's own, and that at a stated time after a discharge has set in."""
+def resistance(
+    cycles: pa.Table, steps: pa.Table, axis: str = "cycle", *, bands: bool = True, ink: Ink = FIRST
+) -> go.Figure | None:
+    """Internal resistance: the cycler's own, and those at each stated time after a current has set in after a rest."""
     x = column(cycles, AXES[axis].column)
-    at, ohm, seconds = _pulses(cycles, steps, x)
-    amount = resistance_amount(largest(column(cycles, "internal_resistance_ohm"), ohm))
+    pulses = _pulses(cycles, steps, x)
+    amount = resistance_amount(
+        largest(column(cycles, "internal_resistance_ohm"), *(ohm for _, ohm, _ in pulses.values()))
+    )
+    course = _course(cycles, axis, Measure("internal_resistance_ohm", "", amount.unit, amount.factor))
+    if not len(course.y) and not pulses:
+        return None
     figure = frame(AXES[axis].title, f"resistance ({amount.unit})")
     hover = f"%{{y:.{amount.decimals + 1}f}} {amount.unit}"
     if bands:
-        _add_tests(figure, cycles, x)
-    drawn_x, y = decimated_measure(cycles, replace(MEASURES["resistance"], scale=amount.factor), x)
-    if len(drawn_x):
+        add_tests(figure, cycles, x)
+    drawn = [_of_course(course, ink.colour)]
+    if len(course.y):
+        _add_course(figure, course, ("the cycler's, each cycle", f"the cycler's, {MEDIAN_WORDS}"), ink.colour, hover)
+    colours = next_colours(ink, len(pulses))
+    for number, ((kind, seconds), (at, ohm, of_cycle)) in enumerate(pulses.items()):
+        name = f"{seconds:g} s after {PULSE_KINDS[kind]} set in"
         figure.add_scatter(
-            x=drawn_x, y=y, name="measured by the cycler", mode="lines", line={"color": COLOURS[0]},
-            hovertemplate=f"{hover}<extra></extra>",
+            x=at, y=amount.factor * ohm, customdata=of_cycle, name=name, mode="markers",
+            marker={"color": colours[number], "size": 7, "symbol": PULSE_SYMBOLS[number % len(PULSE_SYMBOLS)]},
+            hovertemplate=f"cycle %{{customdata}}<br>{hover}, {name}<extra></extra>",
         )  # fmt: skip
-    if len(at):
-        times = ", ".join(f"{time:g}" for time in np.unique(seconds))
-        figure.add_scatter(
-            x=at, y=amount.factor * ohm, customdata=seconds, name=f"at {times} s of discharge", mode="markers",
-            marker={"color": COLOURS[1], "size": 4},
-            hovertemplate=f"{hover} at %{{customdata:g}} s<extra></extra>",
-        )  # fmt: skip
-    return figure if figure.data else said(figure, "no resistance was measured")
-
-
-def temperature(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) -> go.Figure:
-    """Mean and highest temperature of each cycle in °C."""
-    figure = frame(AXES[axis].title, "temperature (°C)")
-    x = column(cycles, AXES[axis].column)
-    for number, (name, title) in enumerate((("temperature_max_c", "highest"), ("temperature_mean_c", "mean"))):
-        drawn_x, y = decimated_measure(cycles, Measure(name, title), x)
-        if len(drawn_x):
-            figure.add_scatter(
-                x=drawn_x, y=y, name=title, mode="lines", line={"color": colour(1 - number)},
-                hovertemplate="%{y:.1f} °C<extra></extra>",
-            )  # fmt: skip
-    if not figure.data:
-        return said(figure, "this cell has no temperature sensor")
-    if bands:
-        _add_tests(figure, cycles, x)
+        drawn.append(Outside(at, amount.factor * ohm, of_cycle, colours[number]))
+    # Of either kind by itself: a few pulses are no wild values among many of the cycler's.
+    ranges = [robust_range(course.y, (), course.median), *(robust_range(series.y) for series in drawn[1:])]
+    limits = robust_range(np.array([]), [end for pair in ranges if pair for end in pair])
+    line = fit_axis(figure, limits, drawn, f"%{{customdata:.{amount.decimals + 1}f}} {amount.unit}")
+    write_notes(figure, [line])
     return figure
 
 
-def charge_times(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True) -> go.Figure:
-    """Time charged at constant current and at constant voltage, in minutes."""
-    figure = frame(AXES[axis].title, "charge time (min)")
-    x = column(cycles, AXES[axis].column)
-    for number, key in enumerate(("cc", "cv")):
-        drawn_x, y = decimated_measure(cycles, MEASURES[key], x)
-        if len(drawn_x):
-            figure.add_scatter(
-                x=drawn_x, y=y, name=MEASURES[key].title.split()[0].replace("-", " "), mode="lines",
-                line={"color": colour(number)}, hovertemplate="%{y:.1f} min<extra></extra>",
-            )  # fmt: skip
-    if not figure.data:
-        return said(figure, "no charge yet")
-    if bands:
-        _add_tests(figure, cycles, x)
-    return figure
-
-
-def fleet(cells: Sequence[Cell], cycles: pa.Table, axis: str, foremost: Sequence[str]) -> go.Figure:
-    """State of health of many cells in %, with the end of life and the knee of each; those foremost in colour."""
-    figure = frame(AXES[axis].title, "state of health (%)", height=460)
-    ordered = sorted(cells, key=lambda cell: cell["cell_id"] in foremost)  # those drawn last are on top
-    for cell in ordered:
-        of_cell = cycles_of(cycles, cell["cell_id"])
-        rows = of_cell.filter(pc.is_valid(of_cell["soh"]))
-        in_front = cell["cell_id"] in foremost
-        ink = colour(list(foremost).index(cell["cell_id"])) if in_front else MUTED
-        x, y = decimated_measure(rows, MEASURES["soh"], column(rows, AXES[axis].column), 400)
-        figure.add_scatter(
-            x=x, y=y, name=in_figure(cell["cell_id"]), mode="lines", line={"color": ink, "width": 2 if in_front else 1},
-            opacity=1 if in_front else 0.6, showlegend=in_front, legendrank=1 if in_front else 2,
-            hovertemplate=f"{in_figure(cell['cell_id'])}<br>%{{y:.1f}} %<extra></extra>",
-        )  # fmt: skip
-    for name, key, symbol in (("end of life", "eol_cycle", "x"), ("knee", "knee_cycle", "diamond-open")):
-        marked = [(cell, *_on_course(cycles_of(cycles, cell["cell_id"]), cell[key], axis)) for cell in ordered]
-        marked = [mark for mark in marked if mark[1] is not None]
-        if marked:
-            figure.add_scatter(
-                x=[at for _, at, _ in marked], y=[health for _, _, health in marked], name=name, mode="markers",
-                text=[f"{in_figure(cell['cell_id'])}: {name} at cycle {cell[key]:.0f}" for cell, _, _ in marked],
-                marker={"symbol": symbol, "size": 11, "color": MUTED, "line": {"width": 2}},
-                hovertemplate="%{text}<extra></extra>",
-            )  # fmt: skip
-    for percent in sorted({rule_percent(cell["eol_rule"]) for cell in cells}):
-        figure.add_hline(
-            y=percent, line={"color": MUTED, "dash": "dash", "width": 1},
-            annotation_text=f"{percent} %", annotation_position="bottom left",
-        )  # fmt: skip
-    return figure
-
-
-def compare(cycles: pa.Table, cells: Sequence[str], measure: str, axis: str, *, relative: bool = False) -> go.Figure:
-    """One measure of several cells on common axes; relative to each cell's first value in %, if so wished."""
-    shown = MEASURES[measure]
-    title = f"{shown.title.rpartition(' (')[0]}, relative to the first (%)" if relative else shown.title
-    figure = frame(AXES[axis].title, title, height=520)
-    for number, cell in enumerate(cells):
-        of_cell = cycles_of(cycles, cell)
-        rows = of_cell.filter(of_cell["is_complete"])
-        x, y = decimated_measure(rows, shown, column(rows, AXES[axis].column))
-        if relative and len(y):
-            y = 100 * y / y[0]
-        figure.add_scatter(
-            x=x, y=y, name=in_figure(cell), mode="lines", line={"color": colour(number)},
-            hovertemplate=f"{in_figure(cell)}<br>%{{y:{_digits(y)}}}<extra></extra>",
-        )  # fmt: skip
-    return figure
-
-
-def _digits(y: npt.NDArray[np.float64]) -> str:
-    """The format of the values of a cell: decimals for those of ordinary cells, digits for very small or large ones."""
-    size = largest(y)
-    return ".4~f" if size is None or 0.1 <= size < 1e4 else ".5~g"  # noqa: PLR2004  # what four decimals can show
-
-
-def cycles_of(cycles: pa.Table, cell: str) -> pa.Table:
-    """The cycles of one cell in the order of their numbers."""
-    return cycles.filter(pc.equal(cycles["cell_id"], cell)).sort_by("cycle_number")
-
-
-def decimated_measure(
-    cycles: pa.Table, measure: Measure, x: npt.NDArray[Any], most: int = MOST_POINTS
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """A measure in its unit over x, without the cycles that have none, and with no more points than can be seen."""
-    y = measure.scale * column(cycles, measure.column)
-    finite = np.flatnonzero(np.isfinite(y))
-    rows = finite[kept_rows(y[finite], most)]
-    return x[rows], y[rows]
-
-
-def _flags(cycles: pa.Table, name: str) -> npt.NDArray[np.bool_]:
-    return pc.fill_null(cycles.column(name), fill_value=False).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
-
-
-def _comparable(cycles: pa.Table) -> npt.NDArray[np.bool_]:
-    """Complete cycles that are no reference tests: those that fade and end of life are told by."""
-    comparable: npt.NDArray[np.bool_] = _flags(cycles, "is_complete") & ~_flags(cycles, "is_reference_test")
-    return comparable
-
-
-def _add_tests(figure: go.Figure, cycles: pa.Table, x: npt.NDArray[Any]) -> None:
-    """The tests of a cell as bands, from the first cycle of each to that of the next."""
-    tests = cycles.column("test_id").to_pylist()
-    first = [row for row, test in enumerate(tests) if row == 0 or test != tests[row - 1]]
-    starts = [x[row] for row in first]
-    add_bands(figure, starts, [*starts[1:], x[-1]] if starts else [])
-
-
-def _add_end(figure: go.Figure, cell: Cell, axis: str, x: npt.NDArray[Any], number: npt.NDArray[np.float64]) -> None:
-    """The threshold with the name of its rule, and the end of life that has come or is projected."""
-    level_ah, amount = threshold_ah(cell), capacity_amount_of(cell)
-    if level_ah is None:
-        return
-    level = amount.factor * level_ah
-    figure.add_hline(
-        y=level, line={"color": MUTED, "dash": "dash", "width": 1}, annotation_position="bottom left",
-        annotation_text=f"{level:.{amount.decimals - 1}f} {amount.unit}: {in_figure(cell['eol_rule'])}",
-        annotation_font={"color": MUTED},
-    )  # fmt: skip
-    if cell["eol_cycle"] is not None:
-        at = x[np.searchsorted(number, cell["eol_cycle"])]
-        figure.add_scatter(
-            x=[at], y=[level], name=f"end of life: cycle {cell['eol_cycle']}", mode="markers",
-            marker={"symbol": "x", "size": 12, "color": COLOURS[6]},
-            hovertemplate=f"end of life at cycle {cell['eol_cycle']}<extra></extra>",
-        )  # fmt: skip
-    projected = cell["projected_eol_cycle"]
-    if projected is None or axis != "cycle":
-        return
-    low, high = cell["projected_eol_low_cycle"], cell["projected_eol_high_cycle"]
-    until = f"{high:.0f}" if high is not None else "open"
-    figure.add_scatter(
-        x=[projected], y=[level], name=f"projected end of life: cycle {projected:.0f} ({low:.0f} to {until})",
-        mode="markers", marker={"symbol": "x-open", "size": 12, "color": COLOURS[6]},
-        error_x={
-            "type": "data", "symmetric": False, "arrayminus": [projected - low],
-            "array": [(high if high is not None else 2 * projected) - projected], "color": COLOURS[6],
-        },
-        hovertemplate=f"projected: cycle {projected:.0f}, {low:.0f} to {until}<extra></extra>",
-    )  # fmt: skip
-
-
-def _add_knee(
-    figure: go.Figure,
-    cell: Cell,
-    x: npt.NDArray[Any],
-    number: npt.NDArray[np.float64],
-    capacity: npt.NDArray[np.float64],
-) -> None:
-    """The knee on the course of the capacity, with its interval."""
-    if cell["knee_cycle"] is None:
-        return
-    low, knee, high = (
-        int(np.searchsorted(number, cell[name]).clip(0, len(number) - 1))
-        for name in ("knee_low_cycle", "knee_cycle", "knee_high_cycle")
+def temperature(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True, ink: Ink = FIRST) -> go.Figure | None:
+    """Mean and highest temperature of each cycle in °C; None where nothing was measured."""
+    series = (
+        ("highest", "temperature_max_c", next_colours(ink, 1)[0]),
+        ("mean", "temperature_mean_c", ink.colour),
     )
-    figure.add_vrect(x0=x[low], x1=x[high], fillcolor=COLOURS[5], opacity=0.15, line_width=0)
+    courses = [
+        (words, _course(cycles, axis, Measure(name, words, "°C")), of_colour) for words, name, of_colour in series
+    ]
+    return _of_courses(cycles, axis, courses, "temperature (°C)", "°C", bands=bands)
+
+
+def charge_times(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True, ink: Ink = FIRST) -> go.Figure | None:
+    """Time charged at constant current, at constant voltage, and in all, in minutes."""
+    current, voltage = (MEASURES[key].scale * column(cycles, MEASURES[key].column) for key in ("cc", "cv"))
+    colours = next_colours(ink, 1)
+    series = [("constant current", current, ink.colour), ("constant voltage", voltage, colours[0])]
+    if (voltage > 0).any() and (current > 0).any():
+        series = [("in all", current + voltage, MUTED), *series]
+    courses = [
+        (words, course_of(cycles, AXES[axis].column, values), of_colour)
+        for words, values, of_colour in series
+        if (values > 0).any()
+    ]
+    return _of_courses(cycles, axis, courses, "charge time (min)", "min", required=[0.0], bands=bands)
+
+
+def _course(cycles: pa.Table, axis: str, measure: Measure) -> Course:
+    return course_of(cycles, AXES[axis].column, measure.scale * column(cycles, measure.column))
+
+
+def _of_courses(
+    cycles: pa.Table,
+    axis: str,
+    courses: Sequence[tuple[str, Course, str]],
+    title: str,
+    unit: str,
+    *,
+    required: Sequence[float] = (),
+    bands: bool,
+) -> go.Figure | None:
+    """Some courses, each with its words and its colour, on one axis; None where none has a point."""
+    drawn = [(words, course, of_colour) for words, course, of_colour in courses if len(course.y)]
+    if not drawn:
+        return None
+    figure = frame(AXES[axis].title, title)
+    for words, course, of_colour in drawn:
+        _add_course(figure, course, (f"{words}, each cycle", words), of_colour, f"{words}: %{{y:.1f}} {unit}")
+    # Each by itself, since one that is high all the time is no wild value of the others.
+    ends = [end for _, course, _ in drawn for end in robust_range(_usual(course), (), course.median) or ()]
+    limits = robust_range(np.array([]), [*ends, *required])
+    if limits is not None and required:
+        limits = max(limits[0], min(required) - 0.03 * (limits[1] - limits[0])), limits[1]
+    outside = [_of_course(course, of_colour) for _, course, of_colour in drawn]
+    line = fit_axis(figure, limits, outside, f"%{{customdata:,.1f}} {unit}")
+    if bands:
+        add_tests(figure, cycles, column(cycles, AXES[axis].column))
+    write_notes(figure, [line, None if drawn[0][1].is_joined else f"lines: {MEDIAN_WORDS}"])
+    return figure
+
+
+def _usual(course: Course) -> npt.NDArray[np.float64]:
+    """The values that the range of an axis goes by: of complete cycles, unless those are few."""
+    return course.y[course.complete] if int(course.complete.sum()) >= FEW else course.y
+
+
+def _of_course(course: Course, of_colour: str) -> Outside:
+    return Outside(course.x, course.y, course.number, of_colour)
+
+
+def _add_course(
+    figure: go.Figure,
+    course: Course,
+    names: tuple[str, str],
+    of_colour: str,
+    hover: str,
+    row: int | None = None,
+) -> None:
+    """The cycles of a course as points, and the median through them; of a few cycles the line that joins them.
+
+    Args:
+        figure: that they are added to.
+        course: of the cell.
+        names: of the points and of the line in the legend.
+        of_colour: of both.
+        hover: what is shown of a value, with its unit.
+        row: the subplot's, from 1, where there are several; the legend shows those of the first.
+    """
+    place: dict[str, Any] = {} if row is None else {"row": row, "col": 1}
+    first = row in {None, 1}
+    rows = kept_rows(course.y)
+    symbols = np.where(course.complete, "circle", "x-thin-open")
+    if course.is_joined:
+        figure.add_scatter(
+            x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=names[1], showlegend=first,
+            mode="lines+markers" if int(course.line.sum()) == len(rows) else "markers",
+            line={"color": of_colour, "width": 1.5},
+            marker={"color": of_colour, "size": 7, "symbol": symbols[rows].tolist()},
+            legendgroup=names[1], hovertemplate=f"cycle %{{customdata}}<br>{hover}<extra></extra>", **place,
+        )  # fmt: skip
+        return
     figure.add_scatter(
-        x=[x[knee]], y=[capacity[knee]], mode="markers",
-        name=f"knee: cycle {cell['knee_cycle']:.0f} ({cell['knee_low_cycle']:.0f} to {cell['knee_high_cycle']:.0f})",
-        marker={"symbol": "diamond", "size": 11, "color": COLOURS[5]},
-        hovertemplate=f"knee at cycle {cell['knee_cycle']:.0f}<extra></extra>",
+        x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=names[0], mode="markers",
+        marker={"color": of_colour, "size": 4, "opacity": FAINT, "symbol": symbols[rows].tolist()},
+        legendgroup=names[0], showlegend=first and names[0] == "each cycle",
+        hovertemplate=f"cycle %{{customdata}}<br>{hover}<extra></extra>", **place,
     )  # fmt: skip
-
-
-def _on_course(cycles: pa.Table, at: float | None, axis: str) -> tuple[Any, float | None]:
-    """Where a cycle number is on the axis, and the state of health in % there; None where there is none."""
-    rows = cycles.filter(pc.is_valid(cycles["soh"]))
-    if at is None or not rows.num_rows:
-        return None, None
-    row = int(np.searchsorted(column(rows, "cycle_number"), at).clip(0, rows.num_rows - 1))
-    return column(rows, AXES[axis].column)[row], 100 * float(column(rows, "soh")[row])
+    line = np.flatnonzero(course.line)
+    line = line[kept_rows(course.median[line])]
+    figure.add_scatter(
+        x=course.x[line], y=course.median[line], name=names[1], mode="lines",
+        line={"color": of_colour, "width": 2}, legendgroup=names[1], showlegend=first,
+        hovertemplate=f"median {hover}<extra></extra>", **place,
+    )  # fmt: skip
 
 
 def _pulses(
     cycles: pa.Table, steps: pa.Table, x: npt.NDArray[Any]
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Of each discharge at constant current that has one: x, its resistance in Ω, and at which time in s."""
+) -> dict[tuple[str, float], tuple[npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    """By the kind of the step and the time in s after its current set in: x, resistance in Ω, and cycle number."""
     place = {
         key: row
         for row, key in enumerate(zip(cycles["test_id"].to_pylist(), cycles["cycle_index"].to_pylist(), strict=True))
     }
-    pulses = steps.filter(pc.and_(pc.equal(steps["kind"], "cc_discharge"), pc.is_valid(steps["pulse_resistance_ohm"])))
-    rows = [
-        place.get(key, -1) for key in zip(pulses["test_id"].to_pylist(), pulses["cycle_index"].to_pylist(), strict=True)
-    ]
-    in_cycles = np.array(rows, dtype=np.int64) >= 0
-    return (
-        x[np.array(rows, dtype=np.int64)[in_cycles]],
-        column(pulses, "pulse_resistance_ohm")[in_cycles],
-        column(pulses, "pulse_time_s")[in_cycles],
+    told = pc.and_(pc.is_valid(steps["pulse_resistance_ohm"]), pc.is_valid(steps["pulse_time_s"]))
+    pulses = steps.filter(told)
+    rows = np.array(
+        [
+            place.get(key, -1)
+            for key in zip(pulses["test_id"].to_pylist(), pulses["cycle_index"].to_pylist(), strict=True)
+        ],
+        dtype=np.int64,
     )
+    ohm, seconds, number = (
+        column(pulses, "pulse_resistance_ohm"), column(pulses, "pulse_time_s"), column(cycles, "cycle_number"),
+    )  # fmt: skip
+    kinds = np.array(pulses["kind"].to_pylist(), dtype=object)
+    in_cycles = rows >= 0
+    in_cycles[in_cycles] = has_place(x)[rows[in_cycles]]
+    found = {}
+    for kind in PULSE_KINDS:
+        for time in np.unique(seconds[in_cycles & (kinds == kind)]).tolist():
+            chosen = in_cycles & (kinds == kind) & (seconds == time)
+            found[kind, time] = (x[rows[chosen]], ohm[chosen], number[rows[chosen]])
+    return found

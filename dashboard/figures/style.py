@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
 from tsdownsample import MinMaxDownsampler
+
+from dashboard.escaping import in_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,10 +17,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 COLOURS: Final = (
-    "#1F77C9", "#D55E00", "#00875F", "#C0609A", "#A6761D", "#7C6BD0", "#C63D3D", "#6B7785",
+    "#1F77C9", "#D55E00", "#179C8F", "#B23E97", "#A28D62", "#F55092", "#B74B38", "#2E9CC5", "#985D69",
 )  # fmt: skip
-"""Told apart by most eyes, each with a contrast of at least 3 to 1 on white and on Streamlit's dark page (WCAG 2.2,
-1.4.11)."""
+"""Each with a contrast of at least 3 to 1 on white and on Streamlit's dark page (WCAG 2.2, 1.4.11), and told apart by
+eyes without red or green receptors too: any two differ by 12 or more in CIELAB as such eyes see them (G. M. Machado, M.
+M. Oliveira, L. A. F. Fernandes: A physiologically-based model for simulation of color vision deficiency. IEEE Trans.
+Vis. Comput. Graph. 15(6), 2009). With that contrast on both pages there is no room for more hues."""
 
 MUTED: Final = "#808080"
 """For what is context: rules, bands, cells that do not stand out."""
@@ -29,11 +34,22 @@ MOST_POINTS: Final = 4_000
 """Points of a line that are drawn: more than a screen has columns, and little to send."""
 
 
+NOTE_CHARACTERS: Final = 48
+"""Characters of a line below a drawing, so that a phone shows it whole."""
+
+NOTE_PIXELS: Final = 17
+"""Height of such a line."""
+
+LEGEND_PIXELS: Final = 96
+"""Height from which on a legend scrolls: on a phone one of many cells would leave no room for the drawing."""
+
 LAYOUT: Final[dict[str, Any]] = {
     "margin": {"l": 64, "r": 40, "t": 36, "b": 48},
-    "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0},
+    "legend": {
+        "orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0, "maxheight": LEGEND_PIXELS,
+    },
     "modebar": {"orientation": "v"},  # beside the drawing, where it covers no legend
-}
+}  # fmt: skip
 
 
 def colour(number: int) -> str:
@@ -86,6 +102,23 @@ def add_bands(figure: go.Figure, starts: Sequence[object], ends: Sequence[object
     band = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "fillcolor": BAND, "line_width": 0, "layer": "below"}
     # All at once: added one by one, each would be checked against all before it.
     figure.layout.shapes = (*figure.layout.shapes, *({**band, "x0": start, "x1": end} for start, end in spans))
+
+
+def write_notes(figure: go.Figure, lines: Sequence[str | None]) -> None:
+    """Write lines below the axis along x, each as wide as a phone shows, for the screen and for paper."""
+    written = [part for line in lines if line for part in wrap(line, NOTE_CHARACTERS)]
+    if not written:
+        return
+    room = NOTE_PIXELS * len(written)
+    figure.update_layout(
+        height=(figure.layout.height or 0) + 12 + room,
+        margin={**LAYOUT["margin"], "b": LAYOUT["margin"]["b"] + 12 + room},
+    )
+    figure.add_annotation(
+        text="<br>".join(in_figure(line) for line in written), showarrow=False, align="left",
+        xref="paper", yref="paper", x=0, y=0, xanchor="left", yanchor="top", yshift=-58,
+        font={"color": MUTED, "size": 12},
+    )  # fmt: skip
 
 
 def said(figure: go.Figure, text: str) -> go.Figure:

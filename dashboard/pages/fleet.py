@@ -11,48 +11,38 @@ import streamlit as st
 from ageing.outliers import FAR
 from dashboard.address import choose_many, choose_one
 from dashboard.amounts import AH_COLUMN, OHM_COLUMN
-from dashboard.escaping import spreadsheet_safe
-from dashboard.figures.ageing import AXES, MEASURES, column, cycles_of, decimated_measure, fleet
-from dashboard.figures.style import COLOURS
+from dashboard.colours import inks_of
+from dashboard.escaping import literal, spreadsheet_safe
+from dashboard.figures.courses import CAPTION, course_of
+from dashboard.figures.fleet import MOST_WITH_POINTS, fleet
+from dashboard.figures.measures import AXES, column, cycles_by_cell
+from dashboard.figures.style import COLOURS, kept_rows
+from dashboard.labels import label_of, tooltip_of
 from dashboard.navigation import go
 from dashboard.ranking import ALL, SHOWN, chosen_cells, outliers_first
-from dashboard.view import UNKNOWN, chart, downloads, key_figures, show_marts
+from dashboard.rules import end_rule
+from dashboard.view import UNKNOWN, chart, choices, downloads, key_figures, show_marts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from streamlit.elements.lib.column_types import ColumnConfig
+
     from dashboard.view import Published
     from kernel.base.settings import Settings
 
-MOST_IN_COLOUR: Final = 8
+MOST_IN_COLOUR: Final = len(COLOURS)
+"""Cells in colour where there are too many for that: as many as have colours of their own, if they began together."""
 
 COURSE_POINTS: Final = 40
 
-COLUMNS: Final[dict[str, Any]] = {
-    "cell_id": "cell",
-    "stands_out": st.column_config.TextColumn("stands out by", help=f"modified z-score beyond {FAR} among all cells"),
-    "soh_percent": st.column_config.ProgressColumn(
-        "SOH (%)", format="%.1f", min_value=0, max_value=110, color=COLOURS[0]
-    ),
-    "course": st.column_config.LineChartColumn(
-        "course", help="state of health over the cycles (%)", y_min=0, y_max=110
-    ),
-    "latest_capacity_ah": st.column_config.NumberColumn("capacity (Ah)", format=AH_COLUMN),
-    "complete_cycle_count": "complete cycles",
-    "equivalent_full_cycles": st.column_config.NumberColumn("equivalent full cycles", format="%.1f"),
-    "fade_ah_per_100_cycles": st.column_config.NumberColumn("fade (Ah/100 cycles)", format=AH_COLUMN),
-    "recent_fade_ah_per_100_cycles": st.column_config.NumberColumn("recent fade (Ah/100 cycles)", format=AH_COLUMN),
-    "eol_cycle": st.column_config.NumberColumn("end of life (cycle)"),
-    "knee_cycle": st.column_config.NumberColumn("knee (cycle)", format="%.0f"),
-    "projected_eol_cycle": st.column_config.NumberColumn("projected end (cycle)", format="%.0f"),
-    "projected_eol_low_cycle": st.column_config.NumberColumn("earliest", format="%.0f"),
-    "projected_eol_high_cycle": st.column_config.NumberColumn("latest", format="%.0f"),
-    "resistance_mohm": st.column_config.NumberColumn("resistance (mΩ)", format=OHM_COLUMN),
-    "eol_rule": "rule of the end of life",
-    "chemistry": "chemistry",
-    "quarantined_count": "rows quarantined",
-    "last_at": st.column_config.DatetimeColumn("last reading (cycler's clock)", format="YYYY-MM-DD HH:mm"),
-}
+FULL_BAR: Final = 110.0
+"""The SOH in % at which the bar in the table is full."""
+
+NAMED: Final = 4
+"""Cells that a line names at most."""
+
+MART: Final = "battery_cells"
 
 
 def show() -> None:
@@ -61,60 +51,138 @@ def show() -> None:
 
 
 def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
-    cells, cycles = published.table("battery_cells"), published.table("battery_cycles")
+    cells, cycles = published.table(MART), published.table("battery_cycles")
     ordered = outliers_first(cells)
     _show_figures(ordered)
-    left, middle, right = st.columns(3)
-    with left:
+    with choices():
         which = choose_one("Show", list(SHOWN), "show", ALL, SHOWN.__getitem__)
-    with middle:
         chemistries = choose_many(
             "Chemistry", sorted({row["chemistry"] for row in ordered if row["chemistry"]}), "chemistry", []
         )
-    with right:
         axis = choose_one("Over", list(AXES), "over", "cycle", lambda key: AXES[key].title)
     rows = chosen_cells(ordered, which, chemistries)
     if not rows:
         st.info(f"None of {len(ordered)} cells is among the {SHOWN[which]} here; show all cells to see them.")
         return
-    foremost = [row["cell_id"] for row in rows[:MOST_IN_COLOUR]]
-    chart(
-        fleet(rows, cycles, axis, foremost), "fleet",
-        f"State of health of {len(rows)} cells over {AXES[axis].title}; the table below has the figures.",
-    )  # fmt: skip
-    if len(rows) > MOST_IN_COLOUR:
-        st.caption(f"In colour: the first {MOST_IN_COLOUR} cells of the table, which begins with those that stand out.")
+    foremost = _foremost(rows)
+    figure = fleet(rows, cycles, axis, foremost, inks_of(cells))
+    if figure is None:
+        st.info(f"None of these cells has a state of health over the {AXES[axis].title} yet: the table has the rest.")
+    else:
+        chart(
+            figure, "fleet",
+            f"State of health of {len(rows)} cells over {AXES[axis].title}; the table below has the figures.",
+        )  # fmt: skip
+        st.caption(" ".join(_said_of_the_chart(rows, foremost)))
     table = _table(rows, cycles)
-    st.caption("Choose a row to open its cell; a column's title sorts by it.")
     picked = st.dataframe(
-        spreadsheet_safe(table), hide_index=True, column_config=COLUMNS, column_order=list(COLUMNS), on_select="rerun",
-        selection_mode="single-row", key="cells", alt="The cells, those that stand out first",
+        spreadsheet_safe(table), hide_index=True, column_config=_columns(rows), column_order=list(_columns(rows)),
+        on_select="rerun", selection_mode="single-row", key="cells", placeholder=UNKNOWN,
+        alt="The cells, those that stand out first",
     )  # fmt: skip
+    st.caption("Choose a row to open its cell; a column's title sorts by it.")
     downloads(table.drop_columns(["course"]), "cells")
     if picked.selection.rows:
         go("cell", cell=rows[picked.selection.rows[0]]["cell_id"])
 
 
+def _foremost(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The cells in colour: all, where a legend holds them; else the first that have a state of health."""
+    drawn = [row["cell_id"] for row in rows if row["latest_soh"] is not None]
+    return drawn if len(drawn) <= MOST_WITH_POINTS else drawn[:MOST_IN_COLOUR]
+
+
+def _said_of_the_chart(rows: Sequence[Mapping[str, Any]], foremost: Sequence[str]) -> list[str]:
+    """What the lines are, which cells are in colour, and which cannot be drawn."""
+    lines = [CAPTION]
+    drawn = sum(row["latest_soh"] is not None for row in rows)
+    if len(foremost) < drawn:
+        lines.append(
+            f"In colour: the first {len(foremost)} cells of the table, which begins with those that stand out."
+        )
+    without = [literal(row["cell_id"]) for row in rows if row["latest_soh"] is None]
+    if without:
+        more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
+        noun = "cell is" if len(without) == 1 else "cells are"
+        lines.append(
+            f"{len(without)} {noun} not drawn, without a complete cycle yet: {', '.join(without[:NAMED])}{more}."
+        )
+    return lines
+
+
 def _show_figures(rows: Sequence[Mapping[str, Any]]) -> None:
     health = [row["latest_soh"] for row in rows if row["latest_soh"] is not None]
-    figures = {
-        "cells": f"{len(rows):,}",
-        "median SOH (%)": f"{100 * np.median(health):.1f}" if health else UNKNOWN,
-        "past end of life": f"{sum(row['eol_cycle'] is not None for row in rows):,}",
-        "past a knee": f"{sum(row['knee_cycle'] is not None for row in rows):,}",
-        "stand out": f"{sum(row['stands_out'] is not None for row in rows):,}",
-        "readings": f"{sum(row['reading_count'] for row in rows):,}",
-    }
-    key_figures(figures)
+    key_figures(
+        {
+            "cells": f"{len(rows):,}",
+            "median SOH (%)": f"{100 * np.median(health):.1f}" if health else UNKNOWN,
+            "past end of life": f"{sum(row['eol_cycle'] is not None for row in rows):,}",
+            "past a knee": f"{sum(row['knee_cycle'] is not None for row in rows):,}",
+            "stand out": f"{sum(row['stands_out'] is not None for row in rows):,}",
+        }
+    )
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, ColumnConfig]:
+    """The columns of the table, those that matter first; their tooltips have what they mean and their identifiers."""
+
+    def number(name: str, of: str | None = None, form: str = "%.0f", title: str | None = None) -> ColumnConfig:
+        column_name = of or name
+        return st.column_config.NumberColumn(
+            title or str(label_of(column_name)), help=tooltip_of(MART, column_name), format=form
+        )
+
+    beyond = sum(100 * (row["latest_soh"] or 0) > FULL_BAR for row in rows)
+    more = (
+        f" {beyond} of these cells {'has' if beyond == 1 else 'have'} more; the number says how much." if beyond else ""
+    )
+    return {
+        "cell_id": st.column_config.TextColumn("cell", help=tooltip_of(MART, "cell_id"), pinned=True),
+        "soh_percent": st.column_config.ProgressColumn(
+            "SOH (%)", format="%.1f", min_value=0, max_value=FULL_BAR, color=COLOURS[0],
+            help=f"The bar is full at {FULL_BAR:.0f} %.{more} {tooltip_of(MART, 'latest_soh')}",
+        ),
+        "complete_cycle_count": number("complete_cycle_count", title="complete cycles"),
+        "eol_cycle": number("eol_cycle", title="end of life (cycle)"),
+        "projected_eol_cycle": number("projected_eol_cycle", title="projected end (cycle)"),
+        "stands_out": st.column_config.TextColumn(
+            "stands out by", help=f"what is further from the other cells' than a modified z-score of {FAR}, and how far"
+        ),
+        "course": st.column_config.LineChartColumn(
+            "course", help="state of health over the cycles (%)", y_min=0, y_max=FULL_BAR
+        ),
+        "knee_cycle": number("knee_cycle", title="knee (cycle)"),
+        "latest_capacity_ah": number("latest_capacity_ah", form=AH_COLUMN),
+        "fade_ah_per_100_cycles": number("fade_ah_per_100_cycles", form=AH_COLUMN),
+        "recent_fade_ah_per_100_cycles": number("recent_fade_ah_per_100_cycles", form=AH_COLUMN),
+        "equivalent_full_cycles": number("equivalent_full_cycles", form="%.1f"),
+        "resistance_mohm": number("resistance_mohm", "latest_internal_resistance_ohm", OHM_COLUMN, "resistance (mΩ)"),
+        "projected_eol_low_cycle": number("projected_eol_low_cycle", title="projected, earliest"),
+        "projected_eol_high_cycle": number("projected_eol_high_cycle", title="projected, latest"),
+        "chemistry": st.column_config.TextColumn("chemistry", help=tooltip_of(MART, "chemistry")),
+        "rule": st.column_config.TextColumn(
+            "rule for the end of life",
+            help=f"{tooltip_of(MART, 'eol_rule')} Here: {', '.join(sorted({row['eol_rule'] for row in rows}))}",
+        ),
+        "quarantined_count": number("quarantined_count", title="readings quarantined"),
+        "last_at": st.column_config.DatetimeColumn(
+            "last reading (cycler's clock)", format="YYYY-MM-DD HH:mm", help=tooltip_of(MART, "last_at")
+        ),
+    }  # fmt: skip
 
 
 def _table(rows: Sequence[Mapping[str, Any]], cycles: pa.Table) -> pa.Table:
-    courses = []
+    """The rows with what the table shows besides: the course, percents, the rule in words."""
+    by_cell = cycles_by_cell(cycles)
+    courses: list[list[float]] = []
     for row in rows:
-        of_cell = cycles_of(cycles, row["cell_id"])
-        courses.append(
-            decimated_measure(of_cell, MEASURES["soh"], column(of_cell, "cycle_number"), COURSE_POINTS)[1].tolist()
-        )
+        of_cell = by_cell.get(row["cell_id"])
+        if of_cell is None:
+            courses.append([])
+            continue
+        course = course_of(of_cell, "cycle_number", 100 * column(of_cell, "soh"))
+        line = course.median[course.line] if course.line.any() else course.y
+        courses.append(line[kept_rows(line, COURSE_POINTS)].tolist())
     table = pa.Table.from_pylist(
         [{name: value for name, value in row.items() if name != "eol_alternatives"} for row in rows]
     )
@@ -123,4 +191,5 @@ def _table(rows: Sequence[Mapping[str, Any]], cycles: pa.Table) -> pa.Table:
         table.append_column("course", pa.array(courses, pa.list_(pa.float64())))
         .append_column("soh_percent", pa.array(100 * column(table, "latest_soh"), from_pandas=True))
         .append_column("resistance_mohm", pa.array(1000 * ohm, from_pandas=True))
+        .append_column("rule", pa.array([end_rule(row["eol_rule"]) for row in rows]))
     )

@@ -1,0 +1,102 @@
+"""The course of a measure over a cell's life: the running median of its cycles as a line, the cycles behind it.
+
+A line through single cycles is saw-teeth: a cycle that was cut short or held up says nothing of how the cell ages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ageing import record
+from ageing.record import MEDIAN_CYCLES
+from dashboard.figures.measures import column, comparable, flags, has_place
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+FEW: Final = 5
+"""Of fewer cycles there is no course: they are joined as they are."""
+
+FAINT: Final = 0.35
+"""How opaque single cycles are behind the line through their medians."""
+
+MEDIAN_WORDS: Final = f"median of {MEDIAN_CYCLES} cycles"
+
+CAPTION: Final = (
+    f"Lines: the running median of {MEDIAN_CYCLES} complete cycles that are no reference tests (fewer at the ends); "
+    "points: single cycles."
+)
+
+
+def smooth(values: npt.NDArray[np.float64], width: int = MEDIAN_CYCLES) -> npt.NDArray[np.float64]:
+    """The centred running median of finite values, of fewer of them towards the ends.
+
+    The windows shrink on both sides alike, down to three values, so that a steady fade comes out unchanged. The first
+    and the last value follow Tukey's end-point rule: the median of the value itself, its smoothed neighbour, and the
+    straight line through the next two (J. W. Tukey: Exploratory Data Analysis, 1977; as R's `smoothEnds`).
+
+    Args:
+        values: shape (n,).
+        width: values that each median is taken of, an odd number.
+
+    Returns:
+        Shape (n,); fewer than three values come out as they are.
+    """
+    count = len(values)
+    if count < 3:  # noqa: PLR2004  # what a median changes
+        return values.copy()
+    out = np.empty(count)
+    reach = min(width // 2, (count - 1) // 2)
+    _, middle = record.running_median(np.arange(count, dtype=np.float64), values, 2 * reach + 1)
+    out[reach : count - reach] = middle
+    for narrow in range(1, reach):
+        out[narrow] = np.median(values[: 2 * narrow + 1])
+        out[-1 - narrow] = np.median(values[-1 - 2 * narrow :])
+    if count == 3:  # noqa: PLR2004  # no line through the next two
+        out[0], out[-1] = values[0], values[-1]
+        return out
+    out[0] = np.median([values[0], out[1], 3 * out[1] - 2 * out[2]])
+    out[-1] = np.median([values[-1], out[-2], 3 * out[-2] - 2 * out[-3]])
+    return out
+
+
+@dataclass(frozen=True)
+class Course:
+    """A measure over the cycles of one cell that have it: shape (n,) each.
+
+    `number` is the cycle's; `line` marks the cycles that the median goes through, which is NaN elsewhere.
+    """
+
+    x: npt.NDArray[Any]
+    y: npt.NDArray[np.float64]
+    number: npt.NDArray[np.float64]
+    line: npt.NDArray[np.bool_]
+    median: npt.NDArray[np.float64]
+    complete: npt.NDArray[np.bool_]
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether there are too few cycles for a median: the line goes through them as they are."""
+        return int(self.line.sum()) < FEW
+
+
+def course_of(cycles: pa.Table, axis: str, values: npt.NDArray[np.float64]) -> Course:
+    """The course of some values, one for each cycle of a cell, over an axis.
+
+    Args:
+        cycles: of one cell, in the order of their numbers.
+        axis: the column of `battery_cycles` that it is drawn over.
+        values: shape (n,), NaN where a cycle has none.
+    """
+    x = column(cycles, axis)
+    kept = np.flatnonzero(np.isfinite(values) & has_place(x))
+    line = comparable(cycles)[kept]
+    y = values[kept]
+    median = np.full(len(y), np.nan)
+    through = y[line]
+    median[line] = through if len(through) < FEW else smooth(through)
+    return Course(x[kept], y, column(cycles, "cycle_number")[kept], line, median, flags(cycles, "is_complete")[kept])

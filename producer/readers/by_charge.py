@@ -33,6 +33,9 @@ BETWEEN_V: Final = (0.3, 12.0)
 _OPEN: Final = {"a": ("A", "mA", "uA"), "s": ("s", "min", "h", "ms"), "ah": ("Ah", "mAh")}
 """The units that a column may have whose title has none, by the kind, the likelier ones first."""
 
+_WRONG: Final = tuple(times**power for times in (1e3, 60.0, 3600.0, 1e6) for power in (1, -1))
+"""By how much the integral is wrong where a title names the wrong unit; by any other factor readings are missing."""
+
 _FEWEST: Final = 4
 _RESET: Final = 0.5
 
@@ -110,17 +113,19 @@ def _possible(look: Look, found: list[Guess | None], current: int, counters: lis
         return []
     currents, capacities = _choices(look, found, current), _choices(look, found, counters[0])
     every = [Units(*one) for one in product(currents, times, capacities)]
-    near = [
-        one for one in every if any(abs(np.log(moved * one.factor() / gain)) < np.log(NEAR) for moved, gain in gained)
-    ]
+    near = [one for one in every if any(_is_near(moved * one.factor() / gain, 1.0) for moved, gain in gained)]
     guess = found[current]
     if not near and guess is not None and len(every) == 1:
-        moved, gain = gained[0]
-        times_as_much = moved * every[0].factor() / gain
-        found[current] = guess.with_doubt(
-            f"by its unit and that of the time it moves {times_as_much:.3g} times what the capacity gains"
-        )
+        ratios = [moved * every[0].factor() / gain for moved, gain in gained]
+        wrong = next((one for one in _WRONG if any(_is_near(ratio, one) for ratio in ratios)), None)
+        if wrong is not None:
+            doubt = f"with its unit and that of the time it moves about {wrong:g} times what the capacity gains"
+            found[current] = guess.with_doubt(doubt)
     return near
+
+
+def _is_near(ratio: float, wanted: float) -> bool:
+    return wanted / NEAR < ratio < wanted * NEAR
 
 
 def _choices(look: Look, found: Sequence[Guess | None], place: int) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from producer.readers.by_charge import by_charge, factor, first_of, unit_at
+from producer.readers.mapping import DURATION
 from producer.readers.tables.titles import TIMES
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def weigh(look: Look, guesses: Sequence[Guess | None]) -> list[Guess | None]:
 def _of_kind(guess: Guess | None, seen: Seen) -> Guess | None:
     """A time that is a date, and a date that is a time."""
     if guess is not None and guess.quantity in TIMES:
+        guess = guess.with_unit(DURATION) if seen.has_durations and seen.clock is None else guess
         return _test_time(_date_of_time(guess, seen), seen)
     if guess is None or guess.quantity != "date_time" or seen.clock is not None:
         return guess

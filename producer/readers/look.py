@@ -106,7 +106,7 @@ def _in_microseconds(column: pa.Array) -> pa.Array:
 
 
 def _workbook(path: Path, name: str) -> Look:
-    found: list[tuple[Look, list[list[object]]]] = []
+    found: list[tuple[Look, Sequence[Sequence[object]]]] = []
     heads: list[tuple[str, Sequence[object]]] = []
     with open_book(path, name) as book:
         for sheet in book.sheet_names:
@@ -123,8 +123,8 @@ def _workbook(path: Path, name: str) -> Look:
         raise BadWorkbookError(
             name, f"has no sheet with a row of titles above rows with numbers, only {sheets}; export the readings"
         )
-    best, cells = max(found, key=lambda one: _rank(one[0]))
-    rows = [[_shown(cell) for cell in row] for row in cells[best.header_row :]]
+    best, below = max(found, key=lambda one: _rank(one[0]))
+    rows = [[_shown(cell) for cell in row] for row in below[best.header_row :]]
     seen = seen_in(rows, len(best.titles), decimal=".")
     others = tuple(str(other.sheet) for other, _ in found if other is not best)
     return replace(best, seen=seen, other_sheets=others, reader=reader)

@@ -139,16 +139,19 @@ def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
     found = _with_cycles(table, found)
     if not {"test_time", "step_time"} & found.keys():
         raise text.error("has no column for the time of the test or of the step; export it with one of them", header)
-    clock = table.texts(found["date_time"].title) if "date_time" in found else pa.array([""])
-    is_dated = pc.any(pc.match_substring_regex(clock, _DATED)).as_py()
+    clock = found["date_time"].title if "date_time" in found else None
+    first_clock = "" if clock is None else table.text(clock, 0)
+    is_dated = _has_date(table, clock, first_clock)
     dated = found if is_dated else {name: column for name, column in found.items() if name != "date_time"}
     dated = {name: _timed(table, name, column, dated, options) for name, column in dated.items()}
-    dates = options.dates or _order_by_header(text.head[:header], clock[0].as_py())
+    dates = options.dates or _order_by_header(text.head[:header], first_clock)
     record = record_of(table, dated, states=STATES, dates=dates, usual_dates="mdy")
     if not is_dated:
-        _date_by_header(record, text.head[:header], options, times_of_day(clock) if len(clock) == len(record) else None)
+        _date_by_header(
+            record, text.head[:header], options, None if clock is None else times_of_day(table.texts(clock))
+        )
     if record.direction is not None:
-        _say_untold(record, record.direction, table.texts(found["state"].title))
+        _say_untold(record, record.direction, table, found["state"].title)
     for name in ("ac_impedance(ohm)", "internal_resistance(ohm)"):
         if name in record.extra:  # 0 where it was not measured
             values = record.extra[name].to_numpy(zero_copy_only=False)
@@ -156,6 +159,13 @@ def _test(text: Text, header: int, cell_id: str, options: ReadOptions) -> Test:
     if others:
         record.assumed.append(f"the temperature is that of {sensor}, the first of {others + 1} sensors with a value")
     return as_test(record, cell_id, text.name, READER.name, metadata=_metadata(text.head[:header]))
+
+
+def _has_date(table: Table, clock: str | None, first: str) -> bool:
+    """Whether a cell of the column of the clock has a date, whose first cell is asked first."""
+    if clock is None or re.search(_DATED, first):
+        return clock is not None
+    return bool(pc.any(pc.match_substring_regex(table.texts(clock), _DATED)).as_py())
 
 
 def _with_even_titles(text: Text, header: int, skip: int) -> Text:
@@ -188,13 +198,14 @@ def _without_thousands(text: Text, header: int) -> Text:
 
     They are that where other numbers have a point, and no cell stands between commas.
     """
-    start = max(0, text.content.find(text.head[header][:16].strip().encode()))
-    if delimiter_of(text.head[header]) == "," or text.content.find(b",", start) < 0:
+    if delimiter_of(text.head[header]) == "," or not text.has_below(header, b","):
         return text
-    if _THOUSANDS.search(text.content, start) is None or _POINT.search(text.content, start) is None:
+    content = text.content
+    start = max(0, content.find(text.head[header][:16].strip().encode()))
+    if _THOUSANDS.search(content, start) is None or _POINT.search(content, start) is None:
         return text
     head = tuple(re.sub(_COMMA.pattern.decode(), "", line) for line in text.head)
-    return replace(text, utf8=_COMMA.sub(b"", text.content), head=head)
+    return replace(text, utf8=_COMMA.sub(b"", content), head=head)
 
 
 def _lines_before_rows(text: Text, header: int) -> int:
@@ -242,8 +253,7 @@ def _timed(table: Table, name: str, column: Column, found: dict[str, Column], op
     """
     if name not in {"test_time", "step_time"} or column.unit is not None:
         return column
-    first = table.texts(column.title)[0].as_py()
-    if ":" in first:
+    if ":" in table.text(column.title, 0):
         return column
     numbers = table.numbers(found["test_time"].title if "test_time" in found else column.title, required=True)
     unit = _unit_by_clock(table, numbers, found, options)
@@ -268,13 +278,15 @@ def _unit_by_clock(table: Table, numbers: Floats, found: dict[str, Column], opti
     return None
 
 
-def _say_untold(record: Record, direction: Integers, states: pa.Array) -> None:
+def _say_untold(record: Record, direction: Integers, table: Table, state: str) -> None:
     """Say which states tell no direction while a current flows, where no current has a sign that tells it."""
     flows = np.abs(record.current) > NO_CURRENT * np.abs(record.current).max(initial=0.0)
-    rests = pc.equal(pc.utf8_upper(states), "R").to_numpy(zero_copy_only=False)
-    untold = flows & (direction == REST) & ~rests
-    if untold.any():
-        letters = ", ".join(sorted(set(states.filter(pa.array(untold)).to_pylist())))
+    silent = flows & (direction == REST)
+    if not silent.any():
+        return
+    states = table.texts(state).filter(pa.array(silent)).unique().to_pylist()
+    letters = ", ".join(sorted(letter for letter in states if letter.upper() != "R"))
+    if letters:
         record.assumed.append(f"the state {letters} says no direction, and no current has a sign; it goes on as before")
 
 

@@ -131,7 +131,7 @@ def _parts(table: Table, found: dict[str, Column]) -> list[Part]:
 def _test(part: Part, found: dict[str, Column], cell: str, options: ReadOptions, stated: dict[str, str]) -> Test:
     record = record_of(part.table, found, dates=options.dates, usual_dates="mdy")
     _drop_zeros(record, "internal_resistance(ohm)")
-    labels = {title: part.table.texts(title)[0].as_py() for title in LABELS if title in part.table.columns}
+    labels = {title: part.table.text(title, 0) for title in LABELS if title in part.table.columns}
     metadata = {
         **stated,
         "channel": part.channel,

@@ -7,13 +7,13 @@ shape are taken as a matrix of bytes, whose digits at those places are the numbe
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -43,11 +43,57 @@ def numbers_in(texts: pa.Array, pattern: str, decimals: Mapping[str, int] | None
     >>> numbers_in(pa.array(["1:05", "a:20"]), r"(?P<m>\d+):(?P<s>\d\d)") is None
     True
     """
+    found = {name: np.zeros(len(texts), np.int64) for name in re.compile(pattern).groupindex}
+    for at, numbers in _shapes(texts, pattern, decimals or {}):
+        if at is None:
+            return None
+        for name, values in numbers.items():
+            _place(found[name], at, values)
+    return found
+
+
+def sums_in(
+    texts: pa.Array,
+    pattern: str,
+    *weights: Mapping[str, int],
+    limits: Mapping[str, int],
+    decimals: Mapping[str, int] | None = None,
+) -> list[Integers] | None:
+    r"""Sums of the numbers of a pattern's groups, each times its weight, shape (n,).
+
+    Args:
+        texts: as `numbers_in` takes them.
+        pattern: the same.
+        weights: of groups, for each sum; those without one do not count.
+        limits: the largest number that groups may have.
+        decimals: as `numbers_in` takes them.
+
+    Returns:
+        The sums; None where the texts have no such shape, or a number is beyond its limit.
+
+    >>> sums_in(pa.array(["1:05", "10:30"]), r"(?P<m>\d+):(?P<s>\d\d)", {"m": 60, "s": 1}, limits={"s": 59})
+    [array([ 65, 630])]
+    """
+    sums = [np.zeros(len(texts), np.int64) for _ in weights]
+    for at, numbers in _shapes(texts, pattern, decimals or {}):
+        if at is None or any(numbers[name].max() > limit for name, limit in limits.items() if name in numbers):
+            return None
+        for found, weight in zip(sums, weights, strict=True):
+            parts = [values.astype(np.int64) * weight[name] for name, values in numbers.items() if name in weight]
+            if parts:
+                _place(found, at, sum(parts[1:], start=parts[0]))
+    return sums
+
+
+def _shapes(
+    texts: pa.Array, pattern: str, decimals: Mapping[str, int]
+) -> Iterator[tuple[Integers | None, dict[str, npt.NDArray[Any]]]]:
+    """For texts of each shape their indices, which rise, and their numbers; None and nothing where one has none."""
     compiled = re.compile(rf"(?:{pattern})\Z")
-    found = {name: np.zeros(len(texts), np.int64) for name in compiled.groupindex}
     lengths = np.diff(_offsets(texts))
     if lengths.max(initial=0) > _LONGEST:
-        return None
+        yield None, {}
+        return
     shapes = 0
     for length in np.flatnonzero(np.bincount(lengths)).tolist():
         left = np.flatnonzero(lengths == length)
@@ -56,18 +102,18 @@ def numbers_in(texts: pa.Array, pattern: str, decimals: Mapping[str, int] | None
             taken = _taken(texts, left)
             match = compiled.match(taken[0].as_py())
             if match is None or not length or shapes > MOST_SHAPES:
-                return None
+                yield None, {}
+                return
             numbers, is_other = _numbers(_bytes(taken, length), match)
-            others = left[is_other] if is_other.any() else left[:0]
-            alike = left if not len(others) else left[~is_other]
-            for name, digits in numbers.items():
-                values = digits if not len(others) else digits[~is_other]
-                _place(found[name], alike, values)
+            at, left = (left[~is_other], left[is_other]) if is_other.any() else (left, left[:0])
+            if len(left):
+                numbers = {name: values[~is_other] for name, values in numbers.items()}
+            for name in numbers.keys() & decimals.keys():
                 start, end = match.span(name)
-                if decimals and name in decimals and end - start < decimals[name]:
-                    found[name][alike] *= 10 ** (decimals[name] - (end - start))
-            left = others
-    return found
+                if end - start < decimals[name]:
+                    numbers[name] = numbers[name].astype(np.int64) * 10 ** (decimals[name] - (end - start))
+            if len(at):
+                yield at, numbers
 
 
 def _offsets(texts: pa.Array) -> npt.NDArray[np.int32]:
@@ -87,9 +133,9 @@ def _taken(texts: pa.Array, at: Integers) -> pa.Array:
     return texts.slice(int(at[0]), len(at)) if _is_run(at) else texts.take(pa.array(at))
 
 
-def _place(column: Integers, at: Integers, values: npt.NDArray[np.unsignedinteger]) -> None:
+def _place(column: Integers, at: Integers, values: npt.NDArray[Any]) -> None:
     """Put values at indices, which rise."""
-    if len(at) and _is_run(at):
+    if _is_run(at):
         column[at[0] : at[-1] + 1] = values
     else:
         column[at] = values
@@ -104,13 +150,13 @@ def _bytes(texts: pa.Array, length: int) -> npt.NDArray[np.uint8]:
 
 def _numbers(
     matrix: npt.NDArray[np.uint8], match: re.Match[str]
-) -> tuple[dict[str, npt.NDArray[np.unsignedinteger]], npt.NDArray[np.bool_]]:
+) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.bool_]]:
     """The numbers at the places that a match of the first text has, and which texts have another shape.
 
     Those have no digits there, or differ from the first one elsewhere; what they have as numbers is nothing.
     """
     groups = {place: name for name in match.re.groupindex for place in range(*match.span(name))}
-    numbers: dict[str, npt.NDArray[np.unsignedinteger]] = {}
+    numbers: dict[str, npt.NDArray[Any]] = {}
     is_other = np.zeros(len(matrix), np.bool_)
     for place in range(matrix.shape[1]):
         name = groups.get(place)

@@ -28,6 +28,7 @@ PREAMBLE_BYTES: Final = 64 * 1024
 """Where preamble and titles have mostly ended."""
 
 _FIRST_BYTES: Final = 256 * 1024
+_BLOCK_BYTES: Final = 512 * 1024
 _LAST_ASCII: Final = 0x7F
 
 
@@ -49,16 +50,13 @@ def read_utf8(path: Path, name: str) -> Content:
             if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
                 content: Content = (start + file.read()).decode("utf-16", "replace").encode()
             else:
-                content = _utf8(start.removeprefix(BOM_UTF8), file)
+                content = _utf8(start.removeprefix(BOM_UTF8), file, name)
     except OSError as error:
         if error.errno == ENOMEM:
             raise MemoryError from None
         raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
-    letters = np.frombuffer(content, np.uint8)
-    if not len(letters) or (letters.max() <= ord(" ") and bytes(content).isspace()):
+    if not bytes(memoryview(content)[:PREAMBLE_BYTES]).strip() and not bytes(content).strip():
         raise BadWorkbookError(name, "the file is empty; export or copy it again")
-    if not letters.min():
-        raise BadWorkbookError(name, "is damaged: it has zero bytes, which a text has not; export or copy it again")
     return content
 
 
@@ -77,21 +75,26 @@ def first_lines(content: Content, count: int) -> tuple[str, ...]:
     return tuple(top[:end].decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n"))
 
 
-def _utf8(start: bytes, file: FileIO) -> Content:
+def _utf8(start: bytes, file: FileIO, name: str) -> Content:
     """The bytes that a file begins with, and the rest of the file behind them, as UTF-8."""
     cut = start.rfind(b"\n") + 1
     preamble = _decoded(start[:cut])
-    rest = os.fstat(file.fileno()).st_size - file.tell()
-    buffer = pa.allocate_buffer(len(preamble) + len(start) - cut + max(0, rest))
+    rest = max(0, os.fstat(file.fileno()).st_size - file.tell())
+    buffer = pa.allocate_buffer(len(preamble) + len(start) - cut + rest)
     view = memoryview(buffer).cast("B")
     view[: len(preamble)] = preamble
     filled = len(preamble) + len(start) - cut
     view[len(preamble) : filled] = start[cut:]
-    while filled < len(view) and (count := file.readinto(view[filled:])):
+    letters = np.frombuffer(view, np.uint8)
+    has_zero, is_ascii = b"\0" in start, start[cut:].isascii()
+    while count := file.readinto(view[filled : filled + _BLOCK_BYTES]):
+        block = letters[filled : filled + count]  # asked while it is in the caches of the processor
+        has_zero, is_ascii = has_zero or not block.min(), is_ascii and block.max() <= _LAST_ASCII
         filled += count
-    below = np.frombuffer(view, np.uint8)[len(preamble) : filled]
-    if len(below) and below.max() > _LAST_ASCII:  # so what the preamble was taken for may be wrong
-        return _decoded(start[:cut] + below.tobytes())
+    if has_zero:
+        raise BadWorkbookError(name, "is damaged: it has zero bytes, which a text has not; export or copy it again")
+    if not is_ascii:  # so what the preamble was taken for may be wrong
+        return _decoded(start[:cut] + letters[len(preamble) : filled].tobytes())
     return buffer.slice(0, filled)
 
 

@@ -14,7 +14,7 @@ from producer.readers.names import exported_on
 from producer.readers.sheets.cells import BadCellError
 from producer.readers.sheets.clock import Clues, OpenDatesError
 from producer.readers.sheets.duration import LONGEST_DAYS, seconds_of
-from producer.readers.tables.digits import numbers_in
+from producer.readers.tables.digits import sums_in
 from producer.readers.tables.stamps import stamps_of
 
 if TYPE_CHECKING:
@@ -145,7 +145,16 @@ class Table:
         column = self.columns[title]
         if not pa.types.is_string(column.type):
             column = column.cast(pa.string())
-        return pc.utf8_trim_whitespace(pc.fill_null(column, "")).combine_chunks()
+        if column.null_count:
+            column = pc.fill_null(column, "")
+        if not all(map(_has_no_blank, column.chunks)):
+            column = pc.utf8_trim_whitespace(column)
+        return column.combine_chunks()
+
+    def text(self, title: str, at: int) -> str:
+        """One cell of a column, as `texts` has it."""
+        cell = self.columns[title].slice(at, 1).cast(pa.string())
+        return str(pc.utf8_trim_whitespace(pc.fill_null(cell, ""))[0].as_py())
 
     def stamps(
         self, title: str, times: Floats, order: str | None, usual: str | None = None
@@ -195,6 +204,15 @@ _DURATION: Final = (
     r"\s*(?:(?P<day>\d{1,5})(?:\s*[dD]\s*|\s*-\s*|\s+))?"
     r"(?P<hour>\d{1,7}):(?P<minute>\d{1,2}):(?P<second>\d{1,2})(?:\.(?P<ns>\d{1,9}))?\s*"
 )
+_WHOLE_SECONDS: Final = {"day": 86_400, "hour": 3600, "minute": 60, "second": 1}
+_LAST_OF_AN_HOUR: Final = {"minute": 59, "second": 59}
+
+
+def _has_no_blank(texts: pa.Array) -> bool:
+    """Whether texts surely have no blank, since all their letters are of ASCII behind that; others may have none too."""
+    *_, content = texts.buffers()
+    letters = np.frombuffer(content, np.uint8) if content is not None else np.zeros(0, np.uint8)
+    return not len(letters) or (letters.min() > ord(" ") and letters.max() < 0x80)  # noqa: PLR2004  # end of ASCII
 
 
 def _without_thousands(texts: pa.Array) -> pa.Array:
@@ -218,8 +236,7 @@ def _is_number(text: str) -> bool:
 def _durations(column: pa.ChunkedArray) -> Floats | None:
     """Durations in s; None where a cell is anything else."""
     texts = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    numbers = numbers_in(texts, _DURATION, {"ns": 9}) if not texts.null_count else None
-    if numbers is None or (numbers["minute"] > 59).any() or (numbers["second"] > 59).any():  # noqa: PLR2004
+    if texts.null_count:
         return None
-    whole = 86_400 * numbers["day"] + 3600 * numbers["hour"] + 60 * numbers["minute"] + numbers["second"]
-    return whole + numbers["ns"] / 1e9
+    sums = sums_in(texts, _DURATION, _WHOLE_SECONDS, {"ns": 1}, limits=_LAST_OF_AN_HOUR, decimals={"ns": 9})
+    return None if sums is None else sums[0] + sums[1] / 1e9

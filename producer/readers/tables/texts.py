@@ -65,6 +65,12 @@ class Text:
         """All bytes, a copy of them where they are in memory of Arrow."""
         return self.utf8 if isinstance(self.utf8, bytes) else self.utf8.to_pybytes()
 
+    def has_below(self, line: int, letter: bytes) -> bool:
+        """Whether a letter of ASCII stands in a line of `head`, of which its index is given, or anywhere below it."""
+        view = memoryview(self.utf8).cast("B")
+        start = max(0, bytes(view[:BLOCK_BYTES]).find(self.head[line].encode()))
+        return any(letter in bytes(view[at : at + BLOCK_BYTES]) for at in range(start, len(view), BLOCK_BYTES))
+
     def find(self, pattern: str) -> int | None:
         """The index of the first line of `head` that a regular expression matches, in any case; None for none."""
         wanted = re.compile(pattern, re.IGNORECASE)

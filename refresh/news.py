@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from refresh.dbt import PUBLISHED
+from kernel.base.errors import BatteryError
+from refresh.audit import audited_models
+from refresh.dbt import BUILDING, PUBLISHED
 from refresh.project import inputs_of
 from sink.tables import require_tables
 
@@ -15,6 +17,21 @@ if TYPE_CHECKING:
 
     from kernel.base.settings import Settings
     from kernel.edges.warehouse import Warehouse
+
+
+_RECORDS: Final = (("_dbt_runs", PUBLISHED), ("_refreshed", PUBLISHED), ("_refreshed", BUILDING))
+
+_LAST_RUN: Final = """
+    select failure from _dbt_runs where not starts_with(command, 'source') order by started_at desc limit 1
+"""
+
+_UNPUBLISHED: Final = f"""
+    select count(*)
+    from (select * from {BUILDING}._refreshed) as built
+    full join (select * from {PUBLISHED}._refreshed where model <> '_exported') as published
+        using (model, cell_id, test_id)
+    where built.built_by is distinct from published.built_by
+"""  # noqa: S608  # names come from this module alone
 
 
 def news(settings: Settings, warehouse: Warehouse) -> str | None:
@@ -61,6 +78,29 @@ def news_of(settings: Settings, watermark: str | None, marks: Mapping[str, str])
     return None
 
 
+def is_up_to_date(settings: Settings, warehouse: Warehouse) -> bool:
+    """Whether a refresh would build and publish what readers have already.
+
+    It is not if anything is new, if dbt has built what was not tested or not published, or if its last run failed or
+    was killed.
+
+    Raises:
+        BatteryError: there is no warehouse yet, or it cannot be opened.
+    """
+    with warehouse.connect("look for news", read_only=True) as connection:
+        require_tables(connection)
+        if not all(_has(connection, relation, schema) for relation, schema in _RECORDS):
+            return False
+        last_run = connection.execute(_LAST_RUN).fetchone()
+        if last_run is None or last_run[0] is not None or connection.execute(_UNPUBLISHED).fetchone() != (0,):
+            return False
+        try:
+            audited_models(connection)
+        except BatteryError:
+            return False
+    return news(settings, warehouse) is None
+
+
 def _published_marks(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """What the published models were built from."""
     if not _has(connection, "_refreshed"):
@@ -72,11 +112,11 @@ def _published_marks(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     )
 
 
-def _has(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
-    """Whether readers have a table or view of that name."""
+def _has(connection: duckdb.DuckDBPyConnection, relation: str, schema: str = PUBLISHED) -> bool:
+    """Whether a schema, by default that of readers, has a table or view of that name."""
     count = connection.execute(
         "select count(*) from information_schema.tables where table_catalog = current_database() and table_schema = ? "
         "and table_name = ?",
-        [PUBLISHED, relation],
+        [schema, relation],
     ).fetchone()
     return count != (0,)

@@ -1,18 +1,22 @@
-"""The refresh that keeps running: it builds and publishes the models when something new has landed, after a pause."""
+"""The refresh that keeps running: it builds and publishes the models soon after something new has landed."""
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from kernel.base.errors import BatteryError
-from kernel.base.pauses import Pauses
 from kernel.base.stopping import STOP
-from refresh.dbt import lock_models
+from refresh.dbt import BUILDING, lock_models
 from refresh.news import news
+from refresh.notice import Board
+from refresh.pace import Pace
 from refresh.publish import publish
 from refresh.stage import stage_models
+from refresh.warm import WarmDbt
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
@@ -25,60 +29,107 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-MOST_LOOKS: Final = 12
-"""After so many looks that each find something newer, models are built without a pause: a live stream has none."""
+LOOK_SECONDS: Final = 0.5
+"""How often it looks whether the warehouse's file has changed; the file is opened only then, and every commit interval.
 
-FIRST_RETRY_SECONDS: Final = 30.0
-LONGEST_RETRY_SECONDS: Final = 600.0
+The models' code and BATTERY_CELLS change without it, and a warehouse that is a service has none."""
+
+PREPARE_SECONDS: Final = 10.0
+"""After so long dbt is made warm although nothing has landed yet: then the first drop does not wait for it."""
 
 
 def refresh_on_news(
-    settings: Settings, warehouse: Warehouse, store: ObjectStore, pause: Callable[[float], object] = STOP.wait
+    settings: Settings,
+    warehouse: Warehouse,
+    store: ObjectStore,
+    pause: Callable[[float], object] = STOP.wait,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[PublishResult]:
-    """Look for news every commit interval, until `STOP`; build and publish when two looks in a row find the same news.
+    """Look for news until `STOP`, and build and publish at the pace of `refresh.pace`, by a dbt that stays warm.
 
     A refresh that fails is logged. It is tried again when something more has landed, or after a pause, which grows with
-    each failure.
+    each failure. What is being modelled stands in `refresh.json` (`refresh.notice`).
 
     Args:
         settings: what dbt needs.
         warehouse: where the models are built.
         store: where the marts are exported.
         pause: waits for so many seconds.
+        clock: tells the time, in s.
 
     Yields:
         The result of each refresh that has succeeded.
     """
-    last_news = failed_news = None
-    looks, retry_in_seconds = 0, 0.0
-    pauses = Pauses(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
-    while not STOP.is_set():
-        current_news = _news(settings, warehouse)
-        looks = looks + 1 if current_news else 0
-        may_try = current_news != failed_news or retry_in_seconds <= 0
-        is_due = current_news == last_news or looks >= MOST_LOOKS
-        if current_news and not STOP.is_set() and may_try and is_due:
-            looks = 0
-            try:
-                yield _refresh(settings, warehouse, store)
-            except BatteryError as error:
-                failed_news, retry_in_seconds = current_news, pauses.next()
-                _log.error(
-                    "the refresh failed; it is tried again, or sooner when something more has landed",
-                    error=str(error),
-                    in_seconds=retry_in_seconds,
-                )
+    board, looks = Board(settings), _Looks(settings, warehouse)
+    pace, prepare_at = Pace(clock()), clock() + PREPARE_SECONDS
+    with WarmDbt(settings, BUILDING) as dbt:
+        while not STOP.is_set():
+            now = clock()
+            current_news = looks.look(now)
+            if current_news:
+                board.waiting(current_news)
             else:
-                pauses.reset()
-        last_news = current_news
-        pause(settings.commit_interval_seconds)
-        retry_in_seconds -= settings.commit_interval_seconds
+                board.idle()
+            if (current_news or now >= prepare_at) and dbt.pid is None:
+                with suppress(BatteryError):  # the refresh says what is wrong
+                    dbt.prepare()
+            if pace.is_due(current_news, now) and not STOP.is_set():
+                try:
+                    with board.modelling(warehouse, current_news):
+                        result = _refresh(settings, warehouse, store, dbt)
+                except BatteryError as error:
+                    retry_in_seconds = pace.failed(now, clock())
+                    _log.error(
+                        "the refresh failed; it is tried again, or sooner when something more has landed",
+                        error=str(error),
+                        in_seconds=retry_in_seconds,
+                    )
+                else:
+                    pace.refreshed(now, clock())
+                    yield result
+                looks.forget()
+            pause(LOOK_SECONDS)
 
 
-def _refresh(settings: Settings, warehouse: Warehouse, store: ObjectStore) -> PublishResult:
+def _refresh(settings: Settings, warehouse: Warehouse, store: ObjectStore, dbt: WarmDbt) -> PublishResult:
     with lock_models(settings) as lock:
-        stage_models(settings, warehouse, ("build",), lock)
+        stage_models(settings, warehouse, ("build",), lock, dbt.run)
         return publish(warehouse, store)
+
+
+class _Looks:
+    """What is new, looked up again when the warehouse's file has changed, and every commit interval."""
+
+    def __init__(self, settings: Settings, warehouse: Warehouse) -> None:
+        self._settings = settings
+        self._warehouse = warehouse
+        self._state: tuple[int, ...] | None = None
+        self._due = 0.0
+        self._news: str | None = None
+
+    def look(self, now: float) -> str | None:
+        """What is new; None if nothing is."""
+        state = self._state_of_file()
+        if state != self._state or now >= self._due:
+            self._state, self._due = state, now + self._settings.commit_interval_seconds
+            self._news = _news(self._settings, self._warehouse)
+        return self._news
+
+    def forget(self) -> None:
+        """Have the next look open the warehouse."""
+        self._due = 0.0
+
+    def _state_of_file(self) -> tuple[int, ...] | None:
+        """What changes with each write to the warehouse's file or its log; None where it is no file."""
+        file = self._settings.warehouse_address.file
+        if file is None:
+            return None
+        state: list[int] = []
+        for path in (file, file.with_name(f"{file.name}.wal")):
+            with suppress(OSError):
+                status = path.stat()
+                state += [status.st_mtime_ns, status.st_size]
+        return tuple(state)
 
 
 def _news(settings: Settings, warehouse: Warehouse) -> str | None:

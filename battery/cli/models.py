@@ -19,12 +19,14 @@ from kernel.base.startup import start
     help="Leave the models that readers have as they are; `battery publish` shows them the rest.",
 )  # fmt: skip
 @click.option("--watch", is_flag=True, help="Keep running: build and publish whenever something new has landed.")
+@click.option("--again", is_flag=True, help="Build and test again even if nothing is new.")
 @click.argument("dbt", nargs=-1)
 @click.pass_obj
-def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> None:
+def transform(debug: bool, stage: bool, watch: bool, again: bool, dbt: tuple[str, ...]) -> None:
     """Build and test the dbt models beside those that readers see, which give way once all tests have passed.
 
-    DBT replaces the default `build`, such as `-- build --full-refresh` or `-- test --select battery_ts`.
+    Nothing is built if nothing is new since then. DBT replaces the default `build`, such as `-- build --full-refresh`
+    or `-- test --select battery_ts`.
     """
     settings = start(debug)
     import signal
@@ -32,6 +34,8 @@ def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> No
     from kernel.edges.objects import open_store
     from kernel.edges.warehouse import open_warehouse
     from refresh.dbt import lock_models
+    from refresh.news import is_up_to_date
+    from refresh.notice import Board
     from refresh.publish import publish as run
     from refresh.publish import publish_new_models
     from refresh.stage import stage_models
@@ -42,22 +46,26 @@ def transform(debug: bool, stage: bool, watch: bool, dbt: tuple[str, ...]) -> No
         from kernel.base.stopping import leave_on_signals
         from refresh.watch import refresh_on_news
 
-        if stage or dbt:
-            raise BatteryError("--watch builds all models and publishes them; leave out --stage and DBT")
+        if stage or again or dbt:
+            raise BatteryError("--watch builds all models and publishes them; leave out --stage, --again and DBT")
         leave_on_signals()
         for refreshed in refresh_on_news(settings, warehouse, open_store(settings)):
             say(refreshed)
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us
     with lock_models(settings) as lock:  # until they are published: what another run builds has not been tested
-        done = stage_models(settings, warehouse, dbt or ("build",), lock)
-        if done.audited and not stage:
-            say(run(warehouse, open_store(settings)))
-        else:
-            if done.built and not stage:
-                say("readers see the models as they were until all tests have passed; `battery transform` runs all")
-            for name in publish_new_models(warehouse, done.tested_models):
-                say(f"shown to readers for the first time: {name}")
+        if not (stage or again or dbt) and is_up_to_date(settings, warehouse):
+            say("nothing new since the models were published; `battery transform --again` builds all the same")
+            return
+        with Board(settings).modelling(warehouse):
+            done = stage_models(settings, warehouse, dbt or ("build",), lock)
+            if done.audited and not stage:
+                say(run(warehouse, open_store(settings)))
+            else:
+                if done.built and not stage:
+                    say("readers see the models as they were until all tests have passed; `battery transform` runs all")
+                for name in publish_new_models(warehouse, done.tested_models):
+                    say(f"shown to readers for the first time: {name}")
         if done.warnings:
             say(in_words(warehouse, done.warnings))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,80 +13,143 @@ from structlog.testing import capture_logs
 import refresh.watch
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
+from refresh.notice import read_notice
+from refresh.watch import LOOK_SECONDS, PREPARE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
+    from pathlib import Path
 
-SETTINGS = Settings(_env_file=None)
 
+class Lab:
+    """A pipeline whose clock, news and dbt are made up; a build takes 5 s."""
 
-def looks_at_builds(
-    monkeypatch: pytest.MonkeyPatch, news: Sequence[str | None], fails: int = 0, stops_at: int = -1
-) -> list[int]:
-    """The looks, counted from 0, after which models were built; the first `fails` builds fail."""
-    stop, built, looked = threading.Event(), [], iter(range(len(news)))
-    at = -1
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settings = Settings(_env_file=None, warehouse=str(folder / "battery.duckdb"))
+        self.now = 0.0
+        self.built: list[float] = []
+        self.prepared: list[float] = []
+        self.looked: list[float] = []
+        self.states: list[str] = []
+        self.ended = False
+        self.pid: int | None = None
+        self.stop = threading.Event()
+        for name, value in {
+            "STOP": self.stop,
+            "_news": self._look,
+            "stage_models": self._build,
+            "lock_models": lambda _: nullcontext(-1),
+            "publish": lambda *_: "published",
+            "WarmDbt": lambda *_: self,
+        }.items():
+            monkeypatch.setattr(refresh.watch, name, value)
+        monkeypatch.setattr("refresh.notice.changed_tests", lambda _: [("CELL", "2024"), ("CELL", "2025")])
 
-    def look(*_: Any) -> str | None:
-        nonlocal at
-        at = next(looked, -1)
-        if at < 0 or at == stops_at:
-            stop.set()
-        return news[at] if at >= 0 else None
+    def run(self, news: Callable[[float], str | None], until: float, fails: int = 0) -> list[float]:
+        """The times of the builds, of which the first ones fail, until a time at which the process is stopped."""
+        self._news, self._until, self._fails = news, until, fails
+        runs = refresh.watch.refresh_on_news(
+            self.settings, cast("Any", None), cast("Any", None), self._pause, lambda: self.now
+        )
+        assert len(list(islice(runs, 1000))) == len(self.built) - min(fails, len(self.built))
+        assert self.ended
+        return self.built
 
-    def build(*_: Any) -> None:
-        built.append(at)
-        if len(built) <= fails:
+    def write(self) -> None:
+        """What a commit does to the warehouse's file, as far as a look can see it."""
+        with open(self.settings.warehouse, "a") as file:  # noqa: PTH123
+            file.write("more")
+
+    def prepare(self) -> None:
+        self.prepared.append(self.now)
+        self.pid = 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended = True
+
+    def _pause(self, seconds: float) -> None:
+        notice = read_notice(self.settings)
+        assert notice is not None
+        self.states.append(notice.state)
+        self.now += seconds
+        if self.now >= self._until:
+            self.stop.set()
+
+    def _look(self, *_: object) -> str | None:
+        self.looked.append(self.now)
+        return self._news(self.now)
+
+    def _build(self, *_: object) -> None:
+        self.built.append(self.now)
+        notice = read_notice(self.settings)
+        assert notice is not None
+        assert (notice.state, notice.cells, notice.test_count) == ("modelling", ("CELL",), 2)
+        self.now += 5
+        if len(self.built) <= self._fails:
             raise BatteryError("a model failed")
 
-    monkeypatch.setattr(refresh.watch, "STOP", stop)
-    monkeypatch.setattr(refresh.watch, "_news", look)
-    monkeypatch.setattr(refresh.watch, "stage_models", build)
-    monkeypatch.setattr(refresh.watch, "lock_models", lambda _: nullcontext(-1))
-    monkeypatch.setattr(refresh.watch, "publish", lambda *_: "published")
-    runs = refresh.watch.refresh_on_news(SETTINGS, cast("Any", None), cast("Any", None), lambda _: None)
-    assert len(list(islice(runs, 100))) == len(built) - min(fails, len(built))
-    return built
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return Lab(tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize(
-    ("news", "built"),
-    [
-        ([None, None, None], []),
-        (["a"], []),
-        (["a", "a"], [1]),
-        (["a", "b", "c", "c", None], [3]),
-        (["a", None, "a", "a"], [3]),
-        # What lands during a build is news after it.
-        (["a", "a", "b", "b"], [1, 3]),
-        # A stream that never pauses is not waited for for ever.
-        ([str(number) for number in range(30)], [11, 23]),
-    ],
-)
-def test_models_are_built_once_the_landing_pauses(
-    monkeypatch: pytest.MonkeyPatch, news: list[str | None], built: list[int]
-) -> None:
-    assert looks_at_builds(monkeypatch, news) == built
+def test_a_drop_is_built_when_the_landing_pauses_and_the_notice_says_what_happens(lab: Lab) -> None:
+    def news(now: float) -> str | None:
+        return "a drop" if now >= 10 and not lab.built else None
+
+    assert lab.run(news, until=40) == [11.5]
+    assert lab.states == ["idle"] * 20 + ["waiting"] * 3 + ["idle"] * (len(lab.states) - 23)
+    notice = read_notice(lab.settings)
+    assert notice is not None
+    assert notice.last is not None
+    assert (notice.state, notice.news, notice.last.outcome) == ("idle", None, "passed")
 
 
-def test_a_refresh_that_failed_is_tried_again_when_more_has_landed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert looks_at_builds(monkeypatch, ["a", "a", "a", "b", "b", "b"], fails=1) == [1, 4, 5]
+def test_the_warehouse_is_opened_when_its_file_has_changed_and_every_commit_interval(lab: Lab) -> None:
+    def news(now: float) -> str | None:
+        if now == 20.0:
+            lab.write()
+        return None
+
+    lab.run(news, until=40)
+    assert lab.looked == [0.0, 10.0, 20.0, 20.0 + LOOK_SECONDS, 30.5]
 
 
-def test_a_refresh_that_fails_is_tried_again_by_itself_after_pauses_that_grow_up_to_ten_minutes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_dbt_is_made_warm_after_a_while_or_with_the_first_news(lab: Lab) -> None:
+    lab.run(lambda _: None, until=PREPARE_SECONDS - LOOK_SECONDS)
+    assert lab.prepared == []
+
+
+def test_dbt_is_made_warm_once(lab: Lab) -> None:
+    lab.run(lambda _: None, until=100)
+    assert lab.prepared == [PREPARE_SECONDS]
+
+
+def test_a_refresh_that_fails_is_tried_again_by_itself_after_pauses_that_grow_up_to_ten_minutes(lab: Lab) -> None:
     with capture_logs() as told:
-        built = looks_at_builds(monkeypatch, ["a"] * 300, fails=7)
-    pauses = [line["in_seconds"] for line in told]
-    assert pauses == [30, 60, 120, 240, 480, 600, 600]
-    assert {line["event"] for line in told} == {
+        built = lab.run(lambda _: "a", until=2200, fails=7)
+    failures = [line for line in told if line["log_level"] == "error"]
+    assert [line["in_seconds"] for line in failures] == [30, 60, 120, 240, 480, 600, 600]
+    assert [later - earlier - 5 for earlier, later in pairwise(built[:8])] == [30, 60, 120, 240, 480, 600, 600]
+    assert {line["event"] for line in failures} == {
         "the refresh failed; it is tried again, or sooner when something more has landed"
     }
-    between = [(later - earlier) * SETTINGS.commit_interval_seconds for earlier, later in pairwise(built)]
-    assert between[:7] == pauses
-    assert set(between[7:]) == {10}, "what works is not put off"
+    assert set(lab.states[3:50]) == {"failed"}
 
 
-def test_nothing_is_built_after_a_signal_whose_exception_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert looks_at_builds(monkeypatch, ["a", "a", "a"], stops_at=1) == []
+def test_a_refresh_that_failed_is_tried_again_when_more_has_landed(lab: Lab) -> None:
+    assert lab.run(lambda now: "a" if now < 15 else "b", until=25, fails=1)[:2] == [1.5, 18.5]
+
+
+def test_nothing_is_built_after_a_signal_whose_exception_got_lost(lab: Lab) -> None:
+    def news(now: float) -> str | None:
+        lab.write()
+        if now >= 1.5:
+            lab.stop.set()
+        return "a"
+
+    assert lab.run(news, until=100) == []

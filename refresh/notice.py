@@ -1,0 +1,165 @@
+"""The notice of the refresh: a small file that says what is being modelled, since when, and how the last time ended.
+
+`refresh.json` in the folder for dbt's own files can be read at any time, also while dbt has the warehouse. It holds:
+
+- `state`: `idle`, `waiting` (something is new and about to be modelled), `modelling`, or `failed`;
+- `since`: when that state began (UTC, ISO 8601);
+- `news`: what is new in one line; null where nothing is, or nobody has looked;
+- `cells`: the cells of which something is new, at most `MOST_CELLS`; `cell_count` and `test_count`: how many there are;
+- `last`: how the last refresh ended: `outcome` (`passed` or `failed`), `at` (UTC), `seconds`, and `error` in one
+  line or null; null before the first one;
+- `pid`: the process that wrote it.
+
+A process that was killed leaves the file as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+import structlog
+
+from kernel.base.errors import BatteryError
+from kernel.base.whole_files import replace_file
+from refresh.dbt import PUBLISHED, work_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from kernel.base.settings import Settings
+    from kernel.edges.warehouse import Warehouse
+
+_log = structlog.get_logger()
+
+MOST_CELLS: Final = 20
+
+_CHANGED: Final = f"""
+    select cell_id, test_id
+    from (select cell_id, test_id, sum(reading_count)::bigint as readings from _cycles group by cell_id, test_id)
+    left join {PUBLISHED}.battery_tests as tests using (cell_id, test_id)
+    where tests.reading_count is distinct from readings
+    order by cell_id, test_id
+"""  # noqa: S608  # names come from this module alone
+
+_ALL: Final = "select distinct cell_id, test_id from _cycles order by cell_id, test_id"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a refresh ended, at a time (UTC), after some seconds; `error` is None where it passed."""
+
+    outcome: str
+    at: str
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What `refresh.json` says; see the module."""
+
+    state: str
+    since: str
+    news: str | None = None
+    cells: tuple[str, ...] = ()
+    cell_count: int = 0
+    test_count: int = 0
+    last: Outcome | None = None
+    pid: int = 0
+
+
+def notice_file(settings: Settings) -> Path:
+    """The file of the notice, which need not exist."""
+    return work_folder(settings) / "refresh.json"
+
+
+def read_notice(settings: Settings) -> Notice | None:
+    """What the refresh says of itself; None where none has run, or an earlier version."""
+    try:
+        found = json.loads(notice_file(settings).read_bytes())
+        last = found.pop("last")
+        return Notice(**found | {"cells": tuple(found["cells"]), "last": Outcome(**last) if last else None})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+class Board:
+    """Where the refresh of a pipeline leaves its notice; one that cannot be written is no harm."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        earlier = read_notice(settings)
+        self._notice = Notice("idle", _now(), last=None if earlier is None else earlier.last, pid=os.getpid())
+        self._written: Notice | None = None
+
+    def idle(self) -> None:
+        """Say that there is nothing to do."""
+        self._write(replace(self._notice, state="idle", news=None, cells=(), cell_count=0, test_count=0))
+
+    def waiting(self, news: str) -> None:
+        """Say that something is new, and is about to be modelled."""
+        if self._notice.state != "failed" or self._notice.news != news:
+            self._write(replace(self._notice, state="waiting", news=news))
+
+    @contextmanager
+    def modelling(self, warehouse: Warehouse, news: str | None = None) -> Iterator[None]:
+        """Say that models are being built until the block ends, and then how it ended."""
+        began = time.monotonic()
+        changed = changed_tests(warehouse)
+        cells = sorted({cell for cell, _ in changed})
+        self._write(
+            replace(
+                self._notice,
+                state="modelling",
+                news=news,
+                cells=tuple(cells[:MOST_CELLS]),
+                cell_count=len(cells),
+                test_count=len(changed),
+            )
+        )
+        try:
+            yield
+        except BatteryError as error:
+            last = Outcome("failed", _now(), round(time.monotonic() - began, 3), str(error))
+            self._write(replace(self._notice, state="failed", last=last))
+            raise
+        self._notice = replace(self._notice, last=Outcome("passed", _now(), round(time.monotonic() - began, 3)))
+        self.idle()
+
+    def _write(self, notice: Notice) -> None:
+        if notice == self._written:
+            return
+        since = notice.since if notice.state == self._notice.state else _now()
+        self._notice = self._written = replace(notice, since=since)
+        try:
+            replace_file(notice_file(self._settings), json.dumps(asdict(self._notice)).encode())
+        except OSError as error:
+            _log.debug("the notice of the refresh could not be written", error=str(error))
+
+
+def changed_tests(warehouse: Warehouse) -> list[tuple[str, str]]:
+    """Cell and test of which more, or less, has landed than readers have; none where that cannot be told.
+
+    It goes by the number of readings, and is for people: what is built, dbt decides by checksums.
+    """
+    try:
+        with warehouse.connect("look at what is new", read_only=True) as connection:
+            try:
+                return connection.execute(_CHANGED).fetchall()
+            except duckdb.CatalogException:  # nothing has been published yet
+                return connection.execute(_ALL).fetchall()
+    except (BatteryError, duckdb.Error) as error:
+        _log.debug("cannot tell which tests have changed", error=str(error))
+        return []
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

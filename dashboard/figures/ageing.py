@@ -14,8 +14,8 @@ from plotly.subplots import make_subplots
 
 from dashboard.amounts import largest, resistance_amount
 from dashboard.colours import FIRST, Ink, next_colours
-from dashboard.figures.axes import Outside, efficiency_range, fit_axis, robust_range
-from dashboard.figures.courses import FAINT, FEW, MEDIAN_WORDS, Course, course_of
+from dashboard.figures.axes import Outside, count_cycles, efficiency_range, fit_axis, joint_range, robust_range
+from dashboard.figures.courses import CLEAR, FAINT, MEDIAN_WORDS, Course, course_of
 from dashboard.figures.fade import add_tests, fade, running_median, threshold_ah
 from dashboard.figures.measures import AXES, MEASURES, Measure, column, cycles_of, has_place
 from dashboard.figures.style import LAYOUT, MUTED, frame, kept_rows, write_notes
@@ -53,15 +53,16 @@ def efficiency(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True, ink
     notes = []
     for row, (key, course) in enumerate(courses.items(), start=1):
         kind = MEASURES[key].words.split()[0]
-        _add_course(figure, course, ("each cycle", MEDIAN_WORDS), ink.colour, "%{y:.2f} %", row)
+        _add_course(figure, course, ("each cycle", MEDIAN_WORDS, "each cycle"), ink.colour, "%{y:.2f} %", row)
         figure.update_yaxes(title_text=f"{kind} (%)", zeroline=False, row=row, col=1)
         if key == "ce":
             figure.update_yaxes(tickformat=".1f", row=row, col=1)
-        usual = _usual(course)
+        usual = course.usual
         limits = efficiency_range(usual) if key == "ce" else robust_range(usual, (), course.median)
         line = fit_axis(figure, limits, [_of_course(course, ink.colour)], "%{customdata:,.2f} %", row)
         notes.append(line and f"{kind}: {line}")
     figure.update_xaxes(title_text=AXES[axis].title, zeroline=False, row=len(courses), col=1)
+    count_cycles(figure, axis, np.concatenate([course.x for course in courses.values()]))
     if bands:
         add_tests(figure, cycles, column(cycles, AXES[axis].column))
     write_notes(figure, notes)
@@ -86,7 +87,8 @@ def resistance(
         add_tests(figure, cycles, x)
     drawn = [_of_course(course, ink.colour)]
     if len(course.y):
-        _add_course(figure, course, ("the cycler's, each cycle", f"the cycler's, {MEDIAN_WORDS}"), ink.colour, hover)
+        names = ("the cycler's, each cycle", f"the cycler's, {MEDIAN_WORDS}", "the cycler's")
+        _add_course(figure, course, names, ink.colour, hover)
     colours = next_colours(ink, len(pulses))
     for number, ((kind, seconds), (at, ohm, of_cycle)) in enumerate(pulses.items()):
         name = f"{seconds:g} s after {PULSE_KINDS[kind]} set in"
@@ -97,8 +99,8 @@ def resistance(
         )  # fmt: skip
         drawn.append(Outside(at, amount.factor * ohm, of_cycle, colours[number]))
     # Of either kind by itself: a few pulses are no wild values among many of the cycler's.
-    ranges = [robust_range(course.y, (), course.median), *(robust_range(series.y) for series in drawn[1:])]
-    limits = robust_range(np.array([]), [end for pair in ranges if pair for end in pair])
+    limits = joint_range([(course.usual, course.median), *((series.y, np.array([])) for series in drawn[1:])])
+    count_cycles(figure, axis, np.concatenate([series.x for series in drawn]))
     line = fit_axis(figure, limits, drawn, f"%{{customdata:.{amount.decimals + 1}f}} {amount.unit}")
     write_notes(figure, [line])
     return figure
@@ -151,23 +153,17 @@ def _of_courses(
         return None
     figure = frame(AXES[axis].title, title)
     for words, course, of_colour in drawn:
-        _add_course(figure, course, (f"{words}, each cycle", words), of_colour, f"{words}: %{{y:.1f}} {unit}")
-    # Each by itself, since one that is high all the time is no wild value of the others.
-    ends = [end for _, course, _ in drawn for end in robust_range(_usual(course), (), course.median) or ()]
-    limits = robust_range(np.array([]), [*ends, *required])
+        _add_course(figure, course, (f"{words}, each cycle", words, words), of_colour, f"{words}: %{{y:.1f}} {unit}")
+    limits = joint_range(((course.usual, course.median) for _, course, _ in drawn), required)
     if limits is not None and required:
         limits = max(limits[0], min(required) - 0.03 * (limits[1] - limits[0])), limits[1]
     outside = [_of_course(course, of_colour) for _, course, of_colour in drawn]
+    count_cycles(figure, axis, np.concatenate([series.x for series in outside]))
     line = fit_axis(figure, limits, outside, f"%{{customdata:,.1f}} {unit}")
     if bands:
         add_tests(figure, cycles, column(cycles, AXES[axis].column))
     write_notes(figure, [line, None if drawn[0][1].is_joined else f"lines: {MEDIAN_WORDS}"])
     return figure
-
-
-def _usual(course: Course) -> npt.NDArray[np.float64]:
-    """The values that the range of an axis goes by: of complete cycles, unless those are few."""
-    return course.y[course.complete] if int(course.complete.sum()) >= FEW else course.y
 
 
 def _of_course(course: Course, of_colour: str) -> Outside:
@@ -177,7 +173,7 @@ def _of_course(course: Course, of_colour: str) -> Outside:
 def _add_course(
     figure: go.Figure,
     course: Course,
-    names: tuple[str, str],
+    names: tuple[str, str, str],
     of_colour: str,
     hover: str,
     row: int | None = None,
@@ -187,7 +183,7 @@ def _add_course(
     Args:
         figure: that they are added to.
         course: of the cell.
-        names: of the points and of the line in the legend.
+        names: of the points, of the line, and of the line that joins a few cycles.
         of_colour: of both.
         hover: what is shown of a value, with its unit.
         row: the subplot's, from 1, where there are several; the legend shows those of the first.
@@ -195,19 +191,22 @@ def _add_course(
     place: dict[str, Any] = {} if row is None else {"row": row, "col": 1}
     first = row in {None, 1}
     rows = kept_rows(course.y)
-    symbols = np.where(course.complete, "circle", "x-thin-open")
+    symbols = np.where(course.line, "circle", np.where(course.complete, "diamond", "x-thin-open"))
     if course.is_joined:
         figure.add_scatter(
-            x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=names[1], showlegend=first,
+            x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=names[2], showlegend=first,
             mode="lines+markers" if int(course.line.sum()) == len(rows) else "markers",
             line={"color": of_colour, "width": 1.5},
             marker={"color": of_colour, "size": 7, "symbol": symbols[rows].tolist()},
-            legendgroup=names[1], hovertemplate=f"cycle %{{customdata}}<br>{hover}<extra></extra>", **place,
+            legendgroup=names[2], hovertemplate=f"cycle %{{customdata}}<br>{hover}<extra></extra>", **place,
         )  # fmt: skip
         return
     figure.add_scatter(
         x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=names[0], mode="markers",
-        marker={"color": of_colour, "size": 4, "opacity": FAINT, "symbol": symbols[rows].tolist()},
+        marker={
+            "color": of_colour, "symbol": symbols[rows].tolist(), "size": np.where(course.line[rows], 4, 6),
+            "opacity": np.where(course.line[rows], FAINT, CLEAR),
+        },
         legendgroup=names[0], showlegend=first and names[0] == "each cycle",
         hovertemplate=f"cycle %{{customdata}}<br>{hover}<extra></extra>", **place,
     )  # fmt: skip

@@ -46,7 +46,13 @@ PADDING: Final = 0.05
 """Room between the outermost value and the edge, as a share of the range."""
 
 LEAST: Final = 0.02
-"""The least span of a range, as a share of the values' size: equal values lie on a line, not at an edge."""
+"""The least span of a range, as a share of the values' size: what differs by less looks equal."""
+
+ALONE: Final = 0.2
+"""The span around a single value, or around equal ones."""
+
+FEW_CYCLES: Final = 10
+"""Up to so many cycles along x, each has its tick."""
 
 WIDEST: Final = 5.0
 """How many times wider the range may become for values that are wished to be inside."""
@@ -81,6 +87,7 @@ def robust_range(
     wished: npt.NDArray[np.float64] | None = None,
     *,
     close: bool = False,
+    padding: float = PADDING,
 ) -> tuple[float, float] | None:
     """The range of an axis that holds what most of the values say, and all that is required.
 
@@ -90,6 +97,7 @@ def robust_range(
         wished: what should be inside, such as the medians of a course, unless the range would be `WIDEST` times
             wider for it; shape (m,).
         close: whether small differences matter more than the outermost values.
+        padding: room between the outermost value and the edge, as a share of the range.
 
     Returns:
         Its lower and upper end, the lower one less; None where nothing is finite.
@@ -107,9 +115,25 @@ def robust_range(
         near = 0.1 * (high - low)
         low = float(drawn[0]) if low - near <= drawn[0] < low else low
         high = float(drawn[-1]) if high < drawn[-1] <= high + near else high
-    span = max(high - low, LEAST * max(abs(low), abs(high))) or 1.0  # of zeros alone
-    middle, reach = low / 2 + high / 2, span * (0.5 + PADDING)
+    size = max(abs(low), abs(high))
+    span = max(high - low, LEAST * size) if low < high else ALONE * size or 1.0
+    middle, reach = low / 2 + high / 2, span * (0.5 + padding)
     return middle - reach, middle + reach
+
+
+def joint_range(
+    series: Iterable[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]], required: Iterable[float] = ()
+) -> tuple[float, float] | None:
+    """The range of an axis for several series, each by itself: one that is high throughout is no wild value of another.
+
+    Args:
+        series: of each its values and what is wished to be inside, as in `robust_range`.
+        required: what must be inside.
+    """
+    inside = [*required]
+    for values, wished in series:
+        inside += robust_range(values, (), wished, padding=0.0) or ()
+    return robust_range(np.array([]), inside)
 
 
 def efficiency_range(percent: npt.NDArray[np.float64]) -> tuple[float, float] | None:
@@ -122,6 +146,21 @@ def efficiency_range(percent: npt.NDArray[np.float64]) -> tuple[float, float] | 
         return None
     near = NEARLY[0] <= float(np.median(drawn)) <= NEARLY[1]
     return robust_range(drawn, EFFICIENT if near else (100.0,), close=True)
+
+
+def count_cycles(figure: go.Figure, axis: str, x: npt.NDArray[Any]) -> None:
+    """Give each of a few cycles its tick along x, since there are no halves of them.
+
+    Args:
+        figure: whose axes along x are meant.
+        axis: of `AXES`.
+        x: where something is drawn.
+    """
+    if axis != "cycle" or not len(x) or x.max() - x.min() > FEW_CYCLES:
+        return
+    figure.update_xaxes(dtick=1)
+    if x.max() == x.min():
+        figure.update_xaxes(range=[x[0] - 1, x[0] + 1])
 
 
 def is_outside(values: npt.NDArray[np.float64], limits: tuple[float, float]) -> npt.NDArray[np.bool_]:

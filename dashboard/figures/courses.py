@@ -24,6 +24,9 @@ FEW: Final = 5
 FAINT: Final = 0.35
 """How opaque single cycles are behind the line through their medians."""
 
+CLEAR: Final = 0.75
+"""The same of cycles that the line does not go through: reference tests, and what was cut short."""
+
 MEDIAN_WORDS: Final = f"median of {MEDIAN_CYCLES} cycles"
 
 CAPTION: Final = (
@@ -77,6 +80,11 @@ class Course:
     line: npt.NDArray[np.bool_]
     median: npt.NDArray[np.float64]
     complete: npt.NDArray[np.bool_]
+
+    @property
+    def usual(self) -> npt.NDArray[np.float64]:
+        """The values that the range of an axis goes by: of complete cycles, unless those are few."""
+        return self.y[self.complete] if int(self.complete.sum()) >= FEW else self.y
 
     @property
     def is_joined(self) -> bool:

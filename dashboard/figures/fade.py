@@ -11,8 +11,8 @@ from ageing import record
 from dashboard.amounts import capacity_amount_of
 from dashboard.colours import FIRST, Ink, next_colours
 from dashboard.escaping import in_figure
-from dashboard.figures.axes import Outside, fit_axis, robust_range
-from dashboard.figures.courses import FAINT
+from dashboard.figures.axes import Outside, count_cycles, fit_axis, robust_range
+from dashboard.figures.courses import FAINT, FEW
 from dashboard.figures.measures import AXES, column, comparable, flags, has_place
 from dashboard.figures.style import MUTED, add_bands, frame, kept_rows, write_notes
 from dashboard.rules import end_rule, end_threshold_ah, rule_median_cycles
@@ -98,12 +98,14 @@ def fade(
             hovertemplate=f"median {hover}<extra></extra>",
         )  # fmt: skip
     level = threshold_ah(cell)
+    of_range = complete if complete.any() and np.isfinite(capacity).sum() >= FEW else np.ones(len(capacity), dtype=bool)
     limits = robust_range(
-        capacity[complete] if complete.any() else capacity,
+        capacity[of_range],
         [] if level is None else [amount.factor * level],
         amount.factor * median,
     )
     notes.append(fit_axis(figure, limits, drawn, f"%{{customdata:.{amount.decimals}f}} {amount.unit}"))
+    count_cycles(figure, axis, x[placed])
     _add_end(figure, cell, axis, x, number, next_colours(ink, 1)[0])
     _add_knee(figure, cell, x, number, capacity, next_colours(ink, 2)[1])
     write_notes(figure, notes)

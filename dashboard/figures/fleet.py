@@ -10,8 +10,8 @@ import numpy as np
 from dashboard.amounts import capacity_amount, largest
 from dashboard.colours import Ink, ink_of
 from dashboard.escaping import in_figure
-from dashboard.figures.axes import Outside, efficiency_range, fit_axis, robust_range
-from dashboard.figures.courses import FAINT, Course, course_of
+from dashboard.figures.axes import Outside, count_cycles, efficiency_range, fit_axis, joint_range, robust_range
+from dashboard.figures.courses import CLEAR, FAINT, Course, course_of
 from dashboard.figures.measures import AXES, MEASURES, column, cycles_by_cell
 from dashboard.figures.style import MUTED, frame, kept_rows, write_notes
 from dashboard.rules import rule_percent
@@ -95,6 +95,7 @@ def fleet(
     outside = [_of_line(line, line.ink.colour, raw=with_points) for line in coloured]
     outside += [_of_line(line, MUTED, raw=False) for line in others]
     limits = robust_range(usual, percents, last)
+    count_cycles(figure, axis, np.concatenate([course.x for course in courses.values()]))
     write_notes(figure, [fit_axis(figure, limits, outside, "%{customdata:,.1f} %")])
     return figure
 
@@ -147,8 +148,12 @@ def compare(
         hover = f"%{{y:{_digits(line.course.y)}}} {unit}"
         _add_line(figure, line, hover, points=with_points, legend=line.group not in groups_seen)
         groups_seen.add(line.group)
-    usual, last = _usual([line.course for line in lines.values()])
-    limits = efficiency_range(usual) if measure == "ce" and scale == AS_MEASURED else robust_range(usual, (), last)
+    courses = [line.course for line in lines.values()]
+    if measure == "ce" and scale == AS_MEASURED:
+        limits = efficiency_range(np.concatenate([course.usual for course in courses]))
+    else:  # each cell by itself: whoever chose it wants to see it
+        limits = joint_range((course.usual, course.median) for course in courses)
+    count_cycles(figure, axis, np.concatenate([course.x for course in courses]))
     if measure == "ce":
         figure.update_yaxes(tickformat=".1f")
     outside = [_of_line(line, line.ink.colour, raw=with_points) for line in lines.values()]
@@ -223,8 +228,11 @@ def _add_line(figure: go.Figure, line: Line, hover: str, *, points: bool, legend
             x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=f"{cell}, each cycle",
             mode="markers", legendgroup=line.group, showlegend=False,
             marker={
-                "color": ink.colour, "size": 4, "opacity": FAINT,
-                "symbol": np.where(course.complete[rows], "circle", "x-thin-open").tolist(),
+                "color": ink.colour, "size": np.where(course.line[rows], 4, 6),
+                "opacity": np.where(course.line[rows], FAINT, CLEAR),
+                "symbol": np.where(
+                    course.line[rows], "circle", np.where(course.complete[rows], "diamond", "x-thin-open")
+                ).tolist(),
             },
             hovertemplate=f"{cell}, cycle %{{customdata}}<br>{hover}<extra></extra>",
         )  # fmt: skip

@@ -12,7 +12,7 @@ from dashboard.address import choose_many, choose_one
 from dashboard.colours import Ink, deal_inks, inks_of
 from dashboard.escaping import literal
 from dashboard.figures.courses import CAPTION
-from dashboard.figures.fleet import AS_MEASURED, MOST_WITH_POINTS, SCALES, TO_NOMINAL, compare, left_out
+from dashboard.figures.fleet import AS_MEASURED, MOST_WITH_POINTS, SCALES, TO_FIRST, TO_NOMINAL, compare, left_out
 from dashboard.figures.measures import AXES, MEASURES
 from dashboard.ranking import outliers_first
 from dashboard.shown import show_table
@@ -28,6 +28,9 @@ FIRST_CELLS: Final = 4
 
 NAMED: Final = 4
 """Cells that a line names at most."""
+
+ALIKE: Final = 5.0
+"""Cells whose capacities differ by a larger factor cannot be compared on one axis in Ah."""
 
 BY_CELL, BY_CHEMISTRY, BY_CAPACITY = "cell", "chemistry", "capacity"
 COLOURED: Final = {BY_CELL: "cell", BY_CHEMISTRY: "chemistry", BY_CAPACITY: "nominal capacity"}
@@ -76,6 +79,8 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
             more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
             names = ", ".join(literal(cell) for cell in without[:NAMED])
             lines.append(f"Not drawn, without {words} {_scaled(scale)}: {names}{more}.")
+        if measure == "capacity" and scale == AS_MEASURED and size_ratio(rows) > ALIKE:
+            lines.append(f"Capacities of so different cells are best compared {SCALES[TO_FIRST]}.")
         st.caption(" ".join(lines))
     table = cells.filter(pc.is_in(cells["cell_id"], value_set=pa.array(chosen)))
     show_table(table, "battery_cells", FIGURES, key="compared", alt="Cells compared")
@@ -100,6 +105,13 @@ def group_of(row: Mapping[str, Any], by: str) -> str:
         return row["chemistry"] or "chemistry unknown"
     nominal = row["nominal_capacity_ah"]
     return "nominal capacity unknown" if nominal is None else f"{nominal:g} Ah"
+
+
+def size_ratio(rows: Sequence[Mapping[str, Any]]) -> float:
+    """How many times larger the largest of some cells is than the smallest; 1 where no capacity is known."""
+    sizes = [row["nominal_capacity_ah"] or row["initial_capacity_ah"] for row in rows]
+    known = [size for size in sizes if size]
+    return max(known) / min(known) if known else 1.0
 
 
 def _scales(measure: str) -> list[str]:

@@ -31,19 +31,12 @@ def transform(debug: bool, stage: bool, watch: bool, again: bool, dbt: tuple[str
     settings = start(debug)
     import signal
 
-    from kernel.edges.objects import open_store
     from kernel.edges.warehouse import open_warehouse
-    from refresh.dbt import lock_models
-    from refresh.news import is_up_to_date
-    from refresh.notice import Board
-    from refresh.publish import publish as run
-    from refresh.publish import publish_new_models
-    from refresh.stage import stage_models
-    from refresh.warned import in_words
 
     warehouse = open_warehouse(settings)
     if watch:
         from kernel.base.stopping import leave_on_signals
+        from kernel.edges.objects import open_store
         from refresh.watch import refresh_on_news
 
         if stage or again or dbt:
@@ -53,10 +46,21 @@ def transform(debug: bool, stage: bool, watch: bool, again: bool, dbt: tuple[str
             say(refreshed)
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us
+    from refresh.dbt import lock_models
+    from refresh.news import is_up_to_date
+
     with lock_models(settings) as lock:  # until they are published: what another run builds has not been tested
         if not (stage or again or dbt) and is_up_to_date(settings, warehouse):
             say("nothing new since the models were published; `battery transform --again` builds all the same")
             return
+        # Most of these take longer to import than it takes to see that nothing is new.
+        from kernel.edges.objects import open_store
+        from refresh.notice import Board
+        from refresh.publish import publish as run
+        from refresh.publish import publish_new_models
+        from refresh.stage import stage_models
+        from refresh.warned import in_words
+
         with Board(settings).modelling(warehouse):
             done = stage_models(settings, warehouse, dbt or ("build",), lock)
             if done.audited and not stage:

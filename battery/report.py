@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from hashlib import sha256
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
-import pyarrow.compute as pc
-
+from dashboard.report_name import file_name
 from kernel.base.errors import BatteryError
 from kernel.base.extras import missing_extra
 
@@ -19,15 +16,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from dashboard.report import CellReport
+    from dashboard.cell_marts import CellMarts
     from kernel.base.settings import Settings
     from refresh.marts import Marts, MartsVersion
 
 MOST_NAMED: Final = 5
 """How many similar cells the error for an unknown cell names."""
-
-LONGEST_NAME: Final = 120
-"""Characters of a file name that come from the cell: file systems allow 255 bytes in all."""
 
 
 def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> Iterator[str]:
@@ -82,48 +76,21 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
         yield complaint
 
 
-def read_cell_report(marts: Marts, publication: MartsVersion, cell: str) -> CellReport:
+def read_cell_report(marts: Marts, publication: MartsVersion, cell: str) -> CellMarts:
     """Read what a publication of the marts holds on a cell.
 
     Raises:
         BatteryError: it has no such cell, or the marts cannot be read.
     """
-    from dashboard.figures.ageing import cycles_of  # noqa: PLC0415  # an extra
-    from dashboard.report import CellReport  # noqa: PLC0415
-    from dashboard.thresholds import thresholds_of  # noqa: PLC0415
+    from dashboard.cell_marts import marts_of_cell  # noqa: PLC0415  # an extra
 
-    def rows_of(name: str) -> pa.Table:
-        table = marts.table(publication, name)
-        return table.filter(pc.equal(table["cell_id"], cell))
+    def table(name: str) -> pa.Table:
+        return marts.table(publication, name)
 
-    cells = rows_of("battery_cells").to_pylist()
-    if not cells:
-        raise _unknown(cell, marts.table(publication, "battery_cells")["cell_id"].to_pylist())
-    return CellReport(
-        cells[0],
-        cycles_of(marts.table(publication, "battery_cycles"), cell),
-        rows_of("battery_steps"),
-        rows_of("battery_gaps").sort_by("started_at"),
-        rows_of("battery_tests").sort_by("ordered_at"),
-        rows_of("battery_ica"),
-        thresholds_of(
-            marts.table(publication, "battery_thresholds") if "battery_thresholds" in publication.places else None
-        ),
-    )
-
-
-def file_name(cell: str) -> str:
-    """The stem of the file names of a cell: its id, percent-encoded, so that names differ and stay within the folder.
-
-    A leading dot, which would hide the file, is encoded as well; the end of a long id is replaced by a checksum.
-    """
-    name = quote(cell, safe=" ")
-    if name.startswith("."):
-        name = f"%2E{name[1:]}"
-    if len(name) <= LONGEST_NAME:
-        return name
-    checksum = sha256(cell.encode()).hexdigest()[:16]
-    return f"{name[: LONGEST_NAME - len(checksum) - 1]}-{checksum}"
+    try:
+        return marts_of_cell(table, cell, has_thresholds="battery_thresholds" in publication.places)
+    except KeyError:
+        raise _unknown(cell, table("battery_cells")["cell_id"].to_pylist()) from None
 
 
 def _unknown(cell: str, published: list[str]) -> BatteryError:

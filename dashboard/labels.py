@@ -103,6 +103,7 @@ _COLUMNS: Final[dict[str, Label]] = {
     "temperature_mean_c": Label("mean temperature", "°C", 1),
     "temperature_max_c": Label("highest temperature", "°C", 1),
     "soh": Label("SOH", "%", 1),
+    "cycle_kind": Label("kind of cycle"),
     "is_complete": Label("complete"),
     "is_reference_test": Label("reference test"),
     "row_count": Label("readings", "", 0),

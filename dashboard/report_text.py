@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dashboard.amounts import UNKNOWN, capacity_amount_of, resistance_amount
 from dashboard.figures.ageing import threshold_ah
-from dashboard.rules import METHODS, end_in_words, end_threshold_ah
+from dashboard.rules import METHODS, end_in_words, end_rule, end_threshold_ah
 from dashboard.said import assumed_rows, stated_rows
+from dashboard.words import words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     import pyarrow as pa
 
     from dashboard.amounts import Amount
+    from dashboard.cell_facts import Fact
+    from dashboard.pulses import PulseResistance
+
+NO_THRESHOLD: Final = "Neither a nominal capacity nor a complete cycle is known: the end of life is still open."
 
 FLAGS: Final = {
     "spike_count": "voltage spikes",
@@ -45,14 +50,16 @@ COUNTS: Final = {
 """How far the numbers can be trusted, by the columns of `battery_cells`."""
 
 
-def key_figures(cell: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[dict[str, str]]:
+def key_figures(
+    cell: Mapping[str, Any], thresholds: Mapping[str, float], pulses: PulseResistance
+) -> list[dict[str, str]]:
     """The figures that readers look for first, each with its unit and a note on its basis."""
     basis, amount = cell["soh_basis"], capacity_amount_of(cell)
     soh, ohm = cell["latest_soh"], cell["latest_internal_resistance_ohm"]
     of_basis = "no basis yet"
     if basis:
         of_basis = f"of the {basis} capacity, {amount.text(cell[f'{basis}_capacity_ah'])} {amount.unit}"
-    resistance = resistance_amount(ohm)
+    resistance, pulse = resistance_amount(ohm), resistance_amount(pulses.latest_ohm)
 
     def scaled(name: str) -> float | None:
         return None if cell[name] is None else amount.factor * cell[name]
@@ -89,7 +96,16 @@ def key_figures(cell: Mapping[str, Any], thresholds: Mapping[str, float]) -> lis
             resistance.unit,
             "the cycler's, last that was measured",
         ),
-        ("End of life", cell["eol_cycle"], 0, "cycle", cell["eol_rule"]),
+        (
+            f"Resistance at {pulses.time}",
+            None if pulses.latest_ohm is None else pulse.factor * pulses.latest_ohm,
+            pulse.decimals,
+            pulse.unit,
+            f"ΔV / ΔI after a current has set in, last of {pulses.count:,}"
+            if pulses.count
+            else "no step has readings around that time",
+        ),
+        ("End of life", cell["eol_cycle"], 0, "cycle", end_rule(cell["eol_rule"])),
         ("Knee", cell["knee_cycle"], 0, "cycle", _range(cell, "knee", "95 % interval")),
         ("Projected end of life", cell["projected_eol_cycle"], 0, "cycle", _range(cell, "projected_eol", "plausible")),
     )
@@ -110,25 +126,29 @@ def end_sentence(cell: Mapping[str, Any]) -> str:
     """Whether the end of life has been reached, by which rule, and at which threshold."""
     level = threshold_ah(cell)
     if level is None:
-        return "Neither a nominal capacity nor a complete cycle is known: the end of life is still open."
+        return NO_THRESHOLD
     reached = f"was reached at cycle {cell['eol_cycle']}" if cell["eol_cycle"] is not None else "has not been reached"
     amount = capacity_amount_of(cell)
     threshold = f"{amount.text(level)} {amount.unit}"
-    return f"The end of life {reached}, by the rule {cell['eol_rule']} with its threshold of {threshold}."
+    return f"The end of life {reached}: {end_rule(cell['eol_rule'])}, which is {threshold}."
 
 
 def end_rows(cell: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The end of life by each rule, the default first: its name, what it says, the threshold, and the cycle."""
+    """The end of life by each rule, the default first: what it says, the threshold, the cycle, and its identifier."""
     amount = capacity_amount_of(cell)
-    ends = [(cell["eol_rule"], cell["eol_cycle"])]
-    ends += [(other["rule"], other["cycle_number"]) for other in cell["eol_alternatives"] or []]
     return [
         (
-            rule, end_in_words(rule) or UNKNOWN, amount.text(end_threshold_ah(cell, rule)),
-            _number(cycle, 0, "not reached"),
+            end_in_words(rule) or rule, amount.text(end_threshold_ah(cell, rule)), _number(cycle, 0, "not reached"),
+            rule,
         )
-        for rule, cycle in ends
+        for rule, cycle in ends_of(cell).items()
     ]  # fmt: skip
+
+
+def ends_of(cell: Mapping[str, Any]) -> dict[str, int | None]:
+    """The cycle of the end of life by each rule's name, the default first; None where it has not been reached."""
+    others = {other["rule"]: other["cycle_number"] for other in cell["eol_alternatives"] or []}
+    return {cell["eol_rule"]: cell["eol_cycle"]} | others
 
 
 def knee_text(cell: Mapping[str, Any]) -> str:
@@ -137,8 +157,8 @@ def knee_text(cell: Mapping[str, Any]) -> str:
         return "No knee: the data show none so far."
     return (
         f"The fade begins to accelerate at cycle {cell['knee_cycle']:.0f}, with a 95 % interval from cycle "
-        f"{cell['knee_low_cycle']:.0f} to {cell['knee_high_cycle']:.0f}. Method {cell['knee_method']}: "
-        f"{METHODS.get(cell['knee_method'], 'not described here')}. Confidence {cell['knee_confidence']:.2f} of 1, "
+        f"{cell['knee_low_cycle']:.0f} to {cell['knee_high_cycle']:.0f}. Method: "
+        f"{METHODS.get(cell['knee_method'], cell['knee_method'])}. Confidence {cell['knee_confidence']:.2f} of 1, "
         "which says how clear the knee is, not how probable."
     )
 
@@ -154,15 +174,6 @@ def projection_text(cell: Mapping[str, Any]) -> str:
     if cell["eol_cycle"] is not None:
         return "Nothing is projected, since the end of life has come."
     return "Nothing is projected: it is too early, or the fade is too flat."
-
-
-def fade_caption(cell: Mapping[str, Any]) -> str:
-    """The caption of the fade figure, with the threshold of the end of life where there is one."""
-    level, amount = threshold_ah(cell), capacity_amount_of(cell)
-    words = f"Discharge capacity ({amount.unit}) of {cell['cell_id']} over the cycle number."
-    if level is None:
-        return words
-    return f"{words} Dashed: the threshold of {amount.text(level)} {amount.unit} by the rule {cell['eol_rule']}."
 
 
 def recovery_sentence(cell: Mapping[str, Any]) -> str:
@@ -193,7 +204,8 @@ def test_rows(tests: pa.Table) -> list[tuple[str, ...]]:
     return [
         (
             row["test_id"], row["source_file"] or UNKNOWN, _moment(row["started_at"]), _moment(row["ended_at"]),
-            _number(row["cycle_count"], 0), _number(row["reading_count"], 0), row["counter_behaviour"],
+            _number(row["cycle_count"], 0), _number(row["reading_count"], 0),
+            words_of("counter_behaviour", row["counter_behaviour"]),
             ", ".join(f"{row[name]:,} {words}" for name, words in FLAGS.items() if row.get(name)) or "none",
         )
         for row in tests.to_pylist()
@@ -206,16 +218,18 @@ def count_rows(cell: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def provenance_rows(
-    cell: Mapping[str, Any], tests: pa.Table, published_at: datetime | None, version: str
+    cell: Mapping[str, Any], facts: Sequence[Fact], tests: pa.Table, published_at: datetime | None, version: str
 ) -> list[tuple[str, str]]:
     """What the report was made from: the publication, the version of the pipeline, the cell's record, its files."""
     files = dict.fromkeys(name for name in tests["source_file"].to_pylist() if name)
     amount = capacity_amount_of(cell)
     return [
-        ("Marts published", publication_time(published_at)),
+        ("Results published", publication_time(published_at)),
         ("Pipeline", f"Battery Degradation Analytics Pipeline, version {version}"),
-        ("Chemistry", cell["chemistry"] or UNKNOWN),
-        ("Nominal capacity", f"{amount.text(cell['nominal_capacity_ah'])} {amount.unit}"),
+        *(
+            (fact.about[:1].upper() + fact.about[1:], fact.value + (f" ({fact.basis})" if fact.basis else ""))
+            for fact in facts
+        ),
         ("Initial capacity", f"{amount.text(cell['initial_capacity_ah'])} {amount.unit}"),
         ("First and last reading", f"{_moment(cell['first_at'])} to {_moment(cell['last_at'])}, cycler's clock"),
         (f"Source files ({len(files)})", ", ".join(files) or "none: live readings"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from dashboard.words import stated_words
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,5 +41,5 @@ def stated_rows(cell: Mapping[str, Any]) -> list[dict[str, str]]:
     Args:
         cell: the cell's row of `battery_cells`.
     """
-    stated = cell.get("stated")
-    return [{"stated": str(key), "value": str(value)} for key, value in json.loads(stated).items()] if stated else []
+    stated: dict[str, object] = json.loads(cell.get("stated") or "{}")
+    return [{"stated": stated_words(key), "value": str(value)} for key, value in stated.items()]

@@ -77,7 +77,7 @@ def show_table(
     rows: pa.Table, table: str, columns: Iterable[str], *, key: str, alt: str,
     units: Mapping[str, Amount] | None = None, height: int | None = None,
 ) -> None:  # fmt: skip
-    """Draw columns of a mart, with labels, units and tooltips.
+    """Draw columns of a mart, with labels, units and tooltips; what has no value is shown as `UNKNOWN`.
 
     Args:
         rows: of the mart.
@@ -95,6 +95,18 @@ def show_table(
         values, hide_index=True, height="auto" if height is None else height, key=key, alt=alt, placeholder=UNKNOWN,
         column_config=column_config_of(table, values.column_names, units),
     )  # fmt: skip
+
+
+def cycle_kinds(cycles: pa.Table) -> pa.ChunkedArray:
+    """What kind each cycle is, in words: complete, a reference test, or cut short.
+
+    Args:
+        cycles: rows of `battery_cycles`.
+    """
+    complete, reference = (
+        pc.fill_null(cycles[name], fill_value=False) for name in ("is_complete", "is_reference_test")
+    )
+    return pc.if_else(reference, "reference test", pc.if_else(complete, "complete", "cut short"))
 
 
 def _config(table: str, name: str, label: Label, amount: Amount | None) -> ColumnConfig:

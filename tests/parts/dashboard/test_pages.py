@@ -187,19 +187,73 @@ def test_cycles_lie_on_one_another_and_their_curves_are_those_of_the_mart(
             "select distinct cycle_number from battery_ica where cell_id = 'SIM_02' order by 1"
         )
     ]
-    drawn = page(landed, monkeypatch, "cycle", cell="SIM_02", cycle=[str(n) for n in chosen_by_the_mart]).run()
+    numbers = [str(number) for number in chosen_by_the_mart]
+    drawn = page(landed, monkeypatch, "cycle", cell="SIM_02", cycles=", ".join(numbers)).run()
     assert not drawn.error
-    over_time, over_charge, _differential, incremental = charts(drawn)  # by column
-    assert set(over_time) == {f"cycle {number}" for number in chosen_by_the_mart}
-    assert set(over_charge) == {f"cycle {n}, {way}" for n in chosen_by_the_mart for way in ("charge", "discharge")}
-    for number in chosen_by_the_mart:
-        for way in ("charge", "discharge"):
+    (over_charge,) = charts(drawn)
+    assert set(over_charge) == {f"cycle {number}" for number in numbers}
+    drawn = page(landed, monkeypatch, "cycle", cell="SIM_02", cycles=", ".join(numbers), view="dQ/dV").run()
+    (chart,) = drawn.get("plotly_chart")
+    lines = [decoded(trace) for trace in json.loads(chart.proto.spec)["data"] if trace["name"] != "peaks"]
+    assert len(lines) == 2 * len(numbers)
+    for number in numbers:
+        charge, discharge = (line for line in lines if line["name"] == f"cycle {number}")
+        for curve, way, sign in ((charge, "charge", 1), (discharge, "discharge", -1)):
             mart = landed.query(
-                "select voltage_v, dqdv_ah_per_v from battery_ica where cell_id = 'SIM_02' "  # noqa: S608
+                f"select voltage_v, {sign} * dqdv_ah_per_v from battery_ica where cell_id = 'SIM_02' "  # noqa: S608
                 f"and cycle_number = {number} and direction = '{way}' order by voltage_v"
             )
-            curve = incremental[f"cycle {number}, {way}"]
             assert list(zip(curve["x"], curve["y"], strict=True)) == mart
+
+
+def test_the_map_over_life_has_cycles_that_the_mart_does_not_hold(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = page(landed, monkeypatch, "cycle", cell="SIM_02", view="dQ/dV over life").run()
+    (chart,) = drawn.get("plotly_chart")
+    maps = {trace["name"]: decoded(trace) for trace in json.loads(chart.proto.spec)["data"]}
+    complete = [
+        number
+        for (number,) in landed.query(
+            "select cycle_number from battery_cycles where cell_id = 'SIM_02' and is_complete "
+            "and not is_reference_test order by 1"
+        )
+    ]
+    assert set(maps) == {"SIM_02, charge", "SIM_02, discharge"}
+    assert all(of_way["y"] == complete for of_way in maps.values())
+
+
+def test_cells_are_shown_by_the_same_choice_and_what_one_of_them_lacks_is_said(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((longest,),) = landed.query("select max(cycle_number) from battery_cycles where cell_id = 'SIM_02'")
+    drawn = page(landed, monkeypatch, "cycle", cell=["SIM_02", "SIM_03"], cycles=f"1, {longest + 1}").run()
+    (chart,) = drawn.get("plotly_chart")
+    traces = json.loads(chart.proto.spec)["data"]
+    assert {trace["xaxis"] for trace in traces} == {"x", "x2"}
+    assert any(f"SIM_02 lacks {longest + 1}" in caption.value.replace("\\", "") for caption in drawn.caption)
+
+
+def test_charge_is_not_offered_by_what_no_file_states_and_the_page_says_why(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = page(landed, monkeypatch, "cycle", cell="SIM_02", charge="mAh/g").run()
+    assert not drawn.error
+    charge = next(box for box in drawn.selectbox if box.key == "charge")
+    assert (charge.value, "mAh/g" in charge.options) == ("as measured", False)
+    assert any("no active mass is stated" in caption.value for caption in drawn.caption)
+    again = page(landed, monkeypatch, "cycle", cell="SIM_02", charge="% of nominal").run()
+    assert json.loads(again.get("plotly_chart")[0].proto.spec)["layout"]["xaxis"]["title"]["text"] == (
+        "charge (% of nominal capacity)"
+    )
+
+
+def test_a_choice_that_cannot_be_understood_is_said_in_the_place_of_the_charts(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = page(landed, monkeypatch, "cycle", cell="SIM_02", cycles="5o-60").run()
+    assert "is no choice of cycles" in drawn.error[0].value
+    assert not charts(drawn)
 
 
 def test_the_stream_page_agrees_with_the_warehouse(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,11 +273,11 @@ def test_the_quarantine_is_looked_into_by_reason_the_faults_before_the_duplicate
     landed: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = page(landed, monkeypatch, "stream").run()
-    assert chosen(drawn, "reason") == "missing_value"
+    assert chosen(drawn, "reason") == "a required value is missing"
     (refusal,) = next(table for table in drawn.dataframe if "payload" in table.value).value.to_dict("records")
     assert refusal["cell_id"] == "SIM_01"
     assert "by hand" in refusal["payload"]
-    next(box for box in drawn.selectbox if box.key == "reason").select("duplicate").run()
+    next(box for box in drawn.selectbox if box.key == "reason").select("landed before with the same values").run()
     rows = next(table for table in drawn.dataframe if "payload" in table.value).value
     ((duplicates,),) = landed.query("select sum(row_count) from battery_quarantine where reason = 'duplicate'")
     assert rows["rows"].sum() == duplicates
@@ -231,13 +285,13 @@ def test_the_quarantine_is_looked_into_by_reason_the_faults_before_the_duplicate
 
 def test_dbt_runs_and_their_results_are_shown_failures_first(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = page(landed, monkeypatch, "stream").run()
-    runs = next(table.value for table in drawn.dataframe if "outcome" in table.value).to_dict("records")
+    runs = next(table.value for table in drawn.dataframe if "failed" in table.value).to_dict("records")
     ((recorded,),) = landed.query("select count(*) from _dbt_runs")
     assert [(run["outcome"], run["failed"]) for run in runs] == [("passed", 0)] * recorded
-    results = next(table.value for table in drawn.dataframe if "node" in table.value)
-    kinds = results["kind"].value_counts()
-    assert kinds["model"] + kinds["seed"] == runs[0]["models"] > 0
-    assert kinds["test"] + kinds["unit_test"] == runs[0]["tests"] > 0
+    results = next(table.value for table in drawn.dataframe if "what" in table.value)
+    kinds = results["what"].value_counts()
+    assert kinds["table"] + kinds["table of the project"] == runs[0]["models"] > 0
+    assert kinds["check of the data"] + kinds["check of the rules"] == runs[0]["tests"] > 0
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -263,7 +317,7 @@ def test_before_anything_has_landed_a_page_says_what_to_do(
     with open_warehouse(pipeline.settings).connect("make the tables") as connection:
         create_tables(connection)
     streamlit.cache_resource.clear()
-    assert said().startswith(unpublished if name in OF_MARTS else "dbt has not run yet: `battery transform`")
+    assert said().startswith(unpublished if name in OF_MARTS else "The tables have not been built yet: `battery transform`")
 
 
 def test_what_keeps_a_page_from_being_drawn_is_said_in_its_place(

@@ -13,8 +13,10 @@ import pytest
 from support.landed import put
 from support.modelled import ORDER, Warehouse, run_dbt
 
+from dashboard.cell_marts import CellMarts
 from dashboard.figures.ageing import cycles_of
-from dashboard.report import CellReport, ReportInfo, draw_figures, write_page
+from dashboard.pulses import pulse_resistance_of
+from dashboard.report import ReportInfo, draw_figures, write_page
 from dashboard.report_text import key_figures
 from dashboard.thresholds import thresholds_of
 from kernel.contract.reading import COUNTER_NOISE, COUNTERS, Quality
@@ -236,14 +238,14 @@ def test_the_life_has_all_that_is_compared(warehouse: Warehouse) -> None:
     assert warehouse.query(fell) == [(2,)], "what is noise is no fall"
 
 
-def report_of(warehouse: Warehouse, cell: str) -> CellReport:
+def report_of(warehouse: Warehouse, cell: str) -> CellMarts:
     """The report on a cell from the tables of a warehouse."""
 
     def table(name: str) -> pa.Table:
         with duckdb.connect(warehouse.path, read_only=True) as connection:
             return connection.sql(f"from {name} where cell_id = '{cell}' order by {ORDER[name]}").to_arrow_table()
 
-    return CellReport(
+    return CellMarts(
         table("battery_cells").to_pylist()[0],
         cycles_of(table("battery_cycles"), cell),
         table("battery_steps"), table("battery_gaps"), table("battery_tests"), table("battery_ica"),
@@ -258,7 +260,8 @@ def test_the_figures_of_a_report_can_be_read_at_any_size(
     warehouse: Warehouse, cell: str, capacity: str, resistance: str
 ) -> None:
     report = report_of(warehouse, cell)
-    figures = {figure["label"]: figure for figure in key_figures(report.cell, report.thresholds)}
+    pulses = pulse_resistance_of(report.steps, report.thresholds)
+    figures = {figure["label"]: figure for figure in key_figures(report.cell, report.thresholds, pulses)}
     assert figures["Discharge capacity"]["unit"] == capacity
     assert figures["Fade, whole life"]["unit"] == f"{capacity} per 100 cycles"
     assert figures["Internal resistance"]["unit"] == resistance

@@ -37,5 +37,5 @@ def test_what_files_state_is_a_row_a_key() -> None:
     assert stated_rows({"stated": None}) == []
     assert stated_rows({"stated": '{"channel":"1","mass_g":"4.5"}'}) == [
         {"stated": "channel", "value": "1"},
-        {"stated": "mass_g", "value": "4.5"},
+        {"stated": "active mass (g)", "value": "4.5"},
     ]

@@ -166,6 +166,7 @@ class Batch:
             return False
         if self.published.has(cell_id, sha256):
             self._remark_reading(file, cell_id)
+            self.options.progress.skip(file.on_record.place, "its readings were published before")
             _log.info("skipped: this log already has it, --again publishes it anyway", workbook=file.origin)
             self.summary.skipped += 1
             return True
@@ -181,6 +182,7 @@ class Batch:
         if not any(publication.has_landed(self._landed_offsets or {}) for publication in earlier):
             return False
         _log.debug("skipped: all of it has landed, from an earlier log", workbook=file.origin)
+        self.options.progress.skip(file.on_record.place, "its readings have landed before")
         self.summary.skipped += 1
         self.summary.landed += 1
         return True
@@ -203,6 +205,7 @@ class Batch:
 
     def _skip_copy(self, file: WorkbookFile, cell_id: str, name: str) -> None:
         """Report that a file is skipped, since its bytes are those of another cell."""
+        self.options.progress.skip(file.on_record.place, f"the same bytes were published as cell {cell_id} from {name}")
         self.summary.skipped += 1
         self.summary.remarks.append(
             f"{file.origin}: skipped, its bytes were published as cell {cell_id} from {name}; --again publishes it as "
@@ -218,6 +221,7 @@ class Batch:
             return False
         self.summary.left_alone.append(reason)
         self.records.refuse(file, _reason(reason, file.name), self.options.cell_id)
+        self.options.progress.refuse(file.place, _reason(reason, file.name))
         return True
 
     def _take(self, file: SourceFile) -> None:
@@ -267,6 +271,7 @@ class Batch:
             self.summary.remarks.append(f"{file.origin}: {which}: {names}")
         self.summary.workbooks += 1
         self._taken[file.origin, sha256] = (asked, file.on_record)
+        self.options.progress.take(file.on_record.place, sum(test.rows for test in workbook.tests), cells)
         self._take(file.on_record)
 
     def _note_reader(self, job: Job, workbook: SpooledWorkbook, asked: str) -> None:
@@ -290,6 +295,7 @@ class Batch:
         self.summary.failed.append(refusal.line)
         if file is not None:
             self.records.refuse(file, _reason(refusal.line, file.name), self.options.cell_id)
+            self.options.progress.refuse(file.place, _reason(refusal.line, file.name))
         if refusal.sha256 is not None:
             self.refusals.remember(refusal.sha256, refusal.line)
 
@@ -312,6 +318,14 @@ class Batch:
         for test in self.tests:
             asked, _ = self._taken[test.origin, test.sha256]
             self.workbook_cells.setdefault((asked, test.sha256), set()).add(test.cell_id)
+
+    def place_of(self, test: QueuedTest) -> str:
+        """Where the file of a test lies, as its record has it."""
+        return self._taken[test.origin, test.sha256][1].place
+
+    def places_of(self, sha256: str) -> list[str]:
+        """Where the files of a content lie that were taken."""
+        return [file.place for (_, content), (_, file) in self._taken.items() if content == sha256]
 
     def _by_channel(self, test: QueuedTest) -> QueuedTest:
         """A test as one of its channel's cell, where channels of that name ran at the same time in another workbook."""

@@ -20,14 +20,18 @@ from kernel.base.plain import one_line
 from kernel.edges.file_records import FileRecords
 from kernel.edges.kafka import open_topic
 from kernel.edges.objects import open_store
-from producer.files import File, Signature, in_folder
+from producer.files import File, Signature, in_folder, place_of
+from producer.inbox_state import InboxState
+from producer.kept import Kept
 from producer.options import Summary
-from producer.passed_over import passed_over
+from producer.passed_over import MOST_NAMED, passed_over, why_file
 from producer.publish import publish
 from producer.readers.mapping_file import mapping_beside
+from producer.scratch import scratch_folder
+from producer.spool import Readers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
     from threading import Event
 
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-TICK_MS: Final = 250
+TICK_MS: Final = 100
 """How long a watch waits before it checks whether it is to stop."""
 
 RESCAN_SECONDS: Final = 1.0
@@ -49,6 +53,12 @@ TOPIC_SECONDS: Final = 10.0
 FIRST_PAUSE_SECONDS: Final = 1.0
 """How long it waits after a failure before it tries again; after several, longer each time."""
 
+SETTLED_SECONDS: Final = 0.3
+"""A file that was written to is read once it has not changed for so long, s: it may still be being copied."""
+
+OLD_SECONDS: Final = 5.0
+"""A file that was last written to so long ago is not being copied, s."""
+
 CREATE_PAUSE_SECONDS: Final = 8.0
 """A missing topic is created once the pauses are this long: whoever deleted it may be about to create it again."""
 
@@ -57,17 +67,24 @@ def watch_folder(settings: Settings, folder: Path, options: Options, stop: Event
     """Publish what a folder holds, then whatever arrives or changes in it, until `stop` or Ctrl-C.
 
     What was refused before is left alone until its content changes. A topic that was recreated gets everything again. A
-    file that is still being copied may be refused as truncated; it is read again when it changes.
+    file that is being copied is read when it no longer grows; where the copy stands still for a while it may be refused
+    as truncated, and is read again when it changes. What is done with each file is left in `inbox.json`.
 
     Raises:
         BatteryError: no broker or object store answers at the start.
     """
     topic = open_topic(settings, create=True)
     open_store(settings)
-    inbox = _Inbox(settings, folder, replace(options, leave_refused=True), topic.topic_id)
-    _log.info("watching", folder=str(folder))
-    for may_have_changed in _looks(folder, stop):
-        yield from inbox.look(may_have_changed=may_have_changed)
+    with (
+        scratch_folder() as scratch,
+        Readers(options.processes, settings, scratch) as readers,
+        InboxState(settings, folder) as state,
+    ):
+        watched = replace(options, leave_refused=True, progress=state, kept=Kept(readers))
+        inbox = _Inbox(settings, folder, watched, topic.topic_id, state)
+        _log.info("watching", folder=str(folder))
+        for may_have_changed in _looks(folder, stop):
+            yield from inbox.look(may_have_changed=may_have_changed)
 
 
 def _looks(folder: Path, stop: Event) -> Iterator[bool]:
@@ -98,6 +115,11 @@ def _place(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def _is_old(signature: Signature) -> bool:
+    """Whether a file was last written to, and put there, so long ago that nobody can be copying it."""
+    return time.time_ns() - max(signature.modified_ns, signature.changed_ns) > OLD_SECONDS * 1e9
+
+
 @dataclass
 class _Inbox:
     """A watched folder: what was seen in it, and how long to wait after a failure."""
@@ -106,10 +128,13 @@ class _Inbox:
     folder: Path
     options: Options
     topic_id: str
+    state: InboxState
     _is_new: bool = True
     """Whether something in it may not have been published yet."""
     _seen: dict[Path, tuple[Signature, str]] = field(default_factory=dict)
     """How each file, and the mapping file beside it, was when it was published."""
+    _growing: dict[Path, tuple[Signature, float]] = field(default_factory=dict)
+    """How each new file was at the last look, and since when it has been so."""
     _closed_folders: set[str] = field(default_factory=set)
     _others: list[Path] = field(default_factory=list)
     """Files of another kind that are on record and were reported."""
@@ -138,11 +163,13 @@ class _Inbox:
             if not self._pause:
                 _log.warning("cannot publish now, trying again until it works", reason=str(error))
             self._is_new = True
+            self.state.note_trouble(str(error))
             self._pause = self._pauses.next()
             self._due = time.monotonic() + self._pause
         else:
             if self._pause:
                 _log.info("publishing works again")
+                self.state.note_trouble("")
             self._pause = 0.0
             self._pauses.reset()
 
@@ -165,8 +192,12 @@ class _Inbox:
             with suppress(OSError):  # it is gone again
                 mapping = mapping_beside(path)
                 present[path] = (Signature.of(path), mapping.digest if mapping else "")
-        new = [path for path, signature in present.items() if self._seen.get(path) != signature]
+        changed = [path for path, signature in present.items() if self._seen.get(path) != signature]
+        new = self._settled({path: present[path][0] for path in changed})
+        copying = set(changed) - set(new)
+        self._is_new = self._is_new or bool(copying)  # the next tick looks again
         self._seen = {path: signature for path, signature in self._seen.items() if path in present}
+        self._note(present, copying, new, listing)
         for summary in self._published(self._files(new)):
             self._follow(summary.topic_id or self.topic_id)
             summary.left_alone = [line for line in summary.left_alone if line not in self._reported_lines]
@@ -174,9 +205,49 @@ class _Inbox:
             if summary.workbooks or summary.skipped or summary.failed or summary.left_alone or summary.others:
                 yield summary
         self._seen |= {path: present[path] for path in new}
+        if new:
+            self.state.settle()
+
+    def _settled(self, changed: Mapping[Path, Signature]) -> list[Path]:
+        """Those of the new files that have not changed for a while, so that nobody seems to be writing them."""
+        now = time.monotonic()
+        before, self._growing = self._growing, {}
+        for path, signature in changed.items():
+            last = before.get(path)
+            self._growing[path] = last if last is not None and last[0] == signature else (signature, now)
+        return [
+            path
+            for path, (signature, since) in self._growing.items()
+            if now - since >= SETTLED_SECONDS or _is_old(signature)
+        ]
+
+    def _note(
+        self,
+        present: Mapping[Path, tuple[Signature, str]],
+        copying: Collection[Path],
+        new: Collection[Path],
+        listing: Listing,
+    ) -> None:
+        """Note what is there for whoever looks at the inbox."""
+        places = {path: place_of(path) for path in (*present, *listing.others[:MOST_NAMED])}
+        sizes = {path: signature.size for path, (signature, _) in present.items()}
+        others = {}
+        for path in listing.others[:MOST_NAMED]:
+            with suppress(OSError):
+                sizes[path] = path.stat().st_size
+                others[places[path]] = (self._name(path), sizes[path], why_file(path))
+        self.state.ignore(others)
+        self.state.list(
+            {places[path]: (self._name(path), size) for path, size in sizes.items()},
+            {places[path] for path in copying},
+            {places[path] for path in new},
+        )
+
+    def _name(self, path: Path) -> str:
+        return one_line(str(path.relative_to(self.folder)))
 
     def _files(self, paths: Sequence[Path]) -> list[File]:
-        return [File(path, one_line(str(path.relative_to(self.folder))), is_found=True) for path in paths]
+        return [File(path, self._name(path), is_found=True) for path in paths]
 
     def _pass_over(self, listing: Listing) -> Iterator[Summary]:
         """Put files of another kind on record when they have changed; report each once."""
@@ -187,7 +258,7 @@ class _Inbox:
         reported, self._others = set(self._others), listing.others
         new = [path for path in listing.others if path not in reported]
         if new:
-            names = [one_line(str(path.relative_to(self.folder))) for path in new]
+            names = [self._name(path) for path in new]
             yield Summary(self.topic_id, passed_over=names, others=len(names))
 
     def _published(self, files: Sequence[File]) -> Iterator[Summary]:
@@ -209,5 +280,7 @@ class _Inbox:
                     yield from self._published([file])
                 return
             reason = (str(error).splitlines() or [""])[0]
-            summary = Summary(failed=[f"{files[0].origin}: unexpected {type(error).__name__}: {reason}; report it"])
+            unexpected = f"unexpected {type(error).__name__}: {reason}; report it"
+            self.state.refuse(place_of(files[0].path), unexpected)
+            summary = Summary(failed=[f"{files[0].origin}: {unexpected}"])
         yield summary

@@ -6,12 +6,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from producer.file_progress import SILENT
 from producer.readers.names import cell_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from producer.file_progress import FileProgress
     from producer.files import WorkbookFile
+    from producer.kept import Kept
     from producer.notes import LandedOffsets
     from producer.readers.mapping_file import MappingFile
 
@@ -30,6 +33,8 @@ class Options:
 
     `leave_refused` leaves alone what was refused before. `landed` returns the offsets that have landed, as
     `Publication.has_landed` takes them: what was published to an earlier log and has landed is then skipped.
+    `progress` is told what becomes of each file. `kept` has processes and a client that are kept between
+    publications; None for some that are started for this one and ended with it.
     """
 
     cell_id: str | None = None
@@ -43,6 +48,8 @@ class Options:
     reader: str | None = None
     mapping: MappingFile | None = None
     cell_pattern: str | None = None
+    progress: FileProgress = SILENT
+    kept: Kept | None = None
 
     def cell_of(self, file: WorkbookFile) -> str:
         """The cells that a file is published as, as far as they are known before it is read."""

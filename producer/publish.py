@@ -6,7 +6,8 @@ tests of a cell are sent in the order of their start, whatever the names of thei
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -45,16 +46,22 @@ def publish(settings: Settings, sources: Sequence[str | File], options: Options)
         BatteryError: no broker or object store answers, or the broker refuses a message; workbooks that were
             acknowledged until then are noted as published, and publishing again adds no landed row.
     """
-    with scratch_folder() as folder:
-        readers = Readers(options.processes, settings, folder)
-        with readers, Unpacker(settings, folder, insists=options.insists) as unpacker:
+    kept = options.kept
+    with scratch_folder() as folder, ExitStack() as clients:
+        readers = Readers(options.processes, settings, folder) if kept is None else kept.readers
+        readers.on_begin = lambda job: options.progress.begin(job.file.on_record.place)
+        with (
+            readers if kept is None else readers.borrowed(),
+            Unpacker(settings, folder, insists=options.insists) as unpacker,
+        ):
             topic = open_topic(settings, create=True)
             store = open_store(settings)
             published = Publications(store, topic.topic_id)
             limit = message_limit(settings)
-            producer = open_producer(
-                settings, limit
-            )  # it connects, for half a second or more, while workbooks are read
+            connect = partial(open_producer, settings, limit)
+            producer = (  # it connects, for half a second or more, while workbooks are read
+                connect() if kept is None else clients.enter_context(kept.producer(topic.topic_id, limit, connect))
+            )
             register = Register(store, topic.topic_id)
             refusals = Refusals(store, settings, options.asked_how)
             records, summary = FileRecords(store), Summary(topic.topic_id)
@@ -62,9 +69,12 @@ def publish(settings: Settings, sources: Sequence[str | File], options: Options)
             _read(batch, sources, readers)
             batch.identify()
         send_options = SendOptions(settings.battery_topic, limit, options.encoding, options.speed, Limits.of(settings))
-
         notes = _Notes(batch, topic.topic_id)
-        result = send(producer, sorted(batch.tests), send_options, notes.take)
+
+        def note_sent(test: QueuedTest, rows: int) -> None:
+            options.progress.send(batch.place_of(test), rows)
+
+        result = send(producer, sorted(batch.tests), send_options, notes.take, note_sent)
     batch.summary.rows, batch.summary.messages = result.rows, result.messages
     return batch.summary
 
@@ -95,6 +105,11 @@ class _Notes:
                 reader, mapping = self._batch.read_by.get((asked, sha256), ("", ""))
                 publication = Publication(asked, self._topic_id, offsets, receipt.name, reader, mapping)
                 self._batch.published.remember(publication, sha256)
+                last: dict[int, int] = {}
+                for partition, offset in (item for of_cell in offsets.values() for item in of_cell.items()):
+                    last[partition] = max(offset, last.get(partition, -1))
+                for place in self._batch.places_of(sha256):
+                    self._batch.options.progress.publish(place, self._topic_id, last)
 
 
 def _read(batch: Batch, sources: Sequence[str | File], readers: Readers) -> None:

@@ -143,6 +143,7 @@ def send(
     tests: Sequence[QueuedTest],
     options: SendOptions,
     on_receipt: Callable[[Receipt], None] = lambda _: None,
+    on_sent: Callable[[QueuedTest, int], None] = lambda *_: None,
 ) -> SendResult:
     """Send tests in the order given, and wait until the broker has all of them.
 
@@ -151,6 +152,7 @@ def send(
         tests: what to send.
         options: how to send it.
         on_receipt: called for each cell of a workbook as soon as all of its rows have been acknowledged.
+        on_sent: called with a test and the number of its rows that the broker was given with a message.
 
     Raises:
         BatteryError: the broker refuses a message, or its limit is too small for a single reading; what was
@@ -179,6 +181,7 @@ def send(
                     break
                 except BufferError:  # librdkafka's queue is full: wait for the broker
                     producer.poll(0.1)
+            on_sent(queued, rows)
             producer.poll(0)
             acknowledgements.hand_out(on_receipt)
             result.rows += rows

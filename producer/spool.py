@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -26,7 +27,7 @@ from producer.readers.registry import registered_readers
 from producer.readers.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from datetime import datetime
     from types import TracebackType
 
@@ -154,6 +155,8 @@ class Readers:
     def __init__(self, processes: int, settings: Settings, folder: Path) -> None:
         self.processes = processes
         self._settings = settings
+        self.on_begin: Callable[[Job], None] = lambda _: None
+        """Called when a process begins to read a workbook."""
         limits = Limits(settings.reader_memory_bytes, settings.reader_timeout_seconds)
         self._idle = [Child(limits, folder, *modules_to_read_with()) for _ in range(processes)]
         self._busy: dict[Child, _Reading] = {}
@@ -170,6 +173,21 @@ class Readers:
         """End all children, also in the middle of some work."""
         for child in (*self._idle, *self._busy):
             child.end()
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Read with them for a while: at the end no work is left, and one of them stays ready for the next time."""
+        try:
+            yield
+        finally:
+            self._queue.clear()
+            for child in self._busy:  # where it was not read to the end
+                child.end()
+            self._idle = [*self._busy, *self._idle]
+            self._busy.clear()
+            for child in self._idle[:-1]:
+                child.end()
+            self._idle[-1].start()  # it takes a second, which the next file need not wait for
 
     def submit(self, job: Job) -> _Reading:
         """Have a workbook read as soon as a child is idle."""
@@ -196,6 +214,7 @@ class Readers:
             child, reading = self._idle.pop(), self._queue.popleft()
             child.begin(spool, reading.job)
             self._busy[child] = reading
+            self.on_begin(reading.job)
 
     def _collect(self) -> None:
         """Wait until something comes from a child, or one has run out of time."""

@@ -21,6 +21,7 @@ from kernel.edges.consumer import read_log
 from kernel.edges.kafka import NoBrokerError, Topic, open_topic
 from producer import inbox as watch_module
 from producer.inbox import watch_folder
+from producer.inbox_state import InboxFile, InboxFileState, InboxState, read_inbox
 from producer.publish import Options, publish
 from producer.simulate import simulate_cell
 
@@ -202,7 +203,9 @@ def test_pauses_grow_up_to_a_limit(settings: Settings, inbox: Path, monkeypatch:
 
     monkeypatch.setattr(watch_module, "publish", failing)
     (inbox / "a.xlsx").touch()
-    look = watch_module._Inbox(settings, inbox, Options(), "log", _topic_due=1e9).look  # noqa: SLF001
+    monkeypatch.setattr(watch_module, "SETTLED_SECONDS", 0.0)
+    state = InboxState(settings, inbox)
+    look = watch_module._Inbox(settings, inbox, Options(), "log", state, _topic_due=1e9).look  # noqa: SLF001
     while now < 200:
         list(look(may_have_changed=False))
         now += 0.5
@@ -223,7 +226,8 @@ def test_a_topic_that_is_gone_is_left_to_whoever_deleted_it_for_a_while(
         return Topic("t", "another log", (0,))
 
     monkeypatch.setattr(watch_module, "open_topic", gone)
-    look = watch_module._Inbox(settings, inbox, Options(), "log", _topic_due=0.0).look  # noqa: SLF001
+    state = InboxState(settings, inbox)
+    look = watch_module._Inbox(settings, inbox, Options(), "log", state, _topic_due=0.0).look  # noqa: SLF001
     while not made:
         list(look(may_have_changed=False))
         now += 0.5
@@ -310,3 +314,79 @@ def test_a_broker_that_is_not_there_at_the_start_is_one_line(
     monkeypatch.setattr("kernel.edges.kafka.CONNECT_SECONDS", 0.5)
     with pytest.raises(BatteryError, match="start one with `battery broker`"):
         next(watch_folder(Pipeline(tmp_path, free_port()).settings, inbox, Options(), threading.Event()))
+
+
+def test_a_file_that_is_copied_slowly_is_read_once_and_whole(
+    settings: Settings, inbox: Path, watching: Iterator[Summary], workbooks: list[Path]
+) -> None:
+    content = workbooks[0].read_bytes()
+    with (inbox / workbooks[0].name).open("wb") as file:
+
+        def copy(part: int = 0, parts: int = 8) -> None:
+            file.write(content[part * len(content) // parts : (part + 1) * len(content) // parts])
+            file.flush()
+            if part + 1 < parts:
+                threading.Timer(0.15, copy, [part + 1]).start()
+
+        copy()
+        first = next(watching)
+    assert (first.workbooks, first.failed) == (1, [])
+    assert set(sources(settings)) == {workbooks[0].name}
+
+
+def files_of(settings: Settings) -> dict[str, InboxFile]:
+    look = read_inbox(settings)
+    assert look is not None
+    return {file.name: file for file in look.files}
+
+
+def test_the_state_of_the_inbox_says_what_became_of_each_file(
+    settings: Settings, inbox: Path, workbooks: list[Path]
+) -> None:
+    shutil.copy(workbooks[0], inbox)
+    broken(inbox / "bad.xlsx")
+    (inbox / "notes.letter").write_bytes(b"\x00 Dear all")
+    stop = threading.Event()
+    watching = watch_folder(settings, inbox, Options(), stop)
+    while not next(watching).workbooks:
+        pass
+    stop.set()
+    assert next(watching, None) is None
+    files = files_of(settings)
+    published = files[workbooks[0].name]
+    assert published.state is InboxFileState.PUBLISHED
+    assert published.rows
+    assert (published.sent, published.cells) == (published.rows, ("WATCH",))
+    assert (published.topic_id, published.offsets) == (open_topic(settings).topic_id, {"0": 0})
+    assert files["bad.xlsx"].state is InboxFileState.REFUSED
+    assert files["bad.xlsx"].reason
+    assert files["notes.letter"].state is InboxFileState.IGNORED
+    assert "files that end in .letter are not read" in files["notes.letter"].reason
+    look = read_inbox(settings)
+    assert look is not None
+    assert (look.folder, look.is_watched, look.trouble) == (str(inbox.resolve()), False, "")
+
+
+def test_the_state_of_the_inbox_says_that_a_file_was_known_and_why_nothing_can_be_published(
+    settings: Settings, inbox: Path, workbooks: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(workbooks[0], inbox)
+    publish(settings, [str(workbooks[0])], Options())
+    stop = threading.Event()
+    watching = watch_folder(settings, inbox, Options(), stop)
+    assert next(watching).skipped == 1
+
+    def failing(*_: object) -> None:
+        stop.set()
+        raise BatteryError("the disk is full")
+
+    monkeypatch.setattr(watch_module, "publish", failing)
+    shutil.copy(workbooks[1], inbox)
+    assert next(watching, None) is None
+    files = files_of(settings)
+    assert files[workbooks[0].name].state is InboxFileState.KNOWN
+    assert files[workbooks[0].name].reason == "its readings were published before"
+    assert files[workbooks[1].name].state is InboxFileState.WAITING
+    look = read_inbox(settings)
+    assert look is not None
+    assert look.trouble == "the disk is full"

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 SCRIPT: Final = Path(dashboard.__file__).parent / "app" / "main.py"
 
 
-def serve(host: str, port: int) -> None:
+def serve(host: str, port: int, upload_max_mb: int) -> None:
     """Serve the dashboard until SIGTERM or Ctrl-C; Streamlit prints its address when it answers.
 
     Args:
         host: address to listen at.
         port: where it listens.
+        upload_max_mb: the largest file that may be dropped on a page, MB.
 
     Raises:
         BatteryError: the extra is not installed, or the address cannot be listened at.
@@ -44,6 +45,7 @@ def serve(host: str, port: int) -> None:
         "server.address": host,
         "server.port": port,
         "server.headless": "true",
+        "server.maxUploadSize": upload_max_mb,
         "server.fileWatcherType": "none",
         "browser.serverAddress": host,  # else Streamlit asks a web service for this machine's address
         "browser.gatherUsageStats": "false",

@@ -157,7 +157,8 @@ def up(settings: Settings, inbox: Path, port: int | None, *, debug: bool = False
             Part("refresh", [*command, "transform", "--watch"], {"DBT_QUIET": "true"}, locks=locks),
         ]
         if port is not None:
-            others.append(Part("dashboard", [*command, "dashboard", "--port", str(port)], locks=locks))
+            dashboard = [*command, "dashboard", "--port", str(port)]
+            others.append(Part("dashboard", dashboard, {"BATTERY_LAUNCHER": "up"}, locks=locks))
         parts = ([broker] if broker else []) + others
         for part in sorted(parts, key=lambda part: STOP_ORDER.index(part.name), reverse=True):
             running.callback(part.end)  # the last one first

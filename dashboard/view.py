@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -15,8 +16,10 @@ from dashboard.address import NotAmongError, show_not_among
 from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.landing import look_at_news
 from dashboard.look_cache import Look, LookCache
+from dashboard.next_steps import next_step
 from kernel.base.errors import BatteryError
 from kernel.base.settings import load_settings
+from producer.inbox_state import read_inbox
 from refresh.marts import NothingYetError, open_marts
 
 if TYPE_CHECKING:
@@ -41,12 +44,18 @@ ICON: Final = Path(__file__).with_name("icon.svg")  # for one of Streamlit's, br
 
 LOGO: Final = Path(__file__).with_name("logo.svg")
 
+RENEW_SECONDS: Final = 5.0
+"""How often an open page looks whether something newer has been published, s; all visitors share the look."""
+
 _TITLE: Final = "place of the title"
+_RENEWED: Final = "when the page was renewed"
+_EMPTY: Final = "publication that was seen"
 
 STYLE: Final = """
 <style>
 [data-testid=stMainBlockContainer] { padding-top: 3.5rem; padding-bottom: 2rem; }
 .st-key-head h1 { font-size: 1.5rem; padding: 0 0 0.2rem; }
+h3 { font-size: 1.15rem; padding: 0.25rem 0; }
 .st-key-head { row-gap: 0; }
 .st-key-key-figures { row-gap: 0.25rem; }
 .st-key-choices > div { flex: 1 1 10rem; min-width: 10rem; }
@@ -143,50 +152,93 @@ def show(title: str, body: Callable[[Settings], None]) -> None:
 
 def _show(title: str, body: Callable[[Settings, DeltaGenerator], None]) -> None:
     aside = head(title)
+    settings = None
     try:
-        body(load_settings(), aside)
+        settings = load_settings()
+        body(settings, aside)
     except NotAmongError as error:
         show_not_among(error)
     except NothingYetError as nothing:
-        st.info(literal(str(nothing)), icon=":material/hourglass_empty:")
+        show_nothing_yet(str(nothing), settings)
     except BatteryError as error:
         st.error(literal(str(error)), icon=":material/error:")
 
 
+def show_nothing_yet(what: str, settings: Settings | None) -> None:
+    """Say that there is nothing to show yet and what to do next, and renew the page once there is something."""
+    if settings is None:
+        st.info(literal(what), icon=":material/hourglass_empty:")
+        return
+    st.info(f"{literal(what)}  \n{next_step(settings, read_inbox(settings))}", icon=":material/hourglass_empty:")
+    st.fragment(_renew_at_first, run_every=RENEW_SECONDS)(settings)
+
+
 def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
-    """Draw a page of the published marts, and say when they were published."""
+    """Draw a page of what was published last; it renews itself when something newer is."""
 
     def of_marts(settings: Settings, aside: DeltaGenerator) -> None:
-        seen = look(("marts", settings), lambda: _marts(settings).newest())
+        with st.spinner("looking"):
+            seen = _newest(settings, FRESH_SECONDS)
         published = Published(settings, seen)
         try:
-            if published.table("battery_cells").num_rows:
-                body(settings, published)
-            else:
-                st.info(
-                    "No cell has been published yet: `battery produce` publishes workbooks, `battery stream` lands "
-                    "them."
-                )
+            if not published.table("battery_cells").num_rows:
+                raise NothingYetError("No cell has been published yet.")
+            body(settings, published)
             st.caption(CITATION)
         finally:
             with aside:  # drawn last, since it may have to wait for the warehouse
-                _show_age(settings, seen)
+                st.fragment(_show_age, run_every=RENEW_SECONDS)(settings, seen)
 
     _show(title, of_marts)
 
 
+def _newest(settings: Settings, fresh_seconds: float) -> Look[MartsVersion]:
+    """The newest publication, shared by all visitors."""
+    return _look_cache().look(("marts", settings), lambda: _marts(settings).newest(), fresh_seconds)
+
+
+def published_now(settings: Settings) -> Published:
+    """The newest publication, as this server saw it a moment ago.
+
+    Raises:
+        NothingYetError: nothing has been published yet.
+        BatteryError: it cannot be read.
+    """
+    return Published(settings, _newest(settings, RENEW_SECONDS - 1))
+
+
+def _renew_at_first(settings: Settings) -> None:
+    """Draw the page again once something has been published."""
+    try:
+        newest = _newest(settings, RENEW_SECONDS - 1)
+    except BatteryError:
+        return
+    if newest.value.name != st.session_state.get(_EMPTY):
+        st.session_state[_EMPTY] = newest.value.name  # once: it may have no cells
+        st.rerun()
+
+
 def _show_age(settings: Settings, seen: Look[MartsVersion]) -> None:
-    """Say in one muted line how old the figures are, and whether anything has landed since."""
+    """Say in one muted line how old the figures are; draw the page again where there are newer ones."""
+    with suppress(BatteryError):
+        newest = _newest(settings, RENEW_SECONDS - 1)
+        if newest.value.name != seen.value.name:
+            st.session_state[_RENEWED] = datetime.now(UTC)
+            st.rerun()
+        seen = newest
     said, why = [], []
     at = seen.value.published_at
     if at is not None:
         age = lasting((datetime.now(UTC).replace(tzinfo=None) - at).total_seconds())
         said.append(f"figures of {age} ago")
         why.append(f"Published {at:%Y-%m-%d %H:%M:%S} UTC.")
+    renewed = st.session_state.get(_RENEWED)
+    if renewed is not None:
+        said.append(f"renewed at {renewed:%H:%M:%S} UTC")
     if seen.complaint:
         said.append(f":orange[newer ones cannot be read since {seen.at:%H:%M:%S} UTC: {literal(seen.complaint)}]")
     try:
-        landed = look(("news", settings), lambda: look_at_news(settings))
+        landed = _look_cache().look(("news", settings), lambda: look_at_news(settings), FRESH_SECONDS)
     except BatteryError as error:
         said.append("unknown whether more has landed since")
         why.append(literal(str(error)))

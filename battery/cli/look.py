@@ -89,7 +89,7 @@ def dashboard(debug: bool, host: str, port: int, data_dir: Path | None) -> None:
         from battery.demo import places
 
         os.environ.update(places(data_dir))
-    start(debug)
+    settings = start(debug)
     from battery.dashboard import serve
 
-    serve(host, port)
+    serve(host, port, settings.dashboard_upload_max_mb)

@@ -12,10 +12,13 @@ from urllib.parse import unquote, urlsplit
 
 import streamlit as st
 
+from dashboard.access import admits
 from dashboard.address import begin_page
 from dashboard.navigation import remember_pages
-from dashboard.pages import cell, compare, cycle, fleet, stream, unknown
+from dashboard.pages import cell, compare, cycle, fleet, inbox, stream, unknown
 from dashboard.view import name_tab
+from kernel.base.errors import BatteryError
+from kernel.base.settings import load_settings
 
 UNKNOWN_PAGE: Final = "unknown page"
 """Where the session keeps the name of a page that its first address asked for and that there is not."""
@@ -29,6 +32,7 @@ def main() -> None:
         "cell": st.Page(cell.show, title="Cell", icon=":material/battery_5_bar:", url_path="cell"),
         "cycle": st.Page(cycle.show, title="Cycle", icon=":material/show_chart:", url_path="cycle"),
         "compare": st.Page(compare.show, title="Compare", icon=":material/stacked_line_chart:", url_path="compare"),
+        "inbox": st.Page(inbox.show_page, title="Inbox", icon=":material/inbox:", url_path="inbox"),
         "stream": st.Page(stream.show_page, title="Stream", icon=":material/stream:", url_path="stream"),
     }
     remember_pages(pages)
@@ -40,7 +44,17 @@ def main() -> None:
     )
     page = st.navigation([*pages.values(), *hidden])
     begin_page(page.url_path)
-    page.run()
+    if is_admitted():
+        page.run()
+
+
+def is_admitted() -> bool:
+    """Whether the visitor may see the page; what is wrong with the settings is said by the page itself."""
+    try:
+        settings = load_settings()
+    except BatteryError:  # nothing can be read without them either
+        return True
+    return admits(settings)
 
 
 def unknown_page(known: set[str]) -> str | None:

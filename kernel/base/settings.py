@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     gateway_max_bytes: Annotated[int, Field(ge=1024, le=16 * 1024**2)] = 8 * 1024**2
     gateway_ack_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
 
+    dashboard_password: SecretStr | None = None
+    dashboard_upload_max_mb: Annotated[int, Field(ge=1, le=10_000)] = 200
+    battery_launcher: Literal["alone", "up", "compose"] = "alone"
+
     stream_until_end: bool = False
     accept_lost_offsets: bool = False
     max_lag_messages: Annotated[int, Field(ge=0)] = 1_000
@@ -100,7 +104,15 @@ class Settings(BaseSettings):
             raise ValueError("must be file://FOLDER or s3://BUCKET")
         return value
 
-    @field_validator("battery_cells", "date_order", "cell_pattern", "mapping_file", "gateway_token", mode="before")
+    @field_validator(
+        "battery_cells",
+        "date_order",
+        "cell_pattern",
+        "mapping_file",
+        "gateway_token",
+        "dashboard_password",
+        mode="before",
+    )
     @classmethod
     def _none_where_empty(cls, value: object) -> object:
         return value or None  # compose passes an empty one

@@ -54,7 +54,7 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setitem(sys.modules, "streamlit.web", None)
     with pytest.raises(BatteryError, match="the dashboard needs the extra dashboard, which is not installed: "):
-        battery.dashboard.serve("127.0.0.1", free_port())
+        battery.dashboard.serve("127.0.0.1", free_port(), 200)
 
 
 def test_with_logs_as_json_the_lines_of_streamlit_are_json(tmp_path: Path) -> None:
@@ -85,5 +85,5 @@ def test_the_lines_of_streamlit_are_passed_on_before_it_starts(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "streamlit.web", None)
     monkeypatch.setattr(battery.dashboard, "_pass_on_log_lines", lambda: called.append("passed on"))
     with pytest.raises(BatteryError):
-        battery.dashboard.serve("127.0.0.1", free_port())
+        battery.dashboard.serve("127.0.0.1", free_port(), 200)
     assert called == ["passed on"]

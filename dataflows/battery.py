@@ -37,6 +37,7 @@ from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
 from sink.care.overview import OverviewFile
 from sink.commit import Landing
+from sink.early import EarlyCommits
 from sink.lanes import LandingSink
 from sink.peers import Peers, await_peers, peers_of_this_process
 
@@ -129,6 +130,7 @@ def build_flow(settings: Settings, stopping: Callable[[], bool], peers: Peers | 
         settings.commit_max_rows,
         source.is_near,
         metrics.committed,
+        EarlyCommits(settings.commit_interval_seconds, source.quiet_seconds),
     )
 
     flow = Dataflow("battery")

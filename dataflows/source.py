@@ -7,6 +7,7 @@ so that ordinary lag tools work.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -91,6 +92,7 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
         self._epoch_has_messages = False
         self._epoch_has_ended = False
         self._is_idle = False
+        self._idle_since: float | None = None
         self._continuity = Continuity(topic, partition, check, start, landed, accept_loss=settings.accept_lost_offsets)
         self._consumer = PartitionConsumer(settings, topic, partition, self._continuity.doubt)
         if start.next_offset is None:
@@ -118,6 +120,10 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
         if not self._held and (polled := self._poll()):
             self._held.extend(polled.pieces(MOST_ROWS))
         self._is_idle = not (self._held and self._continuity.is_same_log())
+        if not self._is_idle:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = time.monotonic()
         if self._is_idle:
             if self._on_poll is not None and self._consumer.end is not None:
                 self._on_poll(self._partition, 0, 0)
@@ -133,6 +139,12 @@ class PartitionReader(StatefulSourcePartition[Poll, Snapshot]):
             self._on_poll(self._partition, len(poll), None if log_end is None else max(0, log_end - (last + 1)))
         fault_point(Point.POLLED)
         return [poll]
+
+    @property
+    def quiet_seconds(self) -> float:
+        """For how long polls have brought nothing, s; 0 while messages are being cleaned."""
+        idle_since = self._idle_since
+        return 0.0 if idle_since is None else time.monotonic() - idle_since
 
     def next_awake(self) -> datetime | None:
         """Rest a moment when nothing came."""
@@ -249,6 +261,11 @@ class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
         self._committed = committed
         self._stopping = stopping
         self._own_partitions: set[int] = set()
+        self._readers: list[PartitionReader] = []
+
+    def quiet_seconds(self) -> float:
+        """For how long no partition of this process has brought anything, s."""
+        return min((reader.quiet_seconds for reader in self._readers), default=0.0)
 
     def is_near(self, part: int) -> bool:
         """Whether a part of another step runs in this process.
@@ -294,7 +311,7 @@ class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
         _log.info("reading", topic=topic.name, partition=partition, start="beginning" if start is None else start)
         if self._tally is not None:
             self._tally.expect(partition)
-        return PartitionReader(
+        reader = PartitionReader(
             self._settings,
             topic,
             partition,
@@ -306,6 +323,8 @@ class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
             self._metrics,
             None if self._tally is None else self._tally.read,
         )
+        self._readers.append(reader)
+        return reader
 
     def _log(self) -> Topic:
         """The log that this run reads, asked for once; a topic that nobody has made yet is made."""

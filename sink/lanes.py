@@ -1,11 +1,14 @@
 """The committing sink of the flow: what has been cleaned lands before its Bytewax epoch closes.
 
 Bytewax waits for the snapshot of a partitioned sink at the end of every epoch, and stores the epoch only afterwards.
-Nothing that is buffered here therefore stays longer than its epoch.
+Nothing that is buffered here therefore stays longer than its epoch. A lane commits earlier when it has many rows, or
+when nothing more waits to be read (`sink.early`); a commit may end anywhere between two results.
 """
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Protocol
@@ -17,6 +20,7 @@ from kernel.base.faults import Point, fault_point
 from kernel.contract.results import Cleaned, States
 from kernel.contract.weight import ROW_BYTES
 from sink.commit import rows_by_reason
+from sink.early import LOOK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     from sink.commit import Landing
     from sink.draft import Draft, Stored
+    from sink.early import EarlyCommits
 
 
 class OnCommit(Protocol):
@@ -55,9 +60,11 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         next_seq: int,
         max_rows: int,
         on_commit: OnCommit | None = None,
+        early: EarlyCommits | None = None,
     ) -> None:
         self._landing = landing
         self._on_commit = on_commit
+        self._early = early
         self._lane = lane
         self._seq = next_seq
         self._max_rows = max_rows
@@ -69,6 +76,11 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         self._landed: Future[None] | None = None
         self._storer = ThreadPoolExecutor(1, thread_name_prefix=f"store-{lane}")
         self._lander = ThreadPoolExecutor(1, thread_name_prefix=f"land-{lane}")
+        self._committed_at = -math.inf
+        self._one_at_a_time = threading.Lock()
+        self._closed = threading.Event()
+        if early is not None:
+            threading.Thread(target=self._look, name=f"early-{lane}", daemon=True).start()
 
     @record_errors
     def write_batch(self, items: Sequence[Cleaned[States]]) -> None:
@@ -78,15 +90,8 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
             BatteryError: an earlier commit has failed.
         """
         for item in items:
-            if self._draft is None:
-                self._draft = self._landing.draft(self._lane, self._seq)
-            self._gathered.append(self._storer.submit(self._draft.add, item))
-            for rows in (item.landed, item.quarantined, item.repeated):
-                self._rows += rows.num_rows
-                self._bytes += rows.nbytes
-            self._has_repeats |= item.repeated.num_rows > 0
-            if self._rows >= self._max_rows or self._bytes >= self._max_bytes:
-                self._commit(self._draft)
+            with self._one_at_a_time:
+                self._gather(item)
 
     @record_errors
     def snapshot(self) -> None:
@@ -95,18 +100,45 @@ class Lane(StatefulSinkPartition[Cleaned[States], None]):
         Raises:
             BatteryError: a commit has failed.
         """
-        if self._draft is not None:
-            self._commit(self._draft)
-        self._wait()
+        with self._one_at_a_time:
+            if self._draft is not None:
+                self._commit(self._draft)
+            self._wait()
         fault_point(Point.SNAPSHOT)
+
+    def commit_early(self) -> None:
+        """Commit what has gathered if that is due before the epoch closes; an earlier commit must have landed."""
+        with self._one_at_a_time:
+            has_landed = self._landed is None or (self._landed.done() and self._landed.exception() is None)
+            if self._early is None or self._draft is None or not has_landed or self._closed.is_set():
+                return
+            if self._early.is_due(self._rows, time.monotonic() - self._committed_at):
+                self._commit(self._draft)
 
     def close(self) -> None:
         """End the threads."""
-        self._storer.shutdown()
-        self._lander.shutdown()
+        self._closed.set()
+        with self._one_at_a_time:  # nothing is committed any more
+            self._storer.shutdown()
+            self._lander.shutdown()
+
+    def _look(self) -> None:
+        while not self._closed.wait(LOOK_SECONDS):
+            self.commit_early()
+
+    def _gather(self, item: Cleaned[States]) -> None:
+        if self._draft is None:
+            self._draft = self._landing.draft(self._lane, self._seq)
+        self._gathered.append(self._storer.submit(self._draft.add, item))
+        for rows in (item.landed, item.quarantined, item.repeated):
+            self._rows += rows.num_rows
+            self._bytes += rows.nbytes
+        self._has_repeats |= item.repeated.num_rows > 0
+        if self._rows >= self._max_rows or self._bytes >= self._max_bytes:
+            self._commit(self._draft)
 
     def _commit(self, draft: Draft) -> None:
-        began = time.monotonic()
+        self._committed_at = began = time.monotonic()
         earlier = self._landed if self._has_repeats else None
         stored = self._storer.submit(_store, draft, self._gathered, earlier)
         states = self._storer.submit(draft.states)
@@ -152,9 +184,11 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         max_rows: int,
         is_near: Callable[[int], bool],
         on_commit: OnCommit | None = None,
+        early: EarlyCommits | None = None,
     ) -> None:
         self._open_landing = open_landing
         self._on_commit = on_commit
+        self._early = early
         self._lanes = lanes
         self._max_rows = max_rows
         self._is_near = is_near
@@ -183,4 +217,4 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         """Build a lane, which continues after its last commit in the warehouse."""
         lane = int(for_part.removeprefix("lane-"))
         landing, next_seq = self._open_landing()
-        return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._on_commit)
+        return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._on_commit, self._early)

@@ -184,6 +184,23 @@ def test_where_the_partition_lies_is_asked_before_its_oldest_message_alone(reade
     assert (begins.asked, goes_on.asked) == ([LOG.name], [])
 
 
+def test_a_partition_is_quiet_from_the_first_poll_that_brings_nothing_to_the_next_message(
+    reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter(range(100))
+    monkeypatch.setattr(dataflows.source.time, "monotonic", lambda: next(times))
+    reading = reader(Scripted([[Received(6)], [], [], [Received(7)]]), start=6, landed=5)
+    assert reading.quiet_seconds == 0
+    reading.next_batch()
+    assert reading.quiet_seconds == 0
+    reading.next_batch()
+    assert reading.quiet_seconds == 1
+    reading.next_batch()
+    assert reading.quiet_seconds == 2
+    reading.next_batch()
+    assert reading.quiet_seconds == 0
+
+
 def test_an_offset_that_expired_behind_the_worker_is_refused_with_the_choices(reader: Any) -> None:
     reading = reader(Scripted([[Received(6), gone()], [Received(100)]], begins=100), start=6, landed=5)
     assert offsets(reading.next_batch()) == [6]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +19,7 @@ from dataflows.health import Pulse
 from dataflows.metrics import Metrics
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
+from sink.early import EarlyCommits
 from sink.lanes import LandingSink, Lane
 
 if TYPE_CHECKING:
@@ -234,6 +236,78 @@ def test_rows_of_a_commit_that_failed_are_not_counted(gate: Gate, metrics: Metri
     with pytest.raises(BatteryError):
         lane.snapshot()
     assert told(metrics) == (0, 0, 0, 0)
+    lane.close()
+
+
+class Quiet:
+    """Says when nothing more waits to be read."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def early_lane(gate: Gate, quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> Lane:
+    """A lane that commits early only when the test has it look."""
+    monkeypatch.setattr(sink.lanes, "LOOK_SECONDS", SECONDS)
+    return Lane(cast("Landing", gate), 0, 1, 100, early=EarlyCommits(10, quiet))
+
+
+def test_a_lane_commits_before_its_epoch_closes_once_nothing_more_waits(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = Quiet()
+    lane = early_lane(gate, quiet, monkeypatch)
+    gate.is_open.set()
+    first, second, third = results(3)
+    lane.write_batch([first, second])
+    lane.commit_early()
+    assert gate.stored == [], "more may come"
+    quiet.seconds = 1
+    lane.commit_early()
+    lane.write_batch([third])
+    lane.commit_early()
+    assert gate.stored == [4], "two rows are not worth a commit of their own"
+    lane.snapshot()
+    assert (gate.landed, gate.stored) == ([1, 2], [4, 2])
+    lane.close()
+    lane.commit_early()
+
+
+def test_a_lane_commits_nothing_early_while_a_commit_lands_or_after_one_that_failed(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sink.early.LEAST_SHARE", 0)
+    monkeypatch.setattr("sink.early.LEAST_ROWS", 1)
+    quiet = Quiet()
+    quiet.seconds = 1
+    lane = early_lane(gate, quiet, monkeypatch)
+    gate.fails_at = 1
+    first, second = results(2)
+    lane.write_batch([first])
+    lane.commit_early()
+    lane.write_batch([second])
+    lane.commit_early()  # it does not wait for the one that lands
+    gate.is_open.set()
+    with pytest.raises(BatteryError, match="the warehouse failed"):
+        lane.snapshot()
+    lane.commit_early()
+    assert gate.landed == []
+    lane.close()
+
+
+def test_a_lane_looks_by_itself_whether_to_commit_early(gate: Gate) -> None:
+    quiet = Quiet()
+    quiet.seconds = 1
+    lane = Lane(cast("Landing", gate), 0, 1, 100, early=EarlyCommits(10, quiet))
+    lane.write_batch(results(1))
+    gate.is_open.set()
+    deadline = time.monotonic() + SECONDS
+    while not gate.landed:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     lane.close()
 
 

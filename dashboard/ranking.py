@@ -30,10 +30,18 @@ JUDGED: Final = {
 """The columns by which cells are compared with the others; fades are taken as a share of the cell's capacity."""
 
 
+WORDS: Final = {
+    "fade": ("slower fade", "faster fade"),
+    "recent fade": ("slower recent fade", "faster recent fade"),
+    "resistance": ("lower resistance", "higher resistance"),
+}
+"""What a cell that is below, or above, the others has."""
+
+
 def outliers_first(cells: pa.Table) -> list[dict[str, Any]]:
     """Rows of `battery_cells`, those that stand out first, then by state of health, the lowest first.
 
-    Each has `stands_out`, what it does so by ("recent fade, 5.1 above"), or None; and `score`, how far.
+    Each has `stands_out`, what it does so by ("faster recent fade (z 5.1)"), or None; and `score`, how far.
     """
     rows: list[dict[str, Any]] = cells.to_pylist()
     basis = np.array([row["nominal_capacity_ah"] or row["initial_capacity_ah"] or np.nan for row in rows])
@@ -44,8 +52,7 @@ def outliers_first(cells: pa.Table) -> list[dict[str, Any]]:
         name = max(scores, key=lambda judged: abs(float(scores[judged][number])))
         score = float(scores[name][number])
         row["score"] = abs(score)
-        side = "above" if score > 0 else "below"
-        row["stands_out"] = f"{name}, {abs(score):.1f} {side}" if abs(score) > FAR else None
+        row["stands_out"] = f"{WORDS[name][score > 0]} (z {abs(score):.1f})" if abs(score) > FAR else None
     return sorted(
         rows,
         key=lambda row: (

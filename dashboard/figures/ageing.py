@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from dashboard.amounts import largest, resistance_amount
 from dashboard.colours import FIRST, Ink, next_colours
 from dashboard.figures.axes import Outside, count_cycles, efficiency_range, fit_axis, joint_range, robust_range
-from dashboard.figures.courses import CLEAR, FAINT, MEDIAN_WORDS, Course, course_of
+from dashboard.figures.courses import MEDIAN_WORDS, Course, course_of, cycle_markers, cycle_symbols
 from dashboard.figures.fade import add_tests, fade, running_median, threshold_ah
 from dashboard.figures.measures import AXES, MEASURES, Measure, column, cycles_of, has_place
 from dashboard.figures.style import LAYOUT, MUTED, frame, kept_rows, write_notes
@@ -191,22 +191,18 @@ def _add_course(
     place: dict[str, Any] = {} if row is None else {"row": row, "col": 1}
     first = row in {None, 1}
     rows = kept_rows(course.y)
-    symbols = np.where(course.line, "circle", np.where(course.complete, "diamond", "x-thin-open"))
     if course.is_joined:
         figure.add_scatter(
             x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=names[2], showlegend=first,
             mode="lines+markers" if int(course.line.sum()) == len(rows) else "markers",
             line={"color": of_colour, "width": 1.5},
-            marker={"color": of_colour, "size": 7, "symbol": symbols[rows].tolist()},
+            marker={"color": of_colour, "size": 7, "symbol": cycle_symbols(course, rows)},
             legendgroup=names[2], hovertemplate=f"cycle %{{customdata}}<br>{hover}<extra></extra>", **place,
         )  # fmt: skip
         return
     figure.add_scatter(
         x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=names[0], mode="markers",
-        marker={
-            "color": of_colour, "symbol": symbols[rows].tolist(), "size": np.where(course.line[rows], 4, 6),
-            "opacity": np.where(course.line[rows], FAINT, CLEAR),
-        },
+        marker=cycle_markers(course, rows, of_colour),
         legendgroup=names[0], showlegend=first and names[0] == "each cycle",
         hovertemplate=f"cycle %{{customdata}}<br>{hover}<extra></extra>", **place,
     )  # fmt: skip

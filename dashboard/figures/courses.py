@@ -92,6 +92,32 @@ class Course:
         return int(self.line.sum()) < FEW
 
 
+def cycle_markers(course: Course, rows: npt.NDArray[np.int64], of_colour: str) -> dict[str, Any]:
+    """What the single cycles of a course look like behind its line: faint points; what the line leaves out is clearer.
+
+    Args:
+        course: of the cell.
+        rows: of the cycles that are drawn.
+        of_colour: of the cell.
+    """
+    usual = course.line[rows]
+    if usual.all():
+        return {"color": of_colour, "size": 4, "opacity": FAINT, "symbol": "circle"}
+    return {
+        "color": of_colour,
+        "size": np.where(usual, 4, 6),
+        "opacity": np.where(usual, FAINT, CLEAR),
+        "symbol": cycle_symbols(course, rows),
+    }
+
+
+def cycle_symbols(course: Course, rows: npt.NDArray[np.int64]) -> list[str]:
+    """Points for usual cycles, diamonds for reference tests, crosses for what was cut short."""
+    others = np.where(course.complete[rows], "diamond", "x-thin-open")
+    symbols: list[str] = np.where(course.line[rows], "circle", others).tolist()
+    return symbols
+
+
 def course_of(cycles: pa.Table, axis: str, values: npt.NDArray[np.float64]) -> Course:
     """The course of some values, one for each cycle of a cell, over an axis.
 

@@ -11,7 +11,7 @@ from dashboard.amounts import capacity_amount, largest
 from dashboard.colours import Ink, ink_of
 from dashboard.escaping import in_figure
 from dashboard.figures.axes import Outside, count_cycles, efficiency_range, fit_axis, joint_range, robust_range
-from dashboard.figures.courses import CLEAR, FAINT, Course, course_of
+from dashboard.figures.courses import Course, course_of, cycle_markers
 from dashboard.figures.measures import AXES, MEASURES, column, cycles_by_cell
 from dashboard.figures.style import MUTED, frame, kept_rows, write_notes
 from dashboard.rules import rule_percent
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 CELL_POINTS: Final = 400
 """Points of the line of a cell, and of its single cycles, that are drawn."""
 
-MUTED_POINTS: Final = 48
-"""Points of the line of a cell that is there for context."""
+MUTED_POINTS: Final = 12_000
+"""Points of the lines of all cells that are there for context."""
+
+FEWEST_POINTS: Final = 16
+"""Of the line of one of them at least."""
 
 RANGE_POINTS: Final = 40
 """Values that each cell gives to the range of the axis: a long life must not push a short one out of it."""
@@ -161,16 +164,15 @@ def compare(
     return figure
 
 
-def left_out(cycles: pa.Table, cells: Sequence[Cell], measure: str, scale: str) -> list[str]:
-    """Ids of the cells that a comparison cannot draw: of which there is no such figure, or no nominal capacity."""
-    by_cell = cycles_by_cell(cycles)
-    missing = []
-    for cell in cells:
-        of_cell = by_cell.get(cell["cell_id"])
-        measured = of_cell is not None and np.isfinite(column(of_cell, MEASURES[measure].column)).any()
-        if not measured or (scale == TO_NOMINAL and cell["nominal_capacity_ah"] is None):
-            missing.append(cell["cell_id"])
-    return missing
+def left_out(cycles: pa.Table, cells: Sequence[Cell], measure: str, axis: str, scale: str) -> list[str]:
+    """Ids of the cells that a comparison cannot draw: without such figures, such a place, or a nominal capacity."""
+    ids = [cell["cell_id"] for cell in cells]
+    drawn = _lines(ids, cycles, AXES[axis].column, MEASURES[measure].column, 1.0, {})
+    return [
+        cell["cell_id"]
+        for cell in cells
+        if cell["cell_id"] not in drawn or (scale == TO_NOMINAL and cell["nominal_capacity_ah"] is None)
+    ]
 
 
 def _size(cell: Cell) -> float:
@@ -227,13 +229,7 @@ def _add_line(figure: go.Figure, line: Line, hover: str, *, points: bool, legend
         figure.add_scatter(
             x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=f"{cell}, each cycle",
             mode="markers", legendgroup=line.group, showlegend=False,
-            marker={
-                "color": ink.colour, "size": np.where(course.line[rows], 4, 6),
-                "opacity": np.where(course.line[rows], FAINT, CLEAR),
-                "symbol": np.where(
-                    course.line[rows], "circle", np.where(course.complete[rows], "diamond", "x-thin-open")
-                ).tolist(),
-            },
+            marker=cycle_markers(course, rows, ink.colour),
             hovertemplate=f"{cell}, cycle %{{customdata}}<br>{hover}<extra></extra>",
         )  # fmt: skip
     few = course.is_joined
@@ -258,8 +254,9 @@ def _add_muted(figure: go.Figure, lines: Sequence[Line]) -> None:
     if not lines:
         return
     x, y, names = [], [], []
+    most = max(FEWEST_POINTS, min(CELL_POINTS, MUTED_POINTS // len(lines)))
     for line in lines:
-        rows = _drawn_line(line.course, MUTED_POINTS)
+        rows = _drawn_line(line.course, most)
         rows = rows if len(rows) else np.arange(len(line.course.y))
         values = line.course.median if line.course.line.any() else line.course.y
         x.append(np.append(line.course.x[rows], line.course.x[rows[-1]]))

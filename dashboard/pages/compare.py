@@ -70,15 +70,15 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     figure = compare(cycles, rows, measure, axis, inks, scale=scale, groups=groups)
     words = MEASURES[measure].words
     if figure is None:
-        st.info(f"None of these cells has {words} over the {AXES[axis].title} {_scaled(scale)}.")
+        st.info(f"None of these cells has a {words} over {AXES[axis].title}{_scaled(scale)}.")
     else:
         chart(figure, f"compare-{measure}", f"{words} of {', '.join(chosen)} over {AXES[axis].title}, {SCALES[scale]}")
         lines = [CAPTION if len(rows) <= MOST_WITH_POINTS else CAPTION.partition("; points")[0] + "."]
-        without = left_out(cycles, rows, measure, scale)
+        without = left_out(cycles, rows, measure, axis, scale)
         if without:
             more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
             names = ", ".join(literal(cell) for cell in without[:NAMED])
-            lines.append(f"Not drawn, without {words} {_scaled(scale)}: {names}{more}.")
+            lines.append(f"Not drawn, without {words} over {AXES[axis].title}{_scaled(scale)}: {names}{more}.")
         if measure == "capacity" and scale == AS_MEASURED and size_ratio(rows) > ALIKE:
             lines.append(f"Capacities of so different cells are best compared {SCALES[TO_FIRST]}.")
         st.caption(" ".join(lines))
@@ -120,4 +120,4 @@ def _scales(measure: str) -> list[str]:
 
 
 def _scaled(scale: str) -> str:
-    return "" if scale == AS_MEASURED else SCALES[scale]
+    return "" if scale == AS_MEASURED else f", {SCALES[scale]}"

@@ -45,7 +45,7 @@ def test_lines_of_the_fleet_have_no_teeth_and_single_cycles_lie_behind_them() ->
     assert min(drawn["A"].y) > 96
     assert min(drawn["A, each cycle"].y) == 20.0
     assert drawn["A, each cycle"].marker.color == drawn["A"].line.color
-    assert max(drawn["A, each cycle"].marker.opacity) < 0.5
+    assert drawn["A, each cycle"].marker.opacity < 0.5
     assert "1 of 30 points lies outside (▲▼): A cycle 16" in notes(figure)
 
 
@@ -117,9 +117,9 @@ def test_relative_to_the_nominal_capacity_cells_are_left_out_of_which_it_is_unkn
     drawn = traces(compare(cycles, rows, "capacity", "cycle", INKS, scale=TO_NOMINAL))
     assert "B" not in drawn
     assert drawn["A"].y[0] == pytest.approx(49.5)
-    assert left_out(cycles, rows, "capacity", TO_NOMINAL) == ["B"]
-    assert left_out(cycles, rows, "capacity", AS_MEASURED) == []
-    assert left_out(cycles, rows, "temperature", AS_MEASURED) == ["A", "B"]
+    assert left_out(cycles, rows, "capacity", "cycle", TO_NOMINAL) == ["B"]
+    assert left_out(cycles, rows, "capacity", "cycle", AS_MEASURED) == []
+    assert left_out(cycles, rows, "temperature", "cycle", AS_MEASURED) == ["A", "B"]
 
 
 def test_the_capacities_of_coin_cells_are_compared_in_a_unit_that_suits_them() -> None:

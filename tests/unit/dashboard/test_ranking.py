@@ -46,7 +46,7 @@ def test_cells_that_stand_out_come_first_then_the_least_healthy_and_those_unknow
 
 def test_a_cell_that_stands_out_says_by_what_and_how_far() -> None:
     first, *others = outliers_first(FLEET)
-    assert first["stands_out"] == "fade, 80.6 above"
+    assert first["stands_out"] == "faster fade (z 80.6)"
     assert all(row["stands_out"] is None for row in others)
 
 

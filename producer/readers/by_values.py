@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from producer.readers.by_charge import by_charge, factor, first_of, unit_at
+from producer.readers.guesses import Guess
 from producer.readers.mapping import DURATION
 from producer.readers.tables.titles import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from producer.readers.guesses import Guess
     from producer.readers.look import Look
     from producer.readers.seen import Floats, Seen
 
@@ -53,6 +53,7 @@ def weigh(look: Look, guesses: Sequence[Guess | None]) -> list[Guess | None]:
     if len(look.seen) != len(guesses):
         return list(guesses)
     found = [_of_kind(guess, seen) for guess, seen in zip(guesses, look.seen, strict=True)]
+    _find_a_time(look, found)
     found = [_by_size(guess, seen) for guess, seen in zip(found, look.seen, strict=True)]
     _tell_times_by_dates(look, found)
     by_charge(look, found)
@@ -60,6 +61,17 @@ def weigh(look: Look, guesses: Sequence[Guess | None]) -> list[Guess | None]:
         if guess is not None and guess.is_open and guess.quantity in TIMES and not seen.has_durations:
             found[place] = _by_spacing(guess, seen.numbers)
     return found
+
+
+def _find_a_time(look: Look, found: list[Guess | None]) -> None:
+    """Take a column that nobody knows for the time where no other is, and its values are dates or durations."""
+    if any(guess is not None and guess.quantity in {*TIMES, "date_time"} for guess in found):
+        return
+    for quantity, unit, what in (("date_time", "", "dates"), ("test_time", DURATION, "durations")):
+        for place, seen in enumerate(look.seen):
+            if found[place] is None and (seen.clock is not None if not unit else seen.has_durations):
+                found[place] = Guess(quantity, unit, (f"nobody calls a column so, but its values are {what}",))
+                return
 
 
 def _of_kind(guess: Guess | None, seen: Seen) -> Guess | None:

@@ -15,7 +15,7 @@ from producer.readers.guesses import guess
 from producer.readers.seen import Seen, has_decimal_commas, is_number, is_value, seen_in, seen_of
 from producer.readers.sheets.book import OLE, ZIP, holds_channel, names_channels, open_book
 from producer.readers.tables.parquets import PARQUET, open_parquet
-from producer.readers.tables.texts import DELIMITERS, Text
+from producer.readers.tables.texts import DELIMITERS, Text, titles_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +145,7 @@ def _reader_of(heads: Sequence[tuple[str, Sequence[object]]]) -> str | None:
 def _text(text: Text) -> Look:
     lines = list(text.head)
     best: Look | None = None
-    for delimiter in DELIMITERS:
+    for delimiter in (*DELIMITERS, " "):
         rows = [next(csv.reader([line], delimiter=delimiter), []) for line in lines]
         table = _table([[_shown(cell) for cell in row] for row in rows])
         if table is not None and (best is None or _rank(table) > _rank(best)):
@@ -156,7 +156,8 @@ def _text(text: Text) -> Look:
             f"has no line of titles above lines with numbers; it begins {shown!r}; write titles above the columns, "
             "between tabs, semicolons or commas"
         )
-    return replace(best, seen=_seen_in_text(text, best))
+    titles = titles_in(lines[best.header_row - 1], best.delimiter or ",")  # as whoever reads it calls them
+    return replace(best, titles=tuple(titles), seen=_seen_in_text(text, best))
 
 
 def _seen_in_text(text: Text, table: Look) -> tuple[Seen, ...]:

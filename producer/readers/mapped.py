@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,42 +12,28 @@ from kernel.base.plain import one_line
 from producer.readers.base import BadWorkbookError, UnreadableWorkbookError, Workbook
 from producer.readers.make import as_test
 from producer.readers.mapped_meaning import leave_out_still, mend_times, take_net, turn_one_way
-from producer.readers.mapping import MappingError, folded, mapping_of
+from producer.readers.mapped_table import NEEDED, open_table
+from producer.readers.mapping import MappingError, mapping_of
 from producer.readers.mapping_file import columns_command
 from producer.readers.meaning.sign import NO_CURRENT
 from producer.readers.meaning.steps import directions_of
 from producer.readers.names import cell_id_of
 from producer.readers.record import REST, record_of
-from producer.readers.sheets.book import OLE, ZIP, Sheet, open_book
-from producer.readers.sheets.epoch import counts_from_1904
-from producer.readers.tables.parquets import PARQUET, parquet_table
 from producer.readers.tables.parts import cells_of, split, without_empty
-from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
-from producer.readers.tables.titles import base_and_unit
-from producer.readers.tables.workbooks import sheet_table
-from producer.readers.unit_rows import units_below
 from producer.readers.usual_states import USUAL_STATES
-from producer.readers.zones import zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from collections.abc import Mapping as Pairs
+    from collections.abc import Collection
     from pathlib import Path
 
-    from python_calamine import CalamineWorkbook
-
     from producer.readers.base import ReadOptions, Test
+    from producer.readers.mapped_table import MappedTable
     from producer.readers.mapping import Mapping
     from producer.readers.record import Record
     from producer.readers.sample import FileSample
     from producer.readers.tables.parts import Part
     from producer.readers.tables.table import Table
     from producer.readers.tables.titles import Column
-
-NEEDED: Final = ("current", "voltage")
-
-TITLE_ROWS: Final = 60
-"""So many rows of a sheet are looked at for the titles."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +72,11 @@ class MappedReader:
             raise BadWorkbookError(options.name, str(error)) from None
         if mapping.cell is not None and options.cell_id is None:
             options = replace(options, cell_id=mapping.cell)
-        table, found, assumed = _table(path, options.name, mapping, start)
-        found = without_empty(table, found, needed=NEEDED)
-        parts = split(table, found)
+        opened = open_table(path, options.name, mapping, start)
+        opened = replace(opened, found=without_empty(opened.table, opened.found, needed=NEEDED))
+        parts = split(opened.table, opened.found)
         cells = cells_of(parts, options)
-        tests = [_test(part, found, cell, mapping, options, assumed) for part, cell in zip(parts, cells, strict=True)]
+        tests = [_test(part, cell, opened, mapping, options) for part, cell in zip(parts, cells, strict=True)]
         tests.sort(key=lambda test: (test.started_at, test.cell_id))
         return Workbook(options.name, options.cell_id or cell_id_of(options.name), tuple(tests))
 
@@ -113,104 +97,12 @@ def _begins(path: Path, name: str) -> bytes:
         raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
 
 
-def _table(path: Path, name: str, mapping: Mapping, start: bytes) -> tuple[Table, dict[str, Column], tuple[str, ...]]:
-    """The table, the column of each quantity, and what was assumed of their units."""
-    if start.startswith(PARQUET):
-        return *parquet_table(path, name, mapping.find, needed=NEEDED), ()
-    if start.startswith((ZIP, OLE)):
-        with open_book(path, name) as book:
-            sheet, titles_at = _sheet(book, name, mapping)
-            width = len(sheet.header)
-            titles = [" ".join(str(cell).split()) for cell in sheet.header]
-            units = units_below(mapping, titles, [str(cell) for cell in sheet.cells[:width]])
-            left_out = _left_out(mapping, titles_at, units)
-            sheet, first_row = replace(sheet, cells=sheet.cells[left_out * width :]), titles_at + 1 + left_out
-            finder = partial(mapping.find, units=units)
-            since_1904 = counts_from_1904(path)
-            read = sheet_table(sheet, finder, name, needed=NEEDED, since_1904=since_1904, first_row=first_row)
-            return *read, _said_of(mapping, units)
-    text = Text.of(path, name)
-    header = _header(text, mapping)
-    delimiter = mapping.delimiter or delimiter_of(text.head[header])
-    titles, below = (titles_in(line, delimiter) for line in [*text.head[header : header + 2], ""][:2])
-    units = units_below(mapping, titles, below)
-    skip = _left_out(mapping, header + 1, units)
-    finder = partial(mapping.find, units=units)
-    return (
-        *read_table(text, header, finder, needed=NEEDED, delimiter=mapping.delimiter, skip=skip),
-        _said_of(mapping, units),
-    )
-
-
-def _left_out(mapping: Mapping, titles_at: int, units: Pairs[str, str]) -> int:
-    """How many rows below the titles, whose row is counted from 1, hold no readings."""
-    return int(bool(units)) if mapping.data_row is None else max(0, mapping.data_row - titles_at - 1)
-
-
-def _said_of(mapping: Mapping, units: Pairs[str, str]) -> tuple[str, ...]:
-    """A line on the units that only the row below the titles says."""
-    stated = {folded(one.title) for one in mapping.columns if one.unit is not None}
-    told = [f"{title} in {unit}" for title, unit in units.items() if folded(title) not in stated and _is_bare(title)]
-    return (f"the row below the titles names units: {', '.join(told)}",) if told else ()
-
-
-def _is_bare(title: str) -> bool:
-    return not base_and_unit(title)[1]
-
-
-def _header(text: Text, mapping: Mapping) -> int:
-    """The index of the line with the titles.
-
-    Raises:
-        BadWorkbookError: no line has them.
-    """
-    if mapping.header_row is not None:
-        if mapping.header_row > len(text.head) or not text.head[mapping.header_row - 1].strip():
-            raise text.error(f"has no line {mapping.header_row}, which {mapping.file} names as header_row")
-        return mapping.header_row - 1
-    for index, line in enumerate(text.head):
-        if line.strip() and mapping.fits(titles_in(line, mapping.delimiter or delimiter_of(line))):
-            return index
-    wanted = ", ".join(column.title for column in mapping.columns)
-    shown = next((line for line in text.head if line.strip()), "")[:200]
-    raise text.error(f"no line has all columns that {mapping.file} names ({wanted}); the first line is {shown}")
-
-
-def _sheet(book: CalamineWorkbook, name: str, mapping: Mapping) -> tuple[Sheet, int]:
-    """The sheet with the columns, from its titles on, and the number of their row."""
-    if mapping.sheet is not None and mapping.sheet not in book.sheet_names:
-        raise BadWorkbookError(
-            name, f"has no sheet {mapping.sheet}, which {mapping.file} names, only {', '.join(book.sheet_names)}"
-        )
-    seen: list[str] = []
-    for sheet_name in book.sheet_names if mapping.sheet is None else [mapping.sheet]:
-        rows = book.get_sheet_by_name(sheet_name).iter_rows()
-        for number, row in enumerate(islice(rows, mapping.header_row or TITLE_ROWS), 1):
-            if mapping.header_row is not None and number < mapping.header_row:
-                continue
-            titles = [str(cell) for cell in row]
-            if mapping.fits(titles) or (mapping.header_row and mapping.sheet):
-                return Sheet(sheet_name, row, list(chain.from_iterable(rows))), number
-            seen += [] if seen else [title for title in titles if title.strip()]
-    wanted = ", ".join(column.title for column in mapping.columns)
-    raise BadWorkbookError(
-        name,
-        f"no row of a sheet has all columns that {mapping.file} names ({wanted}); the first row has {', '.join(seen)}",
-    )
-
-
-def _test(
-    part: Part,
-    found: dict[str, Column],
-    cell: str,
-    mapping: Mapping,
-    options: ReadOptions,
-    assumed: Sequence[str],
-) -> Test:
+def _test(part: Part, cell: str, opened: MappedTable, mapping: Mapping, options: ReadOptions) -> Test:
+    found = opened.found
     table = part.table
     states = mapping.states or USUAL_STATES
     record = record_of(table, found, states=states, dates=mapping.dates or options.dates)
-    record.assumed[:0] = assumed
+    record.assumed[:0] = opened.assumed
     if mapping.sign == "unsigned" and record.direction is None:
         column = found.get("state")
         raise table.error(
@@ -237,9 +129,8 @@ def _test(
         record.test_time = _times_of_dates(record, table, found)
         record.assumed.append("the file has no test times; they were taken from its dates")
     mend_times(record, table, found)
-    zone = mapping.zone
-    if not zone and "date_time" in found:
-        zone = zone_of(table.columns[found["date_time"].title])
+    in_utc = any("so UTC" in line for line in record.assumed)  # numbers that count from 1970
+    zone = mapping.zone or ("UTC" if in_utc else opened.zone)
     return as_test(record, cell, options.name, READER.name, metadata={"time_zone": zone}, channel=part.channel)
 
 

@@ -12,6 +12,7 @@ from producer.readers.guesses import Guess, guess, has_unit
 from producer.readers.mapping import STATES
 from producer.readers.record import COUNTED
 from producer.readers.seen import is_number
+from producer.readers.tables.texts import DELIMITERS
 from producer.readers.tables.titles import TIMES
 from producer.readers.unit_rows import unit_in
 from producer.readers.usual_states import USUAL_STATES
@@ -45,7 +46,7 @@ def propose(look: Look, name: str) -> str:
     for title, found in sorted(zip(look.titles, guesses, strict=True), key=lambda one: _doubts(one[1])):
         if found is not None:
             held.setdefault(found.quantity, title)
-    unknown = []
+    unknown: list[str] = []
     for place, (title, found) in enumerate(zip(look.titles, guesses, strict=True)):
         values = look.values(place)
         shown = f"such as {', '.join(values[:2])}" if values else ""
@@ -54,7 +55,7 @@ def propose(look: Look, name: str) -> str:
         elif found.quantity in COUNTED and _is_label(look, place):
             unknown.append(f"  # {_quoted(title)}: {found.quantity}  # {values[0]} in each row, so it hardly counts")
             held = {quantity: of for quantity, of in held.items() if of != title}
-        elif held.get(found.quantity) != title:
+        elif held.get(found.quantity) != title or title in look.titles[:place]:
             other = held.get(found.quantity, "another column")
             unknown.append(f"  # {_quoted(title)}: {found.quantity}  # {other} is that already")
         else:
@@ -64,14 +65,23 @@ def propose(look: Look, name: str) -> str:
         one for one in NEEDED if one not in held and not (one == "test_time" and held.keys() & {*TIMES, "date_time"})
     ]
     lines += [f"  # ?: {one}  # which column is it? it is needed{_WITHOUT.get(one, '')}" for one in missing]
-    if look.header_row > 1:
-        lines.append(f"header_row: {look.header_row}")
-    if units:
-        lines.append(f"data_row: {look.header_row + 2}")
-    if look.sheet is not None:
-        lines.append(f"sheet: {_quoted(look.sheet)}{_others(look.other_sheets)}")
+    lines += _places(look, has_units=bool(units))
     lines += _rest(look, held)
     return "\n".join(lines) + "\n"
+
+
+def _places(look: Look, *, has_units: bool) -> list[str]:
+    """Where the table lies in the file, as far as it is not the usual place."""
+    lines = []
+    if look.header_row > 1:
+        lines.append(f"header_row: {look.header_row}")
+    if has_units:
+        lines.append(f"data_row: {look.header_row + 2}")
+    if look.delimiter not in {None, *DELIMITERS}:
+        lines.append(f"delimiter: {_quoted(str(look.delimiter))}")
+    if look.sheet is not None:
+        lines.append(f"sheet: {_quoted(look.sheet)}{_others(look.other_sheets)}")
+    return lines
 
 
 def _doubts(found: Guess | None) -> int:

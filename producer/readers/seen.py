@@ -34,6 +34,7 @@ _DATE: Final = re.compile(
 )
 _DECIMAL_COMMA: Final = re.compile(r"(^|[\t; ])\"?[+-]?\d+,\d+(?:[eE][-+]?\d+)?\"?(?=$|[\t; ])")
 MOST_TEXTS: Final = 20
+_THOUSANDS: Final = re.compile(r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$")
 _LOOKED_AT: Final = 50
 """So many values of a column tell whether it holds dates."""
 
@@ -131,7 +132,7 @@ def _of_texts(texts: list[str], decimal: str) -> Seen:
 
 def _number(text: str, decimal: str) -> float:
     if _NUMBER.match(text):
-        if decimal == ",":
+        if decimal == "," or ("," in text and not _THOUSANDS.match(text)):
             text = text.replace(".", "").replace(",", ".")
         try:
             return float(text.replace(",", ""))

@@ -412,3 +412,38 @@ def test_the_zone_of_dates_with_an_offset_is_kept_unless_the_mapping_names_one(
     path.write_text("d,i,u\n2024-03-14T09:35:00+01:00,1,3.7\n2024-03-14T09:35:10+01:00,1,3.8\n")
     (test,) = read(path, f"columns: {{d: date_time, i: current, u: voltage}}\n{zone}").tests
     assert test.about.metadata["time_zone"] == kept
+
+
+@pytest.mark.parametrize(
+    ("cells", "volts"),
+    [(("3,7", "3,85"), [3.7, 3.85]), (("3,700", "3,800"), None), (("1,203.5", "12"), [1203.5, 12.0])],
+    ids=["decimals", "either", "thousands"],
+)
+def test_decimal_commas_in_quotes_between_commas_are_told_from_thousands(
+    tmp_path: Path, cells: tuple[str, str], volts: list[float] | None
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("".join(["t [s],i,u\n", *(f'{n},1,"{cell}"\n' for n, cell in enumerate(cells))]))
+    text = "columns: {'t [s]': test_time, i: current, u: voltage}\n"
+    if volts is None:  # nothing tells
+        with pytest.raises(BadWorkbookError, match="'3,700' is not a number"):
+            read(path, text)
+        return
+    (test,) = read(path, text).tests
+    assert test.readings["voltage(v)"].to_pylist() == volts
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us", "Europe/Berlin"), pa.timestamp("ns", "UTC")])
+def test_dates_of_parquet_with_a_zone_are_taken_in_utc_and_that_is_kept(tmp_path: Path, kind: pa.DataType) -> None:
+    stamps = pa.array([1_700_000_000, 1_700_000_010], pa.timestamp("s", "UTC")).cast(kind)
+    pq.write_table(pa.table({"d": stamps, "i": [1.0, 1.0], "u": [3.7, 3.8]}), tmp_path / "a.parquet")
+    (test,) = read(tmp_path / "a.parquet", "columns: {d: date_time, i: current, u: voltage}\n").tests
+    assert test.about.metadata["time_zone"] == "UTC"
+    assert str(test.readings["date_time"][0].as_py()) == "2023-11-14 22:13:20"
+
+
+def test_dates_that_count_from_1970_are_in_utc(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("d,i,u\n1700000000,1,3.7\n1700000010,1,3.8\n")
+    (test,) = read(path, "columns: {d: date_time, i: current, u: voltage}\n").tests
+    assert test.about.metadata["time_zone"] == "UTC"

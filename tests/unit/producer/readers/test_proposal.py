@@ -214,3 +214,36 @@ def test_a_first_row_without_numbers_that_names_no_units_is_a_reading(tmp_path: 
     path = tmp_path / "a.csv"
     path.write_text("t,i,u,note\n-,-,-,start\n0,1,3.5,x\n10,1,3.6,x\n")
     assert "data_row" not in proposed(path)
+
+
+def test_a_title_that_stands_twice_is_proposed_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t [s],i [A],u [V],u [V],\n0,1,3.7,3.9,\n10,1,3.8,3.9,\n")
+    mapping = mapping_of(MappingFile("m.yaml", proposed(path)))
+    assert [one.title for one in mapping.columns] == ["t [s]", "i [A]", "u [V]"]
+    assert '  # "u [V]_4": ?  # such as 3.9, 3.9' in proposed(path)
+    book = table.write_workbook(tmp_path / "a.xlsx", {"t [s]": [1.0, 2.0], "i [A]": [0.1, 0.1], "u [V]": [3.7, 3.8]})
+    opened = openpyxl.load_workbook(book)
+    opened["Daten"]["D1"], opened["Daten"]["D2"], opened["Daten"]["D3"] = "u [V]", 3.9, 3.9
+    opened.save(book)
+    assert '  # "u [V]": voltage  # u [V] is that already' in proposed(book)
+
+
+def test_a_column_of_dates_that_nobody_knows_is_the_time_where_no_other_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("wann,i [A],u [V]\n2024-03-01 10:00:00,1,3.7\n2024-03-01 10:00:10,1,3.8\n")
+    assert '  "wann": date_time  # unsure: nobody calls a column so, but its values are dates' in proposed(path)
+    path.write_text("wann,t [s],i [A],u [V]\n2024-03-01 10:00:00,0,1,3.7\n2024-03-01 10:00:10,10,1,3.8\n")
+    assert '  # "wann": ?' in proposed(path)
+
+
+def test_a_text_with_blanks_between_its_cells_is_proposed_as_it_lands(tmp_path: Path) -> None:
+    path = table.write_text(
+        tmp_path / "a.txt",
+        {"t/s": CELL.test_time.tolist(), "I/A": CELL.current.tolist(), "U/V": CELL.voltage.tolist()},
+        delimiter=" ",
+    )
+    text = proposed(path)
+    assert 'delimiter: " "\n' in text
+    (test,) = READER.read(path, ReadOptions("a.txt", mapping=MappingFile("m.yaml", text))).tests
+    assert_same_cycles(test, CELL, 2e-3, energies=False)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dashboard.figures.ageing import column
-from dashboard.figures.style import COLOURS, MUTED, frame, said
+from dashboard.figures.style import COLOURS, MUTED, frame
+from dashboard.words import words_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 
 
 def rates(commits: pa.Table) -> go.Figure:
-    """Rows landed and quarantined by second, of each commit: its rows by the time since the commit before."""
+    """Rows landed and quarantined by second, of each commit: its rows by the time since the commit before.
+
+    Args:
+        commits: two at least, in the order of time.
+    """
     figure = frame("committed at (UTC)", "rows by second", height=320)
-    at = column(commits, "committed_at") if commits.num_rows else np.empty(0)
-    if len(at) < 2:  # noqa: PLR2004  # a rate needs two
-        return said(figure, "a rate needs two commits")
+    at = column(commits, "committed_at")
     seconds = np.maximum(np.diff(at).astype("timedelta64[us]").astype(np.float64) / 1e6, 1e-6)
     for name, ink in (("landed", COLOURS[0]), ("quarantined", COLOURS[1])):
         figure.add_scatter(
@@ -33,8 +36,6 @@ def objects(commits: pa.Table) -> go.Figure:
     """Size in MB of the objects of each commit."""
     figure = frame("committed at (UTC)", "objects of a commit (MB)", height=320)
     figure.update_layout(showlegend=False)
-    if not commits.num_rows:
-        return said(figure, "no commit yet")
     figure.add_scatter(
         x=column(commits, "committed_at"), y=column(commits, "bytes") / 1e6, customdata=commits["commit"].to_pylist(),
         name="objects", mode="markers", marker={"color": COLOURS[2], "size": 6},
@@ -45,14 +46,14 @@ def objects(commits: pa.Table) -> go.Figure:
 
 def refused(reasons: pa.Table) -> go.Figure:
     """Rows in the quarantine by reason; duplicates, which are no fault of anybody, muted."""
-    figure = frame("rows", "", height=max(220, 60 + 36 * reasons.num_rows))
-    figure.update_layout(showlegend=False, margin={"l": 120, "r": 40, "t": 8, "b": 48})
-    names = reasons["reason"].to_pylist()
+    figure = frame("rows", "", height=max(160, 60 + 36 * reasons.num_rows))
+    figure.update_layout(showlegend=False, margin={"l": 8, "r": 40, "t": 8, "b": 48})
+    codes = reasons["reason"].to_pylist()
     figure.add_bar(
-        x=reasons["rows"].to_pylist(), y=names, orientation="h", name="rows",
-        marker={"color": [MUTED if name == "duplicate" else COLOURS[1] for name in names]},
+        x=reasons["rows"].to_pylist(), y=[words_of("reason", code) for code in codes], orientation="h", name="rows",
+        width=0.6, marker={"color": [MUTED if code == "duplicate" else COLOURS[1] for code in codes]},
         text=[f"{rows:,}" for rows in reasons["rows"].to_pylist()], textposition="auto",
         hovertemplate="%{y}: %{x:,} rows<extra></extra>",
     )  # fmt: skip
-    figure.update_yaxes(autorange="reversed", title_text="reason")
+    figure.update_yaxes(autorange="reversed", automargin=True)
     return figure

@@ -278,7 +278,7 @@ def test_the_quarantine_is_looked_into_by_reason_the_faults_before_the_duplicate
     assert refusal["cell_id"] == "SIM_01"
     assert "by hand" in refusal["payload"]
     next(box for box in drawn.selectbox if box.key == "reason").select("landed before with the same values").run()
-    rows = next(table for table in drawn.dataframe if "payload" in table.value).value
+    rows = next(table for table in drawn.dataframe if "detail" in table.value).value
     ((duplicates,),) = landed.query("select sum(row_count) from battery_quarantine where reason = 'duplicate'")
     assert rows["rows"].sum() == duplicates
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
 
+from producer.readers.base import BadWorkbookError
 from producer.readers.neware_meaning import mend
 from producer.readers.neware_names import NAMES, NEEDED, STATES, mended, quantity_of, require_times
 from producer.readers.record import record_of
 from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from producer.readers.tables.titles import Column
 
     Integers = npt.NDArray[np.int64]
+
+_LINE_FEED: Final = ord("\n")
+_BLOCK_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -62,31 +67,44 @@ def read_layers(text: Text, head: int) -> Layers:
         BadWorkbookError: a line cannot be taken, or there is no record.
     """
     mark = delimiter_of(text.head[head])
-    cycle_titles = titles_in(text.head[head].rstrip(mark), mark)  # sheets, and some texts, fill it up with empty cells
-    step_titles, titles = (titles_in(text.head[head + layer], mark) for layer in (1, 2))
-    lines = _Lines.of(text.content, head + 3, mark)
+    titles = titles_in(text.head[head + 2], mark)
+    lines = _Lines.of(text, head + 3, mark)
     if not lines.is_record.any():
         raise text.error("has headers of cycles, steps and records, but no records", head)
-    _require_cells(text, lines, len(titles), mark)
-    places = _Places(text, len(cycle_titles), _place(text, step_titles, "step", head + 1), mark)
-    state = next((place for place, title in enumerate(step_titles) if quantity_of(title) == "state"), None)
-    for number in np.flatnonzero(~lines.is_record):
-        places.take(lines.text(int(number)), int(lines.numbers[number]), state)
+    try:
+        return _layers(text, head, mark, lines)
+    except BadWorkbookError:
+        _require_cells(text, lines, len(titles), mark)  # where that is what is wrong, it says it best
+        raise
+
+
+def _layers(text: Text, head: int, mark: str, lines: _Lines) -> Layers:
+    cycle_titles = titles_in(text.head[head].rstrip(mark), mark)  # sheets, and some texts, fill it up with empty cells
+    step_titles = titles_in(text.head[head + 1], mark)
+    places = _places(
+        text,
+        lines.layers(mark),
+        len(cycle_titles),
+        _place(text, step_titles, "step", head + 1),
+        next((place for place, title in enumerate(step_titles) if quantity_of(title) == "state"), len(step_titles)),
+    )
     before = np.cumsum(~lines.is_record)[lines.is_record]
-    if (orphans := np.asarray(places.step)[before] < 0).any():
+    step = np.asarray(places.step, np.int64)[before]
+    if (orphans := step < 0).any():
         line = int(lines.numbers[lines.is_record][np.argmax(orphans)])
         raise text.error("is a record before any step; export the file again", line)
-    header = mended(text.head[head + 2])
-    content = header.encode() + b"\n" + lines.records()
-    block = Text(text.name, content, tuple(content[:65_536].decode("utf-8", "replace").split("\n")))
+    first = (line for line in text.head[head + 3 :] if line.startswith(mark * 2))
+    block = Text(text.name, lines.records(), (mended(text.head[head + 2]), *first))
     table, found = read_table(block, 0, NAMES, needed=NEEDED, delimiter=mark)
     require_times(table, found)
+    if len(table) != len(before):
+        raise text.error("has records that are no single lines; export the file again", head)
     ways = np.asarray(places.way)[before]
     return Layers(
         replace(table, rows=lines.numbers[lines.is_record] + 1),
         found,
         np.asarray(places.cycle, np.int64)[before],
-        np.asarray(places.step, np.int64)[before],
+        step,
         np.where(np.isnan(ways), 0, ways).astype(np.int64),
         ~np.isnan(ways),
     )
@@ -110,67 +128,93 @@ def record_of_layers(layers: Layers, options: ReadOptions) -> Record:
 class _Lines:
     """Where the lines below the headers begin and end (bytes), their indices in the file, and which are records."""
 
-    content: bytes
-    mark: bytes
+    content: memoryview
+    below: int
+    """Where the line before the first of them begins, the header of records."""
     begins: Integers
     ends: Integers
     numbers: Integers
     is_record: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, content: bytes, skipped: int, mark: str) -> _Lines:
+    def of(cls, text: Text, skipped: int, mark: str) -> _Lines:
+        content = memoryview(text.utf8).cast("B")
         letters = np.frombuffer(content, np.uint8)
-        breaks = np.flatnonzero(letters == ord("\n"))
-        begins = np.concatenate(([0], breaks + 1))[skipped:]
+        breaks = _places_of(letters, _LINE_FEED)
+        begins = np.concatenate(([0], breaks + 1))[skipped - 1 :]
         ends = np.append(breaks + 1, len(content))[skipped:]
+        below, begins = int(begins[0]), begins[1:]
         numbers = np.arange(skipped, skipped + len(begins))
-        inside = begins < len(content)
-        begins, ends, numbers = begins[inside], ends[inside], numbers[inside]
-        filled = ~np.isin(letters[begins], (ord("\r"), ord("\n")))
-        begins, ends, numbers = begins[filled], ends[filled], numbers[filled]
+        first = letters[np.minimum(begins, len(letters) - 1)]
+        filled = (begins < len(content)) & (first != ord("\r")) & (first != _LINE_FEED)
+        begins, ends, numbers, first = begins[filled], ends[filled], numbers[filled], first[filled]
         second = letters[np.minimum(begins + 1, len(letters) - 1)]
-        is_record = (letters[begins] == ord(mark)) & (second == ord(mark))
-        return cls(content, mark.encode(), begins, ends, numbers, is_record)
+        return cls(content, below, begins, ends, numbers, (first == ord(mark)) & (second == ord(mark)))
 
-    def text(self, index: int) -> str:
-        """One line."""
-        return self.content[self.begins[index] : self.ends[index]].decode("utf-8", "replace").rstrip("\r\n")
+    def layers(self, mark: str) -> Iterator[tuple[list[str], int]]:
+        """The cells of each line of a cycle or step, and its index in the file."""
+        at = np.flatnonzero(~self.is_record)
+        places = zip(self.begins[at].tolist(), self.ends[at].tolist(), self.numbers[at].tolist(), strict=True)
+        for begin, end, number in places:
+            line = str(self.content[begin:end], "utf-8", "replace").rstrip("\r\n")
+            yield (next(csv.reader([line], delimiter=mark), []) if '"' in line else line.split(mark)), number
 
-    def records(self) -> bytes:
-        """The lines of records, one after the other."""
-        turns = np.flatnonzero(np.diff(self.is_record, prepend=False, append=False))
-        runs = zip(turns[::2].tolist(), turns[1::2].tolist(), strict=True)
-        return b"".join(self.content[self.begins[first] : self.ends[last - 1]] for first, last in runs)
+    def records(self) -> pa.Buffer:
+        """The header of records, and below it the records, with empty lines in place of all others."""
+        buffer = pa.allocate_buffer(len(self.content) - self.below)
+        letters = np.frombuffer(memoryview(buffer).cast("B"), np.uint8)
+        letters[:] = np.frombuffer(self.content, np.uint8)[self.below :]
+        turns = np.flatnonzero(np.diff(~self.is_record, prepend=False, append=False))
+        firsts, lasts = self.begins[turns[::2]] - self.below, self.ends[turns[1::2] - 1] - self.below
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            letters[first:last] = _LINE_FEED
+        return buffer
 
 
+def _places_of(letters: npt.NDArray[np.uint8], letter: int) -> Integers:
+    """Where a letter stands, by blocks that stay in the caches of the processor."""
+    starts = range(0, len(letters), _BLOCK_BYTES)
+    return np.concatenate([at + np.flatnonzero(letters[at : at + _BLOCK_BYTES] == letter) for at in starts])
+
+
+@dataclass(frozen=True)
 class _Places:
     """The cycle, step and direction from each line of a cycle or step on; -1 and NaN where there is none yet."""
 
-    def __init__(self, text: Text, cycle_cells: int, step_place: int, mark: str) -> None:
-        self.cycle, self.step, self.way = [-1], [-1], [np.nan]
-        self._text, self._cycle_cells, self._step_place, self._mark = text, cycle_cells, step_place, mark
+    cycle: list[int]
+    step: list[int]
+    way: list[float]
 
-    def take(self, line: str, number: int, state_place: int | None) -> None:
-        """Take one line, whose index in the file is `number`."""
-        cells = next(csv.reader([line], delimiter=self._mark), [])
-        cycle, step, way = self.cycle[-1], self.step[-1], self.way[-1]
+
+def _places(
+    text: Text, lines: Iterator[tuple[list[str], int]], cycle_cells: int, step_place: int, state_place: int
+) -> _Places:
+    """What lines of cycles and steps say, each its cells and its index in the file."""
+    cycle, step, way = -1, -1, np.nan
+    found = _Places([cycle], [step], [way])
+    ways: dict[str, float] = {}
+    for cells, number in lines:
         if cells and cells[0].strip():
-            cycle, step, way = self._whole(cells[0], number, "cycle"), -1, np.nan
-            rest = cells[self._cycle_cells :]
-            cells = ["", *rest] if any(cell.strip() for cell in rest) else []
+            cycle, step, way = _whole(text, cells[0], number, "cycle"), -1, np.nan
+            rest = cells[cycle_cells:]
+            cells = ["", *rest] if any(cell.strip() for cell in rest) else []  # noqa: PLW2901  # its first step
         if cells:
-            step = self._whole(cells[self._step_place] if self._step_place < len(cells) else "", number, "step")
-            state = cells[state_place] if state_place is not None and state_place < len(cells) else ""
-            way = STATES.get(state.strip().casefold(), np.nan)
-        self.cycle.append(cycle)
-        self.step.append(step)
-        self.way.append(way)
+            step = _whole(text, cells[step_place] if step_place < len(cells) else "", number, "step")
+            state = cells[state_place] if state_place < len(cells) else ""
+            if state not in ways:
+                ways[state] = STATES.get(state.strip().casefold(), np.nan)
+            way = ways[state]
+        found.cycle.append(cycle)
+        found.step.append(step)
+        found.way.append(way)
+    return found
 
-    def _whole(self, cell: str, number: int, what: str) -> int:
-        try:
-            return int(cell)
-        except ValueError:
-            raise self._text.error(f"{cell!r} is no number of a {what}; export the file again", number) from None
+
+def _whole(text: Text, cell: str, number: int, what: str) -> int:
+    try:
+        return int(cell)
+    except ValueError:
+        raise text.error(f"{cell!r} is no number of a {what}; export the file again", number) from None
 
 
 def _place(text: Text, titles: Sequence[str], quantity: str, line: int) -> int:
@@ -186,7 +230,7 @@ def _require_cells(text: Text, lines: _Lines, cells: int, mark: str) -> None:
     Raises:
         BadWorkbookError: one has not.
     """
-    marks = np.flatnonzero(np.frombuffer(text.content, np.uint8) == ord(mark))
+    marks = np.flatnonzero(np.frombuffer(lines.content, np.uint8) == ord(mark))
     begins, ends = lines.begins[lines.is_record], lines.ends[lines.is_record]
     counts = np.searchsorted(marks, ends) - np.searchsorted(marks, begins) + 1
     wrong = counts != cells

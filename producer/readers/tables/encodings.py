@@ -95,7 +95,7 @@ def _utf8(start: bytes, file: FileIO, name: str) -> Content:
         raise BadWorkbookError(name, "is damaged: it has zero bytes, which a text has not; export or copy it again")
     if not is_ascii:  # so what the preamble was taken for may be wrong
         return _decoded(start[:cut] + letters[len(preamble) : filled].tobytes())
-    return buffer.slice(0, filled)
+    return buffer if filled == len(view) else buffer.slice(0, filled)
 
 
 def _decoded(content: bytes) -> bytes:

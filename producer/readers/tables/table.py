@@ -209,7 +209,7 @@ _LAST_OF_AN_HOUR: Final = {"minute": 59, "second": 59}
 
 
 def _has_no_blank(texts: pa.Array) -> bool:
-    """Whether texts surely have no blank, since all their letters are of ASCII behind that; others may have none too."""
+    """Whether texts surely have no blank, as all their letters are of ASCII behind that; others may have none too."""
     *_, content = texts.buffers()
     letters = np.frombuffer(content, np.uint8) if content is not None else np.zeros(0, np.uint8)
     return not len(letters) or (letters.min() > ord(" ") and letters.max() < 0x80)  # noqa: PLR2004  # end of ASCII

@@ -20,7 +20,7 @@ from producer.readers.tables.table import NO_NUMBER, Table
 from producer.readers.tables.titles import QUANTITIES, TitleError, columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from producer.readers.tables.encodings import Content
@@ -31,6 +31,9 @@ HEAD_LINES: Final = 400
 
 BLOCK_BYTES: Final = 2 * 1024**2
 """So much of a text is converted at a time: blocks beyond the caches of a processor cost more than a longer list."""
+
+_ISO: Final = re.compile(r"[12]\d{3}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?")
+"""Dates that Arrow reads by itself."""
 
 DELIMITERS: Final = ("\t", ";", ",")
 _THOUSANDS: Final = r"^\s*-?\d{1,3}(\.\d{3})+(,\d*)?\s*$"
@@ -159,21 +162,30 @@ def read_table(
         )
     sample = text.head[header + 1 + skip : header + 40 + skip]
     decimal = "," if delimiter != "," and any(_DECIMAL_COMMA.search(line) for line in sample) else "."
-    types = _types(found) | {title: pa.string() for title in also if title in titles}
+    types = _types(found, titles, sample, delimiter) | {title: pa.string() for title in also if title in titles}
     columns = _columns(text, header + 1 + skip, titles, types, delimiter, decimal)
     if not len(next(iter(columns.values()))):
         raise text.error("has a header but no readings", header)
     return Table(text.name, columns, first_row=header + 2 + skip), found
 
 
-def _types(found: dict[str, Column]) -> dict[str, pa.DataType]:
-    """What to read the columns of quantities as, by title: numbers, or texts where they hold none."""
+def _types(
+    found: dict[str, Column], titles: Sequence[str], sample: Sequence[str], delimiter: str
+) -> dict[str, pa.DataType]:
+    """What to read the columns of quantities as, by title: numbers, or texts where they hold none.
+
+    Dates that begin with the year as ISO 8601 has it, by the first lines, are read as timestamps.
+    """
     types = {
         column.title: pa.string() if QUANTITIES[quantity] is None or column.unit is None else pa.float64()
         for quantity, column in found.items()
     }
     if "date_time" in found:  # ticks of 1e-7 s have more digits than a double
-        types[found["date_time"].title] = pa.string()
+        title = found["date_time"].title
+        place = titles.index(title)
+        cells = [cells[place] for line in sample if len(cells := _cells_in(line, delimiter)) > place]
+        is_iso = bool(cells) and all(map(_ISO.fullmatch, cells))
+        types[title] = pa.timestamp("us") if is_iso else pa.string()
     return types
 
 
@@ -205,8 +217,7 @@ def _columns(
         "parse_options": csv.ParseOptions(delimiter=delimiter, invalid_row_handler=note, newlines_in_values=False),
     }
     try:
-        as_texts = dict.fromkeys(types, pa.string())
-        for attempt, missing in ((types, [""]), (types, [*NO_NUMBER]), (as_texts, [""])):  # a short list is quicker
+        for attempt, missing in _attempts(types):
             try:
                 table = csv.read_csv(
                     pa.BufferReader(text.utf8),
@@ -233,9 +244,22 @@ def _columns(
     return columns
 
 
+def _attempts(types: dict[str, pa.DataType]) -> Iterator[tuple[dict[str, pa.DataType], list[str]]]:
+    """Types of columns and what stands for an empty cell, to be tried in turn: the quickest first, then all texts.
+
+    A short list of what stands for an empty cell is quicker. A date that is none of ISO 8601 makes all of them texts.
+    """
+    with_texts = {title: pa.string() if pa.types.is_timestamp(kind) else kind for title, kind in types.items()}
+    yield types, [""]
+    if with_texts != types:
+        yield with_texts, [""]
+    yield with_texts, [*NO_NUMBER]
+    yield dict.fromkeys(types, pa.string()), [""]
+
+
 def _with_points(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     """Texts that should be numbers, with a point for their decimal comma."""
-    if not pa.types.is_string(column.type) or pa.types.is_string(wanted):
+    if not pa.types.is_string(column.type) or not pa.types.is_floating(wanted):
         return column
     import pyarrow.compute as pc  # noqa: PLC0415  # a damaged file, or one with 1.234,5, alone comes here
 

@@ -76,6 +76,10 @@ def choose_one(label: str, options: Sequence[str], key: str, first: str, shown: 
         NotAmongError: the address asks for another one, and the visitor has not chosen since.
     """
     named = {shown(option): option for option in options}
+    if isinstance(st.session_state.get(key), list):  # another page lets the visitor choose several
+        several = st.session_state.pop(key)
+        if several:
+            st.session_state[key] = several[0]
     wanted = st.session_state.get(key, st.query_params.get(key))
     if wanted is not None and wanted not in named and wanted != _memory(_BEGUN).get(key):
         _memory(_ASKED)[key] = [str(wanted)]

@@ -103,6 +103,12 @@ def test_where_none_of_several_is_there_nothing_is_taken() -> None:
     assert texts(drawn) == ["B_1"]
 
 
+def test_of_several_that_were_chosen_on_another_page_the_first_is_taken() -> None:
+    drawn = AppTest.from_string(ONE.format(options=OPTIONS), default_timeout=30)
+    drawn.session_state["cell"] = ["B_1", "A_2"]
+    assert texts(drawn.run()) == ["B_1"]
+
+
 def test_none_of_several_is_a_choice() -> None:
     drawn = run(MANY)
     drawn.multiselect[0].set_value([]).run()

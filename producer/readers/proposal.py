@@ -67,7 +67,12 @@ def propose(look: Look, name: str) -> str:
     lines += [f"  # ?: {one}  # which column is it? it is needed{_WITHOUT.get(one, '')}" for one in missing]
     lines += _places(look, has_units=bool(units))
     lines += _rest(look, held)
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(_printable, lines)) + "\n"
+
+
+def _printable(line: str) -> str:
+    """A line with escapes, as YAML reads them in quotes, for what YAML takes nowhere, such as a bell."""
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in line)
 
 
 def _places(look: Look, *, has_units: bool) -> list[str]:

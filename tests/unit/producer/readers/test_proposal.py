@@ -247,3 +247,11 @@ def test_a_text_with_blanks_between_its_cells_is_proposed_as_it_lands(tmp_path: 
     assert 'delimiter: " "\n' in text
     (test,) = READER.read(path, ReadOptions("a.txt", mapping=MappingFile("m.yaml", text))).tests
     assert_same_cycles(test, CELL, 2e-3, energies=False)
+
+
+def test_what_yaml_takes_nowhere_is_escaped_and_the_title_found_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t\x7f [s],i\x07 [A],u\u200b [V],x\n0,1,3.7,\x07\n10,1,3.8,\U000f0000\n")
+    text = proposed(path)
+    (test,) = READER.read(path, ReadOptions("a.csv", mapping=MappingFile("m.yaml", text))).tests
+    assert test.readings["voltage(v)"].to_pylist() == [3.7, 3.8]

@@ -35,13 +35,17 @@ def is_for_this_machine(host: str | None = None) -> bool:
 
 
 def admits(settings: Settings) -> bool:
-    """Whether this visitor may see the pages; asks for the password where one is set and was not said yet."""
-    if settings.dashboard_password is None:
-        return True
-    wanted = _digest(settings.dashboard_password.get_secret_value())
-    if hmac.compare_digest(wanted, st.session_state.get(_ENTERED, b"")):
-        return True
-    with st.form("password"):
+    """Whether this visitor may see the pages: always where no password is set."""
+    wanted = _wanted(settings)
+    return wanted is None or hmac.compare_digest(wanted, st.session_state.get(_ENTERED, b""))
+
+
+def ask(settings: Settings) -> None:
+    """Ask for the password; the page is drawn again once it was said."""
+    wanted = _wanted(settings)
+    if wanted is None:
+        return
+    with st.form("password", width=400):
         said = st.text_input("Password", type="password")
         if st.form_submit_button("Enter") and said:
             if hmac.compare_digest(wanted, _digest(said)):
@@ -49,7 +53,11 @@ def admits(settings: Settings) -> bool:
                 st.rerun()
             time.sleep(WRONG_SECONDS)
             st.error("That is not the password.")
-    return False
+
+
+def _wanted(settings: Settings) -> bytes | None:
+    secret = settings.dashboard_password
+    return None if secret is None else _digest(secret.get_secret_value())
 
 
 def _digest(password: str) -> bytes:

@@ -177,8 +177,11 @@ def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
     """Draw a page of what was published last; it renews itself when something newer is."""
 
     def of_marts(settings: Settings, aside: DeltaGenerator) -> None:
-        with st.spinner("looking"):
-            seen = _newest(settings, FRESH_SECONDS)
+        try:
+            with st.spinner("looking"):
+                seen = _newest(settings, FRESH_SECONDS)
+        except NothingYetError:
+            raise NothingYetError("No figures have been published yet.") from None
         published = Published(settings, seen)
         try:
             if not published.table("battery_cells").num_rows:

@@ -7,18 +7,21 @@ hold nobody up, and short looks at the landing tables, each of which gives the w
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 import streamlit as st
 
-from dashboard.access import admits
+from dashboard.access import admits, ask
 from dashboard.address import begin_page
 from dashboard.navigation import remember_pages
 from dashboard.pages import cell, compare, cycle, fleet, inbox, stream, unknown
-from dashboard.view import name_tab
+from dashboard.view import head, name_tab
 from kernel.base.errors import BatteryError
 from kernel.base.settings import load_settings
+
+if TYPE_CHECKING:
+    from kernel.base.settings import Settings
 
 UNKNOWN_PAGE: Final = "unknown page"
 """Where the session keeps the name of a page that its first address asked for and that there is not."""
@@ -44,17 +47,20 @@ def main() -> None:
     )
     page = st.navigation([*pages.values(), *hidden])
     begin_page(page.url_path)
-    if is_admitted():
+    settings = settings_or_none()
+    if settings is None or admits(settings):
         page.run()
+    else:
+        head("Password")
+        ask(settings)
 
 
-def is_admitted() -> bool:
-    """Whether the visitor may see the page; what is wrong with the settings is said by the page itself."""
+def settings_or_none() -> Settings | None:
+    """The settings; None where something is wrong with them, which each page says, as it can show nothing then."""
     try:
-        settings = load_settings()
-    except BatteryError:  # nothing can be read without them either
-        return True
-    return admits(settings)
+        return load_settings()
+    except BatteryError:
+        return None
 
 
 def unknown_page(known: set[str]) -> str | None:

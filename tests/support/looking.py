@@ -191,12 +191,12 @@ def require_dashboard(command: Sequence[str], port: int, folder: Path, environme
 
 
 @contextmanager
-def dashboard_of(pipeline: Pipeline) -> Iterator[str]:
-    """The dashboard of a pipeline; its address."""
+def dashboard_of(pipeline: Pipeline, *options: str) -> Iterator[str]:
+    """The dashboard of a pipeline; its address at this machine."""
     port = free_port()
     log = pipeline.folder / "dashboard.log"
     with log.open("w") as output:
-        process = pipeline.start("dashboard", "--port", str(port), output=output)
+        process = pipeline.start("dashboard", "--port", str(port), *options, output=output)
         wait_until_served(port, process, log.read_text)
         try:
             yield f"http://127.0.0.1:{port}"

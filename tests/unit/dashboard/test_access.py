@@ -9,10 +9,12 @@ from streamlit.testing.v1 import AppTest
 
 SCRIPT = """
 import streamlit as st
-from dashboard.access import admits
+from dashboard.access import admits, ask
 from kernel.base.settings import load_settings
 if admits(load_settings()):
     st.text("inside")
+else:
+    ask(load_settings())
 """
 
 

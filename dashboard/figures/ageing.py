@@ -35,8 +35,8 @@ __all__ = [
 PULSE_SYMBOLS: Final = ("square", "triangle-up", "circle", "star")
 """Of resistances at one time after a current has set in, and at others."""
 
-PULSE_KINDS: Final = {"cc_discharge": "a discharge", "cc_charge": "a charge"}
-"""The currents after which a resistance is told, by the kind of their step."""
+DIRECTIONS: Final = {"a discharge": -1.0, "a charge": 1.0}
+"""The currents after which a resistance is told, by their sign."""
 
 
 def efficiency(cycles: pa.Table, axis: str = "cycle", *, bands: bool = True, ink: Ink = FIRST) -> go.Figure | None:
@@ -90,8 +90,8 @@ def resistance(
         names = ("the cycler's, each cycle", f"the cycler's, {MEDIAN_WORDS}", "the cycler's")
         _add_course(figure, course, names, ink.colour, hover)
     colours = next_colours(ink, len(pulses))
-    for number, ((kind, seconds), (at, ohm, of_cycle)) in enumerate(pulses.items()):
-        name = f"{seconds:g} s after {PULSE_KINDS[kind]} set in"
+    for number, ((direction, seconds), (at, ohm, of_cycle)) in enumerate(pulses.items()):
+        name = f"{seconds:g} s into {direction}"
         figure.add_scatter(
             x=at, y=amount.factor * ohm, customdata=of_cycle, name=name, mode="markers",
             marker={"color": colours[number], "size": 7, "symbol": PULSE_SYMBOLS[number % len(PULSE_SYMBOLS)]},
@@ -218,29 +218,25 @@ def _add_course(
 def _pulses(
     cycles: pa.Table, steps: pa.Table, x: npt.NDArray[Any]
 ) -> dict[tuple[str, float], tuple[npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
-    """By the kind of the step and the time in s after its current set in: x, resistance in Ω, and cycle number."""
+    """By direction and time in s after the current has set in: x, resistance in Ω, and cycle number of each."""
     place = {
         key: row
         for row, key in enumerate(zip(cycles["test_id"].to_pylist(), cycles["cycle_index"].to_pylist(), strict=True))
     }
     told = pc.and_(pc.is_valid(steps["pulse_resistance_ohm"]), pc.is_valid(steps["pulse_time_s"]))
     pulses = steps.filter(told)
-    rows = np.array(
-        [
-            place.get(key, -1)
-            for key in zip(pulses["test_id"].to_pylist(), pulses["cycle_index"].to_pylist(), strict=True)
-        ],
-        dtype=np.int64,
-    )
+    keys = zip(pulses["test_id"].to_pylist(), pulses["cycle_index"].to_pylist(), strict=True)
+    rows = np.array([place.get(key, -1) for key in keys], dtype=np.int64)
     ohm, seconds, number = (
         column(pulses, "pulse_resistance_ohm"), column(pulses, "pulse_time_s"), column(cycles, "cycle_number"),
     )  # fmt: skip
-    kinds = np.array(pulses["kind"].to_pylist(), dtype=object)
+    signs = np.sign(column(pulses, "current_median_a"))
     in_cycles = rows >= 0
     in_cycles[in_cycles] = has_place(x)[rows[in_cycles]]
     found = {}
-    for kind in PULSE_KINDS:
-        for time in np.unique(seconds[in_cycles & (kinds == kind)]).tolist():
-            chosen = in_cycles & (kinds == kind) & (seconds == time)
-            found[kind, time] = (x[rows[chosen]], ohm[chosen], number[rows[chosen]])
+    for direction, sign in DIRECTIONS.items():
+        of_direction = in_cycles & (signs == sign)
+        for time in np.unique(seconds[of_direction]).tolist():
+            chosen = of_direction & (seconds == time)
+            found[direction, time] = (x[rows[chosen]], ohm[chosen], number[rows[chosen]])
     return found

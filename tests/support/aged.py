@@ -49,7 +49,7 @@ def steps_table(**columns: Any) -> pa.Table:
     """Rows of battery_steps: one discharge of the second test, with a resistance at 10 s."""
     made: dict[str, list[Any]] = {
         "cell_id": ["A"], "test_id": ["second"], "cycle_index": [20], "kind": ["cc_discharge"],
-        "pulse_resistance_ohm": [0.15], "pulse_time_s": [10.0],
+        "pulse_resistance_ohm": [0.15], "pulse_time_s": [10.0], "current_median_a": [-1.1],
     }  # fmt: skip
     return pa.table(made | columns)
 

@@ -105,7 +105,7 @@ def test_measures_have_the_unit_that_their_axis_says() -> None:
     assert set(energy.y) == {91.0}
     drawn = traces(ageing.resistance(cycles, steps_table()))
     assert set(drawn["the cycler's, median of 11 cycles"].y) == {90.0}
-    pulse = drawn["10 s after a discharge set in"]
+    pulse = drawn["10 s into a discharge"]
     assert (list(pulse.x), list(pulse.y)) == ([20], [150.0])
     times = traces(ageing.charge_times(cycles))
     assert (set(times["constant current"].y), set(times["constant voltage"].y)) == ({100.0}, {20.0})
@@ -204,18 +204,18 @@ def test_cycles_that_were_cut_short_are_told_apart_in_the_efficiency() -> None:
 def test_resistances_at_different_times_are_series_of_their_own() -> None:
     steps = steps_table(
         cell_id=["A"] * 4, test_id=["second"] * 4, cycle_index=[20, 21, 20, 22],
-        kind=["cc_discharge", "cc_discharge", "cc_discharge", "cc_charge"],
+        kind=["cc_discharge", "pulse", "cc_discharge", "cc_charge"], current_median_a=[-1.1, -2.0, -1.1, 0.5],
         pulse_resistance_ohm=[0.15, 0.16, 0.19, 0.2], pulse_time_s=[10.0, 10.0, 30.0, 10.0],
     )  # fmt: skip
     drawn = traces(ageing.resistance(cycles_table(), steps))
-    assert list(drawn["10 s after a discharge set in"].y) == [150.0, 160.0]
-    assert list(drawn["30 s after a discharge set in"].y) == [190.0]
-    assert list(drawn["10 s after a charge set in"].y) == [200.0]
-    assert {name for name in drawn if " set in" in name} == {
-        "10 s after a discharge set in", "30 s after a discharge set in", "10 s after a charge set in",
+    assert list(drawn["10 s into a discharge"].y) == [150.0, 160.0]
+    assert list(drawn["30 s into a discharge"].y) == [190.0]
+    assert list(drawn["10 s into a charge"].y) == [200.0]
+    assert {name for name in drawn if " s into " in name} == {
+        "10 s into a discharge", "30 s into a discharge", "10 s into a charge",
     }  # fmt: skip
-    assert all("lines" not in trace.mode for name, trace in drawn.items() if " set in" in name)
-    assert not [name for name in traces(ageing.resistance(cycles_table(), steps.slice(0, 0))) if " set in" in name]
+    assert all("lines" not in trace.mode for name, trace in drawn.items() if " s into " in name)
+    assert not [name for name in traces(ageing.resistance(cycles_table(), steps.slice(0, 0))) if " s into " in name]
 
 
 def test_temperature_is_drawn_where_there_is_a_sensor() -> None:

@@ -81,8 +81,7 @@ def relative_scale(basis: str, cells: Sequence[Cell], cycles: Mapping[str, pa.Ta
         else:
             capacity = cell["nominal_capacity_ah" if basis == NOMINAL else "initial_capacity_ah"]
             shares |= {name: 100 / capacity} if capacity and capacity > 0 else {}
-    of = _OF[basis]
-    return ChargeScale("%", f"charge (% of {of})", f"% of {of} per V", f"V per % of {of}", factors=shares)
+    return ChargeScale("%", f"charge (% of {_OF[basis]})", f"{basis}/V", f"V/{basis}", factors=shares)
 
 
 def offered_bases(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:

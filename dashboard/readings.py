@@ -100,6 +100,8 @@ def charge_lines(settings: Settings, published: Published, chosen: ChosenCycles)
     Raises:
         BatteryError: their readings cannot be read.
     """
+    if not chosen.keys:
+        return []
     return look(
         ("over charge", settings, published.seen.value.name, chosen.cell, chosen.keys),
         lambda: over_charge_lines(
@@ -115,6 +117,8 @@ def time_lines(settings: Settings, published: Published, chosen: ChosenCycles) -
     Raises:
         BatteryError: their readings cannot be read.
     """
+    if not chosen.keys:
+        return []
     return look(
         ("over time", settings, published.seen.value.name, chosen.cell, chosen.keys),
         lambda: over_time_lines(with_charge(readings_of(settings, chosen.cell, chosen.keys)), chosen.by_key),

@@ -109,7 +109,7 @@ def incremental(curves: pa.Table, numbers: Sequence[int]) -> go.Figure:
 
 def incremental_of(cells: Sequence[CellCurves], scale: ChargeScale) -> go.Figure:
     """Incremental capacity dQ/dV over voltage, that of discharges below 0 as papers show it, with peaks."""
-    titles = "voltage (V)", f"dQ/dV, discharge below 0 ({scale.per_volt})"
+    titles = "voltage (V)", f"dQ/dV ({scale.per_volt})"
     colours = colours_of(_numbers(cells))
     figure, places = panels([of.cell for of in cells], titles[0], [titles[1]], height=460)
     named: set[int] = set()
@@ -145,7 +145,7 @@ def differential_of(cells: Sequence[CellCurves], scale: ChargeScale) -> go.Figur
 
     The axis holds `RANGE_SHARE` of the charge; beyond are the ends of steps: `RANGE_NOTE`.
     """
-    title = f"dV/dQ, discharge below 0 ({scale.volts_per})"
+    title = f"dV/dQ ({scale.volts_per})"
     colours = colours_of(_numbers(cells))
     figure, places = panels([of.cell for of in cells], scale.axis, [title], height=460)
     named: set[int] = set()

@@ -74,7 +74,7 @@ def over_life(cells: Sequence[tuple[str, pa.Table]], scale: ChargeScale) -> go.F
     figure.update_layout(
         coloraxis={
             "colorscale": "Viridis", "cmin": 0, "cmax": top if top > 0 else None,
-            "colorbar": {**BAR, "y": 1.06, "title": {"text": f"dQ/dV ({scale.per_volt})", "side": "top"}},
+            "colorbar": {**BAR, "title": {"text": f"dQ/dV ({scale.per_volt})", "side": "top"}},
         }
     )  # fmt: skip
     return figure

@@ -35,8 +35,8 @@ white and on Streamlit's dark page (WCAG 2.2, 1.4.11)."""
 
 PANEL_HEIGHT: Final = 420
 BAR: Final = {
-    "orientation": "h", "thickness": 8, "lenmode": "pixels", "len": 220, "x": 0, "xanchor": "left", "y": 1,
-    "yanchor": "bottom", "xpad": 0, "ypad": 4, "outlinewidth": 0, "nticks": 6,
+    "orientation": "h", "thickness": 8, "lenmode": "pixels", "len": 220, "x": 0, "xanchor": "left", "yref": "container",
+    "y": 1, "yanchor": "top", "xpad": 0, "ypad": 8, "outlinewidth": 0, "nticks": 6,
 }  # fmt: skip
 """A colour bar above the drawing, where it takes no width: a phone has little."""
 
@@ -91,13 +91,13 @@ def panels(
     for column in range(1, columns + 1):
         figure.update_xaxes(title_text=x_title, row=rows, col=column)
     figure.update_xaxes(zeroline=False, title_standoff=8)
-    figure.update_yaxes(zeroline=False, title_standoff=8)
+    figure.update_yaxes(zeroline=False, title_standoff=16)
     figure.update_layout(
         height=height if rows == 1 else int(height * rows * 0.75),
         hovermode="closest",
         margin={"l": 64, "r": 40, "t": 56 if count == 1 else 80, "b": 48},
         modebar={"orientation": "v"},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.04 if count > 1 else 1.0, "xanchor": "left", "x": 0},
+        legend={"orientation": "h", "yref": "container", "yanchor": "top", "y": 1, "xanchor": "left", "x": 0},
     )
     places = [(1 + number // columns, 1 + number % columns) for number in range(count)]
     return figure, places
@@ -110,7 +110,7 @@ def add_lines(figure: go.Figure, traces: Sequence[tuple[Trace, tuple[int, int]]]
     )
     figure.update_layout(showlegend=not colours.has_bar)
     if colours.has_bar and traces:
-        _add_bar(figure, min(colours.of), max(colours.of), above=1.0 if not figure.layout.annotations else 1.06)
+        _add_bar(figure, min(colours.of), max(colours.of))
 
 
 def line(  # what a line is
@@ -124,7 +124,7 @@ def line(  # what a line is
     named.add(number)
     few_points = 0 < np.count_nonzero(np.isfinite(y)) <= FEW_POINTS
     return {
-        "type": "scatter", "x": x, "y": y, "name": f"cycle {number}", "legendgroup": str(number),
+        "type": "scatter", "x": x, "y": y, "name": f"cycle {number}", "legendgroup": str(number), "legendrank": number,
         "showlegend": first and not colours.has_bar, "mode": "lines+markers" if few_points else "lines",
         "line": {"color": colours.of[number], "width": 1.2 if colours.has_bar else 1.5, "dash": dash},
         "marker": {"size": 4}, "hovertemplate": f"cycle {number}, {hover}<extra></extra>",
@@ -135,12 +135,12 @@ FEW_POINTS: Final = 12
 """Points up to which each is marked: a line over so few hides where something was measured."""
 
 
-def _add_bar(figure: go.Figure, low: int, high: int, above: float) -> None:
-    """The colour bar, on a trace that draws nothing; `above` is where it stands, as a share of the height."""
+def _add_bar(figure: go.Figure, low: int, high: int) -> None:
+    """The colour bar, on a trace that draws nothing."""
     figure.add_scatter(
         x=[None], y=[None], mode="markers", name="cycle number", showlegend=False, hoverinfo="skip",
         marker={
             "color": [low, high], "cmin": low, "cmax": high, "colorscale": list(SCALE), "showscale": True,
-            "colorbar": {**BAR, "y": above, "title": {"text": "cycle number", "side": "top"}},
+            "colorbar": {**BAR, "title": {"text": "cycle number", "side": "top"}},
         },
     )  # fmt: skip

@@ -32,7 +32,7 @@ from dashboard.readings import (
     time_lines,
 )
 from dashboard.shown import show_table
-from dashboard.view import chart, choices, downloads, show_marts
+from dashboard.view import chart, choices, downloads, name_tab, show_marts
 from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ MUCH_LARGER: Final = 5
 """Times that a cell is larger than another whose curves can then hardly be seen beside it."""
 
 GRAMMAR: Final = (
-    "Pick a choice or type one: numbers and ranges such as `1, 50-100:10, 200` (every tenth from 50 to 100), "
+    "Numbers and ranges such as `1, 50-100:10, 200` (every tenth from 50 to 100), "
     "`first, middle, last`, `every 50`, `spread 10` (ten over the whole life), `reference tests`, `all`."
 )
 
@@ -132,6 +132,7 @@ def _draw(settings: Settings, published: Published) -> None:
         drawn = thinned(rows, MOST_READINGS // len(names), MOST_CYCLES)
         chosen.append(ChosenCycles(name, drawn, choice.lacking, rows.num_rows))
     view = _View(settings, published, cells, chosen, basis)
+    name_tab(f"Cycles of {view.named}")
     _say_what_differs(chosen)
     tabs = st.tabs(list(_TABS), key="view", bind=BOUND)
     for draw, tab in zip(_TABS.values(), tabs, strict=True):
@@ -149,7 +150,7 @@ def _settle_cells() -> None:
     """Other pages choose one cell, and lead here with it."""
     chosen = st.session_state.get("cell")
     if isinstance(chosen, str):
-        st.session_state["cell"] = [chosen]
+        st.session_state["cell"] = st.query_params["cell"] = [chosen]
 
 
 def _choose_text() -> str:
@@ -159,11 +160,21 @@ def _choose_text() -> str:
         st.session_state["cycles"] = st.query_params["cycles"] = ", ".join(named) or FIRST_CHOICE
         if named:
             del st.query_params["cycle"]
-    text: str | None = st.selectbox(
-        "Cycles", OFFERED, index=None, key="cycles", bind=BOUND, accept_new_options=True, filter_mode="contains",
-        placeholder=FIRST_CHOICE, help=GRAMMAR,
-    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", wrap=False):
+        text = st.text_input("Cycles", key="cycles", bind=BOUND, placeholder=FIRST_CHOICE, help=GRAMMAR)
+        st.menu_button(
+            ":material/list:",
+            OFFERED,
+            key="offered-cycles",
+            help="Choices of cycles",
+            on_click=_take_offered,
+            wrap=False,
+        )
     return text or FIRST_CHOICE
+
+
+def _take_offered() -> None:
+    st.session_state["cycles"] = st.session_state["offered-cycles"] or FIRST_CHOICE
 
 
 def _choose_basis(cells: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
@@ -216,7 +227,7 @@ def _show_incremental(view: _View) -> None:
     scale = view.scale(*(column(of_cell, "capacity_ah") for of_cell in curves))
     drawn = [CellCurves(of.cell, of.numbers, of_cell) for of, of_cell in zip(view.chosen, curves, strict=True)]
     if _show(incremental_of(drawn, scale), view, "dqdv", "Incremental capacity"):
-        st.caption("At constant current. Triangles are peaks.")
+        st.caption("At constant current, charges above 0 and discharges below. Triangles are peaks.")
         _show_peaks(pa.concat_tables(curves), view)
 
 
@@ -248,7 +259,7 @@ def _show_differential(view: _View) -> None:
     scale = view.scale(*(column(of_cell, "capacity_ah") for of_cell in curves))
     drawn = [CellCurves(of.cell, of.numbers, of_cell) for of, of_cell in zip(view.chosen, curves, strict=True)]
     if _show(differential_of(drawn, scale), view, "dvdq", "Differential voltage"):
-        st.caption(f"At constant current. {RANGE_NOTE}")
+        st.caption(f"At constant current, charges above 0 and discharges below. {RANGE_NOTE}")
         downloads(pa.concat_tables(curves), f"{view.file_name}-curves")
 
 
@@ -270,11 +281,11 @@ def _show_over_time(view: _View) -> None:
 
 
 def _show_readings(view: _View) -> None:
-    tables = [readings_of(view.settings, of.cell, of.keys) for of in view.chosen]
-    readings = pa.concat_tables(tables)
-    if not readings.num_rows:
-        st.info("These cycles have no readings.", icon=":material/info:")
+    tables = [readings_of(view.settings, of.cell, of.keys) for of in view.chosen if of.keys]
+    if not tables:
+        st.info("No cycle is chosen that the cells have.", icon=":material/info:")
         return
+    readings = pa.concat_tables(tables)
     left_out = readings.num_rows - (pc.sum(readings["is_kept"]).as_py() or 0)
     used = f"{left_out:,} of them are left out of what is computed" if left_out else "all are used in what is computed"
     st.caption(f"{readings.num_rows:,} readings of the chosen cycles; {used}.")

@@ -140,7 +140,7 @@ def test_discharges_are_drawn_below_zero_and_peaks_on_their_curves() -> None:
     assert list(charge.y) == [1.0, 4.0, 1.0]
     assert list(discharge.y) == [-1.0, -4.0, -1.0]
     assert (list(peaks.x), list(peaks.y)) == ([3.805, 3.805], [4.1, -4.1])
-    assert titles(figure) == {"voltage (V)", "dQ/dV, discharge below 0 (Ah/V)"}
+    assert titles(figure) == {"voltage (V)", "dQ/dV (Ah/V)"}
 
 
 def test_curves_of_cycles_that_are_not_wanted_are_not_drawn_and_rows_may_come_in_any_order() -> None:
@@ -163,7 +163,7 @@ def test_the_axis_of_dv_by_dq_holds_most_of_the_charge_and_not_what_goes_to_infi
     low, high = figure.layout.yaxis.range
     assert -0.1 < low <= 0
     assert 0.5 < high < 1
-    assert titles(figure) == {"charge (Ah)", "dV/dQ, discharge below 0 (V/Ah)"}
+    assert titles(figure) == {"charge (Ah)", "dV/dQ (V/Ah)"}
     assert list(figure.data[0].y) == steep.tolist()  # what is cut off can be zoomed to
 
 

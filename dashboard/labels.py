@@ -230,7 +230,7 @@ def _meanings() -> Mapping[str, Mapping[str, str]]:
 
     def plain(description: str) -> str:
         said = re.sub(r"{{ *doc\('(\w+)'\) *}}", lambda found: texts[found[1]], description)
-        said = re.sub(r"{{ *var\('(\w+)'\) *}}", lambda found: str(variables[found[1]]), said)
+        said = re.sub(r"{{ *var\('(\w+)'\) *}}", lambda found: str(variables[str(found[1])]), said)
         return " ".join(said.replace("No unit.", "").replace(". NULL", ". Empty").replace("NULL", "empty").split())
 
     return {

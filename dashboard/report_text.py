@@ -53,7 +53,10 @@ COUNTS: Final = {
 def key_figures(
     cell: Mapping[str, Any], thresholds: Mapping[str, float], pulses: PulseResistance
 ) -> list[dict[str, str]]:
-    """The figures that readers look for first, each with its unit and a note on its basis."""
+    """The figures that readers look for first, each with its unit and a note on its basis; none without a value.
+
+    Said even where there is none is whether the end of life has been reached, and that there is no pulse resistance.
+    """
     basis, amount = cell["soh_basis"], capacity_amount_of(cell)
     soh, ohm = cell["latest_soh"], cell["latest_internal_resistance_ohm"]
     of_basis = "no basis yet"
@@ -109,16 +112,19 @@ def key_figures(
         ("Knee", cell["knee_cycle"], 0, "cycle", _range(cell, "knee", "95 % interval")),
         ("Projected end of life", cell["projected_eol_cycle"], 0, "cycle", _range(cell, "projected_eol", "plausible")),
     )
+    said = {"End of life": "not reached", f"Resistance at {pulses.time}": "none"}
     return [
-        {"label": label, "value": _number(value, digits), "unit": unit if value is not None else "", "note": note}
+        {"label": label, "value": _number(value, digits, said.get(label, "")), "unit": "" if value is None else unit}
+        | {"note": note}
         for label, value, digits, unit, note in rows
+        if value is not None or label in said
     ]
 
 
 def _range(cell: Mapping[str, Any], name: str, what: str) -> str:
-    """The range of a cycle number, or that there is none."""
+    """The range of a cycle number; "" where there is none."""
     if cell[f"{name}_cycle"] is None:
-        return "none"
+        return ""
     return f"{what}: {_number(cell[f'{name}_low_cycle'], 0)} to {_number(cell[f'{name}_high_cycle'], 0, 'open')}"
 
 

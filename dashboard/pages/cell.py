@@ -16,6 +16,7 @@ from dashboard.cell_notes import notes_of
 from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.figures.ageing import AXES, column, threshold_ah
 from dashboard.navigation import go
+from dashboard.pulses import pulse_resistance_of
 from dashboard.ranking import outliers_first
 from dashboard.report import ReportInfo, draw_figures, write_page
 from dashboard.report_name import file_name
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from dashboard.cell_facts import Fact
     from dashboard.cell_figures import Figure
+    from dashboard.pulses import PulseResistance
     from dashboard.view import Published
     from kernel.base.settings import Settings
 
@@ -74,14 +76,15 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     cell = marts.cell
     facts = facts_of(cell, marts.cycles, marts.steps, marts.tests)
     st.markdown(literal(in_a_line(facts)), help=_in_full(facts))
-    key_figures(_key_figures(cell))
+    pulses = pulse_resistance_of(marts.steps, marts.thresholds)
+    key_figures(_key_figures(cell, pulses))
     for note in notes_of(cell, marts.cycles, marts.steps, marts.thresholds):
         st.markdown(f":orange[:material/info:] {literal(note.sentence)}", help=note.detail or None)
     place = st.container()
     _show_end(cell)
     with st.container(horizontal=True, vertical_alignment="center"):
         _show_report(marts, published)
-        if st.button("Its cycles", key="its-cycles", icon=":material/show_chart:"):
+        if st.button("Look at its cycles", key="its-cycles", icon=":material/show_chart:"):
             go("cycle", cell=chosen)
         bands = marts.tests.num_rows > 1 and choose_whether("Tests as bands", "bands", first=True)
     figures = _figures(published, published.seen.value.name, chosen, axis, bands)
@@ -89,6 +92,8 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
         with place:
             chart(figures[0].drawing, f"{chosen}-fade", figures[0].caption)
     _show_figures([figure for figure in figures if figure.name != "fade"], chosen)
+    if not any(figure.name == "resistance" for figure in figures):
+        st.caption(literal(pulses.sentence))
     _show_cycles(marts)
     _show_tests(marts)
     _show_said(marts)
@@ -118,8 +123,8 @@ def _in_full(facts: list[Fact]) -> str:
     )
 
 
-def _key_figures(cell: Mapping[str, Any]) -> dict[str, str]:
-    amount = capacity_amount_of(cell)
+def _key_figures(cell: Mapping[str, Any], pulses: PulseResistance) -> dict[str, str]:
+    amount, ohm = capacity_amount_of(cell), resistance_amount(pulses.latest_ohm)
 
     def whole(value: float | None) -> str:
         return UNKNOWN if value is None else f"{value:,.0f}"
@@ -134,6 +139,7 @@ def _key_figures(cell: Mapping[str, Any]) -> dict[str, str]:
         "equivalent full cycles": UNKNOWN
         if cell["equivalent_full_cycles"] is None
         else f"{cell['equivalent_full_cycles']:,.1f}",
+        f"resistance at {pulses.time} ({ohm.unit})": ohm.text(pulses.latest_ohm, UNKNOWN),
     }
     if not cell["complete_cycle_count"]:
         return {"cycles": f"{cell['cycle_count']:,}", "readings": f"{cell['reading_count']:,}"}

@@ -59,7 +59,7 @@ def test_every_rule_that_sql_can_give_has_words() -> None:
         "mean_cycles": variables["mean_cycles"],
     }  # fmt: skip
     rules = {
-        re.sub(r"{{ (\w+) }}", lambda found: str(numbers[found[1]]), rule)
+        re.sub(r"{{ (\w+) }}", lambda found: str(numbers[str(found[1])]), rule)
         for rule in re.findall(r"'([^']*_percent_of_\w+)'", sql)
     }
     assert len(rules) == 5

@@ -168,21 +168,33 @@ def readings_of(
     for test, number in sorted(cycles):
         numbers.setdefault(test, []).append(number)
     places = {} if store is None else _places(_read_index(store))
-    parts = []
-    for test, wanted in numbers.items():
-        key = places.get((cell_id, test))
-        found = None if store is None or key is None else _of_cycles(_get(store, key), wanted)
-        if found is None or pc.count_distinct(found["cycle_index"]).as_py() < len(set(wanted)):
-            try:
-                found = _of_cycles(next(read_readings(warehouse, [(cell_id, test)]), None), wanted)
-            except HeldError:
-                if found is None:
-                    raise
-        if found is not None:
-            parts.append(found)
-    if not parts:
+    parts = {test: _exported(store, places.get((cell_id, test)), wanted) for test, wanted in numbers.items()}
+    missing = [test for test, found in parts.items() if not _has_all(found, numbers[test])]
+    if missing:
+        try:
+            for test, readings in zip(missing, _in_order(warehouse, cell_id, missing), strict=True):
+                parts[test] = _of_cycles(readings, numbers[test])
+        except HeldError:
+            if not any(parts.values()):
+                raise
+    found = [part for part in parts.values() if part is not None]
+    if not found:
         raise BatteryError(f"there are no readings of these cycles of {cell_id} any more; look at the cell again")
-    return pa.concat_tables(parts)
+    return pa.concat_tables(found)
+
+
+def _exported(store: ObjectStore | None, key: str | None, numbers: Sequence[int]) -> pa.Table | None:
+    return None if store is None or key is None else _of_cycles(_get(store, key), numbers)
+
+
+def _has_all(readings: pa.Table | None, numbers: Sequence[int]) -> bool:
+    return readings is not None and pc.count_distinct(readings["cycle_index"]).as_py() == len(set(numbers))
+
+
+def _in_order(warehouse: Warehouse, cell_id: str, tests: Sequence[str]) -> list[pa.Table | None]:
+    """The readings of tests of a cell from the warehouse; None for a test that it does not have."""
+    found = {test["test_id"][0].as_py(): test for test in read_readings(warehouse, [(cell_id, test) for test in tests])}
+    return [found.get(test) for test in tests]
 
 
 def _get(store: ObjectStore, key: str) -> pa.Table | None:

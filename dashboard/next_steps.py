@@ -18,9 +18,9 @@ def next_step(settings: Settings, inbox: InboxLook | None) -> str:
     """
     if settings.battery_launcher == "compose":
         return (
-            "Put files of your cycler into the folder `workbooks` beside docker-compose.yml; then "
-            "`docker compose run --rm producer produce /workbooks` publishes them, and the worker lands them. Airflow "
-            "models them hourly; `docker compose run --rm producer transform` does it at once."
+            "Put files of your cycler into the folder `workbooks` beside docker-compose.yml: the service `inbox` "
+            "publishes them, the worker lands them, and this page renews itself. Airflow models them hourly; "
+            "`docker compose run --rm producer transform` does it at once."
         )
     if inbox is not None and inbox.is_watched:
         return (

@@ -128,6 +128,8 @@ def why_no_upload(settings: Settings, look: InboxLook | None) -> str | None:
     """Why nothing can be dropped here, as Markdown; None where it can."""
     if look is None or not look.is_watched:
         return "Files can be dropped here while an inbox is watched."
+    if settings.battery_launcher == "compose":  # its containers may not write to folders of the host
+        return "Put files of your cycler into the folder `workbooks` beside docker-compose.yml."
     if settings.dashboard_password is None and not is_for_this_machine():
         return (
             "Files cannot be dropped here, since the dashboard can be reached from other machines and asks for no "

@@ -76,7 +76,8 @@ def _draw_files(settings: Settings) -> None:
 
 def _say_whether_watched(settings: Settings, look: InboxLook) -> None:
     silent = (datetime.now(UTC) - look.at).total_seconds()
-    folder = f"`{literal(look.folder)}`"
+    is_of_host = settings.battery_launcher == "compose"
+    folder = "`workbooks` beside docker-compose.yml" if is_of_host else f"`{literal(look.folder)}`"
     if not look.is_watched or silent > SILENT_SECONDS:
         st.warning(
             f"{folder} is not being watched since {look.at:%Y-%m-%d %H:%M:%S} UTC; this is how it was then.  \n"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from support.pipeline import Pipeline
 
 PRODUCT = "Battery degradation"
-NAMES = ["Fleet", "Cell", "Cycle", "Compare", "Stream"]
+NAMES = ["Fleet", "Cell", "Cycle", "Compare", "Inbox", "Stream"]
 
 
 def names_of_pages(visit: Visit) -> list[str]:
@@ -29,7 +29,7 @@ def test_a_page_is_whole_by_its_address_as_the_very_first_visit_of_a_server(
     with dashboard_of(landed) as address, visiting(context, address) as visit:
         visit.open(PAGES[name])
         assert visit.page.locator("h1").inner_text().lower().startswith(name)
-        assert names_of_pages(visit)[: len(NAMES)] == NAMES
+        assert names_of_pages(visit) == NAMES
         assert visit.traces()
         assert visit.complaints == []
 
@@ -41,7 +41,7 @@ def test_an_unknown_page_says_so_and_links_to_those_there_are(visit: Visit) -> N
     assert visit.page.title() == f"No such page · {PRODUCT}"
     visit.page.locator("[data-testid=stMain]").get_by_role("link", name="Compare").click()
     visit.until(lambda: visit.page.locator("h1").inner_text() == "Compare", "the link did not lead to the page")
-    assert names_of_pages(visit)[: len(NAMES)] == NAMES
+    assert names_of_pages(visit) == NAMES
 
 
 def test_a_cell_that_is_not_there_is_named_and_no_other_cell_is_shown(visit: Visit) -> None:
@@ -59,7 +59,6 @@ def test_a_cell_that_is_not_there_is_named_and_no_other_cell_is_shown(visit: Vis
 @pytest.mark.parametrize(
     ("address", "asked"),
     [
-        ("cycle?cell=SIM_01&cycle=98765", "98765"),
         ("cycle?cell=NOBODY", "NOBODY"),
         ("compare?cells=NOBODY", "NOBODY"),
         ("compare?measure=beauty", "beauty"),
@@ -92,7 +91,6 @@ def test_the_first_screen_shows_the_product_s_name_and_the_axes_of_a_chart(
     logo = visit.page.locator("[data-testid=stHeaderLogo], [data-testid=stSidebarLogo]").first
     assert logo.is_visible()
     assert visit.page.title().endswith(PRODUCT)
-    plot = visit.page.locator(".js-plotly-plot .plot").first.bounding_box()
+    top = visit.page.evaluate("document.querySelector('.js-plotly-plot .nsewdrag').getBoundingClientRect().top")
     visit.page.set_viewport_size({"width": 1440, "height": 1000})
-    assert plot is not None
-    assert plot["y"] + 100 < height  # so much of what is drawn is seen without scrolling
+    assert top + 100 < height  # so much of what is drawn is seen without scrolling

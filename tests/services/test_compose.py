@@ -50,7 +50,7 @@ exec setpriv --no-new-privs --bounding-set="$CAPABILITIES" --inh-caps=-all -- "$
 """
 """A shell that becomes a command which can write below WRITABLE alone, in mounts of its own."""
 BIN = Path(sys.executable).parent
-CHECKED = {"minio", "worker", "gateway", "dashboard", "postgres", *AIRFLOW} - {"airflow-init"}
+CHECKED = {"minio", "worker", "inbox", "gateway", "dashboard", "postgres", *AIRFLOW} - {"airflow-init"}
 CHECKED_BESIDE = {"prometheus"}
 """In test_metrics.py."""
 
@@ -212,6 +212,20 @@ def test_what_the_producer_publishes_the_worker_lands_and_stops_gracefully(
     ]
     assert len(partitions) == 12
     assert all(part["committed"] == part["end"] for part in partitions)
+
+
+def test_the_inbox_is_well_while_it_is_watched(landed: dict[str, str], places: dict[str, str], tmp_path: Path) -> None:
+    folder = places["/var/lib/battery"]
+    (tmp_path / "workbooks").mkdir()
+    simulate_cell(tmp_path / "workbooks", "DROPPED", cycles=1, cycles_per_file=1)
+    run(health_command("inbox", places), landed, folder, code=1)  # nothing is well that has not begun
+    *words, _ = SERVICES["inbox"]["command"]
+    inbox = start([str(BIN / "battery"), *words, str(tmp_path / "workbooks")], landed, folder)
+    try:
+        wait_until_well("inbox", inbox, landed, places)
+    finally:
+        end(inbox)
+    run(health_command("inbox", places), landed, folder, code=1)
 
 
 @pytest.mark.usefixtures("landed")

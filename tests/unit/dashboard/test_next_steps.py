@@ -19,7 +19,7 @@ def test_a_watched_inbox_is_named() -> None:
 def test_under_compose_the_folder_of_the_host_is_named() -> None:
     said = next_step(Settings(battery_launcher="compose"), None)
     assert "the folder `workbooks` beside docker-compose.yml" in said
-    assert "`docker compose run --rm producer produce /workbooks`" in said
+    assert "`docker compose run --rm producer transform`" in said
 
 
 def test_alone_the_commands_are_named() -> None:

@@ -17,6 +17,7 @@ from kaleido.errors import (
     KaleidoError,
 )
 
+from dashboard.figures.style import set_notes_on_paper
 from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ SIZE: Final = (1200, 720)
 
 SCALE: Final = 2
 """Pixels of the PNG for each of them: 2400 across are 360 dpi on the 17 cm between the margins of A4."""
+
+BOTTOM: Final = 80
+"""Room below a drawing for its axis, in its own pixels."""
 
 LETTERS: Final = 18
 """Size of the letters: 7 pt at that width."""
@@ -72,6 +76,8 @@ def draw_pngs(figures: Mapping[str, go.Figure]) -> dict[str, bytes]:
 
 def _on_paper(figure: go.Figure) -> go.Figure:
     """The figure with letters that can be read in print, and no more room around it than it needs."""
-    return go.Figure(figure).update_layout(
-        font={"size": LETTERS, "color": "black"}, margin={"l": 90, "r": 30, "t": 50, "b": 80}
+    drawn = go.Figure(figure).update_layout(
+        font={"size": LETTERS, "color": "black"}, margin={"l": 90, "r": 30, "t": 50, "b": BOTTOM}
     )
+    set_notes_on_paper(drawn, LETTERS - 2, BOTTOM)
+    return drawn

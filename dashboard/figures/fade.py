@@ -59,7 +59,7 @@ def fade(
     x, number = column(cycles, AXES[axis].column), column(cycles, "cycle_number")
     placed, complete, shown = has_place(x), flags(cycles, "is_complete"), comparable(cycles)
     capacity, words = amount.factor * column(cycles, "discharge_capacity_ah"), "discharge capacity"
-    notes = []
+    notes: list[str | None] = []
     if not (capacity > 0).any():
         charged = amount.factor * column(cycles, "charge_capacity_ah")
         if (charged > 0).any():
@@ -90,7 +90,7 @@ def fade(
                 x=x[kept], y=capacity[kept], customdata=number[kept], name=name, mode="markers", marker=marker,
                 hovertemplate=f"cycle %{{customdata}}<br>{hover}<extra></extra>",
             )  # fmt: skip
-            drawn.append(Outside(x[rows], capacity[rows], number[rows], marker["color"]))
+            drawn.append(Outside(x[rows], capacity[rows], number[rows], str(marker["color"])))
     if len(middle):
         figure.add_scatter(
             x=x[middle], y=amount.factor * median, name=f"median of {rule_median_cycles(cell['eol_rule'])}",

@@ -37,6 +37,12 @@ MOST_POINTS: Final = 4_000
 NOTE_CHARACTERS: Final = 48
 """Characters of a line below a drawing, so that a phone shows it whole."""
 
+NOTE: Final = "note"
+"""The name of what is written below a drawing."""
+
+NOTE_GAP: Final = 12
+"""Room above these lines."""
+
 NOTE_PIXELS: Final = 17
 """Height of such a line."""
 
@@ -105,19 +111,37 @@ def add_bands(figure: go.Figure, starts: Sequence[object], ends: Sequence[object
 
 
 def write_notes(figure: go.Figure, lines: Sequence[str | None]) -> None:
-    """Write lines below the axis along x, each as wide as a phone shows, for the screen and for paper."""
-    written = [part for line in lines if line for part in wrap(line, NOTE_CHARACTERS)]
+    """Write lines below the axis along x, each as wide as a phone shows."""
+    written = [line for line in lines if line]
     if not written:
         return
-    room = NOTE_PIXELS * len(written)
+    wrapped = [part for line in written for part in wrap(line, NOTE_CHARACTERS)]
+    room = NOTE_GAP + NOTE_PIXELS * len(wrapped)
     figure.update_layout(
-        height=(figure.layout.height or 0) + 12 + room,
-        margin={**LAYOUT["margin"], "b": LAYOUT["margin"]["b"] + 12 + room},
+        height=(figure.layout.height or 0) + room,
+        margin={**LAYOUT["margin"], "b": LAYOUT["margin"]["b"] + room},
+        meta={NOTE: written},
     )
     figure.add_annotation(
-        text="<br>".join(in_figure(line) for line in written), showarrow=False, align="left",
+        text="<br>".join(in_figure(line) for line in wrapped), name=NOTE, showarrow=False, align="left",
         xref="paper", yref="paper", x=0, y=0, xanchor="left", yanchor="top", yshift=-58,
         font={"color": MUTED, "size": 12},
+    )  # fmt: skip
+
+
+def set_notes_on_paper(figure: go.Figure, letters: int, bottom: int) -> None:
+    """Write those lines as wide as paper is.
+
+    Args:
+        figure: that was given `write_notes`, or not.
+        letters: size of the letters.
+        bottom: room below the drawing for its axis, in its own pixels.
+    """
+    lines = (figure.layout.meta or {}).get(NOTE, [])
+    figure.update_layout(margin_b=bottom + round(1.3 * letters) * len(lines))
+    figure.update_annotations(
+        selector={"name": NOTE}, text="<br>".join(in_figure(line) for line in lines), yshift=-bottom,
+        font={"size": letters, "color": "black"},
     )  # fmt: skip
 
 

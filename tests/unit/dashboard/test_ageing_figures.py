@@ -10,6 +10,7 @@ from support.aged import CELL, cycles_table, notes, steps_table, titles, traces
 from dashboard.colours import FIRST, Ink
 from dashboard.figures import ageing
 from dashboard.figures.measures import AXES, MEASURES
+from dashboard.figures.style import NOTE, NOTE_CHARACTERS, set_notes_on_paper
 
 OTHER = Ink("#B74B38", "dot")
 
@@ -136,6 +137,18 @@ def test_the_capacities_of_a_coin_cell_keep_their_digits() -> None:
     assert figure is not None
     assert figure.data[0].hovertemplate == "cycle %{customdata}<br>%{y:.5f} mAh<extra></extra>"
     assert "0.3760 mAh: median of 11 cycles below 80 % of initial capacity" in notes(figure)
+
+
+def test_what_is_written_below_a_drawing_has_room_on_a_phone_and_on_paper() -> None:
+    figure = ageing.fade(CELL, cycles_table(2, is_complete=[False] * 2))
+    assert figure is not None
+    (note,) = figure.select_annotations(selector={"name": NOTE})
+    assert max(map(len, note.text.split("<br>"))) <= NOTE_CHARACTERS
+    screen = figure.layout.margin.b
+    set_notes_on_paper(figure, 16, 80)
+    (note,) = figure.select_annotations(selector={"name": NOTE})
+    assert "<br>" not in note.text
+    assert (screen, figure.layout.margin.b) == (48 + 12 + 2 * 17, 80 + 21)
 
 
 def test_what_was_not_measured_is_not_drawn() -> None:

@@ -16,7 +16,7 @@ FLOATS = st.floats(-1e6, 1e6)
 
 @given(st.integers(0, 60), FLOATS, FLOATS)
 def test_a_steady_fade_comes_out_of_the_median_unchanged(count: int, first: float, slope: float) -> None:
-    line = first + slope * np.arange(count)
+    line = first + slope * np.arange(count, dtype=np.float64)
     assert smooth(line) == pytest.approx(line, abs=1e-6, rel=1e-9)
 
 
@@ -32,7 +32,7 @@ def test_in_the_middle_it_is_the_median_of_eleven(values: list[float]) -> None:
 
 @pytest.mark.parametrize("at", [1, 2, 20, 38])
 def test_a_single_cycle_that_was_cut_short_leaves_no_tooth(at: int) -> None:
-    capacity = 1.0 - 0.001 * np.arange(40)
+    capacity = 1.0 - 0.001 * np.arange(40, dtype=np.float64)
     cut = capacity.copy()
     cut[at] = 0.1
     assert np.abs(smooth(cut) - capacity).max() < 0.01

@@ -264,10 +264,10 @@ def _add_muted(figure: go.Figure, lines: Sequence[Line]) -> None:
         names += [in_figure(line.cell)] * (len(rows) + 1)
     noun = "cell" if len(lines) == 1 else "cells"
     figure.add_scatter(
-        x=np.concatenate(x), y=np.concatenate(y), text=names, name=f"{len(lines):,} more {noun}",
+        x=np.concatenate(x), y=np.concatenate(y), customdata=names, name=f"{len(lines):,} more {noun}",
         mode="lines+markers" if any(line.course.is_joined for line in lines) else "lines", legendrank=2000,
         line={"color": MUTED, "width": 1}, marker={"color": MUTED, "size": 3}, opacity=0.6,
-        hovertemplate="%{text}<br>%{y:.1f} %<extra></extra>",
+        hovertemplate="%{customdata}<br>%{y:.1f} %<extra></extra>",
     )  # fmt: skip
 
 

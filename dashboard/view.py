@@ -247,7 +247,7 @@ def _show_age(settings: Settings, seen: Look[MartsVersion]) -> None:
         why.append(literal(str(error)))
     else:
         if landed.value:
-            said.append("more has landed, which the next refresh brings")
+            said.append("more has landed since")
             why.append(f"{literal(landed.value)}. The hourly refresh does it, or `battery transform` at once.")
     if said:
         line = " · ".join(said)

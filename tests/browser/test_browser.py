@@ -312,7 +312,7 @@ def test_a_worker_lands_while_pages_are_looked_at_and_its_cell_appears(
     assert after == before + of_cell
     for _ in range(60):  # whether anything has landed is looked for every ten seconds
         visit.open("")
-        if "more has landed, which the next refresh brings" in visit.page.inner_text("[data-testid=stMain]"):
+        if "more has landed since" in visit.page.inner_text("[data-testid=stMain]"):
             break
     else:
         pytest.fail("the page never said that more has landed than it shows")

@@ -353,7 +353,7 @@ def test_a_page_says_what_has_landed_since_the_marts_were_published(
     monkeypatch.setattr(dashboard.view, "look_at_news", lambda _: "landed: 7; published: 5")
     drawn = page(landed, monkeypatch, "fleet").run()
     (line,) = [caption for caption in drawn.caption if caption.value.startswith("Figures of ")]
-    assert line.value.endswith(" ago · more has landed, which the next refresh brings")
+    assert line.value.endswith(" ago · more has landed since")
     assert "landed: 7; published: 5. The hourly refresh does it" in line.help
 
 

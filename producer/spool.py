@@ -12,13 +12,13 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Final, Self, cast
 
 import pyarrow as pa
 
 from kernel.base.errors import BatteryError
+from kernel.base.machine import memory_bytes
 from kernel.contract.about import NOTHING_SAID, About
 from producer.child import Child, Limits, WorkEndedError
 from producer.files import Refusal
@@ -29,6 +29,7 @@ from producer.readers.trace import Trace
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
     from types import TracebackType
 
     from kernel.base.settings import Settings
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 AHEAD: Final = 2
 """How many workbooks are taken for each process before the one that is handed out next has been read."""
-
-_CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
@@ -88,21 +87,12 @@ class SpooledWorkbook:
 
 def reading_processes(settings: Settings) -> int:
     """How many workbooks to read at a time: one for each usable core, but no more than there is memory for."""
-    return max(1, min(usable_cores(), _memory_bytes() // settings.reader_memory_bytes))
+    return max(1, min(usable_cores(), memory_bytes() // settings.reader_memory_bytes))
 
 
 def usable_cores() -> int:
     """How many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _memory_bytes() -> int:
-    """The memory of this machine, or of the container that this process runs in."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        return min(machine, int(_CGROUP_LIMIT.read_text()))
-    except (OSError, ValueError):  # not in a container, or in one without a limit
-        return machine
 
 
 def spool(job: Job) -> SpooledWorkbook | Refusal:

@@ -20,6 +20,7 @@ import structlog
 
 from kernel.base.errors import BatteryError
 from kernel.base.locks import lock_file
+from kernel.base.machine import memory_bytes
 from kernel.base.output import relay_line
 from kernel.base.processes import relay_lines
 from refresh.project import code_of, inputs_of, project_folder, require_project
@@ -48,6 +49,9 @@ _NAMED_FAILURES: Final = 5
 
 RELAY_SECONDS: Final = 10.0
 """How long the last lines of a dbt process that has ended may take to be printed, in s."""
+
+MEMORY_SHARE: Final = 0.6
+"""The share of the machine's memory that DuckDB may take while dbt runs, where no setting says how much."""
 
 BUILT: Final = frozenset({"model", "seed", "snapshot"})
 """The kinds of dbt's nodes that are tables or views."""
@@ -256,6 +260,8 @@ def environment_of(settings: Settings, schema: str) -> dict[str, str]:
         INSTRUMENT_MAX_VOLTAGE_V=str(settings.instrument_max_voltage_v),
         INSTRUMENT_MAX_CURRENT_A=str(settings.instrument_max_current_a),
         BATTERY_INPUTS=inputs_of(settings),
+        BATTERY_MEMORY_LIMIT=f"{settings.dbt_memory_bytes or int(MEMORY_SHARE * memory_bytes())}B",
+        BATTERY_SPILL=str(work_folder(settings) / "spill"),
     )
     if not sys.stdout.isatty():
         environment["DBT_USE_COLORS"] = "false"

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     motherduck_token: SecretStr | None = None
     warehouse_lock_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
     battery_cells: Path | None = None
+    dbt_memory_bytes: Annotated[int, Field(ge=256 * 1024**2)] | None = None
 
     recovery_dir: Path = Path("data/recovery")
     replay_dir: Path = Path("data/replay")

@@ -256,13 +256,5 @@ def test_as_many_workbooks_are_read_at_a_time_as_cores_and_memory_allow(
     monkeypatch: pytest.MonkeyPatch, memory: int, limit: int, processes: int
 ) -> None:
     monkeypatch.setattr(spool_module, "usable_cores", lambda: 4)
-    monkeypatch.setattr(spool_module, "_memory_bytes", lambda: memory * 1024**3)
+    monkeypatch.setattr(spool_module, "memory_bytes", lambda: memory * 1024**3)
     assert reading_processes(Settings(reader_memory_bytes=limit * 1024**3)) == processes
-
-
-def test_a_container_has_the_memory_that_its_limit_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(spool_module, "_CGROUP_LIMIT", tmp_path / "memory.max")
-    machine = spool_module._memory_bytes()  # noqa: SLF001  # what it is told by
-    for told, expected in ((f"{1 << 20}\n", 1 << 20), ("max\n", machine)):
-        (tmp_path / "memory.max").write_text(told)
-        assert spool_module._memory_bytes() == expected  # noqa: SLF001

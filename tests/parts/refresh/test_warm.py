@@ -38,6 +38,8 @@ ENDLESS: Final = "select count(*) as number from range(1000000000) as one cross 
 
 SECONDS: Final = 60
 
+MEMORY: Final = 512 * 1024**2
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -47,7 +49,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "tests").mkdir()
     (folder / "dbt_project.yml").write_text(PROJECT)
     (folder / "profiles.yml").write_text((ROOT / "dbt_project" / "profiles.yml").read_text())
-    (folder / "models" / "number.sql").write_text("select 3 as number, '{{ env_var('BATTERY_DBT_RUN', '') }}' as run")
+    (folder / "models" / "number.sql").write_text(
+        "select 3 as number, '{{ env_var('BATTERY_DBT_RUN', '') }}' as run, "
+        "current_setting('memory_limit') as memory, current_setting('temp_directory') as spill"
+    )
     (folder / "tests" / "is_not_four.sql").write_text(FAILS_AT_FOUR)
     monkeypatch.setattr(refresh.project, "__file__", str(tmp_path / "refresh" / "project.py"))
     for name in [name for name in os.environ if name.startswith("DBT_")]:
@@ -57,7 +62,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(_env_file=None, warehouse=str(tmp_path / "battery.duckdb"))
+    return Settings(_env_file=None, warehouse=str(tmp_path / "battery.duckdb"), dbt_memory_bytes=MEMORY)
 
 
 @pytest.fixture
@@ -72,9 +77,9 @@ def build(settings: Settings, warm: WarmDbt, run: str = "") -> DbtRun:
 
 
 def built(settings: Settings) -> tuple[int, str]:
-    """The row of the model, read by opening the warehouse as a worker does."""
+    """Number and run of the model, read by opening the warehouse as a worker does."""
     with duckdb.connect(settings.warehouse) as connection:
-        row = connection.execute(f"from {BUILDING}.number").fetchone()
+        row = connection.execute(f"select number, run from {BUILDING}.number").fetchone()
     assert row is not None
     return row
 
@@ -105,6 +110,9 @@ def test_one_process_runs_dbt_again_and_again_each_time_in_its_own_environment_a
         assert built(settings) == (3, run)
         pids.add(warm.pid)
     assert len(pids) == 1
+    with duckdb.connect(settings.warehouse) as connection:
+        limits = connection.execute(f"select memory, spill from {BUILDING}.number").fetchone()
+    assert limits == ("512.0 MiB", str(work_folder(settings) / "spill"))
     warm.end()
     assert not is_running(pids.pop() or 0)
 

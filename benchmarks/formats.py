@@ -7,6 +7,7 @@ as a process that reads a folder does.
 
 from __future__ import annotations
 
+import csv as lines_of
 import io
 import shutil
 import sys
@@ -62,7 +63,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
         alone, ours = [], []
         for number in range(1 if tiny else ROUNDS + 1):
             started = time.perf_counter()
-            _LIBRARIES[path.suffix](path)
+            (_layers if kind == "neware_layers" else _LIBRARIES[path.suffix])(path)
             between = time.perf_counter()
             rows = reader.reader.read(path, ReadOptions(path.name)).row_count
             if number or tiny:  # the first reading imports what the others use
@@ -73,7 +74,19 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
         shutil.rmtree(place)
 
 
-def _text(path: Path) -> None:
+def _layers(path: Path) -> None:
+    """The columns of the records, and the cells of the lines of cycles and steps between them, with their places."""
+    others: list[tuple[int | None, str]] = []
+
+    def keep(row: csv.InvalidRow) -> str:
+        others.append((row.number, row.text))
+        return "skip"
+
+    _text(path, keep)
+    list(lines_of.reader(text for _, text in others))
+
+
+def _text(path: Path, others: Callable[[csv.InvalidRow], str] = lambda _: "skip") -> None:
     """The columns below the longest header that a text has."""
     content = path.read_bytes()
     lines = content[:100_000].split(b"\n")
@@ -82,7 +95,7 @@ def _text(path: Path) -> None:
     csv.read_csv(
         io.BytesIO(content),
         read_options=csv.ReadOptions(skip_rows=header, use_threads=False, encoding="latin-1"),
-        parse_options=csv.ParseOptions(delimiter=mark, invalid_row_handler=lambda _: "skip"),
+        parse_options=csv.ParseOptions(delimiter=mark, invalid_row_handler=others),
     )
 
 

@@ -60,7 +60,7 @@ def read_layers(text: Text, head: int) -> Layers:
     """Read a layered text.
 
     Args:
-        text: the file.
+        text: the file; its lines of cycles and steps are gone from its bytes afterwards, where these are no `bytes`.
         head: the index of the first header.
 
     Raises:
@@ -94,8 +94,8 @@ def _layers(text: Text, head: int, mark: str, lines: _Lines) -> Layers:
         line = int(lines.numbers[lines.is_record][np.argmax(orphans)])
         raise text.error("is a record before any step; export the file again", line)
     first = (line for line in text.head[head + 3 :] if line.startswith(mark * 2))
-    block = Text(text.name, lines.records(), (mended(text.head[head + 2]), *first))
-    table, found = read_table(block, 0, NAMES, needed=NEEDED, delimiter=mark)
+    records = Text(text.name, lines.records(), (*text.head[: head + 2], mended(text.head[head + 2]), *first))
+    table, found = read_table(records, head + 2, NAMES, needed=NEEDED, delimiter=mark)
     require_times(table, found)
     if len(table) != len(before):
         raise text.error("has records that are no single lines; export the file again", head)
@@ -129,8 +129,6 @@ class _Lines:
     """Where the lines below the headers begin and end (bytes), their indices in the file, and which are records."""
 
     content: memoryview
-    below: int
-    """Where the line before the first of them begins, the header of records."""
     begins: Integers
     ends: Integers
     numbers: Integers
@@ -140,35 +138,39 @@ class _Lines:
     def of(cls, text: Text, skipped: int, mark: str) -> _Lines:
         content = memoryview(text.utf8).cast("B")
         letters = np.frombuffer(content, np.uint8)
-        breaks = _places_of(letters, _LINE_FEED)
-        begins = np.concatenate(([0], breaks + 1))[skipped - 1 :]
-        ends = np.append(breaks + 1, len(content))[skipped:]
-        below, begins = int(begins[0]), begins[1:]
+        ends = _places_of(letters, _LINE_FEED) + 1
+        if not len(ends) or ends[-1] < len(content):  # the last line may have no end
+            ends = np.append(ends, len(content))
+        begins, ends = ends[skipped - 1 : -1], ends[skipped:]
         numbers = np.arange(skipped, skipped + len(begins))
-        first = letters[np.minimum(begins, len(letters) - 1)]
-        filled = (begins < len(content)) & (first != ord("\r")) & (first != _LINE_FEED)
-        begins, ends, numbers, first = begins[filled], ends[filled], numbers[filled], first[filled]
-        second = letters[np.minimum(begins + 1, len(letters) - 1)]
-        return cls(content, below, begins, ends, numbers, (first == ord(mark)) & (second == ord(mark)))
+        first, second = letters[begins], letters[np.minimum(begins + 1, len(letters) - 1)]
+        empty = (first == ord("\r")) | (first == _LINE_FEED)
+        is_record = (first == ord(mark)) & (second == ord(mark))
+        if empty.any():
+            begins, ends, numbers, is_record = (one[~empty] for one in (begins, ends, numbers, is_record))
+        return cls(content, begins, ends, numbers, is_record)
 
     def layers(self, mark: str) -> Iterator[tuple[list[str], int]]:
         """The cells of each line of a cycle or step, and its index in the file."""
         at = np.flatnonzero(~self.is_record)
-        places = zip(self.begins[at].tolist(), self.ends[at].tolist(), self.numbers[at].tolist(), strict=True)
-        for begin, end, number in places:
-            line = str(self.content[begin:end], "utf-8", "replace").rstrip("\r\n")
+        places = zip(self.begins[at].tolist(), self.ends[at].tolist(), strict=True)
+        lines = b"".join(self.content[begin:end] for begin, end in places).decode("utf-8", "replace").split("\n")
+        for line, number in zip(lines, self.numbers[at].tolist(), strict=False):  # nothing stands behind the last end
+            line = line.rstrip("\r")  # noqa: PLW2901
             yield (next(csv.reader([line], delimiter=mark), []) if '"' in line else line.split(mark)), number
 
     def records(self) -> pa.Buffer:
-        """The header of records, and below it the records, with empty lines in place of all others."""
-        buffer = pa.allocate_buffer(len(self.content) - self.below)
-        letters = np.frombuffer(memoryview(buffer).cast("B"), np.uint8)
-        letters[:] = np.frombuffer(self.content, np.uint8)[self.below :]
+        """The content with empty lines in place of those of cycles and steps, which `layers` has no more then.
+
+        The headers stay. A copy is made of content that cannot be written to, as a copy costs what reading does.
+        """
+        letters = np.frombuffer(self.content, np.uint8)
+        if not letters.flags.writeable:
+            letters = letters.copy()
         turns = np.flatnonzero(np.diff(~self.is_record, prepend=False, append=False))
-        firsts, lasts = self.begins[turns[::2]] - self.below, self.ends[turns[1::2] - 1] - self.below
-        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+        for first, last in zip(self.begins[turns[::2]].tolist(), self.ends[turns[1::2] - 1].tolist(), strict=True):
             letters[first:last] = _LINE_FEED
-        return buffer
+        return pa.py_buffer(letters)
 
 
 def _places_of(letters: npt.NDArray[np.uint8], letter: int) -> Integers:

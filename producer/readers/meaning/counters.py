@@ -86,7 +86,7 @@ def accumulate(values: Floats, kind: str, steps: Bools, cycles: Bools) -> Floats
         restarts |= steps
     elif kind == "cycle":
         restarts |= cycles
-    gains = np.diff(values, prepend=0.0)
+    gains = _gains(values)
     gains[restarts] = values[restarts]
     return np.cumsum(gains)
 
@@ -108,10 +108,10 @@ def share_out(
         moved: what the current moved since the reading before, shape (n,); without it, no counter goes on.
     """
     values = np.abs(_filled(values))
-    last = _last_direction(direction)
+    last = last_direction(direction)
     turned = np.zeros(len(values), np.bool_)
     turned[1:] = (last[1:] != last[:-1]) & (last[:-1] != 0)
-    gains = np.diff(values, prepend=0.0)
+    gains = _gains(values)
     if moved is not None and kind in {"test", "cycle"}:
         turned &= np.abs(values - moved) <= np.abs(gains - moved)
     restarts = _falls(values) | turned
@@ -145,10 +145,17 @@ def integrate(rate: Floats, time: Floats, steps: Bools) -> tuple[Floats, Floats]
 
 def _falls(values: Floats) -> Bools:
     values = _filled(values)
-    size = float(np.abs(values).max(initial=0.0))
+    size = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
     found = np.zeros(len(values), np.bool_)
     found[1:] = np.diff(values) < -NOISE * size
     return found
+
+
+def _gains(values: Floats) -> Floats:
+    """What each value is more than that before, and the first one more than 0, shape (n,)."""
+    gains = values.copy()
+    gains[1:] -= values[:-1]
+    return gains
 
 
 def _filled(values: Floats) -> Floats:
@@ -160,7 +167,10 @@ def _filled(values: Floats) -> Floats:
     return np.where(at >= 0, values[at], 0.0)
 
 
-def _last_direction(direction: Integers) -> Integers:
+def last_direction(direction: Integers) -> Integers:
     """The direction in which charge last moved, 0 before it first did, shape (n,)."""
-    at = np.maximum.accumulate(np.where(direction == 0, -1, np.arange(len(direction))))
+    moves = direction != 0
+    if moves[np.argmax(moves) :].all():  # as where it is asked of its own answer
+        return direction
+    at = np.maximum.accumulate(np.where(moves, np.arange(len(direction)), -1))
     return np.where(at >= 0, direction[at], 0)

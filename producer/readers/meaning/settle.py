@@ -19,6 +19,7 @@ from producer.readers.meaning.counters import (
     begins,
     integrate,
     kind_of,
+    last_direction,
     share_out,
     split_net,
 )
@@ -133,7 +134,7 @@ class _Course:
 
     def split_singles(self) -> None:
         """Make one counter of both directions two."""
-        record = self._record
+        record, way = self._record, None
         for single, charge, discharge, _ in _PAIRS:
             values = record.counters.get(single)
             if charge in self._pairs or values is None:
@@ -144,7 +145,8 @@ class _Course:
                 self._assumed.append(f"{single} counts charge up and discharge down; it was split into two counters")
             else:
                 kind = record.counters_of or kind_of(np.abs(values), self._steps, self._cycles)
-                way = self._direction if record.direction is None else record.direction
+                if way is None:
+                    way = last_direction(self._direction if record.direction is None else record.direction)
                 both = share_out(values, way, kind, self._steps, self._moved(single))
                 self._assumed.append(f"{single} counts both directions in one; it was shared out by their readings")
             self._pairs[charge], self._pairs[discharge] = both

@@ -6,6 +6,7 @@ shape are taken as a matrix of bytes, whose digits at those places are the numbe
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,10 +80,18 @@ def sums_in(
         if at is None or any(numbers[name].max() > limit for name, limit in limits.items() if name in numbers):
             return None
         for found, weight in zip(sums, weights, strict=True):
-            parts = [values.astype(np.int64) * weight[name] for name, values in numbers.items() if name in weight]
+            parts = {name: values for name, values in numbers.items() if name in weight}
             if parts:
-                _place(found, at, sum(parts[1:], start=parts[0]))
+                _place(found, at, _sum(parts, weight))
     return sums
+
+
+def _sum(parts: Mapping[str, npt.NDArray[Any]], weights: Mapping[str, int]) -> npt.NDArray[Any]:
+    """The sum of numbers, each times its weight, in the narrowest type that holds it, which is the quickest."""
+    most = sum(int(values.max()) * weights[name] for name, values in parts.items())
+    kind: type[np.signedinteger[Any]] = np.int32 if most <= np.iinfo(np.int32).max else np.int64
+    weighed = (np.multiply(values, weights[name], dtype=kind) for name, values in parts.items())
+    return functools.reduce(lambda total, more: np.add(total, more, out=total), weighed)
 
 
 def _shapes(
@@ -170,6 +179,6 @@ def _numbers(
             numbers[name] += digit
         else:
             start, end = match.span(name)
-            width = next((width for digits, width in _WIDTHS if end - start <= digits), np.uint64)
+            width = next((width for digits, width in _WIDTHS if end - start <= digits), np.int64)
             numbers[name] = digit.astype(width)
     return numbers, is_other

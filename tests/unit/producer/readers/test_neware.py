@@ -138,6 +138,15 @@ def test_a_pulse_step_goes_the_way_of_its_current(tmp_path: Path) -> None:
     assert_same_cycles(only(path), CELL, 1e-12)
 
 
+def test_layers_are_told_apart_where_all_have_as_many_cells_and_decimals_stand_behind_a_comma(tmp_path: Path) -> None:
+    text = layered(tmp_path / "layers.csv", mark=";")
+    head, below = (lines := text.read_text().replace(".", ",").splitlines())[:3], lines[3:]
+    filled = [line + ";" * (10 - line.count(";")) for line in below]
+    assert {line.count(";") for line in filled} == {10}
+    text.write_text("\r\n".join([*(line.replace(",", ".") for line in head), *filled]))
+    assert_same_cycles(only(text), CELL, 1e-7)
+
+
 def test_sheets_of_one_channel_continue_each_other(tmp_path: Path) -> None:
     sheets = {"Detail_14_1_3": (0, 200), "Detail_14_1_3_2": (200, ALL)}
     test = only(details(tmp_path / "a.xlsx", sheets))

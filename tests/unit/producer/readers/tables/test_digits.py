@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from producer.readers.tables.digits import MOST_SHAPES, numbers_in
+from producer.readers.tables.digits import MOST_SHAPES, numbers_in, sums_in
 
 PATTERN = r"(?P<h>\d+):(?P<m>\d\d)(?:\.(?P<f>\d+))?"
 
@@ -29,3 +29,21 @@ def test_one_text_that_has_no_such_shape_is_noticed_wherever_it_stands(odd: str,
 
 def test_texts_of_too_many_shapes_are_none() -> None:
     assert numbers(*(f"{'1' * length}:05" for length in range(1, MOST_SHAPES + 2))) is None
+
+
+def test_texts_of_a_slice_are_read_from_its_first_on() -> None:
+    found = numbers_in(pa.array(["9:59", "1:05", "10:30"]).slice(1), PATTERN)
+    assert found is not None
+    assert (found["h"].tolist(), found["m"].tolist()) == ([1, 10], [5, 30])
+
+
+def test_sums_hold_what_one_of_their_parts_would_not() -> None:
+    texts = pa.array(["1:05.5", "9999999:30", "0:00"])
+    sums = sums_in(texts, PATTERN, {"h": 3600, "m": 60}, {"f": 1}, limits={"m": 59}, decimals={"f": 9})
+    assert sums is not None
+    assert [column.tolist() for column in sums] == [[3900, 35_999_998_200, 0], [500_000_000, 0, 0]]
+
+
+@pytest.mark.parametrize("odd", ["1:60", "x:05"])
+def test_a_number_beyond_its_limit_or_no_number_has_no_sum(odd: str) -> None:
+    assert sums_in(pa.array(["1:59", odd]), PATTERN, {"m": 60}, limits={"m": 59}) is None

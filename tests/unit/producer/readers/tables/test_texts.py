@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from producer.readers.base import BadWorkbookError, UnreadableWorkbookError
+from producer.readers.tables.encodings import PREAMBLE_BYTES
 from producer.readers.tables.texts import Text, read_table, titles_in
 
 if TYPE_CHECKING:
@@ -131,3 +134,53 @@ def test_a_time_that_no_test_takes_is_named(tmp_path: Path) -> None:
     table, found = read_table(Text.of(tmp_path / "a.txt", "a.txt"), 0, names, needed=("current", "voltage"))
     with pytest.raises(BadWorkbookError, match=r"column t/h, row 3: 3\.6e\+12 s is no time of a test"):
         table.seconds("t/h", found["test_time"].unit)
+
+
+def stamps(text: Text, names: dict[str, tuple[str, str]], header: int = 0) -> list[object]:
+    table, found = read_table(text, header, names | {"date": ("date_time", "")}, needed=())
+    column, _ = table.stamps(found["date_time"].title, np.arange(len(table), dtype=np.float64), None)
+    return list(column.to_pylist())
+
+
+def test_dates_of_iso_8601_are_read_whatever_stands_for_no_number_beside_them(tmp_path: Path) -> None:
+    content = "U,Date\n3.5,2024-03-14 09:35:15\n--,2024-03-14T09:35:16.25\n"
+    expected = [datetime(2024, 3, 14, 9, 35, 15), datetime(2024, 3, 14, 9, 35, 16, 250_000)]  # noqa: DTZ001
+    assert stamps(text_of(tmp_path, content), NAMES) == expected
+
+
+def test_a_date_in_another_way_below_many_of_iso_8601_is_read_as_well(tmp_path: Path) -> None:
+    rows = "3.5,2024-03-14 09:35:15\n" * 100
+    read = stamps(text_of(tmp_path, f"U,Date\n{rows}3.5,2024/03/14 09:35:16\n3.5,\n"), NAMES)
+    assert read[-2:] == [datetime(2024, 3, 14, 9, 35, 16), None]  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("letter", ["\u00b0", "\u00e9"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_letters_beyond_ascii_are_read_below_the_preamble_too(tmp_path: Path, letter: str, encoding: str) -> None:
+    rows = "1;0;0.5;3.5;a\n" * (PREAMBLE_BYTES // 10)
+    content = f"Cell {letter}\nn;time;I;U;State\n{rows}2;1;0.5;3.5;{letter}\n"
+    table, _ = read_table(
+        text_of(tmp_path, content.encode(encoding)), 1, NAMES | {"state": ("state", "")}, needed=NEEDED
+    )
+    assert table.text("State", 0) == "a"
+    assert table.texts("State")[-1].as_py() == letter
+
+
+def test_a_preamble_beyond_ascii_leaves_the_rows_in_their_place(tmp_path: Path) -> None:
+    rows = "".join(f"{at};{at};0.5;{at}\n" for at in range(20_000))
+    text = text_of(tmp_path, f"Cell \u00b0\nn;time;I;U\n{rows}".encode("latin-1"))
+    assert text.head[0] == "Cell \u00b0"
+    table, _ = read_table(text, 1, NAMES, needed=NEEDED)
+    assert table.numbers("U").tolist() == list(range(20_000))
+    assert text.content.decode().endswith("19999;19999;0.5;19999\n")
+
+
+def test_a_zero_byte_far_below_is_noticed(tmp_path: Path) -> None:
+    content = ROWS.encode() + b"2,1,-0.5,3.25\n" * 100_000
+    with pytest.raises(BadWorkbookError, match="has zero bytes"):
+        text_of(tmp_path, content + b"\0\n")
+
+
+def test_a_letter_is_looked_for_from_a_line_of_the_head_to_the_end(tmp_path: Path) -> None:
+    text = text_of(tmp_path, "Cell; A\nn,time,I,U\n" + "1,0,0.5,3.5\n" * 300_000 + "1,0,0.5,3.5|\n")
+    assert (text.has_below(1, b"|"), text.has_below(1, b";"), text.has_below(0, b";")) == (True, False, True)

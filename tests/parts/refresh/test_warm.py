@@ -79,7 +79,7 @@ def build(settings: Settings, warm: WarmDbt, run: str = "") -> DbtRun:
 def built(settings: Settings) -> tuple[int, str]:
     """Number and run of the model, read by opening the warehouse as a worker does."""
     with duckdb.connect(settings.warehouse) as connection:
-        row = connection.execute(f"select number, run from {BUILDING}.number").fetchone()
+        row = connection.execute(f"select number, run from {BUILDING}.number").fetchone()  # noqa: S608
     assert row is not None
     return row
 
@@ -111,7 +111,7 @@ def test_one_process_runs_dbt_again_and_again_each_time_in_its_own_environment_a
         pids.add(warm.pid)
     assert len(pids) == 1
     with duckdb.connect(settings.warehouse) as connection:
-        limits = connection.execute(f"select memory, spill from {BUILDING}.number").fetchone()
+        limits = connection.execute(f"select memory, spill from {BUILDING}.number").fetchone()  # noqa: S608
     assert limits == ("512.0 MiB", str(work_folder(settings) / "spill"))
     warm.end()
     assert not is_running(pids.pop() or 0)

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 COLOURS: Final = (
-    "#1F77C9", "#D55E00", "#179C8F", "#B23E97", "#A28D62", "#F55092", "#B74B38", "#2E9CC5", "#985D69",
+    "#1F77C9", "#D55E00", "#B23E97", "#179C8F", "#B74B38", "#F55092", "#2E9CC5", "#A28D62", "#985D69",
 )  # fmt: skip
 """Each with a contrast of at least 3 to 1 on white and on Streamlit's dark page (WCAG 2.2, 1.4.11), and told apart by
 eyes without red or green receptors too: any two differ by 12 or more in CIELAB as such eyes see them (G. M. Machado, M.
 M. Oliveira, L. A. F. Fernandes: A physiologically-based model for simulation of color vision deficiency. IEEE Trans.
-Vis. Comput. Graph. 15(6), 2009). With that contrast on both pages there is no room for more hues."""
+Vis. Comput. Graph. 15(6), 2009). With that contrast on both pages there is no room for more hues. Those that follow one
+another differ most."""
 
 MUTED: Final = "#808080"
 """For what is context: rules, bands, cells that do not stand out."""

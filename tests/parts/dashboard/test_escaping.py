@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 import streamlit
 from streamlit.testing.v1 import AppTest
+from support.aged import CELL, cycles_table, notes
 from support.pipeline import Pipeline
 
 from dashboard.escaping import in_figure, literal, spreadsheet_safe
-from dashboard.figures.ageing import compare
+from dashboard.figures.fleet import compare, fleet
 from dashboard.view import downloads
 from kernel.base.settings import Settings
 from kernel.edges.file_records import FileRecords, SourceFile
@@ -37,16 +38,24 @@ def test_markdown_is_shown_as_it_was_written_and_code_stays_code() -> None:
 def test_a_cell_s_name_is_no_markup_of_a_figure() -> None:
     evil = '<a href="http://evil">x</a>%{x}'
     assert in_figure("CS2_35") == "CS2_35"
-    cycles = pa.table(
-        {
-            "cell_id": [evil], "cycle_number": [1], "is_complete": [True], "discharge_capacity_ah": [1.0],
-            "test_id": ["t"], "cycle_index": [1],
-        }
-    )  # fmt: skip
-    drawn = compare(cycles, [evil], "capacity", "cycle", relative=False)
-    for line in drawn.data:
-        assert "<a" not in f"{line.name}{line.hovertemplate}"
-        assert "%{x}" not in line.hovertemplate
+    wild: list[Any] = [0.999] * 30
+    wild[3] = 30.0
+    cycles = cycles_table(cell=evil, coulombic_efficiency=wild)
+    cells = [{**CELL, "cell_id": evil}]
+    for drawn in (
+        compare(cycles, cells, "ce", "cycle", {}),
+        compare(cycles, cells, "capacity", "cycle", {}, groups={evil: evil}),
+        fleet(cells, cycles, "cycle", [evil], {}),
+        fleet(cells, cycles, "cycle", [], {}),
+    ):
+        assert drawn is not None
+        for line in drawn.data:
+            shown = [line.name, line.hovertemplate, *(line.text or [])]
+            if line.customdata is not None:
+                shown += list(line.customdata)
+            assert "<a" not in " ".join(map(str, shown))
+            assert "%{x}" not in line.hovertemplate
+        assert "<a" not in notes(drawn)
 
 
 @pytest.mark.parametrize(

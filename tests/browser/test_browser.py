@@ -150,22 +150,6 @@ def test_the_browser_draws_the_real_cell_s_reference_capacities(visit: Visit, sh
     assert any(name.startswith("knee: cycle 627") for name in drawn)
 
 
-def test_cycles_lie_on_one_another_as_they_were_measured(visit: Visit, landed: Pipeline) -> None:
-    visit.open("cycle?cell=SIM_01&cycle=3&cycle=12")
-    over_time = visit.traces()[0]
-    assert set(over_time) == {"cycle 3", "cycle 12"}
-    (cycle,) = landed.query(
-        "select test_id, cycle_index from battery_cycles where cell_id = 'SIM_01' and cycle_number = 12"
-    )
-    current = landed.query(
-        'select ("test_time(s)" - min("test_time(s)") over ()) / 3600, "current(a)" from battery_ts '  # noqa: S608
-        f"where cell_id = 'SIM_01' and test_id = '{cycle[0]}' and cycle_index = {cycle[1]} order by data_point"
-    )
-    drawn = over_time["cycle 12"]  # of the traces with that name the last one is the current
-    assert list(zip(drawn["x"], drawn["y"], strict=True)) == current
-    assert {"cycle 3, charge", "cycle 12, discharge"} <= set(visit.traces()[1])
-
-
 def test_the_fleet_shows_every_cell_and_a_row_opens_it(visit: Visit) -> None:
     visit.open("")
     assert set(CELLS) <= set(visit.traces()[0])
@@ -265,11 +249,6 @@ def test_pages_of_the_marts_are_shown_while_another_process_has_the_warehouse(vi
             visit.open(PAGES[name])
             assert visit.errors() == []
             assert visit.traces()
-        visit.open("cycle?cell=SIM_04&cycle=17")
-        (error,) = visit.errors()
-        assert "has been held by another process for 2 s" in error
-    visit.open("cycle?cell=SIM_04&cycle=17")
-    assert visit.errors() == []
     assert visit.complaints == []
 
 

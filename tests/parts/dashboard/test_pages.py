@@ -212,15 +212,12 @@ def test_the_map_over_life_has_cycles_that_the_mart_does_not_hold(
     drawn = page(landed, monkeypatch, "cycle", cell="SIM_02", view="dQ/dV over life").run()
     (chart,) = drawn.get("plotly_chart")
     maps = {trace["name"]: decoded(trace) for trace in json.loads(chart.proto.spec)["data"]}
-    complete = [
-        number
-        for (number,) in landed.query(
-            "select cycle_number from battery_cycles where cell_id = 'SIM_02' and is_complete "
-            "and not is_reference_test order by 1"
-        )
-    ]
+    usual = "cell_id = 'SIM_02' and is_complete and not is_reference_test"
+    complete = {number for (number,) in landed.query(f"select cycle_number from battery_cycles where {usual}")}  # noqa: S608
+    held = {number for (number,) in landed.query("select cycle_number from battery_ica where cell_id = 'SIM_02'")}
     assert set(maps) == {"SIM_02, charge", "SIM_02, discharge"}
-    assert all(of_way["y"] == complete for of_way in maps.values())
+    for way in ("charge", "discharge"):  # a step in which a counter leaps has no curve
+        assert held & complete < set(maps[f"SIM_02, {way}"]["y"]) <= complete
 
 
 def test_cells_are_shown_by_the_same_choice_and_what_one_of_them_lacks_is_said(

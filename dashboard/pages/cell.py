@@ -66,7 +66,7 @@ def show() -> None:
     show_marts("Cell", _draw)
 
 
-def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
+def _draw(settings: Settings, published: Published) -> None:
     names = [row["cell_id"] for row in outliers_first(published.table("battery_cells"))]
     with choices():
         chosen = choose_one("Cell", names, "cell", names[0])
@@ -80,17 +80,20 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     key_figures(_key_figures(cell, pulses))
     for note in notes_of(cell, marts.cycles, marts.steps, marts.thresholds):
         st.markdown(f":orange[:material/info:] {literal(note.sentence)}", help=note.detail or None)
-    place = st.container()
-    _show_end(cell)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    first, end = st.container(), st.container()
+    below = st.container(horizontal=True, vertical_alignment="center")
+    with below:  # where it takes no room above the chart
+        bands = marts.tests.num_rows > 1 and choose_whether("Tests as bands", "bands", first=True)
+    figures = _figures(published, settings, published.seen.value.name, chosen, axis, bands)
+    if figures and figures[0].name == "fade":
+        with first:
+            chart(figures[0].drawing, f"{chosen}-fade", figures[0].caption)
+    with end:
+        _show_end(cell)
+    with below:
         _show_report(marts, published)
         if st.button("Look at its cycles", key="its-cycles", icon=":material/show_chart:"):
             go("cycle", cell=chosen)
-        bands = marts.tests.num_rows > 1 and choose_whether("Tests as bands", "bands", first=True)
-    figures = _figures(published, published.seen.value.name, chosen, axis, bands)
-    if figures and figures[0].name == "fade":
-        with place:
-            chart(figures[0].drawing, f"{chosen}-fade", figures[0].caption)
     _show_figures([figure for figure in figures if figure.name != "fade"], chosen)
     if not any(figure.name == "resistance" for figure in figures):
         st.caption(literal(pulses.sentence))
@@ -102,6 +105,7 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
 @st.cache_resource(max_entries=64, show_spinner="drawing")
 def _figures(
     _published: Published,
+    settings: Settings,  # noqa: ARG001  # a part of the cache's key
     publication: str,  # noqa: ARG001  # a part of the cache's key
     cell: str,
     axis: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -41,6 +42,10 @@ def serve(host: str, port: int, upload_max_mb: int) -> None:
     except ModuleNotFoundError:
         raise missing_extra("the dashboard", "dashboard") from None
     _require_free(host, port)
+    # Streamlit collects garbage after each run, also after those in which an open page looks for news. What has been
+    # imported is no garbage: looking through it would take longer than all else of such a run.
+    gc.collect()
+    gc.freeze()
     options = {
         "server.address": host,
         "server.port": port,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow.compute as pc
 
 from dashboard.amounts import capacity_amount, largest
 from dashboard.colours import Ink, ink_of
@@ -164,10 +165,10 @@ def compare(
     return figure
 
 
-def left_out(cycles: pa.Table, cells: Sequence[Cell], measure: str, axis: str, scale: str) -> list[str]:
-    """Ids of the cells that a comparison cannot draw: without such figures, such a place, or a nominal capacity."""
-    ids = [cell["cell_id"] for cell in cells]
-    drawn = _lines(ids, cycles, AXES[axis].column, MEASURES[measure].column, 1.0, {})
+def left_out(cycles: pa.Table, cells: Sequence[Cell], measure: str, axis: str, scale: str = AS_MEASURED) -> list[str]:
+    """Ids of the cells that cannot be drawn: without such figures, such a place, or a nominal capacity."""
+    known = pc.and_(pc.is_valid(cycles[MEASURES[measure].column]), pc.is_valid(cycles[AXES[axis].column]))
+    drawn = set(pc.unique(cycles["cell_id"].filter(known)).to_pylist())
     return [
         cell["cell_id"]
         for cell in cells

@@ -52,10 +52,10 @@ def show() -> None:
 def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     cells = published.table("battery_cells")
     ordered = {row["cell_id"]: row for row in outliers_first(cells)}
-    chosen = choose_many("Cells", list(ordered), "cells", _first_cells(list(ordered.values())))
+    chosen = choose_many("Cells", list(ordered), "cells", first_cells(list(ordered.values())))
     with choices():
         measure = choose_one("Measure", list(MEASURES), "measure", "capacity", lambda key: MEASURES[key].words)
-        scale = choose_one("Scale", _scales(measure), "scale", AS_MEASURED, SCALES.__getitem__)
+        scale = choose_one("Scale", scales_of(measure), "scale", AS_MEASURED, SCALES.__getitem__)
         axis = choose_one("Over", list(AXES), "over", "efc", lambda key: AXES[key].title)
         coloured = choose_one("Colour by", list(COLOURED), "colour", BY_CELL, COLOURED.__getitem__)
     if not chosen:
@@ -88,7 +88,7 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     downloads(of_cells, "compared-cycles")
 
 
-def _first_cells(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def first_cells(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The cells to begin with: of the size of the one with the most cycles, those that stand out first.
 
     Capacities of a coin cell and of a cylindrical cell on one axis would show neither.
@@ -114,7 +114,7 @@ def size_ratio(rows: Sequence[Mapping[str, Any]]) -> float:
     return max(known) / min(known) if known else 1.0
 
 
-def _scales(measure: str) -> list[str]:
+def scales_of(measure: str) -> list[str]:
     """What a measure can be relative to: to a nominal capacity only a capacity."""
     return [scale for scale in SCALES if scale != TO_NOMINAL or measure == "capacity"]
 

@@ -14,7 +14,7 @@ from dashboard.amounts import AH_COLUMN, OHM_COLUMN
 from dashboard.colours import inks_of
 from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.figures.courses import CAPTION, course_of
-from dashboard.figures.fleet import MOST_WITH_POINTS, fleet
+from dashboard.figures.fleet import MOST_WITH_POINTS, fleet, left_out
 from dashboard.figures.measures import AXES, column, cycles_by_cell
 from dashboard.figures.style import COLOURS, kept_rows
 from dashboard.labels import label_of, tooltip_of
@@ -64,7 +64,8 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     if not rows:
         st.info(f"None of {len(ordered)} cells is among the {SHOWN[which]} here; show all cells to see them.")
         return
-    foremost = _foremost(rows)
+    without = left_out(cycles, rows, "soh", axis)
+    foremost = foremost_cells(rows, without)
     figure = fleet(rows, cycles, axis, foremost, inks_of(cells))
     if figure is None:
         st.info(f"None of these cells has a state of health over the {AXES[axis].title} yet: the table has the rest.")
@@ -73,7 +74,7 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
             figure, "fleet",
             f"State of health of {len(rows)} cells over {AXES[axis].title}; the table below has the figures.",
         )  # fmt: skip
-        st.caption(" ".join(_said_of_the_chart(rows, foremost)))
+        st.caption(" ".join(chart_lines(len(rows), foremost, without, axis)))
     table = _table(rows, cycles)
     picked = st.dataframe(
         spreadsheet_safe(table), hide_index=True, column_config=_columns(rows), column_order=list(_columns(rows)),
@@ -86,27 +87,23 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
         go("cell", cell=rows[picked.selection.rows[0]]["cell_id"])
 
 
-def _foremost(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The cells in colour: all, where a legend holds them; else the first that have a state of health."""
-    drawn = [row["cell_id"] for row in rows if row["latest_soh"] is not None]
+def foremost_cells(rows: Sequence[Mapping[str, Any]], without: Sequence[str]) -> list[str]:
+    """The cells in colour: all, where a legend holds them; else the first of those that can be drawn."""
+    absent = set(without)
+    drawn = [row["cell_id"] for row in rows if row["cell_id"] not in absent]
     return drawn if len(drawn) <= MOST_WITH_POINTS else drawn[:MOST_IN_COLOUR]
 
 
-def _said_of_the_chart(rows: Sequence[Mapping[str, Any]], foremost: Sequence[str]) -> list[str]:
-    """What the lines are, which cells are in colour, and which cannot be drawn."""
+def chart_lines(count: int, foremost: Sequence[str], without: Sequence[str], axis: str) -> list[str]:
+    """What the lines are, which of so many cells are in colour, and which cannot be drawn."""
     lines = [CAPTION]
-    drawn = sum(row["latest_soh"] is not None for row in rows)
-    if len(foremost) < drawn:
-        lines.append(
-            f"In colour: the first {len(foremost)} cells of the table, which begins with those that stand out."
-        )
-    without = [literal(row["cell_id"]) for row in rows if row["latest_soh"] is None]
+    if len(foremost) < count - len(without):
+        lines.append(f"In colour: the first {len(foremost)} of the table, which begins with those that stand out.")
     if without:
+        noun = "1 cell is" if len(without) == 1 else f"{len(without):,} cells are"
+        lacking = "a complete cycle yet" if axis == "cycle" else f"a complete cycle with known {AXES[axis].title}"
         more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
-        noun = "cell is" if len(without) == 1 else "cells are"
-        lines.append(
-            f"{len(without)} {noun} not drawn, without a complete cycle yet: {', '.join(without[:NAMED])}{more}."
-        )
+        lines.append(f"{noun} not drawn, without {lacking}: {', '.join(map(literal, without[:NAMED]))}{more}.")
     return lines
 
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow.compute as pc
 
+from dashboard.figures.measures import flags
 from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def choose_cycles(terms: Sequence[Term], cycles: pa.Table) -> Choice:
         terms: as `parse_choice` gives them.
         cycles: the cell's rows of `battery_cycles`, in the order of their numbers.
     """
-    numbers = cycles["cycle_number"].to_numpy().astype(np.int64)
+    numbers = _numbers(cycles)
     usual = usual_cycles(cycles)
-    reference = numbers[_flags(cycles, "is_reference_test")]
+    reference = numbers[flags(cycles, "is_reference_test")]
     chosen: list[Numbers] = []
     lacking: list[str] = []
     for term in terms:
@@ -120,9 +120,9 @@ def choose_cycles(terms: Sequence[Term], cycles: pa.Table) -> Choice:
 
 def usual_cycles(cycles: pa.Table) -> Numbers:
     """Numbers of the complete cycles that are no reference tests; of all complete ones, or of all, where none is."""
-    numbers = cycles["cycle_number"].to_numpy().astype(np.int64)
-    complete = _flags(cycles, "is_complete")
-    for chosen in (complete & ~_flags(cycles, "is_reference_test"), complete):
+    numbers = _numbers(cycles)
+    complete = flags(cycles, "is_complete")
+    for chosen in (complete & ~flags(cycles, "is_reference_test"), complete):
         if chosen.any():
             return numbers[chosen]
     return numbers
@@ -207,5 +207,6 @@ def _by_word(term: Named, numbers: Numbers, usual: Numbers, reference: Numbers) 
     return usual[at : at + 1]
 
 
-def _flags(cycles: pa.Table, name: str) -> npt.NDArray[np.bool_]:
-    return pc.fill_null(cycles[name], False).to_numpy(zero_copy_only=False).astype(bool)  # noqa: FBT003
+def _numbers(cycles: pa.Table) -> Numbers:
+    numbers: Numbers = cycles["cycle_number"].to_numpy().astype(np.int64)
+    return numbers

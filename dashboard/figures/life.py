@@ -54,7 +54,7 @@ def over_life(cells: Sequence[tuple[str, pa.Table]], scale: ChargeScale) -> go.F
     figure.update_layout(
         height=500 if rows == 1 else 720, margin={"l": 64, "r": 40, "t": 84, "b": 48}, modebar={"orientation": "v"}
     )
-    highest: list[npt.NDArray[np.float64]] = []
+    highest: list[npt.NDArray[np.float32]] = []
     for number, (cell, curves) in enumerate(cells):
         for way in WAYS:
             drawn = _map(curves, way, cell, scale)

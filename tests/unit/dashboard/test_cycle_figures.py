@@ -34,7 +34,7 @@ def charge_lines(number: int, charge: float = 1.0, discharge: float = 0.9) -> Ch
 
 
 def time_lines(number: int, **columns: Any) -> TimeLines:
-    made = {
+    made: dict[str, Any] = {
         "hours": np.array([0.0, 0.5, np.nan, 1.0]), "voltage": np.array([3.0, 3.1, np.nan, 3.3]),
         "current": np.array([0.5, 0.5, np.nan, 0.0]), "is_single": np.array([False, False, False, True]),
         "left_out": (NONE, NONE, NONE),

@@ -10,6 +10,7 @@ import pytest
 from support.modelled import CYCLE_READINGS, Warehouse, create_landing, cycling, differences, land, run_dbt, say
 
 from refresh import dbt as transform
+from refresh.warm import WarmDbt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,24 @@ def built_from_nothing(warehouse: Warehouse, folder: Path) -> Warehouse:
     anew = Warehouse(folder / warehouse.path.name)
     run_dbt(anew.settings, ("build", "--resource-type", "model", "seed", "--full-refresh"))
     return anew
+
+
+def test_refreshes_by_a_dbt_that_stays_warm_end_where_a_build_from_nothing_ends(
+    hour: Warehouse, tmp_path: Path
+) -> None:
+    settings = hour.settings
+    with WarmDbt(settings, transform.PUBLISHED) as warm, transform.lock_models(settings) as lock:
+        for rows in (
+            [*cycling("SIM_CHANGED", day(10), fading(1.05, 12)), *cycling("SIM_NEW", day(1), fading(1.1, 2))],
+            cycling("SIM_NEW", day(1), fading(1.1, 60))[2 * CYCLE_READINGS :],
+            cycling("SIM_SAME", day(9), fading(0.9, 5)),
+        ):
+            land(hour.path, rows)
+            command = ("build", "--resource-type", "model", "seed")
+            done = transform.dbt(settings, command, transform.PUBLISHED, lock, runner=warm.run)
+            assert done.failure is None
+        assert warm.pid is not None
+    assert differences(hour, built_from_nothing(hour, tmp_path / "anew")) == []
 
 
 def test_a_refresh_ends_where_a_build_from_nothing_ends_whatever_the_hour_has_brought(

@@ -211,7 +211,7 @@ def _show_report(marts: CellMarts, published: Published) -> None:
     st.download_button(
         "Report", page, f"{name}.html", "text/html", key="report", on_click="ignore", icon=":material/description:",
         help="One page on this cell, complete in itself, with the same figures, the rules and their literature. "
-        f"`battery report {cell}` writes it too, and its figures as PNG.",
+        "`battery report` writes it too, and its figures as PNG.",
     )  # fmt: skip
 
 

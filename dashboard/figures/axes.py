@@ -132,7 +132,11 @@ def joint_range(
     """
     inside = [*required]
     for values, wished in series:
-        inside += robust_range(values, (), wished, padding=0.0) or ()
+        finite = values[np.isfinite(values)]
+        if len(finite) and finite.min() == finite.max():  # it needs no room of its own beside the others
+            inside.append(float(finite[0]))
+        else:
+            inside += robust_range(finite, (), wished, padding=0.0) or ()
     return robust_range(np.array([]), inside)
 
 

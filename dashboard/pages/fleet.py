@@ -143,7 +143,8 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, ColumnConfig]:
         "eol_cycle": number("eol_cycle", title="end of life (cycle)"),
         "projected_eol_cycle": number("projected_eol_cycle", title="projected end (cycle)"),
         "stands_out": st.column_config.TextColumn(
-            "stands out by", help=f"what is further from the other cells' than a modified z-score of {FAR}, and how far"
+            "stands out by", width="medium",
+            help=f"what is further from the other cells' than a modified z-score of {FAR}, and how far"
         ),
         "course": st.column_config.LineChartColumn(
             "course", help="state of health over the cycles (%)", y_min=0, y_max=FULL_BAR

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.figures.axes import Outside, efficiency_range, fit_axis, is_outside, outside_line, robust_range
+from dashboard.figures.axes import (
+    Outside,
+    efficiency_range,
+    fit_axis,
+    is_outside,
+    joint_range,
+    outside_line,
+    robust_range,
+)
 from dashboard.figures.courses import smooth
 
 VALUES = st.lists(st.floats(-1e9, 1e9) | st.just(float("nan")), max_size=120)
@@ -95,6 +103,16 @@ def test_the_range_is_widened_for_what_is_wished_unless_that_flattens_the_rest()
     assert near[0] < 60
     assert far is not None
     assert far[1] < 110
+
+
+def test_series_of_different_levels_all_lie_within_one_axis_each_without_its_wild_values() -> None:
+    many, few = np.linspace(90.0, 100.0, 400), np.array([130.0])
+    many[7] = 4000.0
+    limits = joint_range([(many, many[:0]), (few, few[:0]), (np.array([np.nan]), few[:0])], [85.0])
+    assert limits is not None
+    assert 80 < limits[0] < 85
+    assert 130 < limits[1] < 135
+    assert joint_range([(few[:0], few[:0])]) is None
 
 
 def test_what_lies_outside_is_counted_and_the_first_are_named() -> None:

@@ -54,7 +54,7 @@ def kind_of(values: Floats, steps: Bools, cycles: Bools) -> str:
     Most falls of a counter of steps are where steps begin, and it falls where most steps begin after it had a value.
     One that holds its value in a rest, and falls where the direction changes, is none.
     """
-    values = _filled(values)
+    values = filled(values)
     falls = _falls(values)
     if not falls.any():
         return "test"
@@ -75,7 +75,7 @@ def accumulate(values: Floats, kind: str, steps: Bools, cycles: Bools) -> Floats
         steps: where a step begins, shape (n,).
         cycles: where a cycle begins, shape (n,).
     """
-    values = _filled(values)
+    values = filled(values)
     if kind == AS_READ:
         return values
     falls = _falls(values)
@@ -107,7 +107,7 @@ def share_out(
         steps: where a step begins, shape (n,).
         moved: what the current moved since the reading before, shape (n,); without it, no counter goes on.
     """
-    values = np.abs(_filled(values))
+    values = np.abs(filled(values))
     last = last_direction(direction)
     turned = np.zeros(len(values), np.bool_)
     turned[1:] = (last[1:] != last[:-1]) & (last[:-1] != 0)
@@ -123,7 +123,7 @@ def share_out(
 
 def split_net(values: Floats, kind: str, steps: Bools, cycles: Bools) -> tuple[Floats, Floats]:
     """Charge and discharge counters of the test from one that rises with charge and falls with discharge."""
-    values = _filled(values)
+    values = filled(values)
     gains = np.diff(values, prepend=values[0] if kind == "test" else 0.0)
     if kind in {"step", "cycle"}:
         restarts = steps if kind == "step" else cycles
@@ -144,7 +144,7 @@ def integrate(rate: Floats, time: Floats, steps: Bools) -> tuple[Floats, Floats]
 
 
 def _falls(values: Floats) -> Bools:
-    values = _filled(values)
+    values = filled(values)
     size = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
     found = np.zeros(len(values), np.bool_)
     found[1:] = np.diff(values) < -NOISE * size
@@ -158,7 +158,7 @@ def _gains(values: Floats) -> Floats:
     return gains
 
 
-def _filled(values: Floats) -> Floats:
+def filled(values: Floats) -> Floats:
     """Values with that before in place of each that is missing; zero before the first."""
     missing = np.isnan(values)
     if not missing.any():

@@ -23,6 +23,7 @@ from producer.readers.meaning.counters import (
     share_out,
     split_net,
 )
+from producer.readers.meaning.one_way import flows, uncounted_direction
 from producer.readers.meaning.sign import settle_sign
 from producer.readers.meaning.steps import cycles_of, directions_of, steps_of
 from producer.readers.meaning.times import elapsed
@@ -45,6 +46,7 @@ _OF: Final = {
 }
 _MICROSECONDS: Final = 1e6
 _MANY: Final = {"capacity": "capacities", "energy": "energies"}
+_FLOWS: Final = {1: "charge", -1: "discharge"}
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class _Course:
         self._direction = np.zeros(len(record), np.int64)
         self._pairs: dict[str, Floats] = {}
         self._kinds: dict[str, str] = {}
+        self._absent: list[tuple[str, str, int]] = []
         self._integrated: list[str] = []
         self._time = self._test_time()
 
@@ -111,6 +114,9 @@ class _Course:
                 continue
             kind = self._record.counters_of or _kind(present, self._steps, self._cycles)
             self._kinds[single] = kind
+            self._absent += [
+                (single, name, way) for name, way in zip(both, (1, -1), strict=True) if name not in counters
+            ]
             for name in both:
                 values = counters[name] if name in counters else np.zeros(len(self._record))
                 values = values if kind == AS_READ else np.abs(values)
@@ -139,18 +145,28 @@ class _Course:
             values = record.counters.get(single)
             if charge in self._pairs or values is None:
                 continue
+            values = values if record.net else np.abs(values)
+            kind = record.counters_of or ("test" if record.net else kind_of(values, self._steps, self._cycles))
+            self._kinds[single] = kind
+            moved = self._moved(single)
+            uncounted = uncounted_direction(values, self._direction, moved, net=record.net)
             if record.net:
-                kind = record.counters_of or "test"
                 both = split_net(values, kind, self._steps, self._cycles)
-                self._assumed.append(f"{single} counts charge up and discharge down; it was split into two counters")
+                said = f"{single} counts charge up and discharge down; it was split into two counters"
+            elif uncounted:
+                both = (accumulate(values, kind, self._steps, self._cycles),) * 2
             else:
-                kind = record.counters_of or kind_of(np.abs(values), self._steps, self._cycles)
                 if way is None:
                     way = last_direction(self._direction if record.direction is None else record.direction)
-                both = share_out(values, way, kind, self._steps, self._moved(single))
-                self._assumed.append(f"{single} counts both directions in one; it was shared out by their readings")
+                both = share_out(values, way, kind, self._steps, moved)
+                said = f"{single} counts both directions in one; it was shared out by their readings"
             self._pairs[charge], self._pairs[discharge] = both
-            self._kinds[single] = kind
+            if uncounted:
+                del self._pairs[charge if uncounted > 0 else discharge]
+                said = (
+                    f"{single} gains nothing in {_FLOWS[uncounted]}; it was taken as that of {_FLOWS[-uncounted]} alone"
+                )
+            self._assumed.append(said)
         self._assumed += dict.fromkeys(_OF[kind] for kind in self._kinds.values() if kind in _OF)
 
     def _moved(self, single: str) -> Floats:
@@ -161,14 +177,22 @@ class _Course:
 
     def integrate_missing(self) -> None:
         """Compute the counters that the file has not."""
-        missing = [pair for pair in _PAIRS if pair[1] not in self._pairs]
-        for single, charge, discharge, unit in missing:
+        for single, name, way in self._absent:  # the sign of the current is settled by now
+            if flows(way, self._direction, self._moved(single)):
+                del self._pairs[name]
+        missing = {single: [name for name in both if name not in self._pairs] for single, *both, _ in _PAIRS}
+        for single, *both, unit in _PAIRS:
+            if not missing[single]:
+                continue
             rate = self._current if single == "capacity" else self._current * self._record.voltage
-            self._pairs[charge], self._pairs[discharge] = integrate(rate, self._time, self._steps)
-            self._integrated += [f"{charge}{unit}", f"{discharge}{unit}"]
-        if missing:
-            what = " and ".join(_MANY[single] for single, *_ in missing)
-            self._assumed.append(f"the file has no {what}; they are integrals of the current over time")
+            integrals = dict(zip(both, integrate(rate, self._time, self._steps), strict=True))
+            self._pairs |= {name: integrals[name] for name in missing[single]}
+            self._integrated += [f"{name}{unit}" for name in missing[single]]
+        whole = [_MANY[single] for single, names in missing.items() if len(names) > 1]
+        parts = [name.replace("_", " ") for names in missing.values() if len(names) == 1 for name in names]
+        if whole:
+            self._assumed.append(f"the file has no {' and '.join(whole)}; they are integrals of the current over time")
+        self._assumed += [f"the file has no {part}; it is the integral of the current over time" for part in parts]
 
     def settled(self) -> Settled:
         """What has become of the record."""

@@ -333,6 +333,18 @@ def test_counters_that_never_move_while_current_flows_are_left_out_and_it_is_sai
     assert "charge_capacity(ah)" in test.about.integrated
 
 
+@pytest.mark.parametrize("counters", ["", "counters: both\n", "counters: net\n"], ids=["untold", "both", "net"])
+def test_a_capacity_of_charge_alone_gets_its_discharge_by_the_current_whatever_the_mapping_says(
+    tmp_path: Path, counters: str
+) -> None:
+    path = write_parquet(tmp_path / "a.parquet", plain(q=CELL.charge_capacity.tolist()))
+    (test,) = read(path, f"{PLAIN}  q: capacity\n{counters}").tests
+    assert_same_cycles(test, CELL, 2e-3, energies=False)
+    assert "discharge_capacity(ah)" in test.about.integrated
+    assert "charge_capacity(ah)" not in test.about.integrated
+    assert "capacity gains nothing in discharge; it was taken as that of charge alone" in test.about.assumptions
+
+
 def test_a_clock_that_stands_still_runs_with_the_times_of_the_test(tmp_path: Path) -> None:
     columns: dict[str, list[object]] = plain() | {"d": ["2024-03-14 09:35:15"] * len(CELL)}
     path = table.write_text(tmp_path / "a.csv", columns)

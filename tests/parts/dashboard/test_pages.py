@@ -115,13 +115,18 @@ def test_the_first_choice_stands_in_the_address_and_an_address_makes_the_choice(
     assert (chosen(again, "cell"), chosen(again, "over")) == ("SIM_04", "equivalent full cycles")
 
 
-def test_what_the_address_asks_for_and_is_not_there_is_passed_over(
+def test_what_the_address_asks_for_and_is_not_there_is_named_and_nothing_else_is_shown(
     landed: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = page(landed, monkeypatch, "cell", cell="GONE", over="weeks").run()
     assert not drawn.exception
+    (said,) = drawn.warning
+    assert "“GONE”, which the address asks for, is not among" in said.value
+    assert (charts(drawn), metrics(drawn)) == ([], {})
+    drawn.button[0].click().run()
     assert chosen(drawn, "cell") in CELLS
-    assert chosen(drawn, "over") == "cycle number"
+    (said,) = drawn.warning
+    assert "“weeks”, which the address asks for, is not among" in said.value
 
 
 def test_a_cell_shows_what_was_assumed_of_its_tests_and_what_its_files_state(
@@ -152,7 +157,7 @@ def test_a_cell_shows_what_was_assumed_of_its_tests_and_what_its_files_state(
 
 def test_with_none_chosen_a_page_asks_for_a_choice(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = page(landed, monkeypatch, "compare", cells=["SIM_02", "SIM_03"]).run()
-    assert set(charts(drawn)[0]) == {"SIM_02", "SIM_03"}
+    assert {"SIM_02", "SIM_03"} == set(charts(drawn)[0]) & set(CELLS)
     drawn.multiselect[0].set_value([]).run()
     assert not charts(drawn)
     assert [info.value for info in drawn.info] == ["Choose the cells to compare."]
@@ -303,7 +308,7 @@ def test_before_anything_has_landed_a_page_says_what_to_do(
         assert not drawn.error
         return drawn.info[0].value
 
-    unpublished = "no marts have been published yet; `battery transform` builds and publishes them"
+    unpublished = "No figures have been published yet.  \n`battery up` starts all parts and watches a folder"
     missing = f"WAREHOUSE={tmp_path / 'battery.duckdb'} does not exist yet; `battery stream` makes it"
     assert said().startswith(unpublished if name in OF_MARTS else missing)
     with open_warehouse(pipeline.settings).connect("make it"):
@@ -314,7 +319,9 @@ def test_before_anything_has_landed_a_page_says_what_to_do(
     with open_warehouse(pipeline.settings).connect("make the tables") as connection:
         create_tables(connection)
     streamlit.cache_resource.clear()
-    assert said().startswith(unpublished if name in OF_MARTS else "The tables have not been built yet: `battery transform`")
+    assert said().startswith(
+        unpublished if name in OF_MARTS else "The tables have not been built yet: `battery transform`"
+    )
 
 
 def test_what_keeps_a_page_from_being_drawn_is_said_in_its_place(

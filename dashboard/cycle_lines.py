@@ -100,13 +100,14 @@ def over_time_lines(readings: pa.Table, numbers: Mapping[tuple[str, int], int]) 
     time, voltage, current, step = (
         column(readings, name) for name in ("test_time_s", "voltage_v", "current_a", "step_number")
     )
-    has_steps = readings["step_index"].null_count < readings.num_rows
     of_cycles = []
     for number, first, last in _cycles(readings, numbers):
         hours = (time[first:last] - time[first]) / SECONDS_PER_HOUR
         rows = np.flatnonzero(used[first:last])
         v, i = voltage[first:last][rows], current[first:last][rows]
-        at = step[first:last][rows] if has_steps else _directions(i)
+        at = step[first:last][rows]
+        if len(np.unique(at)) == 1:  # the file tells no steps apart
+            at = _directions(i)
         begins = np.concatenate(([True], np.diff(at) != 0))[: len(rows)]
         ends = np.concatenate((begins[1:], [True]))[: len(rows)]
         drawn = np.union1d(kept_rows(v, MOST_OVER_TIME), kept_rows(i, MOST_OVER_TIME))

@@ -14,7 +14,15 @@ from dashboard.amounts import largest
 from dashboard.charge_scale import BASES, MEASURED, offered_bases, plain_scale, relative_scale
 from dashboard.cycle_choice import ChoiceError, choose_cycles, parse_choice
 from dashboard.escaping import literal
-from dashboard.figures.cycle import RANGE_NOTE, CellCurves, differential_of, incremental_of, over_charge, over_time
+from dashboard.figures.cycle import (
+    RANGE_NOTE,
+    CellCurves,
+    charge_of,
+    differential_of,
+    incremental_of,
+    over_charge,
+    over_time,
+)
 from dashboard.figures.life import over_life
 from dashboard.figures.measures import column, cycles_of
 from dashboard.figures.panels import FEW, MOST_CELLS
@@ -307,7 +315,9 @@ def _show_peaks(curves: pa.Table, view: _View) -> None:
         columns = ["cell_id"] * (len(view.chosen) > 1) + [
             "cycle_number", "direction", "peak_voltage_v", "peak_height_ah_per_v", "peak_prominence_ah_per_v",
         ]  # fmt: skip
-        show_table(peaks, "battery_ica", columns, key="peaks", alt="Peaks of the incremental capacity")
+        charge = charge_of(curves)
+        units = {"Ah/V": replace(charge, unit=f"{charge.unit}/V")} if len(view.chosen) == 1 else None
+        show_table(peaks, "battery_ica", columns, key="peaks", alt="Peaks of the incremental capacity", units=units)
     downloads(curves, f"{view.file_name}-curves")
 
 

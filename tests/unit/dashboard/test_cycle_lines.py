@@ -79,7 +79,7 @@ def test_a_cycle_begins_at_zero_hours_and_each_step_is_a_line_of_its_own() -> No
 
 
 def test_where_a_file_tells_no_steps_apart_the_direction_of_the_current_does() -> None:
-    unknown = readings([0.5, 0.5, 1e-6, -1e-6, -1.0, -1.0], step_index=pa.nulls(6, pa.int32()))
+    unknown = readings([0.5, 0.5, 1e-6, -1e-6, -1.0, -1.0])
     (lines,) = over_time_lines(unknown, NUMBERS)
     assert gaps(lines.voltage) == [2, 5]  # a rest whose noise changes sign is one rest
 

@@ -10,6 +10,7 @@ import click
 
 from benchmarks import (
     command,
+    drop,
     formats,
     interleaved,
     latency,
@@ -44,6 +45,7 @@ BENCHMARKS: Final[Mapping[str, Callable[..., None]]] = {
         state,
         memory,
         refresh,
+        drop,
     )
 }
 

@@ -82,6 +82,19 @@ GOALS: Final[Mapping[str, Goal]] = {
         "closing an epoch in which each of 100,000 cells had a reading", "the same for 10,000 cells", most=1
     ),
     "refresh": Goal("1 % new readings beside 20 million", "beside 1 million", ratio_most=1.5),
+    "drop_to_page": Goal(
+        "a workbook of 30,000 rows from the inbox of `battery up` to the marts that pages read",
+        "cellpy reads the same workbook and summarises its cycles",
+        most=15,
+    ),
+    "refresh_one_test": Goal(
+        "a refresh after one new test beside 1 million readings, dbt warm",
+        "the same with dbt in a process of its own",
+        ratio_most=0.6,
+    ),
+    "refresh_idle": Goal(
+        "`battery transform` with nothing new, in time of a processor", "a Python that imports dbt", most=1
+    ),
     "scale_2": Goal("two processes, a processor each, without the append", "one process", ratio_least=1.6),
     "cli_start": Goal("`battery --help`", "Python alone", most=0.12),
 }

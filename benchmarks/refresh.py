@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmarks.figures import Show
+    from refresh.dbt import Runner
 
 HISTORY: Final = 20_000_000
 BASE: Final = 1_000_000
@@ -187,13 +188,21 @@ class History:
         self._first += copies
         return int(each * copies)
 
-    def refresh(self, *options: str) -> Refresh:
-        """Run `battery transform`, with further options of `dbt build` where there are any."""
-        settings = Settings(warehouse=str(self._path), object_store=f"file://{self._path.parent / 'objects'}")
+    @property
+    def settings(self) -> Settings:
+        """The settings of a pipeline over it."""
+        return Settings(warehouse=str(self._path), object_store=f"file://{self._path.parent / 'objects'}")
+
+    def refresh(self, *options: str, runner: Runner | None = None) -> Refresh:
+        """Run `battery transform --again`, with further options of `dbt build` where there are any.
+
+        `runner` is what runs dbt, by default a process of its own.
+        """
+        settings = self.settings
         warehouse = open_warehouse(settings)
         started = time.perf_counter()
         with lock_models(settings) as lock:
-            stage_models(settings, warehouse, ("build", *options), lock)
+            stage_models(settings, warehouse, ("build", *options), lock, runner)
             publish(warehouse, open_store(settings))
         seconds = time.perf_counter() - started
         results = json.loads((self._path.parent / "dbt" / "target" / "run_results.json").read_text())["results"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PRINTED: Final = {
     "command": ("cli_start",),
+    "drop": ("drop_to_page", "refresh_one_test", "refresh_idle"),
     "formats": tuple(f"read_{kind}" for kind in FILES),
     "interleaved": ("stream_json_interleaved",),
     "latency": ("latency_p99",),
@@ -33,7 +34,7 @@ PRINTED: Final = {
     "streaming": ("stream_arrow", "replay", "stream_vs_rowwise"),
     "workbooks": ("workbook_read", "workbook_read_2"),
 }
-ELSEWHERE: Final = {"producing", "refresh", "workbooks"}
+ELSEWHERE: Final = {"drop", "producing", "refresh", "workbooks"}
 """Those that have tests of their own, which run them."""
 SLOW: Final = {"interleaved", "scale", "state"}
 """Those that start much and share what they measure by with the others."""

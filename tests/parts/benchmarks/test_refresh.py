@@ -27,7 +27,7 @@ def life() -> Life:
     return live(TESTS)
 
 
-def talkative(settings: Settings, _warehouse: object, command: Sequence[str], _lock: int) -> None:
+def talkative(settings: Settings, _warehouse: object, command: Sequence[str], _lock: int, _runner: object) -> None:
     """A dbt that does nothing but talk, as the real one does on its stdout."""
     subprocess.run(["/bin/echo", *command], check=True)
     results = Path(settings.warehouse).parent / "dbt" / "target" / "run_results.json"

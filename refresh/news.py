@@ -51,7 +51,7 @@ def news(settings: Settings, warehouse: Warehouse) -> str | None:
             if _has(connection, "_watermark")
             else None
         )
-    return news_of(settings, landed and landed[0], published)
+    return news_of(settings, None if landed is None else landed[0], published)
 
 
 def news_of(settings: Settings, watermark: str | None, marks: Mapping[str, str]) -> str | None:

@@ -88,10 +88,10 @@ def _release_warehouse() -> None:
     from dbt.adapters.factory import reset_adapters  # noqa: PLC0415
 
     environment: Any = DuckDBConnectionManager._ENV  # noqa: SLF001  # there is no other way to it
-    DuckDBConnectionManager.close_all_connections()
+    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     if environment is not None:
         environment.close()
-    reset_adapters()
+    reset_adapters()  # type: ignore[no-untyped-call]
     gc.collect()
 
 

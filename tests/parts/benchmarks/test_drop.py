@@ -38,7 +38,7 @@ def test_a_drop_ends_when_the_marts_have_cycles_of_its_cell(tmp_path: Path, monk
         assert (tmp_path / "inbox" / "ONE.xlsx").read_bytes() == b"a workbook"
         publish(tmp_path / "objects", ["OTHER"] if looks < 3 else ["OTHER", "ONE"])
 
-    monkeypatch.setattr(drop.time, "sleep", wait)
+    monkeypatch.setattr("time.sleep", wait)
     assert Lab(tmp_path).drop(workbook, "ONE") >= 0
     assert looks == 3
 
@@ -55,7 +55,7 @@ def test_an_environment_that_cannot_be_made_leaves_the_figure_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(drop, "CACHE", tmp_path)
-    monkeypatch.setattr(drop.sys, "executable", "/bin/false")
+    monkeypatch.setattr("sys.executable", "/bin/false")
     assert drop.cellpy_python(tiny=True) is None
     assert drop.cellpy_python(tiny=False) is None
     assert "bench:" in capfd.readouterr().err

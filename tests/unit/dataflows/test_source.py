@@ -188,7 +188,7 @@ def test_a_partition_is_quiet_from_the_first_poll_that_brings_nothing_to_the_nex
     reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter(range(100))
-    monkeypatch.setattr(dataflows.source.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr("time.monotonic", lambda: next(times))
     reading = reader(Scripted([[Received(6)], [], [], [Received(7)]]), start=6, landed=5)
     assert reading.quiet_seconds == 0
     reading.next_batch()

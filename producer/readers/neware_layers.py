@@ -6,8 +6,7 @@ with two. The first step of a cycle may stand on the line of its cycle, after th
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,7 +16,7 @@ from producer.readers.base import BadWorkbookError
 from producer.readers.neware_meaning import mend
 from producer.readers.neware_names import NAMES, NEEDED, STATES, mended, quantity_of, require_times
 from producer.readers.record import record_of
-from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
+from producer.readers.tables.texts import Text, cells_in, delimiter_of, read_table, titles_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,13 +94,14 @@ def _layers(text: Text, head: int, mark: str, lines: _Lines) -> Layers:
         raise text.error("is a record before any step; export the file again", line)
     first = (line for line in text.head[head + 3 :] if line.startswith(mark * 2))
     records = Text(text.name, lines.records(), (*text.head[: head + 2], mended(text.head[head + 2]), *first))
-    table, found = read_table(records, head + 2, NAMES, needed=NEEDED, delimiter=mark)
+    numbers = lines.numbers[lines.is_record] + 1
+    table, found = read_table(records, head + 2, NAMES, needed=NEEDED, delimiter=mark, lines=numbers)
     require_times(table, found)
     if len(table) != len(before):
         raise text.error("has records that are no single lines; export the file again", head)
     ways = np.asarray(places.way)[before]
     return Layers(
-        replace(table, rows=lines.numbers[lines.is_record] + 1),
+        table,
         found,
         np.asarray(places.cycle, np.int64)[before],
         step,
@@ -157,7 +157,7 @@ class _Lines:
         lines = b"".join(self.content[begin:end] for begin, end in places).decode("utf-8", "replace").split("\n")
         for line, number in zip(lines, self.numbers[at].tolist(), strict=False):  # nothing stands behind the last end
             line = line.rstrip("\r")  # noqa: PLW2901
-            yield (next(csv.reader([line], delimiter=mark), []) if '"' in line else line.split(mark)), number
+            yield (cells_in(line, mark) if '"' in line else line.split(mark)), number
 
     def records(self) -> pa.Buffer:
         """The content with empty lines in place of those of cycles and steps, which `layers` has no more then.
@@ -227,16 +227,27 @@ def _place(text: Text, titles: Sequence[str], quantity: str, line: int) -> int:
 
 
 def _require_cells(text: Text, lines: _Lines, cells: int, mark: str) -> None:
-    """Have all records as many cells as their header.
+    """Have all records as many cells as their header, or all of them one more that is empty.
 
     Raises:
         BadWorkbookError: one has not.
     """
-    marks = np.flatnonzero(np.frombuffer(lines.content, np.uint8) == ord(mark))
     begins, ends = lines.begins[lines.is_record], lines.ends[lines.is_record]
-    counts = np.searchsorted(marks, ends) - np.searchsorted(marks, begins) + 1
-    wrong = counts != cells
+    letters = np.frombuffer(lines.content, np.uint8)
+    counts = _counts(letters, mark, begins, ends) + 1
+    for at in np.flatnonzero(_counts(letters, '"', begins, ends)).tolist():
+        line = bytes(lines.content[begins[at] : ends[at]]).decode("utf-8", "replace")
+        counts[at] = len(cells_in(line, mark))
+    most = int(np.argmax(np.bincount(counts)))
+    has, expected = ("most have", most) if most == cells + 1 else ("the header of records has", cells)
+    wrong = counts != expected
     if wrong.any():
         at = int(np.argmax(wrong))
-        problem = f"has {counts[at]} cells, and the header of records has {cells}; export or copy it again"
+        problem = f"has {counts[at]} cells, and {has} {expected}; export or copy it again"
         raise text.error(problem, int(lines.numbers[lines.is_record][at]))
+
+
+def _counts(letters: npt.NDArray[np.uint8], letter: str, begins: Integers, ends: Integers) -> Integers:
+    """How often a letter stands in each line."""
+    at = _places_of(letters, ord(letter))
+    return np.searchsorted(at, ends) - np.searchsorted(at, begins)

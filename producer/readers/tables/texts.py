@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
+    import numpy.typing as npt
+
     from producer.readers.tables.encodings import Content
     from producer.readers.tables.titles import Column, Finder, Names
+
+    Integers = npt.NDArray[np.int64]
 
 HEAD_LINES: Final = 400
 """So many lines at the start may be preamble before the header."""
@@ -102,13 +107,14 @@ def titles_in(line: str, delimiter: str) -> list[str]:
     ['A', 'B, c', 'A_3', '_4']
     """
     titles: list[str] = []
-    for place, cell in enumerate(_cells_in(line, delimiter), 1):
+    for place, cell in enumerate(cells_in(line, delimiter), 1):
         title = " ".join(cell.split())
         titles.append(title if title and title not in titles else f"{title}_{place}")
     return titles
 
 
-def _cells_in(line: str, delimiter: str) -> list[str]:
+def cells_in(line: str, delimiter: str) -> list[str]:
+    """The cells of one line; quotes around some may hold delimiters."""
     try:
         return next(lines_of.reader([line], delimiter=delimiter), [])
     except lines_of.Error:  # a cell of more than 128 KiB
@@ -129,6 +135,7 @@ def read_table(
     delimiter: str | None = None,
     skip: int = 0,
     also: Sequence[str] = (),
+    lines: Integers | None = None,
 ) -> tuple[Table, dict[str, Column]]:
     """Read the rows below a header.
 
@@ -140,6 +147,7 @@ def read_table(
         delimiter: what stands between cells; told by the header where None.
         skip: lines between header and rows, such as one of units.
         also: titles of columns to take as texts besides, where they are there.
+        lines: the number of the line of each row, from 1, shape (n,), where empty lines stand between them.
 
     Returns:
         The table of the columns that names claim, and for each quantity its column.
@@ -163,10 +171,10 @@ def read_table(
     sample = text.head[header + 1 + skip : header + 40 + skip]
     decimal = "," if delimiter != "," and any(_DECIMAL_COMMA.search(line) for line in sample) else "."
     types = _types(found, titles, sample, delimiter) | {title: pa.string() for title in also if title in titles}
-    columns = _columns(text, header + 1 + skip, titles, types, delimiter, decimal)
+    columns = _columns(text, header + 1 + skip, titles, types, delimiter, decimal, lines)
     if not len(next(iter(columns.values()))):
         raise text.error("has a header but no readings", header)
-    return Table(text.name, columns, first_row=header + 2 + skip), found
+    return Table(text.name, columns, first_row=header + 2 + skip, rows=lines), found
 
 
 def _types(
@@ -183,7 +191,7 @@ def _types(
     if "date_time" in found:  # ticks of 1e-7 s have more digits than a double
         title = found["date_time"].title
         place = titles.index(title)
-        cells = [cells[place] for line in sample if len(cells := _cells_in(line, delimiter)) > place]
+        cells = [cells[place] for line in sample if len(cells := cells_in(line, delimiter)) > place]
         is_iso = bool(cells) and all(map(_ISO.fullmatch, cells))
         types[title] = pa.timestamp("us") if is_iso else pa.string()
     return types
@@ -192,7 +200,7 @@ def _types(
 def _evened(titles: list[str], rows: Sequence[str], delimiter: str) -> list[str]:
     """The titles, as many as the first row has cells, where one of both ends with a delimiter and the other not."""
     first = next((row for row in rows if row.strip()), "")
-    cells = _cells_in(first, delimiter)
+    cells = cells_in(first, delimiter)
     if len(titles) == len(cells) + 1 and titles[-1] == f"_{len(titles)}":
         return titles[:-1]
     if len(cells) == len(titles) + 1 and not cells[-1].strip():
@@ -201,7 +209,13 @@ def _evened(titles: list[str], rows: Sequence[str], delimiter: str) -> list[str]
 
 
 def _columns(
-    text: Text, skip_rows: int, titles: Sequence[str], types: dict[str, pa.DataType], delimiter: str, decimal: str
+    text: Text,
+    skip_rows: int,
+    titles: Sequence[str],
+    types: dict[str, pa.DataType],
+    delimiter: str,
+    decimal: str,
+    lines: Integers | None,
 ) -> dict[str, pa.ChunkedArray]:
     """The columns with types, all of them as texts where a cell is no number that should be one."""
     uneven: list[tuple[int | None, str]] = []
@@ -238,6 +252,8 @@ def _columns(
     except pa.ArrowInvalid as error:
         problem = uneven[0][1] if uneven else f"cannot be read as a table ({str(error).splitlines()[0]})"
         row = uneven[0][0] if uneven else None
+        if row is not None and lines is not None:  # Arrow counts no empty lines
+            row = int(lines[min(row - skip_rows, len(lines)) - 1])
         raise BadWorkbookError(text.name, f"{problem}; export or copy it again", row=row) from None
     if decimal == ",":
         columns = {title: _with_points(column, types[title]) for title, column in columns.items()}

@@ -89,7 +89,7 @@ def test_a_cell_that_only_charges_has_no_discharge_to_integrate() -> None:
     ],
     ids=["begins again", "of the test", "net", "still", "still and net"],
 )
-def test_a_counter_of_both_directions_or_of_none_lacks_neither(values: Floats, is_net: bool) -> None:  # noqa: FBT001
+def test_a_counter_of_both_directions_or_of_none_lacks_neither(values: Floats, is_net: bool) -> None:
     assert uncounted_direction(values, CELL.direction, MOVED, net=is_net) == 0
 
 

@@ -195,7 +195,9 @@ class _Inbox:
         changed = [path for path, signature in present.items() if self._seen.get(path) != signature]
         new = self._settled({path: present[path][0] for path in changed})
         copying = set(changed) - set(new)
-        self._is_new = self._is_new or bool(copying)  # the next tick looks again
+        if copying:  # it is looked at again soon, but not at every tick: there may be thousands of files
+            self._is_new = True
+            self._due = time.monotonic() + SETTLED_SECONDS / 2
         self._seen = {path: signature for path, signature in self._seen.items() if path in present}
         self._note(present, copying, new, listing)
         for summary in self._published(self._files(new)):

@@ -110,9 +110,9 @@ def _other_reader(sheets: ParsedSheets) -> Reader | None:
     """The reader that takes a workbook without a sheet that is named like a channel's; None where Arbin's has to."""
     if names_channels(sheets.names):
         return None
-    from producer.readers.sheets.claims import other_reader  # noqa: PLC0415
+    from producer.readers.sheets.claims import BookHeads, other_reader  # noqa: PLC0415
 
-    return other_reader(sheets)
+    return other_reader(BookHeads(sheets))
 
 
 READER: Final = ArbinReader()

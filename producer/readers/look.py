@@ -13,13 +13,16 @@ import pyarrow as pa
 from producer.readers.base import BadWorkbookError
 from producer.readers.guesses import guess
 from producer.readers.seen import Seen, has_decimal_commas, is_number, is_value, seen_in, seen_of
-from producer.readers.sheets.book import OLE, ZIP, holds_channel, names_channels, open_book
+from producer.readers.sheets.book import OLE, ZIP, names_channels, open_book
 from producer.readers.tables.parquets import PARQUET, open_parquet
 from producer.readers.tables.texts import DELIMITERS, Text, titles_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from producer.readers.sheets.cells import Cell
+    from producer.readers.sheets.claims import Heads
 
 ARBIN: Final = "arbin"
 """The reader of workbooks with a sheet of a channel."""
@@ -107,7 +110,7 @@ def _in_microseconds(column: pa.Array) -> pa.Array:
 
 def _workbook(path: Path, name: str) -> Look:
     found: list[tuple[Look, Sequence[Sequence[object]]]] = []
-    heads: list[tuple[str, Sequence[object]]] = []
+    heads: list[tuple[str, Sequence[Cell]]] = []
     with open_book(path, name) as book:
         for sheet in book.sheet_names:
             cells = list(islice(book.get_sheet_by_name(sheet).iter_rows(), SAMPLED_ROWS))
@@ -130,16 +133,14 @@ def _workbook(path: Path, name: str) -> Look:
     return replace(best, seen=seen, other_sheets=others, reader=reader)
 
 
-def _reader_of(heads: Sequence[tuple[str, Sequence[object]]]) -> str | None:
+def _reader_of(heads: Heads) -> str | None:
     """The reader that takes a workbook, by the names and first rows of its sheets; None where only a mapping tells."""
-    from producer.readers.sheets.claims import CLAIMANTS  # noqa: PLC0415  # it imports readers
+    from producer.readers.sheets.claims import OF_ANY_TABLE, other_reader  # noqa: PLC0415  # it imports readers
 
-    if names_channels(sheet for sheet, _ in heads):
-        return ARBIN
-    claimed = next((one.reader for one in CLAIMANTS if one.claims(heads)), None)
-    if claimed is not None:
-        return claimed.name
-    return ARBIN if any(holds_channel(sheet, header) for sheet, header in heads) else None
+    other = None if names_channels(sheet for sheet, _ in heads) else other_reader(heads)
+    if other is OF_ANY_TABLE:
+        return None
+    return ARBIN if other is None else other.name
 
 
 def _text(text: Text) -> Look:
@@ -161,9 +162,10 @@ def _text(text: Text) -> Look:
 
 
 def _seen_in_text(text: Text, table: Look) -> tuple[Seen, ...]:
-    content = text.content[:_SAMPLED_BYTES].decode("utf-8", "replace")
+    letters = memoryview(text.utf8).cast("B")  # a copy of all of a large text would be as much memory again
+    content = bytes(letters[:_SAMPLED_BYTES]).decode("utf-8", "replace")
     lines = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")[table.header_row :][:SAMPLED_ROWS]
-    if len(text.content) > _SAMPLED_BYTES:
+    if len(letters) > _SAMPLED_BYTES:
         lines = lines[:-1]  # it is cut off
     delimiter = table.delimiter or ","
     decimal = "," if delimiter != "," and has_decimal_commas(lines[:40]) else "."

@@ -63,12 +63,11 @@ class BookHeads:
             yield self._read[at]
 
 
-def other_reader(sheets: ParsedSheets) -> Reader | None:
+def other_reader(heads: Heads) -> Reader | None:
     """The reader that takes a workbook, none of whose sheets is named like a channel's, in place of Arbin's.
 
     None where a sheet holds readings of a channel all the same.
     """
-    heads = BookHeads(sheets)
     claimed = next((one.reader for one in CLAIMANTS if one.claims(heads)), None)
     if claimed is not None or any(holds_channel(name, header) for name, header in heads):
         return claimed

@@ -40,7 +40,7 @@ def save(path: Path, **sheets: list[Any]) -> Path:
 
 def taker(path: Path) -> Reader | None:
     with open_book(path, path.name) as book:
-        return other_reader(ParsedSheets(book, path))
+        return other_reader(BookHeads(ParsedSheets(book, path)))
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ MOST_OVER_TIME: Final = 2_000
 REST_SHARE: Final = 1e-4
 """Of the largest current of a cycle; below it nothing flows."""
 
+MOST_TURNS: Final = 6
+"""Of the current in what a file calls one step, up to which it is parted: rest, charge, rest, discharge, rest."""
+
 WAYS: Final = {"charge": 1.0, "discharge": -1.0}
 """The directions, with the sign of the current."""
 
@@ -105,9 +108,7 @@ def over_time_lines(readings: pa.Table, numbers: Mapping[tuple[str, int], int]) 
         hours = (time[first:last] - time[first]) / SECONDS_PER_HOUR
         rows = np.flatnonzero(used[first:last])
         v, i = voltage[first:last][rows], current[first:last][rows]
-        at = step[first:last][rows]
-        if len(np.unique(at)) == 1:  # the file tells no steps apart
-            at = _directions(i)
+        at = _pieces(step[first:last][rows], i)
         begins = np.concatenate(([True], np.diff(at) != 0))[: len(rows)]
         ends = np.concatenate((begins[1:], [True]))[: len(rows)]
         drawn = np.union1d(kept_rows(v, MOST_OVER_TIME), kept_rows(i, MOST_OVER_TIME))
@@ -152,10 +153,20 @@ def _line(x: Floats, y: Floats, step: Floats, chosen: Flags) -> tuple[Floats, Fl
     return np.insert(x[rows][drawn], gaps, np.nan), np.insert(y[rows][drawn], gaps, np.nan)
 
 
-def _directions(current: Floats) -> Floats:
-    """Charge, discharge or rest at each reading, for files that do not tell steps apart."""
-    floor = REST_SHARE * np.abs(current).max(initial=0.0)
-    return np.where(np.abs(current) > floor, np.sign(current), 0.0)
+def _pieces(step: Floats, current: Floats) -> Floats:
+    """The number of the piece that each reading belongs to: a step, or less where the file tells not all steps apart.
+
+    A step in which the current turns a few times, to a rest or to the other direction, is several; one in which it
+    turns often is a load profile, and whole.
+    """
+    if not len(step):
+        return step
+    floor = REST_SHARE * np.abs(current).max()
+    way = np.where(np.abs(current) > floor, np.sign(current), 0.0)
+    steps = np.concatenate(([0], np.cumsum(np.diff(step) != 0)))
+    turns = (np.diff(way) != 0) & (np.diff(steps) == 0)
+    few = np.bincount(steps[1:][turns], minlength=steps[-1] + 1) <= MOST_TURNS
+    return np.concatenate(([0.0], np.cumsum((np.diff(steps) != 0) | (turns & few[steps[1:]]))))
 
 
 def _at_rest(readings: pa.Table, steps: pa.Table) -> Flags:

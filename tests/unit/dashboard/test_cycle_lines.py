@@ -84,6 +84,11 @@ def test_where_a_file_tells_no_steps_apart_the_direction_of_the_current_does() -
     assert gaps(lines.voltage) == [2, 5]  # a rest whose noise changes sign is one rest
 
 
+def test_a_load_profile_is_one_line_however_often_its_current_turns() -> None:
+    (lines,) = over_time_lines(readings([0.5, -0.5] * 20 + [-1.0], step_number=[1] * 40 + [2]), NUMBERS)
+    assert gaps(lines.voltage) == [40]
+
+
 def test_a_long_line_has_as_many_points_as_can_be_seen_and_both_ends_of_each_step() -> None:
     count = 50_000
     step = np.arange(count) // 10_000

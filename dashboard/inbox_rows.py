@@ -26,7 +26,7 @@ WORDS: Final = {
     InboxFileState.READING: "being read",
     InboxFileState.SENDING: "being sent",
     InboxFileState.PUBLISHED: "published",
-    InboxFileState.KNOWN: "known",
+    InboxFileState.KNOWN: "published before",
     InboxFileState.REFUSED: "refused",
     InboxFileState.IGNORED: "ignored",
 }

@@ -124,7 +124,8 @@ class InboxState(FileProgress):
         self._thread = threading.Thread(target=self._write_on, name="inbox state", daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to write."""
+        """Write, and go on writing."""
+        self._write()
         self._thread.start()
         return self
 

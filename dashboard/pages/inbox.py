@@ -14,7 +14,7 @@ from dashboard.next_steps import next_step
 from dashboard.upload import offer_upload
 from dashboard.view import downloads, key_figures, lasting, published_now, show
 from kernel.base.errors import BatteryError
-from producer.inbox_state import read_inbox
+from producer.inbox_state import InboxFileState, read_inbox
 from refresh.notice import read_notice
 from sink.care.overview import OverviewFile
 
@@ -25,16 +25,21 @@ if TYPE_CHECKING:
 LIVE_SECONDS: Final = 1.5
 """How often an open page looks again, s."""
 
+MOST_REASONS: Final = 5
+"""So many files that were refused have their reason below the table, which shows its beginning alone."""
+
 COLUMNS: Final[dict[str, Any]] = {
-    "file": st.column_config.TextColumn("file", width="medium"),
-    "state": st.column_config.TextColumn("state", width="medium"),
+    "file": st.column_config.TextColumn("file", width=190),
+    "state": st.column_config.TextColumn("state", width=230),
     "progress": st.column_config.ProgressColumn(
-        "way to the pages", format="%.0f %%", min_value=0, max_value=100, width="small"
+        "progress", format="%.0f %%", min_value=0, max_value=100, width=110, help="the way to the pages"
     ),
-    "since": st.column_config.DatetimeColumn("since (UTC)", format="HH:mm:ss", help="the day is in the download"),
-    "rows": st.column_config.NumberColumn("rows", format="localized"),
-    "cells": st.column_config.TextColumn("cells"),
-    "megabytes": st.column_config.NumberColumn("size (MB)", format="%.2f"),
+    "since": st.column_config.DatetimeColumn(
+        "since (UTC)", format="HH:mm:ss", width=90, help="the day is in the download"
+    ),
+    "rows": st.column_config.NumberColumn("rows", format="localized", width=90),
+    "cells": st.column_config.TextColumn("cells", width=100),
+    "megabytes": st.column_config.NumberColumn("size (MB)", format="%.2f", width=80),
     "why": st.column_config.TextColumn("why", width="large"),
 }
 
@@ -70,8 +75,19 @@ def _draw_files(settings: Settings) -> None:
     )  # fmt: skip
     if look.left_out:
         st.caption(f"and {look.left_out:,} more, whose news is older")
-    st.caption("A file that was refused is read again once it changes; `battery quarantine list` has its whole story.")
+    _show_reasons(look)
     downloads(table, "inbox")
+
+
+def _show_reasons(look: InboxLook) -> None:
+    """Why files were refused, in full."""
+    refused = [file for file in look.files if file.state is InboxFileState.REFUSED]
+    if not refused:
+        return
+    lines = [f"- **{literal(file.name)}**: {literal(file.reason)}" for file in refused[:MOST_REASONS]]
+    more = len(refused) - MOST_REASONS
+    st.markdown("\n".join(["Refused:", "", *lines, *([f"- and {more:,} more, see the table"] if more > 0 else [])]))
+    st.caption("A file that was refused is read again once it changes; `battery quarantine list` has its whole story.")
 
 
 def _say_whether_watched(settings: Settings, look: InboxLook) -> None:

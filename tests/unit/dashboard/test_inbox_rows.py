@@ -59,7 +59,7 @@ def test_rows_that_are_being_sent_are_counted() -> None:
 def test_a_file_that_was_known_is_on_the_pages_where_they_have_it() -> None:
     known = replace(PUBLISHED, state=InboxFileState.KNOWN, cells=(), offsets={})
     assert state_in_words(known, Landing({}, {("A", "A.xlsx")})) == ON_PAGES
-    assert state_in_words(known, Landing({}, ())) == "known"
+    assert state_in_words(known, Landing({}, ())) == "published before"
 
 
 def test_files_are_a_table_with_what_is_unknown_left_open() -> None:

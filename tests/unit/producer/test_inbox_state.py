@@ -96,5 +96,14 @@ def test_a_file_of_another_kind_counts_as_none(settings: Settings, content: byte
     assert read_inbox(settings) is None
 
 
+def test_that_it_is_watched_is_said_at_once_and_that_it_has_ended(state: InboxState, settings: Settings) -> None:
+    with state:
+        during = read_inbox(settings)
+    after = read_inbox(settings)
+    assert during is not None
+    assert after is not None
+    assert (during.is_watched, after.is_watched) == (True, False)
+
+
 def test_without_a_watch_there_is_none(settings: Settings) -> None:
     assert read_inbox(settings) is None

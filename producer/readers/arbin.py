@@ -28,15 +28,15 @@ from producer.readers.sheets.book import OLE, ZIP, channel_sheets, names_channel
 from producer.readers.sheets.channels import cell_of_channel, channels_of, run_together, tests_of
 from producer.readers.sheets.convert import Book, joined, read_sheets
 from producer.readers.sheets.info import said_of, stated
-from producer.readers.sheets.parsed import ParsedSheets, SheetReader
+from producer.readers.sheets.parsed import ParsedSheets
 from producer.readers.trace import Span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from producer.readers.base import Reader
     from producer.readers.sheets.convert import Columns
+    from producer.readers.sheets.parsed import SheetReader
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,10 @@ class ArbinReader:
         with open_book(path, options.name) as book:
             parsed = ParsedSheets(book, path)
             other = _other_reader(parsed)
-            if isinstance(other, SheetReader):
+            if other is not None:
                 return other.read_sheets(parsed, options)
-            if other is None:
-                sheets = read_sheets(Book(options.name, path, options.dates), channel_sheets(options.name, parsed))
-                said = stated(book)
-        if other is not None:
-            del parsed  # it opens the workbook itself
-            return other.read(path, options)
+            sheets = read_sheets(Book(options.name, path, options.dates), channel_sheets(options.name, parsed))
+            said = stated(book)
         tests = _tests(options, sheets, self.name, said)
         tests.sort(key=lambda test: (test.started_at, test.cell_id))
         notes = tuple(one_line(note) for columns in sheets for note in columns.notes)
@@ -106,7 +102,7 @@ def _sample(path: Path, name: str) -> FileSample:
         raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
 
 
-def _other_reader(sheets: ParsedSheets) -> Reader | None:
+def _other_reader(sheets: ParsedSheets) -> SheetReader | None:
     """The reader that takes a workbook without a sheet that is named like a channel's; None where Arbin's has to."""
     if names_channels(sheets.names):
         return None

@@ -12,13 +12,16 @@ from kernel.base.plain import one_line
 from producer.readers.base import BadWorkbookError, UnreadableWorkbookError, Workbook
 from producer.readers.make import as_test
 from producer.readers.mapped_meaning import leave_out_still, mend_times, take_net, turn_one_way
-from producer.readers.mapped_table import NEEDED, open_table
+from producer.readers.mapped_table import NEEDED, open_table, table_of_sheets
 from producer.readers.mapping import MappingError, mapping_of
 from producer.readers.mapping_file import columns_command
 from producer.readers.meaning.sign import NO_CURRENT
 from producer.readers.meaning.steps import directions_of
 from producer.readers.names import cell_id_of
 from producer.readers.record import REST, record_of
+from producer.readers.sheets.book import OLE, ZIP, open_book
+from producer.readers.sheets.parsed import ParsedSheets
+from producer.readers.tables.parquets import PARQUET
 from producer.readers.tables.parts import cells_of, split, without_empty
 from producer.readers.usual_states import USUAL_STATES
 
@@ -61,24 +64,17 @@ class MappedReader:
         start = _begins(path, options.name)
         if not start:
             raise BadWorkbookError(options.name, "the file is empty; export or copy it again")
-        if options.mapping is None:
-            raise BadWorkbookError(
-                options.name,
-                f"is a table without a mapping file; {columns_command(_place(path, options.name))} proposes one",
-            )
-        try:
-            mapping = mapping_of(options.mapping)
-        except MappingError as error:
-            raise BadWorkbookError(options.name, str(error)) from None
-        if mapping.cell is not None and options.cell_id is None:
-            options = replace(options, cell_id=mapping.cell)
-        opened = open_table(path, options.name, mapping, start)
-        opened = replace(opened, found=without_empty(opened.table, opened.found, needed=NEEDED))
-        parts = split(opened.table, opened.found)
-        cells = cells_of(parts, options)
-        tests = [_test(part, cell, opened, mapping, options) for part, cell in zip(parts, cells, strict=True)]
-        tests.sort(key=lambda test: (test.started_at, test.cell_id))
-        return Workbook(options.name, options.cell_id or cell_id_of(options.name), tuple(tests))
+        mapping, options = _mapping(path, options)
+        if start.startswith((ZIP, OLE)):
+            with open_book(path, options.name) as book:
+                return _workbook(table_of_sheets(ParsedSheets(book, path), options.name, mapping), mapping, options)
+        opened = open_table(path, options.name, mapping, is_parquet=start.startswith(PARQUET))
+        return _workbook(opened, mapping, options)
+
+    def read_sheets(self, sheets: ParsedSheets, options: ReadOptions) -> Workbook:
+        """Read the table of an open workbook; see `producer.readers.sheets.parsed.SheetReader`."""
+        mapping, options = _mapping(sheets.path, options)
+        return _workbook(table_of_sheets(sheets, options.name, mapping), mapping, options)
 
 
 READER: Final = MappedReader()
@@ -95,6 +91,34 @@ def _begins(path: Path, name: str) -> bytes:
             return file.read(8)
     except OSError as error:
         raise UnreadableWorkbookError(name, f"cannot be read: {error.strerror or error}") from None
+
+
+def _mapping(path: Path, options: ReadOptions) -> tuple[Mapping, ReadOptions]:
+    """The mapping that the user gives, and the options with the cell that it names.
+
+    Raises:
+        BadWorkbookError: there is none, or it cannot be used.
+    """
+    if options.mapping is None:
+        raise BadWorkbookError(
+            options.name,
+            f"is a table without a mapping file; {columns_command(_place(path, options.name))} proposes one",
+        )
+    try:
+        mapping = mapping_of(options.mapping)
+    except MappingError as error:
+        raise BadWorkbookError(options.name, str(error)) from None
+    is_named = mapping.cell is not None and options.cell_id is None
+    return mapping, replace(options, cell_id=mapping.cell) if is_named else options
+
+
+def _workbook(opened: MappedTable, mapping: Mapping, options: ReadOptions) -> Workbook:
+    opened = replace(opened, found=without_empty(opened.table, opened.found, needed=NEEDED))
+    parts = split(opened.table, opened.found)
+    cells = cells_of(parts, options)
+    tests = [_test(part, cell, opened, mapping, options) for part, cell in zip(parts, cells, strict=True)]
+    tests.sort(key=lambda test: (test.started_at, test.cell_id))
+    return Workbook(options.name, options.cell_id or cell_id_of(options.name), tuple(tests))
 
 
 def _test(part: Part, cell: str, opened: MappedTable, mapping: Mapping, options: ReadOptions) -> Test:

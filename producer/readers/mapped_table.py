@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 
 from producer.readers.base import BadWorkbookError
 from producer.readers.mapping import folded
-from producer.readers.sheets.book import OLE, ZIP, Sheet, open_book
-from producer.readers.sheets.epoch import counts_from_1904
-from producer.readers.tables.parquets import PARQUET, open_parquet, parquet_table
+from producer.readers.sheets.book import Sheet
+from producer.readers.tables.parquets import open_parquet, parquet_table
 from producer.readers.tables.texts import Text, delimiter_of, read_table, titles_in
 from producer.readers.tables.titles import QUANTITIES, base_and_unit
 from producer.readers.tables.workbooks import sheet_table
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Pairs
     from pathlib import Path
 
-    from python_calamine import CalamineWorkbook
-
     from producer.readers.mapping import Mapping
+    from producer.readers.sheets.parsed import ParsedSheets
     from producer.readers.tables.table import Table
     from producer.readers.tables.titles import Column
 
@@ -49,22 +47,41 @@ class MappedTable:
     zone: str = ""
 
 
-def open_table(path: Path, name: str, mapping: Mapping, start: bytes) -> MappedTable:
-    """Read the table that a mapping describes.
+def open_table(path: Path, name: str, mapping: Mapping, *, is_parquet: bool) -> MappedTable:
+    """Read the table that a mapping describes from Parquet or text.
 
     Args:
         path: where the file is.
         name: what to call it in errors.
         mapping: what its columns are.
-        start: its first eight bytes.
+        is_parquet: whether it is Parquet.
 
     Raises:
         BadWorkbookError: it has no such columns, or a value of them cannot be taken.
         UnreadableWorkbookError: its disk does not give it.
     """
-    if start.startswith(PARQUET):
-        return _parquet(path, name, mapping)
-    read = _workbook(path, name, mapping) if start.startswith((ZIP, OLE)) else _text(path, name, mapping)
+    return _parquet(path, name, mapping) if is_parquet else _zoned(_text(path, name, mapping))
+
+
+def table_of_sheets(sheets: ParsedSheets, name: str, mapping: Mapping) -> MappedTable:
+    """Read the table that a mapping describes from an open workbook; otherwise as `open_table`.
+
+    Raises:
+        BadWorkbookError: no sheet has such columns, or a value of them cannot be taken.
+        CalamineError: a sheet is damaged.
+    """
+    sheet, titles_at = _sheet(sheets, name, mapping)
+    width = len(sheet.header)
+    titles = [" ".join(str(cell).split()) for cell in sheet.header]
+    units = units_below(mapping, titles, [str(cell) for cell in sheet.cells[:width]])
+    left_out = _left_out(mapping, titles_at, units)
+    sheet, first_row = replace(sheet, cells=sheet.cells[left_out * width :]), titles_at + 1 + left_out
+    finder = partial(mapping.find, units=units)
+    table, found = sheet_table(sheet, finder, name, needed=NEEDED, since_1904=sheets.since_1904, first_row=first_row)
+    return _zoned(MappedTable(table, found, _said_of(mapping, units)))
+
+
+def _zoned(read: MappedTable) -> MappedTable:
     dates = read.found.get("date_time")
     return read if dates is None else replace(read, zone=zone_of(read.table.columns[dates.title]))
 
@@ -77,20 +94,6 @@ def _parquet(path: Path, name: str, mapping: Mapping) -> MappedTable:
     with open_parquet(path, name) as parquet:  # what was read has lost it
         zone = getattr(parquet.schema_arrow.field(title).type, "tz", None)
     return MappedTable(table, found, zone="UTC" if zone else zone_of(table.columns[title]))
-
-
-def _workbook(path: Path, name: str, mapping: Mapping) -> MappedTable:
-    with open_book(path, name) as book:
-        sheet, titles_at = _sheet(book, name, mapping)
-        width = len(sheet.header)
-        titles = [" ".join(str(cell).split()) for cell in sheet.header]
-        units = units_below(mapping, titles, [str(cell) for cell in sheet.cells[:width]])
-        left_out = _left_out(mapping, titles_at, units)
-        sheet, first_row = replace(sheet, cells=sheet.cells[left_out * width :]), titles_at + 1 + left_out
-        finder = partial(mapping.find, units=units)
-        since_1904 = counts_from_1904(path)
-        table, found = sheet_table(sheet, finder, name, needed=NEEDED, since_1904=since_1904, first_row=first_row)
-    return MappedTable(table, found, _said_of(mapping, units))
 
 
 def _text(path: Path, name: str, mapping: Mapping) -> MappedTable:
@@ -157,15 +160,15 @@ def _header(text: Text, mapping: Mapping) -> int:
     raise text.error(f"no line has all columns that {mapping.file} names ({wanted}); the first line is {shown}")
 
 
-def _sheet(book: CalamineWorkbook, name: str, mapping: Mapping) -> tuple[Sheet, int]:
+def _sheet(sheets: ParsedSheets, name: str, mapping: Mapping) -> tuple[Sheet, int]:
     """The sheet with the columns, from its titles on, and the number of their row."""
-    if mapping.sheet is not None and mapping.sheet not in book.sheet_names:
+    if mapping.sheet is not None and mapping.sheet not in sheets.names:
         raise BadWorkbookError(
-            name, f"has no sheet {mapping.sheet}, which {mapping.file} names, only {', '.join(book.sheet_names)}"
+            name, f"has no sheet {mapping.sheet}, which {mapping.file} names, only {', '.join(sheets.names)}"
         )
     seen: list[str] = []
-    for sheet_name in book.sheet_names if mapping.sheet is None else [mapping.sheet]:
-        rows = book.get_sheet_by_name(sheet_name).iter_rows()
+    for sheet_name in sheets.names if mapping.sheet is None else [mapping.sheet]:
+        rows = sheets.rows(sheet_name)
         for number, row in enumerate(islice(rows, mapping.header_row or TITLE_ROWS), 1):
             if mapping.header_row is not None and number < mapping.header_row:
                 continue

@@ -15,9 +15,8 @@ from producer.readers.sheets.book import holds_channel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from producer.readers.base import Reader
     from producer.readers.sheets.cells import Cell
-    from producer.readers.sheets.parsed import ParsedSheets
+    from producer.readers.sheets.parsed import ParsedSheets, SheetReader
 
 Heads: TypeAlias = "Iterable[tuple[str, Sequence[Cell]]]"
 """Each sheet's name and first row, in the order of the workbook; it can be gone through several times."""
@@ -35,7 +34,7 @@ class Claimant:
     """A reader of workbooks, and how it knows them."""
 
     claims: Claims
-    reader: Reader
+    reader: SheetReader
 
 
 CLAIMANTS: Final = (
@@ -44,7 +43,7 @@ CLAIMANTS: Final = (
 )
 """Who is asked, in this order."""
 
-OF_ANY_TABLE: Final = mapped.READER
+OF_ANY_TABLE: Final[SheetReader] = mapped.READER
 """Who takes a workbook that nobody claims."""
 
 
@@ -63,7 +62,7 @@ class BookHeads:
             yield self._read[at]
 
 
-def other_reader(heads: Heads) -> Reader | None:
+def other_reader(heads: Heads) -> SheetReader | None:
     """The reader that takes a workbook, none of whose sheets is named like a channel's, in place of Arbin's.
 
     None where a sheet holds readings of a channel all the same.

@@ -7,10 +7,11 @@ was looked at to tell whose the workbook is waits here for whoever reads it.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol
 
 from python_calamine import SheetVisibleEnum
 
+from producer.readers.base import Reader
 from producer.readers.sheets.epoch import counts_from_1904
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ KEPT_CELLS: Final = 4_000_000
 class ParsedSheets:
     """The sheets of an open workbook; what was looked at is kept until it, or a later one of those, is read.
 
+    `book` is the workbook, and `path` where it is.
+
     Where that were too much, the largest is kept alone: a process that reads it has to hold it anyway, and parsing the
     others again costs least.
     """
 
     def __init__(self, book: CalamineWorkbook, path: Path) -> None:
         self.book = book
-        self._path = path
+        self.path = path
         self._kept: dict[str, CalamineSheet] = {}
 
     @property
@@ -71,7 +74,7 @@ class ParsedSheets:
     @cached_property
     def since_1904(self) -> bool:
         """Whether numbers of days count from 1904."""
-        return counts_from_1904(self._path)
+        return counts_from_1904(self.path)
 
     def is_hidden(self, name: str) -> bool:
         """Whether a spreadsheet program does not show a sheet."""
@@ -91,8 +94,7 @@ def _cells(sheet: CalamineSheet) -> int:
     return sheet.height * sheet.width
 
 
-@runtime_checkable
-class SheetReader(Protocol):
+class SheetReader(Reader, Protocol):
     """A reader that takes over a workbook that somebody else has opened."""
 
     def read_sheets(self, sheets: ParsedSheets, options: ReadOptions) -> Workbook:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Self, cast
 import openpyxl
 import pytest
 from python_calamine import CalamineWorkbook
-from support.twins import landt, neware
+from support.twins import landt, neware, table
 from support.twins.cell import twin_cell
 
 from producer.readers.arbin import READER
 from producer.readers.base import ReadOptions
 from producer.readers.landt import READER as LANDT
+from producer.readers.mapped import READER as TABLE
+from producer.readers.mapping_file import MappingFile
 from producer.readers.neware import READER as NEWARE
 from producer.readers.sheets import book as book_module
 from producer.readers.sheets import parsed
@@ -107,7 +109,19 @@ def test_where_all_would_be_too_much_the_largest_is_kept(
     assert counts == {"small": 2, "large": 1, "middle": 2}
 
 
-@pytest.mark.parametrize("kind", ["neware", "landt"])
+def written(folder: Path, kind: str) -> tuple[Path, ReadOptions]:
+    """A workbook of the simulated cell for the reader of that name, and what is said about it."""
+    path, cell = folder / "CELL_1.xlsx", twin_cell(1)
+    if kind == "neware":
+        neware.records(path, cell)
+    elif kind == "landt":
+        landt.write_workbook(path, landt.records(cell))
+    else:
+        table.write_workbook(path, table.columns_of(cell))
+    return path, ReadOptions(path.name, mapping=MappingFile("a.yaml", table.MAPPING) if kind == "table" else None)
+
+
+@pytest.mark.parametrize("kind", ["neware", "landt", "table"])
 def test_a_workbook_that_is_handed_on_is_opened_and_parsed_once(
     tmp_path: Path, counts: Counter[str], monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -118,24 +132,15 @@ def test_a_workbook_that_is_handed_on_is_opened_and_parsed_once(
         return CountedBook(CalamineWorkbook.from_path(path), counts)
 
     monkeypatch.setattr(book_module, "CalamineWorkbook", SimpleNamespace(from_path=from_path))
-    path, cell = tmp_path / "CELL_1.xlsx", twin_cell(1)
-    if kind == "neware":
-        neware.records(path, cell)
-    else:
-        landt.write_workbook(path, landt.records(cell))
-    (test,) = READER.read(path, ReadOptions(path.name)).tests
-    assert (test.about.reader, test.readings.num_rows) == (kind, len(cell))
+    path, options = written(tmp_path, kind)
+    (test,) = READER.read(path, options).tests
+    assert (test.about.reader, test.readings.num_rows) == (kind, len(twin_cell(1)))
     assert opened == [str(path)]
     assert counts
     assert set(counts.values()) == {1}
 
 
-@pytest.mark.parametrize("reader", [NEWARE, LANDT], ids=lambda reader: reader.name)
+@pytest.mark.parametrize("reader", [NEWARE, LANDT, TABLE], ids=lambda reader: reader.name)
 def test_a_reader_that_is_insisted_on_opens_the_workbook_itself(tmp_path: Path, reader: Reader) -> None:
-    path, cell = tmp_path / "CELL_1.xlsx", twin_cell(1)
-    if reader is NEWARE:
-        neware.records(path, cell)
-    else:
-        landt.write_workbook(path, landt.records(cell))
-    handed_on = READER.read(path, ReadOptions(path.name))
-    assert reader.read(path, ReadOptions(path.name)) == handed_on
+    path, options = written(tmp_path, reader.name)
+    assert reader.read(path, options) == READER.read(path, options)

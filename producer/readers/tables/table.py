@@ -200,10 +200,9 @@ NO_NUMBER: Final = ("", "-", "--", "NaN", "nan", "N/A", "n/a", "NA", "null", "NU
 
 _THOUSANDS: Final = r"^-?\d{1,3}(,\d{3})+(\.\d*)?$"
 _NO_NUMBER: Final = pa.array(NO_NUMBER, pa.string())
-_DURATION: Final = (
-    r"\s*(?:(?P<day>\d{1,5})(?:\s*[dD]\s*|\s*-\s*|\s+))?"
-    r"(?P<hour>\d{1,7}):(?P<minute>\d{1,2}):(?P<second>\d{1,2})(?:\.(?P<ns>\d{1,9}))?\s*"
-)
+_MINUTES: Final = r"\s*(?:(?P<day>\d{1,5})(?:\s*[dD]\s*|\s*-\s*|\s+))?(?P<hour>\d{1,7}):(?P<minute>\d{1,2})"
+_DURATION: Final = rf"{_MINUTES}:(?P<second>\d{{1,2}})(?:\.(?P<ns>\d{{1,9}}))?\s*"
+_SECONDS: Final = r"^[0-5]?\d(\.\d+)?\s*$"
 _WHOLE_SECONDS: Final = {"day": 86_400, "hour": 3600, "minute": 60, "second": 1}
 _LAST_OF_AN_HOUR: Final = {"minute": 59, "second": 59}
 
@@ -239,4 +238,18 @@ def _durations(column: pa.ChunkedArray) -> Floats | None:
     if texts.null_count:
         return None
     sums = sums_in(texts, _DURATION, _WHOLE_SECONDS, {"ns": 1}, limits=_LAST_OF_AN_HOUR, decimals={"ns": 9})
-    return None if sums is None else sums[0] + sums[1] / 1e9
+    return _precise_durations(texts) if sums is None else sums[0] + sums[1] / 1e9
+
+
+def _precise_durations(texts: pa.Array) -> Floats | None:
+    """Durations whose seconds may have more decimals than fit a whole number, in s; None where a cell is none."""
+    halves = pc.split_pattern(texts, ":", max_splits=1, reverse=True)
+    if pc.any(pc.not_equal(pc.list_value_length(halves), 2)).as_py():
+        return None
+    minutes, seconds = (pc.list_element(halves, half) for half in range(2))
+    if not pc.all(pc.match_substring_regex(seconds, _SECONDS)).as_py():
+        return None
+    sums = sums_in(minutes, _MINUTES, _WHOLE_SECONDS, limits=_LAST_OF_AN_HOUR)
+    if sums is None:
+        return None
+    return sums[0] + pc.utf8_rtrim_whitespace(seconds).cast(pa.float64()).to_numpy(zero_copy_only=False)

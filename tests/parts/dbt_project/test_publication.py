@@ -111,7 +111,7 @@ def start_transform(warehouse: Warehouse, log: Path) -> subprocess.Popen[bytes]:
     places = {"WAREHOUSE": str(warehouse.path), "OBJECT_STORE": f"file://{warehouse.path.parent / 'objects'}"}
     with log.open("w") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "battery", "transform"],
+            [sys.executable, "-m", "battery", "transform", "--again"],  # its landing keeps no watermark
             env=os.environ | places,
             cwd=log.parent,
             stdout=output,

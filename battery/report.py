@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from dashboard.report_name import file_name
+from dashboard.report.name import file_name
 from kernel.base.errors import BatteryError
 from kernel.base.extras import missing_extra
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from dashboard.cell_marts import CellMarts
+    from dashboard.cell.marts import CellMarts
     from kernel.base.settings import Settings
     from refresh.marts import Marts, MartsVersion
 
@@ -40,8 +40,8 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
         BatteryError: there is no such cell, no marts, no extra or no place to write to; or no browser where `png`.
     """
     try:
-        from dashboard.paper import NoBrowserError, draw_pngs  # noqa: PLC0415  # an extra
-        from dashboard.report import ReportInfo, draw_figures, write_page  # noqa: PLC0415
+        from dashboard.report.page import ReportInfo, draw_figures, write_page  # noqa: PLC0415
+        from dashboard.report.paper import NoBrowserError, draw_pngs  # noqa: PLC0415  # an extra
         from refresh.marts import open_marts  # noqa: PLC0415
     except ImportError:
         raise missing_extra("the report", "dashboard") from None
@@ -82,7 +82,7 @@ def read_cell_report(marts: Marts, publication: MartsVersion, cell: str) -> Cell
     Raises:
         BatteryError: it has no such cell, or the marts cannot be read.
     """
-    from dashboard.cell_marts import marts_of_cell  # noqa: PLC0415  # an extra
+    from dashboard.cell.marts import marts_of_cell  # noqa: PLC0415  # an extra
 
     def table(name: str) -> pa.Table:
         return marts.table(publication, name)

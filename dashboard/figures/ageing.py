@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
-from dashboard.amounts import largest, resistance_amount
 from dashboard.colours import FIRST, Ink, next_colours
 from dashboard.figures.axes import Outside, count_cycles, efficiency_range, fit_axis, joint_range, robust_range
 from dashboard.figures.courses import MEDIAN_WORDS, Course, course_of, cycle_markers, cycle_symbols
 from dashboard.figures.fade import add_tests, fade, running_median, threshold_ah
 from dashboard.figures.measures import AXES, MEASURES, Measure, column, cycles_of, has_place
 from dashboard.figures.style import LAYOUT, MUTED, frame, kept_rows, write_notes
+from dashboard.words.amounts import largest, resistance_amount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Single cycles, many on one another: voltage over charge, over time, and incremental capacity.
 
-From the lines of `dashboard/cycle_lines.py`, and from curves as `battery_ica` has them. Lines are coloured by cycle
+From the lines of `dashboard/cycle/lines.py`, and from curves as `battery_ica` has them. Lines are coloured by cycle
 number; several cells stand beside one another, with the same axes and colours.
 """
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dashboard.amounts import capacity_amount, largest
-from dashboard.charge_scale import plain_scale
-from dashboard.cycle_lines import WAYS
+from dashboard.cycle.lines import WAYS
+from dashboard.cycle.scale import plain_scale
 from dashboard.figures.measures import column
 from dashboard.figures.panels import CycleColours, add_lines, colours_of, line, panels
 from dashboard.figures.style import MUTED, said
+from dashboard.words.amounts import capacity_amount, largest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import pyarrow as pa
 
-    from dashboard.amounts import Amount
-    from dashboard.charge_scale import ChargeScale
-    from dashboard.cycle_lines import ChargeLines, TimeLines
+    from dashboard.cycle.lines import ChargeLines, TimeLines
+    from dashboard.cycle.scale import ChargeScale
     from dashboard.figures.panels import Trace
+    from dashboard.words.amounts import Amount
 
     Floats = npt.NDArray[np.float64]
 

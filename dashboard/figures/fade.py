@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ageing import record
-from dashboard.amounts import capacity_amount_of
 from dashboard.colours import FIRST, Ink, next_colours
 from dashboard.escaping import in_figure
 from dashboard.figures.axes import Outside, count_cycles, fit_axis, robust_range
 from dashboard.figures.courses import FAINT, FEW
 from dashboard.figures.measures import AXES, column, comparable, flags, has_place
 from dashboard.figures.style import MUTED, add_bands, frame, kept_rows, write_notes
-from dashboard.rules import end_rule, end_threshold_ah, rule_median_cycles
+from dashboard.words.amounts import capacity_amount_of
+from dashboard.words.rules import end_rule, end_threshold_ah, rule_median_cycles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow.compute as pc
 
-from dashboard.amounts import capacity_amount, largest
 from dashboard.colours import Ink, ink_of
 from dashboard.escaping import in_figure
 from dashboard.figures.axes import Outside, count_cycles, efficiency_range, fit_axis, joint_range, robust_range
 from dashboard.figures.courses import Course, course_of, cycle_markers
 from dashboard.figures.measures import AXES, MEASURES, column, cycles_by_cell
 from dashboard.figures.style import MUTED, frame, kept_rows, write_notes
-from dashboard.rules import rule_percent
+from dashboard.words.amounts import capacity_amount, largest
+from dashboard.words.rules import rule_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

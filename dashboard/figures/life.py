@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from plotly.subplots import make_subplots
 
-from dashboard.cycle_lines import WAYS
+from dashboard.cycle.lines import WAYS
 from dashboard.escaping import in_figure
 from dashboard.figures.measures import column
 from dashboard.figures.panels import BAR
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import pyarrow as pa
 
-    from dashboard.charge_scale import ChargeScale
+    from dashboard.cycle.scale import ChargeScale
 
 LEAST_CYCLES: Final = 3
 """Cycles below which there is no life to show."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from dashboard.figures.ageing import column
 from dashboard.figures.style import COLOURS, MUTED, frame
-from dashboard.words import words_of
+from dashboard.words.codes import words_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

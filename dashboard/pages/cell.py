@@ -8,30 +8,30 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from dashboard.address import choose_one, choose_whether
-from dashboard.amounts import Amount, capacity_amount_of, largest, resistance_amount
-from dashboard.cell_facts import facts_of, in_a_line
-from dashboard.cell_figures import figures_of
-from dashboard.cell_marts import CellMarts, marts_of_cell
-from dashboard.cell_notes import notes_of
+from dashboard.cell.facts import facts_of, in_a_line
+from dashboard.cell.figures import figures_of
+from dashboard.cell.marts import CellMarts, marts_of_cell
+from dashboard.cell.notes import notes_of
+from dashboard.cell.pulses import pulse_resistance_of
 from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.figures.ageing import AXES, column, threshold_ah
 from dashboard.navigation import go
-from dashboard.pulses import pulse_resistance_of
 from dashboard.ranking import outliers_first
-from dashboard.report import ReportInfo, draw_figures, write_page
-from dashboard.report_name import file_name
-from dashboard.report_text import NO_THRESHOLD, ends_of
-from dashboard.rules import end_in_words, end_rule, end_threshold_ah
-from dashboard.said import assumed_rows, stated_rows
-from dashboard.shown import cycle_kinds, show_table
+from dashboard.report.name import file_name
+from dashboard.report.page import ReportInfo, draw_figures, write_page
+from dashboard.report.text import NO_THRESHOLD, ends_of
 from dashboard.view import UNKNOWN, chart, choices, downloads, key_figures, retitle, show_marts
+from dashboard.words.amounts import Amount, capacity_amount_of, largest, resistance_amount
+from dashboard.words.rules import end_in_words, end_rule, end_threshold_ah
+from dashboard.words.said import assumed_rows, stated_rows
+from dashboard.words.tables import cycle_kinds, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dashboard.cell_facts import Fact
-    from dashboard.cell_figures import Figure
-    from dashboard.pulses import PulseResistance
+    from dashboard.cell.facts import Fact
+    from dashboard.cell.figures import Figure
+    from dashboard.cell.pulses import PulseResistance
     from dashboard.view import Published
     from kernel.base.settings import Settings
 

@@ -15,8 +15,8 @@ from dashboard.figures.courses import CAPTION
 from dashboard.figures.fleet import AS_MEASURED, MOST_WITH_POINTS, SCALES, TO_FIRST, TO_NOMINAL, compare, left_out
 from dashboard.figures.measures import AXES, MEASURES
 from dashboard.ranking import outliers_first
-from dashboard.shown import show_table
 from dashboard.view import chart, choices, downloads, show_marts
+from dashboard.words.tables import show_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

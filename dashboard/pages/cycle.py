@@ -10,9 +10,20 @@ import pyarrow.compute as pc
 import streamlit as st
 
 from dashboard.address import BOUND, choose_many, choose_one
-from dashboard.amounts import largest
-from dashboard.charge_scale import BASES, MEASURED, offered_bases, plain_scale, relative_scale
-from dashboard.cycle_choice import ChoiceError, choose_cycles, parse_choice
+from dashboard.cycle.choice import ChoiceError, choose_cycles, parse_choice
+from dashboard.cycle.readings import (
+    LIFE_CYCLES,
+    MOST_READINGS,
+    ChosenCycles,
+    charge_lines,
+    chosen_curves,
+    life_curves,
+    readings_of,
+    rows_of,
+    thinned,
+    time_lines,
+)
+from dashboard.cycle.scale import BASES, MEASURED, offered_bases, plain_scale, relative_scale
 from dashboard.escaping import literal
 from dashboard.figures.cycle import (
     RANGE_NOTE,
@@ -27,20 +38,9 @@ from dashboard.figures.life import over_life
 from dashboard.figures.measures import column, cycles_of
 from dashboard.figures.panels import FEW, MOST_CELLS
 from dashboard.ranking import outliers_first
-from dashboard.readings import (
-    LIFE_CYCLES,
-    MOST_READINGS,
-    ChosenCycles,
-    charge_lines,
-    chosen_curves,
-    life_curves,
-    readings_of,
-    rows_of,
-    thinned,
-    time_lines,
-)
-from dashboard.shown import show_table
 from dashboard.view import chart, choices, downloads, name_tab, show_marts
+from dashboard.words.amounts import largest
+from dashboard.words.tables import show_table
 from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import plotly.graph_objects as go
 
-    from dashboard.charge_scale import ChargeScale
+    from dashboard.cycle.scale import ChargeScale
     from dashboard.view import Published
     from kernel.base.settings import Settings
 

@@ -10,18 +10,18 @@ import streamlit as st
 
 from ageing.outliers import FAR
 from dashboard.address import choose_many, choose_one
-from dashboard.amounts import AH_COLUMN, OHM_COLUMN
 from dashboard.colours import inks_of
 from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.figures.courses import CAPTION, course_of
 from dashboard.figures.fleet import MOST_WITH_POINTS, fleet, left_out
 from dashboard.figures.measures import AXES, column, cycles_by_cell
 from dashboard.figures.style import COLOURS, kept_rows
-from dashboard.labels import label_of, tooltip_of
 from dashboard.navigation import go
 from dashboard.ranking import ALL, SHOWN, chosen_cells, outliers_first
-from dashboard.rules import end_rule
 from dashboard.view import UNKNOWN, chart, choices, downloads, key_figures, show_marts
+from dashboard.words.amounts import AH_COLUMN, OHM_COLUMN
+from dashboard.words.labels import label_of, tooltip_of
+from dashboard.words.rules import end_rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from dashboard.escaping import literal, spreadsheet_safe
-from dashboard.inbox_rows import SILENT_SECONDS, Landing, counts, file_rows
+from dashboard.inbox.rows import SILENT_SECONDS, Landing, counts, file_rows
+from dashboard.inbox.upload import offer_upload
 from dashboard.next_steps import next_step
-from dashboard.upload import offer_upload
 from dashboard.view import downloads, key_figures, lasting, published_now, show
 from kernel.base.errors import BatteryError
 from producer.inbox_state import InboxFileState, read_inbox

@@ -18,9 +18,9 @@ from dashboard.landing import (
     look_at_status,
     look_at_stream,
 )
-from dashboard.shown import show_table
 from dashboard.view import UNKNOWN, chart, downloads, key_figures, lasting, look, show
-from dashboard.words import NODES, words_of
+from dashboard.words.codes import NODES, words_of
+from dashboard.words.tables import show_table
 from kernel.base.errors import BatteryError
 from refresh.marts import NothingYetError
 

@@ -25,10 +25,10 @@ import battery
 from battery.report import read_cell_report, report
 from dashboard.figures.ageing import threshold_ah
 from dashboard.figures.style import COLOURS
-from dashboard.report import draw_figures
-from dashboard.report_name import file_name
-from dashboard.rules import citation_of, end_in_words, end_rule, rules
-from dashboard.thresholds import thresholds_of
+from dashboard.report.name import file_name
+from dashboard.report.page import draw_figures
+from dashboard.words.rules import citation_of, end_in_words, end_rule, rules
+from dashboard.words.thresholds import thresholds_of
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.edges.objects import open_store
@@ -359,7 +359,7 @@ def test_before_anything_is_published_it_says_what_to_do(tmp_path: Path) -> None
 def test_without_the_extra_it_says_how_to_install_it(
     published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "dashboard.paper", raising=False)
+    monkeypatch.delitem(sys.modules, "dashboard.report.paper", raising=False)
     monkeypatch.setitem(sys.modules, "kaleido", None)
     with pytest.raises(BatteryError, match=r"^the report needs the extra dashboard, which is not installed: "):
         published.write(tmp_path, AGED)

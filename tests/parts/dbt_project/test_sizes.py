@@ -13,12 +13,12 @@ import pytest
 from support.landed import put
 from support.modelled import ORDER, Warehouse, run_dbt
 
-from dashboard.cell_marts import CellMarts
+from dashboard.cell.marts import CellMarts
+from dashboard.cell.pulses import pulse_resistance_of
 from dashboard.figures.ageing import cycles_of
-from dashboard.pulses import pulse_resistance_of
-from dashboard.report import ReportInfo, draw_figures, write_page
-from dashboard.report_text import key_figures
-from dashboard.thresholds import thresholds_of
+from dashboard.report.page import ReportInfo, draw_figures, write_page
+from dashboard.report.text import key_figures
+from dashboard.words.thresholds import thresholds_of
 from kernel.contract.reading import COUNTER_NOISE, COUNTERS, Quality
 from producer.simulate import Ageing, simulate_tests
 

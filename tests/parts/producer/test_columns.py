@@ -49,9 +49,7 @@ def test_a_file_that_a_reader_recognises_needs_no_mapping(tmp_path: Path) -> Non
         "# a.csv: read by bdf already; no mapping is needed; --anyway proposes one all the same\n# test_time_second: "
     )
     assert "columns:" not in said(str(path))
-    with pytest.raises(
-        BatteryError, match=r"^a\.csv: read by bdf already; .*, and none was written; "
-    ):
+    with pytest.raises(BatteryError, match=r"^a\.csv: read by bdf already; .*, and none was written; "):
         said(str(path), "--write")
     assert '  "voltage_volt": {quantity: voltage, unit: volt}\n' in said(str(path), "--anyway", "--write")
     assert (tmp_path / "a.csv.mapping.yaml").is_file()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.twins import table
-from support.twins.cell import assert_same_cycles, twin_cell
+from support.twins.cell import assert_same_cycles, in_one, twin_cell
 
 from producer.readers.base import ReadOptions
 from producer.readers.look import look
@@ -188,6 +188,29 @@ def test_times_by_their_look_are_durations_dates_or_unix_seconds(tmp_path: Path)
 def test_a_temperature_in_kelvin_is_told_by_its_values(tmp_path: Path) -> None:
     columns = {"t [s]": CELL.test_time, "I [A]": CELL.current, "U [V]": CELL.voltage, "Temp": CELL.temperature + 273.15}
     assert '"Temp": {quantity: temperature, unit: K}  # the title' in lines_of(written(tmp_path, columns))["Temp"]
+
+
+def test_a_temperature_that_may_be_in_degrees_celsius_stays_a_guess_of_those(tmp_path: Path) -> None:
+    columns = {"t [s]": CELL.test_time, "I [A]": CELL.current, "U [V]": CELL.voltage, "Temp": CELL.temperature}
+    line = lines_of(written(tmp_path, columns))["Temp"]
+    assert line.startswith('"Temp": {quantity: temperature, unit: C}')
+    assert "by its values" not in line
+
+
+def test_a_time_that_begins_again_may_be_that_of_the_step(tmp_path: Path) -> None:
+    columns = {"Time": CELL.step_time, "I [A]": CELL.current, "U [V]": CELL.voltage, "Q+ [Ah]": CELL.charge_capacity}
+    assert "may be step_time" in lines_of(written(tmp_path, columns))["Time"]
+
+
+def test_a_counter_that_begins_again_tells_units_by_what_it_gains_in_between(tmp_path: Path) -> None:
+    single = in_one(CELL.charge_capacity, CELL.discharge_capacity, CELL.direction)
+    columns = {"t [s]": CELL.test_time, "i": 1e3 * CELL.current, "u [V]": CELL.voltage, "Capacity [Ah]": single}
+    assert lines_of(written(tmp_path, columns))["i"].startswith('"i": {quantity: current, unit: mA}  # the title')
+
+
+def test_a_small_current_is_rather_in_milli_where_the_voltage_is(tmp_path: Path) -> None:
+    columns = {"t [s]": CELL.test_time, "i": CELL.current, "u [mV]": 1e3 * CELL.voltage}
+    assert '"i": {quantity: current, unit: mA}  # unsure' in lines_of(written(tmp_path, columns))["i"]
 
 
 def test_a_time_that_never_begins_again_is_that_of_the_test_whatever_neware_calls_so(tmp_path: Path) -> None:

@@ -47,3 +47,19 @@ def test_sums_hold_what_one_of_their_parts_would_not() -> None:
 @pytest.mark.parametrize("odd", ["1:60", "x:05"])
 def test_a_number_beyond_its_limit_or_no_number_has_no_sum(odd: str) -> None:
     assert sums_in(pa.array(["1:59", odd]), PATTERN, {"m": 60}, limits={"m": 59}) is None
+
+
+@pytest.mark.parametrize("digits", range(1, 19))
+def test_a_number_of_any_digits_that_a_whole_number_holds_is_itself(digits: int) -> None:
+    largest = 10**digits - 1
+    found = numbers_in(pa.array([f"{largest}", f"{largest // 2 + 10 ** (digits - 1)}"[:digits]]), r"(?P<n>\d+)")
+    assert found is not None
+    assert found["n"][0] == largest
+
+
+def test_a_text_that_is_longer_than_any_date_has_no_numbers() -> None:
+    assert numbers(f"{'1' * 255}:05") is None
+
+
+def test_an_empty_text_has_no_numbers_even_where_the_pattern_takes_it() -> None:
+    assert numbers_in(pa.array(["", "1"]), r"(?P<n>\d*)") is None

@@ -1,0 +1,1 @@
+"""The inbox, as its page shows it, and what is dropped onto that page."""

@@ -1,0 +1,1 @@
+"""A page on one cell that is complete in itself, for a mail or a paper."""

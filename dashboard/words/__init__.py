@@ -1,0 +1,1 @@
+"""Everything in plain words: columns, codes, rules, amounts, and tables of them."""

@@ -208,6 +208,15 @@ def test_a_counter_that_begins_again_tells_units_by_what_it_gains_in_between(tmp
     assert lines_of(written(tmp_path, columns))["i"].startswith('"i": {quantity: current, unit: mA}  # the title')
 
 
+def test_of_two_columns_of_one_quantity_that_with_the_fewer_doubts_tells_the_units_of_others(tmp_path: Path) -> None:
+    columns = {
+        "i": 17 * CELL.temperature, "t [s]": CELL.test_time, "Current [A]": CELL.current, "u [V]": CELL.voltage,
+        "Ladung": 1e3 * CELL.charge_capacity,
+    }  # fmt: skip
+    line = lines_of(written(tmp_path, columns))["Ladung"]
+    assert line.startswith('"Ladung": {quantity: charge_capacity, unit: mAh}  # the title')
+
+
 def test_a_small_current_is_rather_in_milli_where_the_voltage_is(tmp_path: Path) -> None:
     columns = {"t [s]": CELL.test_time, "i": CELL.current, "u [mV]": 1e3 * CELL.voltage}
     assert '"i": {quantity: current, unit: mA}  # unsure' in lines_of(written(tmp_path, columns))["i"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from producer.readers.meaning.settle import Settled
 
     Floats = npt.NDArray[np.float64]
+    Integers = npt.NDArray[np.int64]
 
 CELL = twin_cell()
 MOVED = np.abs(CELL.current) * np.diff(CELL.test_time, prepend=0.0) / 3600.0
@@ -36,9 +37,9 @@ def last(found: Settled, name: str) -> float:
     return float(found.columns[name][-1].as_py())
 
 
-@pytest.mark.parametrize("labels", [np.ones(len(CELL)), CELL.cycle, CHARGES], ids=["test", "cycle", "charge"])
+@pytest.mark.parametrize("labels", [np.ones_like(CELL.cycle), CELL.cycle, CHARGES], ids=["test", "cycle", "charge"])
 @pytest.mark.parametrize("name", ["charge", "discharge"])
-def test_a_counter_that_gains_nothing_in_one_direction_counts_the_other_alone(name: str, labels: Floats) -> None:
+def test_a_counter_that_gains_nothing_in_one_direction_counts_the_other_alone(name: str, labels: Integers) -> None:
     other = {"charge": "discharge", "discharge": "charge"}[name]
     found = settled(capacity=restarted(getattr(CELL, f"{name}_capacity"), labels))
     assert last(found, f"{name}_capacity(ah)") == pytest.approx(getattr(CELL, f"{name}_capacity")[-1], rel=1e-12)

@@ -19,7 +19,8 @@ def test_a_whole_number_that_no_double_holds_is_named_with_its_row() -> None:
 
 
 def durations(*texts: str) -> list[float]:
-    return Table("a.txt", {"t": pa.chunked_array([texts])}).seconds("t", None).tolist()
+    seconds: list[float] = Table("a.txt", {"t": pa.chunked_array([texts])}).seconds("t", None).tolist()
+    return seconds
 
 
 DAY: Final = ["  0d 00:00:5", "  0d 00:00:5.05000019073486", "0d 00:01:0.0500000007450581 ", "1d 2:03:59.9999999999999"]

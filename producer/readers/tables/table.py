@@ -252,4 +252,5 @@ def _precise_durations(texts: pa.Array) -> Floats | None:
     sums = sums_in(minutes, _MINUTES, _WHOLE_SECONDS, limits=_LAST_OF_AN_HOUR)
     if sums is None:
         return None
-    return sums[0] + np.asarray(pc.utf8_rtrim_whitespace(seconds).cast(pa.float64()), np.float64)
+    found: Floats = np.asarray(pc.utf8_rtrim_whitespace(seconds).cast(pa.float64()), np.float64)
+    return found + sums[0]

@@ -51,11 +51,17 @@ FILE_COLUMNS: Final = ("cell_id", "test_id", "source_file")
 """Columns of the contract that hold one value in a whole test: they follow from the file, not from its rows."""
 
 
+LONGEST: Final = 1_000
+"""How many characters of a problem an error shows."""
+
+
 class BadWorkbookError(BatteryError):
     """A file that cannot be taken. The message is one line: the file, the place in it, the problem, and what to do.
 
     >>> print(BadWorkbookError("A.xlsx", "'high' is not a number", column="Voltage(V)", row=5))
     A.xlsx, column Voltage(V), row 5: 'high' is not a number
+
+    A problem of more than `LONGEST` characters keeps its beginning and its end: a cell may hold megabytes.
     """
 
     def __init__(
@@ -65,6 +71,8 @@ class BadWorkbookError(BatteryError):
         places += [f"sheet {sheet}"] if sheet is not None else []
         places += [f"column {column}"] if column is not None else []
         places += [f"row {row}"] if row is not None else []
+        if len(problem) > LONGEST:
+            problem = f"{problem[: LONGEST // 2]}\N{HORIZONTAL ELLIPSIS}{problem[-LONGEST // 2 :]}"
         super().__init__(one_line(f"{', '.join(places)}: {problem}"))
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:

@@ -3,6 +3,9 @@
 Each publication writes its tables in a folder of its own, and then `marts/manifest.json`, which names them. A reader
 that starts from the manifest sees the tables of one publication. The tables of the publication before stay, for readers
 that have just read its manifest.
+
+Last it writes the tables once more, as `marts/latest/<table>.parquet`: paths that stay, for programs that know of no
+manifest. Each object is replaced whole, but one after the other, so a reader of several may see two publications.
 """
 
 from __future__ import annotations
@@ -10,16 +13,21 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow.parquet as pq
+import structlog
 
 from refresh.dbt import PUBLISHED
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
+
+_log = structlog.get_logger()
 
 MARTS: Final = (
     "battery_cells",
@@ -34,6 +42,12 @@ MARTS: Final = (
 
 MANIFEST: Final = "marts/manifest.json"
 
+_FOLDER: Final = "marts/%Y%m%dT%H%M%S%fZ"
+"""The folder of a publication, by its time (UTC)."""
+
+LATEST: Final = "marts/latest"
+"""The folder of the tables of the newest publication, under paths that stay."""
+
 
 def export_marts(warehouse: Warehouse, store: ObjectStore) -> int:
     """Write the published marts to the object store.
@@ -45,22 +59,53 @@ def export_marts(warehouse: Warehouse, store: ObjectStore) -> int:
         BatteryError: warehouse or store cannot be used; readers see the marts of the last export.
     """
     at = datetime.now(UTC)
-    folder = f"marts/{at:%Y%m%dT%H%M%S%fZ}"
+    last_folder = _last_folder(store)
+    folder = _folder(at)
+    if last_folder is not None and folder <= last_folder:  # the clock was set back
+        folder = _folder(datetime.strptime(last_folder, _FOLDER).replace(tzinfo=UTC) + timedelta(microseconds=1))
     with warehouse.connect("export the marts", read_only=True) as connection:
         tables = {name: connection.sql(f"from {PUBLISHED}.{name} order by all").to_arrow_table() for name in MARTS}
     listed: dict[str, Any] = {}
+    written = {name: _parquet(table) for name, table in tables.items()}
     for name, table in tables.items():
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        data = buffer.getvalue()
-        key = f"{folder}/{name}.parquet"
+        key, data = f"{folder}/{name}.parquet", written[name]
         store.put(key, data)
         listed[name] = {"key": key, "rows": table.num_rows, "sha256": hashlib.sha256(data).hexdigest()}
     keys = [stored.key for stored in store.list("marts/")]
-    last_folder = json.loads(store.get(MANIFEST))["folder"] if MANIFEST in keys else folder
+    last_folder = _last_folder(store) or folder
     manifest = {"published_at": at.isoformat(), "folder": folder, "tables": listed}
     store.put(MANIFEST, json.dumps(manifest, indent=2).encode())
+    latest = {f"{LATEST}/{name}.parquet": data for name, data in written.items()}
+    for key, data in latest.items():
+        store.put(key, data)
     for key in keys:
-        if key != MANIFEST and key.rpartition("/")[0] < last_folder:  # a newer one may be another export in progress
+        if key == MANIFEST or key in latest:
+            continue
+        place = key.rpartition("/")[0]
+        if place == LATEST or place < last_folder:  # a newer one may be another export in progress
             store.delete(key)
     return sum(table.num_rows for table in tables.values())
+
+
+def _folder(at: datetime) -> str:
+    """The name of a publication's folder: later ones have greater names."""
+    return at.strftime(_FOLDER)
+
+
+def _last_folder(store: ObjectStore) -> str | None:
+    """The folder of the last publication; None where there was none, or its manifest is damaged."""
+    if not any(stored.key == MANIFEST for stored in store.list(MANIFEST)):
+        return None
+    try:
+        folder = json.loads(store.get(MANIFEST))["folder"]
+        datetime.strptime(folder, _FOLDER).replace(tzinfo=UTC)
+    except (ValueError, KeyError, TypeError) as error:
+        _log.warning("the manifest of the marts was damaged and is written again", key=MANIFEST, error=str(error))
+        return None
+    return str(folder)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()

@@ -16,7 +16,7 @@ from kernel.base.settings import Settings
 from kernel.edges.warehouse import DuckDBFile
 from refresh.audit import finish_run, start_run
 from refresh.dbt import DbtRun, NodeResult
-from refresh.export import MANIFEST, MARTS
+from refresh.export import LATEST, MANIFEST, MARTS
 from refresh.marts import WarehouseMarts
 from refresh.news import news
 from refresh.project import inputs_of
@@ -384,7 +384,42 @@ def test_the_marts_of_the_publication_before_stay_and_older_ones_go(warehouse: D
     for _ in range(3):
         publish(warehouse, store)
         keys.append({table["key"] for table in exported(store).values()})
-    assert {found.key for found in store.list("marts/")} == {MANIFEST, *keys[1], *keys[2]}
+    latest = {f"{LATEST}/{name}.parquet" for name in MARTS}
+    assert {found.key for found in store.list("marts/")} == {MANIFEST, *keys[1], *keys[2], *latest}
+
+
+def test_the_marts_at_the_paths_that_stay_are_those_of_the_newest_publication_alone(
+    warehouse: DuckDBFile, store: FolderStore
+) -> None:
+    build(warehouse)
+    store.put(f"{LATEST}/battery_of_an_earlier_version.parquet", b"")
+    for count in (1, 2):
+        publish(warehouse, store)
+        latest = {found.key: hashlib.sha256(store.get(found.key)).hexdigest() for found in store.list(f"{LATEST}/")}
+        assert latest == {f"{LATEST}/{name}.parquet": table["sha256"] for name, table in exported(store).items()}, count
+        execute(warehouse, "update building.battery_cells set x = 8")
+    assert pq.read_table(io.BytesIO(store.get(f"{LATEST}/battery_cells.parquet")))["x"].to_pylist() == [8]
+
+
+def test_the_paths_that_stay_are_written_after_the_manifest(warehouse: DuckDBFile, store: FolderStore) -> None:
+    build(warehouse)
+    written: list[str] = []
+
+    class Noted:
+        """A store that notes what is written, in order."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def put(self, key: str, data: bytes) -> None:
+            written.append(key)
+            store.put(key, data)
+
+    publish(warehouse, Noted())
+    marts = [key for key in written if key.startswith("marts/")]
+    assert marts.index(MANIFEST) == len(MARTS)
+    assert all(key.startswith(f"{LATEST}/") for key in marts[len(MARTS) + 1 :])
+    assert len(marts) == 2 * len(MARTS) + 1
 
 
 def test_models_that_readers_never_had_are_shown_once_their_own_tests_have_passed(

@@ -87,6 +87,10 @@ _READINGS: Final = f"""
 models keep a reading."""
 
 
+class NotExportedError(BatteryError):
+    """Readings are not among those that the last publication has left in the store."""
+
+
 def export_readings(warehouse: Warehouse, store: ObjectStore) -> int:
     """Write the readings of those tests whose models have changed since the last export.
 
@@ -147,7 +151,7 @@ def read_readings(warehouse: Warehouse, tests: Sequence[tuple[str, str]]) -> Ite
 
 
 def readings_of(
-    store: ObjectStore | None, warehouse: Warehouse, cell_id: str, cycles: Sequence[tuple[str, int]]
+    store: ObjectStore | None, warehouse: Warehouse | None, cell_id: str, cycles: Sequence[tuple[str, int]]
 ) -> pa.Table:
     """The readings of some cycles of a cell in their order, without the warehouse where that is possible.
 
@@ -156,12 +160,13 @@ def readings_of(
 
     Args:
         store: where they are; None where there is none yet.
-        warehouse: the landing tables and the published models.
+        warehouse: the landing tables and the published models; None where it is not to be opened.
         cell_id: the cell.
         cycles: each by its test and its number within it; one at least.
 
     Raises:
         HeldError: the warehouse must be asked, and another process has it for too long.
+        NotExportedError: the warehouse would have to be asked, and is not to be opened.
         BatteryError: there are none, or store or warehouse cannot be read.
     """
     numbers: dict[str, list[int]] = {}
@@ -170,7 +175,12 @@ def readings_of(
     places = {} if store is None else _places(_read_index(store))
     parts = {test: _exported(store, places.get((cell_id, test)), wanted) for test, wanted in numbers.items()}
     missing = [test for test, found in parts.items() if not _has_all(found, numbers[test])]
-    if missing:
+    if missing and warehouse is None:
+        raise NotExportedError(
+            f"the store lacks readings of {len(missing)} of {len(parts)} tests of {cell_id}: where a publication is "
+            "exporting them, ask again in a minute; else `battery publish` exports them"
+        )
+    if missing and warehouse is not None:
         try:
             for test, readings in zip(missing, _in_order(warehouse, cell_id, missing), strict=True):
                 parts[test] = _of_cycles(readings, numbers[test])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -185,14 +185,17 @@ def require_cell_pattern(pattern: str) -> None:
         raise ValueError(f"{pattern!r} needs a group (?P<cell>...), which is the cell")
 
 
-def load_settings() -> Settings:
+def load_settings(**given: Any) -> Settings:  # noqa: ANN401  # each by its own type, which is checked
     """Read the settings.
+
+    Args:
+        given: settings that do not come from the environment, by name.
 
     Raises:
         BatteryError: a variable is invalid or contradicts another; names each of them, never a secret's value.
     """
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         complaints = []
         for fault in error.errors(include_input=False, include_url=False):

@@ -1,0 +1,280 @@
+"""A lab as a notebook sees it: the published tables of one publication, and the readings behind them, as frames."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from battery.frames import FrameKind, frame, require_kind
+from battery.place import find_publication
+from dashboard.cycle.choice import choose_cycles, parse_choice, spans
+from dashboard.cycle.curves import curves_of, with_charge
+from kernel.base.errors import BatteryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from kernel.base.settings import Settings
+    from refresh.publication import Publication
+
+Frame: TypeAlias = Any
+"""A `pandas.DataFrame`, `polars.DataFrame` or `pyarrow.Table`, by the argument `as_`."""
+
+Cells: TypeAlias = "str | Iterable[str] | None"
+"""A cell, several, or all of them where it is None."""
+
+Cycles: TypeAlias = "int | range | Iterable[int] | str | None"
+"""Numbers of cycles, or a choice in words as on the Cycle page; None is all of the cell's cycles."""
+
+_NOT_AT_HAND: Final = "battery_features and bdf_timeseries have a row for each reading and are in the warehouse alone"
+
+
+def open_lab(place: str | Path | Settings | None, as_: FrameKind) -> Lab:
+    """As `battery.open`.
+
+    Raises:
+        BatteryError: there is no pipeline at that place, or it cannot be reached.
+    """
+    return Lab(*find_publication(place), as_)
+
+
+class Lab:
+    """The published tables of a pipeline; `battery.open` gives one.
+
+    All answers are of one publication: the newest one at the first question, until `refresh` is called. Tables are
+    read when they are first asked for and kept. Units stand in the names of the columns, and `docs/reference/tables.md`
+    says what each column means. Times are UTC or the cycler's wall clock, as that page says, and have no zone.
+
+    >>> import battery
+    >>> lab = battery.open("data/demo")
+    >>> lab.cells()[["cell_id", "nominal_capacity_ah"]]
+      cell_id  nominal_capacity_ah
+    0  SIM_01                  1.1
+    1  SIM_02                  1.1
+    """
+
+    def __init__(self, publication: Publication, place: str, as_: FrameKind = "pandas") -> None:
+        require_kind(as_)
+        self._publication = publication
+        self._place = place
+        self._kind: FrameKind = as_
+
+    def __repr__(self) -> str:
+        return f"<battery.Lab at {self._place}>"
+
+    @property
+    def published_at(self) -> datetime | None:
+        """When the publication was made that the answers are of (UTC); None where nobody recorded it.
+
+        Raises:
+            BatteryError: nothing has been published, or the marts cannot be reached.
+        """
+        return self._publication.published_at
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of the published tables, as `sql` knows them.
+
+        >>> lab.tables[:3]
+        ('battery_cells', 'battery_cycles', 'battery_gaps')
+        """
+        return self._publication.names
+
+    def refresh(self) -> bool:
+        """Answer from the newest publication from now on.
+
+        >>> lab.refresh()
+        False
+
+        Returns:
+            Whether it is another one than before.
+        """
+        return self._publication.refresh()
+
+    def cells(self, cells: Cells = None, *, as_: FrameKind | None = None) -> Frame:
+        """How each cell ages, a row a cell: `battery_cells`.
+
+        >>> lab.cells("SIM_02")[["cell_id", "latest_soh"]]
+          cell_id  latest_soh
+        0  SIM_02         0.9
+
+        Raises:
+            BatteryError: a cell is unknown (the message names similar ones), or the marts cannot be read.
+        """
+        return self._rows("battery_cells", cells, as_)
+
+    def cycles(self, cells: Cells = None, *, as_: FrameKind | None = None) -> Frame:
+        """Capacity, efficiency, resistance and the like, a row a cycle: `battery_cycles`.
+
+        >>> len(lab.cycles()), len(lab.cycles(["SIM_01", "SIM_02"])), len(lab.cycles("SIM_02"))
+        (4, 4, 2)
+        >>> lab.cycles("SIM_03")
+        Traceback (most recent call last):
+        refresh.unknown_cell.UnknownCellError: no cell SIM_03 has been published; there are SIM_02, SIM_01
+
+        Raises:
+            BatteryError: a cell is unknown (the message names similar ones), or the marts cannot be read.
+        """
+        return self._rows("battery_cycles", cells, as_)
+
+    def steps(self, cells: Cells = None, *, as_: FrameKind | None = None) -> Frame:
+        """The steps of each cycle, a row a step: `battery_steps`.
+
+        Raises:
+            BatteryError: a cell is unknown (the message names similar ones), or the marts cannot be read.
+        """
+        return self._rows("battery_steps", cells, as_)
+
+    def tests(self, cells: Cells = None, *, as_: FrameKind | None = None) -> Frame:
+        """The files of each cell and what was found in them, a row a test: `battery_tests`.
+
+        Raises:
+            BatteryError: a cell is unknown (the message names similar ones), or the marts cannot be read.
+        """
+        return self._rows("battery_tests", cells, as_)
+
+    def gaps(self, cells: Cells = None, *, as_: FrameKind | None = None) -> Frame:
+        """The pauses between the tests of a cell, and what the cell recovered in them: `battery_gaps`.
+
+        Raises:
+            BatteryError: a cell is unknown (the message names similar ones), or the marts cannot be read.
+        """
+        return self._rows("battery_gaps", cells, as_)
+
+    def ica(self, cells: Cells = None, *, cycles: Cycles = None, as_: FrameKind | None = None) -> Frame:
+        """Incremental capacity over voltage, dQ/dV and dV/dQ with their peaks: `battery_ica`.
+
+        Args:
+            cells: a cell, several, or all.
+            cycles: of which cycles; None takes those of the mart, a few of each cell over its life. Curves of other
+                cycles are computed from the readings by the same rule, which needs `cells` to be one cell.
+            as_: `pandas`, `polars` or `arrow`.
+
+        Raises:
+            BatteryError: a cell is unknown, it has none of the cycles, or they cannot be read.
+        """
+        if cycles is None:
+            return self._rows("battery_ica", cells, as_)
+        if not isinstance(cells, str):
+            raise BatteryError("cycles= chooses among the cycles of one cell: name it, as lab.ica('A1', cycles='last')")
+        chosen = self._chosen(cells, cycles)
+        curves = curves_of(
+            self._publication.readings(cells, chosen), chosen, self._publication.rows("battery_steps", [cells])
+        )
+        return self._frame(curves, as_)
+
+    def readings(self, cell: str, cycles: Cycles = None, *, as_: FrameKind | None = None) -> Frame:
+        """What the cycler measured, a row a reading, in order.
+
+        Beside time in s, current in A, voltage in V and temperature in °C it has the cycler's counters as they are,
+        and `charge_ah` and `discharge_ah`: what has moved since the first reading of the cycle, by the rule of the
+        marts for counters. `is_kept` tells whether the models use a reading; `quality` holds its flags.
+
+        >>> lab.readings("SIM_01", cycles=2)[["cycle_number", "test_time_s", "voltage_v", "discharge_ah"]]
+           cycle_number  test_time_s  voltage_v  discharge_ah
+        0             2         20.0        4.0           0.0
+        1             2         30.0        3.5           0.5
+        >>> len(lab.readings("SIM_01", cycles=range(1, 3))), len(lab.readings("SIM_01", cycles="first, last"))
+        (4, 4)
+
+        Args:
+            cell: its id.
+            cycles: a number, a range, a list of numbers, or words: "1, 50-100:10, 200", "every 50", "spread 10",
+                "first, middle, last", "reference tests", "all". None is "all". Cycles that the cell does not have are
+                named in a warning.
+            as_: `pandas`, `polars` or `arrow`.
+
+        Raises:
+            BatteryError: the cell is unknown or has none of the cycles, or the readings cannot be read.
+        """
+        return self._frame(with_charge(self._publication.readings(cell, self._chosen(cell, cycles))), as_)
+
+    def thresholds(self, *, as_: FrameKind | None = None) -> Frame:
+        """The figures that the models judge by, such as the share of capacity at which life ends.
+
+        Raises:
+            BatteryError: the marts cannot be read.
+        """
+        return self._frame(self._publication.table("battery_thresholds"), as_)
+
+    def sql(
+        self,
+        query: str,
+        parameters: Sequence[object] | Mapping[str, object] | None = None,
+        *,
+        as_: FrameKind | None = None,
+    ) -> Frame:
+        """Ask in SQL, in DuckDB's dialect, of the published tables under their own names.
+
+        The query runs in memory in this process. It may read files of yours, too, such as a CSV to join.
+
+        >>> lab.sql("select cell_id, max(cycle_number) as cycles from battery_cycles group by all order by all")
+          cell_id  cycles
+        0  SIM_01       2
+        1  SIM_02       2
+        >>> lab.sql("select count(*) as n from battery_cycles where soh < $limit", {"limit": 0.99})
+           n
+        0  2
+
+        Args:
+            query: one query.
+            parameters: values for `?` or `$name` in it.
+            as_: `pandas`, `polars` or `arrow`.
+
+        Raises:
+            BatteryError: the query is wrong, or the marts cannot be read.
+        """
+        with duckdb.connect(config={"python_enable_replacements": False}) as connection:
+            try:
+                for name in sorted(connection.get_table_names(query) & set(self.tables)):
+                    connection.register(name, self._publication.table(name))
+                answer = connection.execute(query, parameters)
+                table = answer.to_arrow_table()
+            except duckdb.CatalogException as error:
+                raise BatteryError(
+                    f"{_first_line(error)}; there are {', '.join(self.tables)}. {_NOT_AT_HAND}"
+                ) from None
+            except duckdb.Error as error:
+                raise BatteryError(_first_line(error)) from None
+        return self._frame(table, as_)
+
+    def _rows(self, name: str, cells: Cells, as_: FrameKind | None) -> Frame:
+        wanted = [cells] if isinstance(cells, str) else None if cells is None else list(cells)
+        return self._frame(self._publication.rows(name, wanted), as_)
+
+    def _frame(self, table: pa.Table, as_: FrameKind | None) -> Frame:
+        return frame(table, as_ or self._kind)
+
+    def _chosen(self, cell: str, cycles: Cycles) -> pa.Table:
+        """The rows of `battery_cycles` that a choice means, in their order.
+
+        Raises:
+            BatteryError: the cell is unknown, or it has none of them.
+        """
+        rows = self._publication.rows("battery_cycles", [cell]).sort_by("cycle_number")
+        if cycles is None:
+            cycles = "all"
+        if isinstance(cycles, str):
+            choice = choose_cycles(parse_choice(cycles), rows)
+            numbers, lacking = list(choice.numbers), ", ".join(choice.lacking)
+        else:
+            asked = np.unique(np.array([cycles] if isinstance(cycles, int) else list(cycles), dtype=np.int64))
+            present = np.isin(asked, rows["cycle_number"].to_numpy())
+            numbers, lacking = asked[present].tolist(), spans(asked[~present])
+        if not numbers:
+            there = spans(rows["cycle_number"].to_numpy())
+            raise BatteryError(f"{cell} has no cycle {lacking or 'at all'}; it has {there or 'none'}")
+        if lacking:
+            warnings.warn(f"{cell} has no cycle {lacking}", stacklevel=3)
+        return rows.filter(pc.is_in(rows["cycle_number"], value_set=pa.array(numbers, rows["cycle_number"].type)))
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]

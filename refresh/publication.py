@@ -1,0 +1,170 @@
+"""What a look at the pipeline reads: one publication of the marts, and the readings behind it, as Arrow tables.
+
+A table is read when it is first asked for, and kept. All tables are of one publication until `refresh` is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kernel.base.errors import BatteryError
+from refresh.marts import ExportedMarts
+from refresh.readings import readings_of
+from refresh.unknown_cell import unknown_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    import numpy.typing as npt
+
+    from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
+    from refresh.marts import Marts, MartsVersion
+
+    Numbers = npt.NDArray[np.int64]
+
+
+class Publication:
+    """The marts of one publication, and the readings behind them.
+
+    Nothing is read before it is asked for.
+    """
+
+    def __init__(self, marts: Marts, store: ObjectStore | None, warehouse: Warehouse | None = None) -> None:
+        """The places.
+
+        Args:
+            marts: where the marts are.
+            store: where the readings are; None where there is none yet.
+            warehouse: one that admits readers, which is asked where the store has not got the readings; None leaves
+                the warehouse to those who write it.
+        """
+        self._marts = marts
+        self._store = store
+        self._warehouse = warehouse
+        self._version: MartsVersion | None = None
+        self._tables: dict[str, pa.Table] = {}
+
+    @classmethod
+    def of_store(cls, store: ObjectStore) -> Publication:
+        """What the publications have exported to a store; no warehouse is opened."""
+        return cls(ExportedMarts(store), store)
+
+    @property
+    def version(self) -> MartsVersion:
+        """Which publication it is: the newest one when this was first asked.
+
+        Raises:
+            NothingYetError: nothing has been published.
+            BatteryError: the marts cannot be reached.
+        """
+        if self._version is None:
+            self._version = self._marts.newest()
+        return self._version
+
+    @property
+    def published_at(self) -> datetime | None:
+        """When it was published (UTC, without a zone); None where the warehouse has no record of it."""
+        return self.version.published_at
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its tables, in the order of the alphabet."""
+        return tuple(sorted(self.version.places))
+
+    def refresh(self) -> bool:
+        """See the newest publication from now on.
+
+        Returns:
+            Whether it is another one than before.
+        """
+        before, self._version = self._version, self._marts.newest()
+        is_new = before != self._version
+        if is_new:
+            self._tables.clear()
+        return is_new
+
+    def table(self, name: str) -> pa.Table:
+        """One of its tables, whole, sorted by its columns from left to right.
+
+        Raises:
+            BatteryError: there is no such table, or it cannot be read any more.
+        """
+        if name not in self._tables:
+            self._tables[name] = self._read(name)
+        return self._tables[name]
+
+    def rows(self, name: str, cells: Collection[str] | None = None) -> pa.Table:
+        """The rows of some cells, or of all where `cells` is None.
+
+        Raises:
+            UnknownCellError: one of the cells has not been published.
+            BatteryError: the table cannot be read.
+        """
+        table = self.table(name)
+        if cells is None:
+            return table
+        published = self.table("battery_cells")["cell_id"].to_pylist()
+        for cell in cells:
+            if cell not in published:
+                raise unknown_cell(cell, published)
+        return table.filter(pc.is_in(table["cell_id"], value_set=pa.array(cells, pa.string())))
+
+    def readings(self, cell: str, cycles: pa.Table) -> pa.Table:
+        """The readings of some cycles of a cell, as the last export of the readings has them.
+
+        Args:
+            cell: its id.
+            cycles: rows of `battery_cycles`; one at least.
+
+        Returns:
+            The readings in the order of the cycles and of their data points, with `cycle_number` among their columns.
+
+        Raises:
+            BatteryError: they cannot be read, or have not been exported as far as the marts.
+        """
+        keys = list(zip(cycles["test_id"].to_pylist(), cycles["cycle_index"].to_pylist(), strict=True))
+        found = readings_of(self._store, self._warehouse, cell, keys)
+        numbers = _cycle_numbers(found, cycles)
+        place = found.column_names.index("cycle_index")
+        found = found.add_column(place, "cycle_number", pa.array(numbers, pa.int32()))
+        return found.take(np.argsort(numbers, kind="stable"))
+
+    def _read(self, name: str) -> pa.Table:
+        if name not in self.version.places:
+            raise BatteryError(f"there is no table {name} among the published marts: {', '.join(self.names)}")
+        try:
+            table = self._marts.table(self.version, name)
+            # A warehouse holds one publication, so this table may be of a later one than those that were read before.
+            if self._warehouse is None or self._marts.newest() == self.version:
+                return table
+        except BatteryError:
+            if self._marts.newest() == self.version:
+                raise
+        if self._tables:
+            raise BatteryError(
+                f"the marts have been published again, and {name} was not read before: refresh to see it"
+            )
+        self.refresh()
+        return self._marts.table(self.version, name)
+
+
+def _cycle_numbers(readings: pa.Table, cycles: pa.Table) -> Numbers:
+    """The number of the cycle of each reading over all tests of the cell."""
+    tests = pa.array(sorted(set(cycles["test_id"].to_pylist())), pa.string())
+
+    def keys(table: pa.Table) -> Numbers:
+        test = pc.index_in(table["test_id"], value_set=tests).to_numpy().astype(np.int64)
+        key: Numbers = (test << 32) + table["cycle_index"].to_numpy()
+        return key
+
+    known = keys(cycles)
+    order = np.argsort(known)
+    places = order[np.searchsorted(known, keys(readings), sorter=order)]
+    numbers: Numbers = cycles["cycle_number"].to_numpy()[places].astype(np.int64)
+    return numbers

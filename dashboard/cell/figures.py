@@ -89,7 +89,7 @@ def _curves(cell: str, curves: pa.Table) -> Iterator[Figure]:
     yield from _drawn(
         "dvdq", "Differential voltage",
         f"Differential voltage dV/dQ (V/{charge}) of {cell} over the charge moved since the step began ({charge}) at "
-        f"constant current, cycles {of}. {RANGE_NOTE}",
+        f"constant current, cycles {of}; charge above 0, discharge below. {RANGE_NOTE}",
         differential(curves, numbers),
     )  # fmt: skip
 

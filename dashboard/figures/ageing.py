@@ -13,8 +13,16 @@ import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
 from dashboard.colours import FIRST, Ink, next_colours
-from dashboard.figures.axes import Outside, count_cycles, efficiency_range, fit_axis, joint_range, robust_range
-from dashboard.figures.courses import MEDIAN_WORDS, Course, course_of, cycle_markers, cycle_symbols
+from dashboard.figures.axes import (
+    Outside,
+    count_cycles,
+    efficiency_range,
+    fit_axis,
+    from_zero,
+    joint_range,
+    robust_range,
+)
+from dashboard.figures.courses import MEDIAN_WORDS, Course, course_of, cycle_markers, cycle_symbols, drawn_rows
 from dashboard.figures.fade import add_tests, fade, running_median, threshold_ah
 from dashboard.figures.measures import AXES, MEASURES, Measure, column, cycles_of, has_place
 from dashboard.figures.style import LAYOUT, MUTED, frame, kept_rows, write_notes
@@ -156,7 +164,7 @@ def _of_courses(
         _add_course(figure, course, (f"{words}, each cycle", words, words), of_colour, f"{words}: %{{y:.1f}} {unit}")
     limits = joint_range(((course.usual, course.median) for _, course, _ in drawn), required)
     if limits is not None and required:
-        limits = max(limits[0], min(required) - 0.03 * (limits[1] - limits[0])), limits[1]
+        limits = from_zero(limits)
     outside = [_of_course(course, of_colour) for _, course, of_colour in drawn]
     count_cycles(figure, axis, np.concatenate([series.x for series in outside]))
     line = fit_axis(figure, limits, outside, f"%{{customdata:,.1f}} {unit}")
@@ -190,7 +198,7 @@ def _add_course(
     """
     place: dict[str, Any] = {} if row is None else {"row": row, "col": 1}
     first = row in {None, 1}
-    rows = kept_rows(course.y)
+    rows = drawn_rows(course)
     if course.is_joined:
         figure.add_scatter(
             x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=names[2], showlegend=first,

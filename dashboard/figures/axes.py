@@ -60,6 +60,12 @@ WIDEST: Final = 5.0
 NAMED: Final = 3
 """Cycles outside that are named."""
 
+BELOW_ZERO: Final = 0.03
+"""Room below 0 where nothing is less, as a share of the range."""
+
+LABEL_ROOM: Final = 0.15
+"""Share of a drawing that two lines of words take below a horizontal line."""
+
 EFFICIENT: Final = (99.0, 101.0)
 """Coulombic efficiencies in % that are looked at closely: what a cell that ages slowly has."""
 
@@ -165,6 +171,21 @@ def count_cycles(figure: go.Figure, axis: str, x: npt.NDArray[Any]) -> None:
     figure.update_xaxes(dtick=1)
     if x.max() == x.min():
         figure.update_xaxes(range=[x[0] - 1, x[0] + 1])
+
+
+def from_zero(limits: tuple[float, float]) -> tuple[float, float]:
+    """The range of what is never below 0: it begins a little below, so that points at 0 are whole."""
+    low, high = limits
+    return (low, high) if low >= 0 or high <= 0 else (max(low, -BELOW_ZERO * (high - low)), high)
+
+
+def label_place(level: float, limits: tuple[float, float] | None) -> str:
+    """Where the words of a horizontal line belong: below it, unless it is so low that the axis has its ticks there.
+
+    >>> label_place(0.9, (0.0, 1.0)), label_place(0.1, (0.0, 1.0))
+    ('bottom', 'top')
+    """
+    return "top" if limits is not None and level - limits[0] < LABEL_ROOM * (limits[1] - limits[0]) else "bottom"
 
 
 def is_outside(values: npt.NDArray[np.float64], limits: tuple[float, float]) -> npt.NDArray[np.bool_]:

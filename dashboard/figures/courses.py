@@ -13,6 +13,7 @@ import numpy as np
 from ageing import record
 from ageing.record import MEDIAN_CYCLES
 from dashboard.figures.measures import column, comparable, flags, has_place
+from dashboard.figures.style import kept_rows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,6 +24,13 @@ FEW: Final = 5
 
 FAINT: Final = 0.35
 """How opaque single cycles are behind the line through their medians."""
+
+FAINT_POINTS: Final = 400
+"""Single cycles behind the line of a drawing as wide as the page: more cannot be told apart, and cost a browser most of
+its time. The extremes are among them."""
+
+FAINT_POINTS_BESIDE: Final = 200
+"""The same of drawings beside one another."""
 
 CLEAR: Final = 0.75
 """The same of cycles that the line does not go through: reference tests, and what was cut short."""
@@ -109,6 +117,13 @@ def cycle_markers(course: Course, rows: npt.NDArray[np.int64], of_colour: str) -
         "opacity": np.where(usual, FAINT, CLEAR),
         "symbol": cycle_symbols(course, rows),
     }
+
+
+def drawn_rows(course: Course) -> npt.NDArray[np.int64]:
+    """The cycles of a course that are drawn as points: of the usual ones `FAINT_POINTS_BESIDE`, and all others."""
+    usual = np.flatnonzero(course.line)
+    others = np.flatnonzero(~course.line)
+    return np.union1d(usual[kept_rows(course.y[usual], FAINT_POINTS_BESIDE)], others[kept_rows(course.y[others])])
 
 
 def cycle_symbols(course: Course, rows: npt.NDArray[np.int64]) -> list[str]:

@@ -10,10 +10,10 @@ import numpy as np
 from ageing import record
 from dashboard.colours import FIRST, Ink, next_colours
 from dashboard.escaping import in_figure
-from dashboard.figures.axes import Outside, count_cycles, fit_axis, robust_range
-from dashboard.figures.courses import FAINT, FEW
+from dashboard.figures.axes import Outside, count_cycles, fit_axis, from_zero, label_place, robust_range
+from dashboard.figures.courses import FAINT, FAINT_POINTS, FEW
 from dashboard.figures.measures import AXES, column, comparable, flags, has_place
-from dashboard.figures.style import MUTED, add_bands, frame, kept_rows, write_notes
+from dashboard.figures.style import MOST_POINTS, MUTED, add_bands, frame, kept_rows, write_notes
 from dashboard.words.amounts import capacity_amount_of
 from dashboard.words.rules import end_rule, end_threshold_ah, rule_median_cycles
 
@@ -84,7 +84,7 @@ def fade(
         ("cut short", ~complete, {"symbol": "x-thin-open", "size": 6, "color": MUTED}),
     ):
         rows = np.flatnonzero(chosen & np.isfinite(capacity))
-        kept = rows[kept_rows(capacity[rows])]
+        kept = rows[kept_rows(capacity[rows], FAINT_POINTS if chosen is shown and len(middle) else MOST_POINTS)]
         if len(rows):
             figure.add_scatter(
                 x=x[kept], y=capacity[kept], customdata=number[kept], name=name, mode="markers", marker=marker,
@@ -104,9 +104,11 @@ def fade(
         [] if level is None else [amount.factor * level],
         amount.factor * median,
     )
+    if limits is not None and not (capacity < 0).any():
+        limits = from_zero(limits)
     notes.append(fit_axis(figure, limits, drawn, f"%{{customdata:.{amount.decimals}f}} {amount.unit}"))
     count_cycles(figure, axis, x[placed])
-    _add_end(figure, cell, axis, x, number, next_colours(ink, 1)[0])
+    _add_end(figure, cell, axis, x, number, next_colours(ink, 1)[0], limits)
     _add_knee(figure, cell, x, number, capacity, next_colours(ink, 2)[1])
     write_notes(figure, notes)
     return figure
@@ -128,6 +130,7 @@ def _add_end(
     x: npt.NDArray[Any],
     number: npt.NDArray[np.float64],
     of_colour: str,
+    limits: tuple[float, float] | None,
 ) -> None:
     """The threshold with its rule, and the end of life that has come or is projected."""
     level_ah, amount = threshold_ah(cell), capacity_amount_of(cell)
@@ -136,7 +139,8 @@ def _add_end(
     level = amount.factor * level_ah
     label = f"{level:.{amount.decimals - 1}f} {amount.unit}: {end_rule(cell['eol_rule'])}"
     figure.add_hline(
-        y=level, line={"color": MUTED, "dash": "dash", "width": 1}, annotation_position="bottom left",
+        y=level, line={"color": MUTED, "dash": "dash", "width": 1},
+        annotation_position=f"{label_place(level, limits)} left",
         annotation_text="<br>".join(in_figure(line) for line in wrap(label, WRAPPED)),
         annotation_font={"color": MUTED}, annotation_align="left",
     )  # fmt: skip

@@ -10,7 +10,15 @@ import pyarrow.compute as pc
 
 from dashboard.colours import Ink, ink_of
 from dashboard.escaping import in_figure
-from dashboard.figures.axes import Outside, count_cycles, efficiency_range, fit_axis, joint_range, robust_range
+from dashboard.figures.axes import (
+    Outside,
+    count_cycles,
+    efficiency_range,
+    fit_axis,
+    joint_range,
+    label_place,
+    robust_range,
+)
 from dashboard.figures.courses import Course, course_of, cycle_markers
 from dashboard.figures.measures import AXES, MEASURES, column, cycles_by_cell
 from dashboard.figures.style import MUTED, frame, kept_rows, write_notes
@@ -27,7 +35,10 @@ if TYPE_CHECKING:
     Cell = Mapping[str, Any]
 
 CELL_POINTS: Final = 400
-"""Points of the line of a cell, and of its single cycles, that are drawn."""
+"""Points of the line of a cell that are drawn, and of its single cycles where there are few cells."""
+
+FAINT_POINTS: Final = 1_000
+"""Single cycles of all cells that are drawn: they cost a browser most of its time."""
 
 MUTED_POINTS: Final = 12_000
 """Points of the lines of all cells that are there for context."""
@@ -86,19 +97,19 @@ def fleet(
     _add_muted(figure, others)
     with_points = len(coloured) <= MOST_WITH_POINTS
     for line in coloured:
-        _add_line(figure, line, "%{y:.1f} %", points=with_points)
+        _add_line(figure, line, "%{y:.1f} %", _points_of_each(len(coloured)))
     courses = {cell: line.course for cell, line in lines.items()}
     _add_marks(figure, cells, courses)
     percents = sorted({rule_percent(cell["eol_rule"]) for cell in cells})
+    usual, last = _usual(courses.values())
+    limits = robust_range(usual, percents, last)
     for percent in percents:
         figure.add_hline(
             y=percent, line={"color": MUTED, "dash": "dash", "width": 1}, annotation_text=f"{percent} %",
-            annotation_position="bottom right", annotation_font={"color": MUTED},
+            annotation_position=f"{label_place(percent, limits)} right", annotation_font={"color": MUTED},
         )  # fmt: skip
-    usual, last = _usual(courses.values())
     outside = [_of_line(line, line.ink.colour, raw=with_points) for line in coloured]
     outside += [_of_line(line, MUTED, raw=False) for line in others]
-    limits = robust_range(usual, percents, last)
     count_cycles(figure, axis, np.concatenate([course.x for course in courses.values()]))
     write_notes(figure, [fit_axis(figure, limits, outside, "%{customdata:,.1f} %")])
     return figure
@@ -150,7 +161,7 @@ def compare(
     groups_seen: set[str] = set()
     for line in lines.values():
         hover = f"%{{y:{_digits(line.course.y)}}} {unit}"
-        _add_line(figure, line, hover, points=with_points, legend=line.group not in groups_seen)
+        _add_line(figure, line, hover, _points_of_each(len(lines)), legend=line.group not in groups_seen)
         groups_seen.add(line.group)
     courses = [line.course for line in lines.values()]
     if measure == "ce" and scale == AS_MEASURED:
@@ -220,13 +231,18 @@ def _drawn_line(course: Course, most: int) -> npt.NDArray[np.int64]:
     return rows[kept_rows(course.median[rows], most)]
 
 
-def _add_line(figure: go.Figure, line: Line, hover: str, *, points: bool, legend: bool = True) -> None:
-    """A cell: its line, with single cycles behind it; what has too few cycles for a line as points that are joined."""
+def _points_of_each(cells: int) -> int:
+    """How many single cycles of each of so many cells are drawn behind its line."""
+    return min(CELL_POINTS, FAINT_POINTS // cells) if 0 < cells <= MOST_WITH_POINTS else 0
+
+
+def _add_line(figure: go.Figure, line: Line, hover: str, points: int, *, legend: bool = True) -> None:
+    """A cell: its line, with so many single cycles behind it; too few cycles for a line are points that are joined."""
     course, ink = line.course, line.ink
     cell = in_figure(line.cell)
     usual = _drawn_line(course, CELL_POINTS)
-    if not course.is_joined and points:
-        rows = kept_rows(course.y, CELL_POINTS)
+    if points and not course.is_joined:
+        rows = kept_rows(course.y, points)
         figure.add_scatter(
             x=course.x[rows], y=course.y[rows], customdata=course.number[rows], name=f"{cell}, each cycle",
             mode="markers", legendgroup=line.group, showlegend=False,

@@ -41,6 +41,10 @@ BAR: Final = {
 """A colour bar above the drawing, where it takes no width: a phone has little."""
 
 
+BAR_TITLE: Final[dict[str, Any]] = {"side": "top", "font": {"size": 12}}
+"""Its title, in letters that the bar leaves room for."""
+
+
 @dataclass(frozen=True)
 class CycleColours:
     """The colours of some cycles, the same in all panels, and whether a bar explains them or a legend."""
@@ -141,6 +145,6 @@ def _add_bar(figure: go.Figure, low: int, high: int) -> None:
         x=[None], y=[None], mode="markers", name="cycle number", showlegend=False, hoverinfo="skip",
         marker={
             "color": [low, high], "cmin": low, "cmax": high, "colorscale": list(SCALE), "showscale": True,
-            "colorbar": {**BAR, "title": {"text": "cycle number", "side": "top"}},
+            "colorbar": {**BAR, "title": {**BAR_TITLE, "text": "cycle number"}},
         },
     )  # fmt: skip

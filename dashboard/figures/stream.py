@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from textwrap import wrap
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -13,6 +14,13 @@ from dashboard.words.codes import words_of
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     import pyarrow as pa
+
+
+BAR_ROOM: Final = 230
+"""Height of bars at least, in pixels: the buttons beside them take as much."""
+
+LABEL_CHARACTERS: Final = 20
+"""Of a line of a bar's label, so that a phone has room for the bar."""
 
 
 def rates(commits: pa.Table) -> go.Figure:
@@ -46,11 +54,12 @@ def objects(commits: pa.Table) -> go.Figure:
 
 def refused(reasons: pa.Table) -> go.Figure:
     """Rows in the quarantine by reason; duplicates, which are no fault of anybody, muted."""
-    figure = frame("rows", "", height=max(160, 60 + 36 * reasons.num_rows))
+    figure = frame("rows", "", height=max(BAR_ROOM, 60 + 44 * reasons.num_rows))
     figure.update_layout(showlegend=False, margin={"l": 8, "r": 40, "t": 8, "b": 48})
     codes = reasons["reason"].to_pylist()
+    labels = ["<br>".join(wrap(words_of("reason", code), LABEL_CHARACTERS)) for code in codes]
     figure.add_bar(
-        x=reasons["rows"].to_pylist(), y=[words_of("reason", code) for code in codes], orientation="h", name="rows",
+        x=reasons["rows"].to_pylist(), y=labels, orientation="h", name="rows",
         width=0.6, marker={"color": [MUTED if code == "duplicate" else COLOURS[1] for code in codes]},
         text=[f"{rows:,}" for rows in reasons["rows"].to_pylist()], textposition="auto",
         hovertemplate="%{y}: %{x:,} rows<extra></extra>",

@@ -47,8 +47,9 @@ NOTE_GAP: Final = 12
 NOTE_PIXELS: Final = 17
 """Height of such a line."""
 
-LEGEND_PIXELS: Final = 96
-"""Height from which on a legend scrolls: on a phone one of many cells would leave no room for the drawing."""
+LEGEND_PIXELS: Final = 116
+"""Height from which on a legend scrolls: on a phone one of many cells would leave no room for the drawing, while the
+five lines that one of a single cell takes there are all to be seen."""
 
 LAYOUT: Final[dict[str, Any]] = {
     "margin": {"l": 64, "r": 40, "t": 36, "b": 48},

@@ -33,6 +33,9 @@ def test_the_first_screen_tells_what_the_cell_is_and_shows_how_it_fades(visit: V
         assert drawn is not None
         assert told["y"] < drawn["y"] < height - LEAST_OF_CHART
         assert "complete cycles" in visit.traces()[0]
+        sizes = {name: visit.page.locator(name).first.evaluate("at => parseFloat(getComputedStyle(at).fontSize)")
+                 for name in ("h1", "h3")}  # fmt: skip
+        assert sizes["h3"] < sizes["h1"]
         assert visit.complaints == []
     finally:
         visit.page.set_viewport_size(before)

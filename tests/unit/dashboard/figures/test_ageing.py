@@ -9,6 +9,7 @@ from support.aged import CELL, cycles_table, notes, steps_table, titles, traces
 
 from dashboard.colours import FIRST, Ink
 from dashboard.figures import ageing
+from dashboard.figures.courses import FAINT_POINTS
 from dashboard.figures.measures import AXES, MEASURES
 from dashboard.figures.style import NOTE, NOTE_CHARACTERS, set_notes_on_paper
 
@@ -256,3 +257,27 @@ def test_a_cell_is_drawn_in_its_own_colour() -> None:
         assert traces(ageing.fade(CELL, cycles, ink=ink))["median of 11"].line.color == ink.colour
         assert traces(ageing.efficiency(cycles, ink=ink))["median of 11 cycles"].line.color == ink.colour
         assert traces(ageing.charge_times(cycles, ink=ink))["constant current"].line.color == ink.colour
+
+
+def test_the_words_of_a_threshold_below_all_cycles_do_not_lie_over_the_ticks() -> None:
+    figure = ageing.fade(CELL | {"nominal_capacity_ah": 0.2}, cycles_table())
+    assert figure is not None
+    (words,) = [note for note in figure.layout.annotations if "nominal capacity" in note.text]
+    assert (words.yanchor, words.y) == ("bottom", pytest.approx(0.16))
+
+
+def test_nothing_discharged_is_drawn_at_the_bottom_of_an_axis_that_has_no_negative_capacity() -> None:
+    cycles = cycles_table(1, discharge_capacity_ah=[0.0], charge_capacity_ah=[0.0])
+    figure = ageing.fade(CELL | {"nominal_capacity_ah": None, "initial_capacity_ah": None}, cycles)
+    assert figure is not None
+    low, high = figure.layout.yaxis.range
+    assert -0.1 * high < low < 0
+
+
+def test_a_long_life_draws_no_more_points_than_a_screen_tells_apart() -> None:
+    count = 3_000
+    figure = ageing.fade(CELL, cycles_table(count))
+    assert figure is not None
+    drawn = traces(figure)
+    assert len(drawn["complete cycles"].x) <= FAINT_POINTS + 2
+    assert len(drawn["median of 11"].x) > FAINT_POINTS

@@ -10,8 +10,10 @@ from dashboard.figures.axes import (
     Outside,
     efficiency_range,
     fit_axis,
+    from_zero,
     is_outside,
     joint_range,
+    label_place,
     outside_line,
     robust_range,
 )
@@ -136,3 +138,15 @@ def test_marks_at_the_edge_point_to_where_the_value_is_and_carry_it() -> None:
     assert list(marks.marker.symbol) == ["triangle-up", "triangle-down"]
     assert (list(marks.customdata), list(marks.text)) == ([9.0, -7.0], ["cycle 2", "cycle 4"])
     assert fit_axis(figure, (-8.0, 10.0), [drawn], "") is None
+
+
+def test_the_words_of_a_line_stand_above_it_where_the_ticks_of_the_axis_are_below() -> None:
+    assert label_place(0.88, (0.87, 1.2)) == "top"
+    assert label_place(0.88, (0.3, 1.2)) == "bottom"
+    assert label_place(0.88, None) == "bottom"
+
+
+def test_the_axis_of_what_is_never_negative_begins_at_zero() -> None:
+    assert from_zero((-0.5, 0.5)) == (-0.03, 0.5)
+    assert from_zero((0.2, 0.5)) == (0.2, 0.5)
+    assert from_zero((-0.01, 0.5)) == (-0.01, 0.5)

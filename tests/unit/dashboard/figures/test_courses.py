@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.aged import cycles_table
 
 from ageing.record import MEDIAN_CYCLES
-from dashboard.figures.courses import FEW, course_of, smooth
+from dashboard.figures.courses import FAINT_POINTS_BESIDE, FEW, course_of, drawn_rows, smooth
 from dashboard.figures.measures import column, cycles_by_cell, cycles_of
 
 FLOATS = st.floats(-1e6, 1e6)
@@ -69,3 +69,14 @@ def test_cells_are_told_apart_at_once_as_one_by_one() -> None:
     for cell, cycles in together.items():
         assert cycles.to_pylist() == cycles_of(both, cell).to_pylist()
     assert cycles_by_cell(both.slice(0, 0)) == {}
+
+
+def test_of_a_long_life_fewer_single_cycles_are_drawn_with_the_extremes_and_what_the_line_leaves_out() -> None:
+    count = 2_000
+    complete = [number not in {700, 701, 702} for number in range(count)]
+    cycles = cycles_table(count, is_complete=complete, is_reference_test=[False] * count)
+    y = 1.0 - 1e-4 * np.arange(count)
+    y[1234], y[700] = 30.0, 0.2
+    rows = drawn_rows(course_of(cycles, "cycle_number", y))
+    assert {0, 700, 701, 702, 1234, count - 1} <= set(rows.tolist())
+    assert len(rows) <= FAINT_POINTS_BESIDE + 5

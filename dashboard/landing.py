@@ -138,11 +138,11 @@ def look_at_stream(settings: Settings) -> StreamLook:
     """
     file = settings.warehouse_address.file
     if file is not None and not file.exists():
-        raise NothingYetError(f"WAREHOUSE={settings.warehouse} does not exist yet; `battery stream` makes it")
+        raise NothingYetError("Nothing has landed yet.")
     try:
         return StreamLook(look_at_overview(settings))
-    except NoTablesError as error:
-        raise NothingYetError(str(error)) from None
+    except NoTablesError:
+        raise NothingYetError("Nothing has landed yet.") from None
     except duckdb.Error as error:
         raise BatteryError(f"cannot look at the stream: {str(error).splitlines()[0]}") from None
 

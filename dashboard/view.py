@@ -55,7 +55,7 @@ STYLE: Final = """
 <style>
 [data-testid=stMainBlockContainer] { padding-top: 3.5rem; padding-bottom: 2rem; }
 .st-key-head h1 { font-size: 1.5rem; padding: 0 0 0.2rem; }
-h3 { font-size: 1.15rem; padding: 0.25rem 0; }
+[data-testid=stMainBlockContainer] [data-testid=stHeading] h3 { font-size: 1.15rem; padding: 0.25rem 0; }
 .st-key-head { row-gap: 0; }
 .st-key-key-figures { row-gap: 0.25rem; }
 .st-key-choices > div { flex: 1 1 10rem; min-width: 10rem; }
@@ -71,6 +71,9 @@ h3 { font-size: 1.15rem; padding: 0.25rem 0; }
 
 UNKNOWN: Final = "-"
 """Shown where there is no value."""
+
+CALCE_CELLS: Final = ("CS2_", "CX2_")
+"""How the names of the cells begin that `CITATION` is about."""
 
 CITATION: Final = (
     "CS2 and CX2 cells: CALCE Battery Research Group, University of Maryland; cite it wherever you show them."
@@ -98,7 +101,7 @@ def _marts(settings: Settings) -> Marts:
     return open_marts(settings)
 
 
-@st.cache_resource(max_entries=64, show_spinner="reading the marts")
+@st.cache_resource(max_entries=64, show_spinner="reading the figures")
 def _table(settings: Settings, publication: str, name: str, _version: MartsVersion) -> pa.Table:  # noqa: ARG001  # the cache's key
     return _marts(settings).table(_version, name)
 
@@ -187,7 +190,8 @@ def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
             if not published.table("battery_cells").num_rows:
                 raise NothingYetError("No cell has been published yet.")
             body(settings, published)
-            st.caption(CITATION)
+            if any(cell.startswith(CALCE_CELLS) for cell in published.table("battery_cells")["cell_id"].to_pylist()):
+                st.caption(CITATION)
         finally:
             with aside:  # drawn last, since it may have to wait for the warehouse
                 st.fragment(_show_age, run_every=RENEW_SECONDS)(settings, seen)

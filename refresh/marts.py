@@ -97,7 +97,7 @@ def open_marts(settings: Settings) -> Marts:
 def nothing_published() -> NothingYetError:
     """The error that says what to do before the first publication."""
     return NothingYetError(
-        "no marts have been published yet; `battery transform` builds and publishes them from what has landed"
+        "no figures have been published yet; `battery transform` builds and publishes them from what has landed"
     )
 
 

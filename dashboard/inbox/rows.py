@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ON_PAGES: Final = "on the pages"
 LANDED: Final = "landed, being modelled next"
 AWAITS: Final = "published, waits for the worker"
-NOTHING_NEW: Final = "landed; its rows were there before, or were refused"
+NOTHING_NEW: Final = "landed, with nothing new"
 
 WORDS: Final = {
     InboxFileState.COPYING: "being copied",

@@ -250,7 +250,8 @@ def _units(marts: CellMarts) -> dict[str, Amount]:
 
 def _show_tests(marts: CellMarts) -> None:
     cell, tests, gaps = marts.cell["cell_id"], marts.tests, marts.gaps
-    with st.expander(f"{_count(tests.num_rows, 'test')}, {_count(gaps.num_rows, 'pause')} between them"):
+    pauses = f", {_count(gaps.num_rows, 'pause')} between them" if gaps.num_rows else ""
+    with st.expander(_count(tests.num_rows, "test") + pauses):
         for rows, name, first, key, alt in (
             (tests, "battery_tests", TEST_COLUMNS, "tests", f"Tests of {cell}"),
             (gaps, "battery_gaps", GAP_COLUMNS, "gaps", f"Pauses between the tests of {cell}"),

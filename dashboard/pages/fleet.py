@@ -139,15 +139,15 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, ColumnConfig]:
             "SOH (%)", format="%.1f", min_value=0, max_value=FULL_BAR, color=COLOURS[0],
             help=f"The bar is full at {FULL_BAR:.0f} %.{more} {tooltip_of(MART, 'latest_soh')}",
         ),
+        "course": st.column_config.LineChartColumn(
+            "course", help="state of health over the cycles (%)", y_min=0, y_max=FULL_BAR, width=110
+        ),
         "complete_cycle_count": number("complete_cycle_count", title="complete cycles"),
         "eol_cycle": number("eol_cycle", title="end of life (cycle)"),
         "projected_eol_cycle": number("projected_eol_cycle", title="projected end (cycle)"),
         "stands_out": st.column_config.TextColumn(
             "stands out by", width="medium",
             help=f"what is further from the other cells' than a modified z-score of {FAR}, and how far"
-        ),
-        "course": st.column_config.LineChartColumn(
-            "course", help="state of health over the cycles (%)", y_min=0, y_max=FULL_BAR
         ),
         "knee_cycle": number("knee_cycle", title="knee (cycle)"),
         "latest_capacity_ah": number("latest_capacity_ah", form=AH_COLUMN),

@@ -114,7 +114,8 @@ def _say_what_is_modelled(settings: Settings) -> None:
     if notice.state in {"modelling", "waiting"}:
         named = ", ".join(literal(cell) for cell in notice.cells)
         more = notice.cell_count - len(notice.cells)
-        what = f"{notice.test_count:,} tests of {named}{f' and {more:,} more cells' if more > 0 else ''}"
+        tests = "1 test" if notice.test_count == 1 else f"{notice.test_count:,} tests"
+        what = f"{tests} of {named}{f' and {more:,} more cells' if more > 0 else ''}"
         begun = "Being modelled since" if notice.state == "modelling" else "About to be modelled, since"
         st.info(f"{begun} {since}: {what if notice.cell_count else 'all cells'}.", icon=":material/autorenew:")
     elif notice.state == "failed" and notice.last is not None:

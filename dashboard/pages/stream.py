@@ -133,10 +133,13 @@ def _draw_commits(settings: Settings) -> None:
         return
     if (complaint := seen.complaint or seen.value.complaint) is not None:
         at = seen.value.overview.at
-        st.caption(f":material/update: As of {at:%H:%M:%S} UTC, {lasting(_age(at))} ago: {literal(complaint)}")
+        st.caption(
+            f":material/update: As of {at:%H:%M:%S} UTC, {lasting(_age(at))} ago: the warehouse is in use.",
+            help=literal(complaint),
+        )
     commits = seen.value.commits
     if commits.num_rows < 2:  # noqa: PLR2004  # a rate needs two
-        st.caption("One commit so far: its rate needs a second." if commits.num_rows else "Nothing has landed yet.")
+        st.caption("There is one commit so far; a rate takes two." if commits.num_rows else "Nothing has landed yet.")
         return
     left, right = st.columns(2)
     with left:
@@ -174,8 +177,8 @@ def _draw_files(files: pa.Table) -> None:
     """Files that were refused or passed over before any row of them was read."""
     refused = files["state"].to_pylist().count("refused")
     st.subheader("Files")
-    summary = f"{refused} files have been refused, {files.num_rows - refused} of other kinds passed over."
-    (st.warning if refused else st.info)(summary, icon=":material/draft:")
+    summary = f"{_files(refused)} been refused; {_files(files.num_rows - refused)} been passed over, of other kinds."
+    (st.warning if refused else st.info)(summary[0].upper() + summary[1:], icon=":material/draft:")
     st.dataframe(
         spreadsheet_safe(files), hide_index=True, key="files", alt="Files that were refused or passed over",
         placeholder=UNKNOWN, column_order=list(_FILES), column_config=_FILES,
@@ -185,6 +188,10 @@ def _draw_files(files: pa.Table) -> None:
         "it aside."
     )
     downloads(files, "files")
+
+
+def _files(count: int) -> str:
+    return "1 file has" if count == 1 else f"{count:,} files have" if count else "no file has"
 
 
 def _draw_refused_rows(stream: StreamLook, reasons: Sequence[str]) -> None:

@@ -94,7 +94,7 @@ def test_every_place_of_a_command_has_the_command_of_that_name() -> None:
         (["status"], {}, "does not exist yet; `battery stream` makes it"),
         (["transform"], {}, "does not exist yet; `battery stream` makes it"),
         (["transform", "--", "build", "--sample=1 day"], {}, "--sample=1 day would build models of only a part"),
-        (["report", "CS2_35"], {}, "no marts have been published yet; `battery transform` builds and publishes them"),
+        (["report", "CS2_35"], {}, "no figures have been published yet; `battery transform` builds and publishes them"),
         (["publish"], {}, "does not exist yet; `battery stream` makes it"),
         (["transform"], {"WAREHOUSE": "other.duckdb"}, "run `battery stream` first"),
         (["transform"], {"WAREHOUSE": "mine.txt"}, "not a valid DuckDB database file"),

@@ -352,7 +352,7 @@ def test_a_cell_that_is_not_there_is_one_line_that_names_those_most_like_it(
 
 def test_before_anything_is_published_it_says_what_to_do(tmp_path: Path) -> None:
     settings = Settings(warehouse=str(tmp_path / "battery.duckdb"), object_store=f"file://{tmp_path / 'objects'}")
-    with pytest.raises(NothingYetError, match="no marts have been published yet; `battery transform`"):
+    with pytest.raises(NothingYetError, match="no figures have been published yet; `battery transform`"):
         list(report(settings, AGED, tmp_path, png=None))
 
 

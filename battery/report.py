@@ -90,10 +90,10 @@ def read_cell_report(marts: Marts, publication: MartsVersion, cell: str) -> Cell
     try:
         return marts_of_cell(table, cell, has_thresholds="battery_thresholds" in publication.places)
     except KeyError:
-        raise _unknown(cell, table("battery_cells")["cell_id"].to_pylist()) from None
+        raise unknown_cell(cell, table("battery_cells")["cell_id"].to_pylist()) from None
 
 
-def _unknown(cell: str, published: list[str]) -> BatteryError:
+def unknown_cell(cell: str, published: list[str]) -> BatteryError:
     """The error for a cell that has not been published; names those that are most similar."""
     similar = get_close_matches(cell, published, n=MOST_NAMED, cutoff=0.0)
     more = len(published) - len(similar)

@@ -46,12 +46,23 @@ GROUP_ROWS: Final = 65_536
 WRITERS: Final = 8
 """How many objects are written at a time."""
 
-_ENCODINGS: Final = dict.fromkeys(("data_point",), "DELTA_BINARY_PACKED") | dict.fromkeys(
-    ("test_time_s", "step_time_s", "current_a", "voltage_v", "charge_counter_ah", "discharge_counter_ah"),
+_ENCODINGS: Final = dict.fromkeys(("data_point", "date_time"), "DELTA_BINARY_PACKED") | dict.fromkeys(
+    (
+        "test_time_s", "step_time_s", "current_a", "voltage_v", "charge_counter_ah", "discharge_counter_ah",
+        "charge_energy_counter_wh", "discharge_energy_counter_wh",
+    ),
     "BYTE_STREAM_SPLIT",
-)
-_FEW_VALUES: Final = ("cell_id", "test_id", "cycle_index", "step_index", "temperature_c", "quality")
+)  # fmt: skip
+_FEW_VALUES: Final = (
+    "cell_id", "test_id", "cycle_index", "step_index", "temperature_c", "internal_resistance_ohm", "quality",
+)  # fmt: skip
 """Columns by the encoding that suits them."""
+
+_COLUMNS_VERSION: Final = "2"
+"""Of the columns of the objects, in their keys: a test whose object has the columns of another version is written
+again."""
+
+_ALL_COLUMNS: Final = frozenset({*_ENCODINGS, *_FEW_VALUES, "is_kept"})
 
 _INDEX: Final = pa.schema({"cell_id": pa.string(), "test_id": pa.string(), "key": pa.string()})
 
@@ -77,14 +88,17 @@ _READINGS: Final = f"""
         "current(a)" as current_a, "voltage(v)" as voltage_v,
         "charge_capacity(ah)" as charge_counter_ah, "discharge_capacity(ah)" as discharge_counter_ah,
         "temperature(c)" as temperature_c, quality,
+        date_time,
+        "charge_energy(wh)" as charge_energy_counter_wh, "discharge_energy(wh)" as discharge_energy_counter_wh,
+        "internal_resistance(ohm)" as internal_resistance_ohm,
         exists (
             select 1 from kept where kept.number = landed.number and kept.data_point = landed.data_point
         ) as is_kept
     from landed
     order by number, data_point
 """  # noqa: S608
-"""Times in s, currents in A, voltages in V, counters in Ah as the cycler has them, temperatures in °C, and whether the
-models keep a reading."""
+"""Times in s, currents in A, voltages in V, counters in Ah and Wh as the cycler has them, temperatures in °C, the
+cycler's wall clock, resistances in Ohm, and whether the models keep a reading."""
 
 
 class NotExportedError(BatteryError):
@@ -190,7 +204,26 @@ def readings_of(
     found = [part for part in parts.values() if part is not None]
     if not found:
         raise BatteryError(f"there are no readings of these cycles of {cell_id} any more; look at the cell again")
-    return pa.concat_tables(found)
+    return pa.concat_tables(found, promote_options="default")  # an object may be of the version before
+
+
+def readings_of_test(store: ObjectStore | None, warehouse: Warehouse, cell_id: str, test_id: str) -> pa.Table:
+    """All readings of a test in their order, as the last publication has left them, else as the warehouse has them.
+
+    Raises:
+        HeldError: the warehouse must be asked, and another process has it for too long.
+        NotExportedError: the warehouse would have to be asked, and is not to be opened.
+        BatteryError: there are none, or store or warehouse cannot be read.
+    """
+    key = None if store is None else _places(_read_index(store)).get((cell_id, test_id))
+    found = None if store is None or key is None else _get(store, key)
+    if found is None or not _ALL_COLUMNS.issubset(found.schema.names):
+        (found,) = _in_order(warehouse, cell_id, [test_id])
+    if found is None:
+        raise BatteryError(
+            f"there are no readings of test {test_id} of {cell_id} any more; `battery transform` looks again"
+        )
+    return found
 
 
 def _exported(store: ObjectStore | None, key: str | None, numbers: Sequence[int]) -> pa.Table | None:
@@ -246,7 +279,7 @@ def _read_index(store: ObjectStore) -> pa.Table:
 
 def _key(cell_id: str, test_id: str, built_by: str) -> str:
     """The key of the object of a test as one dbt run has built it; ids may hold characters that no key may."""
-    name = hashlib.sha256(f"{cell_id}\0{test_id}\0{built_by}".encode()).hexdigest()
+    name = hashlib.sha256(f"{cell_id}\0{test_id}\0{built_by}\0{_COLUMNS_VERSION}".encode()).hexdigest()
     return f"{FOLDER}{name[:2]}/{name[2:34]}.parquet"
 
 

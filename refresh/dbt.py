@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from kernel.base.errors import BatteryError
-from kernel.base.locks import lock_file
+from kernel.base.locks import is_locked, lock_file
 from kernel.base.machine import memory_bytes
 from kernel.base.output import relay_line
 from kernel.base.processes import relay_lines
@@ -143,6 +143,14 @@ def lock_models(settings: Settings) -> Iterator[int]:
         yield lock
 
 
+def are_models_locked(settings: Settings) -> bool:
+    """Whether somebody builds or publishes models now; also where that cannot be told."""
+    try:
+        return is_locked(work_folder(settings) / "lock")
+    except OSError:  # it belongs to another user
+        return True
+
+
 class Runner(Protocol):
     """Runs dbt with these options in this environment, which holds the lock on the models, too; the exit code."""
 
@@ -192,7 +200,8 @@ def dbt(
     results = _results(results_file)
     failure = None
     if code != 0:
-        failure = f"dbt {' '.join(command)} failed: {_failures(results)}; see {work / 'logs' / 'dbt.log'}"
+        reason = f"it was ended by signal {-code}" if code < 0 else _failures(results)
+        failure = f"dbt {' '.join(command)} failed: {reason}; see {work / 'logs' / 'dbt.log'}"
     tests, models = _project_nodes(target / "manifest.json", unit_tests=unit_tests)
     passed = {result.node for result in results if result.status in _PASSED}
     return DbtRun(

@@ -8,9 +8,10 @@
 - `cells`: the cells of which something is new, at most `MOST_CELLS`; `cell_count` and `test_count`: how many there are;
 - `last`: how the last refresh ended: `outcome` (`passed` or `failed`), `at` (UTC), `seconds`, and `error` in one
   line or null; null before the first one;
-- `pid`: the process that wrote it.
+- `pid`: the process that wrote it, and `at`: when (UTC); a refresh that keeps running writes it every `BEAT_SECONDS`.
 
-A process that was killed leaves the file as it was.
+A process that was killed leaves the file as it was. `read_notice` does not believe it then: models are being built only
+while somebody holds the lock on them, and are about to be only while the file is new.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -28,7 +29,7 @@ import structlog
 
 from kernel.base.errors import BatteryError
 from kernel.base.whole_files import replace_file
-from refresh.dbt import PUBLISHED, work_folder
+from refresh.dbt import PUBLISHED, are_models_locked, work_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,12 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 MOST_CELLS: Final = 20
+
+BEAT_SECONDS: Final = 15.0
+"""How often the notice is written where there is nothing new to say, as a sign that its process runs."""
+
+SILENT_SECONDS: Final = 60.0
+"""A process that is about to model, and has written nothing for so long, has ended, or waits for the warehouse."""
 
 _CHANGED: Final = f"""
     select cell_id, test_id
@@ -74,6 +81,7 @@ class Notice:
     test_count: int = 0
     last: Outcome | None = None
     pid: int = 0
+    at: str = ""
 
 
 def notice_file(settings: Settings) -> Path:
@@ -82,23 +90,50 @@ def notice_file(settings: Settings) -> Path:
 
 
 def read_notice(settings: Settings) -> Notice | None:
-    """What the refresh says of itself; None where none has run, or an earlier version."""
+    """What the refresh says of itself; None where none has run, or an earlier version.
+
+    Where it was killed in the middle, nothing is being modelled, and nothing is about to be: the state is `idle` then.
+    """
+    notice = _read(settings)
+    if notice is None or _is_true(settings, notice):
+        return notice
+    return replace(notice, state="idle", since=notice.at, news=None, cells=(), cell_count=0, test_count=0)
+
+
+def _read(settings: Settings) -> Notice | None:
+    """What the file says."""
     try:
         found = json.loads(notice_file(settings).read_bytes())
         last = found.pop("last")
-        return Notice(**found | {"cells": tuple(found["cells"]), "last": Outcome(**last) if last else None})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        notice = Notice(**found | {"cells": tuple(found["cells"]), "last": Outcome(**last) if last else None})
+        for at in (notice.since, notice.at, *([notice.last.at] if notice.last else [])):
+            datetime.fromisoformat(at).astimezone(UTC)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
+    return notice
+
+
+def _is_true(settings: Settings, notice: Notice) -> bool:
+    """Whether what the file says of a refresh may still go on."""
+    if notice.state == "modelling":
+        return are_models_locked(settings)
+    age = (datetime.now(UTC) - datetime.fromisoformat(notice.at)).total_seconds()
+    return notice.state != "waiting" or abs(age) < SILENT_SECONDS
 
 
 class Board:
-    """Where the refresh of a pipeline leaves its notice; one that cannot be written is no harm."""
+    """Where the refresh of a pipeline leaves its notice; one that cannot be written is no harm.
+
+    Another process may model as well, such as `battery transform` beside the refresh that keeps running. What it says
+    stays until it has ended, and how it ended is kept.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         earlier = read_notice(settings)
         self._notice = Notice("idle", _now(), last=None if earlier is None else earlier.last, pid=os.getpid())
-        self._written: Notice | None = None
+        self._written: tuple[int, int] | None = None
+        self._due = 0.0
 
     def idle(self) -> None:
         """Say that there is nothing to do."""
@@ -111,7 +146,10 @@ class Board:
 
     @contextmanager
     def modelling(self, warehouse: Warehouse, news: str | None = None) -> Iterator[None]:
-        """Say that models are being built until the block ends, and then how it ended."""
+        """Say that models are being built until the block ends, and then how it ended.
+
+        The lock on the models must be held: without it nobody believes that they are being built.
+        """
         began = time.monotonic()
         changed = changed_tests(warehouse)
         cells = sorted({cell for cell, _ in changed})
@@ -131,18 +169,38 @@ class Board:
             last = Outcome("failed", _now(), round(time.monotonic() - began, 3), str(error))
             self._write(replace(self._notice, state="failed", last=last))
             raise
+        except BaseException:  # such as a signal that ends this process
+            self.idle()
+            raise
         self._notice = replace(self._notice, last=Outcome("passed", _now(), round(time.monotonic() - began, 3)))
         self.idle()
 
     def _write(self, notice: Notice) -> None:
-        if notice == self._written:
+        """Write what is new, or what is to be said again; leave alone what another process says that is modelling."""
+        is_ours = self._written == self._mark()
+        if notice == self._notice and is_ours and time.monotonic() < self._due:
             return
+        other = None if is_ours else read_notice(self._settings)
+        if other is not None and other.pid != os.getpid():
+            if other.state == "modelling" and notice.state in {"idle", "waiting"}:
+                return
+            if other.last is not None and (notice.last is None or notice.last.at < other.last.at):
+                notice = replace(notice, last=other.last)
         since = notice.since if notice.state == self._notice.state else _now()
-        self._notice = self._written = replace(notice, since=since)
+        self._notice = replace(notice, since=since, at=_now())
+        self._due = time.monotonic() + BEAT_SECONDS
         try:
             replace_file(notice_file(self._settings), json.dumps(asdict(self._notice)).encode())
         except OSError as error:
             _log.debug("the notice of the refresh could not be written", error=str(error))
+        self._written = self._mark()
+
+    def _mark(self) -> tuple[int, int] | None:
+        """What tells the file that this process wrote from that of another one; None where there is none."""
+        with suppress(OSError):
+            status = notice_file(self._settings).stat()
+            return status.st_ino, status.st_mtime_ns
+        return None
 
 
 def changed_tests(warehouse: Warehouse) -> list[tuple[str, str]]:

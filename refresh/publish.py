@@ -43,7 +43,7 @@ dbt_project/macros/refresh.sql keeps it up to date.
 """
 
 EXPORTED: Final = "_exported"
-"""The mark that holds the watermark of the exported marts."""
+"""The mark that holds the watermark of what was exported, the marts and the readings."""
 
 _CHANGED: Final = f"""
     create or replace temp table changed as
@@ -102,19 +102,26 @@ def publish(warehouse: Warehouse, store: ObjectStore) -> PublishResult:
         ForeignStoreError: the store belongs to another pipeline.
         BatteryError: the models have not passed all their tests, or warehouse or store cannot be used.
     """
-    result = publish_models(warehouse, store)
-    return replace(result, readings=export_readings(warehouse, store))
+    result = _publish_and_export(warehouse, store)
+    readings = export_readings(warehouse, store)
+    _mark_exported(warehouse)
+    return replace(result, readings=readings)
 
 
 def publish_models(warehouse: Warehouse, store: ObjectStore) -> PublishResult:
-    """Replace the models that readers see with the models that were built, and export the marts.
-
-    Readers see all of the new models. If anything fails before the transaction ends, they see the models as before.
+    """Replace the models that readers see with the models that were built, and export the marts, but no readings.
 
     Raises:
         ForeignStoreError: the store belongs to another pipeline.
         BatteryError: the models have not passed all their tests, or warehouse or store cannot be used.
     """
+    result = _publish_and_export(warehouse, store)
+    _mark_exported(warehouse)
+    return result
+
+
+def _publish_and_export(warehouse: Warehouse, store: ObjectStore) -> PublishResult:
+    """Readers see all of the new models. If anything fails before the transaction ends, they see those before."""
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection)
     _require_own(store, warehouse)
@@ -126,19 +133,22 @@ def publish_models(warehouse: Warehouse, store: ObjectStore) -> PublishResult:
             changed = _replace(connection, models)
             connection.execute(f"delete from {PUBLISHED}.{MARKS}")  # noqa: S608
             connection.execute(f"insert into {PUBLISHED}.{MARKS} from {BUILDING}.{MARKS}")
-    exported = export_marts(warehouse, store)
+    return PublishResult(
+        models=len(models),
+        tests=len({(cell, test) for cell, test in changed if test}),
+        cells=len({cell for cell, _ in changed}),
+        exported=export_marts(warehouse, store),
+    )
+
+
+def _mark_exported(warehouse: Warehouse) -> None:
+    """Note that all has been exported; before that, what is missing in the store is news."""
     with _connected(warehouse) as connection, transaction(connection):
         connection.execute(f"delete from {PUBLISHED}.{MARKS} where model = '{EXPORTED}'")  # noqa: S608
         connection.execute(
             f"insert into {PUBLISHED}.{MARKS} (model, cell_id, test_id, version) "  # noqa: S608
             f"select '{EXPORTED}', '', '', version from {PUBLISHED}.{MARKS} where model = '_watermark'"
         )
-    return PublishResult(
-        models=len(models),
-        tests=len({(cell, test) for cell, test in changed if test}),
-        cells=len({cell for cell, _ in changed}),
-        exported=exported,
-    )
 
 
 def _require_own(store: ObjectStore, warehouse: Warehouse) -> None:

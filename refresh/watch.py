@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -17,6 +18,7 @@ from refresh.pace import Pace
 from refresh.publish import publish
 from refresh.stage import stage_models
 from refresh.warm import WarmDbt
+from refresh.warned import in_words
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ def refresh_on_news(
     """
     board, looks = Board(settings), _Looks(settings, warehouse)
     pace, prepare_at = Pace(clock()), clock() + PREPARE_SECONDS
-    with WarmDbt(settings, BUILDING) as dbt:
+    with ExitStack() as ending:
+        dbt = ending.enter_context(WarmDbt(settings, BUILDING))
+        ending.callback(board.idle)
+        refresh = _Refresh(settings, warehouse, store, dbt, board)
         while not STOP.is_set():
             now = clock()
             current_news = looks.look(now)
@@ -75,8 +80,7 @@ def refresh_on_news(
                     dbt.prepare()
             if pace.is_due(current_news, now) and not STOP.is_set():
                 try:
-                    with board.modelling(warehouse, current_news):
-                        result = _refresh(settings, warehouse, store, dbt)
+                    result = refresh.run(current_news)
                 except BatteryError as error:
                     retry_in_seconds = pace.failed(now, clock())
                     _log.error(
@@ -86,15 +90,36 @@ def refresh_on_news(
                     )
                 else:
                     pace.refreshed(now, clock())
-                    yield result
+                    if result is not None:
+                        yield result
                 looks.forget()
             pause(LOOK_SECONDS)
 
 
-def _refresh(settings: Settings, warehouse: Warehouse, store: ObjectStore, dbt: WarmDbt) -> PublishResult:
-    with lock_models(settings) as lock:
-        stage_models(settings, warehouse, ("build",), lock, dbt.run)
-        return publish(warehouse, store)
+@dataclass
+class _Refresh:
+    """Builds and publishes, and says of what the tests warn where that has changed."""
+
+    settings: Settings
+    warehouse: Warehouse
+    store: ObjectStore
+    dbt: WarmDbt
+    board: Board
+    _warned: str = ""
+
+    def run(self, current_news: str | None) -> PublishResult | None:
+        """Build and publish; None where another process has done so by now."""
+        with lock_models(self.settings) as lock:
+            if _news(self.settings, self.warehouse) is None:
+                return None
+            with self.board.modelling(self.warehouse, current_news):
+                warnings = stage_models(self.settings, self.warehouse, ("build",), lock, self.dbt.run).warnings
+                result = publish(self.warehouse, self.store)
+        warned = in_words(self.warehouse, warnings) if warnings else ""
+        if warned and warned != self._warned:
+            _log.warning(warned)
+        self._warned = warned
+        return result
 
 
 class _Looks:

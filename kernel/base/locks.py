@@ -48,6 +48,24 @@ def lock_file(path: Path, wait: Callable[[float], object]) -> Iterator[int]:
         os.close(descriptor)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock of a file now; False where there is no such file.
+
+    Whoever tries to take it at that very moment waits `LOOK_SECONDS` longer.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not lock_descriptor(descriptor, blocking=False)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def exclusive_lock(settings: Settings, what: str) -> Iterator[Path]:
     """Hold REPLAY_DIR alone: a replay reads objects that a compaction or a sweep would remove.

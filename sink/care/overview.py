@@ -8,6 +8,7 @@ older than the warehouse and nobody has it. A warehouse that admits readers has 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import time
 from contextlib import suppress
@@ -39,8 +40,11 @@ _log = structlog.get_logger()
 ENDING: Final = ".overview"
 """The name of the file is that of the warehouse, and this."""
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Of the tables in the file; one of another version counts as missing."""
+
+DIGEST_BYTES: Final = 32
+"""The file begins with the SHA-256 of the rest: one that is damaged counts as missing."""
 
 RECENT_COMMITS: Final = 500
 RECENT_RUNS: Final = 50
@@ -211,7 +215,7 @@ class OverviewFile:
         self._path = path
         self._warehouse = warehouse
         self._due = 0.0
-        self._overview: Overview | None = None
+        self._taken: tuple[Overview, str] | None = None
 
     @classmethod
     def of(cls, address: WarehouseAddress) -> OverviewFile | None:
@@ -230,7 +234,9 @@ class OverviewFile:
         if not now and started < self._due:
             return
         try:
-            self._overview = take_overview(connection)
+            taken = take_overview(connection)
+            connection.execute("checkpoint")  # else closing it would change the file, perhaps after another process
+            self._taken = taken, self.state()
         except Exception as error:  # noqa: BLE001  # whoever writes the warehouse has done its work already
             _log.debug("no overview could be taken", error=str(error))
         took = time.monotonic() - started
@@ -238,60 +244,70 @@ class OverviewFile:
 
     def write(self) -> None:
         """Write the overview that was taken last, if it is not written yet, now that the warehouse is closed."""
-        overview, self._overview = self._overview, None
-        if overview is not None:
-            self.keep(overview)
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            self.keep(*taken)
 
-    def keep(self, overview: Overview) -> None:
-        """Write an overview of the warehouse as it is now; where it cannot be written there is none."""
+    def keep(self, overview: Overview, state: str) -> None:
+        """Write an overview; where it cannot be written the one before stays, which says that it is not the newest.
+
+        Args:
+            overview: of the warehouse.
+            state: `state()` while no other process could write the warehouse, so before its connection was closed.
+        """
         named = {
             **overview.tables,
-            "about": pa.table(
-                {"version": [VERSION], "at": pa.array([overview.at], pa.timestamp("us")), "of": [self._state()]}
-            ),
+            "about": pa.table({"version": [VERSION], "at": pa.array([overview.at], pa.timestamp("us")), "of": [state]}),
         }
         content = io.BytesIO()
         for name, table in named.items():
             with ipc.new_stream(content, table.schema.with_metadata({"name": name})) as stream:
                 stream.write_table(table)
+        data = content.getvalue()
         try:
-            replace_file(self._path, content.getvalue())
+            replace_file(self._path, hashlib.sha256(data).digest() + data)
         except OSError as error:
             _log.debug("the overview could not be written", path=str(self._path), error=str(error))
 
     def read(self) -> tuple[Overview, bool] | None:
         """The overview, and whether the warehouse is still as it was then; None where there is none."""
-        with suppress(OSError, pa.ArrowInvalid, KeyError, IndexError):
-            content = pa.py_buffer(self._path.read_bytes())
+        with suppress(OSError):
+            content = self._path.read_bytes()
+            if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+                return None
             tables = {}
-            reader = pa.BufferReader(content)
+            reader = pa.BufferReader(pa.py_buffer(content).slice(DIGEST_BYTES))
             while reader.tell() < reader.size():
                 with ipc.open_stream(reader) as stream:
                     tables[stream.schema.metadata[b"name"].decode()] = stream.read_all()
             (about,) = tables.pop("about").to_pylist()
             if about["version"] == VERSION:
-                return Overview(about["at"], tables), about["of"] == self._state()
+                return Overview(about["at"], tables), about["of"] == self.state()
         return None
 
-    def _state(self) -> str:
-        """What changes with the warehouse: time and size of its file and of its log."""
+    def state(self) -> str:
+        """What changes with the warehouse: times and size of its file and of its log."""
         states = []
         for path in (self._warehouse, self._warehouse.with_name(f"{self._warehouse.name}.wal")):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 status = path.stat()
-                states.append(f"{status.st_mtime_ns} {status.st_size}")
+                states.append(f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_size}")
         return ", ".join(states)
 
 
-def read_overview(warehouse: Warehouse) -> Overview:
-    """The overview of a warehouse as it is now.
+def read_overview(warehouse: Warehouse, file: OverviewFile | None = None) -> Overview:
+    """The overview of a warehouse as it is now, which is left in a file where there is one.
 
     Raises:
         HeldError: another process has it for too long.
         BatteryError: it cannot be opened, has no landing tables, or was made by an earlier version.
     """
     with warehouse.connect("look at the landing", read_only=True) as connection:
-        return take_overview(connection)
+        overview = take_overview(connection)
+        state = "" if file is None else file.state()
+    if file is not None:
+        file.keep(overview, state)
+    return overview
 
 
 def look_at_overview(settings: Settings) -> Overview:
@@ -309,16 +325,13 @@ def look_at_overview(settings: Settings) -> Overview:
         return kept[0]
     seconds = min(settings.warehouse_lock_timeout_seconds, BRIEF_SECONDS if kept else LOOK_SECONDS)
     try:
-        overview = read_overview(
-            open_warehouse(settings.model_copy(update={"warehouse_lock_timeout_seconds": seconds}))
+        return read_overview(
+            open_warehouse(settings.model_copy(update={"warehouse_lock_timeout_seconds": seconds})), file
         )
     except HeldError as error:
         if kept is None:
             raise
         return replace(kept[0], held=str(error))
-    if file is not None:
-        file.keep(overview)
-    return overview
 
 
 def renew_overview(settings: Settings) -> None:

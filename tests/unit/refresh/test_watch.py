@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -13,6 +12,7 @@ from structlog.testing import capture_logs
 import refresh.watch
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
+from refresh.dbt import DbtRun
 from refresh.notice import read_notice
 from refresh.watch import LOOK_SECONDS, PREPARE_SECONDS
 
@@ -33,12 +33,13 @@ class Lab:
         self.states: list[str] = []
         self.ended = False
         self.pid: int | None = None
+        self.warnings: tuple[str, ...] = ()
         self.stop = threading.Event()
         for name, value in {
             "STOP": self.stop,
             "_news": self._look,
             "stage_models": self._build,
-            "lock_models": lambda _: nullcontext(-1),
+            "in_words": lambda _, warnings: f"warned of {warnings}",
             "publish": lambda *_: "published",
             "WarmDbt": lambda *_: self,
         }.items():
@@ -82,7 +83,7 @@ class Lab:
         self.looked.append(self.now)
         return self._news(self.now)
 
-    def _build(self, *_: object) -> None:
+    def _build(self, *_: object) -> DbtRun:
         self.built.append(self.now)
         notice = read_notice(self.settings)
         assert notice is not None
@@ -90,6 +91,7 @@ class Lab:
         self.now += 5
         if len(self.built) <= self._fails:
             raise BatteryError("a model failed")
+        return DbtRun(("build",), 5.0, (), None, True, (), cast("Any", self.warnings))
 
 
 @pytest.fixture
@@ -143,6 +145,25 @@ def test_a_refresh_that_fails_is_tried_again_by_itself_after_pauses_that_grow_up
 
 def test_a_refresh_that_failed_is_tried_again_when_more_has_landed(lab: Lab) -> None:
     assert lab.run(lambda now: "a" if now < 15 else "b", until=25, fails=1)[:2] == [1.5, 18.5]
+
+
+def test_what_another_process_has_published_meanwhile_is_not_built_again(lab: Lab) -> None:
+    assert lab.run(lambda _: None if 1.5 in lab.looked else "a drop", until=20) == []  # it looks once it has the lock
+    assert "modelling" not in lab.states
+
+
+def test_what_the_tests_warn_of_is_said_once(lab: Lab) -> None:
+    lab.warnings = ("soh",)
+    with capture_logs() as told:
+        assert len(lab.run(lambda now: str(now // 20), until=60)) > 2
+    assert [line["event"] for line in told if line["log_level"] == "warning"] == ["warned of ('soh',)"]
+
+
+def test_a_refresh_that_ends_leaves_nothing_that_is_about_to_be_modelled(lab: Lab) -> None:
+    lab.run(lambda _: "a drop", until=1)
+    notice = read_notice(lab.settings)
+    assert notice is not None
+    assert (lab.states[-1], notice.state) == ("waiting", "idle")
 
 
 def test_nothing_is_built_after_a_signal_whose_exception_got_lost(lab: Lab) -> None:

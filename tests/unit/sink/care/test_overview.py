@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from pydantic import SecretStr
 from kernel.base.settings import Settings
 from sink.care.overview import (
     RECENT_REFUSALS,
+    Overview,
     OverviewFile,
     look_at_overview,
     renew_overview,
@@ -72,6 +75,59 @@ def test_a_damaged_overview_counts_as_none(settings: Settings, tmp_path: Path, d
     assert rows_of(settings) == [3]
 
 
+def test_an_overview_with_one_damaged_byte_counts_as_none(settings: Settings, tmp_path: Path) -> None:
+    renew_overview(settings)
+    path = tmp_path / "lab.duckdb.overview"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 97):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert OverviewFile(path, tmp_path / "lab.duckdb").read() is None, place
+
+
+def test_what_lands_before_an_overview_is_written_is_not_taken_for_what_it_has_seen(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = OverviewFile.keep
+
+    def late(file: OverviewFile, overview: Overview, state: str) -> None:
+        with opened(settings) as connection:  # the warehouse is free by now
+            quarantine(connection, "duplicate", 5)
+        keep(file, overview, state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OverviewFile, "keep", late)
+        assert rows_of(settings) == [3]
+    assert rows_of(settings) == [5, 3]
+
+
+def test_what_lands_before_a_worker_writes_its_overview_is_not_taken_for_what_it_has_seen(settings: Settings) -> None:
+    file = OverviewFile.of(settings.warehouse_address)
+    assert file is not None
+    with opened(settings) as connection:
+        quarantine(connection, "conflict", 4)
+        file.take(connection)
+    with opened(settings) as connection:
+        quarantine(connection, "duplicate", 5)
+    file.write()
+    assert rows_of(settings) == [5, 4, 3]
+
+
+def test_a_warehouse_that_was_put_in_the_place_of_another_with_its_size_and_time_is_looked_at(
+    settings: Settings, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "lab.duckdb", tmp_path / "other.duckdb"
+    shutil.copy2(path, other)
+    for place, reason in ((path, "conflict"), (other, "duplicate")):
+        with duckdb.connect(place) as connection:
+            connection.execute("update battery_quarantine set reason = ?", [reason])
+    assert rows_of(settings, column="reason") == ["conflict"]
+    status = path.stat()
+    assert other.stat().st_size == status.st_size
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
+    assert rows_of(settings, column="reason") == ["duplicate"]
+
+
 def test_an_overview_survives_its_file(settings: Settings, tmp_path: Path) -> None:
     file = OverviewFile(tmp_path / "another", tmp_path / "lab.duckdb")
     with opened(settings) as connection:
@@ -81,7 +137,7 @@ def test_an_overview_survives_its_file(settings: Settings, tmp_path: Path) -> No
             [AT],
         )
         taken = take_overview(connection)
-    file.keep(taken)
+    file.keep(taken, file.state())
     read = file.read()
     assert read is not None
     assert read[1]

@@ -12,6 +12,7 @@ from refresh.dbt import BUILDING, dbt
 from refresh.project import require_project
 from refresh.unit_tests import must_run_unit_tests, remember_unit_tests
 from sink.care.overview import renew_overview
+from sink.cells.events import land_where_possible
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def stage_models(
 ) -> DbtRun:
     """Run a dbt command in the schema where the pipeline builds, and record it.
 
-    Unit tests are left out if they have passed with the same code (`refresh.unit_tests`).
+    Unit tests are left out if they have passed with the same code (`refresh.unit_tests`). What the lab has said of its
+    cells lands before, as far as the topic is there.
 
     Args:
         settings: as dbt gets them.
@@ -48,6 +50,7 @@ def stage_models(
         raise BatteryError(f"{part} would build models of only a part of the readings, which may be published")
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection)  # dbt would make an empty file and fail with a long message
+    land_where_possible(settings, warehouse)
     run_id = start_run(warehouse, command)
     renew_overview(settings)  # which says that it runs, while dbt has the warehouse
     unit_tests = must_run_unit_tests(settings, command)

@@ -50,6 +50,28 @@ CREATE_PIPELINE: Final = (
     "create table if not exists _pipeline (singleton boolean primary key, pipeline varchar not null)"
 )
 
+CREATE_CELL_EVENTS: Final = (
+    """create table if not exists battery_cell_events (
+        topic_id varchar not null, "partition" integer not null, "offset" bigint not null, cell_id varchar not null,
+        changed_at timestamp not null, metadata varchar, fault varchar,
+        primary key (topic_id, "partition", "offset")
+    )""",
+    """create or replace view battery_cell_latest as
+    select
+        cell_id, arg_max(metadata, place) as metadata, arg_max(changed_at, place) as changed_at,
+        arg_max(topic_id, place) as topic_id
+    from (
+        select *, row(min(changed_at) over (partition by topic_id), topic_id, "partition", "offset") as place
+        from battery_cell_events where fault is null
+    )
+    group by cell_id""",
+)
+"""The table of what a lab has said of its cells, message by message, and the view of the last message of each cell.
+
+Within a topic offsets give the order, as they do where brokers compact it. A topic that was created again comes after
+the one before.
+"""
+
 CREATE: Final = (
     CREATE_PIPELINE,
     f"create table if not exists battery_ts_cleaned ({_columns(LANDED)})",
@@ -75,11 +97,14 @@ CREATE: Final = (
         offsets struct(topic_id varchar, "partition" integer, "first" bigint, "last" bigint, "rows" bigint)[] not null,
         committed_at timestamp not null
     )""",
+    *CREATE_CELL_EVENTS,
     """create or replace view _watermark as
     select
         coalesce((select max(committed_at)::varchar from _commits), 'nothing') || ', ' || coalesce((
             select sum(s."rows") from (select distinct "commit", unnest(offsets) as s from _commits)
-        ), 0)::varchar || ' rows' as watermark""",
+        ), 0)::varchar || ' rows' || (
+            select if(count(*) > 0, ', ' || count(*) || ' changes of cell metadata', '') from battery_cell_events
+        ) as watermark""",
     """create table if not exists _dbt_runs (
         run varchar not null, started_at timestamp not null, seconds double, command varchar not null,
         failure varchar, built boolean not null, audited boolean not null, models varchar[] not null,
@@ -112,8 +137,8 @@ CREATE: Final = (
 """Statements that create the landing tables, and the record of dbt's runs, where they are missing.
 
 `_windows` and `_cycles` hold merged parts, whose sums are whole numbers and therefore exact; two views compute means
-and efficiencies from them. `_watermark` is one value for all that has landed. It changes with every commit and with
-every replay that swaps tables, but not when objects are merged.
+and efficiencies from them. `_watermark` is one value for all that has landed. It changes with every commit, with every
+message about a cell, and with every replay that swaps tables, but not when objects are merged.
 """
 
 _LATEST: Final = ("voltage_last_v", "current_last_a", "temperature_last_c")

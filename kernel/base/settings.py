@@ -28,6 +28,7 @@ class Settings(BaseSettings):
 
     battery_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "battery_topic"
     battery_topic_partitions: Annotated[int, Field(ge=1, le=1024)] = 1
+    battery_cells_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] | None = None
 
     object_store: str = "file://data/objects"
     minio_endpoint: str | None = None
@@ -93,6 +94,11 @@ class Settings(BaseSettings):
         return self.cell_groups or self.lanes
 
     @property
+    def cells_topic(self) -> str:
+        """The topic of what the lab knows of its cells: BATTERY_CELLS_TOPIC, or BATTERY_TOPIC with `_cells`."""
+        return self.battery_cells_topic or f"{self.battery_topic}_cells"
+
+    @property
     def warehouse_address(self) -> WarehouseAddress:
         """What WAREHOUSE names, for all who ask which kind of warehouse it is."""
         return parse_warehouse(self.warehouse)
@@ -107,6 +113,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "battery_cells",
+        "battery_cells_topic",
         "date_order",
         "cell_pattern",
         "mapping_file",
@@ -154,6 +161,8 @@ class Settings(BaseSettings):
             absent = [name for name, value in needed.items() if not value]
             if absent:
                 raise ValueError(f"OBJECT_STORE={self.object_store} needs {', '.join(absent)}")
+        if self.cells_topic == self.battery_topic:
+            raise ValueError("BATTERY_CELLS_TOPIC is BATTERY_TOPIC; what is known of cells needs a topic of its own")
         if self.cell_groups % self.lanes:
             raise ValueError(
                 f"CELL_GROUPS={self.cell_groups} is not a multiple of LANES={self.lanes}; a lane takes whole groups"

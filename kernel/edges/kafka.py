@@ -111,8 +111,11 @@ def open_topic(settings: Settings, *, create: bool = False) -> Topic:
     return topic
 
 
-def find_topic(settings: Settings, *, create: bool = False) -> Topic:
-    """What the topic is now: as `open_topic`, but whatever its brokers do with its messages."""
+def find_topic(settings: Settings, *, create: bool = False, policy: str = "delete") -> Topic:
+    """What the topic is now: as `open_topic`, but whatever its brokers do with its messages.
+
+    Where it is made, its `cleanup.policy` is the one given.
+    """
     refusals: list[KafkaError] = []
     admin = client(AdminClient, client_config(settings) | {"error_cb": refusals.append})
     name = settings.battery_topic
@@ -123,7 +126,7 @@ def find_topic(settings: Settings, *, create: bool = False) -> Topic:
                 f"the broker at {settings.kafka_bootstrap_servers} has no topic {name}; `battery produce` makes it"
             )
         if name not in metadata.topics:
-            _create(settings, name)
+            _create(settings, name, policy)
         return _administer(settings, lambda asked: _described(_describe(asked, name).result(REPLY_SECONDS)))
     except (KafkaException, TimeoutError) as error:
         admin.poll(0)  # delivers what the connections failed of
@@ -152,9 +155,9 @@ _REMEDIES: Final = {
 }
 
 
-def _create(settings: Settings, name: str) -> None:
+def _create(settings: Settings, name: str, policy: str) -> None:
     partitions = settings.battery_topic_partitions
-    chosen = NewTopic(name, num_partitions=partitions, config={_POLICY: "delete"})  # whatever the broker's default is
+    chosen = NewTopic(name, num_partitions=partitions, config={_POLICY: policy})  # whatever the broker's default is
 
     def create(admin: AdminClient) -> None:
         try:
@@ -278,17 +281,22 @@ def _refuse_compaction(settings: Settings) -> None:
     A broker that does not tell, or does not let us ask, may be right.
     """
     name, servers = settings.battery_topic, settings.kafka_bootstrap_servers
-    try:
-        config = _topic_config(client(AdminClient, client_config(settings)), name)
-    except (KafkaException, TimeoutError):
-        return
-    policy = config.get(_POLICY) or ""
+    policy = cleanup_policy(settings) or ""
     if "compact" in policy:
         raise BatteryError(
             f"topic {name} has {_POLICY}={policy}: its brokers would delete all but the last message of each cell; "
             f"`rpk topic alter-config {name} --set {_POLICY}=delete` mends it, or `kafka-configs.sh --bootstrap-server "
             f"{servers} --alter --entity-type topics --entity-name {name} --add-config {_POLICY}=delete`"
         )
+
+
+def cleanup_policy(settings: Settings) -> str | None:
+    """What the brokers do with old messages of the topic; None where they do not tell."""
+    try:
+        config = _topic_config(client(AdminClient, client_config(settings)), settings.battery_topic)
+    except (KafkaException, TimeoutError):
+        return None
+    return config.get(_POLICY)
 
 
 def _topic_config(admin: AdminClient, name: str) -> dict[str, str | None]:

@@ -13,6 +13,7 @@ from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.contract.reading import ABOUT, LANDED, QUARANTINED
 from refresh.dbt import PUBLISHED, dbt, lock_models
+from sink.tables import CREATE_CELL_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,7 @@ ORDER = {
     "battery_ica": "cell_id, cycle_number, direction, voltage_v",
     "battery_fade": "cell_id",
     "battery_cells": "cell_id",
+    "battery_groups": "cell_group, cycle_number",
     "bdf_timeseries": "cell_id, test_id, record_index",
 }
 """The models, each with an order of its rows."""
@@ -71,6 +73,8 @@ def create_landing(path: Path, rows: list[Row]) -> None:
             for field in schema:
                 if not field.nullable:
                     connection.execute(f'alter table {name} alter column "{field.name}" set not null')
+        for statement in CREATE_CELL_EVENTS:
+            connection.execute(statement)
     land(path, rows)
 
 

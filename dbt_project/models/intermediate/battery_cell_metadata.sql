@@ -1,4 +1,23 @@
 {%- set of_the_lab = var('cells_file') | replace("'", "''") -%}
+{#- Each column with its name in the metadata, and its type. -#}
+{%- set described_columns = [
+    ('chemistry', 'chemistry', 'varchar'),
+    ('nominal_capacity_ah', 'nominal_capacity_ah', 'double'),
+    ('charge_limit_v', 'charge_limit_v', 'double'),
+    ('discharge_limit_v', 'discharge_limit_v', 'double'),
+    ('full_cycle_min_ah', 'full_cycle_min_ah', 'double'),
+    ('full_cycle_max_v', 'full_cycle_max_v', 'double'),
+] -%}
+{%- set told_columns = [
+    ('cell_group', 'group', 'varchar'),
+    ('cell_format', 'format', 'varchar'),
+    ('mass_g', 'mass_g', 'double'),
+    ('area_cm2', 'area_cm2', 'double'),
+    ('protocol', 'protocol', 'varchar'),
+    ('temperature_c', 'temperature_c', 'double'),
+    ('tags', 'tags', 'varchar[]'),
+    ('notes', 'notes', 'varchar'),
+] -%}
 
 with cells as (
     select distinct cell_id from {{ ref('battery_tests') }}
@@ -36,17 +55,36 @@ matched as (
     left join described on cells.cell_id glob described.cell_pattern
 ),
 
-final as (
+latest as (
     select
         cell_id,
-        chemistry,
-        nominal_capacity_ah,
-        charge_limit_v,
-        discharge_limit_v,
-        full_cycle_min_ah,
-        full_cycle_max_v
+        metadata::json::map(varchar, json) as told, -- noqa: LT01
+        list_filter(
+            map_entries(metadata::json::map(varchar, varchar)), -- noqa: LT01
+            lambda entry: entry['key'] not in (
+                {%- for _, key, _ in described_columns + told_columns -%}
+                    '{{ key }}'{{ '' if loop.last else ', ' }}
+                {%- endfor -%}
+            )
+        ) as free_columns
+    from {{ source('landing', 'battery_cell_latest').include(database=false) }}
+),
+
+final as (
+    select
+        matched.cell_id,
+        {%- for column, key, type in described_columns %}
+            coalesce(({{ told_value('latest', key) }})::{{ type }}, matched.{{ column }}) as {{ column }},
+        {%- endfor %}
+        {%- for column, key, type in told_columns %}
+            ({{ told_value('latest', key) }})::{{ type }} as {{ column }},
+        {%- endfor %}
+        case
+            when len(latest.free_columns) > 0 then map_from_entries(latest.free_columns)::json::varchar
+        end as metadata
     from matched
-    where choice = 1
+    left join latest on matched.cell_id = latest.cell_id
+    where matched.choice = 1
 )
 
 select * from final

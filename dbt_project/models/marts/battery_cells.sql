@@ -60,6 +60,15 @@ thresholds as (
         metadata.cell_id,
         metadata.chemistry,
         metadata.nominal_capacity_ah,
+        metadata.cell_group,
+        metadata.cell_format,
+        metadata.mass_g,
+        metadata.area_cm2,
+        metadata.protocol,
+        metadata.temperature_c,
+        metadata.tags,
+        metadata.notes,
+        metadata.metadata,
         initial.initial_capacity_ah,
         {{ percent }} / 100 * metadata.nominal_capacity_ah as of_nominal_ah,
         {{ percent }} / 100 * initial.initial_capacity_ah as of_initial_ah
@@ -197,7 +206,16 @@ final as (
         readings.counter_reset_count,
         readings.clock_jump_count,
         coalesce(refused.quarantined_count, 0) as quarantined_count,
-        said.stated
+        said.stated,
+        thresholds.cell_group,
+        thresholds.cell_format,
+        thresholds.mass_g,
+        thresholds.area_cm2,
+        thresholds.protocol,
+        thresholds.temperature_c,
+        thresholds.tags,
+        thresholds.notes,
+        thresholds.metadata
     from readings
     inner join thresholds on readings.cell_id = thresholds.cell_id
     left join lives on readings.cell_id = lives.cell_id

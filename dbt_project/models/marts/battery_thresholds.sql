@@ -15,6 +15,7 @@
     ('recovery_cycles', 'cycles', 'Recovery in a pause: the complete cycles before it that the rise is measured from'),
     ('pulse_time_s', 's', 'Pulse resistance: the time after a current has set in'),
     ('pulse_tolerance', '1', 'Pulse resistance: how far current and time may be off, as a share'),
+    ('group_cycles', 'cycles', 'Groups of cells: cycle numbers are rounded to multiples of this'),
     ('ica_every_cycles', 'cycles', 'Incremental capacity: one cycle in so many has curves'),
     ('instrument_max_voltage_v', 'V', 'The largest magnitude of a voltage that the instrument can report'),
     ('instrument_max_current_a', 'A', 'The largest magnitude of a current that the instrument can report'),

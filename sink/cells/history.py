@@ -1,0 +1,46 @@
+"""How what is known of a cell came to be: its changes, as they landed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kernel.contract.cell_metadata import from_json
+from sink.cells.change import CellChange
+from sink.tables import landing_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from kernel.contract.cell_metadata import Value
+    from kernel.edges.warehouse import Warehouse
+
+_EVENTS = """
+    select changed_at, metadata
+    from (
+        select *, min(changed_at) over (partition by topic_id) as began_at from battery_cell_events where fault is null
+    )
+    where cell_id = ? order by began_at, topic_id, "partition", "offset"
+"""
+
+
+def read_history(warehouse: Warehouse, cell_id: str) -> list[tuple[datetime, CellChange]]:
+    """The changes of a cell, the oldest first, each with the broker's time stamp (UTC).
+
+    A topic that was compacted before a warehouse was built anew gives no more than the last one.
+
+    Raises:
+        BatteryError: the warehouse cannot be opened.
+    """
+    with warehouse.connect("read the history of a cell", read_only=True) as connection:
+        if "battery_cell_events" not in landing_tables(connection):
+            return []
+        rows = connection.execute(_EVENTS, [cell_id]).fetchall()
+    history: list[tuple[datetime, CellChange]] = []
+    before: Mapping[str, Value] = {}
+    for at, text in rows:
+        after = from_json(text)
+        if after != before:
+            history.append((at, CellChange(cell_id, before, after)))
+        before = after
+    return history

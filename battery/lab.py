@@ -231,19 +231,20 @@ class Lab:
         Raises:
             BatteryError: the query is wrong, or the marts cannot be read.
         """
+        text = query.casefold()
         with duckdb.connect(config={"python_enable_replacements": False}) as connection:
-            try:
-                for name in sorted(connection.get_table_names(query) & set(self.tables)):
+            for name in self.tables:
+                if name in text:  # a name in a string literal costs a table that is not needed, no more
                     connection.register(name, self._publication.table(name))
-                answer = connection.execute(query, parameters)
-                table = answer.to_arrow_table()
+            try:
+                table = connection.execute(query, parameters).to_arrow_table()
             except duckdb.CatalogException as error:
                 raise BatteryError(
                     f"{_first_line(error)}; there are {', '.join(self.tables)}. {_NOT_AT_HAND}"
                 ) from None
             except duckdb.Error as error:
                 raise BatteryError(_first_line(error)) from None
-        return self._frame(table, as_)
+        return self._frame(_without_decimals(table), as_)
 
     def _rows(self, name: str, cells: Cells, as_: FrameKind | None) -> Frame:
         wanted = [cells] if isinstance(cells, str) else None if cells is None else list(cells)
@@ -278,3 +279,19 @@ class Lab:
 
 def _first_line(error: duckdb.Error) -> str:
     return str(error).splitlines()[0]
+
+
+def _without_decimals(table: pa.Table) -> pa.Table:
+    """DuckDB's decimals as floats, or as whole numbers where their type has no places, as that of a sum has none.
+
+    Frames would hold a Python object for each of them.
+    """
+    for place, field in enumerate(table.schema):
+        if pa.types.is_decimal(field.type):
+            column = table.column(place)
+            try:
+                column = column.cast(pa.int64() if field.type.scale == 0 else pa.float64())
+            except pa.ArrowInvalid:  # more than 64 bits hold
+                column = column.cast(pa.float64())
+            table = table.set_column(place, field.name, column)
+    return table

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
+from support import notebooks
 from support.places import ROOT
 
+import battery
 from kernel.edges.objects import ObjectStore
 from kernel.edges.warehouse import Warehouse
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 PACKAGES = ("ageing", "battery", "dashboard", "dataflows", "kernel", "producer", "refresh", "sink")
 
 SOCKETS = (
+    "battery",
+    "battery.lab",
     "kernel.base.warehouse_address",
     "kernel.contract.batch",
     "kernel.contract.poll",
@@ -35,6 +39,9 @@ SOCKETS = (
 )
 """Modules whose public face has an example."""
 
+OF_NOTEBOOKS = ("battery", "battery.lab")
+"""Modules whose examples ask what `battery demo` leaves, by the name `lab`."""
+
 PROTOCOLS = (ObjectStore, Warehouse)
 
 
@@ -42,7 +49,7 @@ def with_examples() -> Iterator[str]:
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             if ">>> " in path.read_text():
-                yield ".".join(path.relative_to(ROOT).with_suffix("").parts)
+                yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 EXAMPLES = tuple(with_examples())
@@ -51,8 +58,13 @@ EXAMPLES = tuple(with_examples())
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    names: dict[str, object] = {}
+    if name in OF_NOTEBOOKS:
+        notebooks.make(tmp_path / "data" / "demo")
+        names = {"battery": battery, "lab": battery.open("data/demo")}
     with capture_logs():
-        results = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+        results = doctest.testmod(module, extraglobs=names, optionflags=doctest.ELLIPSIS)
     assert results.attempted > 0
     assert results.failed == 0
 

@@ -1,0 +1,95 @@
+"""The notebook's way in on what the main job has published, while others hold the warehouse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow.compute as pc
+import pytest
+from support.places import ROOT
+from support.published import CYCLES
+
+import battery
+from kernel.edges.warehouse import open_warehouse
+from refresh.export import MARTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.published import PublishedFolder
+
+HEAVY = ("dashboard", "duckdb", "numpy", "pandas", "polars", "pyarrow", "pydantic")
+
+HOLD = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def held(published: PublishedFolder) -> Iterator[PublishedFolder]:
+    """The folder while another process has the DuckDB file, as the worker has it when it commits."""
+    file = str(published.folder / "battery.duckdb")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(duckdb.IOException):
+            duckdb.connect(file, read_only=True)
+        yield published
+        holder.communicate()
+
+
+def test_importing_battery_imports_nothing_that_takes_time() -> None:
+    script = f"import sys, battery; print([name for name in {HEAVY} if name in sys.modules])"
+    started = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert started.stdout.strip() == "[]"
+
+
+def test_everything_can_be_asked_while_another_process_holds_the_warehouse(held: PublishedFolder) -> None:
+    lab = battery.open(held.folder)
+    assert lab.tables == MARTS
+    assert len(lab.cycles("SIM_01")) == CYCLES
+    assert len(lab.readings("SIM_01")) == lab.cycles("SIM_01")["row_count"].sum()
+    assert len(lab.ica("SIM_01", cycles="last")) > 0
+    assert lab.sql("select count(*) as n from battery_steps")["n"].tolist() == [len(lab.steps())]
+
+
+def test_nobody_waits_for_a_notebook(published: PublishedFolder) -> None:
+    lab = battery.open(published.pipeline().settings)
+    lab.readings("SIM_01", cycles="first")
+    with open_warehouse(published.pipeline().settings).connect("commit beside a notebook"):
+        lab.readings("SIM_02", cycles="first")
+
+
+def test_readings_are_those_of_the_landing(published: PublishedFolder) -> None:
+    readings = battery.open(published.folder).readings("SIM_02", cycles=[3, 20], as_="arrow")
+    landed = published.pipeline().query(
+        'select "voltage(v)", "current(a)" from battery_ts_cleaned join battery_cycles using (cell_id, test_id, '
+        "cycle_index) where cell_id = 'SIM_02' and cycle_number in (3, 20) order by cycle_number, data_point"
+    )
+    assert list(zip(readings["voltage_v"].to_pylist(), readings["current_a"].to_pylist(), strict=True)) == landed
+    assert set(readings["cycle_number"].to_pylist()) == {3, 20}
+
+
+def test_what_was_discharged_by_readings_is_what_the_mart_has_of_the_cycle(published: PublishedFolder) -> None:
+    lab = battery.open(published.folder)
+    moved = lab.readings("SIM_03").groupby("cycle_number")["discharge_ah"].max()
+    capacity = lab.cycles("SIM_03").set_index("cycle_number")["discharge_capacity_ah"]
+    assert moved.to_numpy() == pytest.approx(capacity.to_numpy(), abs=1e-9)
+
+
+def test_computed_curves_are_those_of_the_mart(published: PublishedFolder) -> None:
+    lab = battery.open(published.folder, as_="arrow")
+    of_mart = lab.ica("SIM_01")
+    numbers = sorted(set(of_mart["cycle_number"].to_pylist()))
+    computed = lab.ica("SIM_01", cycles=numbers[:2])
+    expected = of_mart.filter(pc.is_in(of_mart["cycle_number"], value_set=computed["cycle_number"].combine_chunks()))
+    assert (
+        computed.select(expected.column_names).cast(expected.schema).sort_by("voltage_v").num_rows == expected.num_rows
+    )
+    for name in ("voltage_v", "dqdv_ah_per_v"):
+        assert sorted(computed[name].to_pylist()) == pytest.approx(sorted(expected[name].to_pylist()))
+    with pytest.raises(battery.BatteryError, match="among the cycles of one cell"):
+        lab.ica(cycles="last")

@@ -13,7 +13,10 @@ LONGEST_WAIT_SECONDS: Final = 20.0
 """They are built so long after the first news at the latest: a live stream never pauses."""
 
 SHARE: Final = 0.25
-"""The share of the time that refreshes may take in the long run, under a stream that never pauses."""
+"""The share of the time that refreshes may take in the long run, under a stream that never pauses.
+
+What waits is built all the same once nothing has landed for `LONGEST_WAIT_SECONDS`, and for as long as the last refresh
+took: that is no stream, and a drop after one long build would wait for three times its length."""
 
 MOST_CREDIT_SECONDS: Final = 60.0
 """How much time for refreshes is saved up while there is nothing to do: the next few drops are built at once."""
@@ -39,6 +42,7 @@ class Pace:
         """The news with which the last refresh began."""
         self._first = self._newest = now
         self._credit, self._credited = MOST_CREDIT_SECONDS, now
+        self._took = 0.0
         self._failed: str | None = None
         self._retry_at = now
         self._pauses = Pauses(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
@@ -60,7 +64,8 @@ class Pace:
             self._news, self._newest = news, now
         is_settled = now - self._newest >= QUIET_SECONDS or now - self._first >= LONGEST_WAIT_SECONDS
         may_try = news != self._failed or now >= self._retry_at
-        return is_settled and may_try and self._credit > 0
+        has_paused = now - self._newest >= max(LONGEST_WAIT_SECONDS, self._took)
+        return is_settled and may_try and (self._credit > 0 or has_paused)
 
     def refreshed(self, began: float, now: float) -> None:
         """Note that a refresh has succeeded."""
@@ -81,6 +86,7 @@ class Pace:
 
     def _spend(self, began: float, now: float) -> None:
         """Take the time of a refresh from what was saved; what lands meanwhile is news after it."""
-        self._credit -= now - began
+        self._took = now - began
+        self._credit -= self._took
         self._credited = now
         self._built, self._news = self._news, None

@@ -58,6 +58,11 @@ def test_the_first_drops_after_a_pause_are_all_built_at_once() -> None:
     assert built(lambda now: f"{now // 10}", until=90) == [10 * drop + QUIET_SECONDS for drop in range(9)]
 
 
+def test_a_drop_after_a_long_build_waits_no_longer_than_that_took() -> None:
+    assert built(lambda now: "a" if now < 300 else "b", until=900, takes=200) == [1.5, 300 + 200]
+    assert built(lambda now: "a" if now < 130 else "b", until=900, takes=60) == [1.5, 130 + QUIET_SECONDS]
+
+
 def test_a_failure_is_tried_again_after_pauses_that_grow_and_sooner_when_more_has_landed() -> None:
     times = built(lambda now: "a" if now < 200 else "b", until=250, fails=9, takes=1)
     assert times == [1.5, 1.5 + 1 + 30, 32.5 + 1 + 60, 200 + QUIET_SECONDS]

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from battery.frames import FrameKind, frame, require_kind
 from battery.place import find_publication
+from battery.step_kinds import with_steps
 from dashboard.cycle.choice import choose_cycles, parse_choice, spans
 from dashboard.cycle.curves import curves_of, with_charge
 from kernel.base.errors import BatteryError
@@ -175,7 +176,8 @@ class Lab:
 
         Beside time in s, current in A, voltage in V and temperature in °C it has the cycler's counters as they are,
         and `charge_ah` and `discharge_ah`: what has moved since the first reading of the cycle, by the rule of the
-        marts for counters. `is_kept` tells whether the models use a reading; `quality` holds its flags.
+        marts for counters. `step_number` and `step_kind` are those of `battery_steps`. `is_kept` tells whether the
+        models use a reading; `quality` holds its flags.
 
         >>> lab.readings("SIM_01", cycles=2)[["cycle_number", "test_time_s", "voltage_v", "discharge_ah"]]
            cycle_number  test_time_s  voltage_v  discharge_ah
@@ -194,7 +196,10 @@ class Lab:
         Raises:
             BatteryError: the cell is unknown or has none of the cycles, or the readings cannot be read.
         """
-        return self._frame(with_charge(self._publication.readings(cell, self._chosen(cell, cycles))), as_)
+        readings = with_charge(self._publication.readings(cell, self._chosen(cell, cycles)))
+        # Tests stand in the order of their names, which need not be that of their cycles.
+        readings = readings.take(np.argsort(readings["cycle_number"].to_numpy(), kind="stable"))
+        return self._frame(with_steps(readings, self._publication.rows("battery_steps", [cell])), as_)
 
     def thresholds(self, *, as_: FrameKind | None = None) -> Frame:
         """The figures that the models judge by, such as the share of capacity at which life ends.

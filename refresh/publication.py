@@ -123,7 +123,8 @@ class Publication:
             cycles: rows of `battery_cycles`; one at least.
 
         Returns:
-            The readings in the order of the cycles and of their data points, with `cycle_number` among their columns.
+            The readings of one test after the other, as `readings_of` gives them, with `cycle_number` among their
+            columns.
 
         Raises:
             BatteryError: they cannot be read, or have not been exported as far as the marts.
@@ -132,8 +133,7 @@ class Publication:
         found = readings_of(self._store, self._warehouse, cell, keys)
         numbers = _cycle_numbers(found, cycles)
         place = found.column_names.index("cycle_index")
-        found = found.add_column(place, "cycle_number", pa.array(numbers, pa.int32()))
-        return found.take(np.argsort(numbers, kind="stable"))
+        return found.add_column(place, "cycle_number", pa.array(numbers, pa.int32()))
 
     def _read(self, name: str) -> pa.Table:
         if name not in self.version.places:

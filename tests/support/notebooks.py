@@ -42,7 +42,12 @@ _MODELS = """
         select distinct
             cell_id, 'LCO' as chemistry, 1.1::double as nominal_capacity_ah, 0.9::double as latest_soh
         from battery_cycles;
-    create table battery_steps as select cell_id, test_id, cycle_index, 1 as step_number from battery_cycles;
+    create table battery_steps as
+        select
+            cell_id, test_id, cycle_index, cycle_index + 10 as step_number, 'cc_discharge' as kind,
+            min(data_point) as first_data_point, max(data_point) as last_data_point
+        from battery_ts_cleaned
+        group by all;
     create table battery_gaps as select cell_id, test_id, 0.0::double as gap_h from battery_tests where false;
     create table battery_ica as select cell_id, cycle_number, 3.7::double as voltage_v from battery_cycles;
     create table battery_thresholds as select 'end_of_life_percent' as name, 80.0::double as value, '%' as unit;

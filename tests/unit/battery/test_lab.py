@@ -117,6 +117,7 @@ def test_readings_stand_in_the_order_of_cycles_where_tests_are_named_against_it(
         folder,
         "update battery_cycles set test_id = '9' where cycle_number = 1 and cell_id = 'SIM_01'",
         "update battery_ts_cleaned set test_id = '9' where cycle_index = 1 and cell_id = 'SIM_01'",
+        'update battery_ts_cleaned set "discharge_capacity(ah)" = 0.7 where data_point = 1',
         "insert into battery_tests values ('SIM_01', '9', 2)",
         "insert into _refreshed values ('battery_cleaned', 'SIM_01', '9', 'second')",
         "update _refreshed set built_by = 'second' where cell_id = 'SIM_01'",
@@ -125,6 +126,7 @@ def test_readings_stand_in_the_order_of_cycles_where_tests_are_named_against_it(
     assert readings["test_id"].tolist() == ["9", "9", "1", "1"]
     assert readings["cycle_number"].tolist() == [1, 1, 2, 2]
     assert readings["data_point"].tolist() == [0, 1, 2, 3]
+    assert readings["discharge_ah"].tolist() == [0, 0.7, 0, 0.5]
 
 
 def test_readings_that_are_not_exported_are_not_asked_of_the_warehouse(folder: Path) -> None:

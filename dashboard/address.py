@@ -24,6 +24,9 @@ BOUND: Final = "query-params"
 MOST_OFFERED: Final = 12
 """How many options a message offers; the box above it has all."""
 
+MOST_LETTERS: Final = 60
+"""Letters of a text from an address that a message shows."""
+
 _ASKED: Final = "asked for and not there"
 _BEGUN: Final = "chosen for the visitor"
 _PAGE: Final = "page of these choices"
@@ -123,7 +126,7 @@ def choose_many(
     if asked is not None:
         if not chosen:
             raise NotAmongError(label, key, asked, list(options), is_many=True)
-        st.caption(f":orange[Not here, so not drawn: {literal(', '.join(asked))}.]")
+        st.caption(f":orange[Not here, so not drawn: {literal(', '.join(map(shorten, asked[:MOST_OFFERED])))}.]")
     return chosen
 
 
@@ -135,7 +138,7 @@ def choose_whether(label: str, key: str, *, first: bool) -> bool:
 def show_not_among(error: NotAmongError) -> None:
     """Say what the address asks for and is not here, and offer what is, the most alike first."""
     label = error.label.partition(" (")[0]
-    asked = ", ".join(f"“{literal(one)}”" for one in error.asked)
+    asked = ", ".join(f"“{literal(shorten(one))}”" for one in error.asked[:MOST_OFFERED])
     more = len(error.offered) - MOST_OFFERED
     st.warning(
         f"{asked}, which the address asks for, is not among the choices of “{literal(label)}”, so nothing is drawn. "
@@ -150,6 +153,11 @@ def show_not_among(error: NotAmongError) -> None:
             )  # fmt: skip
     if more > 0:
         st.caption(f"and {more:,} more in the box above")
+
+
+def shorten(text: str) -> str:
+    """A text from an address as long as a line has room for."""
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
 
 
 def _choose_instead(key: str, value: str | list[str]) -> None:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _CODE: Final = re.compile(r"(`[^`]*`)")
-_MARK: Final = re.compile(r"([\\\[\]<*~$&]|:(?=[\w/+-]+:)|(?<!\w)_|_(?!\w))")
-"""What Markdown acts on in the middle of a line: links, images, HTML, emphasis, formulas, and Streamlit's icons."""
+_MARK: Final = re.compile(r"([\\\[\]<*~$&]|:(?=[A-Za-z]|[\w/+-]+:)|(?<!\w)_|_(?!\w))")
+"""What Markdown acts on in the middle of a line: links, images, HTML, emphasis, formulas, and Streamlit's icons
+and directives, such as `:red[text]`."""
 
 FORMULA: Final = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """The start of a field that a spreadsheet computes when it opens a CSV file (OWASP, CSV injection)."""

@@ -251,11 +251,20 @@ def _show_age(settings: Settings, seen: Look[MartsVersion]) -> None:
         why.append(literal(str(error)))
     else:
         if landed.value:
-            said.append("more has landed since")
+            said.append(news_in_words(landed.value))
             why.append(f"{literal(landed.value)}. The hourly refresh does it, or `battery transform` at once.")
     if said:
         line = " · ".join(said)
         st.caption(line[0].upper() + line[1:], help="  \n".join(why) or None)
+
+
+def news_in_words(news: str) -> str:
+    """What `look_at_news` found in a few words: new readings, or other rules for those that are there.
+
+    >>> news_in_words("landed: 12; published: 11")
+    'more has landed since'
+    """
+    return "more has landed since" if news.startswith("landed") else "a refresh is due"
 
 
 def lasting(seconds: float) -> str:

@@ -142,6 +142,9 @@ def _draw(settings: Settings, published: Published) -> None:
     view = _View(settings, published, cells, chosen, basis)
     name_tab(f"Cycles of {view.named}")
     _say_what_differs(chosen)
+    if not any(of.rows.num_rows for of in chosen):
+        st.info("None of the cycles that are chosen is there. The button beside the box offers others.")
+        return
     tabs = st.tabs(list(_TABS), key="view", bind=BOUND)
     for draw, tab in zip(_TABS.values(), tabs, strict=True):
         if tab.open:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 
 def test_markdown_is_shown_as_it_was_written_and_code_stays_code() -> None:
-    assert literal("![x](javascript:1) <b>:red[a]") == r"!\[x\](javascript:1) \<b>:red\[a\]"
+    assert literal("![x](javascript:1) <b>:red[a]") == r"!\[x\](javascript:1) \<b>\:red\[a\]"
     assert literal("a *b* _c_ $d$ :material/home: &lt;") == r"a \*b\* \_c\_ \$d\$ \:material/home: \&lt;"
+    assert literal("cell :red at 13:44") == r"cell \:red at 13:44"  # a directive, which shows nothing
     assert literal("WAREHOUSE=/data/my_lab/a-b.duckdb: held") == "WAREHOUSE=/data/my_lab/a-b.duckdb: held"
     assert literal("run `battery stream --until-end`") == "run `battery stream --until-end`"
     assert literal("a\nb\u202ec") == r"a\\nb\\u202ec"

@@ -7,7 +7,7 @@ import sys
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.address import nearest
+from dashboard.address import MOST_LETTERS, nearest
 
 ONE = """
 import streamlit as st
@@ -119,3 +119,10 @@ def test_none_of_several_is_a_choice() -> None:
 def test_options_spelled_alike_are_offered_first() -> None:
     assert nearest(["cs2-35"], ["SIM_01", "CS2_34", "CS2_35"])[0] == "CS2_35"
     assert sorted(nearest(["zzz"], OPTIONS)) == OPTIONS
+
+
+def test_what_a_very_long_address_asks_for_is_named_by_its_beginning() -> None:
+    for script, name in ((ONE.format(options=OPTIONS), "cell"), (MANY, "cells")):
+        drawn = run(script, **{name: "x" * 6_000})
+        assert len(drawn.warning[0].value) < 300
+        assert drawn.warning[0].value.startswith(f"“{'x' * MOST_LETTERS}…”, which the address asks for")

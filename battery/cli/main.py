@@ -25,6 +25,7 @@ PLACES: Final = {
     "compact": "battery.cli.landing",
     "dashboard": "battery.cli.look",
     "demo": "battery.cli.machine",
+    "doctor": "battery.cli.doctor",
     "export": "battery.cli.export",
     "gateway": "battery.cli.gateway",
     "health": "battery.cli.look",

@@ -1,0 +1,290 @@
+"""What the doctor asks: machine, broker, store, warehouse, and the files that parts leave of themselves.
+
+Whatever does not answer is given up after `PATIENCE_SECONDS`, and all are asked at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+import urllib3
+
+from battery.doctor import checks
+from battery.doctor.checks import Finding, State
+from dataflows.health import Pulse
+from kernel.base.errors import BatteryError
+from kernel.base.locks import is_locked
+from kernel.base.machine import memory_bytes
+from kernel.base.settings import Settings
+from kernel.edges.kafka import open_topic
+from kernel.edges.objects import open_to_look
+from kernel.edges.warehouse import HeldError, open_warehouse
+from producer.inbox_state import SIGN_SECONDS, read_inbox
+from refresh.dbt import work_folder
+from refresh.models import models_status, published_at
+from sink.care.overview import look_at_overview
+from sink.claim import mark_beyond, read_claim
+from sink.writers import pipeline_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from kernel.edges.objects import ObjectStore
+
+PATIENCE_SECONDS: Final = 2.0
+"""How long anything may take to answer, s."""
+
+CONNECT_SECONDS: Final = 1.0
+
+DASHBOARD_PORT: Final = 8501
+
+_HOLDER: Final = re.compile(r"\(PID (\d+)\)")
+"""How DuckDB names the process that has a file."""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything, and say of each how it is."""
+    probes: dict[str, Callable[[Settings], Iterable[Finding]]] = {
+        "machine": _machine,
+        "settings": _settings,
+        "broker": _broker,
+        "store": _store,
+        "warehouse": _warehouse,
+        "parts": _parts,
+        "locks": _locks,
+    }
+    found: dict[str, list[Finding]] = {}
+
+    def ask(name: str, probe: Callable[[Settings], Iterable[Finding]]) -> None:
+        try:
+            found[name] = list(probe(settings))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other lines are worth having
+            text = (str(error).splitlines() or [type(error).__name__])[0]
+            found[name] = [Finding(name, State.FAULT, text)]
+
+    threads = [threading.Thread(target=ask, args=probe, name=probe[0], daemon=True) for probe in probes.items()]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    silent = Finding(
+        "", State.FAULT, f"no answer within {PATIENCE_SECONDS:.0f} s", "see whether it runs and is reached"
+    )
+    return [
+        finding
+        for name in probes
+        for finding in found.get(name, [Finding(name, silent.state, silent.detail, silent.remedy)])
+    ]
+
+
+def _machine(settings: Settings) -> Iterator[Finding]:
+    yield checks.check_python(sys.version_info[:2])
+    installed = {}
+    for name in checks.PACKAGES:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    yield checks.check_packages(requires("battery-pipeline") or [], installed)
+    file = settings.warehouse_address.file
+    size = file.stat().st_size if file is not None and file.exists() else 0
+    places: dict[str, tuple[int, int]] = {}
+    disks: set[int] = set()
+    for folder in (settings.warehouse_address.work_folder, settings.recovery_dir, _folder_of(settings)):
+        place = None if folder is None else _nearest(folder)
+        if place is not None and (disk := place.stat().st_dev) not in disks:
+            disks.add(disk)
+            places[str(place)] = shutil.disk_usage(place).free, size
+    yield from checks.check_disk(places)
+    yield checks.check_memory(memory_bytes(), _available_bytes(), settings.dbt_memory_bytes)
+
+
+def _folder_of(settings: Settings) -> Path | None:
+    scheme, _, folder = settings.object_store.partition("://")
+    return Path(folder) if scheme == "file" else None
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that there is."""
+    folder = folder.resolve()
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _available_bytes() -> int:
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return min(memory_bytes(), 1024 * int(next(line for line in lines if "MemAvailable" in line).split()[1]))
+    return memory_bytes()
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    yield from checks.check_settings(settings)
+    file = Path(".env")
+    if file.is_file():
+        lines = file.read_text(encoding="utf-8").splitlines()
+        names = {name.upper() for name in Settings.model_fields}
+        yield from checks.check_env_file(lines, os.environ, names, others_may_read=bool(file.stat().st_mode & 0o004))
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    where = f"KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
+    if not any(map(_listens, settings.kafka_bootstrap_servers.split(","))):
+        yield Finding(
+            "broker", State.FAULT, f"nothing listens at {where}", "start one with `battery broker`, or name yours"
+        )
+        return
+    try:
+        topic = open_topic(settings)
+    except BatteryError as error:
+        yield Finding("broker", State.FAULT, str(error))
+        return
+    yield Finding("broker", State.OK, f"{where} has {topic.name} with {len(topic.partitions)} partitions")
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.strip().rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    if settings.object_store.startswith("s3://"):
+        scheme = "https" if settings.minio_secure else "http"
+        authority = str(settings.minio_ca_location) if settings.minio_ca_location else None
+        try:
+            sent = time.time()
+            with urllib3.PoolManager(timeout=CONNECT_SECONDS, retries=False, ca_certs=authority) as http:
+                answer = http.request("HEAD", f"{scheme}://{settings.minio_endpoint}/")
+            if stamp := answer.headers.get("Date"):
+                ours = (sent + time.time()) / 2
+                # The store's clock is cut to whole seconds.
+                yield checks.check_clock("the store", parsedate_to_datetime(stamp).timestamp() + 0.5 - ours)
+        except urllib3.exceptions.HTTPError as error:
+            yield Finding(
+                "store", State.FAULT, f"nothing answers at MINIO_ENDPOINT={settings.minio_endpoint} "
+                f"({type(error).__name__})", "start it, or correct MINIO_ENDPOINT and MINIO_SECURE",
+            )  # fmt: skip
+            return
+    store = open_to_look(settings)
+    if store is None:
+        yield Finding(
+            "store", State.WARNING, f"there is no OBJECT_STORE={settings.object_store} yet", "`battery stream`"
+        )
+        return
+    folder = _folder_of(settings)
+    if folder is not None and not os.access(folder, os.W_OK):
+        yield Finding(
+            "store", State.FAULT, f"OBJECT_STORE={settings.object_store} cannot be written", "change its owner"
+        )
+        return
+    yield Finding("store", State.OK, f"OBJECT_STORE={settings.object_store} answers")
+
+
+def _pair(settings: Settings, store: ObjectStore) -> Iterator[Finding]:
+    """Whether store and warehouse belong together; nothing where somebody has the warehouse, and so goes on with it."""
+    warehouse = open_warehouse(settings)
+    with suppress(HeldError):
+        with warehouse.connect("look whose it is", read_only=True) as connection:
+            pipeline = pipeline_id(connection)
+        claim = read_claim(store)
+        ahead = mark_beyond(store, warehouse) is not None
+        yield checks.check_pipeline(claim and claim.pipeline, pipeline, store_is_ahead=ahead)
+
+
+def _warehouse(settings: Settings) -> Iterator[Finding]:
+    file = settings.warehouse_address.file
+    if file is not None and not file.exists():
+        yield Finding("warehouse", State.WARNING, f"there is no WAREHOUSE={file} yet", "`battery stream` makes it")
+        return
+    brief = settings.model_copy(update={"warehouse_lock_timeout_seconds": CONNECT_SECONDS})
+    if file is not None:
+        yield checks.check_lock("warehouse", _warehouse_holders(file), file)
+    try:
+        overview = look_at_overview(brief)
+    except HeldError as error:
+        yield Finding("warehouse", State.OK, str(error))
+        return
+    (counts,) = overview.tables["counts"].to_pylist()
+    landed = f"{counts['rows']} readings of {counts['cells']} cells, DuckDB {duckdb.__version__}"
+    yield Finding("warehouse", State.OK, f"WAREHOUSE={settings.warehouse} is readable: {landed}{_storage(file)}")
+    yield checks.check_stamps(counts["stamped_later"])
+    store = store_error = published = None
+    try:
+        store = open_to_look(settings)
+        published = published_at(store)
+    except BatteryError as error:
+        store_error = str(error)
+    models = models_status(settings, overview, published, store_error)
+    yield checks.check_refresh(models.run and models.run.failure, models.age, models.news)
+    if store is not None and store_error is None:
+        yield from _pair(brief, store)
+
+
+def _storage(file: Path | None) -> str:
+    """The version of the format of a warehouse file, by its own header; nothing where it is a service."""
+    if file is None:
+        return ""
+    with file.open("rb") as opened:
+        header = opened.read(20)
+    return f", storage version {int.from_bytes(header[12:20], 'little')}"
+
+
+def _parts(settings: Settings) -> Iterator[Finding]:
+    pulse = Pulse(settings)
+    yield checks.check_worker(pulse.since(), pulse.longest)
+    look = read_inbox(settings)
+    age = None if look is None else (datetime.now(UTC) - look.at).total_seconds()
+    yield checks.check_inbox(
+        look and look.folder,
+        age,
+        look.trouble if look else "",
+        is_watched=bool(look and look.is_watched),
+        longest=3 * SIGN_SECONDS,
+    )
+    for what, port, command in (
+        ("dashboard", DASHBOARD_PORT, "`battery dashboard` serves it"),
+        ("metrics", settings.metrics_port, "a running worker serves them"),
+    ):
+        listens = bool(port) and _listens(f"127.0.0.1:{port}")
+        yield Finding(
+            what, State.OK, f"127.0.0.1:{port} listens" if listens else f"nothing at 127.0.0.1:{port}; {command}"
+        )
+
+
+def _locks(settings: Settings) -> Iterator[Finding]:
+    for what, place in (
+        ("models (dbt, publication)", work_folder(settings) / "lock"),
+        ("replay, compaction or sweep", settings.replay_dir.resolve() / "lock"),
+    ):
+        yield checks.check_lock(what, _holders(place) if is_locked(place) else None, place)
+
+
+def _warehouse_holders(file: Path) -> list[int] | None:
+    try:
+        duckdb.connect(str(file), read_only=True).close()
+    except duckdb.IOException as error:
+        if "lock on file" in str(error):
+            return [int(found) for found in _HOLDER.findall(str(error))]
+    return None
+
+
+def _holders(place: Path) -> list[int]:
+    with suppress(OSError):
+        status = place.stat()
+        return checks.holders_of(Path("/proc/locks").read_text(), status.st_dev, status.st_ino)
+    return []

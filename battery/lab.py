@@ -149,6 +149,16 @@ class Lab:
         """
         return self._rows("battery_gaps", cells, as_)
 
+    def groups(self, *, as_: FrameKind | None = None) -> Frame:
+        """How the cells of a group age together, a row a group and rounded cycle number: `battery_groups`.
+
+        Groups are what `battery cells` has been told; the column `cell_group` of `cells()` has that of each cell.
+
+        Raises:
+            BatteryError: the marts cannot be read, or an earlier version published them, which knew of no groups.
+        """
+        return self._frame(self._publication.table("battery_groups"), as_)
+
     def ica(self, cells: Cells = None, *, cycles: Cycles = None, as_: FrameKind | None = None) -> Frame:
         """Incremental capacity over voltage, dQ/dV and dV/dQ with their peaks: `battery_ica`.
 
@@ -169,7 +179,8 @@ class Lab:
         curves = curves_of(
             self._publication.readings(cells, chosen), chosen, self._publication.rows("battery_steps", [cells])
         )
-        return self._frame(curves, as_)
+        is_peak = pc.is_valid(curves["peak_voltage_v"])  # as the mart, which is a view, has it
+        return self._frame(curves.add_column(curves.column_names.index("peak_voltage_v"), "is_peak", is_peak), as_)
 
     def readings(self, cell: str, cycles: Cycles = None, *, as_: FrameKind | None = None) -> Frame:
         """What the cycler measured, a row a reading, in order.

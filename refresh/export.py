@@ -33,12 +33,19 @@ MARTS: Final = (
     "battery_cells",
     "battery_cycles",
     "battery_gaps",
+    "battery_groups",
     "battery_ica",
     "battery_steps",
     "battery_tests",
     "battery_thresholds",
 )
 """The exported marts: those that do not have one row for each reading."""
+
+PRESENT: Final = f"""
+    select table_name from information_schema.tables
+    where table_catalog = current_database() and table_schema = '{PUBLISHED}'
+"""  # noqa: S608  # the name comes from this project alone
+"""The names of the tables and views that readers have."""
 
 MANIFEST: Final = "marts/manifest.json"
 
@@ -64,7 +71,10 @@ def export_marts(warehouse: Warehouse, store: ObjectStore) -> int:
     if last_folder is not None and folder <= last_folder:  # the clock was set back
         folder = _folder(datetime.strptime(last_folder, _FOLDER).replace(tzinfo=UTC) + timedelta(microseconds=1))
     with warehouse.connect("export the marts", read_only=True) as connection:
-        tables = {name: connection.sql(f"from {PUBLISHED}.{name} order by all").to_arrow_table() for name in MARTS}
+        # A warehouse that an earlier version built lacks the marts that have been added since.
+        present = {name for (name,) in connection.execute(PRESENT).fetchall()}
+        names = [name for name in MARTS if name in present]
+        tables = {name: connection.sql(f"from {PUBLISHED}.{name} order by all").to_arrow_table() for name in names}
     listed: dict[str, Any] = {}
     written = {name: _parquet(table) for name, table in tables.items()}
     for name, table in tables.items():

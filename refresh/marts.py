@@ -17,7 +17,7 @@ from kernel.base.errors import BatteryError
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
 from refresh.dbt import PUBLISHED
-from refresh.export import MANIFEST, MARTS
+from refresh.export import MANIFEST, MARTS, PRESENT
 from sink.parquet import DamagedObjectError, read_rows
 
 if TYPE_CHECKING:
@@ -36,11 +36,6 @@ STORE_SECONDS: Final = 5.0
 _MARKS: Final = f"""
     select model, version from {PUBLISHED}._refreshed where model in ('_watermark', '_inputs') order by model
 """  # noqa: S608  # names come from this module alone
-
-_TABLES: Final = f"""
-    select table_name from information_schema.tables
-    where table_catalog = current_database() and table_schema = '{PUBLISHED}'
-"""  # noqa: S608
 
 
 class NothingYetError(BatteryError):
@@ -144,7 +139,7 @@ class WarehouseMarts:
         with self._warehouse.connect("look at the marts", read_only=True) as connection:
             try:
                 marks = connection.execute(_MARKS).fetchall()
-                names = {name for (name,) in connection.execute(_TABLES).fetchall()}
+                names = {name for (name,) in connection.execute(PRESENT).fetchall()}
                 built = connection.execute(
                     "select max(started_at + to_microseconds((seconds * 1e6)::bigint)) from _dbt_runs where audited"
                 ).fetchone()

@@ -49,6 +49,7 @@ _MODELS = """
         from battery_ts_cleaned
         group by all;
     create table battery_gaps as select cell_id, test_id, 0.0::double as gap_h from battery_tests where false;
+    create table battery_groups as select 'fast' as cell_group, 10 as cycle_number, 0.9::double as soh_mean;
     create table battery_ica as select cell_id, cycle_number, 3.7::double as voltage_v from battery_cycles;
     create table battery_thresholds as select 'end_of_life_percent' as name, 80.0::double as value, '%' as unit;
     create table _refreshed as

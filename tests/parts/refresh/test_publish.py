@@ -16,7 +16,7 @@ from kernel.base.settings import Settings
 from kernel.edges.warehouse import DuckDBFile
 from refresh.audit import finish_run, start_run
 from refresh.dbt import DbtRun, NodeResult
-from refresh.export import LATEST, MANIFEST, MARTS
+from refresh.export import LATEST, MANIFEST, MARTS, export_marts
 from refresh.marts import WarehouseMarts
 from refresh.news import news
 from refresh.project import inputs_of
@@ -376,6 +376,17 @@ def test_the_marts_are_exported_and_the_manifest_names_those_of_one_publication(
         data = store.get(listed["key"])
         assert hashlib.sha256(data).hexdigest() == listed["sha256"]
         assert pq.read_table(io.BytesIO(data)).num_rows == listed["rows"], name
+
+
+def test_a_mart_that_the_warehouse_of_an_earlier_version_lacks_is_left_out(
+    warehouse: DuckDBFile, store: FolderStore
+) -> None:
+    build(warehouse)
+    publish(warehouse, store)
+    execute(warehouse, "drop table main.battery_groups")
+    export_marts(warehouse, store)
+    assert set(exported(store)) == set(MARTS) - {"battery_groups"}
+    assert {found.key for found in store.list(f"{LATEST}/")} == {f"{LATEST}/{name}.parquet" for name in exported(store)}
 
 
 def test_the_marts_of_the_publication_before_stay_and_older_ones_go(warehouse: DuckDBFile, store: FolderStore) -> None:

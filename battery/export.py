@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from battery.report import unknown_cell
 from dashboard.report.name import file_name
 from kernel.base.errors import BatteryError
 from kernel.base.whole_files import replace_file
@@ -25,6 +24,7 @@ from kernel.edges.warehouse import open_warehouse
 from refresh.bdf import as_bdf
 from refresh.marts import open_marts
 from refresh.readings import readings_of_test
+from refresh.unknown_cell import unknown_cell
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -38,7 +38,7 @@ def find_publication(place: str | Path | Settings | None) -> tuple[Publication, 
         return _by_settings(load_settings(warehouse=text))
     if text.startswith("s3://"):
         address = _store_of(text.rstrip("/"))
-        return Publication.of_store(open_store(_patient(load_settings(object_store=address)))), address
+        return Publication.of_store(open_store(_patient(load_settings(object_store=address)), make=False)), address
     if text == "demo":
         if not _holds_marts(DEMO / "objects"):
             raise BatteryError(f"there is no demo in {DEMO}; `battery demo` makes one in about a minute")
@@ -56,7 +56,7 @@ def _by_settings(settings: Settings) -> tuple[Publication, str]:
             f"OBJECT_STORE={settings.object_store} does not exist in {Path.cwd()}; "
             'name the folder of the pipeline, as battery.open("data/demo"), or set OBJECT_STORE'
         )
-    return Publication.of_store(open_store(_patient(settings))), settings.object_store
+    return Publication.of_store(open_store(_patient(settings), make=False)), settings.object_store
 
 
 def _by_folder(folder: Path) -> tuple[Publication, str]:

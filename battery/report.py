@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from dashboard.report.name import file_name
 from kernel.base.errors import BatteryError
 from kernel.base.extras import missing_extra
+from refresh.unknown_cell import unknown_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from dashboard.cell.marts import CellMarts
     from kernel.base.settings import Settings
     from refresh.marts import Marts, MartsVersion
-
-MOST_NAMED: Final = 5
-"""How many similar cells the error for an unknown cell names."""
 
 
 def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> Iterator[str]:
@@ -91,11 +88,3 @@ def read_cell_report(marts: Marts, publication: MartsVersion, cell: str) -> Cell
         return marts_of_cell(table, cell, has_thresholds="battery_thresholds" in publication.places)
     except KeyError:
         raise unknown_cell(cell, table("battery_cells")["cell_id"].to_pylist()) from None
-
-
-def unknown_cell(cell: str, published: list[str]) -> BatteryError:
-    """The error for a cell that has not been published; names those that are most similar."""
-    similar = get_close_matches(cell, published, n=MOST_NAMED, cutoff=0.0)
-    more = len(published) - len(similar)
-    listed = ", ".join(similar) + (f" and {more} more" if more else "")
-    return BatteryError(f"no cell {cell} has been published; there are {listed or 'none yet'}")

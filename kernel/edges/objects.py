@@ -94,7 +94,7 @@ class ObjectStore(Protocol):
         ...
 
 
-def open_store(settings: Settings) -> ObjectStore:
+def open_store(settings: Settings, *, make: bool = True) -> ObjectStore:
     """The store that OBJECT_STORE names; a missing folder or bucket is made.
 
     >>> from kernel.base.settings import Settings
@@ -103,11 +103,15 @@ def open_store(settings: Settings) -> ObjectStore:
     >>> Path("example/battery_ts_cleaned/lane=00/1.parquet").read_bytes()
     b'rows'
 
+    Args:
+        settings: where it is.
+        make: whether a bucket that is not there is made, rather than refused.
+
     Raises:
-        BatteryError: it cannot be reached or written.
+        BatteryError: it cannot be reached or written, or there is no such bucket.
     """
     if settings.object_store.startswith("s3://"):
-        return S3Store(settings)
+        return S3Store(settings, make=make)
     return FolderStore(Path(settings.object_store.removeprefix("file://")))
 
 
@@ -244,7 +248,7 @@ class S3Store:
     which one request may take a tenth. When it is opened, what is wrong is said within seconds.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, make: bool = True) -> None:
         self._bucket, _, prefix = settings.object_store.removeprefix("s3://").strip("/").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self._endpoint = settings.minio_endpoint or ""
@@ -254,6 +258,8 @@ class S3Store:
         try:
             self._http, self._client = self._connect(settings, OPEN_SECONDS)
             if not self._ask("open", self._client.bucket_exists, self._bucket):
+                if not make:
+                    raise BatteryError(f"there is no bucket {self._bucket} at MINIO_ENDPOINT={self._endpoint}")
                 self._ask("make", self._make_bucket)
         except ValueError as error:  # a host or bucket that cannot be one
             raise BatteryError(f"OBJECT_STORE, MINIO_ENDPOINT: {error}") from None

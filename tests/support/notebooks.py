@@ -13,6 +13,8 @@ from sink.tables import create_tables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kernel.edges.objects import ObjectStore
+
 CELLS = ("SIM_01", "SIM_02")
 
 _READINGS = """
@@ -70,10 +72,14 @@ def make(folder: Path) -> DuckDBFile:
 
 
 def publish(folder: Path, warehouse: DuckDBFile, *statements: str) -> None:
-    """Change the models, and export marts and readings as a publication does."""
-    store = FolderStore(folder / "objects")
+    """Change the models, and export marts and readings to the folder as a publication does."""
     with warehouse.connect("change the models") as connection:
         for statement in statements:
             connection.execute(statement)
+    export(warehouse, FolderStore(folder / "objects"))
+
+
+def export(warehouse: DuckDBFile, store: ObjectStore) -> None:
+    """Export marts and readings as a publication does."""
     export_marts(warehouse, store)
     export_readings(warehouse, store)

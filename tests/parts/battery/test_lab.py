@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow.compute as pc
 import pytest
+from support import notebooks
 from support.places import ROOT
 from support.published import CYCLES
 
 import battery
+from kernel.base.settings import load_settings
+from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
 from refresh.export import MARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from support.published import PublishedFolder
 
@@ -95,3 +99,20 @@ def test_computed_curves_are_those_of_the_mart(published: PublishedFolder) -> No
         assert computed[name].to_pylist() == pytest.approx(expected[name].to_pylist())
     with pytest.raises(battery.BatteryError, match="among the cycles of one cell"):
         lab.ica(cycles="last")
+
+
+def test_a_bucket_is_asked_by_its_name_or_by_where_its_marts_are(
+    s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIO_ENDPOINT", f"127.0.0.1:{s3_port}")
+    monkeypatch.setenv("MINIO_ACCESS_KEY", "access-key")
+    monkeypatch.setenv("MINIO_SECRET_KEY", "secret-key")
+    monkeypatch.setenv("MINIO_SECURE", "false")
+    notebooks.export(notebooks.make(tmp_path / "lab"), open_store(load_settings(object_store="s3://notebook/lab")))
+    for place in ("s3://notebook/lab", "s3://notebook/lab/marts", "s3://notebook/lab/marts/latest/"):
+        lab = battery.open(place)
+        assert lab.cycles().equals(battery.open(tmp_path / "lab").cycles())
+        assert len(lab.readings("SIM_01", cycles="last")) == 2
+        assert repr(lab) == "<battery.Lab at s3://notebook/lab>"
+    with pytest.raises(battery.BatteryError, match="there is no bucket notebok at MINIO_ENDPOINT"):
+        battery.open("s3://notebok")

@@ -49,6 +49,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     return open_store(s3(port, f"s3://{name}" + ("/some/where" if "prefix" in request.param else "")))
 
 
+def test_a_bucket_that_somebody_only_looks_for_is_refused_and_not_made(s3_port: int) -> None:
+    for _ in range(2):
+        with pytest.raises(BatteryError, match=r"^there is no bucket looked-for at MINIO_ENDPOINT=127\.0\.0\.1:\d+$"):
+            open_store(s3(s3_port, "s3://looked-for"), make=False)
+
+
 def test_a_missing_bucket_is_made(s3_port: int) -> None:
     S3Store(s3(s3_port, "s3://made-on-start")).put("a", b"x")
     assert [found.key for found in S3Store(s3(s3_port, "s3://made-on-start")).list("")] == ["a"]

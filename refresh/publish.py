@@ -22,6 +22,7 @@ from sqlglot.errors import SqlglotError
 from kernel.base.errors import BatteryError
 from kernel.edges.warehouse import transaction
 from refresh.audit import audited_models
+from refresh.comments import set_comments
 from refresh.dbt import BUILDING, PUBLISHED
 from refresh.export import export_marts
 from refresh.readings import export_readings
@@ -133,6 +134,7 @@ def _publish_and_export(warehouse: Warehouse, store: ObjectStore) -> PublishResu
             changed = _replace(connection, models)
             connection.execute(f"delete from {PUBLISHED}.{MARKS}")  # noqa: S608
             connection.execute(f"insert into {PUBLISHED}.{MARKS} from {BUILDING}.{MARKS}")
+            set_comments(connection)
     return PublishResult(
         models=len(models),
         tests=len({(cell, test) for cell, test in changed if test}),
@@ -192,6 +194,7 @@ def publish_new_models(warehouse: Warehouse, names: Collection[str]) -> list[str
                 f"insert into {PUBLISHED}.{MARKS} from {BUILDING}.{MARKS} where model = ?",
                 [name],
             )
+        set_comments(connection)
     return sorted(new)
 
 

@@ -72,6 +72,24 @@ def test_what_is_published_hour_by_hour_is_what_a_build_from_nothing_gives(refre
     assert contents(refreshed, "main") == published == contents(refreshed, "building")
 
 
+def test_what_readers_see_carries_the_comments_of_the_models_yaml(refreshed: Warehouse) -> None:
+    publish(open_warehouse(refreshed.settings), FolderStore(refreshed.path.parent / "objects"))
+    bare = refreshed.query(
+        "select table_name, '' as column_name from duckdb_tables() where schema_name = 'main' and comment is null "
+        "union all select view_name, '' from duckdb_views() "
+        "where schema_name = 'main' and comment is null and not internal "
+        "union all select table_name, column_name from duckdb_columns() "
+        "where schema_name = 'main' and comment is null and not internal"
+    )
+    inner = {"battery_fade", "battery_ica_curves"}  # their columns are described where battery_cells shows them
+    assert {(table, column) for table, column in bare if table in ORDER and not (table in inner and column)} == set()
+    ((counter,),) = refreshed.query(
+        "select comment from duckdb_columns() where schema_name = 'main' and table_name = 'battery_cleaned' "
+        "and column_name = 'charge_capacity(ah)'"
+    )
+    assert counter.startswith("The cycler's charge counter in ampere-hours (Ah)")
+
+
 def test_unit_tests_run_in_the_first_refresh_and_not_again_with_the_same_code(refreshed: Warehouse) -> None:
     runs = refreshed.query(
         "select audited, len(list_filter(results, node -> node.kind = 'unit_test')) as unit_tests, "

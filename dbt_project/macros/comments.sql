@@ -1,0 +1,28 @@
+{# After a run: what the YAML says of models, seeds and their columns, in the table _comments, from which a publication
+   comments on what readers see (refresh/comments.py). dbt's own persist_docs would comment on tables that each refresh
+   makes again, which takes 0.7 s. The table is written only after other code than before. #}
+{% macro keep_comments() -%}
+    {%- if execute and (not env_var('BATTERY_CODE', '') or commented_code() != env_var('BATTERY_CODE')) -%}
+        create or replace table {{ target.schema }}._comments as
+        select model, column_name, comment, '{{ env_var('BATTERY_CODE', '') }}' as code
+        from (
+            values
+            {%- for node in graph.nodes.values() if node.resource_type in ('model', 'seed') and node.description %}
+                ('{{ node.name }}', '', {{ duckdb_escape_comment(node.description | trim) }}),
+                {%- for column in node.columns.values() if column.description %}
+                    ('{{ node.name }}', '{{ column.name }}', {{ duckdb_escape_comment(column.description | trim) }}),
+                {%- endfor -%}
+            {%- endfor %}
+            ('', '', '')
+        ) as described (model, column_name, comment)
+        where model <> ''
+    {%- endif -%}
+{%- endmacro %}
+
+{# The code after which the comments were written; none where there are none. #}
+{% macro commented_code() -%}
+    {%- set found = adapter.get_relation(target.database, target.schema, '_comments') -%}
+    {%- if found -%}
+        {{- return(run_query('select min(code) from ' ~ found).rows[0][0]) -}}
+    {%- endif -%}
+{%- endmacro %}

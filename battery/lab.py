@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import duckdb
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from kernel.base.settings import Settings
     from refresh.publication import Publication
 
@@ -31,7 +34,7 @@ Frame: TypeAlias = Any
 Cells: TypeAlias = "str | Iterable[str] | None"
 """A cell, several, or all of them where it is None."""
 
-Cycles: TypeAlias = "int | range | Iterable[int] | str | None"
+Cycles: TypeAlias = "float | range | Iterable[float] | str | None"
 """Numbers of cycles, or a choice in words as on the Cycle page; None is all of the cell's cycles."""
 
 _NOT_AT_HAND: Final = "battery_features and bdf_timeseries have a row for each reading and are in the warehouse alone"
@@ -282,7 +285,7 @@ class Lab:
             choice = choose_cycles(parse_choice(cycles), rows)
             numbers, lacking = list(choice.numbers), ", ".join(choice.lacking)
         else:
-            asked = np.unique(np.array([cycles] if isinstance(cycles, int) else list(cycles), dtype=np.int64))
+            asked = _whole_numbers(cycles)
             present = np.isin(asked, rows["cycle_number"].to_numpy())
             numbers, lacking = asked[present].tolist(), spans(asked[~present])
         if not numbers:
@@ -291,6 +294,24 @@ class Lab:
         if lacking:
             warnings.warn(f"{cell} has no cycle {lacking}", stacklevel=3)
         return rows.filter(pc.is_in(rows["cycle_number"], value_set=pa.array(numbers, rows["cycle_number"].type)))
+
+
+def _whole_numbers(cycles: float | Iterable[float]) -> npt.NDArray[np.int64]:
+    """Numbers of cycles, ascending, each once; a whole number may be a float, as one that was NULL elsewhere is.
+
+    Raises:
+        BatteryError: they are no whole numbers.
+    """
+    try:
+        asked = np.array([cycles] if isinstance(cycles, Real) else list(cycles), dtype=np.float64)  # type: ignore[arg-type]
+        if (asked % 1 == 0).all():
+            return np.unique(asked.astype(np.int64))
+    except (TypeError, ValueError):
+        pass
+    given = " ".join(repr(cycles).split())[:60]
+    raise BatteryError(
+        f'cycles={given} are no numbers of cycles: write 7, range(1, 50), [1, 100] or words such as "1, 50-100:10"'
+    )
 
 
 def _first_line(error: duckdb.Error) -> str:

@@ -28,7 +28,7 @@ def outputs(published: PublishedFolder, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("OBJECT_STORE", f"file://{published.folder / 'objects'}")
     monkeypatch.setenv("PUBLISHED_SERIES", str(SERIES))
     monkeypatch.setenv("PLOTLY_RENDERER", "plotly_mimetype")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [output.output_type for cell in cells for output in cell.outputs] == ["execute_result"] * 3 + [

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import warnings
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -86,7 +87,7 @@ def test_an_unknown_cell_is_refused_with_those_that_are_similar(lab: battery.Lab
     ("cycles", "numbers"),
     [
         (None, [1, 1, 2, 2]), (2, [2, 2]), (range(1, 3), [1, 1, 2, 2]), ([2, 1, 2], [1, 1, 2, 2]), ("last", [2, 2]),
-        ("1-", [1, 1, 2, 2]),
+        ("1-", [1, 1, 2, 2]), (np.int32(2), [2, 2]), (2.0, [2, 2]), (pd.Series([2, 1]), [1, 1, 2, 2]),
     ],
 )  # fmt: skip
 def test_cycles_are_chosen_by_number_range_list_and_words(lab: battery.Lab, cycles: Cycles, numbers: list[int]) -> None:
@@ -95,6 +96,12 @@ def test_cycles_are_chosen_by_number_range_list_and_words(lab: battery.Lab, cycl
         readings = lab.readings("SIM_02", cycles)
     assert readings["cycle_number"].tolist() == numbers
     assert set(readings["cell_id"]) == {"SIM_02"}
+
+
+@pytest.mark.parametrize("cycles", [1.5, [1, None], ["first"], pd.Series([1.0, None]), object()])
+def test_what_names_no_cycles_is_refused_with_what_does(lab: battery.Lab, cycles: Any) -> None:
+    with pytest.raises(battery.BatteryError, match=r"^cycles=.* are no numbers of cycles: write 7, range\(1, 50\)"):
+        lab.readings("SIM_01", cycles)
 
 
 @pytest.mark.parametrize(("cycles", "named"), [([2, 7, 8], "7 to 8"), (range(2, 5), "3 to 4"), ("2, 9", "9")])

@@ -238,7 +238,7 @@ class _Inbox:
             with suppress(OSError):
                 sizes[path] = path.stat().st_size
                 others[places[path]] = (self._name(path), sizes[path], why_file(path))
-        self.state.ignore(others)
+        self.state.ignore(others, len(listing.others) - len(others))
         self.state.list(
             {places[path]: (self._name(path), size) for path, size in sizes.items()},
             {places[path] for path in copying},

@@ -118,6 +118,7 @@ class InboxState(FileProgress):
         self._folder = folder.resolve()
         self._files: dict[str, InboxFile] = {}
         self._trouble = ""
+        self._unnamed = 0
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._ended = threading.Event()
@@ -159,9 +160,12 @@ class InboxState(FileProgress):
                 self._files = kept
                 self._news.set()
 
-    def ignore(self, files: Mapping[str, tuple[str, int, str]]) -> None:
-        """Note which files are of a kind that nothing reads: by place the name, the size and why."""
+    def ignore(self, files: Mapping[str, tuple[str, int, str]], more: int = 0) -> None:
+        """Note which files are of a kind that nothing reads: by place the name, the size and why; and how many more."""
         with self._lock:
+            if more != self._unnamed:
+                self._unnamed = more
+                self._news.set()
             for place, (name, size, reason) in files.items():
                 old = self._files.get(place)
                 if old is None or old.state is not InboxFileState.IGNORED or old.reason != reason:
@@ -261,7 +265,7 @@ class InboxState(FileProgress):
             "at": _now(),
             "is_watched": not self._ended.is_set(),
             "trouble": self._trouble,
-            "left_out": max(0, len(files) - MOST_FILES),
+            "left_out": max(0, len(files) - MOST_FILES) + self._unnamed,
             "files": [asdict(file) for file in files[:MOST_FILES]],
         }
         try:
@@ -284,7 +288,7 @@ def read_inbox(settings: Settings) -> InboxLook | None:
         content = json.loads(path_of(settings).read_bytes())
         return InboxLook(
             content["folder"],
-            datetime.fromisoformat(content["at"]),
+            datetime.fromisoformat(content["at"]).astimezone(UTC),
             tuple(
                 InboxFile(**{**file, "state": InboxFileState(file["state"]), "cells": tuple(file["cells"])})
                 for file in content["files"]
@@ -293,7 +297,7 @@ def read_inbox(settings: Settings) -> InboxLook | None:
             content["trouble"],
             content["is_watched"],
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

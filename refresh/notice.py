@@ -108,7 +108,7 @@ def _read(settings: Settings) -> Notice | None:
         notice = Notice(**found | {"cells": tuple(found["cells"]), "last": Outcome(**last) if last else None})
         for at in (notice.since, notice.at, *([notice.last.at] if notice.last else [])):
             datetime.fromisoformat(at).astimezone(UTC)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return notice
 

@@ -90,7 +90,17 @@ def test_the_list_is_bounded_and_those_being_worked_on_come_first(state: InboxSt
     assert look.files[0].name == "3.csv"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"folder": "x"}', b"\xff\xfe"])
+def test_ignored_files_that_are_not_named_are_among_those_that_are_left_out(
+    state: InboxState, settings: Settings
+) -> None:
+    with state:
+        state.ignore({"/a.csv": ("a.csv", 5, "of an unknown format")}, more=7)
+    look = read_inbox(settings)
+    assert look is not None
+    assert (len(look.files), look.left_out) == (1, 7)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"folder": "x"}', b"\xff\xfe", b"[" * 100_000])
 def test_a_file_of_another_kind_counts_as_none(settings: Settings, content: bytes) -> None:
     path_of(settings).write_bytes(content)
     assert read_inbox(settings) is None

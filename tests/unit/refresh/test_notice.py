@@ -115,7 +115,7 @@ def test_a_process_with_nothing_new_to_say_writes_now_and_then(
     assert len(written) == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b"\xff", b"null", b'{"last": 3}'])
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b"\xff", b"null", b'{"last": 3}', b"[" * 100_000])
 def test_a_damaged_notice_counts_as_none(settings: Settings, damage: bytes) -> None:
     Board(settings).idle()
     notice_file(settings).write_bytes(damage)

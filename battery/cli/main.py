@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PLACES: Final = {
     "adopt": "battery.cli.landing",
     "airflow": "battery.cli.machine",
+    "backup": "battery.cli.backup",
     "broker": "battery.cli.machine",
     "cells": "battery.cli.cells",
     "columns": "battery.cli.columns",
@@ -35,6 +36,7 @@ PLACES: Final = {
     "quarantine": "battery.cli.quarantine",
     "replay": "battery.cli.landing",
     "report": "battery.cli.models",
+    "restore": "battery.cli.backup",
     "status": "battery.cli.look",
     "stream": "battery.cli.landing",
     "sweep": "battery.cli.landing",

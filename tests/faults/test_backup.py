@@ -1,0 +1,185 @@
+"""A backup taken in the middle brings a pipeline back, and the log lands what came since exactly once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
+from support.pipeline import Pipeline
+
+import battery.restore
+from battery.backup import MANIFEST, back_up
+from battery.restore import check_backup, restore
+from kernel.base.errors import BatteryError
+from kernel.base.ports import free_port
+from kernel.edges.broker import embedded_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FIRST, REST = range(6), range(6, 12)
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    port = free_port()
+    with embedded_broker(port):
+        yield port
+
+
+@pytest.fixture(autouse=True)
+def _worker_is_known_to_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restores in this process need not wait until the pulse of a worker that has ended is old."""
+    monkeypatch.setattr(battery.restore.Pulse, "since", lambda _: None)
+
+
+@pytest.fixture
+def half(tmp_path: Path, port: int) -> Pipeline:
+    """A pipeline that has landed a first half of its log."""
+    pipeline = Pipeline(tmp_path / "pipeline", port, {"BATTERY_TOPIC": f"topic_{tmp_path.name}"})
+    send(pipeline.settings, traffic(FIRST))
+    pipeline.battery("stream", "--until-end")
+    return pipeline
+
+
+def go_on(pipeline: Pipeline, tmp_path: Path) -> Log:
+    """Land the rest of the log, too; what an undisturbed worker makes of all of it."""
+    count = send(pipeline.settings, traffic(REST))
+    pipeline.battery("stream", "--until-end")
+    return read_undisturbed(tmp_path / "undisturbed", pipeline.port, pipeline.topic, count)
+
+
+def lose(pipeline: Pipeline, *names: str) -> None:
+    for name in names:
+        path = pipeline.folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def test_all_that_was_lost_comes_back_and_the_rest_lands_exactly_once(half: Pipeline, tmp_path: Path) -> None:
+    half.battery("backup", str(tmp_path / "backup"))
+    log = go_on(half, tmp_path)
+    lose(half, "battery.duckdb", "objects", "recovery")
+    backup = restore(half.settings, tmp_path / "backup").backup
+    assert half.query("select count(*) from battery_ts_cleaned") == [(backup.rows,)]
+    said = half.battery("stream", "--until-end")
+    assert "older copy" not in said
+    require_sound(half, log.tables)
+    assert "everything adds up" in half.battery("verify")
+    assert json.loads(half.battery("sweep", "--json"))["doubt"] in (None, "")
+
+
+def test_a_lost_warehouse_comes_back_beside_a_store_that_is_ahead_of_it(half: Pipeline, tmp_path: Path) -> None:
+    back_up(half.settings, tmp_path / "backup")
+    log = go_on(half, tmp_path)
+    objects = set((half.folder / "objects").rglob("*.parquet"))
+    lose(half, "battery.duckdb")
+    (half.folder / "battery.duckdb.wal").write_bytes(b"of the one that was lost" * 100)
+    with pytest.raises(BatteryError, match=r"part-0\.sqlite3 is there already; --force replaces"):
+        restore(half.settings, tmp_path / "backup")
+    assert restore(half.settings, tmp_path / "backup", force=True).objects == 0
+    half.battery("stream", "--until-end")
+    require_sound(half, log.tables)
+    assert objects <= set((half.folder / "objects").rglob("*.parquet")), "another copy may name them"
+
+
+def test_without_the_recovery_store_the_log_is_read_again_and_lands_nothing_twice(
+    half: Pipeline, tmp_path: Path
+) -> None:
+    backup = back_up(half.settings, tmp_path / "backup")
+    assert any(file.path.startswith("recovery/") for file in backup.files)
+    log = go_on(half, tmp_path)
+    lose(half, "battery.duckdb", "objects", "recovery")
+    restore(half.settings, tmp_path / "backup")
+    lose(half, "recovery")
+    half.battery("stream", "--until-end")
+    require_sound(half, log.tables)
+
+
+def test_a_backup_is_taken_while_the_worker_runs(half: Pipeline, tmp_path: Path) -> None:
+    worker = half.start("stream")
+    send(half.settings, traffic(REST))
+    wait_for(worker, "committed")
+    half.battery("backup", str(tmp_path / "backup"))
+    worker.terminate()
+    finish(worker, 0)
+    log = read_undisturbed(tmp_path / "undisturbed", half.port, half.topic, 0)
+    lose(half, "battery.duckdb", "objects", "recovery")
+    restore(half.settings, tmp_path / "backup")
+    half.battery("stream", "--until-end")
+    require_sound(half, log.tables)
+
+
+def test_what_would_be_lost_by_a_restore_is_refused(
+    half: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = back_up(half.settings, tmp_path / "backup")
+    assert backup.has_objects
+    with pytest.raises(BatteryError, match=r"battery\.duckdb is there already; --force"):
+        restore(half.settings, tmp_path / "backup")
+    with pytest.raises(BatteryError, match="is not empty; name a new folder for each backup"):
+        back_up(half.settings, tmp_path / "backup")
+    other = Pipeline(tmp_path / "other", half.port, {"BATTERY_TOPIC": half.topic})
+    other.battery("stream", "--until-end")
+    with pytest.raises(BatteryError, match=r"belongs to pipeline .*, the backup to"):
+        restore(other.settings, tmp_path / "backup", force=True)
+    monkeypatch.setattr(battery.restore.Pulse, "since", lambda _: 0.5)
+    with pytest.raises(BatteryError, match="a worker runs, or ended 0 s ago"):
+        restore(half.settings, tmp_path / "backup", force=True)
+
+
+def test_a_backup_that_is_not_whole_is_refused_before_anything_is_written(half: Pipeline, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    backup = back_up(half.settings, folder)
+    assert check_backup(folder) == backup
+    damaged = folder / backup.files[-1].path
+    kept = damaged.read_bytes()
+    damaged.write_bytes(kept[:-1] + b"?")
+    with pytest.raises(BatteryError, match="of the backup is damaged"):
+        restore(half.settings, folder, force=True)
+    damaged.unlink()
+    with pytest.raises(BatteryError, match="the backup lacks"):
+        check_backup(folder)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"version": 99}))
+    with pytest.raises(BatteryError, match="is of version 99, this release reads 1"):
+        check_backup(folder)
+    (folder / MANIFEST).write_text("{")
+    with pytest.raises(BatteryError, match="cannot be read"):
+        check_backup(folder)
+    (folder / MANIFEST).unlink()
+    with pytest.raises(BatteryError, match="is no backup, or one that broke off"):
+        check_backup(folder)
+    require_sound(half, half.checksums())
+
+
+def test_objects_that_are_only_listed_must_be_in_the_store(half: Pipeline, tmp_path: Path) -> None:
+    backup = back_up(half.settings, tmp_path / "backup", with_objects=False)
+    assert not [file for file in backup.files if file.path.startswith("objects/")]
+    log = go_on(half, tmp_path)
+    lose(half, "battery.duckdb", "recovery")
+    hidden = half.folder / "objects" / backup.named[0].key
+    kept = hidden.read_bytes()
+    hidden.unlink()
+    with pytest.raises(BatteryError, match=r"lacks 1 of the \d+ objects that the backup names"):
+        restore(half.settings, tmp_path / "backup")
+    hidden.write_bytes(kept)
+    restore(half.settings, tmp_path / "backup")
+    half.battery("stream", "--until-end")
+    require_sound(half, log.tables)
+
+
+def test_a_damaged_object_is_found_by_the_backup_and_secrets_are_left_out(half: Pipeline, tmp_path: Path) -> None:
+    secrets = {"dashboard_password": "hush", "minio_access_key": "hush", "minio_secret_key": "hush"}
+    settings = half.settings.model_copy(update=secrets)
+    backup = back_up(type(settings)(**(half.settings.model_dump() | secrets)), tmp_path / "backup")
+    text = (tmp_path / "backup" / "settings.json").read_text()
+    assert "hush" not in text
+    assert half.topic in text
+    (half.folder / "objects" / backup.named[0].key).write_bytes(b"?")
+    with pytest.raises(BatteryError, match=r"is damaged; `battery verify` says what to do"):
+        back_up(half.settings, tmp_path / "another")
+    assert not (tmp_path / "another" / MANIFEST).exists()

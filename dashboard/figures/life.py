@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from dashboard.cycle.lines import WAYS
 from dashboard.escaping import in_figure
 from dashboard.figures.measures import column
-from dashboard.figures.panels import BAR, BAR_TITLE
+from dashboard.figures.panels import BAR, BAR_GAP, BAR_TITLE
 from dashboard.figures.style import said
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def over_life(cells: Sequence[tuple[str, pa.Table]], scale: ChargeScale) -> go.F
     figure.update_layout(
         coloraxis={
             "colorscale": "Viridis", "cmin": 0, "cmax": top if top > 0 else None,
-            "colorbar": {**BAR, "title": {**BAR_TITLE, "text": f"dQ/dV ({scale.per_volt})"}},
+            "colorbar": {**BAR, "title": {**BAR_TITLE, "text": f"dQ/dV ({scale.per_volt}){BAR_GAP}"}},
         }
     )  # fmt: skip
     return figure

@@ -42,7 +42,10 @@ BAR: Final = {
 
 
 BAR_TITLE: Final[dict[str, Any]] = {"side": "top", "font": {"size": 12}}
-"""Its title, in letters that the bar leaves room for."""
+"""Its title."""
+
+BAR_GAP: Final = "<br> "
+"""A line below the title: without it the bar lies over its letters."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,6 @@ def _add_bar(figure: go.Figure, low: int, high: int) -> None:
         x=[None], y=[None], mode="markers", name="cycle number", showlegend=False, hoverinfo="skip",
         marker={
             "color": [low, high], "cmin": low, "cmax": high, "colorscale": list(SCALE), "showscale": True,
-            "colorbar": {**BAR, "title": {**BAR_TITLE, "text": "cycle number"}},
+            "colorbar": {**BAR, "title": {**BAR_TITLE, "text": f"cycle number{BAR_GAP}"}},
         },
     )  # fmt: skip

@@ -26,7 +26,7 @@ LIVE_SECONDS: Final = 1.5
 """How often an open page looks again, s."""
 
 MOST_REASONS: Final = 5
-"""So many files that were refused have their reason below the table, which shows its beginning alone."""
+"""So many files that were refused, or ignored, have their reason below the table, which shows its beginning alone."""
 
 COLUMNS: Final[dict[str, Any]] = {
     "file": st.column_config.TextColumn("file", width=190),
@@ -80,14 +80,18 @@ def _draw_files(settings: Settings) -> None:
 
 
 def _show_reasons(look: InboxLook) -> None:
-    """Why files were refused, in full."""
-    refused = [file for file in look.files if file.state is InboxFileState.REFUSED]
-    if not refused:
-        return
-    lines = [f"- **{literal(file.name)}**: {literal(file.reason)}" for file in refused[:MOST_REASONS]]
-    more = len(refused) - MOST_REASONS
-    st.markdown("\n".join(["Refused:", "", *lines, *([f"- and {more:,} more, see the table"] if more > 0 else [])]))
-    st.caption("A file that was refused is read again once it changes; `battery quarantine list` has its whole story.")
+    """Why files were refused, or ignored, in full."""
+    for title, state in (("Refused:", InboxFileState.REFUSED), ("Ignored:", InboxFileState.IGNORED)):
+        files = [file for file in look.files if file.state is state]
+        if not files:
+            continue
+        lines = [f"- **{literal(file.name)}**: {literal(file.reason)}" for file in files[:MOST_REASONS]]
+        more = len(files) - MOST_REASONS
+        st.markdown("\n".join([title, "", *lines, *([f"- and {more:,} more, see the table"] if more > 0 else [])]))
+        if state is InboxFileState.REFUSED:
+            st.caption(
+                "A file that was refused is read again once it changes; `battery quarantine list` has its whole story."
+            )
 
 
 def _say_whether_watched(settings: Settings, look: InboxLook) -> None:

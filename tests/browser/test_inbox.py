@@ -71,6 +71,7 @@ def test_files_that_are_dropped_on_the_page_are_seen_on_their_way(
             [workbook.name, "bad.xlsx", "letter.docs"]
         )
         assert "bad.xlsx: is truncated or damaged" in said(visit)
+        assert "letter.docs: " in said(visit)
         visit.page.set_input_files(UPLOAD, [workbook])
         visit.until(lambda: "There already, the same file" in said(visit), "the copy was not recognised")
         assert len([*(tmp_path / "inbox").iterdir()]) == 3

@@ -120,7 +120,7 @@ def test_nothing_has_been_refused_is_said_where_neither_a_row_nor_a_file_was(lan
     FileRecords(open_store(landed.settings)).refuse(file, "it is no sound workbook", "CELL_1")
     drawn = stream_page()
     assert not drawn.success
-    assert any("1 files have been refused" in box.value for box in drawn.warning)
+    assert any("1 file has been refused" in box.value for box in drawn.warning)
     (row,) = next(table for table in drawn.dataframe if "state" in table.value).value.to_dict("records")
     assert (row["file"], row["cell_id"], row["reason"], row["state"], row["count"]) == (
         "'=bad[x](javascript:1).xlsx", "CELL_1", "it is no sound workbook", "refused", 1,

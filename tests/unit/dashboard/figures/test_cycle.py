@@ -68,7 +68,7 @@ def test_many_cycles_are_coloured_by_their_number_and_a_bar_says_which() -> None
     assert figure.layout.showlegend is False
     bar = drawn["cycle number"].marker
     assert (bar.cmin, bar.cmax, bar.showscale) == (1, 101, True)
-    assert bar.colorbar.title.text == "cycle number"
+    assert bar.colorbar.title.text == "cycle number<br> "
     assert len({drawn[f"cycle {number}"].line.color for number in range(1, 102, 10)}) == 11
     assert len(figure.data) == 12  # both directions of a cycle are one line with a gap
     assert np.isnan(drawn["cycle 1"].x).sum() == 1
@@ -183,7 +183,7 @@ def test_a_map_over_life_has_voltage_across_and_cycles_upwards_charge_and_discha
     assert (list(charge.x), list(charge.y)) == ([3.7, 3.8, 3.9], [1, 50, 120])
     assert np.asarray(charge.z).tolist() == [[1.0, 4.0, 1.0]] * 3
     assert titles(figure) == {"voltage (V)", "cycle number"}
-    assert figure.layout.coloraxis.colorbar.title.text == "dQ/dV (Ah/V)"
+    assert figure.layout.coloraxis.colorbar.title.text == "dQ/dV (Ah/V)<br> "
     both = over_life([("A", table), ("B", curves(1, 2, 3, ways=("charge",)))], AH)
     assert [trace.name for trace in both.data] == ["A, charge", "A, discharge", "B, charge"]
     assert {note.text for note in both.layout.annotations} >= {"A, charge", "B, discharge"}

@@ -75,7 +75,7 @@ def test_of_a_long_life_fewer_single_cycles_are_drawn_with_the_extremes_and_what
     count = 2_000
     complete = [number not in {700, 701, 702} for number in range(count)]
     cycles = cycles_table(count, is_complete=complete, is_reference_test=[False] * count)
-    y = 1.0 - 1e-4 * np.arange(count)
+    y = 1.0 - 1e-4 * np.arange(count, dtype=np.float64)
     y[1234], y[700] = 30.0, 0.2
     rows = drawn_rows(course_of(cycles, "cycle_number", y))
     assert {0, 700, 701, 702, 1234, count - 1} <= set(rows.tolist())

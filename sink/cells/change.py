@@ -95,7 +95,10 @@ def change_cells(
         BatteryError: a value is no good, or topic or warehouse cannot be used.
     """
     if dry_run:
-        return _differences(read_known(settings, warehouse), changes)
+        land_where_possible(settings, warehouse)
+        with warehouse.connect("read the metadata of cells") as connection:
+            create_cell_tables(connection)  # it may be the first thing that anybody does
+            return _differences(known_metadata(connection), changes)
     topic = open_cells_topic(settings, create=True)
     land_cell_events(settings, warehouse, topic)
     with warehouse.connect("read the metadata of cells") as connection:

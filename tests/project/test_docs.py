@@ -42,7 +42,7 @@ WRITTEN_TESTS = {
 TABLES = {
     name: re.findall(r"^\| `([^`]+)` \| ([A-Z][^|]*?|struct[^|]*?) \|", section, re.MULTILINE)
     for name, _, section in (part.partition("\n") for part in DICTIONARY.split("\n## ")[1:])
-    if name in {"battery_ts", "battery_cycles", "battery_cells"}
+    if name in {"battery_ts", "battery_cycles", "battery_cells", "battery_groups"}
 }
 """Columns of the tables that the queries are about, with their types."""
 
@@ -196,7 +196,8 @@ One row a cell.
     "table",
     [
         "battery_ts_cleaned", "battery_quarantine", "battery_cell_windows", "battery_cell_cycles",
-        "battery_retries", "battery_about", "_commits", "_progress", "_cell_state", "_writers", "_retired",
+        "battery_retries", "battery_about", "battery_cell_events", "battery_cell_latest", "_commits", "_progress",
+        "_cell_state", "_writers", "_retired",
     ],
 )  # fmt: skip
 def test_the_data_dictionary_has_every_column_of_a_landing_table(table: str) -> None:

@@ -13,15 +13,16 @@ cells as (
     group by cell_id
 ),
 
-metadata as (
+-- Not called metadata, as a column of it is: its checksum is that of whole rows.
+described as (
     select * from {{ ref('battery_cell_metadata') }}
 ),
 
 known as (
     select
         cell_id,
-        {{ checksum('metadata') }} as known_version
-    from metadata
+        {{ checksum('described') }} as known_version
+    from described
     group by cell_id
 ),
 

@@ -189,3 +189,27 @@ def test_what_a_lab_says_of_its_cells_holds_from_the_next_refresh_on(hour: Wareh
         ("SIM_CHANGED", "LCO", 1.1, round(0.966 / 1.1, 6)),
         ("SIM_SAME", "NMC", 2.2, round(1.036 / 2.2, 6)),
     ]
+
+
+def test_what_a_lab_tells_of_a_cell_builds_that_cell_again_and_no_other(hour: Warehouse) -> None:
+    told = '{"group":"fast","nominal_capacity_ah":2.2}'
+    hour.execute(
+        "insert into battery_cell_events values "  # noqa: S608
+        f"('log', 0, 0, 'SIM_SAME', timestamp '2026-01-01', '{told}', null),"
+        "('log', 0, 1, 'SIM_SAME', timestamp '2026-01-02', null, 'no JSON')"
+    )
+    marked = {"battery_features": "step_index", "battery_cycles": "cycle_index"}
+    for table, column in marked.items():
+        hour.execute(f"update {table} set {column} = {column} + {MARKED}")  # noqa: S608  # our own names
+    run_dbt(hour.settings, ("build", "--resource-type", "model", "seed"))
+    built = {
+        table: hour.query(f"select distinct cell_id from {table} where {column} < {MARKED} order by all")  # noqa: S608
+        for table, column in marked.items()
+    }
+    assert built == {"battery_features": [], "battery_cycles": [("SIM_SAME",)]}
+    found = "select cell_id, cell_group, nominal_capacity_ah, round(latest_soh, 6) from battery_cells order by all"
+    assert hour.query(found) == [
+        ("SIM_CHANGED", None, 1.1, round(0.966 / 1.1, 6)),
+        ("SIM_SAME", "fast", 2.2, round(1.036 / 2.2, 6)),
+    ]
+    assert {cell for (cell,) in hour.query("select distinct cell_group from battery_groups")} == {"fast"}

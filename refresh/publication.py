@@ -137,7 +137,10 @@ class Publication:
 
     def _read(self, name: str) -> pa.Table:
         if name not in self.version.places:
-            raise BatteryError(f"there is no table {name} among the published marts: {', '.join(self.names)}")
+            raise BatteryError(
+                f"there is no table {name} among the published marts: {', '.join(self.names)}; if an earlier version "
+                "published them, `battery transform` adds what is new"
+            )
         try:
             table = self._marts.table(self.version, name)
             # A warehouse holds one publication, so this table may be of a later one than those that were read before.

@@ -14,10 +14,13 @@ from support.places import ROOT
 from support.published import CYCLES
 
 import battery
+from battery.lab import Lab
 from kernel.base.settings import load_settings
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
 from refresh.export import MARTS
+from refresh.marts import WarehouseMarts
+from refresh.publication import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +68,14 @@ def test_nobody_waits_for_a_notebook(published: PublishedFolder) -> None:
     lab.readings("SIM_01", cycles="first")
     with open_warehouse(published.pipeline().settings).connect("commit beside a notebook"):
         lab.readings("SIM_02", cycles="first")
+
+
+def test_a_warehouse_that_admits_readers_gives_the_same_answers(published: PublishedFolder) -> None:
+    warehouse = open_warehouse(published.pipeline().settings)
+    asked = Lab(Publication(WarehouseMarts(warehouse), None, warehouse), "md:lab")
+    lab = battery.open(published.folder)
+    assert asked.cycles().equals(lab.cycles())
+    assert asked.readings("SIM_01", "1-3").equals(lab.readings("SIM_01", "1-3"))
 
 
 def test_readings_are_those_of_the_landing(published: PublishedFolder) -> None:

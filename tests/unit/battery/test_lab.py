@@ -202,6 +202,14 @@ def test_all_answers_are_of_one_publication_until_it_is_refreshed(folder: Path) 
     assert len(lab.cycles()) == len(lab.tests()) == 0
 
 
+def test_a_table_that_an_earlier_version_did_not_publish_is_told_with_what_adds_it(folder: Path) -> None:
+    republish(folder, "drop table battery_groups")
+    lab = battery.open(folder)
+    assert set(lab.tables) == set(MARTS) - {"battery_groups"}
+    with pytest.raises(battery.BatteryError, match=r"no table battery_groups among .*; .*`battery transform` adds"):
+        lab.groups()
+
+
 def test_a_table_that_has_gone_since_asks_for_a_refresh_rather_than_mix_publications(folder: Path) -> None:
     lab, fresh = battery.open(folder), battery.open(folder)
     lab.cycles()

@@ -11,6 +11,7 @@ from kernel.edges.kafka import open_topic
 from kernel.edges.objects import open_to_look
 from kernel.edges.offsets import waiting
 from refresh.models import models_status, published_at
+from refresh.storage import storage_status
 from sink.care.files import FilesStatus, files_status
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from kernel.base.settings import Settings
     from refresh.models import ModelsStatus
+    from refresh.storage import StorageStatus
     from sink.care.overview import Overview
 
 
@@ -76,6 +78,7 @@ class Status:
     files: FilesStatus | None = None
     models: ModelsStatus | None = None
     held: str | None = None
+    storage: StorageStatus | None = None
 
     @property
     def lag(self) -> int | None:
@@ -109,6 +112,8 @@ class Status:
             yield f"  {self.stamped_later} readings are stamped later than now, and say nothing of freshness"
         if self.models is not None:
             yield from self.models.lines()
+        if self.storage is not None:
+            yield from self.storage.lines()
         yield f"waiting      {'; '.join(self.waits()) or 'nothing'}"
 
     def waits(self) -> Iterator[str]:
@@ -152,14 +157,21 @@ class Status:
             )
 
 
-def status(settings: Settings, overview: Overview) -> Status:
-    """Tell the status by the overview of the warehouse, the broker and the object store; those need not answer."""
+def status(settings: Settings, overview: Overview, *, with_storage: bool = False) -> Status:
+    """Tell the status by the overview of the warehouse, the broker and the object store; those need not answer.
+
+    Args:
+        settings: of the pipeline.
+        overview: of its warehouse.
+        with_storage: whether to tell how much room all takes, for which objects are listed.
+    """
     now = datetime.now(UTC).replace(tzinfo=None)
     topic_id, partitions, broker_error = _partitions(settings, _progress(overview))
-    published = store_error = None
+    published = store_error = storage = None
     try:
         store = open_to_look(settings)
         files, published = files_status(store), published_at(store)
+        storage = storage_status(settings, overview, store) if with_storage else None
     except BatteryError as error:
         store_error = str(error)
         files = FilesStatus(None, None, unknown=store_error)
@@ -177,6 +189,7 @@ def status(settings: Settings, overview: Overview) -> Status:
         freshness=_age(streamed_at, now),
         files=files,
         models=models_status(settings, overview, published, store_error),
+        storage=storage,
         held=None if overview.held is None else f"{overview.held}; this is how it was at {overview.at:%H:%M:%S} UTC",
     )
 

@@ -41,7 +41,7 @@ def status(debug: bool, as_json: bool, check: bool, seconds: float | None) -> in
         leave_on_signals()
         watch_status(settings, seconds, as_json=as_json)
         return 0
-    current = run(settings, look_at_overview(settings))
+    current = run(settings, look_at_overview(settings), with_storage=True)
     limits = settings.max_lag_messages, settings.max_commit_age_seconds
     complaints = list(current.complaints(*limits)) if check else []
     if as_json:

@@ -40,7 +40,7 @@ _log = structlog.get_logger()
 ENDING: Final = ".overview"
 """The name of the file is that of the warehouse, and this."""
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 """Of the tables in the file; one of another version counts as missing."""
 
 DIGEST_BYTES: Final = 32
@@ -115,6 +115,17 @@ _REFUSALS: Final = """
     order by reason, topic_id, "partition", "offset" desc, "row" desc
 """
 
+_GROWTH: Final = """
+    select
+        coalesce(sum(bytes), 0)::bigint as bytes,
+        coalesce(sum(bytes) filter (committed_at > $now - interval 7 days), 0)::bigint as week_bytes,
+        coalesce(sum("rows") filter (
+            kind = 'battery_ts_cleaned' and committed_at > $now - interval 7 days
+        ), 0)::bigint as week_rows,
+        min(committed_at) as first_commit
+    from _commits where committed_at <= $now
+"""
+
 _PROGRESS: Final = """
     select topic_id, "partition", max("offset") as last from _progress group by topic_id, "partition"
 """
@@ -147,6 +158,8 @@ class Overview:
         counts: one row: `rows`, `cells`, `tests`, `cycles`, `windows` and `commits` that have landed, `last_commit` and
             `streamed_at` (UTC; the newest that are not in the future), `stamped_later` rows, `retriable` rows.
         commits: the newest, in the order of time: `landed` and `quarantined` rows, `objects`, `bytes`.
+        growth: one row: `bytes` of all objects that `_commits` names, bytes and rows of those of the last week, and the
+            time of the first (UTC).
         reasons: rows and entries of the quarantine by reason.
         refusals: the newest entries of each reason.
         progress: the offset of the `last` message that has landed, by topic and partition.
@@ -193,6 +206,7 @@ def take_overview(connection: duckdb.DuckDBPyConnection) -> Overview:
             "commits": table(_COMMITS, most=RECENT_COMMITS),
             "reasons": table(_REASONS),
             "refusals": table(_REFUSALS, most=RECENT_REFUSALS, letters=PAYLOAD_LETTERS),
+            "growth": table(_GROWTH, now=now),
             "progress": table(_PROGRESS),
             "runs": table(_RUNS, most=RECENT_RUNS) if "_dbt_runs" in names else table(_NO_RUNS),
             "marks": table(_MARKS) if "_refreshed" in names else table("select '' as model, '' as version limit 0"),

@@ -115,6 +115,7 @@ class InboxState(FileProgress):
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._path = path_of(settings)
+        self._warehouse = settings.warehouse_address.name
         self._folder = folder.resolve()
         self._files: dict[str, InboxFile] = {}
         self._trouble = ""
@@ -261,6 +262,7 @@ class InboxState(FileProgress):
         with self._lock:
             files = sorted(self._files.values(), key=lambda file: (file.state in OPEN_STATES, file.since), reverse=True)
         content = {
+            "warehouse": self._warehouse,
             "folder": str(self._folder),
             "at": _now(),
             "is_watched": not self._ended.is_set(),
@@ -280,12 +282,14 @@ def path_of(settings: Settings) -> Path:
 
 
 def read_inbox(settings: Settings) -> InboxLook | None:
-    """The inbox as its watch last wrote it; None where none has, or another version's.
+    """The inbox as its watch last wrote it; None where none has, or another version's, or one of another warehouse.
 
     It is for others than the watch, which may run on this machine or on another one that shares the folder.
     """
     try:
         content = json.loads(path_of(settings).read_bytes())
+        if content["warehouse"] != settings.warehouse_address.name:
+            return None
         return InboxLook(
             content["folder"],
             datetime.fromisoformat(content["at"]).astimezone(UTC),

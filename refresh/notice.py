@@ -8,7 +8,8 @@
 - `cells`: the cells of which something is new, at most `MOST_CELLS`; `cell_count` and `test_count`: how many there are;
 - `last`: how the last refresh ended: `outcome` (`passed` or `failed`), `at` (UTC), `seconds`, and `error` in one
   line or null; null before the first one;
-- `pid`: the process that wrote it, and `at`: when (UTC); a refresh that keeps running writes it every `BEAT_SECONDS`.
+- `pid`: the process that wrote it, and `at`: when (UTC); a refresh that keeps running writes it every `BEAT_SECONDS`;
+- `warehouse`: the name of its file; the notice of another warehouse in the same folder counts as none.
 
 A process that was killed leaves the file as it was. `read_notice` does not believe it then: models are being built only
 while somebody holds the lock on them, and are about to be only while the file is new.
@@ -82,6 +83,7 @@ class Notice:
     last: Outcome | None = None
     pid: int = 0
     at: str = ""
+    warehouse: str = ""
 
 
 def notice_file(settings: Settings) -> Path:
@@ -108,9 +110,10 @@ def _read(settings: Settings) -> Notice | None:
         notice = Notice(**found | {"cells": tuple(found["cells"]), "last": Outcome(**last) if last else None})
         for at in (notice.since, notice.at, *([notice.last.at] if notice.last else [])):
             datetime.fromisoformat(at).astimezone(UTC)
+        is_ours = notice.warehouse == settings.warehouse_address.name
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    return notice
+    return notice if is_ours else None
 
 
 def _is_true(settings: Settings, notice: Notice) -> bool:
@@ -131,7 +134,8 @@ class Board:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         earlier = read_notice(settings)
-        self._notice = Notice("idle", _now(), last=None if earlier is None else earlier.last, pid=os.getpid())
+        last, name = None if earlier is None else earlier.last, settings.warehouse_address.name
+        self._notice = Notice("idle", _now(), last=last, pid=os.getpid(), warehouse=name)
         self._written: tuple[int, int] | None = None
         self._due = 0.0
 

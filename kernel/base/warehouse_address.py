@@ -40,6 +40,11 @@ class WarehouseAddress(ABC):
         """The file that holds the warehouse, absolute; None where it is a service."""
 
     @property
+    def name(self) -> str:
+        """What tells it from other warehouses that have the same work folder."""
+        return self.database if self.file is None else self.file.name
+
+    @property
     @abstractmethod
     def database(self) -> str:
         """The name that the database has in SQL."""

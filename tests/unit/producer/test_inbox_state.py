@@ -115,5 +115,14 @@ def test_that_it_is_watched_is_said_at_once_and_that_it_has_ended(state: InboxSt
     assert (during.is_watched, after.is_watched) == (True, False)
 
 
+def test_the_inbox_of_another_warehouse_in_the_same_folder_counts_as_none(
+    state: InboxState, settings: Settings
+) -> None:
+    other = settings.model_copy(update={"warehouse": settings.warehouse.replace(".duckdb", "_2.duckdb")})
+    with state:
+        assert read_inbox(settings) is not None
+        assert read_inbox(other) is None
+
+
 def test_without_a_watch_there_is_none(settings: Settings) -> None:
     assert read_inbox(settings) is None

@@ -124,6 +124,12 @@ def test_a_damaged_notice_counts_as_none(settings: Settings, damage: bytes) -> N
     assert state_of(settings) == "idle"
 
 
+def test_the_notice_of_another_warehouse_in_the_same_folder_counts_as_none(settings: Settings, tmp_path: Path) -> None:
+    Board(settings).waiting("a drop")
+    other = Settings(_env_file=None, warehouse=str(tmp_path / "other.duckdb"))
+    assert (state_of(settings), read_notice(other)) == ("waiting", None)
+
+
 @pytest.mark.parametrize("changes", [{"since": ""}, {"since": None}, {"at": "soon"}, {"cells": 3}])
 def test_a_notice_with_other_values_counts_as_none(settings: Settings, changes: dict[str, object]) -> None:
     Board(settings).idle()

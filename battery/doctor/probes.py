@@ -203,7 +203,7 @@ def _pair(settings: Settings, store: ObjectStore) -> Iterator[Finding]:
             pipeline = pipeline_id(connection)
         claim = read_claim(store)
         ahead = mark_beyond(store, warehouse) is not None
-        yield checks.check_pipeline(claim and claim.pipeline, pipeline, store_is_ahead=ahead)
+        yield checks.check_pipeline(claim.pipeline if claim else None, pipeline, store_is_ahead=ahead)
 
 
 def _warehouse(settings: Settings) -> Iterator[Finding]:
@@ -230,7 +230,7 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
     except BatteryError as error:
         store_error = str(error)
     models = models_status(settings, overview, published, store_error)
-    yield checks.check_refresh(models.run and models.run.failure, models.age, models.news)
+    yield checks.check_refresh(models.run.failure if models.run else None, models.age, models.news)
     if store is not None and store_error is None:
         yield from _pair(brief, store)
 
@@ -250,7 +250,7 @@ def _parts(settings: Settings) -> Iterator[Finding]:
     look = read_inbox(settings)
     age = None if look is None else (datetime.now(UTC) - look.at).total_seconds()
     yield checks.check_inbox(
-        look and look.folder,
+        look.folder if look else None,
         age,
         look.trouble if look else "",
         is_watched=bool(look and look.is_watched),

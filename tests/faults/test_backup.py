@@ -10,9 +10,9 @@ import pytest
 from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
 from support.pipeline import Pipeline
 
-import battery.restore
 from battery.backup import MANIFEST, back_up
 from battery.restore import check_backup, restore
+from dataflows.health import Pulse
 from kernel.base.errors import BatteryError
 from kernel.base.ports import free_port
 from kernel.edges.broker import embedded_broker
@@ -34,7 +34,7 @@ def port() -> Iterator[int]:
 @pytest.fixture(autouse=True)
 def _worker_is_known_to_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restores in this process need not wait until the pulse of a worker that has ended is old."""
-    monkeypatch.setattr(battery.restore.Pulse, "since", lambda _: None)
+    monkeypatch.setattr(Pulse, "since", lambda _: None)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_what_would_be_lost_by_a_restore_is_refused(
     other.battery("stream", "--until-end")
     with pytest.raises(BatteryError, match=r"belongs to pipeline .*, the backup to"):
         restore(other.settings, tmp_path / "backup", force=True)
-    monkeypatch.setattr(battery.restore.Pulse, "since", lambda _: 0.5)
+    monkeypatch.setattr(Pulse, "since", lambda _: 0.5)
     with pytest.raises(BatteryError, match="a worker runs, or ended 0 s ago"):
         restore(half.settings, tmp_path / "backup", force=True)
 

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kernel.base.errors import BatteryError
-from kernel.contract.cell_metadata import changed, from_json, in_order, require_cell_id, to_json, value_text
+from kernel.contract.cell_metadata import (
+    changed,
+    column_name,
+    from_json,
+    in_order,
+    require_cell_id,
+    to_json,
+    value_text,
+)
 from kernel.edges.cells_topic import open_cells_topic, send_cells
 from sink.cells.events import create_cell_tables, known_metadata, land_cell_events, land_where_possible
 
@@ -83,8 +91,8 @@ def change_cells(
     Args:
         settings: where the broker is.
         warehouse: where they land.
-        changes: by cell and column, with values as `kernel.contract.cell_metadata.parse_value` reads them; None takes a
-            value away. What is not named stays.
+        changes: by cell and column, which may be called as in the tables (`cell_group`), with values as
+            `kernel.contract.cell_metadata.parse_value` reads them; None takes a value away. What is not named stays.
         dry_run: whether nothing is published.
 
     Returns:
@@ -94,6 +102,7 @@ def change_cells(
         NoBrokerError: no broker answers.
         BatteryError: a value is no good, or topic or warehouse cannot be used.
     """
+    changes = {cell_id: _named(cell_id, change) for cell_id, change in changes.items()}
     if dry_run:
         land_where_possible(settings, warehouse)
         with warehouse.connect("read the metadata of cells") as connection:
@@ -135,6 +144,25 @@ _OF_ANOTHER_LOG: Final = (
 _LAST: Final = 'select "partition", max("offset") from battery_cell_events where topic_id = ? group by "partition"'
 
 
+def _named(cell_id: str, change: Mapping[str, Value | None]) -> dict[str, Value | None]:
+    """A change of a cell by the names of the columns.
+
+    Raises:
+        BatteryError: a name is no good, or two mean the same column.
+    """
+    require_cell_id(cell_id)
+    named: dict[str, Value | None] = {}
+    for name, value in change.items():
+        try:
+            column = column_name(name)
+        except BatteryError as error:
+            raise BatteryError(f"cell {cell_id}: {error}") from None
+        if column in named:
+            raise BatteryError(f"cell {cell_id}: {column} is there twice")
+        named[column] = value
+    return named
+
+
 def _differences(
     known: Mapping[str, Mapping[str, Value]], changes: Mapping[str, Mapping[str, Value | None]]
 ) -> tuple[CellChange, ...]:
@@ -145,7 +173,6 @@ def _differences(
     """
     differences = []
     for cell_id, change in changes.items():
-        require_cell_id(cell_id)
         before = known.get(cell_id, {})
         try:
             after = changed(before, change)

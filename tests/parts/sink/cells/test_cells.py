@@ -77,6 +77,16 @@ def test_a_dry_run_publishes_nothing_and_says_what_would_change(settings: Settin
     assert read_known(settings, warehouse) == {"A": {"group": "fast"}}
 
 
+def test_columns_may_be_called_as_in_the_tables_as_a_page_does(settings: Settings, warehouse: DuckDBFile) -> None:
+    change_cells(settings, warehouse, {"A": {"group": "fast", "format": "pouch"}})
+    change_cells(settings, warehouse, {"A": {"cell_group": "slow", "cell_format": None, "mass_g": 45}})
+    assert read_known(settings, warehouse) == {"A": {"group": "slow", "mass_g": 45.0}}
+    with pytest.raises(BatteryError, match="cell A: group is there twice"):
+        change_cells(settings, warehouse, {"A": {"group": "a", "cell_group": "b"}})
+    with pytest.raises(BatteryError, match="cell A: mass is not a column"):
+        change_cells(settings, warehouse, {"A": {"mass": 1.0}})
+
+
 def test_nothing_changes_where_one_of_the_values_contradicts_another(settings: Settings, warehouse: DuckDBFile) -> None:
     change_cells(settings, warehouse, {"B": {"charge_limit_v": 4.2}})
     with pytest.raises(BatteryError, match=r"cell B: discharge_limit_v \(5 V\) is not below charge_limit_v"):

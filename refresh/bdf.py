@@ -43,7 +43,7 @@ def as_bdf(readings: pa.Table) -> pa.Table:
         readings: of one test in their order, as `refresh.readings` has them, shape (n,).
 
     Returns:
-        Shape (n,), SI units with Ah and Wh; the counters count from the start of the test. The cycler's wall clock is
+        Shape (n,), SI units with Ah and Wh; the counters are the cycler's own, as they landed, and its wall clock is
         written as if its zone were UTC.
     """
     columns = {name: readings[name] for name in readings.schema.names if name in LABELS}

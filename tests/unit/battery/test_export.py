@@ -107,7 +107,7 @@ def test_files_of_the_battery_data_format_read_back_as_the_readings_that_landed(
         assert test.test_id == (test_id if first else UNDATED.isoformat())
         expected = landed(test_id, first)
         for name in test.readings.schema.names:
-            if name not in {"cell_id", "test_id", "source_file", "quality"}:
+            if name not in {"cell_id", "test_id", "source_file", "quality"}:  # told above, or of this pipeline alone
                 assert test.readings[name].to_pylist() == expected[name].to_pylist(), name
 
 

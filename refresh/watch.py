@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import duckdb
 import structlog
 
 from kernel.base.errors import BatteryError
@@ -76,7 +77,7 @@ def refresh_on_news(
             else:
                 board.idle()
             if (current_news or now >= prepare_at) and dbt.pid is None:
-                with suppress(BatteryError):  # the refresh says what is wrong
+                with suppress(BatteryError, OSError):  # the refresh says what is wrong
                     dbt.prepare()
             if pace.is_due(current_news, now) and not STOP.is_set():
                 try:
@@ -112,7 +113,7 @@ class _Refresh:
         with lock_models(self.settings) as lock:
             if _news(self.settings, self.warehouse) is None:
                 return None
-            with self.board.modelling(self.warehouse, current_news):
+            with self.board.modelling(self.warehouse, current_news), _foreseen():
                 warnings = stage_models(self.settings, self.warehouse, ("build",), lock, self.dbt.run).warnings
                 result = publish(self.warehouse, self.store)
         warned = in_words(self.warehouse, warnings) if warnings else ""
@@ -120,6 +121,19 @@ class _Refresh:
             _log.warning(warned)
         self._warned = warned
         return result
+
+
+@contextmanager
+def _foreseen() -> Iterator[None]:
+    """Have an error that nobody has foreseen end one refresh, and not the process that would only begin anew."""
+    try:
+        yield
+    except BatteryError:
+        raise
+    except Exception as error:
+        _log.debug("the refresh failed", exc_info=True)
+        reason = (str(error).splitlines() or [""])[0]
+        raise BatteryError(f"unexpected {type(error).__name__}: {reason}; report it") from error
 
 
 class _Looks:
@@ -164,6 +178,6 @@ def _news(settings: Settings, warehouse: Warehouse) -> str | None:
             require_tables(connection)
             landed = connection.execute("select count(*) from _commits").fetchone()
         return None if landed == (0,) else news(settings, warehouse)
-    except BatteryError as error:
+    except (BatteryError, duckdb.Error) as error:
         _log.debug("cannot look for news", error=str(error))
         return None

@@ -34,6 +34,7 @@ class Lab:
         self.ended = False
         self.pid: int | None = None
         self.warnings: tuple[str, ...] = ()
+        self.failure: Exception = BatteryError("a model failed")
         self.stop = threading.Event()
         for name, value in {
             "STOP": self.stop,
@@ -90,7 +91,7 @@ class Lab:
         assert (notice.state, notice.cells, notice.test_count) == ("modelling", ("CELL",), 2)
         self.now += 5
         if len(self.built) <= self._fails:
-            raise BatteryError("a model failed")
+            raise self.failure
         return DbtRun(("build",), 5.0, (), None, True, (), cast("Any", self.warnings))
 
 
@@ -141,6 +142,12 @@ def test_a_refresh_that_fails_is_tried_again_by_itself_after_pauses_that_grow_up
         "the refresh failed; it is tried again, or sooner when something more has landed"
     }
     assert set(lab.states[3:50]) == {"failed"}
+
+
+def test_an_error_that_nobody_has_foreseen_is_a_failure_like_others(lab: Lab) -> None:
+    lab.failure = RuntimeError("no such thing\nat all")
+    assert lab.run(lambda _: None if len(lab.built) > 1 else "a", until=60, fails=1) == [1.5, 36.5]
+    assert {"failed"} <= set(lab.states)
 
 
 def test_a_refresh_that_failed_is_tried_again_when_more_has_landed(lab: Lab) -> None:

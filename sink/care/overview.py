@@ -249,7 +249,8 @@ class OverviewFile:
             return
         try:
             taken = take_overview(connection)
-            connection.execute("checkpoint")  # else closing it would change the file, perhaps after another process
+            with suppress(duckdb.Error):  # another lane is at work; then this counts as not the newest
+                connection.execute("checkpoint")  # else closing it would change the file, perhaps after another process
             self._taken = taken, self.state()
         except Exception as error:  # noqa: BLE001  # whoever writes the warehouse has done its work already
             _log.debug("no overview could be taken", error=str(error))

@@ -112,6 +112,22 @@ def test_what_lands_before_a_worker_writes_its_overview_is_not_taken_for_what_it
     assert rows_of(settings) == [5, 4, 3]
 
 
+def test_a_worker_whose_lanes_are_at_work_leaves_an_overview_all_the_same(settings: Settings) -> None:
+    file = OverviewFile.of(settings.warehouse_address)
+    assert file is not None
+    with opened(settings) as connection, opened(settings) as other:
+        other.begin()
+        other.execute("create table unfinished (x integer)")
+        quarantine(connection, "conflict", 4)
+        file.take(connection)
+        other.rollback()
+    file.write()
+    read = file.read()
+    assert read is not None
+    assert read[0].tables["reasons"]["rows"].to_pylist() == [4, 3]
+    assert rows_of(settings) == [4, 3]
+
+
 def test_a_warehouse_that_was_put_in_the_place_of_another_with_its_size_and_time_is_looked_at(
     settings: Settings, tmp_path: Path
 ) -> None:

@@ -94,7 +94,7 @@ class DuckDBFile:
         except duckdb.Error as error:
             if _is_locked(error):
                 raise HeldError(
-                    f"WAREHOUSE={self._path} has been held by another process for {self._lock_timeout_seconds:.0f} s "
+                    f"WAREHOUSE={self._path} has been held by another process for {self._lock_timeout_seconds:g} s "
                     f"(WAREHOUSE_LOCK_TIMEOUT_SECONDS): cannot {purpose}"
                 ) from None
             self._require_whole(error)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
 from support.pipeline import Pipeline
@@ -77,10 +80,12 @@ def test_a_lost_warehouse_comes_back_beside_a_store_that_is_ahead_of_it(half: Pi
     log = go_on(half, tmp_path)
     objects = set((half.folder / "objects").rglob("*.parquet"))
     lose(half, "battery.duckdb")
-    (half.folder / "battery.duckdb.wal").write_bytes(b"of the one that was lost" * 100)
+    log_of_the_lost_one = half.folder / "battery.duckdb.wal"
+    log_of_the_lost_one.write_bytes(b"no log" * 100)
     with pytest.raises(BatteryError, match=r"part-0\.sqlite3 is there already; --force replaces"):
         restore(half.settings, tmp_path / "backup")
     assert restore(half.settings, tmp_path / "backup", force=True).objects == 0
+    assert not log_of_the_lost_one.exists(), "it would be played onto the copy"
     half.battery("stream", "--until-end")
     require_sound(half, log.tables)
     assert objects <= set((half.folder / "objects").rglob("*.parquet")), "another copy may name them"
@@ -111,6 +116,22 @@ def test_a_backup_is_taken_while_the_worker_runs(half: Pipeline, tmp_path: Path)
     restore(half.settings, tmp_path / "backup")
     half.battery("stream", "--until-end")
     require_sound(half, log.tables)
+
+
+KILLED = """
+import duckdb, os, sys
+open_until_killed = duckdb.connect(sys.argv[1])
+open_until_killed.execute("create table of_the_log as select 7 as seven")
+os._exit(0)
+"""
+
+
+def test_what_stands_in_the_log_of_the_warehouse_is_in_the_backup(half: Pipeline, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(half.folder / "battery.duckdb")], check=True)
+    assert (half.folder / "battery.duckdb.wal").exists()
+    back_up(half.settings, tmp_path / "backup")
+    with duckdb.connect(tmp_path / "backup" / "battery.duckdb", read_only=True) as copy:
+        assert copy.execute("from of_the_log").fetchall() == [(7,)]
 
 
 def test_what_would_be_lost_by_a_restore_is_refused(

@@ -7,6 +7,7 @@ from typing import Final
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings, load_settings
+from kernel.base.warehouse_address import kind_of
 from kernel.edges.objects import FolderStore, open_store, open_to_look
 from kernel.edges.warehouse import open_warehouse
 from refresh.export import LATEST, MANIFEST
@@ -34,7 +35,7 @@ def find_publication(place: str | Path | Settings | None) -> tuple[Publication, 
     if isinstance(place, Settings):
         return _by_settings(place)
     text = str(place)
-    if text.startswith("md:"):
+    if kind_of(text).admits_readers:
         return _by_settings(load_settings(warehouse=text))
     if text.startswith("s3://"):
         address = _store_of(text.rstrip("/"))

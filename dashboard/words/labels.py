@@ -41,6 +41,14 @@ class Label:
 _COLUMNS: Final[dict[str, Label]] = {
     # cells
     "cell_id": Label("cell"),
+    "cell_group": Label("group"),
+    "cell_format": Label("format"),
+    "mass_g": Label("mass", "g"),
+    "area_cm2": Label("area", "cm²"),
+    "protocol": Label("protocol"),
+    "tags": Label("tags"),
+    "notes": Label("notes"),
+    "metadata": Label("other columns of the lab"),
     "chemistry": Label("chemistry"),
     "nominal_capacity_ah": Label("nominal capacity", "Ah"),
     "initial_capacity_ah": Label("initial capacity", "Ah"),

@@ -137,6 +137,15 @@ class MotherDuckAddress(WarehouseAddress):
             raise ValueError("must name a database of letters, digits and _, such as md:battery_db")
 
 
+def kind_of(text: str) -> type[WarehouseAddress]:
+    """Which kind of warehouse a text would be the address of, whether or not one can have it.
+
+    >>> kind_of("md:battery_db").admits_readers, kind_of("data/demo").admits_readers
+    (True, False)
+    """
+    return MotherDuckAddress if text.startswith(MotherDuckAddress.PREFIX) else FileAddress
+
+
 def parse_warehouse(text: str) -> WarehouseAddress:
     """The address that a value of WAREHOUSE is.
 
@@ -148,8 +157,7 @@ def parse_warehouse(text: str) -> WarehouseAddress:
     Raises:
         ValueError: nothing can have this address; says what it must be.
     """
-    kind = MotherDuckAddress if text.startswith(MotherDuckAddress.PREFIX) else FileAddress
-    address = kind(text)
+    address = kind_of(text)(text)
     address.require_usable()
     if address.database.lower() in _SCHEMAS:
         raise ValueError("must not be named main or building, as the schemas in it are; choose another name")

@@ -30,6 +30,7 @@ COMMANDS = (
     "verify",
     "status",
     "doctor",
+    "cells",
     "backup",
     "restore",
     "export",

@@ -71,7 +71,7 @@ def test_a_warehouse_that_stays_held_is_one_line_that_says_for_what(
 ) -> None:
     impatient = DuckDBFile(tmp_path / "battery.duckdb", lock_timeout_seconds=0.2)
     with (
-        pytest.raises(BatteryError, match=r"for 0 s .*cannot commit"),
+        pytest.raises(BatteryError, match=r"for 0.2 s .*cannot commit"),
         impatient.connect("commit"),
     ):
         pass

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 COMMENTS: Final = "_comments"
 
-_IS_THERE: Final = (
-    "select count(*) from duckdb_tables() where database_name = current_database() "
-    f"and schema_name = '{BUILDING}' and table_name = '{COMMENTS}'"  # noqa: S608
-)
+_IS_THERE: Final = f"""
+    select count(*) from duckdb_tables()
+    where database_name = current_database() and schema_name = '{BUILDING}' and table_name = '{COMMENTS}'
+"""  # noqa: S608  # names come from this module alone
 
 _MISSING: Final = f"""
     with published as (
@@ -37,7 +37,7 @@ _MISSING: Final = f"""
     from {BUILDING}.{COMMENTS} as wanted inner join published using (model, column_name)
     where wanted.comment is distinct from published.comment
     order by model, column_name
-"""  # noqa: S608  # names come from this module alone
+"""  # noqa: S608
 
 
 def set_comments(connection: duckdb.DuckDBPyConnection) -> int:

@@ -37,17 +37,20 @@ SAID_BY_OTHERS: Final = (
 VALUE: Final = "\0"
 """Stands for a value in a message, on both sides."""
 
+NOT_SAID: Final = ("battery ", "make ", "select ", "lab.")
+"""How commands, queries and calls begin."""
+
 _QUOTED = re.compile(r"`([^`]+)`")
 _VALUES = re.compile(r"(?:test|process) (?:\d+|…)(?: at …)?|\S+=\S*|\S+/\S+|SIG[A-Z]+|…|\b\d+\b")
 _FEWEST_WORDS = 3
 
 
 def quoted(path: Path) -> Iterator[str]:
-    """The messages in the first column of the guide's tables: code of at least three words that is no command."""
+    """The messages in the first column of the guide's tables: code of at least three words that is no command or call."""
     for line in path.read_text().splitlines():
         if line.startswith("|"):
             for message in _QUOTED.findall(line.replace("\\|", "/").split("|")[1]):
-                if len(message.split()) >= _FEWEST_WORDS and not message.startswith(("battery ", "make ", "select ")):
+                if len(message.split()) >= _FEWEST_WORDS and not message.startswith(NOT_SAID):
                     yield message
 
 

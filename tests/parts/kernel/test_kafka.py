@@ -111,7 +111,7 @@ def test_a_broker_that_takes_no_policy_makes_the_topic_as_it_does(monkeypatch: p
         return {topics[0].topic: made}
 
     monkeypatch.setattr(kernel.edges.kafka, "client", lambda *_: SimpleNamespace(create_topics=create_topics))
-    kernel.edges.kafka._create(Settings(), "a_topic")  # noqa: SLF001
+    kernel.edges.kafka._create(Settings(), "a_topic", "delete")  # noqa: SLF001
     assert asked == [{"cleanup.policy": "delete"}, None]
 
 

@@ -46,7 +46,7 @@ _FEWEST_WORDS = 3
 
 
 def quoted(path: Path) -> Iterator[str]:
-    """The messages in the first column of the guide's tables: code of three words or more that is no command or call."""
+    """The messages in the first column of the guide's tables: three words of code or more, no commands or calls."""
     for line in path.read_text().splitlines():
         if line.startswith("|"):
             for message in _QUOTED.findall(line.replace("\\|", "/").split("|")[1]):

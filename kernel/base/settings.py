@@ -119,6 +119,7 @@ class Settings(BaseSettings):
         "mapping_file",
         "gateway_token",
         "dashboard_password",
+        "dbt_memory_bytes",
         mode="before",
     )
     @classmethod

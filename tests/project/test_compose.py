@@ -18,7 +18,7 @@ from support.places import ROOT
 from battery.cli.main import cli
 from dataflows.health import Pulse
 from dataflows.metrics import Metrics
-from kernel.base.settings import Settings
+from kernel.base.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +58,25 @@ print(json.dumps(sorted(set(asked["names"]) - known)))
 @pytest.mark.parametrize("service", PIPELINE)
 def test_every_variable_of_the_pipeline_is_a_setting(service: str) -> None:
     assert set(SERVICES[service]["environment"]) - {name.upper() for name in Settings.model_fields} == set()
+
+
+OPTIONAL = sorted(
+    {
+        name
+        for service in PIPELINE
+        for name, text in SERVICES[service]["environment"].items()
+        if str(text).endswith(":-}") and name not in {"GATEWAY_TOKEN", "MOTHERDUCK_TOKEN"}
+    }
+)
+"""Settings that the pipeline is given as an empty text where nobody sets them."""
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_a_setting_that_nobody_sets_is_as_if_it_were_not_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(name, raising=False)
+    default = load_settings()
+    monkeypatch.setenv(name, "")
+    assert load_settings() == default
 
 
 @pytest.mark.parametrize("service", sorted(set(SERVICES) - set(PIPELINE) - set(AIRFLOW)))

@@ -243,8 +243,8 @@ def test_the_report_says_of_the_cell_what_the_models_say(aged: Aged, tmp_path: P
     assert aged.pipeline.battery("report", "CS2_35", "--out", str(tmp_path), "--no-png") == f"{path}\n"
     said = re.sub(r"\s+", " ", path.read_text())
     assert (
-        "The end of life was reached at cycle 599, by the rule median_11_below_80_percent_of_nominal with its "
-        "threshold of 0.8800 Ah." in said
+        "The end of life was reached at cycle 599: median of 11 cycles below 80 % of nominal capacity, which is "
+        "0.8800 Ah." in said
     )
     for rule, cycle in (
         ("first_below_80_percent_of_nominal", 332),
@@ -252,5 +252,5 @@ def test_the_report_says_of_the_cell_what_the_models_say(aged: Aged, tmp_path: P
         ("mean_5_below_80_percent_of_initial", 519),
         ("last_above_80_percent_of_initial", 552),
     ):
-        assert re.search(rf'<tr><td>{rule}</td>.{{,200}}<td class="number">{cycle}</td></tr>', said)
+        assert re.search(rf'<td class="number">{cycle}</td> ?<td>{rule}</td>', said)
     assert "CALCE Battery Research Group, University of Maryland" in said

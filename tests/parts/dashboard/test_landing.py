@@ -76,7 +76,7 @@ def test_the_results_of_a_run_begin_with_what_failed(landed: Pipeline) -> None:
 
 
 def test_what_is_not_there_yet_is_told_from_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(NothingYetError, match="does not exist yet"):
+    with pytest.raises(NothingYetError, match="Nothing has landed yet"):
         look_at_stream(Pipeline(tmp_path / "nothing", 1).settings)
     broken = Pipeline(tmp_path, 1)
     (tmp_path / "battery.duckdb").write_text("no database")

@@ -347,7 +347,8 @@ def test_a_page_shows_what_it_saw_last_while_another_process_has_the_warehouse(
     drawn.run()
     assert not drawn.error
     assert metrics(drawn)["rows landed"] == before
-    assert any("ago: WAREHOUSE has been held" in caption.value for caption in drawn.caption)
+    (caption,) = [caption for caption in drawn.caption if "ago: the warehouse is in use." in caption.value]
+    assert caption.help == "WAREHOUSE has been held by another process for 2 s"
 
 
 def test_a_page_says_what_has_landed_since_the_marts_were_published(

@@ -20,7 +20,7 @@ from dataflows.fold.rules import follow_one, skipped
 from dataflows.fold.runs import Run
 from dataflows.fold.state import SKIPS, Doubt, Edge, Hole
 from dataflows.fold.tails import NO_CLOCK, Tails, ends_of
-from kernel.contract.reading import COUNTERS, Reason
+from kernel.contract.reading import COUNTER_LEAP_CURRENT, COUNTER_NOISE, COUNTER_ZERO, COUNTERS, Reason
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -161,7 +161,47 @@ def fill(tail: Tail, columns: Run, rows: Integers) -> Filled | Reason:
     if hole.after.data_point - int(late.data_point[-1]) > 1:
         left.append(Hole(_measured(outcome.tail), hole.after))
     holes = (*tail.holes[: places[0]], *left, *tail.holes[places[0] + 1 :])[-MOST_HOLES:]
-    return Filled(count, outcome, correction, msgspec.structs.replace(tail, holes=holes))
+    doubts = _with_late_heights(tail, hole, late)
+    return Filled(count, outcome, correction, msgspec.structs.replace(tail, holes=holes, doubts=doubts))
+
+
+def _with_late_heights(tail: Tail, hole: Hole, late: Run) -> tuple[Doubt, ...]:
+    """What is to be remembered of the counters of a test once late readings are in its hole.
+
+    Where a counter stands at zero, it may come back to what it stood at before it fell. That is the last value above
+    zero in the order of the test, so a late reading behind the one remembered takes its place. If nothing is
+    remembered, it does only where the test stands right behind the hole: else another value may lie between.
+
+    Args:
+        tail: where the test stands.
+        hole: the hole.
+        late: the readings that are put into it, in their order.
+    """
+    size = tail.peak_current if tail.peak_current > 0 else COUNTER_LEAP_CURRENT
+    noise = COUNTER_NOISE * size
+    doubts = {doubt.counter: doubt for doubt in tail.doubts}
+    for index, value in enumerate(tail.counters):
+        known = doubts.get(index)
+        if value is None or abs(value) > noise or (known is not None and known.leapt_to is not None):
+            continue
+        since = known.stood_at if known is not None and known.stood is not None else None
+        if since is None and tail.data_point != hole.after.data_point:
+            continue
+        high = np.abs(late.counters[index]) > noise
+        if since is not None:
+            high &= late.test_time >= since
+        if not high.any():
+            continue
+        row = int(np.flatnonzero(high)[-1])
+        stood = float(late.counters[index, row])
+        doubt = known or Doubt(index, tail.test_time)
+        if stood > COUNTER_ZERO * size:
+            crossed = (late.step_index[row], late.cycle_index[row]) != (tail.step_index, tail.cycle_index)
+            stood_at = float(late.test_time[row])
+            doubts[index] = msgspec.structs.replace(doubt, stood=stood, stood_at=stood_at, crossed=bool(crossed))
+        elif known is not None:
+            doubts[index] = msgspec.structs.replace(doubt, stood=None, stood_at=0.0, crossed=False)
+    return tuple(doubts[index] for index in sorted(doubts))
 
 
 def _ahead(points: Integers, behind: int) -> int:

@@ -255,6 +255,29 @@ def test_a_hole_behind_a_counter_that_leaped_is_remembered_alike_wherever_the_lo
     assert state_of(pieces[-1]) == state_of(whole[-1])
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["in one message", "one by one"])
+@pytest.mark.parametrize("zeros", [1, 2], ids=["one zero", "two zeros"])
+def test_a_counter_returns_to_what_it_stood_at_in_a_reading_that_came_late(zeros: int, *, apart: bool) -> None:
+    rows = []
+    for point in range(1, 4 + zeros):
+        time = 9.0 + point
+        energy = 0.0 if 3 <= point < 3 + zeros else 3.7 * time / 3600
+        changes = {"test_time(s)": time, "current(a)": 1.0, "charge_energy(wh)": energy}
+        rows.append(charging(point, **changes, **{"charge_capacity(ah)": time / 3600}))
+    last = rows.pop()
+    log = [arrow([rows[0], rows[1] | BAD, *rows[2:]])]
+    log += (
+        [retry(row, offset) for offset, row in enumerate((rows[1], last), 1)]
+        if apart
+        else [arrow([rows[1], last], offset=1, retry_of=ORIGIN)]
+    )
+    connection = landed([fold([log])])
+    connection.execute("insert into _writers values ('x', 1, 600, now(), 0, null, 'worker', null)")
+    assert (differing_windows(connection), differing_cycles(connection)) == (0, 0)
+    ((energy,),) = rows_of(connection, "select charge_energy_wh from battery_cell_cycles")
+    assert energy == pytest.approx(last["charge_energy(wh)"], abs=1e-12)
+
+
 def test_a_state_of_the_time_before_retries_can_be_read() -> None:
     tail = "[1,30.0,null,null,1,1,[null,null,null,null],[false,false,false,false],0.0,false,[]]"
     state = CellState.from_json(f'{{"offsets":{{}},"tests":{{"A":{tail}}}}}')

@@ -20,6 +20,7 @@ from refresh.publish import publish
 from refresh.stage import stage_models
 from refresh.warm import WarmDbt
 from refresh.warned import in_words
+from sink.care.overview import state_of_file
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
@@ -142,13 +143,14 @@ class _Looks:
     def __init__(self, settings: Settings, warehouse: Warehouse) -> None:
         self._settings = settings
         self._warehouse = warehouse
-        self._state: tuple[int, ...] | None = None
+        self._state: str | None = None
         self._due = 0.0
         self._news: str | None = None
 
     def look(self, now: float) -> str | None:
         """What is new; None if nothing is."""
-        state = self._state_of_file()
+        file = self._settings.warehouse_address.file
+        state = None if file is None else state_of_file(file)
         if state != self._state or now >= self._due:
             self._state, self._due = state, now + self._settings.commit_interval_seconds
             self._news = _news(self._settings, self._warehouse)
@@ -157,18 +159,6 @@ class _Looks:
     def forget(self) -> None:
         """Have the next look open the warehouse."""
         self._due = 0.0
-
-    def _state_of_file(self) -> tuple[int, ...] | None:
-        """What changes with each write to the warehouse's file or its log; None where it is no file."""
-        file = self._settings.warehouse_address.file
-        if file is None:
-            return None
-        state: list[int] = []
-        for path in (file, file.with_name(f"{file.name}.wal")):
-            with suppress(OSError):
-                status = path.stat()
-                state += [status.st_mtime_ns, status.st_size]
-        return tuple(state)
 
 
 def _news(settings: Settings, warehouse: Warehouse) -> str | None:

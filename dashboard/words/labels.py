@@ -38,7 +38,7 @@ class Label:
         return f"{self.words} ({self.unit})" if self.unit else self.words
 
 
-_COLUMNS: Final[dict[str, Label]] = {
+COLUMNS: Final[dict[str, Label]] = {
     # cells
     "cell_id": Label("cell"),
     "cell_group": Label("group"),
@@ -211,12 +211,7 @@ _COLUMNS: Final[dict[str, Label]] = {
 
 def label_of(column: str) -> Label:
     """What a column is called on pages; the identifier with blanks where there are no words for it."""
-    return _COLUMNS.get(column, Label(column.replace("_", " ")))
-
-
-def has_words(column: str) -> bool:
-    """Whether the column of a mart has words of its own."""
-    return column in _COLUMNS
+    return COLUMNS.get(column, Label(column.replace("_", " ")))
 
 
 def meaning_of(table: str, column: str) -> str:

@@ -301,13 +301,18 @@ class OverviewFile:
         return None
 
     def state(self) -> str:
-        """What changes with the warehouse: times and size of its file and of its log."""
-        states = []
-        for path in (self._warehouse, self._warehouse.with_name(f"{self._warehouse.name}.wal")):
-            with suppress(OSError):
-                status = path.stat()
-                states.append(f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_size}")
-        return ", ".join(states)
+        """What changes with the warehouse, as `state_of_file` has it."""
+        return state_of_file(self._warehouse)
+
+
+def state_of_file(warehouse: Path) -> str:
+    """What changes with each write to the file of a warehouse, or to its log: times and sizes of both."""
+    states = []
+    for path in (warehouse, warehouse.with_name(f"{warehouse.name}.wal")):
+        with suppress(OSError):
+            status = path.stat()
+            states.append(f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_size}")
+    return ", ".join(states)
 
 
 def read_overview(warehouse: Warehouse, file: OverviewFile | None = None) -> Overview:

@@ -55,6 +55,8 @@ class CellChange:
 
         >>> print(*CellChange("A1", {"mass_g": 45.0, "lot": "7"}, {"group": "fast", "mass_g": 46.5}).lines(), sep="; ")
         A1  group: (nothing) -> fast; A1  mass_g: 45 -> 46.5; A1  lot: 7 -> (nothing)
+        >>> print(*CellChange("A1", {"mass_g": 45.0, "lot": "7"}, {"mass_g": 45.0, "lot": "8"}).lines())
+        A1  lot: 7 -> 8
         """
         for name in in_order({*self.before, *self.after}):
             old, new = self.before.get(name), self.after.get(name)

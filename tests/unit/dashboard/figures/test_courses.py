@@ -38,6 +38,14 @@ def test_a_single_cycle_that_was_cut_short_leaves_no_tooth(at: int) -> None:
     assert np.abs(smooth(cut) - capacity).max() < 0.01
 
 
+@pytest.mark.parametrize("at", [0, -1], ids=["first", "last"])
+def test_a_wild_cycle_at_an_end_does_not_bend_the_line(at: int) -> None:
+    capacity = np.linspace(1.1, 1.0, 30)
+    wild = capacity.copy()
+    wild[at] = 5.0
+    assert np.abs(smooth(wild) - capacity).max() < 0.01
+
+
 def test_the_line_goes_through_complete_cycles_that_are_no_reference_tests() -> None:
     complete, reference = [True] * 30, [False] * 30
     complete[4], reference[9] = False, True

@@ -6,11 +6,13 @@ hold it for as long as their own work takes and wait for the others with backoff
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 import structlog
+from filelock import lock_descriptor
 
 from kernel.base.errors import BatteryError, causes
 from kernel.base.pauses import wait_for
@@ -44,7 +46,7 @@ class DuckDBFile:
     def __init__(self, path: Path, lock_timeout_seconds: float, limits: Mapping[str, str] | None = None) -> None:
         self._path = path.resolve()
         self._lock_timeout_seconds = lock_timeout_seconds
-        self._limits = dict(limits or {})
+        self._limits: dict[str, str | bool | int | float | list[str]] = dict(limits or {})
 
     @contextmanager
     def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -63,6 +65,24 @@ class DuckDBFile:
             raise
         finally:
             connection.close()
+
+    def _create(self) -> None:
+        """Make the file under another name and put it in its place, once, whoever else is about to.
+
+        DuckDB makes a file first and locks it then, so a process that opens it between the two finds an empty file and
+        takes it for a damaged one. The workers of a cluster start at the same moment.
+        """
+        unfinished = self._path.with_name(f".{self._path.name}.new")
+        with suppress(OSError):  # a file system without locks, or a folder that is read-only: opening it will tell
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                lock_descriptor(folder, poll_interval=0.01)
+                if not self._path.exists():
+                    unfinished.unlink(missing_ok=True)  # of a process that was killed here
+                    duckdb.connect(str(unfinished), config=self._limits).close()
+                    unfinished.rename(self._path)
+            finally:
+                os.close(folder)
 
     def _require_whole(self, error: duckdb.Error) -> None:
         """Check that an error does not come from a damaged file.
@@ -90,6 +110,8 @@ class DuckDBFile:
             longest=0.5,
         )
         try:
+            if not self._path.exists():
+                self._create()
             return retry(duckdb.connect, str(self._path), read_only=read_only, config=self._limits)
         except duckdb.Error as error:
             if _is_locked(error):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
@@ -20,7 +21,6 @@ from kernel.edges.warehouse import DuckDBFile, open_warehouse, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 HOLD = """
 import duckdb, sys
@@ -76,6 +76,38 @@ def test_a_warehouse_that_stays_held_is_one_line_that_says_for_what(
     ):
         pass
     holder.communicate()
+
+
+def test_a_warehouse_that_another_is_making_is_not_taken_for_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = duckdb.connect
+    is_half_made, may_go_on = threading.Event(), threading.Event()
+
+    def connect_slowly(path: str, **options: Any) -> duckdb.DuckDBPyConnection:
+        """As DuckDB does: the file is there before anything is in it, and before it is locked."""
+        if threading.current_thread() is maker and not Path(path).exists():
+            Path(path).touch()
+            is_half_made.set()
+            assert may_go_on.wait(20)
+            Path(path).unlink()
+        return connect(path, **options)
+
+    def write(number: int) -> None:
+        with DuckDBFile(tmp_path / "battery.duckdb", 20).connect("test") as connection:
+            connection.execute("create table if not exists t (a integer)")
+            connection.execute("insert into t values (?)", [number])
+
+    monkeypatch.setattr(duckdb, "connect", connect_slowly)
+    maker = threading.Thread(target=write, args=[1])
+    maker.start()
+    assert is_half_made.wait(20)
+    threading.Timer(0.2, may_go_on.set).start()
+    write(2)
+    maker.join()
+    with connect(str(tmp_path / "battery.duckdb")) as connection:
+        assert connection.execute("select a from t order by a").fetchall() == [(1,), (2,)]
+    assert not list(tmp_path.glob(".*")), "nothing unfinished stays"
 
 
 def test_reading_a_warehouse_that_does_not_exist_names_the_command_that_makes_it(warehouse: DuckDBFile) -> None:

@@ -43,6 +43,9 @@ MOST_BYTES: Final = 1024**3
 LEVEL: Final = ("--log-level-file", "info")
 """What dbt writes to its log: at its own level, some 4 MB a run, an eighth of the time of a run."""
 
+LINES_OF_ANSWER: Final = 2
+"""One when the command begins, one when it has ended."""
+
 _KILLED: Final = -9
 
 
@@ -96,20 +99,26 @@ class WarmDbt:
             environment: that of the run.
             lock: the lock on the models, which the process holds, too, while it runs.
         """
-        self.prepare()
-        process = self._process
-        if process is None:  # `prepare` has made one
-            return _KILLED
         try:
-            code = process.run([*LEVEL, *options], environment, lock)
-        except BaseException:  # such as a signal that ends this process
-            self.end()
-            raise
-        if code is None:
+            try:
+                return self._ask(options, environment, lock)
+            except _NotBegunError:
+                _log.warning("the process that runs dbt had ended by itself before this run; another one runs it")
+                self.end()
+                return self._ask(options, environment, lock)
+        except (_NotBegunError, _EndedError):
             _log.warning("the process that runs dbt has ended by itself; the next run starts another")
             self.end()
             return _KILLED
-        return code
+        except BaseException:  # such as a signal that ends this process
+            self.end()
+            raise
+
+    def _ask(self, options: Sequence[str], environment: Mapping[str, str], lock: int) -> int:
+        self.prepare()
+        if self._process is None:  # `prepare` has made one
+            return _KILLED
+        return self._process.run([*LEVEL, *options], environment, lock)
 
     def end(self) -> None:
         """End the process, if there is one, whatever it is doing."""
@@ -123,6 +132,14 @@ class WarmDbt:
         parsed = {name: value for name, value in environment.items() if name.startswith(("DBT_", "BATTERY_CELLS"))}
         options = project_options(self._settings)
         return hashlib.sha256(repr((inputs_of(self._settings), sorted(parsed.items()), options)).encode()).hexdigest()
+
+
+class _EndedError(Exception):
+    """The process has ended while it ran a command."""
+
+
+class _NotBegunError(Exception):
+    """The process has ended before it began the command."""
 
 
 class _Process:
@@ -157,20 +174,24 @@ class _Process:
         is_small = self._runs < MOST_RUNS and self._bytes < MOST_BYTES
         return self._process.poll() is None and self._state == state and is_small
 
-    def run(self, options: Sequence[str], environment: Mapping[str, str], lock: int) -> int | None:
-        """Run dbt; its exit code, or None where the process ended."""
+    def run(self, options: Sequence[str], environment: Mapping[str, str], lock: int) -> int:
+        """Run dbt; its exit code.
+
+        Raises:
+            _EndedError: the process ended.
+            _NotBegunError: it ended before dbt began.
+        """
         request = json.dumps({"arguments": list(options), "environment": dict(environment)}).encode()
-        try:
+        answer = b""
+        with suppress(OSError):
             socket.send_fds(self._asked, [len(request).to_bytes(8, "big")], [lock])
             self._asked.sendall(request)
-            answer = b""
-            while not answer.endswith(b"\n"):
-                part = self._asked.recv(4096)
-                if not part:
-                    return None
+            while answer.count(b"\n") < LINES_OF_ANSWER and (part := self._asked.recv(4096)):
                 answer += part
-        except OSError:
-            return None
+        if not answer:
+            raise _NotBegunError
+        if answer.count(b"\n") < LINES_OF_ANSWER:
+            raise _EndedError
         report: dict[str, Any] = json.loads(answer)
         self._runs += 1
         self._bytes = int(report["bytes"])

@@ -2,8 +2,9 @@
 
 It is started by `refresh.warm`, with the process that it ends with and the descriptor of a socket as its arguments.
 Each request on that socket is the length of its text in eight bytes, which come with the lock on the models, and the
-text, JSON with dbt's arguments and its environment. The lock is held here, too, until the answer: a line of JSON with
-the exit code that dbt's own command would have, and the memory that this process has then.
+text, JSON with dbt's arguments and its environment. An empty line says that the command begins. The lock is held here,
+too, until the answer: a line of JSON with the exit code that dbt's own command would have, and the memory that this
+process has then.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def main() -> None:
                 return
             try:
                 request = asked.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
+                asked.sendall(b"\n")
                 code = _run(manifest, **json.loads(request))
             finally:
                 for descriptor in descriptors:

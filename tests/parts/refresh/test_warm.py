@@ -188,9 +188,17 @@ def test_a_process_that_is_killed_fails_its_run_and_the_next_run_has_another(
     model.write_text(good)
     assert build(settings, warm).audited
 
-    os.kill(warm.pid or 0, signal.SIGKILL)
-    wait_for(lambda: not is_running(warm.pid or 0))
-    assert build(settings, warm).audited, "it was killed while it had nothing to do"
+
+def test_a_process_that_ends_before_it_begins_a_run_gives_way_to_another_in_that_run(
+    settings: Settings, warm: WarmDbt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert build(settings, warm).audited
+    first = warm.pid
+    os.kill(first or 0, signal.SIGKILL)
+    wait_for(lambda: not is_running(first or 0))
+    monkeypatch.setattr("refresh.warm._Process.may_stay", lambda *_: True)  # nobody has noticed yet
+    assert build(settings, warm).audited
+    assert warm.pid != first
 
 
 PARENT: Final = """

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kernel.base.plain import plain
+from kernel.base.spreadsheet import FORMULA, NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,12 +23,6 @@ _CODE: Final = re.compile(r"(`[^`]*`)")
 _MARK: Final = re.compile(r"([\\\[\]<*~$&]|:(?=[A-Za-z]|[\w/+-]+:)|(?<!\w)_|_(?!\w))")
 """What Markdown acts on in the middle of a line: links, images, HTML, emphasis, formulas, and Streamlit's icons
 and directives, such as `:red[text]`."""
-
-FORMULA: Final = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
-"""The start of a field that a spreadsheet computes when it opens a CSV file (OWASP, CSV injection)."""
-
-NUMBER: Final = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-"""A number may begin in that way too; it is left as it is."""
 
 
 def literal(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -30,6 +30,9 @@ def cells() -> None:
     is a free column.
     """
 
+
+_NAMES: Final = 10
+"""How many cells are named in a line."""
 
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON, a line a cell.")
@@ -161,7 +164,7 @@ def _change(settings: Settings, changes: dict[str, dict[str, Value | None]], *, 
         say(f"free columns: {', '.join(free)}")
     landed = landed_cells(warehouse)
     if strangers := [change.cell_id for change in made if change.cell_id not in landed]:
-        say(f"no readings have landed of {', '.join(strangers)}; it shows once they have")
+        say(f"no readings have landed of {_some(strangers)}; it shows once they have")
     if not made:
         say("nothing changes: all of it is known already")
     elif dry_run:
@@ -172,6 +175,12 @@ def _change(settings: Settings, changes: dict[str, dict[str, Value | None]], *, 
 
 def _cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names for a line: the first of them, and how many others there are."""
+    left = len(names) - _NAMES
+    return ", ".join(names) if left <= 0 else f"{', '.join(names[:_NAMES])} and {left} others"
 
 
 def _in_words(metadata: dict[str, Value]) -> str:

@@ -148,7 +148,8 @@ def parse_value(name: str, text: str, *, decimal_comma: bool = False) -> Value |
     match COLUMNS[name].kind if name in COLUMNS else Kind.TEXT:
         case Kind.NUMBER:
             try:
-                number = float(text.replace(",", ".") if decimal_comma else text)
+                # Python takes _ as part of a number.
+                number = float(text.replace("_", "?").replace(",", "." if decimal_comma else ","))
             except ValueError:
                 raise BatteryError(f"{name}: {text!r} is no number; write one such as 1.1") from None
             return _checked(name, number)
@@ -269,15 +270,26 @@ class Received:
 
 
 def read_message(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> Received:
-    """Read a message; whatever it holds, this returns. A message without a value takes everything away."""
+    """Read a message; whatever it holds, this returns.
+
+    A message without a value takes everything away. One whose value is of no bytes is no such message: it is no JSON.
+    """
     cell_id = (key or b"").decode("utf-8", "replace")
     try:
+        _require_utf_8(key or b"")
         require_cell_id(cell_id)
         _require_version({name.lower(): content for name, content in headers}.get("schema-version"))
-        return Received(cell_id, to_json(from_json(value or b"{}")).decode(), None)
+        return Received(cell_id, to_json(from_json(b"{}" if value is None else value)).decode(), None)
     except BatteryError as error:
         shown = plain((value or b"")[:200].decode("utf-8", "replace"))
         return Received(plain(cell_id[:TEXT_BYTES]), None, f"{error}; the message begins {shown!r}")
+
+
+def _require_utf_8(key: bytes) -> None:
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        raise BatteryError(f"the key {key[:40]!r} is no cell's id: it is not UTF-8 text") from None
 
 
 def _require_version(version: bytes | None) -> None:

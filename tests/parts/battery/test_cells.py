@@ -48,6 +48,10 @@ def test_an_import_says_what_would_change_and_refuses_a_file_as_a_whole(cells: P
     assert "B  mass_g: (nothing) -> 46" in said
     assert "2 cells would change; nothing has, because of --dry-run" in said
     assert "nothing is known yet" in cells.battery("cells", "list")
+    file.write_text("cell_id,group\n" + "".join(f"C{number},x\n" for number in range(12)))
+    assert "no readings have landed of C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 and 2 others" in cells.battery(
+        "cells", "import", "cells.csv", "--dry-run"
+    )
     file.write_text("cell_id,group,mass_g\nA,fast,45\nB,,heavy\n")
     refused = cells.battery("cells", "import", "cells.csv", code=2)
     assert refused == "battery: cells.csv, line 3: mass_g: 'heavy' is no number; write one such as 1.1\n"

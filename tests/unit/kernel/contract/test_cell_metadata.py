@@ -64,6 +64,7 @@ def test_a_message_is_read_whatever_it_holds(value: bytes, key: bytes | None) ->
     [
         ("mass_g", "45 g", "mass_g: '45 g' is no number"),
         ("mass_g", "1,5", "mass_g: '1,5' is no number"),
+        ("mass_g", "1_0", "mass_g: '1_0' is no number"),
         ("mass_g", "0", "mass_g: 0 is outside of"),
         ("mass_g", "nan", "mass_g: nan is outside of"),
         ("nominal_capacity_ah", "-1", "nominal_capacity_ah: -1 is outside of"),
@@ -145,6 +146,8 @@ def test_a_message_without_a_value_takes_everything_away() -> None:
         (b"A1", b'{"tags": "a"}', b"1", "tags: 'a' is no list of tags"),
         (b"A1", b"{}", b"2", "schema-version is b'2', this pipeline reads 1"),
         (None, b"{}", b"1", "a cell's id has 1 to"),
+        (b"A\xff", b"{}", b"1", r"the key b'A\xff' is no cell's id: it is not UTF-8 text"),
+        (b"A1", b"", b"1", "no JSON object"),
         (b"A1", b'{"lot": "' + b"x" * 300_000 + b'"}', b"1", "the message takes 300011 bytes"),
     ],
 )

@@ -52,7 +52,10 @@ def test_a_file_that_a_spreadsheet_wrote_may_have_a_mark_semicolons_and_decimal_
         (b"cell_id,group\nA,x,y\n", "line 2: 3 fields, but the header has 2"),
         (b"cell_id,group\nA,x\nA,y\n", "line 3: cell A is there twice"),
         (b"cell_id,mass_g\nA,1\nB,heavy\n", "line 3: mass_g: 'heavy' is no number"),
-        (b'cell_id,group\nA,"x\n', "line 2: unexpected end of data"),
+        (b'cell_id,group\nA,"x\n', "line 2: a quotation mark is opened and not closed"),
+        (b"cell_id,group\n,\n", "names no cell: below its header there is no line"),
+        (b"cell_id,group,\nA,x,y\n", "line 2: 3 fields, but the header has 2"),
+        (b"\n\ncell,group\nA,x\n", "line 3: no column cell_id"),
         (b"cell_id,group\n,x\n", "line 2: a cell's id has"),
         (b"cell_id,notes\nA,gr\xfcn\n", "is not UTF-8 text"),
     ],
@@ -67,3 +70,33 @@ def test_a_file_is_refused_with_the_line_that_is_wrong(tmp_path: Path, content: 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(BatteryError, match=r"none\.csv cannot be read: No such file"):
         read_csv(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cell_id\tgroup\tmass_g\nA\tfast\t45,5\n",
+        b"sep=;\r\ncell_id;group;mass_g\r\nA;fast;45,5\r\n",
+        b"\xef\xbb\xbfSEP=,\ncell_id,group,mass_g\nA,fast,45.5\n",
+        b"cell_id,group,mass_g,,\nA,fast,45.5,,\n,,,,\n",
+        b"cell_id,group,mass_g\nA,fast,45.5,,\n",
+        b"\n,,\ncell_id,group,mass_g\nA,fast,45.5\n",
+    ],
+    ids=["tabs", "separator line", "mark and separator line", "empty columns", "longer line", "empty lines above"],
+)
+def test_a_file_is_read_as_spreadsheets_write_it(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "cells.csv"
+    file.write_bytes(content)
+    assert read_csv(file).changes(clear=True) == {"A": {"group": "fast", "mass_g": 45.5}}
+
+
+def test_what_a_spreadsheet_would_compute_is_written_as_text_and_read_back(tmp_path: Path) -> None:
+    known: dict[str, dict[str, Value]] = {
+        "=cmd|'/c calc'!A1": {"group": "@SUM(1)", "temperature_c": -5.0, "tags": ("=1", "a")},
+        "-5": {"notes": "'=1", "group": "-7.5", "lot": "'quoted'"},
+    }
+    text = to_csv(known)
+    assert text.splitlines()[1:] == ["'=cmd|'/c calc'!A1,'@SUM(1),-5,\"'=1, a\",,", "-5,-7.5,,,''=1,'quoted'"]
+    file = tmp_path / "cells.csv"
+    file.write_text(text, encoding="utf-8", newline="")
+    assert read_csv(file).changes(clear=False) == known

@@ -18,15 +18,10 @@ from kernel.base.spreadsheet import guarded, unguarded
 from kernel.contract.cell_metadata import column_name, in_order, parse_value, require_cell_id, value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from kernel.contract.cell_metadata import Value
-
-    class _Rows(Iterator[list[str]]):
-        """What `csv.reader` gives: rows, and how many lines they took."""
-
-        line_num: int
 
 
 CELL: Final = "cell_id"
@@ -96,7 +91,8 @@ def read_csv(path: Path) -> Sheet:
     delimiter = max(",;\t", key=first.count)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        columns = _header(path, rows)
+        header = next((row for row in rows if any(text.strip() for text in row)), [])
+        columns = _columns(f"{path}, line {max(1, rows.line_num)}", _without_empty_end(header, 0))
         cells: dict[str, dict[str, Value | None]] = {}
         for row in rows:
             if not any(text.strip() for text in row):
@@ -114,12 +110,6 @@ def read_csv(path: Path) -> Sheet:
     if not cells:
         raise BatteryError(f"{path} names no cell: below its header there is no line")
     return Sheet(tuple(name for name in columns if name != CELL), cells)
-
-
-def _header(path: Path, rows: _Rows) -> list[str]:
-    """The columns that the first line with any text names."""
-    header = next((row for row in rows if any(text.strip() for text in row)), [])
-    return _columns(f"{path}, line {max(1, rows.line_num)}", _without_empty_end(header, 0))
 
 
 def _without_empty_end(row: list[str], least: int) -> list[str]:

@@ -53,7 +53,7 @@ def done(installed: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_demo_ends_with_what_the_first_look_shows(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
     assert "everything adds up" in done.stdout
     assert not (folder / "data" / "demo" / EARLIER).exists()
-    (shown,) = re.findall(r"```\n(\s*how the simulated cells age.*?)```", FIRST_LOOK.read_text(), re.DOTALL)
+    (shown,) = re.findall(r"```text\n(\s*how the simulated cells age.*?)```", FIRST_LOOK.read_text(), re.DOTALL)
     wanted = [line.rstrip() for line in shown.strip().splitlines()]
     found = [line.strip() for line in done.stdout.splitlines()]
     assert [line for line in wanted if line.strip() not in found] == []

@@ -90,7 +90,7 @@ def test_what_is_posted_lands_in_order_and_what_is_wrong_with_a_reading_is_seen_
 
 def test_the_commands_and_the_example_of_the_guide_do_what_it_shows(pipeline: Pipeline, tmp_path: Path) -> None:
     gateway = Gateway(pipeline)
-    blocks = re.findall(r"```\n(curl .*?)```", GUIDE, re.DOTALL)
+    blocks = re.findall(r"```sh\n(curl .*?)```", GUIDE, re.DOTALL)
     assert len(blocks) == 2
     for block in blocks:
         command, _, answer = block.replace(":8600", f":{gateway.port}").partition('{"accepted"')

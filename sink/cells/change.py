@@ -64,6 +64,14 @@ class CellChange:
                 yield f"{self.cell_id}  {name}: {_shown(old)} -> {_shown(new)}"
 
 
+class OvertakenError(BatteryError):
+    """Others have changed values since they were read; nothing was changed. `now` is all that is known of each cell."""
+
+    def __init__(self, names: str, now: Mapping[str, Mapping[str, Value]]) -> None:
+        super().__init__(f"others have changed {names} since it was read; nothing was changed")
+        self.now = now
+
+
 def _shown(value: Value | None) -> str:
     return "(nothing)" if value is None else value_text(value)
 
@@ -84,6 +92,7 @@ def change_cells(
     warehouse: Warehouse,
     changes: Mapping[str, Mapping[str, Value | None]],
     *,
+    read: Mapping[str, Mapping[str, Value]] | None = None,
     dry_run: bool = False,
 ) -> tuple[CellChange, ...]:
     """Change what is known of cells, by messages that land at once.
@@ -95,12 +104,15 @@ def change_cells(
         warehouse: where they land.
         changes: by cell and column, which may be called as in the tables (`cell_group`), with values as
             `kernel.contract.cell_metadata.parse_value` reads them; None takes a value away. What is not named stays.
+        read: what was known of the cells when whoever changes them has read it; None where that does not matter. What
+            others write in the moment of the sending itself is not seen in time: it stands in the history.
         dry_run: whether nothing is published.
 
     Returns:
         The cells of which something else is known now (or would be).
 
     Raises:
+        OvertakenError: another value than the one that was read is known now of what would change, and not the new one.
         NoBrokerError: no broker answers.
         BatteryError: a value is no good, or topic or warehouse cannot be used.
     """
@@ -109,7 +121,9 @@ def change_cells(
         land_where_possible(settings, warehouse)
         with warehouse.connect("read the metadata of cells") as connection:
             create_cell_tables(connection)  # it may be the first thing that anybody does
-            return _differences(known_metadata(connection), changes)
+            known = known_metadata(connection)
+        _require_read(known, changes, read)
+        return _differences(known, changes)
     topic = open_cells_topic(settings, create=True)
     land_cell_events(settings, warehouse, topic)
     with warehouse.connect("read the metadata of cells") as connection:
@@ -117,6 +131,7 @@ def change_cells(
         known = known_metadata(connection)
         strays = [cell for (cell,) in connection.execute(_OF_ANOTHER_LOG, [topic.topic_id]).fetchall()]
         base = dict(connection.execute(_LAST, [topic.topic_id]).fetchall())
+    _require_read(known, changes, read)
     differences = _differences(known, changes)
     if not differences:
         return ()
@@ -163,6 +178,28 @@ def _named(cell_id: str, change: Mapping[str, Value | None]) -> dict[str, Value 
             raise BatteryError(f"cell {cell_id}: {column} is there twice")
         named[column] = value
     return named
+
+
+def _require_read(
+    known: Mapping[str, Mapping[str, Value]],
+    changes: Mapping[str, Mapping[str, Value | None]],
+    read: Mapping[str, Mapping[str, Value]] | None,
+) -> None:
+    """Check that what is to be changed is still what was read.
+
+    Raises:
+        OvertakenError: it is not; names it.
+    """
+    if read is None:
+        return
+    overtaken = [
+        f"{name} of {cell_id}"
+        for cell_id, change in changes.items()
+        for name, value in change.items()
+        if known.get(cell_id, {}).get(name) not in (read.get(cell_id, {}).get(name), value)
+    ]
+    if overtaken:
+        raise OvertakenError(", ".join(overtaken), known)
 
 
 def _differences(

@@ -81,9 +81,24 @@ def read_csv(path: Path) -> Sheet:
         BatteryError: it cannot be read, or says something that cannot be; names the line and the column.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise BatteryError(f"{path} cannot be read: {error.strerror}") from None
+    return parse_csv(content, str(path))
+
+
+def parse_csv(content: bytes, path: str) -> Sheet:
+    """Read what such a file holds.
+
+    Args:
+        content: of the file.
+        path: what the file is called in errors.
+
+    Raises:
+        BatteryError: it says something that cannot be; names the line and the column.
+    """
+    try:
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise BatteryError(f"{path} is not UTF-8 text; save it as CSV UTF-8") from None
     text = _SEPARATOR_LINE.sub("", text, count=1) if _SEPARATOR_LINE.match(text) else text

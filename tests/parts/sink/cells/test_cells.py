@@ -77,6 +77,21 @@ def test_a_dry_run_publishes_nothing_and_says_what_would_change(settings: Settin
     assert read_known(settings, warehouse) == {"A": {"group": "fast"}}
 
 
+def test_a_value_that_others_have_changed_since_it_was_read_is_not_written_over(
+    settings: Settings, warehouse: DuckDBFile
+) -> None:
+    change_cells(settings, warehouse, {"A": {"group": "fast", "mass_g": 45.0}})
+    read = read_known(settings, warehouse)
+    change_cells(settings, warehouse, {"A": {"mass_g": 46.0, "lot": "007"}})
+    for dry_run in (True, False):
+        with pytest.raises(module.OvertakenError, match="others have changed mass_g of A since it was read") as raised:
+            change_cells(settings, warehouse, {"A": {"mass_g": 47.0}, "B": {"lot": "1"}}, read=read, dry_run=dry_run)
+        assert raised.value.now == {"A": {"group": "fast", "mass_g": 46.0, "lot": "007"}}
+    assert read_known(settings, warehouse) == raised.value.now
+    made = change_cells(settings, warehouse, {"A": {"mass_g": 46.0, "group": "slow"}}, read=read)
+    assert [line for change in made for line in change.lines()] == ["A  group: fast -> slow"]
+
+
 def test_columns_may_be_called_as_in_the_tables_as_a_page_does(settings: Settings, warehouse: DuckDBFile) -> None:
     change_cells(settings, warehouse, {"A": {"group": "fast", "format": "pouch"}})
     change_cells(settings, warehouse, {"A": {"cell_group": "slow", "cell_format": None, "mass_g": 45}})
@@ -165,10 +180,10 @@ def test_the_history_of_a_cell_says_what_changed_in_order(settings: Settings, wa
 def test_a_change_is_news_also_in_a_warehouse_of_an_earlier_version(settings: Settings, warehouse: DuckDBFile) -> None:
     with warehouse.connect("test") as connection:
         create_tables(connection)
-        connection.execute("create or replace view _watermark as select 'nothing, 0 rows' as watermark")
+        connection.execute("create or replace view internal._watermark as select 'nothing, 0 rows' as watermark")
         connection.execute("drop view battery_cell_latest; drop table battery_cell_events")
     change_cells(settings, warehouse, {"A": {"group": "fast"}})
-    assert rows(warehouse, "from _watermark") == [("nothing, 0 rows, 1 changes of cell metadata",)]
+    assert rows(warehouse, "from internal._watermark") == [("nothing, 0 rows, 1 changes of cell metadata",)]
 
 
 def test_before_anything_has_landed_a_change_makes_no_landing_tables(settings: Settings, warehouse: DuckDBFile) -> None:

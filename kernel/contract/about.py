@@ -6,6 +6,7 @@ alone is enough to build the tables again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping  # noqa: TC003  # msgspec reads the types of `_About`
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -40,7 +41,8 @@ class About:
         assumptions: what it took for granted or changed, one sentence each, for whoever judges the results: "current
             is positive while discharging in this file; its sign was turned".
         metadata: what the file itself states, as text, by keys such as channel, item, barcode, test_name, mass_g,
-            nominal_capacity_ah, schedule, cycler and time_zone. It has no names of persons.
+            nominal_capacity_ah, schedule, cycler and time_zone. It has no names of persons. `schedule` is the test
+            protocol: the name of a schedule, procedure or settings file, without the folders that it lies in.
         integrated: those of `COUNTERS` that were computed from current and time, since the file has none.
     """
 
@@ -55,6 +57,28 @@ class About:
 
 
 NOTHING_SAID: Final = About()
+
+SCHEDULE: Final = "schedule"
+"""The key of the metadata that names the test protocol."""
+
+_BEGINS_AS_PATH: Final = re.compile(r"[A-Za-z]:/|[A-Za-z][\w+.-]*:/|~?/")
+_ENDS_AS_FILE: Final = re.compile(r"\.[A-Za-z]\w{1,4}$")
+
+
+def protocol_name(text: str) -> str:
+    r"""The name of a test protocol: of a path the file alone, since folders are often named after persons.
+
+    A slash makes no path by itself, as protocols have names such as C/3.
+
+    >>> protocol_name(r"C:\Users\A. Person\1C.mps"), protocol_name("/home/person/1C.mps"), protocol_name("charge C/3")
+    ('1C.mps', '1C.mps', 'charge C/3')
+    """
+    text = text.strip().strip('"')
+    if "\\" in text:
+        return text.replace("/", "\\").rpartition("\\")[2]
+    if _BEGINS_AS_PATH.match(text) or _ENDS_AS_FILE.search(text):
+        return text.rpartition("/")[2]
+    return text
 
 
 @dataclass(frozen=True)
@@ -169,6 +193,8 @@ def _lines(texts: Iterable[str]) -> list[str]:
 def _stated(metadata: Mapping[str, object]) -> dict[str, str]:
     """Metadata as lines, without values that hold nothing."""
     stated = {_line(key, _NAME_BYTES): _line(str(value), LINE_BYTES) for key, value in metadata.items()}
+    if SCHEDULE in stated:
+        stated[SCHEDULE] = protocol_name(stated[SCHEDULE])
     return {key: value for key, value in stated.items() if key and value}
 
 

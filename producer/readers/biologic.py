@@ -185,7 +185,9 @@ def _metadata(preamble: Sequence[str], technique: str) -> dict[str, str]:
     mass = _amount(stated.get("mass of active material", ""), _GRAMS)
     capacity = _amount(stated.get("battery capacity", ""), _AMPERE_HOURS)
     device = stated.get("device", "")
+    settings_file = stated.get("loaded setting file", "")
     return {
+        "schedule": "" if settings_file.casefold() == "none" else settings_file,
         "technique": technique,
         "channel": stated.get("run on channel", "").partition(" (")[0],
         "mass_g": "" if mass is None or mass <= _NOT_STATED_G else f"{mass:g}",

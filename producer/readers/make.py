@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from kernel.contract.about import About
+from kernel.contract.about import SCHEDULE, About, protocol_name
 from producer.readers.base import BadWorkbookError, Test
 from producer.readers.meaning.settle import settle
 
@@ -48,11 +48,11 @@ def as_test(
     if settled.columns["date_time"].null_count == len(record):
         started_at = UNDATED
         assumptions.append(f"the file has no dates; its test is named after {UNDATED:%Y-%m-%d}")
+    stated = dict(metadata or {})
+    if SCHEDULE in stated:
+        stated[SCHEDULE] = protocol_name(stated[SCHEDULE])
     about = About(
-        reader,
-        tuple(assumptions),
-        {key: value for key, value in (metadata or {}).items() if value},
-        settled.integrated,
+        reader, tuple(assumptions), {key: value for key, value in stated.items() if value}, settled.integrated
     )
     try:
         return Test.of(cell_id, source_file, settled.columns, channel=channel, about=about, started_at=started_at)

@@ -137,3 +137,19 @@ def test_models_show_what_was_said_by_test_and_by_cell(landed: tuple[Pipeline, i
     ]
     ((stated,),) = pipeline.query("select stated from battery_cells where cell_id = 'SAID'")
     assert json.loads(stated) == {"channel": "4", "nominal_capacity_ah": "2.2"}
+
+    # And a later one yet, which knows where the file names its protocol.
+    protocols = "select cell_id, tests.protocol, cells.protocol from battery_tests as tests join battery_cells as cells"
+    publish(pipeline, tmp_path, "SAID", About("csv", ("one line more",), {"schedule": "C:\\A. Person\\1C cycles.sdu"}))
+    pipeline.battery("stream", "--until-end")
+    pipeline.battery("transform")
+    assert pipeline.query(f"{protocols} using (cell_id) order by all") == [
+        ("SAID", "1C cycles.sdu", "1C cycles.sdu"),
+        ("SILENT", None, None),
+    ]
+    pipeline.battery("cells", "set", "SAID", "protocol=fast charging")
+    pipeline.battery("transform")
+    assert pipeline.query(f"{protocols} using (cell_id) order by all") == [
+        ("SAID", "1C cycles.sdu", "fast charging"),
+        ("SILENT", None, None),
+    ]

@@ -37,6 +37,26 @@ assumed as (
     group by cell_id, test_id
 ),
 
+named as (
+    select
+        cell_id,
+        test_id,
+        coalesce(metadata::json ->> 'schedule', metadata::json ->> 'technique') as protocol,
+        row(coalesce(streamed_at, timestamp '1970-01-01'), topic_id, partition, "offset") as place
+    from {{ source('landing', 'battery_about').include(database=false) }}
+    where cell_id is not null and metadata is not null
+),
+
+protocols as (
+    select
+        cell_id,
+        test_id,
+        arg_max(protocol, place) as protocol
+    from named
+    where protocol is not null
+    group by cell_id, test_id
+),
+
 readers as (
     select
         cell_id,
@@ -51,9 +71,11 @@ final as (
         readers.cell_id,
         readers.test_id,
         readers.reader,
-        assumed.assumptions
+        assumed.assumptions,
+        protocols.protocol
     from readers
     left join assumed on readers.cell_id = assumed.cell_id and readers.test_id = assumed.test_id
+    left join protocols on readers.cell_id = protocols.cell_id and readers.test_id = protocols.test_id
 )
 
 select * from final

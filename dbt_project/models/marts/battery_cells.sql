@@ -123,7 +123,10 @@ readings as (
         sum(spike_count)::bigint as spike_count,
         sum(gap_count)::bigint as reading_gap_count,
         sum(counter_reset_count)::bigint as counter_reset_count,
-        sum(clock_jump_count)::bigint as clock_jump_count
+        sum(clock_jump_count)::bigint as clock_jump_count,
+        case
+            when count(protocol) = count(*) and min(protocol) = max(protocol) then min(protocol)
+        end as protocol_of_all_tests
     from {{ ref('battery_tests') }}
     group by cell_id
 ),
@@ -211,7 +214,7 @@ final as (
         thresholds.cell_format,
         thresholds.mass_g,
         thresholds.area_cm2,
-        thresholds.protocol,
+        coalesce(thresholds.protocol, readings.protocol_of_all_tests) as protocol,
         thresholds.temperature_c,
         thresholds.tags,
         thresholds.notes,

@@ -95,7 +95,8 @@ final as (
         landed.counter_integrated_count,
         landed.temperature_count,
         about.reader,
-        about.assumptions
+        about.assumptions,
+        about.protocol
     from landed
     inner join {{ ref('battery_test_versions') }} as versions using (cell_id, test_id)
     left join counted using (cell_id, test_id)

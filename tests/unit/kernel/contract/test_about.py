@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.builders import as_json, reading
 from support.profiles import examples
 
-from kernel.contract.about import HEADER_BYTES, LINE_BYTES, About, TestAbout
+from kernel.contract.about import HEADER_BYTES, LINE_BYTES, About, TestAbout, protocol_name
 from kernel.contract.message import Head, headers
 from kernel.contract.reading import ABOUT, COUNTERS, JSON
 
@@ -27,6 +27,34 @@ def test_a_header_says_what_was_written_into_it() -> None:
     head = Head.of([(name, str(value).encode()) for name, value in headers(JSON, "a", about_test=SAID.to_text())])
     assert head.about == SAID
     assert Head.of([("About-Test", SAID.to_text().encode())]).about == SAID
+
+
+def test_a_test_protocol_is_named_without_its_folders_whoever_sends_it() -> None:
+    path = "C:\\Users\\A. Person\\1C cycles.mps"
+    ours = TestAbout("A", About("", (), {"schedule": path, "item": path})).to_text()
+    assert json.loads(ours)["metadata"] == {"schedule": "1C cycles.mps", "item": path}
+    theirs = TestAbout.from_text(as_json({"test_id": "A", "metadata": {"schedule": path}}))
+    assert theirs is not None
+    assert theirs.about.metadata == {"schedule": "1C cycles.mps"}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("CS2_1C.sdu", "CS2_1C.sdu"),
+        ("P 1C.000 20mA/g", "P 1C.000 20mA/g"),
+        ("charge C/3, discharge 1C/0.5", "charge C/3, discharge 1C/0.5"),
+        ("\\\\server\\A. Person\\C 3.000", "C 3.000"),
+        ('"D:/A. Person/cycles"', "cycles"),
+        ("file:///home/person/cycles", "cycles"),
+        ("~/person/cycles", "cycles"),
+        ("A. Person/formation.pro4", "formation.pro4"),
+        ("C:\\Users\\A. Person\\", ""),
+        ("", ""),
+    ],
+)
+def test_folders_are_told_from_slashes_in_the_name_of_a_protocol(text: str, name: str) -> None:
+    assert protocol_name(text) == name
 
 
 def test_a_message_without_the_header_says_nothing() -> None:

@@ -232,6 +232,16 @@ def test_absolute_times_are_the_clock_and_the_test_begins_with_the_first(tmp_pat
     assert_same_cycles(test, cell, 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("file", "schedule"), [("C:\\Lab\\A. Person\\1C cycles.mps", "1C cycles.mps"), ("1C.mps", "1C.mps"), ("NONE", None)]
+)
+def test_the_settings_file_is_the_schedule_without_its_folders(tmp_path: Path, file: str, schedule: str | None) -> None:
+    path = write_mpt(tmp_path / "a.mpt", biologic_columns(twin_cell()))
+    before, title, after = path.read_bytes().partition(b"Loaded Setting File : ")
+    path.write_bytes(before + title + file.encode() + after[after.index(b"\r\n") :])
+    assert read(path).about.metadata.get("schedule") == schedule
+
+
 def test_a_step_number_that_goes_on_where_the_direction_changes_tells_no_steps(tmp_path: Path) -> None:
     cell = twin_cell()
     test = read(write_mpt(tmp_path / "a.mpt", biologic_columns(cell) | {"Ns": np.zeros(len(cell), np.int64)}))
@@ -243,6 +253,7 @@ def test_a_step_number_that_goes_on_where_the_direction_changes_tells_no_steps(t
 def test_what_the_header_states_is_kept_but_no_person_comment_or_path(tmp_path: Path) -> None:
     test = read(write_mpt(tmp_path / "a.mpt", biologic_columns(twin_cell()), comma=True))
     assert test.about.metadata == {
+        "schedule": "cell.mps",
         "technique": "Galvanostatic Cycling with Potential Limitation",
         "channel": "13",
         "mass_g": "0.0211",

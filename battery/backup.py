@@ -240,6 +240,6 @@ def _write_settings(settings: Settings, folder: Path) -> None:
         if value is not None and not isinstance(value, SecretStr) and name not in _SECRET_LIKE:
             shown[name.upper()] = value if isinstance(value, (int, float, bool)) else str(value)
     replace_file(folder / SETTINGS, json.dumps(shown, indent=1).encode())
-    for path in (settings.battery_cells, settings.mapping_file):
+    for path in (settings.battery_cells, settings.battery_alert_rules, settings.mapping_file):
         if path is not None and path.is_file():
             replace_file(folder / "files" / path.name, path.read_bytes())

@@ -184,7 +184,7 @@ def dbt(
         runner: what runs dbt; by default a process of its own.
 
     Raises:
-        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
+        BatteryError: the dbt project is not installed beside the package, or one of the lab's own files cannot be used.
     """
     require_project(settings)
     work = work_folder(settings)
@@ -274,7 +274,11 @@ def environment_of(settings: Settings, schema: str) -> dict[str, str]:
     )
     if not sys.stdout.isatty():
         environment["DBT_USE_COLORS"] = "false"
-    environment["BATTERY_CELLS"] = str(settings.battery_cells.resolve()) if settings.battery_cells else ""
+    for name, path in {
+        "BATTERY_CELLS": settings.battery_cells,
+        "BATTERY_ALERT_RULES": settings.battery_alert_rules,
+    }.items():
+        environment[name] = str(path.resolve()) if path else ""
     if settings.motherduck_token:
         environment["MOTHERDUCK_TOKEN"] = settings.motherduck_token.get_secret_value()
     return environment

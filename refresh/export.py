@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 MARTS: Final = (
+    "battery_alerts",
     "battery_cells",
     "battery_cycles",
     "battery_gaps",
     "battery_groups",
     "battery_ica",
+    "battery_live_tests",
     "battery_steps",
     "battery_tests",
     "battery_thresholds",

@@ -38,7 +38,8 @@ def news(settings: Settings, warehouse: Warehouse) -> str | None:
     """What is new, in one line for a person; None if the published models are up to date.
 
     The models are as new as the scan of the readings with which their build began, so what landed during the build is
-    news. Another version of the models, another BATTERY_CELLS, and marts that were not exported are news, too.
+    news. Another version of the models, another BATTERY_CELLS or BATTERY_ALERT_RULES, and marts that were not exported
+    are news, too.
 
     Raises:
         BatteryError: there is no warehouse yet, or it cannot be opened.
@@ -63,7 +64,7 @@ def news_of(settings: Settings, watermark: str | None, marks: Mapping[str, str])
         marks: what the published models were built from: `_watermark`, `_inputs` and `_exported`.
 
     Raises:
-        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be read.
+        BatteryError: the dbt project is not installed beside the package, or one of the lab's own files cannot be read.
     """
     if watermark is None:
         return "a warehouse of an earlier version, which keeps no watermark: run `battery stream` once"
@@ -72,7 +73,7 @@ def news_of(settings: Settings, watermark: str | None, marks: Mapping[str, str])
     if watermark != marks["_watermark"]:
         return f"landed: {watermark}; published: {marks['_watermark']}"
     if inputs_of(settings) != marks["_inputs"]:
-        return "the models, or what BATTERY_CELLS says of the cells, have changed"
+        return "the models, or what BATTERY_CELLS or BATTERY_ALERT_RULES says, have changed"
     if marks.get("_exported") != watermark:
         return "the published marts have not been exported"
     return None

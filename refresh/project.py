@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kernel.base.errors import BatteryError
+from refresh.alerts.rules import require_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,11 +24,14 @@ def require_project(settings: Settings) -> Path:
         The folder of the dbt project.
 
     Raises:
-        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
+        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS or BATTERY_ALERT_RULES
+            cannot be used.
     """
     project = project_folder()
     if settings.battery_cells is not None:
         _require_cells(settings.battery_cells, project / "seeds" / "cells.csv")
+    if settings.battery_alert_rules is not None:
+        require_rules(settings.battery_alert_rules)
     return project
 
 
@@ -44,15 +48,16 @@ def code_of(project: Path, settings: Settings) -> str:
 
 
 def inputs_of(settings: Settings) -> str:
-    """A checksum of all that a refresh depends on apart from the landing: code, seeds, tests, and BATTERY_CELLS.
+    """A checksum of all that a refresh depends on apart from the landing: code, seeds, tests, and the lab's own files.
 
     Raises:
-        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be read.
+        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS or BATTERY_ALERT_RULES
+            cannot be used.
     """
     project = require_project(settings)
     paths = [path for folder in ("seeds", "tests") for path in (project / folder).rglob("*") if path.suffix in _SOURCES]
-    cells = [] if settings.battery_cells is None else [settings.battery_cells]
-    return hashlib.sha256(f"{code_of(project, settings)} {_checksum([*sorted(paths), *cells])}".encode()).hexdigest()
+    own = [path for path in (settings.battery_cells, settings.battery_alert_rules) if path is not None]
+    return hashlib.sha256(f"{code_of(project, settings)} {_checksum([*sorted(paths), *own])}".encode()).hexdigest()
 
 
 def _checksum(paths: Iterable[Path]) -> str:

@@ -30,7 +30,7 @@ def must_run_unit_tests(settings: Settings, command: Sequence[str]) -> bool:
     runs as it is.
 
     Raises:
-        BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
+        BatteryError: the dbt project is not installed beside the package, or one of the lab's own files cannot be used.
     """
     if command[0] not in _COMMANDS or any("unit" in word or "resource-type" in word for word in command):
         return True

@@ -81,7 +81,8 @@ class WarmDbt:
         """Have a process that has read the project as it is now; this does not wait until it has.
 
         Raises:
-            BatteryError: the dbt project is not installed beside the package, or BATTERY_CELLS cannot be used.
+            BatteryError: the dbt project is not installed beside the package, or one of the lab's own files cannot be
+                used.
         """
         state = self._state()
         if self._process is not None and not self._process.may_stay(state):
@@ -129,7 +130,11 @@ class WarmDbt:
     def _state(self) -> str:
         """What the process depends on: the project, and what it reads of the environment while it reads the project."""
         environment = environment_of(self._settings, self._schema)
-        parsed = {name: value for name, value in environment.items() if name.startswith(("DBT_", "BATTERY_CELLS"))}
+        parsed = {
+            name: value
+            for name, value in environment.items()
+            if name.startswith(("DBT_", "BATTERY_CELLS", "BATTERY_ALERT_RULES"))
+        }
         options = project_options(self._settings)
         return hashlib.sha256(repr((inputs_of(self._settings), sorted(parsed.items()), options)).encode()).hexdigest()
 

@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     motherduck_token: SecretStr | None = None
     warehouse_lock_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
     battery_cells: Path | None = None
+    battery_alert_rules: Path | None = None
+    airflow_conn_battery_alerts: SecretStr | None = None
     dbt_memory_bytes: Annotated[int, Field(ge=256 * 1024**2)] | None = None
 
     recovery_dir: Path = Path("data/recovery")
@@ -114,6 +116,8 @@ class Settings(BaseSettings):
     @field_validator(
         "battery_cells",
         "battery_cells_topic",
+        "battery_alert_rules",
+        "airflow_conn_battery_alerts",
         "date_order",
         "cell_pattern",
         "mapping_file",

@@ -42,6 +42,10 @@ ORDER = {
     "battery_fade": "cell_id",
     "battery_cells": "cell_id",
     "battery_groups": "cell_group, cycle_number",
+    "battery_alert_thresholds": "cell_id, kind",
+    "battery_arrivals": "cell_id, test_id",
+    "battery_alerts": "alert_id",
+    "battery_live_tests": "cell_id",
     "bdf_timeseries": "cell_id, test_id, record_index",
 }
 """The models, each with an order of its rows."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PROJECT = ROOT / "dbt_project"
 SCHEMAS = ("main", "building")
+FILES = ("BATTERY_CELLS", "BATTERY_ALERT_RULES")
 LIMITS = ("INSTRUMENT_MAX_VOLTAGE_V", "INSTRUMENT_MAX_CURRENT_A")
 HARMLESS = frozenset({"DBT_SEND_ANONYMOUS_USAGE_STATS", "DBT_USE_COLORS"})
 LOAD = f"""
@@ -51,10 +52,10 @@ class WarmDbt:
     """A stand-in for the module `subprocess` where `refresh.dbt` starts dbt."""
 
     def __init__(self, folder: Path) -> None:
-        defaults = {"BATTERY_CELLS": "", "FOLDER": str(folder), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+        defaults = dict.fromkeys(FILES, "") | {"FOLDER": str(folder), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
         for name in LIMITS:
             defaults[name] = str(Settings.model_fields[name.lower()].default)
-        self._read = {name: defaults[name] for name in ("BATTERY_CELLS", *LIMITS)}
+        self._read = {name: defaults[name] for name in (*FILES, *LIMITS)}
         self._forks = Forks(LOAD, os.environ | defaults)
 
     def run(

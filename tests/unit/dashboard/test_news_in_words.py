@@ -9,7 +9,7 @@ from dashboard.view import news_in_words
     ("news", "words"),
     [
         ("landed: 12; published: 11", "more has landed since"),
-        ("the models, or what BATTERY_CELLS says of the cells, have changed", "a refresh is due"),
+        ("the models, or what BATTERY_CELLS or BATTERY_ALERT_RULES says, have changed", "a refresh is due"),
         ("the published marts have not been exported", "a refresh is due"),
     ],
 )

@@ -88,7 +88,7 @@ def test_other_limits_of_the_cells_are_news(published: DuckDBFile, tmp_path: Pat
     cells = tmp_path / "cells.csv"
     cells.write_text(f"{CELLS}\nA,NMC,2.2,,,,\n")
     assert news(settings(battery_cells=cells), published) == (
-        "the models, or what BATTERY_CELLS says of the cells, have changed"
+        "the models, or what BATTERY_CELLS or BATTERY_ALERT_RULES says, have changed"
     )
 
 

@@ -120,7 +120,7 @@ def back_up(settings: Settings, folder: Path, *, with_objects: bool | None = Non
         )
     if with_objects is None:
         with_objects = settings.object_store.startswith("file://")
-    store, warehouse = open_store(settings), open_warehouse(settings)
+    store, warehouse = open_store(settings, make=False), open_warehouse(settings)
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection)
     try:

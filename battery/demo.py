@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from battery.data_folder import places
 from kernel.base.command import EXIT_TERMINATED
 from kernel.base.errors import BatteryError
 from kernel.base.logs import configure_logging
@@ -109,16 +110,6 @@ def demo(data_dir: Path, *, cells: int, cycles: int, debug: bool = False) -> Non
         for step in steps:
             run_step(step, environment, logs / f"{step.arguments[0]}.log", console)
     _summarise(data_dir, console)
-
-
-def places(data_dir: Path) -> dict[str, str]:
-    """The settings that say where a demo in a folder keeps everything."""
-    data_dir = data_dir.resolve()
-    return {
-        "OBJECT_STORE": f"file://{data_dir / 'objects'}",
-        "WAREHOUSE": str(data_dir / "battery.duckdb"),
-        "RECOVERY_DIR": str(data_dir / "recovery"),
-    }
 
 
 def ways_of_ageing(cycles: int) -> tuple[Ageing, ...]:
@@ -238,7 +229,12 @@ def _summarise(data_dir: Path, console: Console) -> None:
     console.print(f"{readings} readings of {files} workbooks landed.")
     console.print(f"{quarantined} are in quarantine: they come from a second export of a workbook that had landed.")
     console.print("Where to look next:")
-    console.print(f"  dashboard  {_dashboard_command(data_dir)}")
+    command, data = _command(), _from_here(data_dir)
+    console.print(f"  dashboard  {shlex.join([*command, 'dashboard', '--data-dir', data])}")
+    console.print(
+        f"  commands   {shlex.join([*command, '--data-dir', data])} report SIM_01  (or export, cells, doctor, …)"
+    )
+    console.print(f'  notebook   import battery; battery.open({data!r}).cycles("SIM_01")')
     console.print(
         f"  tables     {_from_here(data_dir / 'battery.duckdb')}  (battery_cells, battery_cycles, battery_ts, …)"
     )
@@ -249,11 +245,10 @@ def _summarise(data_dir: Path, console: Console) -> None:
     console.print("  guides     docs/guides/your-data.md: your own workbooks, queries, and real servers")
 
 
-def _dashboard_command(data_dir: Path) -> str:
-    """The command that serves the dashboard on a demo's data from a shell in this folder with any PATH."""
+def _command() -> list[str]:
+    """The `battery` command, as a shell in this folder with any PATH runs it."""
     program = Path(sys.executable).with_name("battery")
-    command = [_from_here(program)] if program.exists() else [sys.executable, "-m", "battery"]
-    return shlex.join([*command, "dashboard", "--data-dir", _from_here(data_dir)])
+    return [_from_here(program)] if program.exists() else [sys.executable, "-m", "battery"]
 
 
 def _from_here(path: Path) -> str:

@@ -84,9 +84,9 @@ def open_marts(settings: Settings) -> Marts:
     if settings.warehouse_address.admits_readers:
         return WarehouseMarts(open_warehouse(settings))
     patient = settings.object_store_timeout_seconds
-    return ExportedMarts(
-        open_store(settings.model_copy(update={"object_store_timeout_seconds": min(patient, STORE_SECONDS)}))
-    )
+    brief = settings.model_copy(update={"object_store_timeout_seconds": min(patient, STORE_SECONDS)})
+    # Who only looks makes no folder; a bucket that is missing would be an error then, and is made.
+    return ExportedMarts(open_store(brief, make=settings.object_store.startswith("s3://")))
 
 
 def nothing_published() -> NothingYetError:

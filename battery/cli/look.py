@@ -80,13 +80,13 @@ def health(debug: bool) -> int:
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port to listen at.")
 @click.option(
     "--data-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Show what `battery demo` has left in this folder.",
+    help="Show the pipeline in this folder, such as what `battery demo` has left; as `battery --data-dir`.",
 )  # fmt: skip
 @click.pass_obj
 def dashboard(debug: bool, host: str, port: int, data_dir: Path | None) -> None:
     """Serve a page on how the cells age, until SIGTERM or Ctrl-C."""
     if data_dir is not None:
-        from battery.demo import places
+        from battery.data_folder import places
 
         os.environ.update(places(data_dir))
     settings = start(debug)

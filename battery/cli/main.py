@@ -6,7 +6,9 @@ import nothing heavy themselves: a command imports what it needs when it runs, s
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -70,14 +72,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="battery-pipeline", prog_name="battery")
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug log lines.")
+@click.option(
+    "--data-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Take warehouse, objects and recovery store from this folder, such as data/demo, whatever the settings say of "
+    "them. Broker and topics stay those of the settings.",
+)  # fmt: skip
 @click.option("--with-parent", is_flag=True, hidden=True)
 @click.pass_context
-def cli(context: click.Context, debug: bool, with_parent: bool) -> None:
+def cli(context: click.Context, debug: bool, data_dir: Path | None, with_parent: bool) -> None:
     """Battery Degradation Analytics Pipeline: workbooks to an event log, the log to tables on how cells age.
 
     Settings come from the environment and .env; .env.example lists them.
     """
     context.obj = debug
+    if data_dir is not None:
+        from battery.data_folder import places
+
+        os.environ.update(places(data_dir))
     if with_parent:
         from kernel.base.stopping import end_with_parent
 

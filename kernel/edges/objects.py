@@ -95,7 +95,7 @@ class ObjectStore(Protocol):
 
 
 def open_store(settings: Settings, *, make: bool = True) -> ObjectStore:
-    """The store that OBJECT_STORE names; a missing folder or bucket is made.
+    """The store that OBJECT_STORE names; a missing folder or bucket is made where that is wanted.
 
     >>> from kernel.base.settings import Settings
     >>> store = open_store(Settings(object_store="file://example"))
@@ -105,14 +105,14 @@ def open_store(settings: Settings, *, make: bool = True) -> ObjectStore:
 
     Args:
         settings: where it is.
-        make: whether a bucket that is not there is made, rather than refused.
+        make: whether a folder or bucket that is not there is made; else the folder is empty, and the bucket refused.
 
     Raises:
         BatteryError: it cannot be reached or written, or there is no such bucket.
     """
     if settings.object_store.startswith("s3://"):
         return S3Store(settings, make=make)
-    return FolderStore(Path(settings.object_store.removeprefix("file://")))
+    return FolderStore(Path(settings.object_store.removeprefix("file://")), make=make)
 
 
 def open_to_look(settings: Settings) -> ObjectStore | None:
@@ -134,12 +134,13 @@ def open_to_look(settings: Settings) -> ObjectStore | None:
 
 
 class FolderStore:
-    """Objects as files below a folder."""
+    """Objects as files below a folder, which is made at once, or, without `make`, with the first object."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, make: bool = True) -> None:
         self._root = root.resolve()
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
+            if make:
+                self._root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BatteryError(f"OBJECT_STORE: cannot make the folder {root}: {error.strerror}") from None
 

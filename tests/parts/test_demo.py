@@ -174,6 +174,8 @@ def test_the_command_that_the_demo_names_last_serves_the_dashboard_on_its_data(
 ) -> None:
     (command,) = re.findall(r"^  dashboard  (.*)$", done.stdout, re.MULTILINE)
     assert command.endswith("battery dashboard --data-dir data/demo")
+    assert "battery --data-dir data/demo report SIM_01" in done.stdout
+    assert "battery.open('data/demo')" in done.stdout
     port = free_port()
     require_dashboard(
         ["/bin/sh", "-c", f"exec {command} --port {port}"],  # pasted, without a virtual environment in the PATH
@@ -185,9 +187,9 @@ def test_the_command_that_the_demo_names_last_serves_the_dashboard_on_its_data(
 
 @pytest.mark.usefixtures("done")
 def test_a_report_of_a_cell_of_the_demo_is_written(installed: Path, folder: Path, tmp_path: Path) -> None:
-    data = folder / "data" / "demo"
-    places = {"OBJECT_STORE": f"file://{data / 'objects'}", "WAREHOUSE": str(data / "battery.duckdb")}
-    shown = run(installed, tmp_path, "battery", "report", "SIM_01", "--no-png", "--out", "reports", **places)
+    data = str(folder / "data" / "demo")
+    report = ("report", "SIM_01", "--no-png", "--out", "reports")
+    shown = run(installed, tmp_path, "battery", "--data-dir", data, *report, WAREHOUSE="must-not-matter.duckdb")
     assert shown.returncode == 0, shown.stderr
     assert "SIM_01" in (tmp_path / "reports" / "SIM_01.html").read_text()
 

@@ -12,6 +12,7 @@ from bdf.io import load
 from bdf.validate import validate_df
 from pyarrow import csv
 
+from battery.backup import back_up
 from battery.export import cycle_numbers, encoded, export_cell, file_names
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
@@ -220,3 +221,15 @@ def test_a_column_without_values_is_left_out() -> None:
     assert encoded(as_bdf(renamed), "bdf", "A", "1").startswith(b'"Test Time / s","Voltage / V"')  # the id has a comma
     plain = as_bdf(renamed).drop_columns(["Cell ID"])
     assert encoded(plain, "bdf", "A", "1").startswith(b"Test Time / s,Voltage / V")
+
+
+def test_who_asks_a_pipeline_that_is_not_there_does_not_make_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    absent = Settings(warehouse="data/lab.duckdb", object_store="file://data/objects")
+    with pytest.raises(BatteryError, match="no figures have been published yet"):
+        list(export_cell(absent, CELL, Path("out"), "bdf"))
+    with pytest.raises(BatteryError, match="does not exist yet"):
+        back_up(absent, Path("backup"))
+    assert list(tmp_path.iterdir()) == []

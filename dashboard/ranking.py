@@ -63,12 +63,12 @@ def outliers_first(cells: pa.Table) -> list[dict[str, Any]]:
     )
 
 
-def chosen_cells(rows: Sequence[Mapping[str, Any]], which: str, chemistries: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows that match a visitor's filters, in the same order."""
+def chosen_cells(rows: Sequence[Mapping[str, Any]], which: str) -> list[dict[str, Any]]:
+    """The rows of the cells of which that is so, a key of `SHOWN`, in the same order."""
     wanted: dict[str, Callable[[Mapping[str, Any]], bool]] = {
         ALL: lambda _: True,
         ENDED: lambda row: row["eol_cycle"] is not None,
         KNEE: lambda row: row["knee_cycle"] is not None,
         OUTLIERS: lambda row: row["stands_out"] is not None,
     }
-    return [dict(row) for row in rows if wanted[which](row) and (not chemistries or row["chemistry"] in chemistries)]
+    return [dict(row) for row in rows if wanted[which](row)]

@@ -6,7 +6,7 @@ import io
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -291,10 +291,22 @@ def choices(name: str = "choices") -> DeltaGenerator:
     return st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=name)
 
 
-def chart(figure: go.Figure, name: str, alt: str) -> None:
-    """Draw a figure; the camera among its buttons saves it as `name`.png."""
-    st.plotly_chart(
+def chart(figure: go.Figure, name: str, alt: str, *, selectable: bool = False) -> list[dict[str, Any]]:
+    """Draw a figure; the camera among its buttons saves it as `name`.png.
+
+    Args:
+        figure: to draw.
+        name: of its element and of its picture.
+        alt: what it shows, for those who cannot see it.
+        selectable: whether a visitor can choose a point of it.
+
+    Returns:
+        The points that the visitor has chosen.
+    """
+    drawn = st.plotly_chart(
         figure,
+        on_select="rerun" if selectable else "ignore",
+        selection_mode="points",
         key=f"chart-{name}",
         alt=alt,
         config={
@@ -304,6 +316,7 @@ def chart(figure: go.Figure, name: str, alt: str) -> None:
             "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2},
         },
     )
+    return [dict(point) for point in drawn["selection"]["points"]] if selectable else []
 
 
 def downloads(table: pa.Table, name: str) -> None:

@@ -9,16 +9,35 @@ import pyarrow as pa
 import streamlit as st
 
 from ageing.outliers import FAR
-from dashboard.address import choose_many, choose_one
+from dashboard.address import choose_one
 from dashboard.colours import inks_of
 from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.figures.courses import CAPTION, course_of
-from dashboard.figures.fleet import MOST_WITH_POINTS, fleet, left_out
+from dashboard.figures.fleet import MOST_WITH_POINTS, draw_fleet, fleet_courses, left_out
 from dashboard.figures.measures import AXES, column, cycles_by_cell
 from dashboard.figures.style import COLOURS, kept_rows
+from dashboard.groups.choices import (
+    DRAWN,
+    EACH,
+    MEANS,
+    MEASURES,
+    attributes_here,
+    choose_colour,
+    choose_groups,
+    choose_measures,
+)
+from dashboard.groups.drawing import (
+    MeansOf,
+    classes_here,
+    draw_charts,
+    draw_means,
+    draw_measures,
+    group_table,
+    show_group_table,
+)
 from dashboard.navigation import go
 from dashboard.ranking import ALL, SHOWN, chosen_cells, outliers_first
-from dashboard.view import UNKNOWN, chart, choices, downloads, key_figures, show_marts
+from dashboard.view import UNKNOWN, choices, downloads, key_figures, show_marts
 from dashboard.words.amounts import AH_COLUMN, OHM_COLUMN
 from dashboard.words.labels import label_of, tooltip_of
 from dashboard.words.rules import end_rule
@@ -26,8 +45,10 @@ from dashboard.words.rules import end_rule
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from plotly.graph_objects import Figure
     from streamlit.elements.lib.column_types import ColumnConfig
 
+    from dashboard.groups.choices import GroupChoice
     from dashboard.view import Published
     from kernel.base.settings import Settings
 
@@ -52,29 +73,40 @@ def show() -> None:
 
 def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     cells, cycles = published.table(MART), published.table("battery_cycles")
+    attributes = attributes_here(published)
     ordered = outliers_first(cells)
-    _show_figures(ordered)
+    ids = [row["cell_id"] for row in ordered]
+    figures = st.container()
     with choices():
         which = choose_one("Show", list(SHOWN), "show", ALL, SHOWN.__getitem__)
-        chemistries = choose_many(
-            "Chemistry", sorted({row["chemistry"] for row in ordered if row["chemistry"]}), "chemistry", []
-        )
-        axis = choose_one("Over", list(AXES), "over", "cycle", lambda key: AXES[key].title)
-    rows = chosen_cells(ordered, which, chemistries)
+        drawn = choose_one("Draw", list(DRAWN), "draw", EACH, DRAWN.__getitem__)
+        if drawn == MEASURES:
+            x, y = choose_measures(attributes)
+        else:
+            axis = choose_one("Over", list(AXES), "over", "cycle", lambda key: AXES[key].title)
+        choice = choose_groups(attributes, ids, choose_colour(attributes), with_band=drawn == MEANS)
+    wanted = set(choice.matching(ids))
+    rows = [row for row in chosen_cells(ordered, which) if row["cell_id"] in wanted]
+    with figures:
+        _show_figures(rows, len(ordered))
     if not rows:
-        st.info(f"None of {len(ordered)} cells is among the {SHOWN[which]} here; show all cells to see them.")
+        said = f" with {choice.filtered_by}" if choice.conditions else ""
+        st.info(f"None of {len(ordered)} cells is among the {SHOWN[which]}{said}; show all cells to see them.")
         return
-    without = left_out(cycles, rows, "soh", axis)
-    foremost = foremost_cells(rows, without)
-    figure = fleet(rows, cycles, axis, foremost, inks_of(cells))
-    if figure is None:
-        st.info(f"None of these cells has a state of health over the {AXES[axis].title} yet: the table has the rest.")
+    if choice.conditions:
+        st.caption(literal(f"{len(rows):,} of {len(ordered):,} cells: {choice.filtered_by}."))
+    shown = [row["cell_id"] for row in rows]
+    if drawn == MEASURES:
+        if not draw_measures(choice, ids, shown, inks_of(cells), x, y):
+            st.info(f"None of these {len(rows)} cells has both a {x.label.words} and a {y.label.words}.")
+    elif drawn == MEANS:
+        of = MeansOf("soh", axis)
+        if not draw_means(published, choice, ids, shown, rows, of) and axis != "date":
+            st.info(f"None of these cells has a state of health over the {AXES[axis].title} yet.")
     else:
-        chart(
-            figure, "fleet",
-            f"State of health of {len(rows)} cells over {AXES[axis].title}; the table below has the figures.",
-        )  # fmt: skip
-        st.caption(" ".join(chart_lines(len(rows), foremost, without, axis)))
+        _draw_each(rows, cells, cycles, axis, choice, ids)
+    if drawn != MEASURES and (drawn == MEANS or choice.colour is not None):
+        show_group_table(group_table(choice, ids, rows), "cells" if choice.colour is None else choice.colour.name)
     table = _table(rows, cycles)
     picked = st.dataframe(
         spreadsheet_safe(table), hide_index=True, column_config=_columns(rows), column_order=list(_columns(rows)),
@@ -85,6 +117,45 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     downloads(table.drop_columns(["course"]), "cells")
     if picked.selection.rows:
         go("cell", cell=rows[picked.selection.rows[0]]["cell_id"])
+
+
+def _draw_each(
+    rows: Sequence[Mapping[str, Any]], cells: pa.Table, cycles: pa.Table, axis: str, choice: GroupChoice,
+    ids: Sequence[str],
+) -> None:  # fmt: skip
+    """Draw the course of each cell."""
+    shown = [row["cell_id"] for row in rows]
+    without = left_out(cycles, rows, "soh", axis)
+    classes = classes_here(choice, ids)
+    if classes is not None:
+        classes = classes.foremost(shown, MOST_IN_COLOUR)
+    courses = fleet_courses(
+        rows, cycles, axis, inks_of(cells) if classes is None else classes.inks,
+        None if classes is None else classes.of,
+    )  # fmt: skip
+    if courses is None:
+        st.info(f"None of these cells has a state of health over the {AXES[axis].title} yet: the table has the rest.")
+        return
+    foremost = foremost_cells(rows, without) if classes is None else None
+
+    def draw(chosen: list[str], height: int | None) -> Figure | None:
+        of_chosen = courses.among(chosen)
+        if not of_chosen.lines:
+            return None
+        members = set(chosen)
+        own = [row for row in rows if row["cell_id"] in members]
+        return draw_fleet(
+            own, of_chosen, foremost_cells(own, without) if foremost is not None and height else foremost,
+            **({} if height is None else {"height": height}),
+        )  # fmt: skip
+
+    lines = draw_charts(
+        "fleet", choice, ids, shown, draw,
+        f"State of health of {len(rows)} cells over {AXES[axis].title}; the table below has the figures.",
+    )  # fmt: skip
+    everyone = [row["cell_id"] for row in rows]
+    coloured = everyone if foremost is None or choice.panels is not None else foremost
+    st.caption(" ".join([*chart_lines(len(rows), coloured, without, axis), *lines]))
 
 
 def foremost_cells(rows: Sequence[Mapping[str, Any]], without: Sequence[str]) -> list[str]:
@@ -107,11 +178,12 @@ def chart_lines(count: int, foremost: Sequence[str], without: Sequence[str], axi
     return lines
 
 
-def _show_figures(rows: Sequence[Mapping[str, Any]]) -> None:
+def _show_figures(rows: Sequence[Mapping[str, Any]], count: int) -> None:
+    """The key figures of the cells that are shown, of so many."""
     health = [row["latest_soh"] for row in rows if row["latest_soh"] is not None]
     key_figures(
         {
-            "cells": f"{len(rows):,}",
+            "cells": f"{len(rows):,}" if len(rows) == count else f"{len(rows):,} of {count:,}",
             "median SOH (%)": f"{100 * np.median(health):.1f}" if health else UNKNOWN,
             "past end of life": f"{sum(row['eol_cycle'] is not None for row in rows):,}",
             "past a knee": f"{sum(row['knee_cycle'] is not None for row in rows):,}",

@@ -26,7 +26,7 @@ if str(Path(__file__).parent) not in sys.path:  # Airflow adds the folder of DAG
     sys.path.append(str(Path(__file__).parent))
 
 from battery_airflow import WAREHOUSE_POOL
-from battery_airflow.alerts import Alert, notify
+from battery_airflow.alerts import Alert, connection_for_command, notify
 from battery_airflow.command import BatteryOperator
 
 NOTHING_NEW = 3
@@ -99,6 +99,13 @@ with DAG(
     )
     publish = BatteryOperator(task_id="publish", arguments=["publish"], outlets=[MARTS], pool=WAREHOUSE_POOL)
 
+    # It runs also where nothing was new or something failed, since a test can stop sending at any time; as a teardown,
+    # it does not decide the state of the run.
+    send_alerts = BatteryOperator(
+        task_id="send_alerts", arguments=["alerts", "send"], environment=connection_for_command, retries=1
+    )
+    send_alerts.as_teardown()
+
     chain(
         check_stream,
         check_new_data,
@@ -107,5 +114,5 @@ with DAG(
         build_marts,
         test_models,
         publish,
-        notify(),
+        [send_alerts, notify()],
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PLACES: Final = {
     "adopt": "battery.cli.landing",
     "airflow": "battery.cli.machine",
+    "alerts": "battery.cli.alerts",
     "backup": "battery.cli.backup",
     "broker": "battery.cli.machine",
     "cells": "battery.cli.cells",

@@ -37,13 +37,16 @@ def transform(debug: bool, stage: bool, watch: bool, again: bool, dbt: tuple[str
     if watch:
         from kernel.base.stopping import leave_on_signals
         from kernel.edges.objects import open_store
+        from refresh.alerts.watch import AlertWatch
         from refresh.watch import refresh_on_news
 
         if stage or again or dbt:
             raise BatteryError("--watch builds all models and publishes them; leave out --stage, --again and DBT")
         leave_on_signals()
-        for refreshed in refresh_on_news(settings, warehouse, open_store(settings)):
-            say(refreshed)
+        with AlertWatch(settings) as alerts:
+            for refreshed in refresh_on_news(settings, warehouse, open_store(settings)):
+                say(refreshed)
+                alerts.published()
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us
     from refresh.dbt import lock_models

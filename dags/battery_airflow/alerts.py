@@ -7,6 +7,7 @@ the log takes the place of the alert.
 from __future__ import annotations
 
 import html
+import json
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -82,6 +83,19 @@ class Alert(BaseNotifier):
             f"the Airflow connection {CONNECTION} is of type {connection.conn_type}; alerts go by slackwebhook, smtp "
             "or http"
         )
+
+
+def connection_for_command() -> dict[str, str]:
+    """The connection as the pipeline's command reads it, for alerts on cells; nothing where there is none.
+
+    Airflow may keep it in its database, of which the command knows nothing.
+    """
+    try:
+        connection = BaseHook.get_connection(CONNECTION)
+    except AirflowNotFoundException:
+        return {}
+    parts = {name: getattr(connection, name) for name in ("conn_type", "host", "port", "schema", "login", "password")}
+    return {f"AIRFLOW_CONN_{CONNECTION.upper()}": json.dumps({**parts, "extra": connection.extra_dejson})}
 
 
 def send_outcome(context: Context) -> None:

@@ -42,6 +42,7 @@ class BatteryOperator(BaseOperator):
     Args:
         arguments: those after `battery`, or a function that makes them from the task's context.
         skip_on_exit_code: the exit code that skips this task and those that follow it; by default none does.
+        environment: makes variables that the command gets besides those of the task; by default none.
         options: those of any operator.
     """
 
@@ -50,11 +51,13 @@ class BatteryOperator(BaseOperator):
         *,
         arguments: Sequence[str] | Callable[[Context], Sequence[str]],
         skip_on_exit_code: int | None = None,
+        environment: Callable[[], Mapping[str, str]] | None = None,
         **options: Any,  # noqa: ANN401  # whatever an operator takes
     ) -> None:
         super().__init__(**options)
         self.arguments = arguments
         self.skip_on_exit_code = skip_on_exit_code
+        self.environment = environment
         self._process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Context) -> str:
@@ -75,7 +78,7 @@ class BatteryOperator(BaseOperator):
             self._process = subprocess.Popen(  # an argument list, without a shell
                 command,
                 cwd=folder,
-                env=os.environ | {"LOG_FORMAT": "json"},
+                env={**os.environ, "LOG_FORMAT": "json", **(self.environment() if self.environment else {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

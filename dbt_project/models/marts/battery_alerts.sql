@@ -73,16 +73,19 @@ ending as (
         coalesce(cells.eol_cycle, cells.projected_eol_cycle) - lives.last_cycle as measured,
         case
             when cells.eol_cycle is not null
-                then format('came to its end of life at cycle {} ({})', cells.eol_cycle, cells.eol_rule)
+                then format('came to its end of life at cycle {}', cells.eol_cycle)
             else format(
-                'comes to its end of life in about {:.0f} cycles, at cycle {:.0f} (plausible from {:.0f} to {}; {})',
+                'comes to its end of life in about {:.0f} cycles, at cycle {:.0f} (plausible from {:.0f} to {})',
                 cells.projected_eol_cycle - lives.last_cycle,
                 cells.projected_eol_cycle,
                 cells.projected_eol_low_cycle,
-                coalesce(format('{:.0f}', cells.projected_eol_high_cycle), 'never'),
-                cells.eol_rule
+                coalesce(format('{:.0f}', cells.projected_eol_high_cycle), 'never')
             )
-        end as what
+        end || format(
+            ': the median of {{ var('median_cycles') }} complete cycles below {{ var('end_of_life_percent') }} % of '
+            || 'its {} capacity',
+            case when cells.nominal_capacity_ah is null then 'initial' else 'nominal' end
+        ) as what
     from cells
     inner join lives on cells.cell_id = lives.cell_id
     inner join thresholds on cells.cell_id = thresholds.cell_id and thresholds.kind = 'end_of_life'
@@ -217,12 +220,14 @@ final as (
         thresholds.threshold,
         thresholds.unit,
         thresholds.threshold_from,
-        found.said || '; the limit is ' || case found.kind
-            when 'fast_fade' then format('{:g} %', thresholds.threshold)
-            when 'knee' then format('a clearness of {:g}', thresholds.threshold)
-            when 'end_of_life' then format('{:g} cycles before it', thresholds.threshold)
-            when 'low_efficiency' then format('{:g} %', 100 * thresholds.threshold)
-            else format('{:g} °C', thresholds.threshold)
+        found.said || case
+            when found.kind = 'fast_fade' then format('; the limit is {:g} %', thresholds.threshold)
+            when found.kind = 'knee' then format('; it counts from a clearness of {:g} on', thresholds.threshold)
+            when found.kind = 'end_of_life' and found.measured > 0
+                then format('; this is told {:g} cycles before', thresholds.threshold)
+            when found.kind = 'end_of_life' then ''
+            when found.kind = 'low_efficiency' then format('; the limit is {:g} %', 100 * thresholds.threshold)
+            else format('; the limit is {:g} °C', thresholds.threshold)
         end as sentence
     from found
     inner join thresholds on found.cell_id = thresholds.cell_id and found.kind = thresholds.kind

@@ -23,6 +23,7 @@ from kernel.base.ports import free_port
 from kernel.edges.broker import embedded_broker
 from kernel.edges.objects import FolderStore
 from producer.simulate import simulate_cell
+from refresh.alerts.connection import parse_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,11 @@ with create_session() as session:
 print("result:", json.dumps({"state": str(run.state), "tasks": states, "events": events}))
 """
 STEPS = ("clean_battery_data", "build_features", "build_marts", "test_models", "publish")
+SEND_ALERTS = "alerts send"
+NOTHING_NEW = dict.fromkeys(("check_stream", "send_alerts"), "success") | dict.fromkeys(
+    ("check_new_data", *STEPS, "notify"), "skipped"
+)
+"""The states of a run without news: a test may have stopped sending all the same."""
 
 
 HOLD_SECONDS = 20
@@ -118,7 +124,7 @@ def first(lab: Lab) -> Ran:
 @pytest.mark.nightly
 def test_a_run_builds_tests_and_publishes_what_has_landed(lab: Lab, first: Ran) -> None:
     assert first.state == "success", first.log
-    assert first.tasks == dict.fromkeys(("check_stream", "check_new_data", *STEPS, "notify"), "success")
+    assert first.tasks == dict.fromkeys(("check_stream", "check_new_data", *STEPS, "send_alerts", "notify"), "success")
     ((landed,),) = lab.pipeline.query("select count(*) from battery_ts")
     assert landed > 100
     for table in ("battery_cleaned", "battery_features"):
@@ -172,7 +178,7 @@ def second(lab: Lab, first: Ran) -> Ran:
 @pytest.mark.nightly
 def test_a_second_run_finds_nothing_new(second: Ran) -> None:
     assert second.state == "success", second.log
-    assert second.tasks == {"check_stream": "success"} | dict.fromkeys(("check_new_data", *STEPS, "notify"), "skipped")
+    assert second.tasks == NOTHING_NEW
     assert (second.alerts, second.events) == ([], 0)
     assert "nothing new since the models were published" in second.log
 
@@ -296,7 +302,7 @@ def test_a_task_that_fails_fails_the_run_stops_all_that_follows_and_is_told(
     at = list(CALLS).index(failing)
     assert ran.state == "failed", ran.log
     assert [ran.tasks[task] for task in CALLS] == ["success"] * at + ["failed"] + ["upstream_failed"] * (6 - at)
-    assert command.calls == list(CALLS.values())[: at + 1]
+    assert command.calls == [*list(CALLS.values())[: at + 1], SEND_ALERTS]
     assert ran.events == 0
     [alert] = ran.alerts
     assert (alert["event"], alert["subject"]) == ("failure", f"battery_pipeline has failed: {failing}")
@@ -310,8 +316,8 @@ def test_a_run_does_all_steps_in_their_order_and_tells_airflow_and_people_what_w
     command = stub(tmp_path, {}, {CALLS["publish"]: (published, 0)})
     ran = stubbed(airflow, webhook, command).run()
     assert ran.state == "success", ran.log
-    assert ran.tasks == dict.fromkeys((*CALLS, "notify"), "success")
-    assert command.calls == list(CALLS.values())
+    assert ran.tasks == dict.fromkeys((*CALLS, "send_alerts", "notify"), "success")
+    assert command.calls == [*CALLS.values(), SEND_ALERTS]
     assert ran.events == 1
     [alert] = ran.alerts
     assert (alert["event"], alert["subject"]) == ("success", "battery_pipeline is done")
@@ -324,9 +330,33 @@ def test_a_run_without_news_skips_all_that_follows_and_tells_nobody(
     command = stub(tmp_path, {}, {CALLS["check_new_data"]: ("nothing new since the models were published", 3)})
     ran = stubbed(airflow, webhook, command).run()
     assert ran.state == "success", ran.log
-    assert ran.tasks == {"check_stream": "success"} | dict.fromkeys(("check_new_data", *STEPS, "notify"), "skipped")
+    assert ran.tasks == NOTHING_NEW
     assert (ran.alerts, ran.events) == ([], 0)
-    assert command.calls == [CALLS["check_stream"], CALLS["check_new_data"]]
+    assert command.calls == [CALLS["check_stream"], CALLS["check_new_data"], SEND_ALERTS]
+
+
+def test_alerts_on_cells_that_nobody_takes_do_not_fail_the_run(
+    airflow: Airflow, webhook: Webhook, tmp_path: Path
+) -> None:
+    command = stub(tmp_path, {SEND_ALERTS: "alerts cannot be sent by http at alerts.example.org: it answered HTTP 503"})
+    ran = stubbed(airflow, webhook, command).run()
+    assert (ran.state, ran.tasks["publish"], ran.tasks["send_alerts"]) == ("success", "success", "failed"), ran.log
+
+
+def test_the_command_that_sends_alerts_on_cells_gets_the_connection_that_airflow_has(
+    airflow: Airflow, webhook: Webhook, tmp_path: Path
+) -> None:
+    command = stub(tmp_path, {})
+    command.path.write_text(
+        f'#!/bin/sh\n[ "$*" != "{SEND_ALERTS}" ] || echo "$AIRFLOW_CONN_BATTERY_ALERTS" > "{tmp_path}/connection"\n'
+    )
+    uri = f"http://lab:p%40ss@127.0.0.1:{webhook.port}/https?X-Key=k1"
+    extra = {"BATTERY_COMMAND": str(command.path), "AIRFLOW_CONN_BATTERY_ALERTS": uri}
+    ran = Lab(Pipeline(tmp_path, 0), airflow.of(extra), webhook).run()
+    assert ran.tasks["send_alerts"] == "success", ran.log
+    found, expected = parse_connection((tmp_path / "connection").read_text()), parse_connection(uri)
+    assert found == expected
+    assert "p@ss" not in ran.log
 
 
 def test_the_published_command_runs_the_task_that_cleans_by_itself(

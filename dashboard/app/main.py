@@ -15,7 +15,7 @@ import streamlit as st
 from dashboard.access import admits, ask
 from dashboard.address import begin_page
 from dashboard.navigation import remember_pages
-from dashboard.pages import cell, compare, cycle, fleet, inbox, stream, unknown
+from dashboard.pages import cell, cells, compare, cycle, fleet, inbox, stream, unknown
 from dashboard.view import head, name_tab
 from kernel.base.errors import BatteryError
 from kernel.base.settings import load_settings
@@ -35,6 +35,7 @@ def main() -> None:
         "cell": st.Page(cell.show, title="Cell", icon=":material/battery_5_bar:", url_path="cell"),
         "cycle": st.Page(cycle.show, title="Cycle", icon=":material/show_chart:", url_path="cycle"),
         "compare": st.Page(compare.show, title="Compare", icon=":material/stacked_line_chart:", url_path="compare"),
+        "cells": st.Page(cells.show_page, title="Cells", icon=":material/edit_note:", url_path="cells"),
         "inbox": st.Page(inbox.show_page, title="Inbox", icon=":material/inbox:", url_path="inbox"),
         "stream": st.Page(stream.show_page, title="Stream", icon=":material/stream:", url_path="stream"),
     }

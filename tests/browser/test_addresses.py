@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from support.pipeline import Pipeline
 
 PRODUCT = "Battery degradation"
-NAMES = ["Fleet", "Cell", "Cycle", "Compare", "Inbox", "Stream"]
+NAMES = ["Fleet", "Cell", "Cycle", "Compare", "Cells", "Inbox", "Stream"]
 
 
 def names_of_pages(visit: Visit) -> list[str]:

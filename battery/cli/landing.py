@@ -79,6 +79,8 @@ def replay(
     from dataflows.replay.replay import replay as run
     from dataflows.replay.start import Start
     from kernel.base.tuning import tune_process
+    from kernel.edges.warehouse import open_warehouse
+    from sink.care.cell_events import mend_cell_events
 
     if sum((from_beginning, from_archive, bool(offsets), moment is not None)) != 1:
         raise BatteryError(
@@ -88,11 +90,14 @@ def replay(
     where = Start(beginning=from_beginning, archive=from_archive).at(offsets, moment)
     tune_process()
     outcome = run(settings, where, dry_run=dry_run)
+    mended = 0 if dry_run else mend_cell_events(settings, open_warehouse(settings))
     if as_json:
-        say(json.dumps(asdict(outcome)))
+        say(json.dumps({**asdict(outcome), "mended_cell_events": mended}))
         return
     for line in outcome.lines():
         say(line)
+    if mended:
+        say(f"battery_cell_events: {mended} rows were other than their messages say, and were written again")
 
 
 @click.command()
@@ -155,9 +160,14 @@ def verify(debug: bool, live: bool, as_json: bool) -> int:
     settings = start(debug)
     from kernel.edges.objects import open_store
     from kernel.edges.warehouse import open_warehouse
+    from sink.care.cell_events import cell_checks
     from sink.care.verify import verify as run
 
-    checks = run(settings, open_store(settings), open_warehouse(settings), live=live)
+    warehouse = open_warehouse(settings)
+    checks = [
+        *run(settings, open_store(settings), warehouse, live=live),
+        *cell_checks(settings, warehouse, live=live),
+    ]
     ok = all(check.ok for check in checks)
     if as_json:
         say(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 from support.pipeline import Pipeline, take_unit_tests_as_passed
 
 from producer.simulate import simulate_cell
@@ -54,9 +55,14 @@ def test_what_was_told_of_cells_stands_in_the_tables_also_after_a_replay_and_in_
     assert "nothing new" in pipeline.battery("transform")
 
     events = pipeline.query(EVENTS)
-    pipeline.battery("replay", "--from-beginning")
+    with duckdb.connect(str(pipeline.folder / "battery.duckdb")) as connection:
+        connection.execute("""update battery_cell_events set metadata = '{}' where cell_id = 'LAB_2'""")
+    assert "cell LAB_2: its row has another metadata; any `battery replay` writes" in pipeline.battery("verify", code=1)
+    assert "battery_cell_events: 1 rows were other than" in pipeline.battery("replay", "--from-beginning")
     assert pipeline.query(EVENTS) == events
-    assert "everything adds up" in pipeline.battery("verify")
+    verified = pipeline.battery("verify")
+    assert "cell metadata: 3 messages of battery_topic_cells, 3 rows\n" in verified
+    assert "everything adds up" in verified
 
     anew = Pipeline(tmp_path / "anew", pipeline.port)
     anew.battery("stream", "--until-end")

@@ -32,7 +32,7 @@ def frame(table: pa.Table, kind: FrameKind) -> Any:  # noqa: ANN401  # which of 
     In pandas, a whole number that is missing makes its column one of floats, with NaN.
 
     Raises:
-        BatteryError: there is no such kind, or its library is not installed.
+        BatteryError: there is no such kind, its library is not installed, or it cannot hold the table.
     """
     require_kind(kind)
     try:
@@ -41,7 +41,11 @@ def frame(table: pa.Table, kind: FrameKind) -> Any:  # noqa: ANN401  # which of 
         if kind == "polars":
             import polars as pl  # noqa: PLC0415  # an extra
 
-            return pl.from_arrow(table)
+            try:
+                return pl.from_arrow(table)
+            except pl.exceptions.PolarsError as error:
+                why = str(error).partition("\n")[0]
+                raise BatteryError(f'polars cannot hold the answer: {why}; as_="arrow" can') from None
     except ModuleNotFoundError:
         raise missing_extra(f"a frame of {kind}", "notebook") from None
     return table

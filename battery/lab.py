@@ -37,6 +37,9 @@ Cells: TypeAlias = "str | Iterable[str] | None"
 Cycles: TypeAlias = "float | range | Iterable[float] | str | None"
 """Numbers of cycles, or a choice in words as on the Cycle page; None is all of the cell's cycles."""
 
+_CYCLES_BELOW: Final = 2**53
+"""Whole numbers from here on are not all floats."""
+
 _NOT_AT_HAND: Final = "battery_features and bdf_timeseries have a row for each reading and are in the warehouse alone"
 
 
@@ -232,7 +235,8 @@ class Lab:
     ) -> Frame:
         """Ask in SQL, in DuckDB's dialect, of the published tables under their own names.
 
-        The query runs in memory in this process. It may read files of yours, too, such as a CSV to join.
+        The query runs in memory in this process. It may read files of yours, too, such as a CSV to join, and writes
+        none: it is one `SELECT`, or what DuckDB makes one of, such as `FROM`, `PIVOT`, `DESCRIBE` and `SUMMARIZE`.
 
         >>> lab.sql("select cell_id, max(cycle_number) as cycles from battery_cycles group by all order by all")
           cell_id  cycles
@@ -248,8 +252,9 @@ class Lab:
             as_: `pandas`, `polars` or `arrow`.
 
         Raises:
-            BatteryError: the query is wrong, or the marts cannot be read.
+            BatteryError: the query is wrong or no query, or the marts cannot be read.
         """
+        _require_query(query)
         text = query.casefold()
         with duckdb.connect(config={"python_enable_replacements": False}) as connection:
             for name in self.tables:
@@ -266,8 +271,7 @@ class Lab:
         return self._frame(_without_decimals(table), as_)
 
     def _rows(self, name: str, cells: Cells, as_: FrameKind | None) -> Frame:
-        wanted = [cells] if isinstance(cells, str) else None if cells is None else list(cells)
-        return self._frame(self._publication.rows(name, wanted), as_)
+        return self._frame(self._publication.rows(name, _wanted(cells)), as_)
 
     def _frame(self, table: pa.Table, as_: FrameKind | None) -> Frame:
         return frame(table, as_ or self._kind)
@@ -278,6 +282,8 @@ class Lab:
         Raises:
             BatteryError: the cell is unknown, or it has none of them.
         """
+        if not isinstance(cell, str):
+            raise BatteryError(f'{_shown(cell)} is no cell: name one by its id, as "A1"')
         rows = self._publication.rows("battery_cycles", [cell]).sort_by("cycle_number")
         if cycles is None:
             cycles = "all"
@@ -296,6 +302,43 @@ class Lab:
         return rows.filter(pc.is_in(rows["cycle_number"], value_set=pa.array(numbers, rows["cycle_number"].type)))
 
 
+def _wanted(cells: Cells) -> list[str] | None:
+    """The ids of the cells that are asked for; None for all.
+
+    Raises:
+        BatteryError: they are no ids.
+    """
+    if cells is None:
+        return None
+    try:
+        wanted = [cells] if isinstance(cells, str) else list(cells)
+    except TypeError:
+        wanted = [cells]  # type: ignore[list-item]  # which is what is refused
+    for cell in wanted:
+        if not isinstance(cell, str):
+            raise BatteryError(f'{_shown(cell)} is no cell: name one by its id, or several, as ["A1", "A2"]')
+    return wanted
+
+
+def _require_query(query: str) -> None:
+    """Check that a text is one query, and nothing that writes, attaches or loads something.
+
+    Raises:
+        BatteryError: it is not.
+    """
+    if not isinstance(query, str):
+        raise BatteryError(f"{_shown(query)} is no query, which is a text of SQL")
+    try:
+        statements = duckdb.extract_statements(query)
+    except duckdb.Error as error:
+        raise BatteryError(_first_line(error)) from None
+    # Of a PIVOT DuckDB makes two statements, of which the first, that of a type, has no text.
+    queries = [found for found in statements if found.type != duckdb.StatementType.CREATE or found.query]
+    if len(queries) != 1 or queries[0].type != duckdb.StatementType.SELECT:
+        what = ", ".join(found.type.name for found in queries) or "nothing"
+        raise BatteryError(f"sql takes one SELECT, which only reads; this is {what}")
+
+
 def _whole_numbers(cycles: float | Iterable[float]) -> npt.NDArray[np.int64]:
     """Numbers of cycles, ascending, each once; a whole number may be a float, as one that was NULL elsewhere is.
 
@@ -303,15 +346,21 @@ def _whole_numbers(cycles: float | Iterable[float]) -> npt.NDArray[np.int64]:
         BatteryError: they are no whole numbers.
     """
     try:
-        asked = np.array([cycles] if isinstance(cycles, Real) else list(cycles), dtype=np.float64)  # type: ignore[arg-type]
-        if (asked % 1 == 0).all():
-            return np.unique(asked.astype(np.int64))
-    except (TypeError, ValueError):
+        if not isinstance(cycles, bytes | bool):
+            asked = np.array([cycles] if isinstance(cycles, Real) else list(cycles), dtype=np.float64)  # type: ignore[arg-type]
+            if ((np.abs(asked) < _CYCLES_BELOW) & (np.floor(asked) == asked)).all():
+                return np.unique(asked.astype(np.int64))
+    except (TypeError, ValueError, OverflowError):
         pass
-    given = " ".join(repr(cycles).split())[:60]
     raise BatteryError(
-        f'cycles={given} are no numbers of cycles: write 7, range(1, 50), [1, 100] or words such as "1, 50-100:10"'
+        f"cycles={_shown(cycles)} are no numbers of cycles: write 7, range(1, 50), [1, 100] or words such as "
+        '"1, 50-100:10"'
     )
+
+
+def _shown(value: object) -> str:
+    """A value in an error: one line, and not a long one."""
+    return " ".join(repr(value).split())[:60]
 
 
 def _first_line(error: duckdb.Error) -> str:

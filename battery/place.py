@@ -44,7 +44,11 @@ def find_publication(place: str | Path | Settings | None) -> tuple[Publication, 
         if not _holds_marts(DEMO / "objects"):
             raise BatteryError(f"there is no demo in {DEMO}; `battery demo` makes one in about a minute")
         return _by_folder(DEMO)
-    return _by_folder(Path(text.removeprefix("file://")).expanduser())
+    try:
+        return _by_folder(Path(text.removeprefix("file://")).expanduser())
+    except (OSError, RuntimeError, ValueError) as error:  # no permission, a name too long, no such home
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise BatteryError(f"{text[:100]} cannot be looked at: {why}; name the folder of a pipeline") from None
 
 
 def _by_settings(settings: Settings) -> tuple[Publication, str]:

@@ -98,7 +98,10 @@ def test_cycles_are_chosen_by_number_range_list_and_words(lab: battery.Lab, cycl
     assert set(readings["cell_id"]) == {"SIM_02"}
 
 
-@pytest.mark.parametrize("cycles", [1.5, [1, None], ["first"], pd.Series([1.0, None]), object()])
+@pytest.mark.parametrize(
+    "cycles",
+    [1.5, [1, None], ["first"], pd.Series([1.0, None]), object(), 10**30, float("inf"), slice(1, 3), b"1", True],
+)
 def test_what_names_no_cycles_is_refused_with_what_does(lab: battery.Lab, cycles: Any) -> None:
     with pytest.raises(battery.BatteryError, match=r"^cycles=.* are no numbers of cycles: write 7, range\(1, 50\)"):
         lab.readings("SIM_01", cycles)
@@ -149,6 +152,49 @@ def test_sql_sees_the_marts_and_sums_are_numbers(lab: battery.Lab) -> None:
     assert [str(kind) for kind in found.dtypes[1:]] == ["int64", "float64"]
     assert lab.sql("select 9223372036854775807::hugeint * 2 as n")["n"].tolist() == [2.0**64]
     assert lab.sql("select ? + 1 as n", [2])["n"].tolist() == [3]
+
+
+def test_sql_pivots_and_describes_which_duckdb_makes_queries_of(lab: battery.Lab) -> None:
+    pivoted = lab.sql("pivot battery_cycles on cell_id using count(*) group by cycle_number order by cycle_number;")
+    assert pivoted.to_dict("list") == {"cycle_number": [1, 2], "SIM_01": [1, 1], "SIM_02": [1, 1]}
+    assert "soh" in lab.sql("describe battery_cycles -- and nothing more")["column_name"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("query", "what"),
+    [
+        ("copy (select 1) to 'written.csv'", "COPY"),
+        ("explain analyze copy (select 1) to 'written.csv'", "EXPLAIN"),
+        ("export database 'written'", "EXPORT"),
+        ("attach 'written.duckdb'", "ATTACH"),
+        ("pivot battery_cycles on cell_id using count(*); copy (select 1) to 'written.csv'", "SELECT, COPY"),
+        ("create persistent secret (type s3); select 1", "CREATE, SELECT"),
+        ("install httpfs", "LOAD"),
+        ("select 1; select 2", "SELECT, SELECT"),
+        (" -- no query", "nothing"),
+    ],
+)
+def test_sql_that_writes_or_is_not_one_query_is_refused(
+    lab: battery.Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: str, what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(battery.BatteryError, match=f"^sql takes one SELECT, which only reads; this is {what}$"):
+        lab.sql(query)
+    assert list(tmp_path.glob("written*")) == []
+
+
+@pytest.mark.parametrize("cells", [5, [5], [None], ["SIM_01", b"SIM_02"]])
+def test_what_is_no_cell_is_refused_with_what_names_one(lab: battery.Lab, cells: Any) -> None:
+    for asked in (lab.cells, lab.readings):
+        with pytest.raises(battery.BatteryError, match=r"is no cell: name one by its id"):
+            asked(cells)
+
+
+def test_an_answer_that_polars_cannot_hold_is_told_with_what_can(lab: battery.Lab) -> None:
+    with pytest.raises(battery.BatteryError, match=r'polars cannot hold the answer: .*; as_="arrow" can') as refusal:
+        lab.sql("select 1 as a, 2 as a", as_="polars")
+    assert "\n" not in str(refusal.value)
+    assert lab.sql("select 1 as a, 2 as a", as_="arrow").num_columns == 2
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ def test_a_folder_is_found_by_all_its_names(
     [
         ("nowhere", "nowhere is no folder; name the folder of a pipeline"),
         (".", "holds no published marts; name the folder of a pipeline, which holds objects/marts/manifest.json"),
+        ("a" * 5000, "a{100} cannot be looked at: File name too long; name the folder"),
+        ("~nobody-of-this-name/lab", "cannot be looked at: .*; name the folder"),
         ("demo", "there is no demo in data/demo; `battery demo` makes one"),
         (None, r"OBJECT_STORE=file://data/objects does not exist in .*; name the folder"),
         ("s3://lab", "OBJECT_STORE=s3://lab needs MINIO_ENDPOINT, MINIO_ACCESS_KEY, MINIO_SECRET_KEY"),

@@ -40,7 +40,10 @@ Cycles: TypeAlias = "float | range | Iterable[float] | str | None"
 _CYCLES_BELOW: Final = 2**53
 """Whole numbers from here on are not all floats."""
 
-_NOT_AT_HAND: Final = "battery_features and bdf_timeseries have a row for each reading and are in the warehouse alone"
+_NOT_AT_HAND: Final = (
+    "battery_features and bdf_timeseries have a row for each reading and are in the warehouse alone; "
+    "lab.features(cell) and lab.readings(cell) have the readings of a cell"
+)
 
 
 def open_lab(place: str | Path | Settings | None, as_: FrameKind) -> Lab:
@@ -213,10 +216,32 @@ class Lab:
         Raises:
             BatteryError: the cell is unknown or has none of the cycles, or the readings cannot be read.
         """
-        readings = with_charge(self._publication.readings(cell, self._chosen(cell, cycles)))
-        # Tests stand in the order of their names, which need not be that of their cycles.
-        readings = readings.take(np.argsort(readings["cycle_number"].to_numpy(), kind="stable"))
-        return self._frame(with_steps(readings, self._publication.rows("battery_steps", [cell])), as_)
+        return self._frame(self._measured(cell, self._chosen(cell, cycles)), as_)
+
+    def features(self, cell: str, cycles: Cycles = None, *, as_: FrameKind | None = None) -> Frame:
+        """The readings that the models use, with power and throughput at each: as `battery_features` in the warehouse.
+
+        Beside the columns of `readings` it has `power_watt`, voltage times current in W, and `total_capacity_ah`, the
+        sum of both counters of the cycler in Ah.
+
+        >>> lab.features("SIM_01", cycles=2)[["cycle_number", "voltage_v", "power_watt", "total_capacity_ah"]]
+           cycle_number  voltage_v  power_watt  total_capacity_ah
+        0             2        4.0       -2.00                0.0
+        1             2        3.5       -1.75                0.5
+
+        Args:
+            cell: its id.
+            cycles: as of `readings`.
+            as_: `pandas`, `polars` or `arrow`.
+
+        Raises:
+            BatteryError: as `readings`.
+        """
+        readings = self._measured(cell, self._chosen(cell, cycles))
+        kept = readings.filter(readings["is_kept"])
+        total = pc.add(kept["charge_counter_ah"], kept["discharge_counter_ah"])
+        kept = kept.append_column("power_watt", pc.multiply(kept["voltage_v"], kept["current_a"]))
+        return self._frame(kept.append_column("total_capacity_ah", total), as_)
 
     def thresholds(self, *, as_: FrameKind | None = None) -> Frame:
         """The figures that the models judge by, such as the share of capacity at which life ends.
@@ -269,6 +294,13 @@ class Lab:
             except duckdb.Error as error:
                 raise BatteryError(_first_line(error)) from None
         return self._frame(_without_decimals(table), as_)
+
+    def _measured(self, cell: str, chosen: pa.Table) -> pa.Table:
+        """The readings of chosen cycles of a cell, in the order of the cycles."""
+        readings = with_charge(self._publication.readings(cell, chosen))
+        # Tests stand in the order of their names, which need not be that of their cycles.
+        readings = readings.take(np.argsort(readings["cycle_number"].to_numpy(), kind="stable"))
+        return with_steps(readings, self._publication.rows("battery_steps", [cell]))
 
     def _rows(self, name: str, cells: Cells, as_: FrameKind | None) -> Frame:
         return self._frame(self._publication.rows(name, _wanted(cells)), as_)

@@ -88,6 +88,16 @@ def test_readings_are_those_of_the_landing(published: PublishedFolder) -> None:
     assert set(readings["cycle_number"].to_pylist()) == {3, 20}
 
 
+def test_features_are_those_of_the_mart_in_the_warehouse(published: PublishedFolder) -> None:
+    features = battery.open(published.folder).features("SIM_02", as_="arrow")
+    mart = published.pipeline().query(
+        'select test_id, data_point, power_watt, total_capacity, "voltage(v)", "temperature(c)" '
+        "from battery_features where cell_id = 'SIM_02' order by all"
+    )
+    names = ("test_id", "data_point", "power_watt", "total_capacity_ah", "voltage_v", "temperature_c")
+    assert sorted(zip(*(features[name].to_pylist() for name in names), strict=True)) == mart
+
+
 def test_what_was_discharged_by_readings_is_what_the_mart_has_of_the_cycle(published: PublishedFolder) -> None:
     lab = battery.open(published.folder)
     moved = lab.readings("SIM_03").groupby("cycle_number")["discharge_ah"].max()

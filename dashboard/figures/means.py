@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow.compute as pc
@@ -13,7 +13,7 @@ from dashboard.figures.measures import column
 from dashboard.figures.style import frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import numpy.typing as npt
     import plotly.graph_objects as go
@@ -101,22 +101,21 @@ def _add_band(figure: go.Figure, rows: pa.Table, name: str, ink: Ink, band: str)
 
 def _add_mean(figure: go.Figure, rows: pa.Table, name: str, ink: Ink, unit: str) -> None:
     """The line of the means, and a dotted one where it is of a single cell, both with the figures of each point."""
-    x, y, count = column(rows, "position"), column(rows, "mean"), column(rows, "cell_count")
-    many = count > 1
-    alone = ~many
-    joined = alone | (np.append(alone[1:], False) | np.append(False, alone[:-1]))  # so that no gap is left between
-    group, said = in_figure(str(rows["class"][0].as_py())), _figures(rows, unit)
-    few = len(x) <= FEW_POINTS
-    for chosen, dash, is_first in ((many, ink.dash, True), (joined, "dot", not many.any())):
-        if not (alone if chosen is joined else chosen).any():
-            continue
-        figure.add_scatter(
-            x=x, y=np.where(chosen, y, np.nan), name=in_figure(name) if is_first else f"{group}, one cell",
-            legendgroup=group, showlegend=is_first, mode="lines+markers" if few else "lines",
-            line={"color": ink.colour, "width": 2.5 if chosen is many else 1.5, "dash": dash},
-            marker={"size": 5, "color": ink.colour}, customdata=said,
-            hovertemplate=f"{group}<br>%{{customdata}}<extra></extra>",
-        )  # fmt: skip
+    x, y, many = column(rows, "position"), column(rows, "mean"), column(rows, "cell_count") > 1
+    group, said, few = in_figure(str(rows["class"][0].as_py())), _figures(rows, unit), len(x) <= FEW_POINTS
+    looks = (
+        (many, in_figure(name), {"width": 2.5, "dash": ink.dash}, "lines+markers" if few else "lines"),
+        (~many, f"{group}, one cell", {"width": 1.5, "dash": "dot"}, "lines+markers"),
+    )
+    for chosen, called, line, mode in looks:
+        if chosen.any():
+            is_first = chosen is looks[0][0] or not many.any()
+            figure.add_scatter(
+                x=x, y=np.where(chosen, y, np.nan), name=in_figure(name) if is_first else called, legendgroup=group,
+                showlegend=is_first, mode=mode, line={"color": ink.colour, **line},
+                marker={"size": 5 if few else 3, "color": ink.colour}, customdata=said,
+                hovertemplate=f"{group}<br>%{{customdata}}<extra></extra>",
+            )  # fmt: skip
 
 
 FEW_POINTS: Final = 12
@@ -154,10 +153,3 @@ def _runs(chosen: npt.NDArray[np.bool_]) -> list[slice]:
 def _translucent(colour: str) -> str:
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {OPACITY})"
-
-
-def drawn_classes(members: Mapping[str, Sequence[Any]], most: int) -> tuple[dict[str, int], dict[str, int]]:
-    """The classes that are drawn, the largest where there are more than `most`, and those that are not; each with n."""
-    largest = sorted(members, key=lambda name: -len(members[name]))[:most]
-    drawn = {name: len(cells) for name, cells in members.items() if name in largest}
-    return drawn, {name: len(cells) for name, cells in members.items() if name not in largest}

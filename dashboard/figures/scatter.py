@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ageing.correlation import CONFIDENCE, FEWEST, MOST_COUNTED, correlate
+from dashboard.colours import Ink
 from dashboard.escaping import in_figure
 from dashboard.figures.panels import BAR, BAR_GAP, BAR_TITLE, SCALE
-from dashboard.figures.style import frame
+from dashboard.figures.style import MUTED, frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import plotly.graph_objects as go
 
-    from dashboard.colours import Ink
     from dashboard.groups.attributes import Attribute
 
 HEIGHT: Final = 460
@@ -46,26 +46,27 @@ def scatter(
         groups: the group of each of them.
         inks: of the groups.
         by: a number that gives each point its colour on a continuous scale, in place of the group; cells without it
-            are left out.
+            are muted.
         legend: whether there is one.
         ranges: of both axes; None for what these cells need.
         height: in pixels.
     """
     drawn = placed(x, y, cells)
-    if by is not None:
-        drawn = [cell for cell in drawn if np.isfinite(by.number(cell))]
     if not drawn:
         return None
     figure = frame(str(x.label), str(y.label), height=height)
     members: dict[str, list[str]] = {}
     for cell in drawn:
-        members.setdefault("" if by is not None else groups[cell], []).append(cell)
+        known = by is not None and np.isfinite(by.number(cell))
+        members.setdefault(groups[cell] if by is None else by.name if known else by.unknown, []).append(cell)
     for group, of_group in members.items():
+        scaled = by if by is not None and group == by.name else None
         figure.add_scatter(
             x=[x.number(cell) for cell in of_group], y=[y.number(cell) for cell in of_group],
             customdata=of_group, text=[_said(cell, x, y, by, group) for cell in of_group],
-            name=in_figure(group), showlegend=legend and by is None, mode="markers",
-            marker=_markers(of_group, by, inks.get(group)), hovertemplate="%{text}<extra></extra>",
+            name=in_figure(group), showlegend=legend and scaled is None, mode="markers",
+            marker=_markers(of_group, scaled, Ink(MUTED) if by is not None else inks[group]),
+            hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     if by is not None:
         figure.update_layout(margin_t=64)
@@ -126,10 +127,10 @@ def _correlation(x: Attribute, y: Attribute, cells: Sequence[str]) -> str:
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f" ({100 * CONFIDENCE:.0f} % interval {_minus(found.low)} to {_minus(found.high)})"
-    counted = "" if found.count <= MOST_COUNTED else ", approximately"
+    approximately = found.count > MOST_COUNTED
     return (
         f"Pearson r = {_minus(found.pearson)}{interval}, p {_p(found.pearson_p)}; Spearman ρ = "  # noqa: RUF001
-        f"{_minus(found.spearman)}, p {_p(found.spearman_p)}{counted}; n = {found.count:,} cells."
+        f"{_minus(found.spearman)}, p {_p(found.spearman_p, approximately)}; n = {found.count:,} cells."
     )
 
 
@@ -141,23 +142,23 @@ def _minus(value: float) -> str:
     return f"{value:.2f}".replace("-", "\u2212")
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"  # noqa: PLR2004  # what three decimals can show
+def _p(value: float, approximately: bool = False) -> str:
+    return "< 0.001" if value < 0.001 else f"{'≈' if approximately else '='} {value:.3f}"  # noqa: PLR2004  # what three decimals can show
 
 
 def _said(cell: str, x: Attribute, y: Attribute, by: Attribute | None, group: str) -> str:
     """What a point says of its cell."""
     lines = [cell, *(f"{one.label.words}: {one.text(cell)}" for one in _both(x, y))]
     if by is not None:
-        lines.append(f"{by.label.words}: {by.text(cell)}")
+        lines.append(f"{by.label.words}: {by.text(cell) or 'unknown'}")
     elif group not in {cell, ""}:
         lines.append(group)
     return "<br>".join(in_figure(line) for line in lines)
 
 
-def _markers(cells: Sequence[str], by: Attribute | None, ink: Ink | None) -> dict[str, Any]:
+def _markers(cells: Sequence[str], by: Attribute | None, ink: Ink) -> dict[str, Any]:
     if by is None:
-        return {"size": 9, "opacity": 0.85, "color": ink.colour if ink else None}
+        return {"size": 9, "opacity": 0.85, "color": ink.colour}
     return {
         "size": 9, "opacity": 0.9, "color": [by.number(cell) for cell in cells], "colorscale": list(SCALE),
         "showscale": True, "colorbar": {**BAR, "title": {**BAR_TITLE, "text": f"{in_figure(str(by.label))}{BAR_GAP}"}},

@@ -93,8 +93,8 @@ FIGURES: Final[Mapping[str, Label]] = {
 
 WORDS: Final[Mapping[str, Label]] = {
     "latest_soh": Label("state of health", PERCENT, 1),
-    "eol_cycle": Label("cycle life", "", 0),
-    "knee_cycle": Label("knee", "", 0),
+    "eol_cycle": Label("cycle life", "cycles", 0),
+    "knee_cycle": Label("knee", "cycle", 0),
     "latest_internal_resistance_ohm": Label("internal resistance", "Ω"),
     "temperature_c": Label("temperature", "°C"),
 }

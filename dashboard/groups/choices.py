@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from dashboard.groups.filters import Condition
     from dashboard.view import Published
 
-EACH, MEANS, MEASURES = "each", "means", "measures"
-DRAWN: Final = {EACH: "each cell", MEANS: "means of groups", MEASURES: "two measures"}
+EACH, MEANS, OF_CELLS = "each", "means", "measures"
+DRAWN: Final = {EACH: "each cell", MEANS: "means of groups", OF_CELLS: "two measures"}
 """What a page draws of its cells."""
 
 CELL: Final = "cell"
@@ -103,7 +103,12 @@ def choose_groups(
         NotAmongError: the address asks for what is not there.
     """
     count = filter_count()
-    with st.popover(f"Filter and panels{f' ({count})' if count else ''}", icon=":material/filter_alt:", key="groups"):
+    with st.popover(
+        f"Filter and panels{f' ({count})' if count else ''}",
+        icon=":material/filter_alt:",
+        key="groups",
+        width="content",
+    ):
         conditions = choose_filters(attributes, cells)
         panels = attributes.get(choose_one("Panels by", [NONE, *attributes], "panels", NONE))
         band = choose_one("Band around means", list(BANDS), "band", SD, BANDS.__getitem__) if with_band else SD

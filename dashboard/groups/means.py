@@ -111,20 +111,21 @@ def class_means(
         return connection.execute(sql, {"width": width, "of_first": of_first}).to_arrow_table()
 
 
-def means_of_groups(groups: pa.Table, names: Sequence[str]) -> pa.Table:
+def means_of_groups(groups: pa.Table, names: Sequence[str], factor: float = 1.0) -> pa.Table:
     """The means of the state of health of groups of cells, as `class_means` returns them, from the mart of groups.
 
     Args:
         groups: rows of `battery_groups`.
         names: the groups that are wanted.
+        factor: what the values are multiplied by.
     """
     rows = groups.filter(pc.is_in(groups["cell_group"], value_set=pa.array(list(names), pa.string())))
     rows = rows.sort_by([("cell_group", "ascending"), ("cycle_number", "ascending")])
+    mean, sd, low, high = (pc.multiply(rows[name], factor) for name in ("soh_mean", "soh_sd", "soh_min", "soh_max"))
     return pa.table(
         {
             "class": rows["cell_group"], "position": rows["cycle_number"].cast(pa.float64()),
-            "cell_count": rows["cell_count"], "mean": rows["soh_mean"], "sd": rows["soh_sd"], "low": rows["soh_min"],
-            "high": rows["soh_max"],
+            "cell_count": rows["cell_count"], "mean": mean, "sd": sd, "low": low, "high": high,
         }
     )  # fmt: skip
 

@@ -13,28 +13,23 @@ from dashboard.address import choose_one
 from dashboard.colours import inks_of
 from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.figures.courses import CAPTION, course_of
-from dashboard.figures.fleet import MOST_WITH_POINTS, draw_fleet, fleet_courses, left_out
+from dashboard.figures.fleet import FLEET_HEIGHT, MOST_WITH_POINTS, draw_fleet, fleet_courses, left_out
 from dashboard.figures.measures import AXES, column, cycles_by_cell
 from dashboard.figures.style import COLOURS, kept_rows
 from dashboard.groups.choices import (
     DRAWN,
     EACH,
     MEANS,
-    MEASURES,
+    OF_CELLS,
     attributes_here,
     choose_colour,
     choose_groups,
     choose_measures,
 )
-from dashboard.groups.drawing import (
-    MeansOf,
-    classes_here,
-    draw_charts,
-    draw_means,
-    draw_measures,
-    group_table,
-    show_group_table,
-)
+from dashboard.groups.mean_charts import MeansOf, draw_means
+from dashboard.groups.measure_charts import draw_measures
+from dashboard.groups.panels import MOST_IN_COLOUR, classes_here, draw_charts
+from dashboard.groups.table import show_group_table
 from dashboard.navigation import go
 from dashboard.ranking import ALL, SHOWN, chosen_cells, outliers_first
 from dashboard.view import UNKNOWN, choices, downloads, key_figures, show_marts
@@ -51,9 +46,6 @@ if TYPE_CHECKING:
     from dashboard.groups.choices import GroupChoice
     from dashboard.view import Published
     from kernel.base.settings import Settings
-
-MOST_IN_COLOUR: Final = len(COLOURS)
-"""Cells in colour where there are too many for that: as many as have colours of their own, if they began together."""
 
 COURSE_POINTS: Final = 40
 
@@ -80,7 +72,7 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     with choices():
         which = choose_one("Show", list(SHOWN), "show", ALL, SHOWN.__getitem__)
         drawn = choose_one("Draw", list(DRAWN), "draw", EACH, DRAWN.__getitem__)
-        if drawn == MEASURES:
+        if drawn == OF_CELLS:
             x, y = choose_measures(attributes)
         else:
             axis = choose_one("Over", list(AXES), "over", "cycle", lambda key: AXES[key].title)
@@ -96,17 +88,14 @@ def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
     if choice.conditions:
         st.caption(literal(f"{len(rows):,} of {len(ordered):,} cells: {choice.filtered_by}."))
     shown = [row["cell_id"] for row in rows]
-    if drawn == MEASURES:
-        if not draw_measures(choice, ids, shown, inks_of(cells), x, y):
-            st.info(f"None of these {len(rows)} cells has both a {x.label.words} and a {y.label.words}.")
+    if drawn == OF_CELLS:
+        draw_measures(choice, ids, shown, inks_of(cells), x, y)
     elif drawn == MEANS:
-        of = MeansOf("soh", axis)
-        if not draw_means(published, choice, ids, shown, rows, of) and axis != "date":
-            st.info(f"None of these cells has a state of health over the {AXES[axis].title} yet.")
+        draw_means(published, choice, ids, rows, MeansOf("soh", axis))
     else:
         _draw_each(rows, cells, cycles, axis, choice, ids)
-    if drawn != MEASURES and (drawn == MEANS or choice.colour is not None):
-        show_group_table(group_table(choice, ids, rows), "cells" if choice.colour is None else choice.colour.name)
+    if drawn == MEANS or (drawn == EACH and choice.colour is not None):
+        show_group_table(choice, ids, rows)
     table = _table(rows, cycles)
     picked = st.dataframe(
         spreadsheet_safe(table), hide_index=True, column_config=_columns(rows), column_order=list(_columns(rows)),
@@ -146,7 +135,7 @@ def _draw_each(
         own = [row for row in rows if row["cell_id"] in members]
         return draw_fleet(
             own, of_chosen, foremost_cells(own, without) if foremost is not None and height else foremost,
-            **({} if height is None else {"height": height}),
+            height=height or FLEET_HEIGHT,
         )  # fmt: skip
 
     lines = draw_charts(

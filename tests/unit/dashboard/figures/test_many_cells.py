@@ -10,16 +10,9 @@ pytest.importorskip("streamlit", reason="streamlit is not installed, which comes
 
 from dashboard.figures.fleet import MOST_WITH_POINTS, TO_NOMINAL
 from dashboard.figures.measures import MEASURES
-from dashboard.pages.compare import (
-    BY_CAPACITY,
-    BY_CHEMISTRY,
-    FIRST_CELLS,
-    first_cells,
-    group_of,
-    scales_of,
-    size_ratio,
-)
-from dashboard.pages.fleet import MOST_IN_COLOUR, chart_lines, foremost_cells
+from dashboard.groups.panels import MOST_IN_COLOUR
+from dashboard.pages.compare import FIRST_CELLS, first_cells, scales_of, size_ratio
+from dashboard.pages.fleet import chart_lines, foremost_cells
 
 
 def row(cell: str, nominal: float | None = 1.1, **columns: Any) -> dict[str, Any]:
@@ -27,13 +20,6 @@ def row(cell: str, nominal: float | None = 1.1, **columns: Any) -> dict[str, Any
         "cell_id": cell, "nominal_capacity_ah": nominal, "initial_capacity_ah": nominal, "chemistry": None,
         "complete_cycle_count": 10, "latest_soh": 0.9,
     } | columns  # fmt: skip
-
-
-def test_cells_are_grouped_by_chemistry_or_by_nominal_capacity() -> None:
-    assert group_of(row("A", chemistry="NMC"), BY_CHEMISTRY) == "NMC"
-    assert group_of(row("A"), BY_CHEMISTRY) == "chemistry unknown"
-    assert group_of(row("A", 0.0047), BY_CAPACITY) == "0.0047 Ah"
-    assert group_of(row("A", None), BY_CAPACITY) == "nominal capacity unknown"
 
 
 def test_a_comparison_begins_with_cells_of_one_size() -> None:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from dashboard.escaping import spreadsheet_safe
 from dashboard.report.name import file_name
 from kernel.base.errors import BatteryError
 from kernel.base.whole_files import replace_file
@@ -62,7 +63,7 @@ def export_cell(
     kept: bool = False,
     force: bool = False,
 ) -> Iterator[ExportedFile]:
-    """Write the readings of a cell, one file a test; each file is whole or absent.
+    """Write the readings of a cell, one file a test; each file is whole or absent. A test without any has none.
 
     Args:
         settings: of the pipeline.
@@ -86,6 +87,7 @@ def export_cell(
     if not force and (there := [path for path in paths.values() if path.exists()]):
         raise BatteryError(f"{there[0]} is there already; --force replaces it, --out names another folder")
     store, warehouse = open_to_look(settings), open_warehouse(settings)
+    is_written = False
     for test, numbers in wanted.items():
         readings = readings_of_test(store, warehouse, cell, test)
         if kept:
@@ -94,13 +96,18 @@ def export_cell(
         if numbers is not None:
             chosen = pc.is_in(readings["cycle_index"], value_set=pa.array(numbers, readings["cycle_index"].type))
             content = content.filter(chosen)
+        if not content.num_rows:
+            continue
         try:
             replace_file(paths[test], encoded(content, form, cell, test))
         except OSError as error:
             raise BatteryError(
                 f"cannot write {paths[test]}: {error.strerror or error}; choose another folder with --out"
             ) from None
+        is_written = True
         yield ExportedFile(paths[test], content.num_rows)
+    if not is_written:
+        raise BatteryError(f"cell {cell} has no readings to write: the models keep none of them; leave out --kept")
 
 
 def _wanted(
@@ -133,8 +140,13 @@ def _wanted(
 
 
 def encoded(table: pa.Table, form: str, cell: str, test: str) -> bytes:
-    """A table as the bytes of a file of a format; Parquet holds cell and test as metadata, too."""
+    """A table as the bytes of a file of a format; Parquet holds cell and test as metadata, too.
+
+    A CSV file is likely opened in a spreadsheet, which would compute an id that begins like a formula: it is guarded.
+    """
     content = io.BytesIO()
+    if form == "csv":
+        table = spreadsheet_safe(table)
     if form.endswith("parquet"):
         named = table.replace_schema_metadata({"cell_id": cell, "test_id": test})
         pq.write_table(named, content, compression="zstd")

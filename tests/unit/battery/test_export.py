@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,8 +25,12 @@ from producer.readers.bdf import READER
 from producer.readers.make import UNDATED
 from refresh.bdf import LABELS, as_bdf, number_steps
 from refresh.export import MARTS, export_marts
-from refresh.readings import FOLDER, INDEX, export_readings
+from refresh.readings import FOLDER, INDEX, export_readings, readings_of_test
 from sink.tables import create_tables
+
+if TYPE_CHECKING:
+    from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
 
 START = datetime(2026, 3, 1, 8, 30)  # noqa: DTZ001  # the wall clock of a cycler
 STARTED = START.isoformat()
@@ -142,6 +147,29 @@ def test_csv_and_parquet_hold_the_names_of_the_pipeline_and_whether_the_models_k
 def test_readings_that_the_models_leave_out_can_be_left_out(settings: Settings) -> None:
     path = exported(settings, "bdf-parquet", kept=True, tests=["by hand"])[f"{NAMES[1]}.bdf.parquet"]
     assert pq.read_table(path)["Record Index / 1"].to_pylist() == [3, 4, 5, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("left", [["by hand"], []])
+def test_a_test_of_which_no_reading_is_left_has_no_file(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, left: list[str]
+) -> None:
+    def kept(store: ObjectStore | None, warehouse: Warehouse, cell: str, test: str) -> pa.Table:
+        readings = readings_of_test(store, warehouse, cell, test)
+        keeps = pa.array([test in left] * readings.num_rows)
+        return readings.set_column(readings.column_names.index("is_kept"), "is_kept", keeps)
+
+    monkeypatch.setattr("battery.export.readings_of_test", kept)
+    if left:
+        assert list(exported(settings, kept=True)) == [f"{NAMES[1]}.bdf.csv"]
+    else:
+        with pytest.raises(BatteryError, match="has no readings to write: the models keep none of them"):
+            exported(settings, kept=True)
+
+
+def test_an_id_that_a_spreadsheet_would_compute_is_guarded_in_csv_alone() -> None:
+    table = pa.table({"cell_id": ["=1+1"], "current_a": [-1.0]})
+    assert encoded(table, "csv", "=1+1", "1") == b"cell_id,current_a\n'=1+1,-1\n"
+    assert encoded(table, "bdf", "=1+1", "1") == b"cell_id,current_a\n=1+1,-1\n"
 
 
 def test_cycles_are_those_of_the_cell_over_all_of_its_tests(settings: Settings) -> None:

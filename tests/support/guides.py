@@ -16,7 +16,7 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -141,13 +141,9 @@ class Desk:
         return said.read_text()
 
     def _ask(self, queries: str) -> str:
-        before = os.getcwd()
-        os.chdir(self.folder)  # as queries name files by where one is
-        try:
-            with duckdb.connect("data/battery.duckdb", read_only=True) as connection:
-                return "\n".join(str(connection.sql(query).fetchall()) for query in _statements(queries))
-        finally:
-            os.chdir(before)
+        with chdir(self.folder), duckdb.connect("data/battery.duckdb", read_only=True) as connection:
+            statements = duckdb.extract_statements(queries)
+            return "\n".join(str(connection.sql(statement.query).fetchall()) for statement in statements)
 
     def leave(self) -> None:
         """End what still runs in the background."""
@@ -156,12 +152,8 @@ class Desk:
                 os.killpg(group, signal.SIGTERM)
 
 
-def _statements(queries: str) -> list[str]:
-    return [statement.query for statement in duckdb.extract_statements(queries)]
-
-
 def activated(folder: Path, **given: str) -> dict[str, str]:
-    """The environment of a shell in that folder, with the `battery` of this Python on its path and a home of its own."""
+    """The environment of a shell in that folder: the `battery` of this Python on its path, and a home of its own."""
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     path = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
     return {**kept, "HOME": str(folder.parent), "PATH": path, "PYTHONPATH": str(ROOT), **given}

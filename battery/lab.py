@@ -93,7 +93,7 @@ class Lab:
         """The names of the published tables, as `sql` knows them.
 
         >>> lab.tables[:3]
-        ('battery_cells', 'battery_cycles', 'battery_gaps')
+        ('battery_alerts', 'battery_cells', 'battery_cycles')
         """
         return self._publication.names
 
@@ -167,6 +167,33 @@ class Lab:
             BatteryError: the marts cannot be read, or an earlier version published them, which knew of no groups.
         """
         return self._frame(self._publication.table("battery_groups"), as_)
+
+    def alerts(self, cells: Cells = None, *, as_: FrameKind | None = None) -> Frame:
+        """Which cells deserve a look, a row an alert: `battery_alerts`; `sentence` says it in words.
+
+        Tests that have stopped sending are not among them, since that depends on when one looks: see `live_tests`, or
+        `battery alerts`.
+
+        >>> lab.alerts()[["cell_id", "kind", "since_cycle"]]
+          cell_id  kind  since_cycle
+        0  SIM_02  knee            2
+
+        Raises:
+            BatteryError: a cell is unknown (the message names similar ones), the marts cannot be read, or an earlier
+                version published them, which knew of no alerts.
+        """
+        return self._rows("battery_alerts", cells, as_)
+
+    def live_tests(self, cells: Cells = None, *, as_: FrameKind | None = None) -> Frame:
+        """The tests that arrive as they are measured, at most one a cell: `battery_live_tests`.
+
+        One has stopped sending where `last_arrived_at` (UTC) is longer ago than `silence_s`.
+
+        Raises:
+            BatteryError: a cell is unknown (the message names similar ones), the marts cannot be read, or an earlier
+                version published them.
+        """
+        return self._rows("battery_live_tests", cells, as_)
 
     def ica(self, cells: Cells = None, *, cycles: Cycles = None, as_: FrameKind | None = None) -> Frame:
         """Incremental capacity over voltage, dQ/dV and dV/dQ with their peaks: `battery_ica`.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from dashboard.address import choose_one, choose_whether
+from dashboard.alerts import show_alerts_of_cell
 from dashboard.cell.facts import facts_of, in_a_line
 from dashboard.cell.figures import figures_of
 from dashboard.cell.marts import CellMarts, marts_of_cell
@@ -80,6 +81,7 @@ def _draw(settings: Settings, published: Published) -> None:
     key_figures(_key_figures(cell, pulses))
     for note in notes_of(cell, marts.cycles, marts.steps, marts.thresholds):
         st.markdown(f":orange[:material/info:] {literal(note.sentence)}", help=note.detail or None)
+    show_alerts_of_cell(settings, published, chosen)
     first, end = st.container(), st.container()
     below = st.container(horizontal=True, vertical_alignment="center")
     with below:  # where it takes no room above the chart

@@ -10,6 +10,7 @@ import streamlit as st
 
 from ageing.outliers import FAR
 from dashboard.address import choose_one
+from dashboard.alerts import show_alerts
 from dashboard.colours import inks_of
 from dashboard.escaping import literal, spreadsheet_safe
 from dashboard.figures.courses import CAPTION, course_of
@@ -63,12 +64,13 @@ def show() -> None:
     show_marts("Fleet", _draw)
 
 
-def _draw(settings: Settings, published: Published) -> None:  # noqa: ARG001
+def _draw(settings: Settings, published: Published) -> None:
     cells, cycles = published.table(MART), published.table("battery_cycles")
     attributes = attributes_here(published)
     ordered = outliers_first(cells)
     ids = [row["cell_id"] for row in ordered]
     figures = st.container()
+    show_alerts(settings, published)
     with choices():
         which = choose_one("Show", list(SHOWN), "show", ALL, SHOWN.__getitem__)
         drawn = choose_one("Draw", list(DRAWN), "draw", EACH, DRAWN.__getitem__)

@@ -52,6 +52,10 @@ _MODELS = """
         group by all;
     create table battery_gaps as select cell_id, test_id, 0.0::double as gap_h from battery_tests where false;
     create table battery_groups as select 'fast' as cell_group, 10 as cycle_number, 0.9::double as soh_mean;
+    create table battery_alerts as
+        select 'SIM_02/knee' as alert_id, cell_id, 'knee' as kind, 2 as since_cycle from battery_cells
+        where cell_id = 'SIM_02';
+    create table battery_live_tests as select cell_id, test_id, 3600.0::double as silence_s from battery_tests;
     create table battery_ica as select cell_id, cycle_number, 3.7::double as voltage_v from battery_cycles;
     create table battery_thresholds as select 'end_of_life_percent' as name, 80.0::double as value, '%' as unit;
     create table _refreshed as

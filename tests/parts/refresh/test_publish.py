@@ -254,7 +254,7 @@ def test_models_that_were_not_all_built_since_the_readings_were_scanned_are_not_
     build(warehouse)
     dbt_run(warehouse, "run", models=["battery_test_versions", "battery_cleaned"])
     dbt_run(warehouse, "test", audited=True)
-    with pytest.raises(BatteryError, match="battery_cells was not built since the readings were last scanned"):
+    with pytest.raises(BatteryError, match="battery_alerts was not built since the readings were last scanned"):
         publish(warehouse, store)
     rest = [name for name in MODELS if name not in {"battery_test_versions", "battery_cleaned"}]
     dbt_run(warehouse, "run", models=rest)

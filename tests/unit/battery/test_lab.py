@@ -49,9 +49,9 @@ def test_one_cell_several_and_all_can_be_asked_for(lab: battery.Lab) -> None:
 
 def test_each_mart_has_its_method(lab: battery.Lab) -> None:
     shown = {
-        "battery_cells": lab.cells(), "battery_cycles": lab.cycles(), "battery_gaps": lab.gaps(),
+        "battery_alerts": lab.alerts(), "battery_cells": lab.cells(), "battery_cycles": lab.cycles(), "battery_gaps": lab.gaps(),
         "battery_groups": lab.groups(), "battery_ica": lab.ica(), "battery_steps": lab.steps(),
-        "battery_tests": lab.tests(), "battery_thresholds": lab.thresholds(),
+        "battery_tests": lab.tests(), "battery_live_tests": lab.live_tests(), "battery_thresholds": lab.thresholds(),
     }  # fmt: skip
     assert set(shown) == set(lab.tables) == set(MARTS)
     for name, found in shown.items():
@@ -200,7 +200,7 @@ def test_an_answer_that_polars_cannot_hold_is_told_with_what_can(lab: battery.La
 @pytest.mark.parametrize(
     ("query", "complaint"),
     [
-        ("from battery_cycle", "battery_cycle does not exist!.*there are battery_cells, .*; .*battery_features"),
+        ("from battery_cycle", "battery_cycle does not exist!.*there are battery_alerts, .*; .*battery_features"),
         ("from bdf_timeseries", "bdf_timeseries have a row for each reading and are in the warehouse alone"),
         ("selec 1", "syntax error"),
         ("select soh from battery_cycles where x = 1", '"x" not found'),

@@ -18,6 +18,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -26,6 +27,7 @@ from pydantic import SecretStr
 
 from kernel.base.errors import BatteryError
 from kernel.base.locks import exclusive_lock
+from kernel.base.masking import mask_urls
 from kernel.base.settings import Settings
 from kernel.base.whole_files import replace_file
 from kernel.edges.objects import open_store
@@ -36,10 +38,10 @@ from sink.manifest import landing_objects
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
     from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
 
 _log = structlog.get_logger()
 
@@ -53,7 +55,13 @@ SETTINGS: Final = "settings.json"
 _SECRET_LIKE: Final = frozenset({"minio_access_key", "kafka_sasl_username"})
 """Settings that are no secrets by their type, but are half of one."""
 
-_COPY: Final = "import shutil, sys; shutil.copyfile(sys.argv[1], sys.argv[2])"
+_COPY: Final = """
+import shutil, sys
+try:
+    shutil.copyfile(sys.argv[1], sys.argv[2])
+except OSError as error:
+    sys.exit(error.strerror or str(error))
+"""
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,8 @@ def back_up(settings: Settings, folder: Path, *, with_objects: bool | None = Non
         with_objects: whether to copy the objects, or to list them; None copies those of a folder.
 
     Raises:
-        BatteryError: the folder is not empty, an object that the warehouse names is missing or damaged, or a part of
-            the pipeline cannot be used.
+        BatteryError: the folder is not empty or within the pipeline, an object that the warehouse names is missing or
+            damaged, or a part of the pipeline cannot be used. What was copied by then is removed.
     """
     file = settings.warehouse_address.file
     if file is None:
@@ -123,10 +131,39 @@ def back_up(settings: Settings, folder: Path, *, with_objects: bool | None = Non
     store, warehouse = open_store(settings, make=False), open_warehouse(settings)
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection)
+    _require_elsewhere(settings, folder)
     try:
         if folder.exists() and any(folder.iterdir()):
             raise BatteryError(f"{folder} is not empty; name a new folder for each backup")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BatteryError(f"cannot write the backup to {folder}: {error.strerror or error}") from None
+    try:
+        return _copy(settings, folder, store, warehouse, file, with_objects=with_objects)
+    except BaseException:
+        for part in folder.iterdir():  # it was empty; half a backup would only be in the way of the next one
+            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+        raise
+
+
+def _require_elsewhere(settings: Settings, folder: Path) -> None:
+    """Refuse a folder that would be copied itself, by this backup or the next one, and lost with what it is a copy of.
+
+    Raises:
+        BatteryError: it is in the store or beside the recovery store.
+    """
+    target = folder.resolve()
+    scheme, _, store = settings.object_store.partition("://")
+    for name, place in (("OBJECT_STORE", store if scheme == "file" else ""), ("RECOVERY_DIR", settings.recovery_dir)):
+        if place and target.is_relative_to(Path(place).resolve()):
+            raise BatteryError(f"{folder} is within {name}={place}; name a folder elsewhere, best on another disk")
+
+
+def _copy(
+    settings: Settings, folder: Path, store: ObjectStore, warehouse: Warehouse, file: Path, *, with_objects: bool
+) -> Backup:
+    """Copy a pipeline to an empty folder."""
+    try:
         # No object that the warehouse names is merged or removed, and no mart is replaced, while they are copied.
         with exclusive_lock(settings, "backup"), lock_models(settings):
             claim = claim_store(store, warehouse)
@@ -135,7 +172,10 @@ def back_up(settings: Settings, folder: Path, *, with_objects: bool | None = Non
             with warehouse.connect("back it up") as connection:
                 connection.execute("checkpoint")
                 # In a process of its own: closing the file in this one would give up DuckDB's lock on it.
-                subprocess.run([sys.executable, "-c", _COPY, str(file), str(folder / WAREHOUSE)], check=True)
+                subprocess.run(
+                    [sys.executable, "-c", _COPY, str(file), str(folder / WAREHOUSE)],
+                    check=True, stderr=subprocess.PIPE, text=True,
+                )  # fmt: skip
             rows, offsets, named = _landed(folder / WAREHOUSE)
             if with_objects:
                 _copy_objects(store, folder / OBJECTS, named, ours)
@@ -144,22 +184,36 @@ def back_up(settings: Settings, folder: Path, *, with_objects: bool | None = Non
         raise BatteryError(f"cannot write the backup to {folder}: {error.strerror or error}") from None
     except duckdb.Error as error:
         raise BatteryError(f"cannot copy the WAREHOUSE: {str(error).splitlines()[0]}") from None
-    except subprocess.CalledProcessError:
-        raise BatteryError(f"cannot copy the WAREHOUSE to {folder}: is its disk full?") from None
-    backup = Backup(
-        VERSION,
-        datetime.now(UTC).isoformat(timespec="seconds"),
-        f"battery-pipeline {version('battery-pipeline')}, DuckDB {duckdb.__version__}",
-        claim.pipeline,
-        settings.battery_topic,
-        rows,
-        offsets,
-        with_objects,
-        [_described(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()],
-        named,
-    )
-    replace_file(folder / MANIFEST, json.dumps(asdict(backup), indent=1).encode())
+    except subprocess.CalledProcessError as error:
+        why = (str(error.stderr).splitlines() or [f"the copy ended with {error.returncode}"])[-1]
+        raise BatteryError(f"cannot copy the WAREHOUSE to {folder}: {why}") from None
+    try:
+        backup = Backup(
+            VERSION,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            f"battery-pipeline {version('battery-pipeline')}, DuckDB {duckdb.__version__}",
+            claim.pipeline,
+            settings.battery_topic,
+            rows,
+            offsets,
+            with_objects,
+            [_described(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()],
+            named,
+        )
+        replace_file(folder / MANIFEST, encode_manifest(asdict(backup)))
+    except OSError as error:
+        raise BatteryError(f"cannot write the backup to {folder}: {error.strerror or error}") from None
     return backup
+
+
+def encode_manifest(content: Mapping[str, Any]) -> bytes:
+    """A manifest as JSON, with the checksum of what it says."""
+    return json.dumps({**content, "checksum": manifest_checksum(content)}, indent=1).encode()
+
+
+def manifest_checksum(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a manifest says."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def checksum(path: Path) -> str:
@@ -238,7 +292,7 @@ def _write_settings(settings: Settings, folder: Path) -> None:
     for name in Settings.model_fields:
         value = getattr(settings, name)
         if value is not None and not isinstance(value, SecretStr) and name not in _SECRET_LIKE:
-            shown[name.upper()] = value if isinstance(value, (int, float, bool)) else str(value)
+            shown[name.upper()] = value if isinstance(value, (int, float, bool)) else mask_urls(str(value))
     replace_file(folder / SETTINGS, json.dumps(shown, indent=1).encode())
     for path in (settings.battery_cells, settings.battery_alert_rules, settings.mapping_file):
         if path is not None and path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from battery.backup import (
     BackupFile,
     NamedObject,
     checksum,
+    manifest_checksum,
 )
 from dataflows.health import Pulse
 from kernel.base.errors import BatteryError
@@ -66,6 +68,11 @@ def read_backup(folder: Path) -> Backup:
                 f"{folder / MANIFEST} is of version {content['version']}, this release reads {VERSION}; restore it "
                 f"with the release that made it ({content['software']})"
             )
+        told = content.pop("checksum")
+        if told != manifest_checksum(content):
+            raise BatteryError(
+                f"{folder / MANIFEST} is damaged: it does not say what its checksum says; use another one"
+            )
         files = [BackupFile(**file) for file in content.pop("files")]
         named = [NamedObject(**one) for one in content.pop("named")]
         return Backup(**content, files=files, named=named)
@@ -84,6 +91,8 @@ def check_backup(folder: Path) -> Backup:
     backup = read_backup(folder)
     for file in backup.files:
         path = folder / file.path
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise BatteryError(f"{folder / MANIFEST} names {file.path}, which is not in the backup; use another one")
         if not path.is_file():
             raise BatteryError(f"the backup lacks {path}; use another one")
         if path.stat().st_size != file.bytes or checksum(path) != file.sha256:
@@ -122,16 +131,27 @@ def restore(settings: Settings, folder: Path, *, force: bool = False) -> Restore
         _require_objects(store, backup)
         try:
             written = _put_objects(store, folder, backup)
-            _replace_warehouse(file, folder)
+            # Whoever breaks off in between leaves no recovery store that is ahead of its warehouse, and no half of one.
             shutil.rmtree(recovery, ignore_errors=True)
+            _replace_warehouse(file, folder)
             if (folder / RECOVERY).is_dir():
-                shutil.copytree(folder / RECOVERY, recovery)
-                recovery.chmod(0o700)
+                _place_recovery(folder / RECOVERY, recovery)
         except OSError as error:
             raise BatteryError(
                 f"cannot write the backup back: {error.strerror or error}; make room, then again"
             ) from None
     return Restored(backup, written)
+
+
+def _place_recovery(source: Path, recovery: Path) -> None:
+    """Put the copy of a recovery store in its place at once."""
+    partial = recovery.with_name(f".{recovery.name}.{uuid4().hex}")
+    try:
+        shutil.copytree(source, partial)
+        partial.chmod(0o700)
+        partial.replace(recovery)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _require_stopped(settings: Settings, file: Path) -> None:
@@ -161,12 +181,14 @@ def _require_objects(store: ObjectStore, backup: Backup) -> None:
 
 
 def _put_objects(store: ObjectStore, folder: Path, backup: Backup) -> int:
-    """Write the objects that the store lacks, or has with another size; its own claim and mark stay."""
+    """Write the objects that the store lacks, or has with other content; its own claim and mark stay."""
     there: Mapping[str, int] = {stored.key: stored.size for stored in store.list("")}
     written = 0
     for file in backup.files:
         prefix, _, key = file.path.partition("/")
-        if prefix != OBJECTS or (key in {CLAIM_KEY, MARK_KEY} and key in there) or there.get(key) == file.bytes:
+        if prefix != OBJECTS or (key in {CLAIM_KEY, MARK_KEY} and key in there):
+            continue
+        if there.get(key) == file.bytes and hashlib.sha256(store.get(key)).hexdigest() == file.sha256:
             continue
         store.put_file(key, folder / file.path)
         written += 1

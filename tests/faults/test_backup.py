@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
 from support.pipeline import Pipeline
 
-from battery.backup import MANIFEST, back_up
+from battery.backup import MANIFEST, back_up, encode_manifest
 from battery.restore import check_backup, restore
 from dataflows.health import Pulse
 from kernel.base.errors import BatteryError
@@ -164,7 +165,18 @@ def test_a_backup_that_is_not_whole_is_refused_before_anything_is_written(half: 
     damaged.unlink()
     with pytest.raises(BatteryError, match="the backup lacks"):
         check_backup(folder)
-    manifest = json.loads((folder / MANIFEST).read_text())
+    damaged.write_bytes(kept)
+    whole = (folder / MANIFEST).read_bytes()
+    manifest = json.loads(whole)
+    for place in range(0, len(whole), max(1, len(whole) // 50)):  # a bit of the manifest itself
+        (folder / MANIFEST).write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        if json.loads(whole) != _loaded(folder / MANIFEST):
+            with pytest.raises(BatteryError, match=r"is damaged|cannot be read|is of version"):
+                check_backup(folder)
+    outside = manifest | {"files": [{"path": "objects/../../outside", "bytes": 1, "sha256": "0"}]}
+    (folder / MANIFEST).write_bytes(encode_manifest({name: outside[name] for name in outside if name != "checksum"}))
+    with pytest.raises(BatteryError, match=r"names objects/\.\./\.\./outside, which is not in the backup"):
+        check_backup(folder)
     (folder / MANIFEST).write_text(json.dumps(manifest | {"version": 99}))
     with pytest.raises(BatteryError, match="is of version 99, this release reads 1"):
         check_backup(folder)
@@ -175,6 +187,90 @@ def test_a_backup_that_is_not_whole_is_refused_before_anything_is_written(half: 
     with pytest.raises(BatteryError, match="is no backup, or one that broke off"):
         check_backup(folder)
     require_sound(half, half.checksums())
+
+
+def _loaded(manifest: Path) -> object:
+    """What a manifest holds; None where it is no JSON."""
+    try:
+        return json.loads(manifest.read_bytes())
+    except ValueError:
+        return None
+
+
+def test_each_file_of_a_backup_in_which_a_bit_has_turned_is_noticed(half: Pipeline, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    for file in back_up(half.settings, folder).files:
+        path = folder / file.path
+        kept = path.read_bytes()
+        middle = len(kept) // 2
+        path.write_bytes(kept[:middle] + bytes([kept[middle] ^ 1]) + kept[middle + 1 :])
+        with pytest.raises(BatteryError, match=f"{path.name} of the backup is damaged"):
+            check_backup(folder)
+        path.write_bytes(kept)
+    check_backup(folder)
+
+
+def test_a_folder_within_the_pipeline_is_refused(half: Pipeline) -> None:
+    before = sorted(half.folder.rglob("*"))
+    for place in ("objects", "objects/backups/1", "recovery/backup"):
+        with pytest.raises(BatteryError, match=r"is within (OBJECT_STORE|RECOVERY_DIR)=.*; name a folder elsewhere"):
+            back_up(half.settings, half.folder / place)
+    assert sorted(half.folder.rglob("*")) == before
+
+
+def test_a_backup_that_does_not_fit_leaves_nothing_and_says_why(
+    half: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "backup"
+    monkeypatch.setattr("battery.backup._COPY", "import sys; sys.exit('No space left on device')")
+    with pytest.raises(BatteryError, match=r"^cannot copy the WAREHOUSE to .*backup: No space left on device$"):
+        back_up(half.settings, folder)
+    assert list(folder.iterdir()) == []
+    monkeypatch.undo()
+    monkeypatch.setattr(Pulse, "since", lambda _: None)
+    back_up(half.settings, folder)
+    check_backup(folder)
+
+
+def test_a_backup_that_is_killed_is_told_as_none(half: Pipeline, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    stopped = half.start("backup", str(folder))
+    while not (folder / "battery.duckdb").exists():
+        assert stopped.poll() is None
+    stopped.kill()
+    stopped.wait()
+    with pytest.raises(BatteryError, match=r"is no backup, or one that broke off"):
+        restore(half.settings, folder, force=True)
+    back_up(half.settings, tmp_path / "another")
+    check_backup(tmp_path / "another")
+
+
+def test_an_object_of_the_store_with_the_same_size_and_other_content_is_written_again(
+    half: Pipeline, tmp_path: Path
+) -> None:
+    backup = back_up(half.settings, tmp_path / "backup")
+    path = half.folder / "objects" / backup.named[0].key
+    kept = path.read_bytes()
+    path.write_bytes(kept[:-1] + b"?")
+    assert restore(half.settings, tmp_path / "backup", force=True).objects == 1
+    assert path.read_bytes() == kept
+
+
+def test_a_restore_that_breaks_off_leaves_no_recovery_store_that_is_ahead(
+    half: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(half.settings, tmp_path / "backup")
+    log = go_on(half, tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("battery.restore._place_recovery", full)
+    with pytest.raises(BatteryError, match="No space left on device; make room, then again"):
+        restore(half.settings, tmp_path / "backup", force=True)
+    assert not (half.folder / "recovery").exists()
+    half.battery("stream", "--until-end")
+    require_sound(half, log.tables)
 
 
 def test_objects_that_are_only_listed_must_be_in_the_store(half: Pipeline, tmp_path: Path) -> None:

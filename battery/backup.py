@@ -130,7 +130,7 @@ def back_up(settings: Settings, folder: Path, *, with_objects: bool | None = Non
         with_objects = settings.object_store.startswith("file://")
     store, warehouse = open_store(settings, make=False), open_warehouse(settings)
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
-        require_tables(connection)
+        require_tables(connection, even_earlier=True)  # one is made before an upgrade, too
     _require_elsewhere(settings, folder)
     try:
         if folder.exists() and any(folder.iterdir()):

@@ -44,11 +44,11 @@ def start_run(warehouse: Warehouse, command: Sequence[str]) -> str:
     with _recorded(warehouse) as connection:
         create_tables(connection)
         connection.execute(
-            "insert into _dbt_runs values (?, ?, null, ?, 'it was ended in the middle', false, false, [], [])",
+            "insert into internal._dbt_runs values (?, ?, null, ?, 'it was ended in the middle', false, false, [], [])",
             [run_id, now, " ".join(command)],
         )
         connection.execute(
-            f"delete from _dbt_runs where started_at < ?::timestamp - interval {KEPT_DAYS} days",  # noqa: S608
+            f"delete from internal._dbt_runs where started_at < ?::timestamp - interval {KEPT_DAYS} days",  # noqa: S608
             [now],
         )
     return run_id
@@ -63,8 +63,8 @@ def finish_run(warehouse: Warehouse, run_id: str, run: DbtRun) -> None:
     results = [asdict(result) | {"kind": result.kind} for result in run.results]
     with _recorded(warehouse) as connection:
         connection.execute(
-            "update _dbt_runs set seconds = $seconds, failure = $failure, built = built or $built, audited = $audited, "
-            "models = $models, results = if(len($results) = 0, results, $results) where run = $run",
+            "update internal._dbt_runs set seconds = $seconds, failure = $failure, built = built or $built, "
+            "audited = $audited, models = $models, results = if(len($results) = 0, results, $results) where run = $run",
             {
                 "seconds": run.seconds,
                 "failure": run.failure,
@@ -94,7 +94,7 @@ def audited_models(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
             been built since the readings were last scanned; the message says what to do.
     """
     runs = connection.execute(
-        "select command, failure, built, audited, models, results from _dbt_runs order by started_at"
+        "select command, failure, built, audited, models, results from internal._dbt_runs order by started_at"
     ).fetchall()
     last_audit = max((number for number, (_, _, _, audited, _, _) in enumerate(runs) if audited), default=None)
     for command, failure, built, _, _, results in runs[0 if last_audit is None else last_audit + 1 :][::-1]:

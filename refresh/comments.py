@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from refresh.dbt import BUILDING, PUBLISHED
+from sink.layout import INTERNAL
 from sink.tables import quoted
 
 if TYPE_CHECKING:
@@ -24,18 +25,17 @@ _IS_THERE: Final = f"""
 
 _MISSING: Final = f"""
     with published as (
-        select 'table' as kind, table_name as model, '' as column_name, comment from duckdb_tables()
-        where database_name = current_database() and schema_name = '{PUBLISHED}'
+        select 'table' as kind, database_name, schema_name, table_name as model, '' as column_name, comment
+        from duckdb_tables()
         union all
-        select 'view', view_name, '', comment from duckdb_views()
-        where database_name = current_database() and schema_name = '{PUBLISHED}'
+        select 'view', database_name, schema_name, view_name, '', comment from duckdb_views()
         union all
-        select 'column', table_name, column_name, comment from duckdb_columns()
-        where database_name = current_database() and schema_name = '{PUBLISHED}'
+        select 'column', database_name, schema_name, table_name, column_name, comment from duckdb_columns()
     )
-    select published.kind, model, column_name, wanted.comment
+    select published.kind, schema_name, model, column_name, wanted.comment
     from {BUILDING}.{COMMENTS} as wanted inner join published using (model, column_name)
-    where wanted.comment is distinct from published.comment
+    where database_name = current_database() and schema_name in ('{PUBLISHED}', '{INTERNAL}')
+        and wanted.comment is distinct from published.comment
     order by model, column_name
 """  # noqa: S608
 
@@ -53,8 +53,8 @@ def set_comments(connection: duckdb.DuckDBPyConnection) -> int:
         return 0  # a version without comments has built the models
     missing = connection.execute(_MISSING).fetchall()
     statements = []
-    for kind, model, column, text in missing:
-        name = f"{PUBLISHED}.{quoted(model)}" + (f".{quoted(column)}" if column else "")
+    for kind, schema, model, column, text in missing:
+        name = f"{schema}.{quoted(model)}" + (f".{quoted(column)}" if column else "")
         statements.append(f"comment on {kind} {name} is '{text.replace(chr(39), chr(39) * 2)}'")
     if statements:
         connection.execute(";\n".join(statements))

@@ -18,6 +18,7 @@ from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
 from refresh.dbt import PUBLISHED
 from refresh.export import MANIFEST, MARTS, PRESENT
+from sink.layout import INTERNAL
 from sink.parquet import DamagedObjectError, read_rows
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ STORE_SECONDS: Final = 5.0
 
 
 _MARKS: Final = f"""
-    select model, version from {PUBLISHED}._refreshed where model in ('_watermark', '_inputs') order by model
+    select model, version from {INTERNAL}._refreshed where model in ('_watermark', '_inputs') order by model
 """  # noqa: S608  # names come from this module alone
 
 
@@ -141,7 +142,8 @@ class WarehouseMarts:
                 marks = connection.execute(_MARKS).fetchall()
                 names = {name for (name,) in connection.execute(PRESENT).fetchall()}
                 built = connection.execute(
-                    "select max(started_at + to_microseconds((seconds * 1e6)::bigint)) from _dbt_runs where audited"
+                    "select max(started_at + to_microseconds((seconds * 1e6)::bigint)) "
+                    "from internal._dbt_runs where audited"
                 ).fetchone()
             except duckdb.CatalogException:
                 raise nothing_published() from None

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from kernel.base.errors import BatteryError
 from refresh.audit import audited_models
-from refresh.dbt import BUILDING, PUBLISHED
+from refresh.dbt import BUILDING
 from refresh.project import inputs_of
+from sink.layout import INTERNAL
 from sink.tables import require_tables
 
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from kernel.edges.warehouse import Warehouse
 
 
-_RECORDS: Final = (("_dbt_runs", PUBLISHED), ("_refreshed", PUBLISHED), ("_refreshed", BUILDING))
+_RECORDS: Final = (("_dbt_runs", INTERNAL), ("_refreshed", INTERNAL), ("_refreshed", BUILDING))
 
 _LAST_RUN: Final = """
-    select failure from _dbt_runs where not starts_with(command, 'source') order by started_at desc limit 1
+    select failure from internal._dbt_runs where not starts_with(command, 'source') order by started_at desc limit 1
 """
 
 _UNPUBLISHED: Final = f"""
     select count(*)
     from (select * from {BUILDING}._refreshed) as built
-    full join (select * from {PUBLISHED}._refreshed where model <> '_exported') as published
+    full join (select * from {INTERNAL}._refreshed where model <> '_exported') as published
         using (model, cell_id, test_id)
     where built.built_by is distinct from published.built_by
 """  # noqa: S608  # names come from this module alone
@@ -48,7 +49,7 @@ def news(settings: Settings, warehouse: Warehouse) -> str | None:
         require_tables(connection)
         published = _published_marks(connection)
         landed = (
-            connection.execute("select watermark from _watermark").fetchone()
+            connection.execute("select watermark from internal._watermark").fetchone()
             if _has(connection, "_watermark")
             else None
         )
@@ -108,13 +109,13 @@ def _published_marks(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         return {}
     return dict(
         connection.execute(
-            f"select model, version from {PUBLISHED}._refreshed where model in ('_watermark', '_inputs', '_exported')"  # noqa: S608
+            f"select model, version from {INTERNAL}._refreshed where model in ('_watermark', '_inputs', '_exported')"  # noqa: S608
         ).fetchall()
     )
 
 
-def _has(connection: duckdb.DuckDBPyConnection, relation: str, schema: str = PUBLISHED) -> bool:
-    """Whether a schema, by default that of readers, has a table or view of that name."""
+def _has(connection: duckdb.DuckDBPyConnection, relation: str, schema: str = INTERNAL) -> bool:
+    """Whether a schema, by default that of what is internal, has a table or view of that name."""
     count = connection.execute(
         "select count(*) from information_schema.tables where table_catalog = current_database() and table_schema = ? "
         "and table_name = ?",

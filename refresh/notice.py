@@ -51,13 +51,15 @@ SILENT_SECONDS: Final = 60.0
 
 _CHANGED: Final = f"""
     select cell_id, test_id
-    from (select cell_id, test_id, sum(reading_count)::bigint as readings from _cycles group by cell_id, test_id)
+    from (
+        select cell_id, test_id, sum(reading_count)::bigint as readings from internal._cycles group by cell_id, test_id
+    )
     left join {PUBLISHED}.battery_tests as tests using (cell_id, test_id)
     where tests.reading_count is distinct from readings
     order by cell_id, test_id
 """  # noqa: S608  # names come from this module alone
 
-_ALL: Final = "select distinct cell_id, test_id from _cycles order by cell_id, test_id"
+_ALL: Final = "select distinct cell_id, test_id from internal._cycles order by cell_id, test_id"
 
 
 @dataclass(frozen=True)

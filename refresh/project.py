@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -58,6 +59,17 @@ def inputs_of(settings: Settings) -> str:
     paths = [path for folder in ("seeds", "tests") for path in (project / folder).rglob("*") if path.suffix in _SOURCES]
     own = [path for path in (settings.battery_cells, settings.battery_alert_rules) if path is not None]
     return hashlib.sha256(f"{code_of(project, settings)} {_checksum([*sorted(paths), *own])}".encode()).hexdigest()
+
+
+@cache
+def internal_models() -> frozenset[str]:
+    """Names of the models, and seeds, that only other models read: those in the folder `intermediate`.
+
+    There are none where no dbt project is installed beside the package.
+    """
+    project = Path(__file__).resolve().parent.parent / "dbt_project"
+    paths = [*(project / "models" / "intermediate").glob("*"), *(project / "seeds").glob("*.csv")]
+    return frozenset(path.stem for path in paths if path.suffix in {".sql", ".py", ".csv"})
 
 
 def _checksum(paths: Iterable[Path]) -> str:

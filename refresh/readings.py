@@ -23,6 +23,7 @@ import structlog
 from kernel.base.errors import BatteryError
 from kernel.edges.warehouse import HeldError
 from refresh.dbt import PUBLISHED
+from sink.layout import INTERNAL
 from sink.parquet import DamagedObjectError, read_rows
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ _INDEX: Final = pa.schema({"cell_id": pa.string(), "test_id": pa.string(), "key"
 
 _PUBLISHED: Final = f"""
     select marks.cell_id, marks.test_id, marks.built_by, tests.reading_count
-    from {PUBLISHED}._refreshed as marks
+    from {INTERNAL}._refreshed as marks
     inner join {PUBLISHED}.battery_tests as tests on marks.cell_id = tests.cell_id and marks.test_id = tests.test_id
     where marks.model = 'battery_cleaned'
     order by marks.cell_id, marks.test_id

@@ -166,7 +166,7 @@ def _news(settings: Settings, warehouse: Warehouse) -> str | None:
     try:
         with warehouse.connect("look for news", read_only=True) as connection:
             require_tables(connection)
-            landed = connection.execute("select count(*) from _commits").fetchone()
+            landed = connection.execute("select count(*) from internal._commits").fetchone()
         return None if landed == (0,) else news(settings, warehouse)
     except (BatteryError, duckdb.Error) as error:
         _log.debug("cannot look for news", error=str(error))

@@ -19,9 +19,10 @@ import structlog
 
 from kernel.base.errors import BatteryError
 from kernel.edges.warehouse import persistent, transaction
+from sink.layout import LAYOUT, READERS, find_tables, release, require_known_layout
 from sink.leftovers import retired_keys
 from sink.manifest import landing_objects
-from sink.tables import CREATE_PIPELINE, landing_tables
+from sink.tables import CREATE_PIPELINE
 from sink.writers import pipeline_id
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def mark_beyond(store: ObjectStore, warehouse: Warehouse) -> Mark | None:
     except (ValueError, TypeError):
         return None  # it is damaged; the next commit writes it again
     with warehouse.connect("look how far it has come") as connection:
-        if "_writers" not in landing_tables(connection):
+        if "_writers" not in find_tables(connection):
             return mark
         changes = connection.execute("select changes from _writers where epoch = ?", [mark.epoch]).fetchone()
     return mark if changes is None or changes[0] < mark.commits else None
@@ -222,9 +223,15 @@ def _settle_id(warehouse: Warehouse) -> str:
 
     def settle() -> str:
         with warehouse.connect("look up the pipeline") as connection, transaction(connection):
+            require_known_layout(connection)
             pipeline = pipeline_id(connection) or uuid4().hex
-            connection.execute(CREATE_PIPELINE)
-            connection.execute("insert into _pipeline values (true, ?) on conflict do nothing", [pipeline])
+            if find_tables(connection).schemas.get("_pipeline") != READERS:  # else it moves when a run begins
+                for statement in CREATE_PIPELINE:
+                    connection.execute(statement)
+                connection.execute(
+                    "insert into internal._pipeline values (true, ?, ?, ?) on conflict do nothing",
+                    [pipeline, LAYOUT, release()],
+                )
             return pipeline
 
     try:
@@ -255,11 +262,12 @@ def _spared(warehouse: Warehouse, stored: Sequence[LandingObject]) -> int:
 def _keys_and_epochs(warehouse: Warehouse) -> tuple[set[str], set[int]]:
     """The keys of the objects that a warehouse knows, and the epochs of its writers; both are empty if it is new."""
     with warehouse.connect("look whose objects these are") as connection:
-        if not {"_writers", "_commits", "_retired"} <= landing_tables(connection):
+        places = find_tables(connection)
+        if not all(name in places for name in ("_writers", "_commits", "_retired")):
             return set(), set()
         named = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}
         epochs = {epoch for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
-        return named | retired_keys(connection), epochs
+        return named | retired_keys(connection, places.full_name("_retired")), epochs
 
 
 _WAY_OUT: Final = (

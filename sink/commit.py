@@ -282,7 +282,7 @@ warehouse; stop the other one, or this one
 
     def _has_landed(self, commit: str) -> bool:
         with self._warehouse.connect("look up a commit") as connection:
-            count = connection.execute('select count(*) from _commits where "commit" = ?', [commit]).fetchone()
+            count = connection.execute('select count(*) from internal._commits where "commit" = ?', [commit]).fetchone()
         return count is not None and count[0] > 0
 
 

@@ -55,11 +55,13 @@ def find_leftovers(
             leftovers.
     """
     keys = [candidate.key for candidate in stored]
-    connection.execute("delete from _retired where object_key not in (select unnest(?::varchar[]))", [keys])
+    connection.execute("delete from internal._retired where object_key not in (select unnest(?::varchar[]))", [keys])
     retired = retired_keys(connection)
-    named = {key for (key,) in connection.execute("select object_key from _commits").fetchall()}
-    next_seq = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
-    writers = connection.execute("select epoch, kind, superseded_by from _writers where epoch <> ?", [epoch]).fetchall()
+    named = {key for (key,) in connection.execute("select object_key from internal._commits").fetchall()}
+    next_seq = dict(connection.execute("select lane, max(seq) + 1 from internal._commits group by lane").fetchall())
+    writers = connection.execute(
+        "select epoch, kind, superseded_by from internal._writers where epoch <> ?", [epoch]
+    ).fetchall()
     kinds = {taken: kind for taken, kind, _ in writers}
     ended = {taken for taken, _, ended_by in writers if ended_by is not None}
     # The numbers began again with the last swap, so those of earlier runs show nothing.
@@ -93,9 +95,9 @@ def find_leftovers(
     )
 
 
-def retired_keys(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Keys of the objects that were replaced and have not been removed yet."""
-    return {key for (key,) in connection.execute("select object_key from _retired").fetchall()}
+def retired_keys(connection: duckdb.DuckDBPyConnection, table: str = "internal._retired") -> set[str]:
+    """Keys of the objects that were replaced and have not been removed yet; a release before has another `table`."""
+    return {key for (key,) in connection.execute(f"select object_key from {table}").fetchall()}  # noqa: S608
 
 
 def remove_retired(warehouse: Warehouse, store: ObjectStore, keys: Collection[str]) -> None:
@@ -108,4 +110,6 @@ def remove_retired(warehouse: Warehouse, store: ObjectStore, keys: Collection[st
         store.delete(key)
     if keys:
         with warehouse.connect("forget replaced objects") as connection:
-            connection.execute("delete from _retired where object_key in (select unnest(?::varchar[]))", [sorted(keys)])
+            connection.execute(
+                "delete from internal._retired where object_key in (select unnest(?::varchar[]))", [sorted(keys)]
+            )

@@ -161,7 +161,8 @@ class Manifest:
 
 
 SPREAD: Final = """
-select distinct cell_id from _progress where cell_id <> '' group by cell_id, topic_id having count(*) > 1 order by all
+select distinct cell_id from internal._progress where cell_id <> ''
+group by cell_id, topic_id having count(*) > 1 order by all
 """
 """Cells whose messages came over more than one partition of a log; a message without a key belongs to no cell."""
 
@@ -178,7 +179,7 @@ def read_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
         partition = span.topic_id, span.partition
         reached[partition] = max(span.last, reached.get(partition, span.last))
     for topic_id, number, last in connection.execute(
-        'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
+        'select topic_id, "partition", max("offset") from internal._progress group by topic_id, "partition"'
     ).fetchall():
         reached[topic_id, number] = max(last, reached.get((topic_id, number), last))
     spread = connection.execute(SPREAD).fetchall()
@@ -189,7 +190,8 @@ def read_commits(connection: duckdb.DuckDBPyConnection, only: Sequence[str] | No
     """The commits in the order of the log: all of them, or those with the given ids."""
     ids = None if only is None else list(only)
     rows = connection.execute(
-        'select "commit", writer_epoch, lane, seq, object_key, kind, "rows", bytes, sha256, offsets from _commits '
+        'select "commit", writer_epoch, lane, seq, object_key, kind, "rows", bytes, sha256, offsets '
+        "from internal._commits "
         'where ?::varchar[] is null or "commit" in (select unnest(?::varchar[])) '
         "order by writer_epoch, seq, lane, kind",
         [ids, ids],

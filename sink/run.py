@@ -135,11 +135,11 @@ class RunStart:
 
 
 def _standing(connection: duckdb.DuckDBPyConnection, epoch: int) -> Standing:
-    states = dict(connection.execute("select cell_id, state from _cell_state").fetchall())
+    states = dict(connection.execute("select cell_id, state from internal._cell_state").fetchall())
     progress = connection.execute(
-        'select topic_id, "partition", max("offset") from _progress group by topic_id, "partition"'
+        'select topic_id, "partition", max("offset") from internal._progress group by topic_id, "partition"'
     ).fetchall()
-    seqs = dict(connection.execute("select lane, max(seq) + 1 from _commits group by lane").fetchall())
+    seqs = dict(connection.execute("select lane, max(seq) + 1 from internal._commits group by lane").fetchall())
     return Standing(epoch, states, {(topic, part): last for topic, part, last in progress}, seqs)
 
 

@@ -1,4 +1,7 @@
-"""The landing tables: the columns of each, and the statements of the transaction that fills them all."""
+"""The landing tables: the columns of each, and the statements of the transaction that fills them all.
+
+Where they lie, `sink.layout` says.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,17 @@ import pyarrow as pa
 from kernel.base.errors import BatteryError
 from kernel.contract.reading import ABOUT, LANDED, QUARANTINED, RETRIED
 from kernel.contract.results import CYCLE_PART, WINDOW_PART
+from sink.layout import (
+    INTERNAL,
+    LAYOUT,
+    READERS,
+    SHOWN,
+    find_tables,
+    move_tables,
+    release,
+    require_known_layout,
+    tables_to_move,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,6 +35,16 @@ _SQL_TYPES: Final = {
     pa.bool_(): "boolean",
     pa.timestamp("us"): "timestamp",
 }
+
+
+def full_name(table: str, database: str = "") -> str:
+    """The name of a landing table with its schema, and its database where one is given.
+
+    >>> full_name("_commits"), full_name("battery_ts_cleaned", "replayed__")
+    ('internal._commits', 'replayed__.main.battery_ts_cleaned')
+    """
+    schema = INTERNAL if table.startswith("_") else READERS
+    return f"{database}.{schema}.{table}" if database else f"{schema}.{table}"
 
 
 def quoted(name: str) -> str:
@@ -47,8 +71,12 @@ SUM_UNITS: Final = ("_nv", "_na", "_nc", "_no", "_pah", "_pwh")
 """Endings of the columns with sums of whole numbers, in nano-V, -A, -degC and -ohm, pico-Ah and pico-Wh."""
 
 CREATE_PIPELINE: Final = (
-    "create table if not exists _pipeline (singleton boolean primary key, pipeline varchar not null)"
+    f"create schema if not exists {INTERNAL}",
+    """create table if not exists internal._pipeline (
+        singleton boolean primary key, pipeline varchar not null, layout integer not null, release varchar not null
+    )""",
 )
+"""The id of the pipeline, the layout of its warehouse (`sink.layout`), and the release that has brought it there."""
 
 CREATE_CELL_EVENTS: Final = (
     """create table if not exists battery_cell_events (
@@ -72,46 +100,54 @@ Within a topic offsets give the order, as they do where brokers compact it. A to
 the one before.
 """
 
-CREATE: Final = (
-    CREATE_PIPELINE,
+_CREATE_TABLES: Final = (
+    *CREATE_PIPELINE,
     f"create table if not exists battery_ts_cleaned ({_columns(LANDED)})",
     f"create table if not exists battery_quarantine ({_columns(QUARANTINED)})",
     f"create table if not exists battery_retries ({_columns(RETRIED)})",
     f"create table if not exists battery_about ({_columns(ABOUT)})",
-    f"create table if not exists _windows ({_sums_as_hugeint(WINDOW_PART, keys=2)})",
-    f"create table if not exists _cycles ({_sums_as_hugeint(CYCLE_PART, keys=3)})",
-    """create table if not exists _progress (
+    f"create table if not exists internal._windows ({_sums_as_hugeint(WINDOW_PART, keys=2)})",
+    f"create table if not exists internal._cycles ({_sums_as_hugeint(CYCLE_PART, keys=3)})",
+    """create table if not exists internal._progress (
         cell_id varchar not null, topic_id varchar not null, "partition" integer not null, "offset" bigint not null
     )""",
-    "create table if not exists _cell_state (cell_id varchar not null, state varchar not null)",
-    """create table if not exists _writers (
+    "create table if not exists internal._cell_state (cell_id varchar not null, state varchar not null)",
+    """create table if not exists internal._writers (
         pipeline varchar not null, epoch bigint primary key, window_seconds integer not null,
         started_at timestamp not null, changes bigint not null, superseded_by bigint,
         kind varchar not null, run_id varchar
     )""",
-    "create table if not exists _retired (object_key varchar not null)",
-    """create table if not exists _commits (
+    "create table if not exists internal._retired (object_key varchar not null)",
+    """create table if not exists internal._commits (
         "commit" varchar not null, lane integer not null, seq bigint not null, writer_epoch bigint not null,
         object_key varchar not null, kind varchar not null, "rows" bigint not null, bytes bigint not null,
         sha256 varchar not null,
         offsets struct(topic_id varchar, "partition" integer, "first" bigint, "last" bigint, "rows" bigint)[] not null,
         committed_at timestamp not null
     )""",
-    *CREATE_CELL_EVENTS,
-    """create or replace view _watermark as
-    select
-        coalesce((select max(committed_at)::varchar from _commits), 'nothing') || ', ' || coalesce((
-            select sum(s."rows") from (select distinct "commit", unnest(offsets) as s from _commits)
-        ), 0)::varchar || ' rows' || (
-            select if(count(*) > 0, ', ' || count(*) || ' changes of cell metadata', '') from battery_cell_events
-        ) as watermark""",
-    """create table if not exists _dbt_runs (
+    """create table if not exists internal._dbt_runs (
         run varchar not null, started_at timestamp not null, seconds double, command varchar not null,
         failure varchar, built boolean not null, audited boolean not null, models varchar[] not null,
         results struct(
             node varchar, kind varchar, status varchar, seconds double, failures bigint, message varchar
         )[] not null
     )""",
+)
+"""Statements that create the landing tables, and the record of dbt's runs, where they are missing.
+
+`_windows` and `_cycles` hold merged parts, whose sums are whole numbers and therefore exact.
+"""
+
+_CREATE_VIEWS: Final = (
+    *CREATE_CELL_EVENTS,
+    *(f"create or replace view {name} as select * from {INTERNAL}.{name}" for name in SHOWN),  # noqa: S608  # of `sink.layout`
+    """create or replace view internal._watermark as
+    select
+        coalesce((select max(committed_at)::varchar from internal._commits), 'nothing') || ', ' || coalesce((
+            select sum(s."rows") from (select distinct "commit", unnest(offsets) as s from internal._commits)
+        ), 0)::varchar || ' rows' || (
+            select if(count(*) > 0, ', ' || count(*) || ' changes of cell metadata', '') from battery_cell_events
+        ) as watermark""",
     """create or replace view battery_cell_windows as
     select
         cell_id, window_start, reading_count,
@@ -121,7 +157,7 @@ CREATE: Final = (
         temperature_max_c, temperature_last_c,
         charge_throughput_pah / 1e12 as charge_throughput_ah, energy_throughput_pwh / 1e12 as energy_throughput_wh,
         flagged_count, is_final, as_of_offset
-    from _windows""",
+    from internal._windows""",
     """create or replace view battery_cell_cycles as
     select
         cell_id, test_id, cycle_index,
@@ -132,13 +168,13 @@ CREATE: Final = (
         voltage_min_v, voltage_max_v, temperature_min_c, temperature_max_c,
         resistance_sum_no / 1e9 / nullif(resistance_count, 0) as internal_resistance_ohm,
         started_at, ended_at, reading_count, is_final, as_of_offset
-    from _cycles""",
+    from internal._cycles""",
 )
-"""Statements that create the landing tables, and the record of dbt's runs, where they are missing.
+"""Statements that create what stands on those tables.
 
-`_windows` and `_cycles` hold merged parts, whose sums are whole numbers and therefore exact; two views compute means
-and efficiencies from them. `_watermark` is one value for all that has landed. It changes with every commit, with every
-message about a cell, and with every replay that swaps tables, but not when objects are merged.
+Two views compute means and efficiencies from `_windows` and `_cycles`. `_watermark` is one value for all that has
+landed. It changes with every commit, with every message about a cell, and with every replay that swaps tables, but not
+when objects are merged.
 """
 
 _LATEST: Final = ("voltage_last_v", "current_last_a", "temperature_last_c")
@@ -191,61 +227,73 @@ FILL: Final = (
     "insert into battery_quarantine select * from staged_quarantined",
     "insert into battery_retries select * from staged_retried",
     "insert into battery_about select * from staged_about",
-    _merge("_windows", "staged_windows", WINDOW_PART, ("cell_id", "window_start")),
-    _merge("_cycles", "staged_cycles", CYCLE_PART, ("cell_id", "test_id", "cycle_index")),
-    """merge into _progress as old using staged_progress as new
+    _merge("internal._windows", "staged_windows", WINDOW_PART, ("cell_id", "window_start")),
+    _merge("internal._cycles", "staged_cycles", CYCLE_PART, ("cell_id", "test_id", "cycle_index")),
+    """merge into internal._progress as old using staged_progress as new
     on old.cell_id = new.cell_id and old.topic_id = new.topic_id and old."partition" = new."partition"
     when matched then update set "offset" = new."last"
     when not matched then insert values (new.cell_id, new.topic_id, new."partition", new."last")""",
-    "insert into _commits select * from staged_commits",
+    "insert into internal._commits select * from staged_commits",
 )
 """The statements of one commit, which read the staged Arrow tables."""
 
-FILL_STATES: Final = """merge into _cell_state as old using staged_states as new on old.cell_id = new.cell_id
+FILL_STATES: Final = """merge into internal._cell_state as old using staged_states as new on old.cell_id = new.cell_id
 when matched then update set state = new.state
 when not matched then insert values (new.cell_id, new.state)"""
 """The last statement of a commit: the states of many cells take long to write out."""
 
 REPEATED: Final = """
-select count(*) from staged_progress as new inner join _progress as old
+select count(*) from staged_progress as new inner join internal._progress as old
 on old.cell_id = new.cell_id and old.topic_id = new.topic_id and old."partition" = new."partition"
 where new."first" <= old."offset" """
 """The number of cells for which a commit would land messages a second time."""
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the landing tables where they are missing."""
-    for statement in CREATE:
+    """Create the landing tables where they are missing, and bring those of an earlier release to this layout.
+
+    Args:
+        connection: in a transaction, which does all of it or nothing.
+
+    Raises:
+        NewerWarehouseError: the warehouse has the layout of a later release.
+    """
+    require_known_layout(connection)
+    made, to_move = find_tables(connection), tables_to_move(connection)
+    for statement in _CREATE_TABLES:
         connection.execute(statement)
-    columns = {name for name, *_ in connection.execute("describe _writers").fetchall()}
-    if "kind" not in columns:  # a warehouse older than replays
-        connection.execute("alter table _writers add column kind varchar default 'worker'")
-        connection.execute("alter table _writers add column run_id varchar")
+    if to_move:
+        move_tables(connection, to_move, made)
+    connection.execute(
+        f"update {INTERNAL}._pipeline set layout = $layout, release = $release "  # noqa: S608  # of `sink.layout`
+        "where layout < $layout or release = ''",
+        {"layout": LAYOUT, "release": release()},
+    )
+    for statement in _CREATE_VIEWS:
+        connection.execute(statement)
 
 
 class NoTablesError(BatteryError):
     """A warehouse has no landing tables, or not all of them; the message says what to do."""
 
 
-def landing_tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Names of the tables and views in the schema of the landing tables."""
-    names = connection.execute(
-        "select table_name from information_schema.tables where table_catalog = current_database() "
-        "and table_schema = 'main'"
-    )
-    return {name for (name,) in names.fetchall()}
-
-
-def require_tables(connection: duckdb.DuckDBPyConnection) -> None:
+def require_tables(connection: duckdb.DuckDBPyConnection, *, even_earlier: bool = False) -> None:
     """Refuse a warehouse without landing tables.
 
+    Args:
+        connection: to it.
+        even_earlier: whether those of an earlier release will do.
+
     Raises:
-        NoTablesError: it holds no landing tables, or not all of them.
+        NoTablesError: it holds no landing tables, or those of an earlier release.
+        NewerWarehouseError: it has the layout of a later release.
     """
-    tables = landing_tables(connection)
-    if "_writers" not in tables:
+    places = find_tables(connection)
+    if "_writers" not in places:
         raise NoTablesError("the WAREHOUSE holds no landing tables yet; run `battery stream` first")
-    if not {"battery_retries", "battery_about", "_retired"} <= tables:
+    require_known_layout(connection)
+    is_whole = places.is_current and all(name in places for name in ("battery_retries", "battery_about", "_retired"))
+    if not is_whole and not even_earlier:
         raise NoTablesError(
             "the WAREHOUSE was made by an earlier version; `battery stream --until-end` adds what it lacks, run it once"
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from kernel.base.errors import BatteryError, StartAgainError
-from sink.tables import landing_tables
+from sink.layout import find_tables
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,11 +39,12 @@ class ReplayedError(StartAgainError):
 
 def pipeline_id(connection: duckdb.DuckDBPyConnection) -> str | None:
     """The id of the pipeline that a warehouse belongs to; None before it has one."""
-    # In a warehouse older than claims only the table of writers names it.
-    for table in sorted(landing_tables(connection) & {"_pipeline", "_writers"}):
-        row = connection.execute(f"select pipeline from {table} limit 1").fetchone()  # noqa: S608  # of these two
-        if row is not None:
-            return str(row[0])
+    places = find_tables(connection)
+    for table in ("_pipeline", "_writers"):  # in a warehouse older than claims only the table of writers names it
+        if table in places:
+            row = connection.execute(f"select pipeline from {places.full_name(table)} limit 1").fetchone()  # noqa: S608
+            if row is not None:
+                return str(row[0])
     return None
 
 
@@ -56,7 +57,8 @@ def run_epoch(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
     epoch = _epoch_of(connection, run_id)
     if epoch is None:
         return None
-    if connection.execute("select superseded_by from _writers where epoch = ?", [epoch]).fetchone() != (None,):
+    by = connection.execute("select superseded_by from internal._writers where epoch = ?", [epoch]).fetchone()
+    if by != (None,):
         raise _ended(connection, epoch)
     return epoch
 
@@ -76,7 +78,7 @@ def require_new_run(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
 
 
 def _epoch_of(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
-    row = connection.execute("select max(epoch) from _writers where run_id = ?", [run_id]).fetchone()
+    row = connection.execute("select max(epoch) from internal._writers where run_id = ?", [run_id]).fetchone()
     return None if row is None or row[0] is None else int(row[0])
 
 
@@ -92,14 +94,15 @@ def take_epoch(
         window_seconds: width of the windows in the warehouse, s.
         run_id: the id that the processes of one run share.
     """
-    last = connection.execute("select epoch from _writers order by epoch desc limit 1").fetchone()
+    last = connection.execute("select epoch from internal._writers order by epoch desc limit 1").fetchone()
     epoch = max(above, last[0] if last else 0) + 1
     connection.execute(
-        "update _writers set changes = changes + 1, superseded_by = ? where kind = ? and superseded_by is null",
+        "update internal._writers set changes = changes + 1, superseded_by = ? "
+        "where kind = ? and superseded_by is null",
         [epoch, writer],
     )
     connection.execute(
-        "insert into _writers values (?, ?, ?, ?, 0, null, ?, ?)",
+        "insert into internal._writers values (?, ?, ?, ?, 0, null, ?, ?)",
         [pipeline_id(connection) or uuid4().hex, epoch, window_seconds, _now(), writer, run_id],
     )
     return epoch
@@ -107,7 +110,7 @@ def take_epoch(
 
 def window_width(connection: duckdb.DuckDBPyConnection) -> int | None:
     """Width of the windows in the warehouse, in s; None before the first writer."""
-    row = connection.execute("select window_seconds from _writers order by epoch desc limit 1").fetchone()
+    row = connection.execute("select window_seconds from internal._writers order by epoch desc limit 1").fetchone()
     return int(row[0]) if row else None
 
 
@@ -119,7 +122,7 @@ def require_current(connection: duckdb.DuckDBPyConnection, epoch: int) -> None:
     """
     # Without RETURNING: on a table with a key, DuckDB finds no conflict between updates that return rows.
     changed = connection.execute(
-        "update _writers set changes = changes + 1 where epoch = ? and superseded_by is null", [epoch]
+        "update internal._writers set changes = changes + 1 where epoch = ? and superseded_by is null", [epoch]
     ).fetchone()
     if changed != (1,):
         raise _ended(connection, epoch)
@@ -128,16 +131,18 @@ def require_current(connection: duckdb.DuckDBPyConnection, epoch: int) -> None:
 def end_workers(connection: duckdb.DuckDBPyConnection, replay: int, window_seconds: int) -> None:
     """End every run of the worker, and every compaction, because of a replay; its windows may have another width."""
     connection.execute(
-        "update _writers set changes = changes + 1, superseded_by = ? where kind in (?, ?) and superseded_by is null",
+        "update internal._writers set changes = changes + 1, superseded_by = ? "
+        "where kind in (?, ?) and superseded_by is null",
         [replay, Writer.WORKER, Writer.COMPACTION],
     )
-    connection.execute("update _writers set window_seconds = ?", [window_seconds])
+    connection.execute("update internal._writers set window_seconds = ?", [window_seconds])
 
 
 def end_replays(connection: duckdb.DuckDBPyConnection, epochs: Collection[int], sweep: int) -> None:
     """End the replays among some epochs, since a sweep is about to remove their objects; they can no longer swap."""
     connection.execute(
-        "update _writers set changes = changes + 1, superseded_by = ? where kind = ? and superseded_by is null "
+        "update internal._writers set changes = changes + 1, superseded_by = ? "
+        "where kind = ? and superseded_by is null "
         "and epoch in (select unnest(?::bigint[]))",
         [sweep, Writer.REPLAY, sorted(epochs)],
     )
@@ -145,8 +150,8 @@ def end_replays(connection: duckdb.DuckDBPyConnection, epochs: Collection[int], 
 
 def _ended(connection: duckdb.DuckDBPyConnection, epoch: int) -> BatteryError:
     row = connection.execute(
-        "select w.kind, newer.epoch, newer.kind from _writers as w "
-        "left join _writers as newer on newer.epoch = w.superseded_by where w.epoch = ?",
+        "select w.kind, newer.epoch, newer.kind from internal._writers as w "
+        "left join internal._writers as newer on newer.epoch = w.superseded_by where w.epoch = ?",
         [epoch],
     ).fetchone()
     ours, by, kind = row or (None, None, None)

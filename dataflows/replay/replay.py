@@ -137,7 +137,8 @@ class _Build:
         with self._workspace.warehouse.connect("validate a replay", read_only=True) as connection:
             checks = landing_checks(connection, self._workspace.store)
             ((accounted,),) = connection.execute(
-                'select coalesce(sum(s."rows"), 0) from (select distinct "commit", unnest(offsets) as s from _commits)'
+                'select coalesce(sum(s."rows"), 0) '
+                'from (select distinct "commit", unnest(offsets) as s from internal._commits)'
             ).fetchall()
         wrong = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
         if accounted != self.rows:

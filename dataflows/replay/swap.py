@@ -18,11 +18,11 @@ from kernel.base.faults import Point, fault_point
 from kernel.base.locks import exclusive_lock
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import SPARING, DuckDBFile, transaction
-from sink.care.compare import KEYS
+from sink.care.compare import KEYS, REPLAYED
 from sink.claim import Claim, claim_store, spare_others
 from sink.leftovers import find_leftovers, remove_retired, retired_keys
 from sink.manifest import Manifest, epoch_of, landing_objects, read_manifest
-from sink.tables import create_tables
+from sink.tables import create_tables, full_name
 from sink.writers import Writer, end_workers, require_current, take_epoch, window_width
 
 if TYPE_CHECKING:
@@ -127,11 +127,11 @@ def attach_replay(warehouse: Warehouse, workspace: ReplayWorkspace) -> Iterator[
     try:
         with warehouse.connect("compare and swap a replay") as connection:
             path = str(workspace.file).replace("'", "''")
-            connection.execute(f"attach '{path}' as replayed__ (read_only)")
+            connection.execute(f"attach '{path}' as {REPLAYED} (read_only)")
             try:
                 yield connection
             finally:
-                connection.execute("detach replayed__")
+                connection.execute(f"detach {REPLAYED}")
     except duckdb.Error as error:
         raise BatteryError(
             f"the warehouse failed: {str(error).splitlines()[0]}; the live tables are as they were"
@@ -161,14 +161,15 @@ def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, 
             connection.rollback()
             return False
         connection.execute(
-            "insert into _retired select distinct object_key from _commits "
-            "where object_key not in (select object_key from replayed__._commits)"
+            "insert into internal._retired select distinct object_key from internal._commits "
+            "where object_key not in (select object_key from replayed__.internal._commits)"
         )
         for table in SWAPPED:
-            connection.execute(f"drop table {table}")
+            connection.execute(f"drop table {full_name(table)}")
         create_tables(connection)
         for table in SWAPPED:
-            connection.execute(f"insert into {table} select * from replayed__.{table}")  # noqa: S608  # our own names
+            replayed = full_name(table, REPLAYED)
+            connection.execute(f"insert into {full_name(table)} select * from {replayed}")  # noqa: S608  # our own names
         fault_point(Point.REPLAY_SWAPPING)
         connection.commit()
     except BaseException:

@@ -19,14 +19,14 @@
     {%- for name, column, text in rows -%}
         {%- do values.append("('" ~ name ~ "', '" ~ column ~ "', " ~ duckdb_escape_comment(text | trim) ~ ")") -%}
     {%- endfor -%}
-    create or replace table {{ target.schema }}._comments as
+    create or replace table {{ schema_of_marks() }}._comments as
     select model, column_name, comment, '{{ env_var('BATTERY_CODE', '') }}' as code
     from (values {{ values | join(', ') }}) as described (model, column_name, comment)
 {%- endmacro %}
 
 {# The code after which the comments were written; none where there are none. #}
 {% macro commented_code() -%}
-    {%- set found = adapter.get_relation(target.database, target.schema, '_comments') -%}
+    {%- set found = adapter.get_relation(target.database, schema_of_marks(), '_comments') -%}
     {%- if found -%}
         {{- return(run_query('select min(code) from ' ~ found).rows[0][0]) -}}
     {%- endif -%}

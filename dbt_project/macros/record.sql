@@ -3,7 +3,7 @@
    variable differs for each run, and dbt would parse everything again. #}
 {% macro record_build() -%}
     {%- if execute and env_var('BATTERY_DBT_RUN', '') -%}
-        update main._dbt_runs
+        update internal._dbt_runs
         set
             built = true,
             results = list_append(results, {

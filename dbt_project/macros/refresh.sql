@@ -11,13 +11,23 @@
    The table also says which dbt run built each test (or cell), so that a publication need not compare rows
    (refresh/publish.py). #}
 
+{# Where a run by hand builds for readers at once (main), what is internal stands in a schema of its own, as after a
+   publication. The pipeline builds all of it in one schema. #}
+{% macro schema_of_marks() -%}
+    {{- 'internal' if target.schema == 'main' else target.schema -}}
+{%- endmacro %}
+
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{- custom_schema_name if custom_schema_name and target.schema == 'main' else target.schema -}}
+{%- endmacro %}
+
 {% macro create_refreshed() -%}
-    create schema if not exists {{ target.schema }};
-    create table if not exists {{ target.schema }}._refreshed (
+    create schema if not exists {{ schema_of_marks() }};
+    create table if not exists {{ schema_of_marks() }}._refreshed (
         model varchar not null, cell_id varchar not null, test_id varchar not null, version varchar not null
     );
-    alter table {{ target.schema }}._refreshed add column if not exists code varchar;
-    alter table {{ target.schema }}._refreshed add column if not exists built_by varchar
+    alter table {{ schema_of_marks() }}._refreshed add column if not exists code varchar;
+    alter table {{ schema_of_marks() }}._refreshed add column if not exists built_by varchar
 {%- endmacro %}
 
 {# The versions that a model was built from; of cells, the test_id is empty. #}
@@ -29,7 +39,7 @@
     {%- elif model_name == 'battery_chosen_versions' -%}
         select cell_id, test_id, version from {{ ref('battery_chosen_versions') }}
     {%- else -%}
-        select cell_id, test_id, version from {{ target.schema }}._refreshed where model = '{{ model_name }}'
+        select cell_id, test_id, version from {{ schema_of_marks() }}._refreshed where model = '{{ model_name }}'
     {%- endif -%}
 {%- endmacro %}
 
@@ -49,7 +59,7 @@
 {% macro or_of_other_code() -%}
     {%- if env_var('BATTERY_CODE', '') -%}
         or (cell_id, test_id) in (
-            select old.cell_id, old.test_id from {{ target.schema }}._refreshed as old
+            select old.cell_id, old.test_id from {{ schema_of_marks() }}._refreshed as old
             where old.model = '{{ this.identifier }}' and old.code is distinct from '{{ env_var('BATTERY_CODE') }}'
         )
     {%- endif -%}
@@ -57,9 +67,9 @@
 
 {# After a model: write down the versions that it was built from. #}
 {% macro keep_versions() -%}
-    delete from {{ target.schema }}._refreshed
+    delete from {{ schema_of_marks() }}._refreshed
     where model = '{{ this.identifier }}' and (cell_id, test_id) in (select t.cell_id, t.test_id from touched as t);
-    insert into {{ target.schema }}._refreshed (model, cell_id, test_id, version, code, built_by)
+    insert into {{ schema_of_marks() }}._refreshed (model, cell_id, test_id, version, code, built_by)
     select
         '{{ this.identifier }}', cell_id, test_id, version, '{{ env_var('BATTERY_CODE', '') }}', '{{ invocation_id }}'
     from ({{ versions_of(model.config.meta.built_from) }}) as upstream
@@ -69,10 +79,10 @@
 {# With the scan that begins a refresh: the position up to which it has read. refresh/news.py compares it with what has
    landed since. #}
 {% macro keep_watermark() -%}
-    delete from {{ target.schema }}._refreshed where model in ('_watermark', '_inputs');
-    {%- if execute and adapter.get_relation(target.database, 'main', '_watermark') %}
-        insert into {{ target.schema }}._refreshed (model, cell_id, test_id, version, built_by)
-        select '_watermark', '', '', watermark, '{{ invocation_id }}' from main._watermark
+    delete from {{ schema_of_marks() }}._refreshed where model in ('_watermark', '_inputs');
+    {%- if execute and adapter.get_relation(target.database, 'internal', '_watermark') %}
+        insert into {{ schema_of_marks() }}._refreshed (model, cell_id, test_id, version, built_by)
+        select '_watermark', '', '', watermark, '{{ invocation_id }}' from internal._watermark
         union all
         select '_inputs', '', '', '{{ env_var('BATTERY_INPUTS', '') }}', '{{ invocation_id }}';
     {%- endif %}
@@ -107,7 +117,7 @@
 {% macro version_of_test(readings, about) -%}
     case
         when {{ about }}.cell_id is null then {{ readings }}
-        else hash({{ readings }}, {{ about }}.reader, {{ about }}.assumptions)::varchar
+        else hash({{ readings }}, {{ about }}.reader, {{ about }}.assumptions, {{ about }}.protocol)::varchar
     end
 {%- endmacro %}
 

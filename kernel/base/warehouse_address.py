@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SCHEMAS: Final = frozenset({"main", "building"})
+_SCHEMAS: Final = frozenset({"main", "internal", "building"})
 """Schemas of the pipeline. DuckDB could not tell a database of the same name from them."""
 
 
@@ -160,5 +160,5 @@ def parse_warehouse(text: str) -> WarehouseAddress:
     address = kind_of(text)(text)
     address.require_usable()
     if address.database.lower() in _SCHEMAS:
-        raise ValueError("must not be named main or building, as the schemas in it are; choose another name")
+        raise ValueError("must not be named main, internal or building, as the schemas in it are; choose another name")
     return address

@@ -254,16 +254,16 @@ def _swap_in(warehouse: Warehouse, epoch: int, group: Sequence[Commit], merged: 
                 if read_commits(connection, names) != tuple(group):
                     return False
                 connection.execute(
-                    f"insert into _retired select object_key from _commits {chosen}",  # noqa: S608  # our own text
+                    f"insert into internal._retired select object_key from internal._commits {chosen}",  # noqa: S608  # ours
                     [names],
                 )
                 ((committed_at,),) = connection.execute(
-                    f"select max(committed_at) from _commits {chosen}",  # noqa: S608
+                    f"select max(committed_at) from internal._commits {chosen}",  # noqa: S608
                     [names],
                 ).fetchall()
-                connection.execute(f"delete from _commits {chosen}", [names])  # noqa: S608
+                connection.execute(f"delete from internal._commits {chosen}", [names])  # noqa: S608
                 connection.register("merged_commits", manifest_rows(merged, committed_at))
-                connection.execute("insert into _commits select * from merged_commits")
+                connection.execute("insert into internal._commits select * from merged_commits")
                 fault_point(Point.COMPACTION_SWAPPING)
             fault_point(Point.COMPACTION_SWAPPED)
     except duckdb.Error as error:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sink.tables import quoted
+from sink.tables import full_name, quoted
 
 if TYPE_CHECKING:
     import duckdb
+
+REPLAYED: Final = "replayed__"
+"""The name under which the warehouse of a replay is attached."""
 
 KEYS: Final = {
     "battery_ts_cleaned": ("cell_id", "test_id", "data_point"),
@@ -58,16 +61,18 @@ def compare(connection: duckdb.DuckDBPyConnection) -> Comparison:
     tables = tuple(
         _difference(connection, table, keys)
         for table, keys in KEYS.items()
-        if content_of(connection, table) != content_of(connection, f"replayed__.{table}")
+        if content_of(connection, full_name(table)) != content_of(connection, full_name(table, REPLAYED))
     )
-    live, replayed = _reasons(connection, "battery_quarantine"), _reasons(connection, "replayed__.battery_quarantine")
+    live, replayed = _reasons(connection, "battery_quarantine"), _reasons(connection, f"{REPLAYED}.battery_quarantine")
     reasons = {
         reason: (live.get(reason, 0), replayed.get(reason, 0))
         for reason in sorted({*live, *replayed})
         if live.get(reason, 0) != replayed.get(reason, 0)
     }
     return Comparison(
-        tables, reasons, spans=_spans(connection, "_commits") != _spans(connection, "replayed__._commits")
+        tables,
+        reasons,
+        spans=_spans(connection, full_name("_commits")) != _spans(connection, full_name("_commits", REPLAYED)),
     )
 
 
@@ -92,7 +97,7 @@ def ahead_of_live(connection: duckdb.DuckDBPyConnection) -> int:
     """The number of cells of which the replay holds messages that have not landed yet."""
     count = connection.execute(
         """
-        select count(*) from replayed__._progress as new left join _progress as old
+        select count(*) from replayed__.internal._progress as new left join internal._progress as old
         on old.cell_id = new.cell_id and old.topic_id = new.topic_id and old."partition" = new."partition"
         where old."offset" is null or old."offset" < new."offset"
         """
@@ -101,7 +106,8 @@ def ahead_of_live(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _difference(connection: duckdb.DuckDBPyConnection, table: str, keys: tuple[str, ...]) -> TableDifference:
-    columns = [name for name, *_ in connection.execute(f"describe {table}").fetchall() if name not in keys]
+    live, replayed = full_name(table), full_name(table, REPLAYED)
+    columns = [name for name, *_ in connection.execute(f"describe {live}").fetchall() if name not in keys]
     is_in_both = "live.is_there and replayed.is_there"
     counts = [
         "count(*) filter (replayed.is_there is null)",
@@ -113,14 +119,14 @@ def _difference(connection: duckdb.DuckDBPyConnection, table: str, keys: tuple[s
     ]
     matches = " and ".join(f"live.{quoted(key)} = replayed.{quoted(key)}" for key in keys)
     row = connection.execute(
-        f"select {', '.join(counts)} from (select *, true as is_there from {table}) as live "  # noqa: S608  # our own names
-        f"full join (select *, true as is_there from replayed__.{table}) as replayed on {matches}"
+        f"select {', '.join(counts)} from (select *, true as is_there from {live}) as live "  # noqa: S608  # our own names
+        f"full join (select *, true as is_there from {replayed}) as replayed on {matches}"
     ).fetchone()
     only_live, only_replayed, *differing = row or ()
     return TableDifference(
         table,
-        content_of(connection, table)[0],
-        content_of(connection, f"replayed__.{table}")[0],
+        content_of(connection, live)[0],
+        content_of(connection, replayed)[0],
         only_live,
         only_replayed,
         {name: count for name, count in zip(columns, differing, strict=True) if count},

@@ -26,7 +26,9 @@ def landed_offsets(warehouse: Warehouse) -> Mapping[tuple[str, str, int], int]:
     try:
         with warehouse.connect("see what has landed", read_only=True) as connection:
             require_tables(connection)
-            rows = connection.execute('select cell_id, topic_id, "partition", "offset" from _progress').fetchall()
+            rows = connection.execute(
+                'select cell_id, topic_id, "partition", "offset" from internal._progress'
+            ).fetchall()
     except (BatteryError, duckdb.Error) as error:
         reason = str(error).splitlines()[0]
         _log.warning("cannot tell what has landed, so it is published again", reason=reason)

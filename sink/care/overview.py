@@ -25,7 +25,8 @@ from kernel.base.errors import BatteryError
 from kernel.base.whole_files import replace_file
 from kernel.edges.warehouse import HeldError, open_warehouse
 from sink.care.quarantine import retriable_rows
-from sink.tables import landing_tables, require_tables
+from sink.layout import find_tables
+from sink.tables import require_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,12 +72,12 @@ _COUNTS: Final = """
         count(distinct cell_id) as cells,
         count(distinct (cell_id, test_id)) as tests,
         count(*) as cycles,
-        (select count(*) from _windows) as windows,
-        (select count(distinct "commit") from _commits) as commits,
-        (select max(committed_at) from _commits where committed_at <= $now) as last_commit,
+        (select count(*) from internal._windows) as windows,
+        (select count(distinct "commit") from internal._commits) as commits,
+        (select max(committed_at) from internal._commits where committed_at <= $now) as last_commit,
         (select max(streamed_at) from battery_ts_cleaned where streamed_at <= $now) as streamed_at,
         (select count(*) from battery_ts_cleaned where streamed_at > $now) as stamped_later
-    from _cycles
+    from internal._cycles
 """
 
 _COMMITS: Final = """
@@ -88,7 +89,7 @@ _COMMITS: Final = """
             sum(bytes) as bytes,
             count(*) as objects,
             any_value(offsets) as offsets
-        from _commits group by "commit" order by committed_at desc, "commit" desc limit $most
+        from internal._commits group by "commit" order by committed_at desc, "commit" desc limit $most
     )
     select
         "commit",
@@ -123,19 +124,20 @@ _GROWTH: Final = """
             kind = 'battery_ts_cleaned' and committed_at > $now - interval 7 days
         ), 0)::bigint as week_rows,
         min(committed_at) as first_commit
-    from _commits where committed_at <= $now
+    from internal._commits where committed_at <= $now
 """
 
 _PROGRESS: Final = """
-    select topic_id, "partition", max("offset") as last from _progress group by topic_id, "partition"
+    select topic_id, "partition", max("offset") as last from internal._progress group by topic_id, "partition"
 """
 
 _RUNS: Final = """
-    select run, started_at, "seconds", command, failure, results from _dbt_runs order by started_at desc limit $most
+    select run, started_at, "seconds", command, failure, results
+    from internal._dbt_runs order by started_at desc limit $most
 """
 
 _MARKS: Final = """
-    select model, version from main._refreshed where model in ('_watermark', '_inputs', '_exported')
+    select model, version from internal._refreshed where model in ('_watermark', '_inputs', '_exported')
 """
 
 _NO_RUNS: Final = """
@@ -192,7 +194,7 @@ def take_overview(connection: duckdb.DuckDBPyConnection) -> Overview:
         duckdb.Error: it cannot be read.
     """
     require_tables(connection)
-    names = landing_tables(connection)
+    places = find_tables(connection)
     now = datetime.now(UTC).replace(tzinfo=None)
 
     def table(sql: str, **parameters: object) -> pa.Table:
@@ -208,10 +210,10 @@ def take_overview(connection: duckdb.DuckDBPyConnection) -> Overview:
             "refusals": table(_REFUSALS, most=RECENT_REFUSALS, letters=PAYLOAD_LETTERS),
             "growth": table(_GROWTH, now=now),
             "progress": table(_PROGRESS),
-            "runs": table(_RUNS, most=RECENT_RUNS) if "_dbt_runs" in names else table(_NO_RUNS),
-            "marks": table(_MARKS) if "_refreshed" in names else table("select '' as model, '' as version limit 0"),
+            "runs": table(_RUNS, most=RECENT_RUNS) if "_dbt_runs" in places else table(_NO_RUNS),
+            "marks": table(_MARKS) if "_refreshed" in places else table("select '' as model, '' as version limit 0"),
             "watermark": table(
-                "from _watermark" if "_watermark" in names else "select ''::varchar as watermark limit 0"
+                "from internal._watermark" if "_watermark" in places else "select ''::varchar as watermark limit 0"
             ),
         },
     )

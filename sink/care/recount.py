@@ -155,7 +155,7 @@ _WINDOWS: Final = """
             sum(coalesce(gain_2, 0) + coalesce(gain_3, 0)) as energy_throughput_pwh
         from gained where date_time is not null group by all
     )
-    select count(*) from recounted full join _windows as kept using (cell_id, window_start) where {differs}
+    select count(*) from recounted full join internal._windows as kept using (cell_id, window_start) where {differs}
 """
 
 _CYCLES: Final = """
@@ -169,7 +169,8 @@ _CYCLES: Final = """
             min(date_time) as started_at, max(date_time) as ended_at
         from gained group by all
     )
-    select count(*) from recounted full join _cycles as kept using (cell_id, test_id, cycle_index) where {differs}
+    select count(*)
+    from recounted full join internal._cycles as kept using (cell_id, test_id, cycle_index) where {differs}
 """
 
 _CHANNELS: Final = (
@@ -200,7 +201,7 @@ def _differs(equal: list[str], close: list[str]) -> list[str]:
 
 def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
     """The number of windows that differ from their rows, are missing, or have no rows."""
-    row = connection.execute("select max(window_seconds) from _writers").fetchone()
+    row = connection.execute("select max(window_seconds) from internal._writers").fetchone()
     extremes = _extremes(_CHANNELS)
     sums = {
         f"{name}_sum_n{unit}": f"coalesce(sum({_whole(chr(34) + column + chr(34), '1e9')}), 0)"

@@ -76,9 +76,11 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse, *, live
         checks = [_claim(connection, store), *landing_checks(connection, store)]
         spans = connection.execute(
             'select s.topic_id, s."partition", max(s."last"), sum(s."rows"), min(s."first") from '
-            '(select distinct "commit", unnest(offsets) as s from _commits) group by all'
+            '(select distinct "commit", unnest(offsets) as s from internal._commits) group by all'
         ).fetchall()
-        progress = connection.execute('select cell_id, topic_id, "partition", "offset" from _progress').fetchall()
+        progress = connection.execute(
+            'select cell_id, topic_id, "partition", "offset" from internal._progress'
+        ).fetchall()
         refused = {(topic_id, part, at): rows for topic_id, part, at, rows in connection.execute(REFUSED).fetchall()}
         come_back = ComeBack(warehouse, connection.execute(COME_BACK).fetchall())
     reached = {(cell, topic_id, part): last for cell, topic_id, part, last in progress} if live else None
@@ -191,7 +193,7 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
     quarantined = _number(connection, "select sum(row_count) from battery_quarantine")
     rows_in = _number(
         connection,
-        'select sum(s."rows") from (select distinct "commit", unnest(offsets) as s from _commits)',
+        'select sum(s."rows") from (select distinct "commit", unnest(offsets) as s from internal._commits)',
     )
     yield Check(
         "conservation",
@@ -241,7 +243,7 @@ def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Itera
             detail=f"{table_count} rows in the table, {count} in the objects"
             + ("" if content == table_content else ", and their contents differ"),
         )
-    ours = {epoch for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
+    ours = {epoch for (epoch,) in connection.execute("select epoch from internal._writers").fetchall()}
     named = {expected.key for expected in committed}
     left = [landed.key for landed in archive.stored if landed.key not in named and landed.epoch in ours]
     yield Check(
@@ -255,8 +257,8 @@ def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Itera
 def _aggregates(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
     """Compare windows and cycles with the landed rows."""
     for name, table, differing in (
-        ("windows", "_windows", differing_windows(connection)),
-        ("cycles", "_cycles", differing_cycles(connection)),
+        ("windows", "internal._windows", differing_windows(connection)),
+        ("cycles", "internal._cycles", differing_cycles(connection)),
     ):
         total = _number(connection, f"select count(*) from {table}")  # noqa: S608
         yield Check(name, ok=differing == 0, detail=f"{total} {name}, {differing} differ from their rows")
@@ -269,10 +271,10 @@ def _progress(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
         """
         with committed as (
             select s.topic_id, s."partition", max(s."last") as "offset"
-            from (select distinct "commit", unnest(offsets) as s from _commits) group by all
+            from (select distinct "commit", unnest(offsets) as s from internal._commits) group by all
         ),
         progress as (
-            select topic_id, "partition", max("offset") as "offset" from _progress group by all
+            select topic_id, "partition", max("offset") as "offset" from internal._progress group by all
         )
         select count(*) from committed full join progress using (topic_id, "partition")
         where committed."offset" is distinct from progress."offset"
@@ -280,8 +282,9 @@ def _progress(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
     )
     stateless = _number(
         connection,
-        "select count(*) from (select distinct cell_id from _progress) full join _cell_state using (cell_id) "
-        "where _cell_state.state is null or cell_id not in (select cell_id from _progress)",
+        "select count(*) from (select distinct cell_id from internal._progress) "
+        "full join internal._cell_state as kept using (cell_id) "
+        "where kept.state is null or cell_id not in (select cell_id from internal._progress)",
     )
     yield Check(
         "progress",

@@ -17,7 +17,8 @@ from kernel.base.errors import BatteryError
 from kernel.contract.cell_metadata import from_json, read_message
 from kernel.edges.cells_topic import broker_is_there, open_cells_topic, read_cells
 from kernel.edges.warehouse import transaction
-from sink.tables import CREATE_CELL_EVENTS, create_tables, landing_tables
+from sink.layout import find_tables
+from sink.tables import CREATE_CELL_EVENTS, create_tables
 
 if TYPE_CHECKING:
     from kernel.base.settings import Settings
@@ -58,8 +59,9 @@ def create_cell_tables(connection: duckdb.DuckDBPyConnection) -> None:
     In a warehouse with landing tables all of these are brought up to date, so that its watermark knows the events. One
     without stays without: the worker makes them.
     """
-    if "_writers" in landing_tables(connection):
-        create_tables(connection)
+    if "_writers" in find_tables(connection):
+        with transaction(connection):
+            create_tables(connection)
         return
     for statement in CREATE_CELL_EVENTS:
         connection.execute(statement)
@@ -118,7 +120,7 @@ def land_where_possible(settings: Settings, warehouse: Warehouse) -> None:
 
 def known_metadata(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Value]]:
     """What is known of each cell, by cell, in the order of their ids; nothing where no message has landed."""
-    if "battery_cell_latest" not in landing_tables(connection):
+    if "battery_cell_latest" not in find_tables(connection):
         return {}
     rows = connection.execute("select cell_id, metadata from battery_cell_latest order by cell_id").fetchall()
     return {cell_id: from_json(metadata) for cell_id, metadata in rows}
@@ -127,7 +129,7 @@ def known_metadata(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str,
 def landed_cells(warehouse: Warehouse) -> frozenset[str]:
     """The cells of which messages with readings have landed."""
     with warehouse.connect("look which cells have landed", read_only=True) as connection:
-        if "_progress" not in landing_tables(connection):
+        if "_progress" not in find_tables(connection):
             return frozenset()
         return frozenset(cell for (cell,) in connection.execute("select distinct cell_id from _progress").fetchall())
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kernel.contract.cell_metadata import from_json
 from sink.cells.change import CellChange
-from sink.tables import landing_tables
+from sink.layout import find_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def read_history(warehouse: Warehouse, cell_id: str) -> list[tuple[datetime, Cel
         BatteryError: the warehouse cannot be opened.
     """
     with warehouse.connect("read the history of a cell", read_only=True) as connection:
-        if "battery_cell_events" not in landing_tables(connection):
+        if "battery_cell_events" not in find_tables(connection):
             return []
         rows = connection.execute(_EVENTS, [cell_id]).fetchall()
     history: list[tuple[datetime, CellChange]] = []

@@ -107,4 +107,4 @@ def test_a_topic_deleted_and_created_again_is_read_from_its_start_and_lands_noth
     for pipeline in twins:
         pipeline.battery("stream", "--until-end")
     require_sound(struck, undisturbed.checksums())
-    assert struck.query("select count(distinct topic_id) from _progress") == [(2,)]
+    assert struck.query("select count(distinct topic_id) from internal._progress") == [(2,)]

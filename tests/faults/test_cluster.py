@@ -30,7 +30,7 @@ def shared(broker: int, tmp_path_factory: pytest.TempPathFactory) -> Log:
     folder = tmp_path_factory.mktemp("undisturbed")
     messages = send(Pipeline(folder, broker, FOUR).settings, traffic(range(10)))
     log = read_undisturbed(folder, broker, "shared", messages, BATTERY_TOPIC_PARTITIONS="4")
-    ((partitions,),) = Pipeline(folder, broker, FOUR).query("select count(distinct partition) from _progress")
+    ((partitions,),) = Pipeline(folder, broker, FOUR).query("select count(distinct partition) from internal._progress")
     assert partitions > 1, "all cells are in one partition"
     return log
 
@@ -52,7 +52,7 @@ def processes(lines: list[str]) -> list[int]:
 def test_a_cluster_ends_in_the_tables_of_a_single_worker(pipeline: Pipeline, shared: Log) -> None:
     pipeline.battery("stream", "--until-end", "--workers", "4")
     require_sound(pipeline, shared.tables)
-    assert pipeline.query("select count(*) from _writers") == [(1,)]
+    assert pipeline.query("select count(*) from internal._writers") == [(1,)]
 
 
 def test_partitions_that_cannot_be_shared_evenly_are_refused_with_advice(pipeline: Pipeline) -> None:
@@ -178,7 +178,7 @@ def test_processes_started_by_hand_with_one_run_id_are_one_run(pipeline: Pipelin
         # It also ends so when the other one has gone first; the tables are what counts.
         assert process.returncode == 0 or "Send thread panic" in output, output
         assert ("began a run" in output, "joined a run" in output) == (number == 0, number == 1), output
-    assert pipeline.query(f"select count(*) from _writers where run_id = '{run_id}'") == [(1,)]  # noqa: S608
+    assert pipeline.query(f"select count(*) from internal._writers where run_id = '{run_id}'") == [(1,)]  # noqa: S608
     require_sound(pipeline, shared.tables)
 
 

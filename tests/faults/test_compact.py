@@ -67,7 +67,7 @@ def test_messages_that_have_not_landed_are_no_fault_of_a_live_pipeline_and_other
     assert "ok    lag: 0 messages" not in said
     with open_warehouse(pipeline.settings).connect("damage") as connection:
         connection.execute(
-            """update _commits set offsets = [{'topic_id': o.topic_id, 'partition': o."partition",
+            """update internal._commits set offsets = [{'topic_id': o.topic_id, 'partition': o."partition",
             'first': o."first", 'last': o."last", 'rows': o."rows" - 1} for o in offsets]"""
         )
     assert faults(pipeline, live=True) == ["log", "conservation"]
@@ -77,7 +77,7 @@ def test_every_reader_of_the_objects_ends_with_one_line_where_one_was_truncated(
     pipeline = Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": "truncated", "COMMIT_MAX_ROWS": "100"})
     send(pipeline.settings, traffic(range(6)))
     pipeline.battery("stream", "--until-end")
-    ((key,),) = pipeline.query("select min(object_key) from _commits where kind = 'battery_ts_cleaned'")
+    ((key,),) = pipeline.query("select min(object_key) from internal._commits where kind = 'battery_ts_cleaned'")
     path = pipeline.folder / "objects" / key
     path.write_bytes(path.read_bytes()[:-100])
     for command, code in ((["compact"], 1), (["verify"], 1), (["replay", "--from-archive"], 2)):

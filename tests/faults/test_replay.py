@@ -95,7 +95,7 @@ def test_a_worker_runs_on_under_a_replay_and_starts_again_by_itself_from_tables_
     send(pipeline.settings, traffic(range(4, 7)))
     wait_for(worker, "committed")
     with open_warehouse(pipeline.settings).connect("look", read_only=True) as connection:
-        runs = connection.execute("select count(*) from _writers where kind = 'worker'").fetchall()
+        runs = connection.execute("select count(*) from internal._writers where kind = 'worker'").fetchall()
     assert runs == [(1,)], "the worker had to begin again although nothing was swapped"
     execute(pipeline, DAMAGE)
     assert "swapped: " in pipeline.battery("replay", "--from-beginning")

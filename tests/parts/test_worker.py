@@ -12,6 +12,7 @@ import duckdb
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from support.builders import CELL, arrow_value, as_json, reading
+from support.earlier import to_first_layout
 from support.harness import finish
 from support.pipeline import Pipeline
 from support.places import ROOT
@@ -108,6 +109,7 @@ def test_a_warehouse_of_an_earlier_version_says_what_to_do_and_is_brought_up_to_
     send(pipeline.settings, [(as_json(reading(1)), JSON, CELL.encode())])
     pipeline.battery("stream", "--until-end")
     with duckdb.connect(str(pipeline.folder / "battery.duckdb")) as connection:
+        to_first_layout(connection)
         for sql in ("drop table battery_retries", "drop table battery_about", "drop table _retired",
                     "alter table _writers drop kind", "alter table _writers drop run_id"):  # fmt: skip
             connection.execute(sql)
@@ -137,7 +139,7 @@ def test_several_partitions_and_lanes_land_every_cell_once(pipeline: Pipeline) -
     assert pipeline.query(
         "select count(*), count(distinct cell_id), count(distinct kafka_partition) > 1 from battery_ts_cleaned"
     ) == [(60, 12, True)]
-    assert pipeline.query("select count(distinct lane) > 1 from _commits") == [(True,)]
+    assert pipeline.query("select count(distinct lane) > 1 from internal._commits") == [(True,)]
     assert "everything adds up" in pipeline.battery("verify")
 
 
@@ -177,7 +179,7 @@ def test_several_threads_of_one_process_are_one_run(pipeline: Pipeline) -> None:
     )
     assert worker.returncode == 0, worker.stderr
     assert pipeline.query("select count(*), count(distinct cell_id) from battery_ts_cleaned") == [(120, 24)]
-    assert pipeline.query("select count(*) from _writers") == [(1,)]
+    assert pipeline.query("select count(*) from internal._writers") == [(1,)]
     assert "everything adds up" in pipeline.battery("verify")
 
 
@@ -208,29 +210,29 @@ def test_a_broker_that_comes_back_with_another_log_loses_no_reading(tmp_path: Pa
         ("delete from battery_ts_cleaned where data_point = 3", "conservation"),
         ("insert into battery_ts_cleaned from battery_ts_cleaned where data_point = 3", "once"),
         ('update battery_ts_cleaned set "voltage(v)" = 3.6 where data_point = 3', "battery_ts_cleaned = its objects"),
-        ("update _windows set reading_count = reading_count + 1", "windows"),
-        ("update _windows set charge_throughput_pah = charge_throughput_pah + 1000", "windows"),
-        ("update _windows set energy_throughput_pwh = 0", "windows"),
-        ("update _windows set voltage_last_v = 99", "windows"),
-        ("update _windows set temperature_sum_nc = temperature_sum_nc + 1000", "windows"),
-        ("update _windows set current_max_a = 9", "windows"),
-        ("update _cycles set voltage_max_v = 5", "cycles"),
-        ("update _cycles set discharge_capacity_pah = 0", "cycles"),
-        ("update _cycles set charge_capacity_pah = null", "cycles"),
-        ("update _cycles set charge_energy_pwh = charge_energy_pwh + 1000", "cycles"),
-        ("update _cycles set resistance_sum_no = resistance_sum_no + 1000", "cycles"),
-        ("update _cycles set temperature_max_c = 99", "cycles"),
-        ("delete from _cycles", "cycles"),
-        ("delete from _progress", "progress"),
-        ('update _progress set "offset" = 0', "progress"),
-        ("delete from _cell_state", "progress"),
+        ("update internal._windows set reading_count = reading_count + 1", "windows"),
+        ("update internal._windows set charge_throughput_pah = charge_throughput_pah + 1000", "windows"),
+        ("update internal._windows set energy_throughput_pwh = 0", "windows"),
+        ("update internal._windows set voltage_last_v = 99", "windows"),
+        ("update internal._windows set temperature_sum_nc = temperature_sum_nc + 1000", "windows"),
+        ("update internal._windows set current_max_a = 9", "windows"),
+        ("update internal._cycles set voltage_max_v = 5", "cycles"),
+        ("update internal._cycles set discharge_capacity_pah = 0", "cycles"),
+        ("update internal._cycles set charge_capacity_pah = null", "cycles"),
+        ("update internal._cycles set charge_energy_pwh = charge_energy_pwh + 1000", "cycles"),
+        ("update internal._cycles set resistance_sum_no = resistance_sum_no + 1000", "cycles"),
+        ("update internal._cycles set temperature_max_c = 99", "cycles"),
+        ("delete from internal._cycles", "cycles"),
+        ("delete from internal._progress", "progress"),
+        ('update internal._progress set "offset" = 0', "progress"),
+        ("delete from internal._cell_state", "progress"),
         ("update battery_quarantine set reason = 'duplicate' where reason = 'conflict'", "reasons"),
         ("update battery_quarantine set reason = 'duplicate' where reason = 'out_of_order'", "reasons"),
         ("update battery_quarantine set reason = 'out_of_order' where reason = 'duplicate'", "reasons"),
         ("delete from battery_ts_cleaned where data_point = 1", "reasons"),
-        ("update _commits set sha256 = 'x'", "objects"),
-        (("update _commits set offsets = [{'topic_id': o.topic_id, 'partition': o.\"partition\", 'first': o.\"first\", "
-         "'last': o.\"last\", 'rows': o.\"rows\" + 1} for o in offsets]"), "log"),
+        ("update internal._commits set sha256 = 'x'", "objects"),
+        (("update internal._commits set offsets = [{'topic_id': o.topic_id, 'partition': o.\"partition\", "
+         "'first': o.\"first\", 'last': o.\"last\", 'rows': o.\"rows\" + 1} for o in offsets]"), "log"),
     ],
 )  # fmt: skip
 def test_verify_notices(damaged: Pipeline, damage: str, check: str) -> None:

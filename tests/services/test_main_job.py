@@ -32,5 +32,5 @@ def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def test_the_job_ran_on_real_servers(job: Job) -> None:
     assert job.pipeline.settings.object_store.startswith("s3://")
-    objects = job.pipeline.query("select count(*), max(bytes) from _commits")
+    objects = job.pipeline.query("select count(*), max(bytes) from internal._commits")
     assert objects[0][0] > 0

@@ -141,7 +141,7 @@ def test_a_missing_bucket_is_made_when_the_worker_starts(pipeline: Pipeline, log
     pipeline.battery("stream", "--until-end")
     require_sound(pipeline, log.tables)
     keys = [found.key for found in open_store(pipeline.settings).list("battery_")]
-    assert len(keys) == pipeline.query("select count(*) from _commits")[0][0]
+    assert len(keys) == pipeline.query("select count(*) from internal._commits")[0][0]
 
 
 def test_a_bucket_that_is_removed_under_the_worker_ends_it_in_one_line_and_a_replay_brings_all_back(

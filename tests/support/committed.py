@@ -20,6 +20,7 @@ from sink.care.compare import KEYS, content_of
 from sink.care.verify import landing_checks
 from sink.commit import Landing
 from sink.manifest import landing_objects, read_manifest
+from sink.tables import full_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,7 @@ class Landed:
     def contents(self) -> dict[str, tuple[int, int]]:
         """Row count and checksum of every landing table."""
         with self.warehouse.connect("look", read_only=True) as connection:
-            return {table: content_of(connection, table) for table in KEYS}
+            return {table: content_of(connection, full_name(table)) for table in KEYS}
 
     def faults(self) -> list[str]:
         """What does not add up."""

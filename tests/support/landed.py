@@ -17,7 +17,7 @@ from kernel.contract.batch import Batch
 from kernel.contract.reading import ABOUT, LANDED, QUARANTINED, REPEATED, RETRIED
 from kernel.contract.results import CYCLE_PART, WINDOW_PART
 from sink.repeats import LANDED_BEFORE, judge, keys_of
-from sink.tables import FILL, create_tables
+from sink.tables import FILL, create_tables, full_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,8 @@ def put(path: Path, cells: dict[str, list[dict[str, Any]]]) -> None:
         if known == (0,):
             connection.execute("copy from database memory to file")
         for table in TABLES:
-            connection.execute(f"delete from file.{table}; insert into file.{table} from memory.{table}")  # noqa: S608
+            there = full_name(table, "file")
+            connection.execute(f"delete from {there}; insert into {there} from {full_name(table, 'memory')}")  # noqa: S608
         connection.execute("detach file")
 
 
@@ -127,6 +128,7 @@ def landed_tables(commits: list[list[Cleaned[CellStates]]]) -> dict[str, list[tu
     found = {}
     for table in TABLES:
         # NaN is not equal to itself; its text is.
-        found[table] = sorted(tuple(repr(value) for value in row) for row in rows_of(connection, f"from {table}"))
+        rows = rows_of(connection, f"from {full_name(table)}")
+        found[table] = sorted(tuple(repr(value) for value in row) for row in rows)
     connection.close()
     return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+from support.schemas import connected
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
@@ -107,15 +108,15 @@ class Warehouse:
         return Settings(warehouse=str(self.path))
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(self.path, read_only=True) as connection:
+        with connected(self.path, read_only=True) as connection:
             return connection.execute(sql).fetchall()
 
     def execute(self, sql: str) -> None:
-        with duckdb.connect(self.path) as connection:
+        with connected(self.path) as connection:
             connection.execute(sql)
 
     def rows(self, relation: str, order: str = KEY) -> list[Row]:
-        with duckdb.connect(self.path, read_only=True) as connection:
+        with connected(self.path, read_only=True) as connection:
             found: list[Row] = connection.sql(f"from {relation} order by {order}").to_arrow_table().to_pylist()
         return found
 

@@ -58,7 +58,7 @@ _MODELS = """
     create table battery_live_tests as select cell_id, test_id, 3600.0::double as silence_s from battery_tests;
     create table battery_ica as select cell_id, cycle_number, 3.7::double as voltage_v from battery_cycles;
     create table battery_thresholds as select 'end_of_life_percent' as name, 80.0::double as value, '%' as unit;
-    create table _refreshed as
+    create table internal._refreshed as
         select 'battery_cleaned' as model, cell_id, test_id, 'first' as built_by from battery_tests;
 """
 

@@ -12,9 +12,9 @@ import sys
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-import duckdb
 from support.forks import Forks, Process
 from support.places import ROOT
+from support.schemas import connected
 
 from kernel.base.settings import Settings
 from refresh.dbt import DbtRun, NodeResult, work_folder
@@ -134,7 +134,8 @@ class Pipeline:
         return done.stdout
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self.folder / "battery.duckdb"), read_only=True) as connection:
+        """What a query finds; names without a schema are those of readers, else the internal ones."""
+        with connected(self.folder / "battery.duckdb", read_only=True) as connection:
             return connection.execute(sql).fetchall()
 
     def checksums(self) -> dict[str, tuple[Any, ...]]:

@@ -32,7 +32,7 @@ def object_keys(pipeline: Pipeline) -> list[str]:
 
 
 def manifest_keys(pipeline: Pipeline) -> list[str]:
-    return [key for (key,) in pipeline.query("select object_key from _commits order by all")]
+    return [key for (key,) in pipeline.query("select object_key from internal._commits order by all")]
 
 
 def at_point(monkeypatch: pytest.MonkeyPatch, point: Point, action: Callable[[], object]) -> None:

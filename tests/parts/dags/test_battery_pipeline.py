@@ -150,7 +150,7 @@ def test_a_publication_exports_the_marts_and_tells_airflow_and_people(lab: Lab, 
 def test_every_dbt_run_is_on_record(lab: Lab, first: Ran) -> None:
     assert first.state == "success"
     runs = lab.pipeline.query(
-        "select command, failure, built, audited, len(results) > 0 from _dbt_runs order by started_at limit 5"
+        "select command, failure, built, audited, len(results) > 0 from internal._dbt_runs order by started_at limit 5"
     )
     assert [(command.split()[0], *rest) for command, *rest in runs] == [
         ("source", None, False, False, True),
@@ -223,7 +223,7 @@ def fourth(lab: Lab, third: Ran) -> Ran:
     assert third.state == "success", third.log
     lab.land("THREE")
     with duckdb.connect(lab.pipeline.folder / "battery.duckdb") as connection:
-        connection.execute("update _cycles set charge_capacity_pah = charge_capacity_pah + 2000")
+        connection.execute("update internal._cycles set charge_capacity_pah = charge_capacity_pah + 2000")
     return lab.run()
 
 

@@ -28,7 +28,7 @@ def landed(tmp_path: Path) -> Pipeline:
             offsets = [{"topic_id": "t", "partition": 0, "first": 0, "last": 9, "rows": rows + refused}]
             for kind, count in (("battery_ts_cleaned", rows), ("battery_quarantine", refused)):
                 connection.execute(
-                    "insert into _commits values (?, 0, ?, 1, ?, ?, ?, 1000, 'x', ?, ?)",
+                    "insert into internal._commits values (?, 0, ?, 1, ?, ?, ?, 1000, 'x', ?, ?)",
                     [f"c{seq}", seq, f"{kind}/{seq}", kind, count, offsets, NOW - timedelta(seconds=ago)],
                 )
         results = [
@@ -45,7 +45,7 @@ def landed(tmp_path: Path) -> Pipeline:
         ]
         for run, failure in (("old", None), ("new", "test z failed")):
             connection.execute(
-                "insert into _dbt_runs values (?, ?, 2.0, 'build', ?, true, false, ['a'], ?)",
+                "insert into internal._dbt_runs values (?, ?, 2.0, 'build', ?, true, false, ['a'], ?)",
                 [run, NOW + timedelta(seconds=run == "new"), failure, results],
             )
     return pipeline

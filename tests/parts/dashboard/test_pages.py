@@ -261,7 +261,7 @@ def test_a_choice_that_cannot_be_understood_is_said_in_the_place_of_the_charts(
 def test_the_stream_page_agrees_with_the_warehouse(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = page(landed, monkeypatch, "stream").run()
     shown = metrics(drawn)
-    ((commits,),) = landed.query('select count(distinct "commit") from _commits')
+    ((commits,),) = landed.query('select count(distinct "commit") from internal._commits')
     ((rows,),) = landed.query("select count(*) from battery_ts_cleaned")
     ((refused,),) = landed.query("select sum(row_count) from battery_quarantine")
     assert (shown["commits"], shown["rows landed"], shown["rows quarantined"]) == (
@@ -288,7 +288,7 @@ def test_the_quarantine_is_looked_into_by_reason_the_faults_before_the_duplicate
 def test_dbt_runs_and_their_results_are_shown_failures_first(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = page(landed, monkeypatch, "stream").run()
     runs = next(table.value for table in drawn.dataframe if "failed" in table.value).to_dict("records")
-    ((recorded,),) = landed.query("select count(*) from _dbt_runs")
+    ((recorded,),) = landed.query("select count(*) from internal._dbt_runs")
     assert [(run["outcome"], run["failed"]) for run in runs] == [("passed", 0)] * recorded
     results = next(table.value for table in drawn.dataframe if "what" in table.value)
     kinds = results["what"].value_counts()

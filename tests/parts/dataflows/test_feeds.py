@@ -82,7 +82,7 @@ def test_without_a_manifest_the_archive_is_refused_and_the_log_rebuilds_all(live
 
 def test_live_tables_that_are_ahead_of_their_manifest_are_not_replayed_from_it(live: Pipeline) -> None:
     last = 'list_max(list_transform(offsets, o -> o."last"))'
-    execute(live, f'delete from _commits where {last} = (select max("offset") from _progress)')  # noqa: S608
+    execute(live, f'delete from internal._commits where {last} = (select max("offset") from internal._progress)')  # noqa: S608
     with pytest.raises(BatteryError, match="beyond what their manifest accounts for"):
         replay(live.settings, Start(archive=True))
 

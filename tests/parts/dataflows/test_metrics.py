@@ -333,7 +333,7 @@ def test_the_flow_serves_its_metrics_however_it_is_started_and_ends_all_the_same
     assert len(expected) > 5
     assert {name: found[name] for name in expected} == expected
     assert found["battery_commit_duration_seconds_count"] == len(
-        pipeline.query('select distinct "commit" from _commits')
+        pipeline.query('select distinct "commit" from internal._commits')
     )
 
 

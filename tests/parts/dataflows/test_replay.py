@@ -51,12 +51,12 @@ def test_a_replay_of_unchanged_code_is_identical_and_changes_nothing(live: Pipel
         "insert into battery_ts_cleaned from battery_ts_cleaned where data_point = 3",
         "delete from battery_quarantine where reason = 'not_finite'",
         "delete from battery_retries",
-        "update _windows set flagged_count = flagged_count + 1",
-        "delete from _cycles",
-        'update _progress set "offset" = 0',
-        "update _cell_state set state = '{}'",
-        ("update _commits set offsets = [{'topic_id': o.topic_id, 'partition': o.\"partition\", 'first': o.\"first\", "
-         "'last': o.\"last\", 'rows': o.\"rows\" + 1} for o in offsets]"),
+        "update internal._windows set flagged_count = flagged_count + 1",
+        "delete from internal._cycles",
+        'update internal._progress set "offset" = 0',
+        "update internal._cell_state set state = '{}'",
+        ("update internal._commits set offsets = [{'topic_id': o.topic_id, 'partition': o.\"partition\", "
+         "'first': o.\"first\", 'last': o.\"last\", 'rows': o.\"rows\" + 1} for o in offsets]"),
         "drop table battery_ts_cleaned",
     ],
 )  # fmt: skip

@@ -32,6 +32,7 @@ from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
 from sink.care.compare import content_of
 from sink.commit import Landing
+from sink.tables import full_name
 from sink.writers import ReplayedError
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ def test_a_warehouse_may_have_any_name(live: Pipeline, log: Log) -> None:
 
 def test_a_replay_never_swaps_into_less(live: Pipeline) -> None:
     # As if neither progress nor manifest knew what has landed last.
-    execute(live, 'update _progress set "offset" = least("offset", 30)')
+    execute(live, 'update internal._progress set "offset" = least("offset", 30)')
     execute(
         live,
         """
-        update _commits set offsets = [{'topic_id': o.topic_id, 'partition': o."partition", 'first': o."first",
+        update internal._commits set offsets = [{'topic_id': o.topic_id, 'partition': o."partition", 'first': o."first",
         'last': least(o."last", 30), 'rows': o."rows"} for o in offsets]
     """,
     )
@@ -137,7 +138,7 @@ def test_who_reads_while_a_swap_is_under_way_sees_the_tables_before_it(
     def look() -> None:
         """Read in the same process: there a DuckDB file is read and written at once, as on MotherDuck."""
         with duckdb.connect(str(live.folder / "battery.duckdb")) as reader:
-            seen.append({table: content_of(reader, table) for table in SWAPPED})
+            seen.append({table: content_of(reader, full_name(table)) for table in SWAPPED})
 
     look()
     at_point(monkeypatch, Point.REPLAY_SWAPPING, look)
@@ -155,7 +156,7 @@ def test_what_a_worker_stored_when_a_replay_ended_it_is_removed_by_the_next_run(
     worker = Landing(open_store(settings), open_warehouse(settings), settings.window_seconds)
     standing = worker.begin()
     assert replay(settings, Start(beginning=True)).outcome is Outcome.SWAPPED
-    assert live.query("select max(seq) + 1 from _commits") < [(standing.next_seq[0],)]
+    assert live.query("select max(seq) + 1 from internal._commits") < [(standing.next_seq[0],)]
     ((topic_id, _),) = standing.committed
     state = CellState.from_json(standing.states["CELL_1"])
     late = clean_cell(state, [arrow([reading(5_000)], offset=log.messages, topic_id=topic_id)])

@@ -20,7 +20,7 @@ from support.modelled import CYCLE_READINGS, ORDER, Row, Warehouse, cycling, run
 from kernel.base.errors import BatteryError
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import open_warehouse
-from refresh.dbt import lock_models
+from refresh.dbt import PUBLISHED, lock_models
 from refresh.publish import publish
 from refresh.stage import stage_models
 
@@ -45,7 +45,9 @@ def transform(warehouse: Warehouse, *options: str) -> PublishResult:
 
 
 def contents(warehouse: Warehouse, schema: str) -> dict[str, list[Row]]:
-    return {name: warehouse.rows(f"{schema}.{name}", order) for name, order in ORDER.items()}
+    """The rows of the models that dbt has built in `building`, or of those that were published."""
+    place = "" if schema == PUBLISHED else f"{schema}."
+    return {name: warehouse.rows(f"{place}{name}", order) for name, order in ORDER.items()}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     # One test has gone on, one of a new cell has come, and an old one is gone.
     put(warehouse.path, {"ONE": tests, "SAME": cycling("SAME", day(1), FADING), "NEW": cycling("NEW", day(2), FADING)})
     warehouse.execute("delete from battery_ts_cleaned where cell_id = 'ONE' and test_id = '2024-01-01T00:00:00'")
-    warehouse.execute("delete from _cycles where cell_id = 'ONE' and test_id = '2024-01-01T00:00:00'")
+    warehouse.execute("delete from internal._cycles where cell_id = 'ONE' and test_id = '2024-01-01T00:00:00'")
     second = transform(warehouse)
     assert (second.tests, second.cells) == (3, 2)
     return warehouse
@@ -93,7 +95,8 @@ def test_what_readers_see_carries_the_comments_of_the_models_yaml(refreshed: War
 def test_unit_tests_run_in_the_first_refresh_and_not_again_with_the_same_code(refreshed: Warehouse) -> None:
     runs = refreshed.query(
         "select audited, len(list_filter(results, node -> node.kind = 'unit_test')) as unit_tests, "
-        "len(list_filter(results, node -> node.kind = 'test')) as tests from _dbt_runs order by started_at limit 2"
+        "len(list_filter(results, node -> node.kind = 'test')) as tests "
+        "from internal._dbt_runs order by started_at limit 2"
     )
     (_, unit_tests, tests), (_, again, tests_again) = runs
     assert [audited for audited, *_ in runs] == [True, True]
@@ -110,13 +113,13 @@ def test_nothing_that_dbt_has_put_down_on_its_way_is_left_for_readers(refreshed:
 def test_what_fails_its_tests_is_not_published_until_they_pass(refreshed: Warehouse) -> None:
     cycles = "select count(*) from main.battery_cycles where cell_id = 'LATE'"
     put(refreshed.path, {"LATE": cycling("LATE", day(3), FADING)})
-    refreshed.execute("update _cycles set charge_capacity_pah = charge_capacity_pah + 2000")
+    refreshed.execute("update internal._cycles set charge_capacity_pah = charge_capacity_pah + 2000")
     with pytest.raises(BatteryError, match="test streamed_cycles_agree_with_those_from_rows"):
         transform(refreshed)
     with pytest.raises(BatteryError, match="readers keep those before: dbt build failed: test streamed_cycles_agree"):
         publish(open_warehouse(refreshed.settings), FolderStore(refreshed.path.parent / "objects"))
     assert refreshed.query(cycles) == [(0,)]
-    refreshed.execute("update _cycles set charge_capacity_pah = charge_capacity_pah - 2000")
+    refreshed.execute("update internal._cycles set charge_capacity_pah = charge_capacity_pah - 2000")
     # What was published by hand meanwhile, or damaged, is mended when all is rebuilt.
     refreshed.execute("update main.battery_features set power_watt = 0")
     transform(refreshed, "--full-refresh")
@@ -161,7 +164,7 @@ def test_a_transform_killed_in_the_middle_leaves_its_models_on_record_and_the_on
     assert "published" in second.read_text()
     assert refreshed.query("select count(*) from main.battery_cycles where cell_id = 'KILLED'") == [(12,)]
     broken, whole = refreshed.query(
-        "select failure, built, audited, results::json from _dbt_runs order by started_at desc limit 2"
+        "select failure, built, audited, results::json from internal._dbt_runs order by started_at desc limit 2"
     )[::-1]
     assert broken[:3] == ("it was ended in the middle", True, False)
     built = {(result["node"], result["kind"], result["status"]) for result in json.loads(broken[3])}

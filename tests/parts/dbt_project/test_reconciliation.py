@@ -138,7 +138,9 @@ def test_how_a_tests_counters_behave_is_recorded(warehouse: Warehouse) -> None:
 
 
 def test_a_disagreement_fails_the_refresh_by_name(warehouse: Warehouse) -> None:
-    warehouse.execute("update _cycles set charge_capacity_pah = charge_capacity_pah + 2000 where cell_id = 'LATE'")
+    warehouse.execute(
+        "update internal._cycles set charge_capacity_pah = charge_capacity_pah + 2000 where cell_id = 'LATE'"
+    )
     with pytest.raises(BatteryError, match="test streamed_cycles_agree_with_those_from_rows \\(Got 3 results"):
         run_dbt(warehouse.settings, ("test", "--select", "streamed_cycles_agree_with_those_from_rows"))
 

@@ -90,7 +90,7 @@ def test_a_stream_that_ends_says_what_it_came_to_and_it_is_what_landed(place: Pi
     separately(place, "produce", str(workbooks))
     said = separately(place, "stream", "--until-end").stdout.splitlines()
     ((rows,),) = place.query("select count(*) from battery_ts_cleaned")
-    ((commits,),) = place.query('select count(distinct "commit") from _commits')
+    ((commits,),) = place.query('select count(distinct "commit") from internal._commits')
     reasons = place.query("select reason, sum(row_count)::int from battery_quarantine group by reason")
     assert reasons, "the simulated lab exports a test twice"
     refused = sum(count for _, count in reasons)

@@ -36,7 +36,8 @@ def run(landed: Landed, at: str, command: str, seconds: str, failure: str | None
     found = ", ".join(RESULT.format(node=node, status=status) for node, status in results)
     why = "null" if failure is None else f"'{failure}'"
     landed.query(
-        f"insert into _dbt_runs values ('{at}', '{at}', {seconds}, '{command}', {why}, true, false, [], [{found}])"  # noqa: S608
+        f"insert into internal._dbt_runs values "  # noqa: S608
+        f"('{at}', '{at}', {seconds}, '{command}', {why}, true, false, [], [{found}])"
     )
 
 

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from support.schemas import look_in_both
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.edges.warehouse import DuckDBFile
 from refresh.audit import finish_run, start_run
 from refresh.dbt import DbtRun, NodeResult
+from refresh.definitions import published_definition
 from refresh.export import LATEST, MANIFEST, MARTS, export_marts
 from refresh.marts import WarehouseMarts
 from refresh.news import news
 from refresh.project import inputs_of
 from refresh.publish import publish_models as publish
-from refresh.publish import publish_new_models, published_definition
+from refresh.publish import publish_new_models
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def killed(warehouse: DuckDBFile, *command: str, models: Sequence[str]) -> None:
         node = f"{{'node': 'model.battery.{name}', 'kind': 'model', 'status': 'success'}}"
         execute(
             warehouse,
-            f"update _dbt_runs set built = true, results = list_append(results, {node}) where run = '{run}'",  # noqa: S608
+            f"update internal._dbt_runs set built = true, results = list_append(results, {node}) where run = '{run}'",  # noqa: S608
         )
 
 
@@ -80,6 +82,7 @@ def execute(warehouse: DuckDBFile, *statements: str) -> None:
 
 def query(warehouse: DuckDBFile, sql: str) -> list[tuple[Any, ...]]:
     with warehouse.connect("test", read_only=True) as connection:
+        look_in_both(connection)
         return connection.execute(sql).fetchall()
 
 
@@ -289,7 +292,7 @@ def test_over_the_models_of_an_earlier_version_all_is_published_whole(
     build(warehouse)
     execute(
         warehouse,
-        "create table main._refreshed (model varchar not null, cell_id varchar not null)",
+        "create table internal._refreshed (model varchar not null, cell_id varchar not null)",
         "create table main.battery_cleaned (cell_id varchar not null, test_id varchar not null, x integer)",
         "insert into main.battery_cleaned values ('GONE', '1', 1), ('A', '1', 5)",
     )
@@ -304,7 +307,7 @@ def test_a_warehouse_may_have_a_name_that_ends_like_the_schema(tmp_path: Path, s
     execute(
         warehouse,
         "create or replace view building.battery_ica_readings as "
-        "select i.* from building.battery_ica as i, lab_building.main._watermark",
+        "select i.* from building.battery_ica as i, lab_building.internal._watermark",
     )
     publish(warehouse, store)
     execute(warehouse, "drop schema building cascade")
@@ -454,19 +457,24 @@ def test_runs_stay_on_record_for_ninety_days_with_what_became_of_each_node(wareh
     with warehouse.connect("test") as connection:
         create_tables(connection)
     dbt_run(warehouse, "build")
-    execute(warehouse, "update _dbt_runs set started_at = started_at - interval 89 days")
+    execute(warehouse, "update internal._dbt_runs set started_at = started_at - interval 89 days")
     dbt_run(warehouse, "run", "--select", "a", models=["battery_cells"], failure="dbt run failed")
-    assert query(warehouse, "select command, failure, built, audited, seconds from _dbt_runs order by started_at") == [
+    assert query(
+        warehouse, "select command, failure, built, audited, seconds from internal._dbt_runs order by started_at"
+    ) == [
         ("build", None, False, False, 1.0),
         ("run --select a", "dbt run failed", True, False, 1.0),
     ]
     node = {"node": "model.battery.battery_cells", "kind": "model", "status": "success", "seconds": 0.5}
-    assert query(warehouse, "select results from _dbt_runs order by started_at desc limit 1") == [
+    assert query(warehouse, "select results from internal._dbt_runs order by started_at desc limit 1") == [
         ([node | {"failures": None, "message": None}],)
     ]
-    execute(warehouse, "update _dbt_runs set started_at = started_at - interval 2 days")
+    execute(warehouse, "update internal._dbt_runs set started_at = started_at - interval 2 days")
     dbt_run(warehouse, "test")
-    assert query(warehouse, "select command from _dbt_runs order by started_at") == [("run --select a",), ("test",)]
+    assert query(warehouse, "select command from internal._dbt_runs order by started_at") == [
+        ("run --select a",),
+        ("test",),
+    ]
 
 
 def test_marts_that_a_later_version_added_are_not_among_those_of_an_earlier_one(
@@ -476,7 +484,7 @@ def test_marts_that_a_later_version_added_are_not_among_those_of_an_earlier_one(
     publish(warehouse, store)
     execute(
         warehouse,
-        "insert into main._refreshed values ('_watermark', '', '', 'v', 'first')",
+        "insert into internal._refreshed values ('_watermark', '', '', 'v', 'first')",
         "drop table main.battery_thresholds",
     )
     marts = WarehouseMarts(warehouse)
@@ -490,7 +498,7 @@ def test_marts_that_could_not_be_exported_are_news_until_they_are(warehouse: Duc
     build(warehouse)
     execute(
         warehouse,
-        "insert into building._refreshed select '_watermark', '', '', watermark, null from _watermark",
+        "insert into building._refreshed select '_watermark', '', '', watermark, null from internal._watermark",
         f"insert into building._refreshed values ('_inputs', '', '', '{inputs_of(Settings())}', null)",  # noqa: S608
     )
 

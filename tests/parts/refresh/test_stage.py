@@ -38,7 +38,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def runs(settings: Settings) -> list[tuple[Any, ...]]:
     with duckdb.connect(settings.warehouse, read_only=True) as connection:
-        return connection.execute("select command, built, audited from _dbt_runs").fetchall()
+        return connection.execute("select command, built, audited from internal._dbt_runs").fetchall()
 
 
 @pytest.mark.parametrize("missing", ["cells", "project"])

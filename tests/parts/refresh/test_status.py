@@ -71,8 +71,8 @@ def test_a_time_stamp_of_the_future_says_nothing_of_freshness_and_is_counted(
     now = "now() at time zone 'UTC'"
     landed.query(f"update battery_ts_cleaned set streamed_at = {now} - interval 90 second where rowid = 0")  # noqa: S608
     landed.query(f"update battery_ts_cleaned set streamed_at = {now} + interval 90 day where rowid in (1, 2)")  # noqa: S608
-    landed.query(f"update _commits set committed_at = {now} - interval 60 second")  # noqa: S608
-    landed.query(f"update _commits set committed_at = {now} + interval 60 day where seq > 5")  # noqa: S608
+    landed.query(f"update internal._commits set committed_at = {now} - interval 60 second")  # noqa: S608
+    landed.query(f"update internal._commits set committed_at = {now} + interval 60 day where seq > 5")  # noqa: S608
     found = refresh.status.status(landed.settings, read_overview(landed.warehouse))
     assert found.freshness == pytest.approx(90, abs=20)
     assert found.last_commit_age == pytest.approx(60, abs=20)
@@ -87,7 +87,7 @@ def test_dbts_source_freshness_goes_by_commits_that_are_not_of_the_future() -> N
     create_tables(connection)
     for key, at in (("old", "now() at time zone 'UTC' - interval 1 minute"), ("later", "now() + interval 1 day")):
         connection.execute(
-            f"insert into _commits values ('{key}', 0, 1, 1, '{key}', '', 1, 1, '', [], {at})"  # noqa: S608
+            f"insert into internal._commits values ('{key}', 0, 1, 1, '{key}', '', 1, 1, '', [], {at})"  # noqa: S608
         )
     newest = connection.table("_commits").filter(told["freshness"]["filter"]).max(told["loaded_at_field"])
     assert newest.fetchall() == connection.table("_commits").filter("\"commit\" = 'old'")["committed_at"].fetchall()

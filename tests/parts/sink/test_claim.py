@@ -49,7 +49,7 @@ def drop_claim(landed: Landed) -> None:
     """Leave it as an earlier version did, which knew of no claims."""
     landed.store.delete(CLAIM_KEY)
     with landed.warehouse.connect("an earlier version") as connection:
-        connection.execute("drop table _pipeline")
+        connection.execute("drop table internal._pipeline")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_an_empty_store_is_claimed_by_the_first_run_for_good(store: FolderStore,
     assert claim is not None
     assert claim_store(store, warehouse) == claim
     with warehouse.connect("look") as connection:
-        assert connection.execute("select distinct pipeline from _writers").fetchall() == [(claim.pipeline,)]
+        assert connection.execute("select distinct pipeline from internal._writers").fetchall() == [(claim.pipeline,)]
 
 
 @pytest.mark.parametrize("host", ["with a warehouse of its own", "with a new warehouse"])
@@ -134,7 +134,7 @@ def test_a_refused_run_does_not_end_the_one_that_is_right(landed: Landed, tmp_pa
 
 def test_a_store_of_an_earlier_version_is_claimed_where_all_its_objects_are_known(landed: Landed) -> None:
     drop_claim(landed)
-    pipeline = landed.query("select distinct pipeline from _writers")
+    pipeline = landed.query("select distinct pipeline from internal._writers")
     assert [(claim_store(landed.store, landed.warehouse).pipeline,)] == pipeline
     landed.worker().commit(0)
     assert landed.faults() == []
@@ -181,7 +181,7 @@ def test_what_a_replay_has_replaced_stays_where_another_pipeline_may_name_it(lan
     *_, claim = reserve(landed.warehouse, landed.store, WINDOW)
     old = min(landed.named())
     with landed.warehouse.connect("replace") as connection, transaction(connection):
-        connection.execute("insert into _retired values (?)", [old])
+        connection.execute("insert into internal._retired values (?)", [old])
     spared = type(claim)(claim.pipeline, 10, claim.host, claim.claimed_at)
     assert remove_replaced(landed.warehouse, landed.store, spared) == 0
     assert old in landed.kept()
@@ -198,7 +198,7 @@ def test_the_pipeline_whose_store_was_adopted_is_refused_from_then_on(landed: La
 
 def claim_of(warehouse: DuckDBFile) -> str:
     with warehouse.connect("look") as connection:
-        ((pipeline,),) = connection.execute("select pipeline from _pipeline").fetchall()
+        ((pipeline,),) = connection.execute("select pipeline from internal._pipeline").fetchall()
     return str(pipeline)
 
 
@@ -292,7 +292,7 @@ def test_two_copies_that_begin_by_turns_remove_nothing_of_each_other(landed: Lan
 def epochs(warehouse: DuckDBFile) -> set[int]:
     """Those that the runs of a warehouse have taken."""
     with warehouse.connect("look", read_only=True) as connection:
-        return {epoch for (epoch,) in connection.execute("select epoch from _writers").fetchall()}
+        return {epoch for (epoch,) in connection.execute("select epoch from internal._writers").fetchall()}
 
 
 def test_what_a_replay_of_a_backup_has_replaced_stays_since_the_newer_warehouse_names_it(landed: Landed) -> None:
@@ -302,7 +302,7 @@ def test_what_a_replay_of_a_backup_has_replaced_stays_since_the_newer_warehouse_
     worker.commit(0)
     *_, claim = reserve(backup, landed.store, WINDOW)
     with backup.connect("replace all") as connection:
-        connection.execute("insert into _retired select object_key from _commits")
+        connection.execute("insert into internal._retired select object_key from internal._commits")
     assert remove_replaced(backup, landed.store, claim) == 0
     assert landed.faults() == []
 

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 from support.builders import CELL, TOPIC_ID, arrow, json_message, reading
 from support.landed import clean_cell, state_of
+from support.schemas import look_in_both
 
 from dataflows.fold.state import CellState
 from kernel.base.errors import BatteryError
@@ -38,6 +39,7 @@ def result(points: range, offset: int, state: CellState | None = None) -> Cleane
 
 def table(warehouse: DuckDBFile, sql: str) -> list[tuple[Any, ...]]:
     with warehouse.connect("look", read_only=True) as connection:
+        look_in_both(connection)
         return connection.execute(sql).fetchall()
 
 
@@ -51,9 +53,9 @@ def test_a_commit_lands_rows_object_progress_and_state_together(store: FolderSto
     landed = result(range(1, 4), offset=5)
     landing.commit(0, 1, [landed])
     assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(3,)]
-    assert table(warehouse, "from _progress") == [(CELL, TOPIC_ID, 0, 5)]
-    assert table(warehouse, "select state from _cell_state") == [(state_of(landed).to_json().decode(),)]
-    assert table(warehouse, 'select object_key, kind, "rows", writer_epoch, seq from _commits') == [
+    assert table(warehouse, "from internal._progress") == [(CELL, TOPIC_ID, 0, 5)]
+    assert table(warehouse, "select state from internal._cell_state") == [(state_of(landed).to_json().decode(),)]
+    assert table(warehouse, 'select object_key, kind, "rows", writer_epoch, seq from internal._commits') == [
         ("battery_ts_cleaned/lane=00/000001-000000000001.parquet", "battery_ts_cleaned", 3, 1, 1)
     ]
     assert keys(store) == ["battery_ts_cleaned/lane=00/000001-000000000001.parquet"]
@@ -103,7 +105,7 @@ def test_one_process_of_a_cluster_begins_the_run_and_the_others_join_it_without_
         joining = pool.submit(member(1, NoStore(), warehouse).begin)  # before there is anything to join
         begun = member(0, store, warehouse).begin()
         assert joining.result() == begun
-    assert table(warehouse, "select epoch, run_id from _writers") == [(1, "this run")]
+    assert table(warehouse, "select epoch, run_id from internal._writers") == [(1, "this run")]
 
 
 def test_a_process_of_a_cluster_gives_up_where_the_run_does_not_begin_and_takes_no_epoch(
@@ -112,7 +114,7 @@ def test_a_process_of_a_cluster_gives_up_where_the_run_does_not_begin_and_takes_
     Landing(store, warehouse, WINDOW, run_id="another run").begin()
     with pytest.raises(BatteryError, match=r"process 1 at two:2 has waited 0.4 s .* for process 0 at one:1 to begin"):
         member(1, store, warehouse, patience=0.4).begin()
-    assert table(warehouse, "select count(*) from _writers") == [(1,)]
+    assert table(warehouse, "select count(*) from internal._writers") == [(1,)]
 
 
 def test_a_process_that_joins_a_run_of_another_window_width_is_refused(
@@ -198,7 +200,14 @@ class _Faulty:
 
 
 @pytest.mark.parametrize(
-    "before", ["into battery_ts_cleaned", "into _windows", "into _progress", "into _cell_state", "into _commits"]
+    "before",
+    [
+        "into battery_ts_cleaned",
+        "into internal._windows",
+        "into internal._progress",
+        "into internal._cell_state",
+        "into internal._commits",
+    ],
 )
 def test_a_statement_that_fails_leaves_nothing_landed(store: FolderStore, warehouse: DuckDBFile, before: str) -> None:
     failing = Failing(warehouse, before=before)
@@ -211,7 +220,7 @@ def test_a_statement_that_fails_leaves_nothing_landed(store: FolderStore, wareho
 
 
 def leave_an_orphan(store: FolderStore, warehouse: DuckDBFile, seq: int = 1) -> None:
-    landing = Landing(store, Failing(warehouse, before="into _commits"), WINDOW)
+    landing = Landing(store, Failing(warehouse, before="into internal._commits"), WINDOW)
     landing.begin()
     with pytest.raises(BatteryError):
         landing.commit(0, seq, [result(range(1, 4), offset=5)])
@@ -291,11 +300,11 @@ def test_a_take_over_and_a_commit_at_the_same_moment_do_not_both_happen(tmp_path
     landing.begin()
     landing.commit(0, 1, [result(range(1, 4), offset=0)])
     assert [error for error in refused if "onflict" in error], "the other run began beside the commit"
-    assert shared.execute("select max(epoch) from _writers").fetchone() == (1,)
+    assert shared.execute("select max(epoch) from internal._writers").fetchone() == (1,)
 
 
 def test_a_warehouse_that_fails_for_a_moment_is_tried_again(store: FolderStore, warehouse: DuckDBFile) -> None:
-    failing = Failing(warehouse, before="into _commits", times=2)
+    failing = Failing(warehouse, before="into internal._commits", times=2)
     landing = Landing(store, failing, WINDOW)
     landing.begin()
     landing.commit(0, 1, [result(range(1, 4), offset=5)])

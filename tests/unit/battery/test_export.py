@@ -84,7 +84,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
             "cycle_index, cycle_index + if(test_id = 'by hand', 2, 0) as cycle_number from battery_ts_cleaned"
         )
         connection.execute(
-            "create table _refreshed as "
+            "create table internal._refreshed as "
             "select 'battery_cleaned' as model, cell_id, test_id, 'x' as built_by, 'x' as version from battery_tests"
         )
     export_marts(warehouse, store)

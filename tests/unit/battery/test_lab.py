@@ -129,8 +129,8 @@ def test_readings_stand_in_the_order_of_cycles_where_tests_are_named_against_it(
         "update battery_ts_cleaned set test_id = '9' where cycle_index = 1 and cell_id = 'SIM_01'",
         'update battery_ts_cleaned set "discharge_capacity(ah)" = 0.7 where data_point = 1',
         "insert into battery_tests values ('SIM_01', '9', 2)",
-        "insert into _refreshed values ('battery_cleaned', 'SIM_01', '9', 'second')",
-        "update _refreshed set built_by = 'second' where cell_id = 'SIM_01'",
+        "insert into internal._refreshed values ('battery_cleaned', 'SIM_01', '9', 'second')",
+        "update internal._refreshed set built_by = 'second' where cell_id = 'SIM_01'",
     )
     readings = battery.open(folder).readings("SIM_01")
     assert readings["test_id"].tolist() == ["9", "9", "1", "1"]

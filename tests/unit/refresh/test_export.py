@@ -32,8 +32,8 @@ def warehouse(tmp_path: Path) -> DuckDBFile:
         for name in MARTS:
             connection.execute(f"create table {name} as select 'A' as cell_id, 7 as x")
         connection.execute(
-            "create table _refreshed as select '_watermark' as model, '' as cell_id, '' as test_id, 'v' as version, "
-            "'first' as built_by"
+            "create schema internal; create table internal._refreshed as select "
+            "'_watermark' as model, '' as cell_id, '' as test_id, 'v' as version, 'first' as built_by"
         )
     return made
 
@@ -83,7 +83,7 @@ def test_nothing_counts_as_exported_before_the_readings_are(
 ) -> None:
     def marks() -> list[tuple[str]]:
         with warehouse.connect("look", read_only=True) as connection:
-            return connection.execute("select version from _refreshed where model = '_exported'").fetchall()
+            return connection.execute("select version from internal._refreshed where model = '_exported'").fetchall()
 
     def away(*_: object) -> int:
         raise BatteryError("the store does not answer")

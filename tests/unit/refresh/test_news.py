@@ -25,7 +25,7 @@ def commit(warehouse: DuckDBFile, name: str, at: str, rows: int) -> None:
     with warehouse.connect("test") as connection:
         for kind in ("battery_ts_cleaned", "battery_quarantine"):
             connection.execute(
-                f"""insert into _commits values ('{name}', 0, 1, 1, '{kind}/{name}', '{kind}', 1, 1, '',
+                f"""insert into internal._commits values ('{name}', 0, 1, 1, '{kind}/{name}', '{kind}', 1, 1, '',
                 [{{'topic_id': 't', 'partition': 0, 'first': 0, 'last': 9, 'rows': {rows}}}], '{at}')"""  # noqa: S608
             )
 
@@ -46,10 +46,10 @@ def published(warehouse: DuckDBFile) -> DuckDBFile:
 
 def publish(warehouse: DuckDBFile) -> None:
     with warehouse.connect("test") as connection:
-        connection.execute("create or replace table _refreshed (model varchar, version varchar)")
-        connection.execute("insert into _refreshed select '_watermark', watermark from _watermark")
-        connection.execute("insert into _refreshed select '_exported', watermark from _watermark")
-        connection.execute("insert into _refreshed values ('_inputs', ?)", [inputs_of(settings())])
+        connection.execute("create or replace table internal._refreshed (model varchar, version varchar)")
+        connection.execute("insert into internal._refreshed select '_watermark', watermark from internal._watermark")
+        connection.execute("insert into internal._refreshed select '_exported', watermark from internal._watermark")
+        connection.execute("insert into internal._refreshed values ('_inputs', ?)", [inputs_of(settings())])
 
 
 def test_before_the_first_publication_everything_is_new(warehouse: DuckDBFile) -> None:
@@ -71,7 +71,7 @@ def test_a_commit_is_news_and_says_how_far_the_landing_is(published: DuckDBFile)
 
 def test_a_replay_that_has_swapped_the_tables_is_news_though_it_landed_the_same_rows(published: DuckDBFile) -> None:
     with published.connect("test") as connection:
-        connection.execute("update _commits set committed_at = '2026-11-26 08:30'")
+        connection.execute("update internal._commits set committed_at = '2026-11-26 08:30'")
     assert news(settings(), published) is not None
 
 
@@ -79,7 +79,7 @@ def test_objects_that_were_merged_are_no_news(published: DuckDBFile) -> None:
     commit(published, "two", "2026-11-26 09:00", 5)
     publish(published)
     with published.connect("test") as connection:
-        connection.execute("delete from _commits")
+        connection.execute("delete from internal._commits")
     commit(published, "merged", "2026-11-26 09:00", 15)
     assert news(settings(), published) is None
 
@@ -94,7 +94,7 @@ def test_other_limits_of_the_cells_are_news(published: DuckDBFile, tmp_path: Pat
 
 def test_a_warehouse_of_an_earlier_version_is_news_rather_than_an_error(published: DuckDBFile) -> None:
     with published.connect("test") as connection:
-        connection.execute("drop view _watermark")
+        connection.execute("drop view internal._watermark")
     assert "keeps no watermark" in str(news(settings(), published))
 
 

@@ -65,8 +65,8 @@ def warehouse(tmp_path: Path) -> DuckDBFile:
             "from battery_ts_cleaned group by all"
         )
         connection.execute(
-            "create table _refreshed as select 'battery_cleaned' as model, cell_id, test_id, 'first' as built_by "
-            "from battery_tests"
+            "create table internal._refreshed as "
+            "select 'battery_cleaned' as model, cell_id, test_id, 'first' as built_by from battery_tests"
         )
     return made
 
@@ -105,13 +105,13 @@ def test_only_tests_that_have_changed_are_written_again(warehouse: DuckDBFile, s
     assert export_readings(warehouse, store) == 0
     change(
         warehouse,
-        "update _refreshed set built_by = 'second' where cell_id = 'A' and test_id = '2'",
+        "update internal._refreshed set built_by = 'second' where cell_id = 'A' and test_id = '2'",
         "delete from battery_cleaned where cell_id = 'A' and test_id = '2'",
     )
     assert export_readings(warehouse, store) == 5
     assert readings_of(store, Held(), "A", [("2", 1)])["is_kept"].to_pylist() == [False] * 3
     assert first < keys(store)  # a reader may have the index of before
-    change(warehouse, "update _refreshed set built_by = 'third' where cell_id = 'B/C'")
+    change(warehouse, "update internal._refreshed set built_by = 'third' where cell_id = 'B/C'")
     export_readings(warehouse, store)
     assert len(keys(store)) == 4
     assert len(first - keys(store)) == 1

@@ -32,7 +32,7 @@ def overview_of(settings: Settings, commits: dict[timedelta, tuple[str, int, int
         create_tables(connection)
         for seq, (age, (kind, rows, size)) in enumerate(commits.items()):
             connection.execute(
-                "insert into _commits values (?, 0, ?, 1, ?, ?, ?, ?, '', [], ?)",
+                "insert into internal._commits values (?, 0, ?, 1, ?, ?, ?, ?, '', [], ?)",
                 [f"{seq}", seq, f"{seq}.parquet", kind, rows, size, NOW - age],
             )
     return read_overview(warehouse)

@@ -45,7 +45,7 @@ def published(warehouse: DuckDBFile) -> DuckDBFile:
     with warehouse.connect("test") as connection:
         create_tables(connection)
         connection.execute("create schema building")
-        for schema in ("building", "main"):
+        for schema in ("building", "internal"):
             connection.execute(
                 f"create table {schema}._refreshed "
                 "(model varchar, cell_id varchar, test_id varchar, version varchar, built_by varchar)"
@@ -56,10 +56,11 @@ def published(warehouse: DuckDBFile) -> DuckDBFile:
                 [inputs_of(SETTINGS)],
             )
             connection.execute(
-                f"insert into {schema}._refreshed select '_watermark', '', '', watermark, 'first' from _watermark"  # noqa: S608
+                f"insert into {schema}._refreshed "  # noqa: S608
+                "select '_watermark', '', '', watermark, 'first' from internal._watermark"
             )
         connection.execute(
-            "insert into main._refreshed select '_exported', '', '', watermark, null from main._watermark"
+            "insert into internal._refreshed select '_exported', '', '', watermark, null from internal._watermark"
         )
     ran(warehouse, "build")
     return warehouse
@@ -92,12 +93,12 @@ def test_models_that_were_built_and_not_tested_are_something_to_do(published: Du
         "update building._refreshed set built_by = 'second' where model = 'battery_cells'",
         "insert into building._refreshed values ('battery_cells', 'B', '', 'v', 'second')",
         "delete from building._refreshed where model = 'battery_cells'",
-        "update main._refreshed set version = 'other' where model = '_inputs'",
-        "update main._refreshed set version = 'other' where model = '_watermark'",
-        "delete from main._refreshed where model = '_exported'",
+        "update internal._refreshed set version = 'other' where model = '_inputs'",
+        "update internal._refreshed set version = 'other' where model = '_watermark'",
+        "delete from internal._refreshed where model = '_exported'",
         "drop table building._refreshed",
-        "drop table main._refreshed",
-        "delete from _dbt_runs",
+        "drop table internal._refreshed",
+        "delete from internal._dbt_runs",
     ],
 )
 def test_what_was_not_published_or_has_changed_is_something_to_do(published: DuckDBFile, change: str) -> None:
@@ -108,7 +109,10 @@ def test_what_was_not_published_or_has_changed_is_something_to_do(published: Duc
 def test_the_notice_names_the_tests_of_which_more_has_landed_than_readers_have(warehouse: DuckDBFile) -> None:
     with warehouse.connect("test") as connection:
         create_tables(connection)
-    cycle = "insert into _cycles by name select '{}' as cell_id, '{}' as test_id, {} as cycle_index, 5 as reading_count"
+    cycle = (
+        "insert into internal._cycles by name "
+        "select '{}' as cell_id, '{}' as test_id, {} as cycle_index, 5 as reading_count"
+    )
     execute(warehouse, cycle.format("A", "1", 1), cycle.format("A", "1", 2), cycle.format("B", "1", 1))
     assert changed_tests(warehouse) == [("A", "1"), ("B", "1")]
     execute(

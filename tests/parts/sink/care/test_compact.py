@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sink.manifest import Manifest
 
 
-NEWEST = "select writer_epoch, lane, max(committed_at) from _commits where seq < 10 group by all order by all"
+NEWEST = "select writer_epoch, lane, max(committed_at) from internal._commits where seq < 10 group by all order by all"
 
 
 def compacted(landed: Landed) -> Compaction:
@@ -236,7 +236,7 @@ def test_a_damaged_object_is_left_alone_and_told_and_the_others_are_merged(
 
 def test_an_object_with_other_rows_than_its_commit_says_is_left_alone(landed: Landed) -> None:
     key = landed.manifest().commits[0].objects[0].key
-    landed.query(f'update _commits set "rows" = "rows" + 1 where object_key = \'{key}\'')  # noqa: S608
+    landed.query(f'update internal._commits set "rows" = "rows" + 1 where object_key = \'{key}\'')  # noqa: S608
     assert f"{key} holds 1 rows, not 2" in compacted(landed).left[0]
     assert any(key in fault for fault in landed.faults())
 
@@ -278,7 +278,7 @@ def test_damage_that_the_manifest_does_not_know_of_is_told_in_one_line_by_whoeve
     data = damaged(landed.store.get(key))
     landed.store.put(key, data)
     landed.query(
-        f"update _commits set bytes = {len(data)}, sha256 = '{hashlib.sha256(data).hexdigest()}' "  # noqa: S608
+        f"update internal._commits set bytes = {len(data)}, sha256 = '{hashlib.sha256(data).hexdigest()}' "  # noqa: S608
         f"where object_key = '{key}'"
     )
     (told,) = compacted(landed).left
@@ -387,7 +387,7 @@ def test_commits_that_have_changed_since_they_were_read_are_left_alone(
     changed = landed.manifest().commits[1]
 
     def change() -> None:
-        landed.query(f"update _commits set sha256 = 'other' where \"commit\" = '{changed.commit}'")  # noqa: S608
+        landed.query(f"update internal._commits set sha256 = 'other' where \"commit\" = '{changed.commit}'")  # noqa: S608
 
     stop_at(monkeypatch, Point.COMPACTION_STORED, change)
     found = compacted(landed)
@@ -427,7 +427,9 @@ def test_a_replay_whose_objects_a_compaction_has_removed_does_not_swap(
 
 
 def test_a_landing_with_a_cell_over_several_partitions_is_left_alone(landed: Landed) -> None:
-    landed.query("insert into _progress select cell_id, topic_id, 7, 0 from _progress where cell_id = 'CELL_2'")
+    landed.query(
+        "insert into internal._progress select cell_id, topic_id, 7, 0 from internal._progress where cell_id = 'CELL_2'"
+    )
     before = landed.manifest()
     found = compacted(landed)
     assert (found.merged, found.ok, landed.manifest()) == (0, True, before)

@@ -58,7 +58,7 @@ def test_retired_objects_outlive_their_compaction_and_go_with_the_sweep(landed: 
     assert replaced < landed.kept()
     assert swept(landed).objects == len(replaced)
     assert landed.kept() == landed.named()
-    assert landed.query("from _retired") == []
+    assert landed.query("from internal._retired") == []
 
 
 def test_an_older_copy_of_the_warehouse_removes_and_merges_nothing(landed: Landed) -> None:

@@ -41,7 +41,7 @@ CYCLES = """
     )
     select by_sql.*, kept.charge_capacity_pah, kept.discharge_capacity_pah, kept.charge_energy_pwh,
         kept.discharge_energy_pwh
-    from by_sql full join _cycles as kept using (test_id, cycle_index) order by all
+    from by_sql full join internal._cycles as kept using (test_id, cycle_index) order by all
 """
 
 
@@ -58,7 +58,9 @@ def capacities(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, tuple[i
 @examples(0.6)
 def test_the_marts_and_the_recount_count_what_the_stream_counts(log: list[Delivery]) -> None:
     with landed([fold([log])]) as connection:
-        connection.execute("insert into _writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS])
+        connection.execute(
+            "insert into internal._writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS]
+        )
         for readings, by_sql, by_stream in capacities(connection):
             for one, other in zip(by_sql, by_stream, strict=True):
                 assert (one is None) == (other is None)

@@ -58,7 +58,9 @@ def followed(rows: Rows, size: int = COUNT) -> list[Cleaned[CellStates]]:
     """What becomes of readings, some a call; what SQL recounts from the rows is the same."""
     results = fold([[arrow(rows[at : at + size], offset=at)] for at in range(0, len(rows), size)])
     with landed([results]) as connection:
-        connection.execute("insert into _writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS])
+        connection.execute(
+            "insert into internal._writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS]
+        )
         assert (differing_windows(connection), differing_cycles(connection)) == (0, 0)
     return results
 

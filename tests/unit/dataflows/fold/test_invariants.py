@@ -77,7 +77,9 @@ def test_every_row_in_is_landed_or_quarantined_exactly_once(log: list[Delivery])
 @examples(0.4)
 def test_windows_and_cycles_are_what_sql_makes_of_the_landed_rows(log: list[Delivery]) -> None:
     connection = landed([fold([log])])
-    connection.execute("insert into _writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS])
+    connection.execute(
+        "insert into internal._writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS]
+    )
     assert (differing_windows(connection), differing_cycles(connection)) == (0, 0)
     connection.close()
 

@@ -214,11 +214,16 @@ def test_readings_that_come_late_give_the_numbers_that_they_would_have_given_in_
     assume(rows_of(late, "from battery_quarantine where reason = 'missing_value'") == [])
     for sql in (
         'select cell_id, test_id, data_point, "voltage(v)", date_time from battery_ts_cleaned order by all',
-        "select * exclude (as_of_offset, is_final) from _cycles order by all",
+        "select * exclude (as_of_offset, is_final) from internal._cycles order by all",
         """select cell_id, window_start, reading_count, temperature_count, voltage_sum_nv, current_sum_na,
-        voltage_min_v, voltage_max_v, charge_throughput_pah, energy_throughput_pwh from _windows order by all""",
+        voltage_min_v, voltage_max_v, charge_throughput_pah, energy_throughput_pwh
+        from internal._windows order by all""",
         # What came last is told by the clock, and by the log between tests that run at the same time.
-        *(["select window_start, voltage_last_v, current_last_a from _windows order by all"] if in_one_line else []),
+        *(
+            ["select window_start, voltage_last_v, current_last_a from internal._windows order by all"]
+            if in_one_line
+            else []
+        ),
     ):
         assert rows_of(late, sql) == rows_of(in_time, sql)
 
@@ -236,7 +241,7 @@ def test_late_readings_do_not_make_results_depend_on_how_the_log_is_cut(data: st
     for table in tables:
         assert rows_of(two, f"from {table} order by all") == rows_of(one, f"from {table} order by all")
     assert state_of(pieces[-1]) == state_of(whole[-1])
-    one.execute("insert into _writers values ('x', 1, 600, now(), 0, null, 'worker', null)")
+    one.execute("insert into internal._writers values ('x', 1, 600, now(), 0, null, 'worker', null)")
     assert (differing_windows(one), differing_cycles(one)) == (0, 0)
 
 
@@ -272,7 +277,7 @@ def test_a_counter_returns_to_what_it_stood_at_in_a_reading_that_came_late(zeros
         else [arrow([rows[1], last], offset=1, retry_of=ORIGIN)]
     )
     connection = landed([fold([log])])
-    connection.execute("insert into _writers values ('x', 1, 600, now(), 0, null, 'worker', null)")
+    connection.execute("insert into internal._writers values ('x', 1, 600, now(), 0, null, 'worker', null)")
     assert (differing_windows(connection), differing_cycles(connection)) == (0, 0)
     ((energy,),) = rows_of(connection, "select charge_energy_wh from battery_cell_cycles")
     assert energy == pytest.approx(last["charge_energy(wh)"], abs=1e-12)

@@ -111,5 +111,5 @@ def test_readings_of_one_object_a_message_are_flagged_by_their_own_header() -> N
 
 def test_a_computed_counter_alone_is_no_doubt_about_a_reading() -> None:
     connection = landed([fold([[arrow([charged(1), charged(2, **{"temperature(c)": float("nan")})], about=SAID)]])])
-    assert rows_of(connection, "select sum(flagged_count) from _windows") == [(1,)]
+    assert rows_of(connection, "select sum(flagged_count) from internal._windows") == [(1,)]
     assert rows_of(connection, "select count(*) from battery_ts_cleaned where quality <> 0") == [(2,)]

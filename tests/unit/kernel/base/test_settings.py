@@ -43,7 +43,7 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
         ("OBJECT_STORE", "s3://bucket", "needs MINIO_ENDPOINT, MINIO_ACCESS_KEY, MINIO_SECRET_KEY"),
         ("MINIO_ENDPOINT", "http://127.0.0.1:9000", "MINIO_ENDPOINT: must be HOST or HOST:PORT"),
         ("WAREHOUSE", ":memory:", "WAREHOUSE: must be the path"),
-        ("WAREHOUSE", "data/building.duckdb", "WAREHOUSE: must not be named main or building"),
+        ("WAREHOUSE", "data/building.duckdb", "WAREHOUSE: must not be named main, internal or building"),
         ("WAREHOUSE", "md:", "must name a database of letters"),
         ("WAREHOUSE", 'md:a"; drop database b', "must name a database of letters"),
         ("WAREHOUSE", "md:battery_db", "needs MOTHERDUCK_TOKEN"),

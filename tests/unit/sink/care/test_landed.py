@@ -19,7 +19,7 @@ def test_the_last_offset_is_told_by_cell_log_and_partition(tmp_path: Path) -> No
     with warehouse.connect("write") as connection:
         create_tables(connection)
         connection.execute(
-            "insert into _progress values ('A', 'log-1', 0, 7), ('A', 'log-2', 0, 3), ('B', 'log-1', 1, 9)"
+            "insert into internal._progress values ('A', 'log-1', 0, 7), ('A', 'log-2', 0, 3), ('B', 'log-1', 1, 9)"
         )
     assert landed_offsets(warehouse) == {("A", "log-1", 0): 7, ("A", "log-2", 0): 3, ("B", "log-1", 1): 9}
 

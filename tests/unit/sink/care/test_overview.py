@@ -148,7 +148,7 @@ def test_an_overview_survives_its_file(settings: Settings, tmp_path: Path) -> No
     file = OverviewFile(tmp_path / "another", tmp_path / "lab.duckdb")
     with opened(settings) as connection:
         connection.execute(
-            "insert into _dbt_runs values ('one', ?, 2.0, 'build', null, true, true, ['a'], "
+            "insert into internal._dbt_runs values ('one', ?, 2.0, 'build', null, true, true, ['a'], "
             "[{node: 'model.a', kind: 'model', status: 'success', seconds: 1.0, failures: null, message: 'OK'}])",
             [AT],
         )
@@ -190,7 +190,7 @@ def test_a_worker_takes_an_overview_now_and_then_and_leaves_it_once_the_warehous
 def test_a_worker_that_cannot_take_an_overview_goes_on(settings: Settings, tmp_path: Path) -> None:
     file = OverviewFile(tmp_path / "another", tmp_path / "lab.duckdb")
     with opened(settings) as connection:
-        connection.execute("drop table _commits cascade")
+        connection.execute("drop table internal._commits cascade")
         file.take(connection)
     file.write()
     assert file.read() is None

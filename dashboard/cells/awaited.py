@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from kernel.contract.cell_metadata import Value
 
-DESCRIBED: Final = frozenset({"chemistry", "nominal_capacity_ah"})
+DESCRIBED: Final = frozenset({"chemistry", "nominal_capacity_ah", "protocol"})
 """Columns of `battery_cells` that hold what is known from elsewhere, where nothing is told."""
 
 UNPUBLISHED: Final = frozenset({"charge_limit_v", "discharge_limit_v", "full_cycle_min_ah", "full_cycle_max_v"})

@@ -32,7 +32,7 @@ PAGES: Final = sorted(GUIDES.glob("*.md"))
 BLOCKS: Final = [block for page in PAGES for block in blocks_of(page)]
 
 NOT_RUN: Final = {
-    "it needs Docker": 2,
+    "it needs Docker": 3,
     "it needs a package index": 1,
     "it needs a package index and an MQTT broker": 1,
     "it serves until it is stopped": 4,
@@ -96,6 +96,16 @@ def test_every_line_of_the_doctor_that_the_guide_shows_is_one_that_it_prints(sea
         for text in (block.content, seated.done[block])
     )
     assert len(shown) > 3
+    assert shown - printed == set()
+
+
+def test_every_line_of_status_that_the_guide_of_storage_shows_is_one_that_it_prints(seated: Desk) -> None:
+    status, *_ = seated.follow(GUIDES / "storage.md")
+    shown, printed = (
+        {line.split()[0] for line in text.splitlines() if line.strip()}
+        for text in (status.content.partition("\n")[2], seated.done[status])
+    )
+    assert shown == {"storage", "growth"}
     assert shown - printed == set()
 
 

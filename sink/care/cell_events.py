@@ -19,8 +19,7 @@ from kernel.base.errors import BatteryError
 from kernel.edges.cells_topic import broker_is_there, open_cells_topic, read_cells
 from kernel.edges.warehouse import transaction
 from sink.care.verify import Check
-from sink.cells.events import EVENT
-from sink.cells.events import _rows as event_rows
+from sink.cells.events import EVENT, event_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

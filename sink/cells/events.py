@@ -86,7 +86,7 @@ def land_cell_events(settings: Settings, warehouse: Warehouse, topic: Topic | No
         create_cell_tables(connection)
         landed = dict(connection.execute(_LANDED, [topic.topic_id]).fetchall())
     events = pa.Table.from_pylist(
-        [row for poll in read_cells(settings, topic, landed) for row in _rows(poll)], schema=EVENT
+        [row for poll in read_cells(settings, topic, landed) for row in event_rows(poll)], schema=EVENT
     )
     if not events.num_rows:
         return 0
@@ -134,7 +134,7 @@ def landed_cells(warehouse: Warehouse) -> frozenset[str]:
         return frozenset(cell for (cell,) in connection.execute("select distinct cell_id from _progress").fetchall())
 
 
-def _rows(poll: Poll) -> list[dict[str, object]]:
+def event_rows(poll: Poll) -> list[dict[str, object]]:
     """The rows of some messages: one each, whatever it holds."""
     rows: list[dict[str, object]] = []
     for offset, stamp_ms, key, headers, value in zip(

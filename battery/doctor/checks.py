@@ -12,7 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from kernel.base.settings import Settings
@@ -106,6 +106,15 @@ def check_packages(required: Sequence[str], installed: Mapping[str, str]) -> Fin
     )
 
 
+def _room(size: float) -> str:
+    """A number of bytes as one reads it.
+
+    >>> _room(56_600_000_000), _room(700_000)
+    ('56.6 GB', '0.7 MB')
+    """
+    return f"{size / 1e9:.1f} GB" if size / 1e9 >= 1 else f"{size / 1e6:.1f} MB"
+
+
 def check_disk(places: Mapping[str, tuple[int, int]]) -> Iterator[Finding]:
     """The room where the pipeline writes.
 
@@ -113,7 +122,7 @@ def check_disk(places: Mapping[str, tuple[int, int]]) -> Iterator[Finding]:
         places: for each folder the free bytes of its disk, and the bytes that a full rebuild would write there.
     """
     for place, (free, needed) in places.items():
-        detail = f"{free / 1e9:.1f} GB are free at {place}"
+        detail = f"{_room(free)} are free at {place}"
         if free < FREE_BYTES_FAULT:
             yield Finding("disk", State.FAULT, detail, "make room: the worker stops when its disk is full")
         elif free < max(FREE_BYTES_WARNING, needed):
@@ -121,6 +130,37 @@ def check_disk(places: Mapping[str, tuple[int, int]]) -> Iterator[Finding]:
             yield Finding("disk", State.WARNING, detail + why, "make room; `battery compact` merges small objects")
         else:
             yield Finding("disk", State.OK, detail)
+
+
+def check_extras(needed: Mapping[str, Sequence[str]], installed: Collection[str]) -> Finding:
+    """The parts that are optional: which of them are installed.
+
+    Args:
+        needed: the packages that each extra needs, by its name.
+        installed: the packages that are installed, of those.
+    """
+    lacking = [extra for extra, packages in needed.items() if not set(packages) <= set(installed)]
+    there = ", ".join(extra for extra in needed if extra not in lacking) or "none"
+    if not lacking:
+        return Finding("extras", State.OK, f"all are installed: {there}")
+    return Finding(
+        "extras", State.OK, f"installed: {there}; not installed: {', '.join(lacking)}, which a command that needs one "
+        "says how to install",
+    )  # fmt: skip
+
+
+def check_access(refused: Mapping[str, tuple[str, bool]], user: str) -> Iterator[Finding]:
+    """Whether this user may write where the pipeline writes.
+
+    Args:
+        refused: what names each place that may not be written to, the place, and whether it is the user's own.
+        user: who that is.
+    """
+    for name, (place, is_own) in refused.items():
+        remedy = f"`chmod -R u+rwX {place}`" if is_own else f"`chown -R {user} {place}`, or run as its owner"
+        yield Finding("access", State.FAULT, f"{name}: user {user} may not write to {place}", remedy)
+    if not refused:
+        yield Finding("access", State.OK, f"user {user} may write to warehouse and recovery store")
 
 
 def check_memory(total: int, available: int, dbt_bytes: int | None) -> Finding:
@@ -274,7 +314,7 @@ def holders_of(locks: str, device: int, inode: int) -> list[int]:
 def check_worker(age: float | None, longest: float) -> Finding:
     """The worker, by the age of its last epoch in s; None where there never was one."""
     if age is None:
-        return Finding("worker", State.WARNING, "none has run here", "`battery stream`, or `battery up` for all parts")
+        return Finding("worker", State.WARNING, "none runs here", "`battery stream`, or `battery up` for all parts")
     if age > longest:
         return Finding(
             "worker", State.WARNING, f"its last epoch ended {age:.0f} s ago, expected within {longest:.0f} s",

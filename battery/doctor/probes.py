@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
-import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,10 +22,11 @@ import urllib3
 
 from battery.doctor import checks
 from battery.doctor.checks import Finding, State
+from battery.doctor.machine import folder_of_store, look_at_machine, user_name
 from dataflows.health import Pulse
 from kernel.base.errors import BatteryError
 from kernel.base.locks import is_locked
-from kernel.base.machine import memory_bytes
+from kernel.base.masking import mask_text
 from kernel.base.settings import Settings
 from kernel.edges.kafka import open_topic
 from kernel.edges.objects import open_to_look
@@ -37,6 +36,7 @@ from refresh.dbt import work_folder
 from refresh.models import models_status, published_at
 from sink.care.overview import look_at_overview
 from sink.claim import mark_beyond, read_claim
+from sink.tables import NoTablesError
 from sink.writers import pipeline_id
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ _HOLDER: Final = re.compile(r"\(PID (\d+)\)")
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything, and say of each how it is."""
     probes: dict[str, Callable[[Settings], Iterable[Finding]]] = {
-        "machine": _machine,
+        "machine": look_at_machine,
         "settings": _settings,
         "broker": _broker,
         "store": _store,
@@ -66,14 +66,13 @@ def examine(settings: Settings) -> list[Finding]:
         "parts": _parts,
         "locks": _locks,
     }
-    found: dict[str, list[Finding]] = {}
+    found: dict[str, list[Finding]] = {name: [] for name in probes}
 
     def ask(name: str, probe: Callable[[Settings], Iterable[Finding]]) -> None:
         try:
-            found[name] = list(probe(settings))
+            found[name].extend(probe(settings))  # one by one: what is found by the time others wait is told
         except Exception as error:  # noqa: BLE001  # whatever it is, the other lines are worth having
-            text = (str(error).splitlines() or [type(error).__name__])[0]
-            found[name] = [Finding(name, State.FAULT, text)]
+            found[name].append(_raised(name, error))
 
     threads = [threading.Thread(target=ask, args=probe, name=probe[0], daemon=True) for probe in probes.items()]
     for thread in threads:
@@ -81,52 +80,42 @@ def examine(settings: Settings) -> list[Finding]:
     deadline = time.monotonic() + PATIENCE_SECONDS
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    silent = Finding(
-        "", State.FAULT, f"no answer within {PATIENCE_SECONDS:.0f} s", "see whether it runs and is reached"
-    )
+        if thread.is_alive():
+            found[thread.name] = [*found[thread.name], _silent(thread.name, settings)]
     return [
-        finding
-        for name in probes
-        for finding in found.get(name, [Finding(name, silent.state, silent.detail, silent.remedy)])
+        replace(finding, detail=mask_text(finding.detail), remedy=mask_text(finding.remedy))
+        for findings in found.values()
+        for finding in findings
     ]
 
 
-def _machine(settings: Settings) -> Iterator[Finding]:
-    yield checks.check_python(sys.version_info[:2])
-    installed = {}
-    for name in checks.PACKAGES:
-        with suppress(PackageNotFoundError):
-            installed[name] = version(name)
-    yield checks.check_packages(requires("battery-pipeline") or [], installed)
-    file = settings.warehouse_address.file
-    size = file.stat().st_size if file is not None and file.exists() else 0
-    places: dict[str, tuple[int, int]] = {}
-    disks: set[int] = set()
-    for folder in (settings.warehouse_address.work_folder, settings.recovery_dir, _folder_of(settings)):
-        place = None if folder is None else _nearest(folder)
-        if place is not None and (disk := place.stat().st_dev) not in disks:
-            disks.add(disk)
-            places[str(place)] = shutil.disk_usage(place).free, size
-    yield from checks.check_disk(places)
-    yield checks.check_memory(memory_bytes(), _available_bytes(), settings.dbt_memory_bytes)
+def _raised(name: str, error: Exception) -> Finding:
+    """What a probe could not find out, and why."""
+    if isinstance(error, PermissionError):
+        place = f" {error.filename}" if error.filename else ""
+        return Finding(
+            name,
+            State.FAULT,
+            f"user {user_name()} may not read{place}",
+            "run as the user who owns it, or change its owner",
+        )
+    return Finding(name, State.FAULT, (str(error).splitlines() or [type(error).__name__])[0])
 
 
-def _folder_of(settings: Settings) -> Path | None:
-    scheme, _, folder = settings.object_store.partition("://")
-    return Path(folder) if scheme == "file" else None
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that there is."""
-    folder = folder.resolve()
-    return next(place for place in (folder, *folder.parents) if place.exists())
-
-
-def _available_bytes() -> int:
-    with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return min(memory_bytes(), 1024 * int(next(line for line in lines if "MemAvailable" in line).split()[1]))
-    return memory_bytes()
+def _silent(name: str, settings: Settings) -> Finding:
+    """What has not answered in time, and where to look."""
+    within = f"within {PATIENCE_SECONDS:.0f} s"
+    if name == "broker":
+        return Finding(
+            name, State.FAULT,
+            f"no broker answers at KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers} {within}",
+            "see whether a broker runs there rather than another program, and whether it speaks "
+            f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}",
+        )  # fmt: skip
+    return Finding(
+        name, State.FAULT, f"no answer {within}", f"see whether OBJECT_STORE={settings.object_store} and "
+        f"WAREHOUSE={settings.warehouse} are reached",
+    )  # fmt: skip
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -186,7 +175,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
             "store", State.WARNING, f"there is no OBJECT_STORE={settings.object_store} yet", "`battery stream`"
         )
         return
-    folder = _folder_of(settings)
+    folder = folder_of_store(settings)
     if folder is not None and not os.access(folder, os.W_OK):
         yield Finding(
             "store", State.FAULT, f"OBJECT_STORE={settings.object_store} cannot be written", "change its owner"
@@ -218,6 +207,9 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
         overview = look_at_overview(brief)
     except HeldError as error:
         yield Finding("warehouse", State.OK, str(error))
+        return
+    except NoTablesError as error:
+        yield Finding("warehouse", State.WARNING, f"WAREHOUSE={settings.warehouse}: {error}")
         return
     (counts,) = overview.tables["counts"].to_pylist()
     landed = f"{counts['rows']} readings of {counts['cells']} cells, DuckDB {duckdb.__version__}"

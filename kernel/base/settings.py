@@ -219,3 +219,5 @@ def load_settings(**given: Any) -> Settings:  # noqa: ANN401  # each by its own 
         raise BatteryError(f"invalid settings: {'; '.join(complaints)}") from None
     except UnicodeDecodeError:
         raise BatteryError("invalid settings: .env is not UTF-8 text; save it as such") from None
+    except OSError as error:
+        raise BatteryError(f"invalid settings: {error.filename or '.env'} cannot be read: {error.strerror}") from None

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import socket
 import time
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from battery.doctor import checks, probes
+from battery.doctor import checks, machine, probes
 from battery.doctor.checks import State
 from kernel.base.ports import free_port
 from kernel.base.settings import Settings
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import DuckDBFile
+from sink.cells.events import create_cell_tables
 from sink.claim import claim_store
 from sink.tables import create_tables
 
@@ -220,7 +223,69 @@ def test_what_does_not_answer_is_given_up_and_the_rest_is_told(tmp_path: Path, m
     found = probes.examine(lab(tmp_path))
     assert time.monotonic() - began < 30
     (broker,) = [one for one in found if one.name == "broker"]
-    assert (broker.state, "no answer" in broker.detail) == (State.FAULT, True)
+    assert broker.state is State.FAULT
+    assert "no broker answers at KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:" in broker.detail
+    assert "rather than another program" in broker.remedy
+
+
+def test_what_was_found_before_an_answer_did_not_come_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with DuckDBFile(tmp_path / "lab.duckdb", lock_timeout_seconds=1).connect("make it") as connection:
+        create_tables(connection)
+    (tmp_path / "objects").mkdir()
+    monkeypatch.setattr(probes, "open_to_look", lambda _: time.sleep(60))
+    warehouse = [str(one) for one in probes.examine(lab(tmp_path)) if one.name in {"warehouse", "lock"}]
+    assert any("is readable: 0 readings" in line for line in warehouse)
+    assert any("no answer within 2 s; see whether OBJECT_STORE=" in line for line in warehouse)
+
+
+def test_a_program_that_is_no_broker_is_told_from_none(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        settings = lab(tmp_path).model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{port}"})
+        (broker,) = [one for one in probes.examine(settings) if one.name == "broker"]
+    assert f"no broker answers at KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:{port}" in broker.detail
+
+
+def test_what_this_user_may_not_read_or_write_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recovery = tmp_path / "recovery"
+    recovery.mkdir()
+    (tmp_path / "lab.duckdb").touch()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "pulse")
+
+    monkeypatch.setattr(os, "access", lambda place, _: place != recovery)
+    monkeypatch.setattr(probes, "read_inbox", refuse)
+    found = [str(one) for one in probes.examine(lab(tmp_path))]
+    user = machine.user_name()
+    assert (
+        f"fault    access      RECOVERY_DIR: user {user} may not write to {recovery}; `chmod -R u+rwX {recovery}`"
+        in found
+    )
+    assert (
+        f"fault    parts       user {user} may not read pulse; run as the user who owns it, or change its owner"
+        in found
+    )
+    (foreign,) = checks.check_access({"WAREHOUSE": ("/srv/lab", False)}, "ann")
+    assert foreign.remedy == "`chown -R ann /srv/lab`, or run as its owner"
+
+
+def test_a_warehouse_in_which_nothing_has_landed_yet_is_no_fault(tmp_path: Path) -> None:
+    with DuckDBFile(tmp_path / "lab.duckdb", lock_timeout_seconds=1).connect("tell of a cell") as connection:
+        create_cell_tables(connection)
+    assert states(lab(tmp_path))["warehouse"] == {State.WARNING}
+
+
+def test_extras_that_are_not_installed_are_named(tmp_path: Path) -> None:
+    needed = {"dashboard": ["streamlit", "plotly"], "notebook": ["pandas"], "readers": []}
+    (found, all_there) = (checks.check_extras(needed, there) for there in ({"plotly", "pandas"}, {"streamlit", *"x"}))
+    assert found.state is State.OK
+    assert found.detail.startswith("installed: notebook, readers; not installed: dashboard")
+    assert "not installed: dashboard, notebook" in all_there.detail
+    (own,) = [one for one in probes.examine(lab(tmp_path)) if one.name == "extras"]
+    assert "notebook" in own.detail
 
 
 def test_no_secret_is_printed(tmp_path: Path) -> None:
@@ -228,5 +293,6 @@ def test_no_secret_is_printed(tmp_path: Path) -> None:
         name: SecretStr("hush-hush-hush-hush")
         for name in ("motherduck_token", "kafka_sasl_password", "minio_secret_key", "dashboard_password")
     }
-    found = probes.examine(lab(tmp_path, **secrets))
+    settings = lab(tmp_path, **secrets).model_copy(update={"kafka_bootstrap_servers": "SASL_SSL://me:hush@nowhere:1"})
+    found = probes.examine(settings)
     assert "hush" not in json.dumps([str(one) for one in found])

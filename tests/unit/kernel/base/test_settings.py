@@ -74,6 +74,15 @@ def test_an_env_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
         load_settings()
 
 
+def test_an_env_file_that_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied", ".env")
+
+    monkeypatch.setattr("kernel.base.settings.Settings", refuse)
+    with pytest.raises(BatteryError, match=r"^invalid settings: \.env cannot be read: Permission denied$"):
+        load_settings()
+
+
 def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTHERDUCK_TOKEN", "hush-token")
     monkeypatch.setenv("MINIO_SECRET_KEY", "hush-key")

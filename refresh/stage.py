@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from kernel.base.errors import BatteryError
 from refresh.audit import finish_run, start_run
 from refresh.dbt import BUILDING, dbt
-from refresh.project import require_project
+from refresh.definitions import MARKS
+from refresh.project import code_of, require_project
 from refresh.unit_tests import must_run_unit_tests, remember_unit_tests
 from sink.care.overview import renew_overview
 from sink.cells.events import land_where_possible
@@ -18,11 +19,17 @@ from sink.tables import require_tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import duckdb
+
     from kernel.base.settings import Settings
     from kernel.edges.warehouse import Warehouse
     from refresh.dbt import DbtRun, Runner
 
 _log = structlog.get_logger()
+
+
+_BUILDS: Final = frozenset({"build", "run"})
+"""The commands of dbt that build models."""
 
 
 def stage_models(
@@ -45,15 +52,19 @@ def stage_models(
             recorded: something is missing, such as landing tables, or the command would build models of only a part of
             the readings.
     """
-    require_project(settings)
+    project = require_project(settings)
     if part := next((word for word in command if word.partition("=")[0] in {"--empty", "--sample"}), None):
         raise BatteryError(f"{part} would build models of only a part of the readings, which may be published")
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection)  # dbt would make an empty file and fail with a long message
+        has_other_code = _has_other_code(connection, code_of(project, settings))
     land_where_possible(settings, warehouse)
     run_id = start_run(warehouse, command)
     renew_overview(settings)  # which says that it runs, while dbt has the warehouse
     unit_tests = must_run_unit_tests(settings, command)
+    if has_other_code and command[0] in _BUILDS and not {"-f", "--full-refresh"} & {*command}:
+        # All of it would be built again in any case, but not where a model has other columns than its table.
+        command = (*command, "--full-refresh")
     run = dbt(settings, command, BUILDING, lock, run_id, unit_tests=unit_tests, runner=runner)
     remember_unit_tests(settings, run)
     try:
@@ -66,3 +77,19 @@ def stage_models(
     if run.failure:
         raise BatteryError(run.failure)
     return run
+
+
+def _has_other_code(connection: duckdb.DuckDBPyConnection, code: str) -> bool:
+    """Whether any model was built by another code than this one, such as that of an earlier release."""
+    marks = connection.execute(
+        "select count(*) from duckdb_columns() where database_name = current_database() and schema_name = ? "
+        "and table_name = ? and column_name = 'code'",
+        [BUILDING, MARKS],
+    ).fetchone()
+    if marks == (0,):
+        return False
+    other = connection.execute(
+        f"select count(*) from {BUILDING}.{MARKS} where code is not null and code <> '' and code <> ?",  # noqa: S608
+        [code],
+    ).fetchone()
+    return other != (0,)

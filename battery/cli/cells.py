@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -43,7 +44,11 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print it as
 @click.pass_obj
 def cells_list(debug: bool, as_json: bool) -> None:
     """List the cells of which anything is known, with what is known."""
-    known = _known(start(debug))
+    settings = start(debug)
+    from kernel.edges.warehouse import open_warehouse
+    from sink.cells.history import read_refused
+
+    known = _known(settings)
     for cell_id, metadata in known.items():
         if as_json:
             say(json.dumps({"cell_id": cell_id, **metadata}))
@@ -52,6 +57,27 @@ def cells_list(debug: bool, as_json: bool) -> None:
     if not as_json:
         told = sum(bool(metadata) for metadata in known.values())
         say(f"something is known of {_cells(told)}" if told else "nothing is known yet; see `battery cells set --help`")
+        if refused := read_refused(open_warehouse(settings)):
+            say(f"{len(refused)} messages count for nothing; `battery cells refused` says why")
+
+
+@cells.command("refused")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, a line a message.")
+@click.pass_obj
+def cells_refused(debug: bool, as_json: bool) -> None:
+    """List the messages about cells that count for nothing, each with the reason; other programs may have sent them."""
+    settings = start(debug)
+    from kernel.edges.warehouse import open_warehouse
+    from sink.cells.change import read_known
+    from sink.cells.history import read_refused
+
+    warehouse = open_warehouse(settings)
+    read_known(settings, warehouse)  # lands what is new
+    refused = read_refused(warehouse)
+    for message in refused:
+        say(json.dumps(asdict(message), default=str) if as_json else message)
+    if not refused and not as_json:
+        say("no message about a cell was refused")
 
 
 @cells.command("show")
@@ -162,7 +188,8 @@ def _change(settings: Settings, changes: dict[str, dict[str, Value | None]], *, 
     free = in_order({name for change in made for name in change.after.keys() - change.before} - COLUMNS.keys())
     if free:
         say(f"free columns: {', '.join(free)}")
-    landed = landed_cells(warehouse)
+    file = settings.warehouse_address.file  # a dry run does not make it
+    landed = frozenset() if file is not None and not file.exists() else landed_cells(warehouse)
     if strangers := [change.cell_id for change in made if change.cell_id not in landed]:
         say(f"no readings have landed of {_some(strangers)}; it shows once they have")
     if not made:

@@ -64,6 +64,10 @@ class NoBrokerError(BatteryError):
     """Nothing answers at KAFKA_BOOTSTRAP_SERVERS; says how to start a broker."""
 
 
+class NoTopicError(BatteryError):
+    """The broker has no such topic."""
+
+
 @dataclass(frozen=True)
 class Topic:
     """One log: a topic may be deleted and created again under its name, but never under its id.
@@ -122,7 +126,7 @@ def find_topic(settings: Settings, *, create: bool = False, policy: str = "delet
     try:
         metadata = admin.list_topics(timeout=CONNECT_SECONDS)
         if name not in metadata.topics and not create:
-            raise BatteryError(
+            raise NoTopicError(
                 f"the broker at {settings.kafka_bootstrap_servers} has no topic {name}; `battery produce` makes it"
             )
         if name not in metadata.topics:

@@ -14,7 +14,7 @@ from kernel.base.errors import BatteryError
 from kernel.contract.cell_metadata import (
     changed,
     column_name,
-    from_json,
+    from_landed,
     in_order,
     require_cell_id,
     to_json,
@@ -87,6 +87,15 @@ def read_known(settings: Settings, warehouse: Warehouse) -> dict[str, dict[str, 
         return known_metadata(connection)
 
 
+def _known_so_far(settings: Settings, warehouse: Warehouse) -> dict[str, dict[str, Value]]:
+    """What has landed of each cell; nothing where there is no warehouse yet, which is not made."""
+    file = settings.warehouse_address.file
+    if file is not None and not file.exists():
+        return {}
+    with warehouse.connect("read the metadata of cells", read_only=True) as connection:
+        return known_metadata(connection)
+
+
 def change_cells(
     settings: Settings,
     warehouse: Warehouse,
@@ -119,9 +128,7 @@ def change_cells(
     changes = {cell_id: _named(cell_id, change) for cell_id, change in changes.items()}
     if dry_run:
         land_where_possible(settings, warehouse)
-        with warehouse.connect("read the metadata of cells") as connection:
-            create_cell_tables(connection)  # it may be the first thing that anybody does
-            known = known_metadata(connection)
+        known = _known_so_far(settings, warehouse)
         _require_read(known, changes, read)
         return _differences(known, changes)
     topic = open_cells_topic(settings, create=True)
@@ -240,5 +247,5 @@ def _overtaken(
                 },
             ).fetchone()
             if row is not None:
-                found[row[0]] = from_json(row[1])
+                found[row[0]] = from_landed(row[1])
     return found

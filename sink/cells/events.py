@@ -14,8 +14,9 @@ import pyarrow as pa
 import structlog
 
 from kernel.base.errors import BatteryError
-from kernel.contract.cell_metadata import from_json, read_message
+from kernel.contract.cell_metadata import from_landed, read_message
 from kernel.edges.cells_topic import broker_is_there, open_cells_topic, read_cells
+from kernel.edges.kafka import NoBrokerError, NoTopicError
 from kernel.edges.warehouse import transaction
 from sink.layout import find_tables
 from sink.tables import CREATE_CELL_EVENTS, create_tables
@@ -51,6 +52,10 @@ where not exists (
 )"""
 
 _LANDED: Final = 'select "partition", max("offset") from battery_cell_events where topic_id = ? group by "partition"'
+
+
+_FAULTS_LOGGED: Final = 10
+"""Of how many messages that cannot be read the log says why; the table has all."""
 
 
 def create_cell_tables(connection: duckdb.DuckDBPyConnection) -> None:
@@ -97,8 +102,14 @@ def land_cell_events(settings: Settings, warehouse: Warehouse, topic: Topic | No
             connection.unregister("staged_events")
     except duckdb.Error as error:
         raise BatteryError(f"the metadata of cells cannot land: {str(error).splitlines()[0]}") from error
-    for fault in filter(None, events["fault"].to_pylist()):
+    faults = events["fault"].drop_null().to_pylist()
+    for fault in faults[:_FAULTS_LOGGED]:
         _log.warning("a message about a cell counts for nothing", topic=topic.name, reason=fault)
+    if len(faults) > _FAULTS_LOGGED:
+        _log.warning(
+            "more messages about cells count for nothing; `battery cells refused` lists all",
+            topic=topic.name, messages=len(faults) - _FAULTS_LOGGED,
+        )  # fmt: skip
     return int(inserted[0]) if inserted else 0
 
 
@@ -111,8 +122,11 @@ def land_where_possible(settings: Settings, warehouse: Warehouse) -> None:
         return
     try:
         landed = land_cell_events(settings, warehouse)
-    except BatteryError as error:
+    except (NoBrokerError, NoTopicError) as error:
         _log.debug("no metadata of cells to land", reason=str(error))
+        return
+    except BatteryError as error:
+        _log.warning("what is new of cells has not landed; the next refresh tries again", reason=str(error))
         return
     if landed:
         _log.info("metadata of cells landed", messages=landed)
@@ -123,7 +137,7 @@ def known_metadata(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str,
     if "battery_cell_latest" not in find_tables(connection):
         return {}
     rows = connection.execute("select cell_id, metadata from battery_cell_latest order by cell_id").fetchall()
-    return {cell_id: from_json(metadata) for cell_id, metadata in rows}
+    return {cell_id: from_landed(metadata) for cell_id, metadata in rows}
 
 
 def landed_cells(warehouse: Warehouse) -> frozenset[str]:

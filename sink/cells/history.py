@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from kernel.contract.cell_metadata import from_json
+from kernel.contract.cell_metadata import from_landed
 from sink.cells.change import CellChange
 from sink.layout import find_tables
 
@@ -15,13 +16,48 @@ if TYPE_CHECKING:
     from kernel.contract.cell_metadata import Value
     from kernel.edges.warehouse import Warehouse
 
-_EVENTS = """
+_REFUSED: Final = """
+    select changed_at, cell_id, "partition", "offset", fault from battery_cell_events where fault is not null
+    order by changed_at, topic_id, "partition", "offset"
+"""
+
+_EVENTS: Final = """
     select changed_at, metadata
     from (
         select *, min(changed_at) over (partition by topic_id) as began_at from battery_cell_events where fault is null
     )
     where cell_id = ? order by began_at, topic_id, "partition", "offset"
 """
+
+
+@dataclass(frozen=True)
+class RefusedMessage:
+    """A message about a cell that counts for nothing: when it came (UTC), whose it says to be, where it is, and why."""
+
+    at: datetime
+    cell_id: str
+    partition: int
+    offset: int
+    fault: str
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.at:%Y-%m-%d %H:%M:%S} UTC  {self.cell_id or '(no cell)'}  partition {self.partition}, "
+            f"offset {self.offset}: {self.fault}"
+        )
+
+
+def read_refused(warehouse: Warehouse) -> list[RefusedMessage]:
+    """The messages that have landed and count for nothing, the oldest first.
+
+    Raises:
+        BatteryError: the warehouse cannot be opened.
+    """
+    with warehouse.connect("look for messages that count for nothing", read_only=True) as connection:
+        if "battery_cell_events" not in find_tables(connection):
+            return []
+        return [RefusedMessage(*row) for row in connection.execute(_REFUSED).fetchall()]
 
 
 def read_history(warehouse: Warehouse, cell_id: str) -> list[tuple[datetime, CellChange]]:
@@ -39,7 +75,7 @@ def read_history(warehouse: Warehouse, cell_id: str) -> list[tuple[datetime, Cel
     history: list[tuple[datetime, CellChange]] = []
     before: Mapping[str, Value] = {}
     for at, text in rows:
-        after = from_json(text)
+        after = from_landed(text)
         if after != before:
             history.append((at, CellChange(cell_id, before, after)))
         before = after

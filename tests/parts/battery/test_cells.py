@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from confluent_kafka import Producer
 from support.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def test_an_import_says_what_would_change_and_refuses_a_file_as_a_whole(cells: P
     assert "1 empty cells of the sheet leave the values as they are; --clear takes them away" in said
     assert "B  mass_g: (nothing) -> 46" in said
     assert "2 cells would change; nothing has, because of --dry-run" in said
-    assert "nothing is known yet" in cells.battery("cells", "list")
+    assert not (cells.folder / "battery.duckdb").exists()
     file.write_text("cell_id,group\n" + "".join(f"C{number},x\n" for number in range(12)))
     assert "no readings have landed of C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 and 2 others" in cells.battery(
         "cells", "import", "cells.csv", "--dry-run"
@@ -55,7 +56,20 @@ def test_an_import_says_what_would_change_and_refuses_a_file_as_a_whole(cells: P
     file.write_text("cell_id,group,mass_g\nA,fast,45\nB,,heavy\n")
     refused = cells.battery("cells", "import", "cells.csv", code=2)
     assert refused == "battery: cells.csv, line 3: mass_g: 'heavy' is no number; write one such as 1.1\n"
-    assert "nothing is known yet" in cells.battery("cells", "list")
+    assert "does not exist yet" in cells.battery("cells", "list", code=2)
+
+
+def test_a_message_of_another_program_that_cannot_be_read_is_listed_with_its_reason(cells: Pipeline) -> None:
+    cells.battery("cells", "set", "A", "group=fast")
+    assert cells.battery("cells", "refused") == "no message about a cell was refused\n"
+    producer = Producer({"bootstrap.servers": cells.settings.kafka_bootstrap_servers})
+    producer.produce(cells.settings.cells_topic, b"?", b"A")
+    assert producer.flush(30) == 0
+    listed = cells.battery("cells", "list")
+    assert "A  group=fast" in listed
+    assert "1 messages count for nothing; `battery cells refused` says why" in listed
+    assert "A  partition 0, offset 1: it is no JSON object" in cells.battery("cells", "refused")
+    assert json.loads(cells.battery("cells", "refused", "--json"))["offset"] == 1
 
 
 @pytest.mark.parametrize(

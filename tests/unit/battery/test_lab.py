@@ -51,7 +51,8 @@ def test_each_mart_has_its_method(lab: battery.Lab) -> None:
     shown = {
         "battery_alerts": lab.alerts(), "battery_cells": lab.cells(), "battery_cycles": lab.cycles(),
         "battery_gaps": lab.gaps(), "battery_groups": lab.groups(), "battery_ica": lab.ica(),
-        "battery_steps": lab.steps(), "battery_tests": lab.tests(), "battery_live_tests": lab.live_tests(), "battery_thresholds": lab.thresholds(),
+        "battery_steps": lab.steps(), "battery_tests": lab.tests(),
+        "battery_live_tests": lab.live_tests(), "battery_thresholds": lab.thresholds(),
     }  # fmt: skip
     assert set(shown) == set(lab.tables) == set(MARTS)
     for name, found in shown.items():

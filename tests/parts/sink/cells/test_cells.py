@@ -19,7 +19,7 @@ from sink.cells import change as module
 from sink.cells import events
 from sink.cells.change import CellChange, change_cells, read_known
 from sink.cells.events import land_cell_events, land_where_possible, landed_cells
-from sink.cells.history import read_history
+from sink.cells.history import read_history, read_refused
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
@@ -136,6 +136,51 @@ def test_a_message_that_cannot_be_read_lands_with_its_fault_and_counts_for_nothi
     assert [fault.split(";")[0].split(": ")[0] for (fault,) in faults] == [
         "mass_g", "a cell's id has 1 to 1000 bytes", "it is no JSON object of texts, numbers and lists of texts",
     ]  # fmt: skip
+
+
+def test_messages_that_count_for_nothing_are_listed_and_the_log_is_not_flooded(
+    settings: Settings, warehouse: DuckDBFile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_cells(settings, warehouse, {"A": {"group": "fast"}})
+    assert read_refused(warehouse) == []
+    send(settings, *((b"A", b"[%d" % number) for number in range(12)))
+    capsys.readouterr()
+    land_cell_events(settings, warehouse)
+    said = capsys.readouterr()
+    lines = [line for line in (said.out + said.err).splitlines() if "for nothing" in line]
+    assert len(lines) == 11
+    assert "messages=2" in lines[-1]
+    refused = read_refused(warehouse)
+    assert [(one.cell_id, one.partition, one.offset) for one in refused] == [("A", 0, place) for place in range(1, 13)]
+    assert "A  partition 0, offset 12: it is no JSON object" in str(refused[-1])
+
+
+def test_what_keeps_new_messages_from_landing_is_told_unless_there_are_none(
+    settings: Settings, warehouse: DuckDBFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    land_where_possible(settings, warehouse)  # no topic yet
+    assert "has not landed" not in "".join(capsys.readouterr())
+    change_cells(settings, warehouse, {"A": {"group": "fast"}})
+
+    def broken(*_: object) -> None:
+        raise BatteryError("the broker stopped answering")
+
+    monkeypatch.setattr(events, "read_cells", broken)
+    land_where_possible(settings, warehouse)
+    assert "has not landed; the next refresh tries again" in "".join(capsys.readouterr())
+
+
+def test_what_landed_by_other_rules_is_still_known(settings: Settings, warehouse: DuckDBFile) -> None:
+    change_cells(settings, warehouse, {"A": {"group": "fast"}, "B": {"tags": ("x",)}})
+    with warehouse.connect("as an earlier release took it") as connection:
+        connection.execute("update battery_cell_events set metadata = '{\"note\":\"old\"}' where cell_id = 'A'")
+    assert read_known(settings, warehouse) == {"A": {"note": "old"}, "B": {"tags": ("x",)}}
+    assert [change.after for _, change in read_history(warehouse, "A")] == [{"note": "old"}]
+
+
+def test_a_dry_run_makes_no_warehouse(settings: Settings, warehouse: DuckDBFile) -> None:
+    assert change_cells(settings, warehouse, {"A": {"group": "fast"}}, dry_run=True)
+    assert not Path(settings.warehouse).exists()
 
 
 def test_what_another_has_changed_in_between_is_kept(

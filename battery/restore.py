@@ -68,8 +68,8 @@ def read_backup(folder: Path) -> Backup:
                 f"{folder / MANIFEST} is of version {content['version']}, this release reads {VERSION}; restore it "
                 f"with the release that made it ({content['software']})"
             )
-        told = content.pop("checksum")
-        if told != manifest_checksum(content):
+        told = content.pop("checksum", None)  # the manifests of an earlier release have none
+        if told is not None and told != manifest_checksum(content):
             raise BatteryError(
                 f"{folder / MANIFEST} is damaged: it does not say what its checksum says; use another one"
             )

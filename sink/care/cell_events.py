@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from kernel.base.errors import BatteryError
 from kernel.edges.cells_topic import broker_is_there, open_cells_topic, read_cells
+from kernel.edges.kafka import NoBrokerError, NoTopicError
 from kernel.edges.warehouse import transaction
 from sink.care.verify import Check
 from sink.cells.events import EVENT, event_rows
@@ -99,7 +99,7 @@ def cell_checks(settings: Settings, warehouse: Warehouse, *, live: bool) -> Iter
         landed, latest = _landed(connection)
     try:
         topic = open_cells_topic(settings)
-    except BatteryError as error:
+    except NoTopicError as error:
         yield Check("cell metadata", ok=True, detail=f"{landed.num_rows} changes have landed; not compared: {error}")
         return
     own = _of_topic(landed, topic)
@@ -146,7 +146,7 @@ def mend_cell_events(settings: Settings, warehouse: Warehouse) -> int:
         return 0
     try:
         topic = open_cells_topic(settings)
-    except BatteryError as error:
+    except (NoBrokerError, NoTopicError) as error:
         _log.debug("no metadata of cells to compare", reason=str(error))
         return 0
     log = _messages(settings, topic)

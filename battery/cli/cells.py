@@ -197,7 +197,7 @@ def _change(settings: Settings, changes: dict[str, dict[str, Value | None]], *, 
     elif dry_run:
         say(f"{_cells(len(made))} would change; nothing has, because of --dry-run")
     else:
-        say(f"changed {_cells(len(made))}; the tables have it after the next refresh (`battery transform`)")
+        say(f"changed {_cells(len(made))}; the tables have it after the next refresh, which `battery transform` runs")
 
 
 def _cells(count: int) -> str:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from dashboard.words.labels import label_of
 from dashboard.words.thresholds import PROJECT
 from kernel.base.errors import BatteryError
+from kernel.contract.about import SCHEDULE
 from kernel.contract.cell_metadata import COLUMNS, in_order, value_text
 from refresh.project import require_project
 
@@ -32,6 +33,9 @@ TOLD: Final = "told here"
 OF_THE_LAB: Final = "BATTERY_CELLS"
 SHIPPED: Final = "shipped cells.csv"
 STATED: Final = "its files"
+
+_COLUMN_OF: Final = {SCHEDULE: "protocol"}
+"""Columns by what readers call them."""
 
 _LINES: Final = """
     select cell_id, is_of_the_lab, line
@@ -80,7 +84,9 @@ def known_elsewhere(
     for cell, text in stated.items():
         values: dict[str, Any] = json.loads(text or "{}")
         found.setdefault(cell, []).extend(
-            Known(name, str(value), STATED) for name, value in values.items() if name in COLUMNS and str(value)
+            Known(column, str(value), STATED)
+            for column, value in ((_COLUMN_OF.get(name, name), value) for name, value in values.items())
+            if column in COLUMNS and str(value)
         )
     return {cell: tuple(known) for cell, known in found.items()}
 

@@ -22,6 +22,9 @@ Every table and column, with its unit. `make docs` makes this page from `dbt_pro
 Units: s, A (charge positive), V, Ah, Wh, Ω, °C, unless a column says otherwise. Times of the cycler (`date_time`,
 `window_start`, `started_at`, `ended_at`) are its own wall clock, without zone; times of the pipeline (`streamed_at`,
 `committed_at`, `started_at` of `_writers`) are UTC.
+
+What readers use is in the schema `main`. Tables whose names begin with `_`, and those of the parts seeds and
+intermediate, are in the schema `internal`: ask for `internal._dbt_runs`. `_commits`, `_progress` and `_writers` can be read in `main`, too.
 """
 
 FOLDERS: Final = ("staging", "intermediate", "marts")

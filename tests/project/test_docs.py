@@ -21,6 +21,7 @@ from dataflows.metrics import Metrics
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.contract.reading import Quality, Reason
+from sink.layout import INTERNAL, READERS
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
@@ -111,9 +112,16 @@ def test_a_figure_that_misses_its_goal_is_marked_and_one_without_a_run_is_said_t
     assert "| not measured |" in start
 
 
-def test_every_landing_column_is_described_with_its_type() -> None:
+def landing_tables() -> duckdb.DuckDBPyConnection:
+    """The landing tables, the internal ones among them, by their names."""
     connection = duckdb.connect()
     create_tables(connection)
+    connection.execute(f"set search_path = '{READERS},{INTERNAL}'")
+    return connection
+
+
+def test_every_landing_column_is_described_with_its_type() -> None:
+    connection = landing_tables()
     made = {
         table: [(name, kind.upper()) for name, kind, *_ in connection.execute(f"describe {table}").fetchall()]
         for (table,) in connection.execute("select table_name from information_schema.tables").fetchall()
@@ -201,8 +209,7 @@ One row a cell.
     ],
 )  # fmt: skip
 def test_the_data_dictionary_has_every_column_of_a_landing_table(table: str) -> None:
-    connection = duckdb.connect()
-    create_tables(connection)
+    connection = landing_tables()
     columns = [name for name, *_ in connection.execute(f"describe {table}").fetchall()]
     section = DICTIONARY.partition(f"\n## {table}\n")[2].partition("\n## ")[0]
     assert [name for name in columns if f"\n| `{name}` |" not in section] == []

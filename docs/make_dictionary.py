@@ -24,7 +24,8 @@ Units: s, A (charge positive), V, Ah, Wh, Ω, °C, unless a column says otherwis
 `committed_at`, `started_at` of `_writers`) are UTC.
 
 What readers use is in the schema `main`. Tables whose names begin with `_`, and those of the parts seeds and
-intermediate, are in the schema `internal`: ask for `internal._dbt_runs`. `_commits`, `_progress` and `_writers` can be read in `main`, too.
+intermediate, are in the schema `internal`: ask for `internal._dbt_runs`. `_commits`, `_progress` and `_writers` can be
+read in `main`, too.
 """
 
 FOLDERS: Final = ("staging", "intermediate", "marts")

@@ -23,7 +23,7 @@ from kernel.base.whole_files import replace_file
 from kernel.edges.objects import open_to_look
 from kernel.edges.warehouse import open_warehouse
 from refresh.bdf import as_bdf
-from refresh.marts import open_marts
+from refresh.publication import open_publication
 from refresh.readings import readings_of_test
 from refresh.unknown_cell import unknown_cell
 
@@ -114,9 +114,8 @@ def _wanted(
     settings: Settings, cell: str, tests: Collection[str], cycles: Collection[int] | None
 ) -> Mapping[str, list[int] | None]:
     """The tests to write, each with its cycles as the cycler numbers them; None for all."""
-    marts = open_marts(settings)
-    newest = marts.newest()
-    published = marts.table(newest, "battery_tests")
+    publication = open_publication(settings)
+    published = publication.table("battery_tests")
     found = published.filter(pc.equal(published["cell_id"], cell))["test_id"].to_pylist()
     if not found:
         raise unknown_cell(cell, pc.unique(published["cell_id"]).to_pylist())
@@ -126,7 +125,7 @@ def _wanted(
     chosen = [test for test in found if not tests or test in tests]
     if cycles is None:
         return dict.fromkeys(chosen)
-    numbered = marts.table(newest, "battery_cycles")
+    numbered = publication.table("battery_cycles")
     of_cell = numbered.filter(pc.equal(numbered["cell_id"], cell)).select(["test_id", "cycle_index", "cycle_number"])
     kept = of_cell.filter(pc.is_in(of_cell["cycle_number"].cast(pa.int64()), value_set=pa.array(cycles, pa.int64())))
     by_test: dict[str, list[int] | None] = {}

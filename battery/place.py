@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings, load_settings
 from kernel.base.warehouse_address import kind_of
-from kernel.edges.objects import FolderStore, open_store, open_to_look
-from kernel.edges.warehouse import open_warehouse
+from kernel.edges.objects import FolderStore, open_store
 from refresh.export import LATEST, MANIFEST
-from refresh.marts import WarehouseMarts
-from refresh.publication import Publication
+from refresh.publication import Publication, open_publication
 
 DEMO: Final = Path("data/demo")
 """Where `battery demo` leaves its folder, unless it is told another one."""
@@ -52,16 +51,16 @@ def find_publication(place: str | Path | Settings | None) -> tuple[Publication, 
 
 
 def _by_settings(settings: Settings) -> tuple[Publication, str]:
+    opened = partial(open_publication, settings, seconds=PATIENCE_SECONDS, make=False)
     if settings.warehouse_address.admits_readers:
-        warehouse = open_warehouse(settings)
-        return Publication(WarehouseMarts(warehouse), open_to_look(settings), warehouse), settings.warehouse
+        return opened(), settings.warehouse
     folder = Path(settings.object_store.removeprefix("file://"))
     if not settings.object_store.startswith("s3://") and not folder.is_dir():
         raise BatteryError(
             f"OBJECT_STORE={settings.object_store} does not exist in {Path.cwd()}; "
             'name the folder of the pipeline, as battery.open("data/demo"), or set OBJECT_STORE'
         )
-    return Publication.of_store(open_store(_patient(settings), make=False)), settings.object_store
+    return opened(), settings.object_store
 
 
 def _by_folder(folder: Path) -> tuple[Publication, str]:

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import pyarrow as pa
-
     from dashboard.cell.marts import CellMarts
     from kernel.base.settings import Settings
-    from refresh.marts import Marts, MartsVersion
+    from refresh.publication import Publication
 
 
 def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> Iterator[str]:
@@ -39,12 +37,11 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
     try:
         from dashboard.report.page import ReportInfo, draw_figures, write_page  # noqa: PLC0415
         from dashboard.report.paper import NoBrowserError, draw_pngs  # noqa: PLC0415  # an extra
-        from refresh.marts import open_marts  # noqa: PLC0415
+        from refresh.publication import open_publication  # noqa: PLC0415
     except ImportError:
         raise missing_extra("the report", "dashboard") from None
-    marts = open_marts(settings)
-    publication = marts.newest()
-    cell_report = read_cell_report(marts, publication, cell)
+    publication = open_publication(settings)
+    cell_report = read_cell_report(publication, cell)
     figures = list(draw_figures(cell_report))
     images: dict[str, bytes] = {}
     complaint = None
@@ -73,7 +70,7 @@ def report(settings: Settings, cell: str, folder: Path, *, png: bool | None) -> 
         yield complaint
 
 
-def read_cell_report(marts: Marts, publication: MartsVersion, cell: str) -> CellMarts:
+def read_cell_report(publication: Publication, cell: str) -> CellMarts:
     """Read what a publication of the marts holds on a cell.
 
     Raises:
@@ -81,10 +78,7 @@ def read_cell_report(marts: Marts, publication: MartsVersion, cell: str) -> Cell
     """
     from dashboard.cell.marts import marts_of_cell  # noqa: PLC0415  # an extra
 
-    def table(name: str) -> pa.Table:
-        return marts.table(publication, name)
-
     try:
-        return marts_of_cell(table, cell, has_thresholds="battery_thresholds" in publication.places)
+        return marts_of_cell(publication.table, cell, has_thresholds="battery_thresholds" in publication.names)
     except KeyError:
-        raise unknown_cell(cell, table("battery_cells")["cell_id"].to_pylist()) from None
+        raise unknown_cell(cell, publication.table("battery_cells")["cell_id"].to_pylist()) from None

@@ -16,18 +16,16 @@ import pyarrow.compute as pc
 from kernel.base.errors import BatteryError
 from kernel.edges.file_records import FileState
 from kernel.edges.objects import open_to_look
-from kernel.edges.warehouse import open_warehouse
 from refresh.marts import NothingYetError
 from refresh.models import FAILED
 from refresh.news import news_of
-from refresh.readings import readings_of
 from refresh.status import status
 from sink.care.files import read_files
 from sink.care.overview import LOOK_SECONDS, look_at_overview
 from sink.tables import NoTablesError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from kernel.base.settings import Settings
@@ -178,15 +176,3 @@ def look_at_files(settings: Settings) -> pa.Table:
         if record.state is not FileState.DISMISSED
     ]
     return pa.Table.from_pylist(rows, schema=_FILES)
-
-
-def look_at_readings(settings: Settings, cell_id: str, cycles: Sequence[tuple[str, int]]) -> pa.Table:
-    """The readings of some cycles of a cell, each named by its test and its number within it, in their order.
-
-    They are those that the last publication has left in the object store. Where it has not got as far as the marts yet,
-    the warehouse is asked.
-
-    Raises:
-        BatteryError: the store does not answer, or the warehouse cannot be looked at.
-    """
-    return readings_of(open_to_look(settings), open_warehouse(with_short_wait(settings)), cell_id, cycles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -37,6 +38,12 @@ class LookCache:
         self._locks: dict[Hashable, threading.Lock] = {}
         self._looks: dict[Hashable, tuple[float, Look[object]]] = {}
         self._most = most
+
+    def expire(self, what: Hashable) -> None:
+        """Take the next look of this kind anew, however short ago the last one was."""
+        with self._one_at_a_time:
+            if what in self._looks:
+                self._looks[what] = (-math.inf, self._looks[what][1])
 
     def look(self, what: Hashable, make: Callable[[], T], fresh_seconds: float) -> Look[T]:
         """Look, or return the last look if it is not older than `fresh_seconds`, or if looking fails.

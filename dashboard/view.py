@@ -20,17 +20,19 @@ from dashboard.next_steps import next_step
 from kernel.base.errors import BatteryError
 from kernel.base.settings import load_settings
 from producer.inbox_state import read_inbox
-from refresh.marts import NothingYetError, open_marts
+from refresh.marts import NothingYetError
+from refresh.publication import Publication, RepublishedError, open_publication
+from sink.care.overview import LOOK_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     import plotly.graph_objects as go
     import pyarrow as pa
     from streamlit.delta_generator import DeltaGenerator
 
     from kernel.base.settings import Settings
-    from refresh.marts import Marts, MartsVersion
+    from refresh.marts import MartsVersion
 
 T = TypeVar("T")
 
@@ -97,13 +99,20 @@ def look(what: Hashable, make: Callable[[], T], fresh_seconds: float | None = No
 
 
 @st.cache_resource(max_entries=4)
-def _marts(settings: Settings) -> Marts:
-    return open_marts(settings)
+def _place(settings: Settings) -> Publication:
+    """Where the publications are; it holds no table."""
+    return open_publication(settings, lock_seconds=LOOK_SECONDS)
+
+
+@st.cache_resource(max_entries=2)
+def _publication(settings: Settings, name: str, _version: MartsVersion) -> Publication:  # noqa: ARG001  # the cache's key
+    """A publication with the tables that were read of it, for all visitors."""
+    return _place(settings).at(_version)
 
 
 @st.cache_resource(max_entries=64, show_spinner="reading the figures")
-def _table(settings: Settings, publication: str, name: str, _version: MartsVersion) -> pa.Table:  # noqa: ARG001  # the cache's key
-    return _marts(settings).table(_version, name)
+def _table(settings: Settings, publication: str, name: str, _version: MartsVersion) -> pa.Table:
+    return _publication(settings, publication, _version).table(name)
 
 
 class Published:
@@ -117,9 +126,21 @@ class Published:
         """One of its tables.
 
         Raises:
+            RepublishedError: it was not read before the next publication.
             BatteryError: it cannot be read.
         """
         return _table(self._settings, self.seen.value.name, name, self.seen.value)
+
+    def readings(self, cell: str, cycles: Sequence[tuple[str, int]]) -> pa.Table:
+        """The readings of some cycles of a cell, each named by its test and its number within it, in their order.
+
+        They are those that the last publication has left in the object store. Where it has not got as far as the marts
+        yet, the warehouse is asked.
+
+        Raises:
+            BatteryError: the store does not answer, or the warehouse cannot be looked at.
+        """
+        return _place(self._settings).readings_by_test(cell, cycles)
 
 
 def head(title: str) -> DeltaGenerator:
@@ -192,6 +213,9 @@ def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
             body(settings, published)
             if any(cell.startswith(CALCE_CELLS) for cell in published.table("battery_cells")["cell_id"].to_pylist()):
                 st.caption(CITATION)
+        except RepublishedError:  # a warehouse that admits readers holds the newest publication alone
+            _look_cache().expire(("marts", settings))
+            st.rerun()
         finally:
             with aside:  # drawn last, since it may have to wait for the warehouse
                 st.fragment(_show_age, run_every=RENEW_SECONDS)(settings, seen)
@@ -201,7 +225,7 @@ def show_marts(title: str, body: Callable[[Settings, Published], None]) -> None:
 
 def _newest(settings: Settings, fresh_seconds: float) -> Look[MartsVersion]:
     """The newest publication, shared by all visitors."""
-    return _look_cache().look(("marts", settings), lambda: _marts(settings).newest(), fresh_seconds)
+    return _look_cache().look(("marts", settings), lambda: _place(settings).newest(), fresh_seconds)
 
 
 def published_now(settings: Settings) -> Published:

@@ -116,7 +116,7 @@ def published_definition(statement: str, schema: str | None = None) -> Definitio
     for name in names:
         if name.args.get("db") and name.args["db"].name == BUILDING:
             place = name.args["db"].meta
-            relation = name.name if isinstance(name, exp.Table) else name.table
+            relation = name.table if isinstance(name, exp.Column) else name.name
             edits.append((place["start"], place["end"] + 1, published_schema(relation)))
     where = schema or published_schema(created.name)
     if not created.db:  # DuckDB leaves out the name of the schema that it is in

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 import duckdb
 
 from kernel.base.errors import BatteryError
-from kernel.edges.objects import open_store
-from kernel.edges.warehouse import open_warehouse
 from refresh.dbt import PUBLISHED
 from refresh.export import MANIFEST, MARTS, PRESENT
 from sink.layout import INTERNAL
@@ -26,13 +24,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from kernel.base.settings import Settings
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
-
-STORE_SECONDS: Final = 5.0
-"""How long a store may take to answer while a visitor of the dashboard waits, in s."""
-
 
 _MARKS: Final = f"""
     select model, version from {INTERNAL}._refreshed where model in ('_watermark', '_inputs') order by model
@@ -56,7 +49,12 @@ class MartsVersion:
 
 
 class Marts(Protocol):
-    """A place from which the published marts are read."""
+    """A place from which the published marts are read.
+
+    `keeps_earlier` says whether a table of a publication can still be read after the next one.
+    """
+
+    keeps_earlier: bool
 
     def newest(self) -> MartsVersion:
         """The newest publication.
@@ -76,20 +74,6 @@ class Marts(Protocol):
         ...
 
 
-def open_marts(settings: Settings) -> Marts:
-    """The marts that the settings name; nothing is read yet.
-
-    Raises:
-        BatteryError: the store cannot be reached.
-    """
-    if settings.warehouse_address.admits_readers:
-        return WarehouseMarts(open_warehouse(settings))
-    patient = settings.object_store_timeout_seconds
-    brief = settings.model_copy(update={"object_store_timeout_seconds": min(patient, STORE_SECONDS)})
-    # Who only looks makes no folder; a bucket that is missing would be an error then, and is made.
-    return ExportedMarts(open_store(brief, make=settings.object_store.startswith("s3://")))
-
-
 def nothing_published() -> NothingYetError:
     """The error that says what to do before the first publication."""
     return NothingYetError(
@@ -99,6 +83,8 @@ def nothing_published() -> NothingYetError:
 
 class ExportedMarts:
     """The Parquet objects that each publication exports."""
+
+    keeps_earlier = True
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
@@ -131,6 +117,8 @@ class ExportedMarts:
 
 class WarehouseMarts:
     """The tables that readers of the warehouse see."""
+
+    keeps_earlier = False
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse

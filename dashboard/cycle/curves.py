@@ -54,7 +54,7 @@ def curves_of(readings: pa.Table, cycles: pa.Table, steps: pa.Table) -> pa.Table
     """The incremental capacity of some cycles, as the mart `battery_ica` has it for the cycles that it chooses.
 
     Args:
-        readings: of those cycles, as `dashboard.landing.look_at_readings` gives them.
+        readings: of those cycles, as `Publication.readings_by_test` gives them.
         cycles: their rows of `battery_cycles`.
         steps: the steps of the cell, rows of `battery_steps`.
 
@@ -72,7 +72,7 @@ def with_charge(readings: pa.Table) -> pa.Table:
     """Readings with the charge moved since the first one of their cycle, by the counter rule of `battery_steps`.
 
     Args:
-        readings: of whole cycles in their order, as `dashboard.landing.look_at_readings` gives them, n rows.
+        readings: of whole cycles in their order, as `Publication.readings_by_test` gives them, n rows.
 
     Returns:
         The same rows with `step_number`, which tells the steps of a test apart, and `charge_ah` and `discharge_ah` in

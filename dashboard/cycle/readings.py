@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from dashboard.cycle.choice import spread, usual_cycles
 from dashboard.cycle.curves import curves_of, with_charge
 from dashboard.cycle.lines import over_charge_lines, over_time_lines
-from dashboard.landing import look_at_readings
 from dashboard.view import look
 from kernel.base.errors import BatteryError
 
@@ -71,15 +70,6 @@ def rows_of(cycles: pa.Table, numbers: Sequence[int]) -> pa.Table:
     return cycles.filter(pc.is_in(cycles["cycle_number"], pa.array(numbers, cycles["cycle_number"].type)))
 
 
-def readings_of(settings: Settings, cell: str, keys: Sequence[tuple[str, int]]) -> pa.Table:
-    """The readings of some cycles of a cell, each named by its test and its number within it, in their order.
-
-    Raises:
-        BatteryError: they cannot be read.
-    """
-    return look_at_readings(settings, cell, keys)
-
-
 def thinned(rows: pa.Table, most_readings: int, most_cycles: int) -> pa.Table:
     """An even choice of cycles with about as many readings, and at most as many cycles, as are admitted.
 
@@ -105,7 +95,7 @@ def charge_lines(settings: Settings, published: Published, chosen: ChosenCycles)
     return look(
         ("over charge", settings, published.seen.value.name, chosen.cell, chosen.keys),
         lambda: over_charge_lines(
-            with_charge(readings_of(settings, chosen.cell, chosen.keys)), _steps(published, chosen.cell), chosen.by_key
+            with_charge(published.readings(chosen.cell, chosen.keys)), _steps(published, chosen.cell), chosen.by_key
         ),
         FRESH_READINGS_SECONDS,
     ).value
@@ -121,7 +111,7 @@ def time_lines(settings: Settings, published: Published, chosen: ChosenCycles) -
         return []
     return look(
         ("over time", settings, published.seen.value.name, chosen.cell, chosen.keys),
-        lambda: over_time_lines(with_charge(readings_of(settings, chosen.cell, chosen.keys)), chosen.by_key),
+        lambda: over_time_lines(with_charge(published.readings(chosen.cell, chosen.keys)), chosen.by_key),
         FRESH_READINGS_SECONDS,
     ).value
 
@@ -138,7 +128,7 @@ def chosen_curves(settings: Settings, published: Published, chosen: ChosenCycles
         return held
     return look(
         ("curves", settings, published.seen.value.name, chosen.cell, chosen.keys),
-        lambda: curves_of(readings_of(settings, chosen.cell, chosen.keys), chosen.rows, _steps(published, chosen.cell)),
+        lambda: curves_of(published.readings(chosen.cell, chosen.keys), chosen.rows, _steps(published, chosen.cell)),
         FRESH_READINGS_SECONDS,
     ).value
 

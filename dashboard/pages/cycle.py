@@ -18,7 +18,6 @@ from dashboard.cycle.readings import (
     charge_lines,
     chosen_curves,
     life_curves,
-    readings_of,
     rows_of,
     thinned,
     time_lines,
@@ -292,7 +291,7 @@ def _show_over_time(view: _View) -> None:
 
 
 def _show_readings(view: _View) -> None:
-    tables = [readings_of(view.settings, of.cell, of.keys) for of in view.chosen if of.keys]
+    tables = [view.published.readings(of.cell, of.keys) for of in view.chosen if of.keys]
     if not tables:
         st.info("No cycle is chosen that the cells have.", icon=":material/info:")
         return

@@ -22,7 +22,8 @@ from refresh.alerts.found import STOPPED, Alert, find_alerts
 from refresh.alerts.record import read_record, with_sent, with_withdrawn, write_record
 from refresh.alerts.silence import still_silent
 from refresh.dbt import work_folder
-from refresh.marts import NothingYetError, open_marts
+from refresh.marts import NothingYetError
+from refresh.publication import open_publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,9 +78,8 @@ def current_alerts(settings: Settings, now: datetime | None = None) -> list[Aler
         NothingYetError: nothing has been published.
         BatteryError: the marts cannot be read.
     """
-    marts = open_marts(settings)
-    newest = marts.newest()
-    return find_alerts(lambda name: marts.table(newest, name), newest.places, now or _now())
+    publication = open_publication(settings)
+    return find_alerts(publication.table, publication.names, now or _now())
 
 
 def send_alerts(settings: Settings, now: datetime | None = None) -> SendReport:

@@ -16,6 +16,7 @@ from support.replayed import DAMAGE, execute, manifest_keys, object_keys
 
 from kernel.base.faults import VARIABLE, Point
 from kernel.edges.warehouse import open_warehouse
+from sink.tables import full_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +134,7 @@ def test_readers_see_the_tables_before_or_after_a_swap_and_never_half_of_it(
     damaged: Pipeline, log: Log, tmp_path: Path
 ) -> None:
     sql = " union all ".join(
-        f"select '{table}', count(*), sum(hash(t)::hugeint) from {table} as t"  # noqa: S608
+        f"select '{table}', count(*), sum(hash(t)::hugeint) from {full_name(table)} as t"  # noqa: S608
         for table in (*LANDING_TABLES, "_commits")
     )
     before = str(damaged.query(sql))

@@ -34,7 +34,8 @@ from kernel.base.settings import Settings
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
 from refresh.export import export_marts
-from refresh.marts import NothingYetError, open_marts
+from refresh.marts import NothingYetError
+from refresh.publication import open_publication
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -244,7 +245,7 @@ def test_pauses_tests_and_counts_are_those_of_the_marts(published: Published, pa
 
 def test_the_page_says_of_what_it_is_made(published: Published, pages: dict[str, Page]) -> None:
     provenance = dict(pages[AGED].tables["What this report is made of"])
-    at = open_marts(published.settings).newest().published_at
+    at = open_publication(published.settings).published_at
     assert provenance["Results published"] == f"{at:%Y-%m-%d %H:%M:%S} UTC"
     assert provenance["Pipeline"].endswith(f"version {version('battery-pipeline')}")
     assert provenance["Nominal capacity"] == "1.1 Ah (by the lab's file of cells)"
@@ -252,12 +253,12 @@ def test_the_page_says_of_what_it_is_made(published: Published, pages: dict[str,
 
 
 def test_a_report_states_the_thresholds_that_were_published(published: Published) -> None:
-    marts = open_marts(published.settings)
-    newest = marts.newest()
-    built_with = {row["name"]: row["value"] for row in marts.table(newest, "battery_thresholds").to_pylist()}
-    assert read_cell_report(marts, newest, AGED).thresholds == built_with
+    publication = open_publication(published.settings)
+    built_with = {row["name"]: row["value"] for row in publication.table("battery_thresholds").to_pylist()}
+    assert read_cell_report(publication, AGED).thresholds == built_with
+    newest = publication.version
     earlier = replace(newest, places={name: at for name, at in newest.places.items() if name != "battery_thresholds"})
-    assert read_cell_report(marts, earlier, AGED).thresholds == thresholds_of(None)
+    assert read_cell_report(publication.at(earlier), AGED).thresholds == thresholds_of(None)
 
 
 def test_every_cell_is_cited_as_its_source_wishes() -> None:
@@ -289,10 +290,9 @@ def test_every_rule_for_the_end_of_life_that_the_marts_have_is_said_in_words() -
 
 
 def test_figures_without_data_are_left_out(published: Published) -> None:
-    marts = open_marts(published.settings)
+    publication = open_publication(published.settings)
     names = {
-        cell: [figure.name for figure in draw_figures(read_cell_report(marts, marts.newest(), cell))]
-        for cell in (AGED, YOUNG)
+        cell: [figure.name for figure in draw_figures(read_cell_report(publication, cell))] for cell in (AGED, YOUNG)
     }
     assert names[AGED] == ["fade", "efficiency", "resistance", "charge-time", "dqdv", "dvdq"]
     assert set(names[YOUNG]) - set(names[AGED]) == {"temperature"}

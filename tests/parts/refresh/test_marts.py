@@ -5,12 +5,14 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from support.published import CELLS
 
 from kernel.base.errors import BatteryError
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import open_warehouse
 from refresh.export import MANIFEST, MARTS
-from refresh.marts import ExportedMarts, Marts, NothingYetError, WarehouseMarts, open_marts
+from refresh.marts import ExportedMarts, Marts, NothingYetError, WarehouseMarts
+from refresh.publication import open_publication
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ def test_a_publication_says_when_it_was_made(published: PublishedFolder, marts: 
 def test_beside_a_duckdb_file_the_objects_are_read_and_nobody_is_held_up(published: PublishedFolder) -> None:
     pipeline = published.pipeline()
     with open_warehouse(pipeline.settings).connect("hold it", read_only=True):
-        assert isinstance(open_marts(pipeline.settings), ExportedMarts)
+        seen = open_publication(pipeline.settings, lock_seconds=0)
+        assert seen.table("battery_cells").num_rows == len(CELLS)
+        assert seen.published_at is not None
 
 
 def test_where_nothing_has_been_published_it_says_what_publishes(tmp_path: Path, pipeline: Pipeline) -> None:

@@ -32,6 +32,17 @@ def test_a_fresh_look_is_not_repeated_and_an_old_one_is() -> None:
     assert remembered.look("another", make, 60).value == 3
 
 
+def test_a_look_that_has_expired_is_repeated_and_is_shown_where_that_fails() -> None:
+    remembered, make = LookCache(), Counted()
+    remembered.look("it", make, 60)
+    remembered.expire("it")
+    remembered.expire("what nobody has seen")
+    assert remembered.look("it", make, 60).value == 2
+    remembered.expire("it")
+    make.error = BatteryError("held by another")
+    assert remembered.look("it", make, 60).value == 2
+
+
 def test_where_looking_fails_the_last_look_is_shown_with_why() -> None:
     remembered, make = LookCache(), Counted()
     first = remembered.look("it", make, -1)

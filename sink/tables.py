@@ -89,15 +89,15 @@ CREATE_CELL_EVENTS: Final = (
         cell_id, arg_max(metadata, place) as metadata, arg_max(changed_at, place) as changed_at,
         arg_max(topic_id, place) as topic_id
     from (
-        select *, row(min(changed_at) over (partition by topic_id), topic_id, "partition", "offset") as place
+        select *, row(max(rowid) over (partition by topic_id), topic_id, "partition", "offset") as place
         from battery_cell_events where fault is null
     )
     group by cell_id""",
 )
 """The table of what a lab has said of its cells, message by message, and the view of the last message of each cell.
 
-Within a topic offsets give the order, as they do where brokers compact it. A topic that was created again comes after
-the one before.
+Within a topic offsets give the order, as they do where brokers compact it. Of two topics the later one is the one that
+landed last, so that one that was created again counts: the clocks of senders, and so the time stamps, may be wrong.
 """
 
 _CREATE_TABLES: Final = (

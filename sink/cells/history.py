@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 _REFUSED: Final = """
     select changed_at, cell_id, "partition", "offset", fault from battery_cell_events where fault is not null
-    order by changed_at, topic_id, "partition", "offset"
+    order by max(rowid) over (partition by topic_id), topic_id, "partition", "offset"
 """
 
 _EVENTS: Final = """
     select changed_at, metadata
     from (
-        select *, min(changed_at) over (partition by topic_id) as began_at from battery_cell_events where fault is null
+        select *, max(rowid) over (partition by topic_id) as landed from battery_cell_events where fault is null
     )
-    where cell_id = ? order by began_at, topic_id, "partition", "offset"
+    where cell_id = ? order by landed, topic_id, "partition", "offset"
 """
 
 

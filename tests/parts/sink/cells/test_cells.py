@@ -213,6 +213,21 @@ def test_a_topic_that_was_created_again_gets_all_that_is_known_with_the_first_ch
     assert read_known(recreated, warehouse) == read_known(recreated, anew) | {"GONE": {}}
 
 
+def test_a_topic_that_landed_later_counts_whatever_the_clocks_of_its_senders_say(
+    settings: Settings, warehouse: DuckDBFile
+) -> None:
+    change_cells(settings, warehouse, {"A": {"group": "fast"}, "B": {"group": "fast"}})
+    recreated = settings.model_copy(update={"battery_cells_topic": f"t{uuid4().hex}"})
+    open_cells_topic(recreated, create=True)
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    producer.produce(recreated.cells_topic, b'{"group":"theirs"}', b"B", timestamp=1)  # a clock that begins in 1970
+    assert producer.flush(30) == 0
+    assert read_known(recreated, warehouse) == {"A": {"group": "fast"}, "B": {"group": "theirs"}}
+    change_cells(recreated, warehouse, {"A": {"group": "slow"}})
+    assert read_known(recreated, warehouse) == {"A": {"group": "slow"}, "B": {"group": "theirs"}}
+    assert [change.after for _, change in read_history(warehouse, "B")] == [{"group": "fast"}, {"group": "theirs"}]
+
+
 def test_the_history_of_a_cell_says_what_changed_in_order(settings: Settings, warehouse: DuckDBFile) -> None:
     for group in ("fast", "slow"):
         change_cells(settings, warehouse, {"A": {"group": group}, "B": {"group": group}})

@@ -88,8 +88,20 @@ def test_what_has_landed_as_it_was_told_adds_up(settings: Settings) -> None:
             "partition 0, offset 3, cell C: its row has no message",
             None,
         ),
+        (
+            """create or replace table battery_cell_events as from battery_cell_events;
+            insert into battery_cell_events from battery_cell_events where "offset" = 0""",
+            "partition 0, offset 0, cell A: it has landed 2 times",
+            None,
+        ),
     ],
-    ids=["a row is gone", "a row was altered", "a row is of another cell", "a row has no message"],
+    ids=[
+        "a row is gone",
+        "a row was altered",
+        "a row is of another cell",
+        "a row has no message",
+        "a row is there twice",
+    ],
 )
 def test_a_break_is_told_with_its_place_and_what_to_do_and_is_mended(
     settings: Settings, broken: str, place: str, latest: str | None

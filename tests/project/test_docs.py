@@ -126,12 +126,17 @@ def test_every_landing_column_is_described_with_its_type() -> None:
         table: [(name, kind.upper()) for name, kind, *_ in connection.execute(f"describe {table}").fetchall()]
         for (table,) in connection.execute("select table_name from information_schema.tables").fetchall()
     }
-    (source,) = yaml.safe_load((MODELS / "staging" / "__sources.yml").read_text())["sources"]
+    sources = yaml.safe_load((MODELS / "staging" / "__sources.yml").read_text())["sources"]
     described = {
         table["name"]: [(column["name"], column["data_type"].upper()) for column in table["columns"]]
+        for source in sources
         for table in source["tables"]
     }
     assert described == made
+    assert {source["schema"]: all(t["name"].startswith("_") for t in source["tables"]) for source in sources} == {
+        READERS: False,
+        INTERNAL: True,
+    }
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,11 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 class NoTablesError(BatteryError):
-    """A warehouse has no landing tables, or not all of them; the message says what to do."""
+    """A warehouse has no landing tables yet; the message says what to do."""
+
+
+class EarlierWarehouseError(BatteryError):
+    """A warehouse is of an earlier release; the message says what brings it up to date."""
 
 
 def require_tables(connection: duckdb.DuckDBPyConnection, *, even_earlier: bool = False) -> None:
@@ -285,7 +289,8 @@ def require_tables(connection: duckdb.DuckDBPyConnection, *, even_earlier: bool 
         even_earlier: whether those of an earlier release will do.
 
     Raises:
-        NoTablesError: it holds no landing tables, or those of an earlier release.
+        NoTablesError: it holds no landing tables.
+        EarlierWarehouseError: it holds those of an earlier release.
         NewerWarehouseError: it has the layout of a later release.
     """
     places = find_tables(connection)
@@ -294,6 +299,6 @@ def require_tables(connection: duckdb.DuckDBPyConnection, *, even_earlier: bool 
     require_known_layout(connection)
     is_whole = places.is_current and all(name in places for name in ("battery_retries", "battery_about", "_retired"))
     if not is_whole and not even_earlier:
-        raise NoTablesError(
+        raise EarlierWarehouseError(
             "the WAREHOUSE was made by an earlier version; `battery stream --until-end` adds what it lacks, run it once"
         )

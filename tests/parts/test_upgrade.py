@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,11 @@ from support.pipeline import Pipeline, take_unit_tests_as_passed
 import battery
 from battery.backup import MANIFEST, back_up
 from battery.restore import restore
+from dashboard.landing import look_at_stream
 from dataflows.health import Pulse
 from producer.simulate import simulate_cell
 from refresh.project import internal_models
+from sink.tables import EarlierWarehouseError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +51,9 @@ def test_it_goes_on_where_the_release_before_has_ended(before: Pipeline, tmp_pat
     assert SAID in before.battery("status", code=2)
     assert SAID in before.battery("verify", code=2)
     assert SAID in before.battery("transform", code=2)
+    assert f"fault    warehouse   the WAREHOUSE was {SAID}" in before.battery("doctor", code=1)
+    with pytest.raises(EarlierWarehouseError, match=re.escape(SAID)):
+        look_at_stream(before.settings)  # as the page does
     count = send(before.settings, traffic(REST))
     assert "moved the internal tables to their own schema" in before.battery("stream", "--until-end")
     log = read_undisturbed(tmp_path / "undisturbed", before.port, before.topic, count)

@@ -14,7 +14,7 @@ from kernel.edges.warehouse import DuckDBFile, transaction
 from sink.claim import claim_store
 from sink.commit import Landing
 from sink.layout import INTERNAL, LAYOUT, MOVED, SHOWN, NewerWarehouseError
-from sink.tables import NoTablesError, create_tables, require_tables
+from sink.tables import EarlierWarehouseError, create_tables, require_tables
 from sink.writers import pipeline_id
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def test_a_warehouse_older_than_claims_and_replays_gets_what_it_lacks(earlier: D
     )  # fmt: skip
     with (
         earlier.connect("test", read_only=True) as connection,
-        pytest.raises(NoTablesError, match="made by an earlier version"),
+        pytest.raises(EarlierWarehouseError, match="made by an earlier version"),
     ):
         require_tables(connection)
     Landing(FolderStore(tmp_path / "objects"), earlier, WINDOW).begin()

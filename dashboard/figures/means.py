@@ -138,10 +138,10 @@ def _figures(rows: pa.Table, unit: str) -> list[str]:
 
 
 def _decimals(values: npt.NDArray[np.float64]) -> int:
-    """Decimals that give the largest of some values four significant digits at least."""
+    """Decimals that give the largest of some values five significant digits: a spread is a small part of it."""
     finite = np.abs(values[np.isfinite(values)])
     size = float(finite.max(initial=0.0))
-    return 2 if size == 0 else int(np.clip(3 - np.floor(np.log10(size)), 1, 9))
+    return 2 if size == 0 else int(np.clip(4 - np.floor(np.log10(size)), 1, 9))
 
 
 def _runs(chosen: npt.NDArray[np.bool_]) -> list[slice]:

@@ -123,7 +123,7 @@ def _correlation(x: Attribute, y: Attribute, cells: Sequence[str]) -> str:
                 if np.ptp(of) <= 1e-13 * np.abs(of).max()  # as `correlate` has it
             )
         )
-        return f"No correlation: {same} is the same for all {len(cells):,} cells."
+        return f"No correlation: “{same}” is the same for all {len(cells):,} cells."
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f" ({100 * CONFIDENCE:.0f} % interval {_minus(found.low)} to {_minus(found.high)})"

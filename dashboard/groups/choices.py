@@ -68,7 +68,7 @@ def attributes_here(published: Published) -> dict[str, Attribute]:
 
 
 @st.cache_resource(max_entries=4, show_spinner="reading the figures")
-def _attributes(_publication: str, _cells: pa.Table, _cycles: pa.Table) -> dict[str, Attribute]:
+def _attributes(publication: str, _cells: pa.Table, _cycles: pa.Table) -> dict[str, Attribute]:  # noqa: ARG001  # the cache's key
     return attributes_of(_cells, figures_of_cells(_cycles))
 
 

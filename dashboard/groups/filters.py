@@ -98,10 +98,6 @@ def choose_filters(attributes: Mapping[str, Attribute], cells: Sequence[str]) ->
     """
     asked = [one.name for one in attributes.values() if any(key in st.query_params for key in _keys(one))]
     chosen = choose_many("Filter by", list(attributes), KEY, asked)
-    for name in asked:
-        if name not in chosen:  # it was taken away; the address forgets what was wanted of it
-            for key in _keys(attributes[name]):
-                st.query_params.pop(key, None)
     conditions = [_choose(attributes[name], cells) for name in chosen]
     return [condition for condition in conditions if condition.is_active]
 

@@ -84,8 +84,12 @@ def _draw(settings: Settings, published: Published) -> None:
     with figures:
         _show_figures(rows, len(ordered))
     if not rows:
-        said = f" with {choice.filtered_by}" if choice.conditions else ""
-        st.info(f"None of {len(ordered)} cells is among the {SHOWN[which]}{said}; show all cells to see them.")
+        said = literal("; ".join([*([] if which == ALL else [SHOWN[which]]), *map(str, choice.conditions)]))
+        st.info(
+            f"None of {len(ordered)} cells is left: {said}. Take a filter away to see others."
+            if choice.conditions
+            else f"None of {len(ordered)} cells is among the {SHOWN[which]} here; show all cells to see them."
+        )
         return
     if choice.conditions:
         st.caption(literal(f"{len(rows):,} of {len(ordered):,} cells: {choice.filtered_by}."))

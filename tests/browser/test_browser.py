@@ -229,7 +229,7 @@ def test_all_can_be_reached_by_the_keyboard(visit: Visit) -> None:
                 "(e => e.getAttribute('aria-label') || e.dataset.title || e.innerText || '')(document.activeElement)"
             ).strip()
         )
-    for name in ("Cell", "Show", "Over", "Chemistry"):
+    for name in ("Cell", "Show", "Over", "Colour by"):
         assert any(found.endswith(name) for found in reached), (name, reached)
     for name in ("CSV", "Parquet"):
         assert any(name in found for found in reached), (name, reached)

@@ -323,6 +323,15 @@ def check_worker(age: float | None, longest: float) -> Finding:
     return Finding("worker", State.OK, f"it runs: its last epoch ended {age:.0f} s ago")
 
 
+def check_port(what: str, where: str, *, is_taken: bool, is_ours: bool, command: str, remedy: str) -> Finding:
+    """A part that listens: whether anything does at its port, and whether that is the part."""
+    if not is_taken:
+        return Finding(what, State.OK, f"nothing at {where}; {command}")
+    if not is_ours:
+        return Finding(what, State.WARNING, f"another program has {where}", f"end that one, or {remedy}")
+    return Finding(what, State.OK, f"{where} answers")
+
+
 def check_inbox(folder: str | None, age: float | None, trouble: str, *, is_watched: bool, longest: float) -> Finding:
     """The watch of the inbox, by the age of its last sign in s; None where there never was one."""
     if folder is None or age is None:

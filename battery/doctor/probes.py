@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -248,14 +249,26 @@ def _parts(settings: Settings) -> Iterator[Finding]:
         is_watched=bool(look and look.is_watched),
         longest=3 * SIGN_SECONDS,
     )
-    for what, port, command in (
-        ("dashboard", DASHBOARD_PORT, "`battery dashboard` serves it"),
-        ("metrics", settings.metrics_port, "a running worker serves them"),
+    for what, port, path, begins, command, remedy in (
+        ("dashboard", DASHBOARD_PORT, "/_stcore/health", b"ok", "`battery dashboard` serves it", "give --port to it"),
+        ("metrics", settings.metrics_port, "/metrics", b"# ", "a running worker serves them", "set METRICS_PORT"),
     ):
-        listens = bool(port) and _listens(f"127.0.0.1:{port}")
-        yield Finding(
-            what, State.OK, f"127.0.0.1:{port} listens" if listens else f"nothing at 127.0.0.1:{port}; {command}"
-        )
+        where = f"127.0.0.1:{port}"
+        is_taken = bool(port) and _listens(where)
+        yield checks.check_port(
+            what, where, is_taken=is_taken, is_ours=is_taken and _answers(f"http://{where}{path}", begins),
+            command=command, remedy=remedy,
+        )  # fmt: skip
+
+
+def _answers(address: str, begins: bytes) -> bool:
+    """Whether something answers there as a part of the pipeline does."""
+    try:
+        with urllib3.PoolManager(timeout=CONNECT_SECONDS, retries=False) as http:
+            answer = http.request("GET", address)
+    except urllib3.exceptions.HTTPError:
+        return False
+    return answer.status == HTTPStatus.OK and answer.data.startswith(begins)
 
 
 def _locks(settings: Settings) -> Iterator[Finding]:

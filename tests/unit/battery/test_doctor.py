@@ -7,7 +7,9 @@ import fcntl
 import json
 import os
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -244,6 +246,24 @@ def test_a_program_that_is_no_broker_is_told_from_none(tmp_path: Path) -> None:
         settings = lab(tmp_path).model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{port}"})
         (broker,) = [one for one in probes.examine(settings) if one.name == "broker"]
     assert f"no broker answers at KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:{port}" in broker.detail
+
+
+@pytest.mark.parametrize("content", [b"# HELP battery_rows_total rows", b"<html>another program"])
+def test_a_port_that_another_program_has_is_a_warning(tmp_path: Path, content: bytes) -> None:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = lab(tmp_path).model_copy(update={"metrics_port": server.server_port})
+        (metrics,) = [one for one in probes.examine(settings) if one.name == "metrics"]
+        server.shutdown()
+    assert metrics.state is (State.OK if content.startswith(b"#") else State.WARNING)
+    if metrics.state is State.WARNING:
+        assert metrics.remedy == "end that one, or set METRICS_PORT"
 
 
 def test_what_this_user_may_not_read_or_write_is_named_with_what_to_do(

@@ -95,7 +95,7 @@ _COPY_READINGS: Final = _COPY.format(
 )
 
 _COPY_CYCLES: Final = _COPY.format(
-    table="_cycles",
+    table="internal._cycles",
     life="cycles",
     replaced="""
         started_at + to_days(cell + later) as started_at,

@@ -25,6 +25,7 @@ from kernel.base.output import relay_line
 from kernel.base.processes import relay_lines
 from refresh.project import code_of, inputs_of, project_folder, require_project
 from refresh.warned import warnings_in
+from sink.layout import READERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +57,7 @@ MEMORY_SHARE: Final = 0.6
 BUILT: Final = frozenset({"model", "seed", "snapshot"})
 """The kinds of dbt's nodes that are tables or views."""
 
-PUBLISHED: Final = "main"
+PUBLISHED: Final = READERS
 """The schema in which readers look."""
 
 BUILDING: Final = "building"

@@ -9,6 +9,7 @@ import pyarrow as pa
 from msgspec.structs import replace
 from support.builders import arrow
 from support.delivered import together
+from support.schemas import look_in_both
 
 from dataflows.fold.clean import clean
 from dataflows.fold.state import CellState
@@ -78,6 +79,7 @@ def landed(commits: list[list[Cleaned[CellStates]]]) -> duckdb.DuckDBPyConnectio
     """Land results, a commit a group, with the statements of the real transaction."""
     connection = duckdb.connect()
     create_tables(connection)
+    look_in_both(connection)
     for commit in commits:
         quarantined = pa.Table.from_batches([result.quarantined for result in commit], schema=QUARANTINED)
         repeated = pa.Table.from_batches([result.repeated for result in commit], schema=REPEATED)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kernel.base.errors import BatteryError
+from kernel.base.plain import plain
 from sink.cells.sheet import read_csv, to_csv
 
 if TYPE_CHECKING:
@@ -24,6 +27,25 @@ def test_what_is_written_is_read_back_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "cells.csv"
     file.write_text(to_csv(KNOWN), encoding="utf-8", newline="")
     assert read_csv(file).changes(clear=False) == KNOWN
+
+
+letters = st.sampled_from("=+-@'\",;\t\n|# 01.eE") | st.characters(exclude_categories=["C", "Zl", "Zp"])
+texts = st.text(letters, min_size=1, max_size=12).map(str.strip).filter(bool)
+
+
+@given(
+    st.dictionaries(
+        texts.filter(lambda text: plain(text) == text),
+        st.fixed_dictionaries({"notes": texts, "lot": texts}),
+        min_size=1,
+    )
+)
+def test_any_text_is_read_back_unchanged(
+    tmp_path_factory: pytest.TempPathFactory, known: dict[str, dict[str, Value]]
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.csv"
+    file.write_text(to_csv(known), encoding="utf-8", newline="")
+    assert read_csv(file).changes(clear=False) == known
 
 
 def test_an_empty_cell_leaves_a_value_unless_it_is_to_clear_it(tmp_path: Path) -> None:

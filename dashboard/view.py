@@ -60,7 +60,8 @@ STYLE: Final = """
 [data-testid=stMainBlockContainer] [data-testid=stHeading] h3 { font-size: 1.15rem; padding: 0.25rem 0; }
 .st-key-head { row-gap: 0; }
 .st-key-key-figures { row-gap: 0.25rem; }
-.st-key-choices > div { flex: 1 1 9rem; min-width: 9rem; }
+.st-key-choices > div { flex: 1 1 8.5rem; min-width: 8.5rem; }
+.st-key-choices > .st-key-groups { flex-basis: 11.5rem; min-width: 11.5rem; }
 [data-testid=stMetricLabel] { min-height: 0; }
 @media (max-width: 640px) {
   [data-testid=stMainBlockContainer] { padding-left: 1rem; padding-right: 1rem; }

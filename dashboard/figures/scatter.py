@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 HEIGHT: Final = 460
 
+BAR_PIXELS: Final = 160
+"""Length of the bar that says which colour is which number: a panel has little room."""
+
 ROOM: Final = 0.05
 """Between the outermost points and the edges, as a share of the range."""
 
@@ -159,7 +162,10 @@ def _said(cell: str, x: Attribute, y: Attribute, by: Attribute | None, group: st
 def _markers(cells: Sequence[str], by: Attribute | None, ink: Ink) -> dict[str, Any]:
     if by is None:
         return {"size": 9, "opacity": 0.85, "color": ink.colour}
+    known = [by.number(cell) for cell in by.values]  # of all cells, so that a number has one colour in every panel
+    title = {**BAR_TITLE, "text": f"{in_figure(str(by.label))}{BAR_GAP}"}
     return {
         "size": 9, "opacity": 0.9, "color": [by.number(cell) for cell in cells], "colorscale": list(SCALE),
-        "showscale": True, "colorbar": {**BAR, "title": {**BAR_TITLE, "text": f"{in_figure(str(by.label))}{BAR_GAP}"}},
+        "cmin": min(known), "cmax": max(known), "showscale": True,
+        "colorbar": {**BAR, "len": BAR_PIXELS, "title": title},
     }  # fmt: skip

@@ -62,9 +62,10 @@ def draw_measures(
         f"{y.label.words} over {x.label.words} of {len(drawn)} cells", _show_points,
     )  # fmt: skip
     st.markdown(said[0])
-    if choice.panels is not None:
-        lines += [literal(line) for line in _panel_correlations(choice.panels, all_cells, cells, x, y)]
     st.caption(" ".join([*said[1:], *lines, "Choose a point to open its cell."]))
+    if choice.panels is not None:
+        of_panels = _panel_correlations(choice.panels, all_cells, cells, x, y)
+        st.caption("  \n".join(literal(line) for line in of_panels))
 
 
 def _panel_correlations(

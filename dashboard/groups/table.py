@@ -55,7 +55,7 @@ def group_table(choice: GroupChoice, all_cells: Sequence[str], rows: Sequence[Ma
 def show_group_table(choice: GroupChoice, all_cells: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw `group_table`, with the groups under the name of what tells them apart."""
     column = st.column_config
-    title = "cells" if choice.colour is None else choice.colour.name
+    title = "group" if choice.colour is None else choice.colour.name
     st.dataframe(
         spreadsheet_safe(group_table(choice, all_cells, rows)), hide_index=True, key="group-figures",
         placeholder=UNKNOWN, alt="The groups of cells",

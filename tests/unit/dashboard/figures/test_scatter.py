@@ -44,6 +44,8 @@ def test_a_number_colours_points_on_a_scale_and_those_without_it_are_muted() -> 
     drawn = points(MASS, WARMTH, by=capacity)
     assert list(drawn["nominal capacity"].marker.color) == [3.0]
     assert drawn["nominal capacity"].marker.showscale is True
+    of_some = traces(scatter(WARMTH, MASS, ["A", "B"], GROUPS, INKS, by=MASS))["mass"].marker
+    assert (of_some.cmin, of_some.cmax) == (1.0, 4.0)  # of all cells: a number has one colour in every panel
     assert drawn["nominal capacity unknown"].marker.color == MUTED
     assert len(drawn["nominal capacity unknown"].x) == 3
 

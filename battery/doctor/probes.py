@@ -100,7 +100,10 @@ def _raised(name: str, error: Exception) -> Finding:
             f"user {user_name()} may not read{place}",
             "run as the user who owns it, or change its owner",
         )
-    return Finding(name, State.FAULT, (str(error).splitlines() or [type(error).__name__])[0])
+    text = (str(error).splitlines() or ["no message"])[0]
+    if isinstance(error, BatteryError):
+        return Finding(name, State.FAULT, text)
+    return Finding(name, State.FAULT, f"unexpected {type(error).__name__}: {text}", "this is a fault of the doctor")
 
 
 def _silent(name: str, settings: Settings) -> Finding:

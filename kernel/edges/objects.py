@@ -366,7 +366,7 @@ class S3Store:
         )
         try:
             return retry(request, *arguments, **named)
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
+        except (MinioException, urllib3.exceptions.HTTPError, ParseError) as error:
             raise BatteryError(
                 f"cannot {verb} bucket {self._bucket} at MINIO_ENDPOINT={self._endpoint}: {_reason(error)}"
                 f"{_hint(error)}"
@@ -401,4 +401,6 @@ def _hint(error: BaseException) -> str:
 def _reason(error: BaseException) -> str:
     if isinstance(error, S3Error):
         return f"{error.code}: {error.message}"
+    if isinstance(error, ParseError):
+        return f"what answers there is no S3 store ({error})"
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,13 +57,26 @@ def test_a_bucket_that_somebody_only_looks_for_is_refused_and_not_made(s3_port: 
             open_store(s3(s3_port, "s3://looked-for"), make=False)
 
 
+def test_a_server_that_is_no_store_is_told() -> None:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(BatteryError, match=r"cannot open bucket .*: what answers there is no S3 store"):
+            open_store(s3(server.server_port))
+        server.shutdown()
+
+
 def test_a_missing_bucket_is_made(s3_port: int) -> None:
     S3Store(s3(s3_port, "s3://made-on-start")).put("a", b"x")
     assert [found.key for found in S3Store(s3(s3_port, "s3://made-on-start")).list("")] == ["a"]
 
 
 def test_a_store_that_does_not_answer_is_one_line_without_the_secret() -> None:
-    with pytest.raises(BatteryError, match="cannot open bucket battery-data at MINIO_ENDPOINT=127") as caught:
+    with pytest.raises(BatteryError, match=r"cannot open bucket battery-data at MINIO_ENDPOINT=127") as caught:
         open_store(s3(free_port()))
     assert "\n" not in str(caught.value)
     assert "hush" not in str(caught.value)

@@ -65,7 +65,7 @@ def draw_means(
     classes = classes_here(choice, all_cells) or one_class(all_cells, FIRST)
     drawn, others = largest_first(classes.among(cells), MOST_IN_COLOUR)
     shown = scaled_measure(rows, of.measure, of.scale)
-    source = _Source(published, choice, classes, rows, of, shown)
+    source = MeansSource(published, choice, classes, rows, of, shown)
 
     def rows_of(some: Sequence[str]) -> pa.Table:
         return source.rows([cell for cell in some if classes.of[cell] in drawn])
@@ -96,8 +96,11 @@ def draw_means(
     st.caption(" ".join([*_means_lines(everything, choice, of, source.width), *lines]))
 
 
-class _Source:
-    """Where the rows of means come from: the mart of groups where it means the same, else the cycles."""
+class MeansSource:
+    """Where the rows of means come from: the mart of groups where it means the same, else the cycles.
+
+    It means the same for the state of health of whole groups over cycle numbers, rounded as it rounds them.
+    """
 
     def __init__(
         self, published: Published, choice: GroupChoice, classes: Classes, rows: Sequence[Mapping[str, Any]],
@@ -114,6 +117,7 @@ class _Source:
         self._factors = {
             row["cell_id"]: factor for row in rows if (factor := _factor(row, shown.scale, of.scale)) is not None
         }
+        self._told = {} if choice.colour is None else choice.colour.values
         self._groups: pa.Table | None = None
         if (
             (of.measure, of.axis, of.scale) == ("soh", "cycle", AS_MEASURED)
@@ -128,7 +132,9 @@ class _Source:
         """The rows of means of some cells."""
         groups = {self._classes.of[cell] for cell in cells}
         chosen = set(cells)
-        is_whole = all(cell in chosen for cell, group in self._classes.of.items() if group in groups)
+        is_whole = all(
+            cell in chosen and cell in self._told for cell, group in self._classes.of.items() if group in groups
+        )
         if self._groups is not None and is_whole and groups <= set(self._groups["cell_group"].to_pylist()):
             return means_of_groups(self._groups, sorted(groups), self._shown.scale)
         return class_means(

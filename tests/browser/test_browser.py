@@ -153,7 +153,7 @@ def test_the_browser_draws_the_real_cell_s_reference_capacities(visit: Visit, sh
 def test_the_fleet_shows_every_cell_and_a_row_opens_it(visit: Visit) -> None:
     visit.open("")
     assert set(CELLS) <= set(visit.traces()[0])
-    table = visit.page.locator("[data-testid=stDataFrame]").first
+    table = visit.page.locator(".st-key-cells [data-testid=stDataFrame]")
     table.scroll_into_view_if_needed()
     corner = table.bounding_box()
     assert corner is not None

@@ -97,7 +97,7 @@ def test_a_page_draws_without_a_choice(landed: Pipeline, monkeypatch: pytest.Mon
 
 def test_the_fleet_has_a_row_and_a_course_for_every_cell(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = page(landed, monkeypatch, "fleet").run()
-    rows = drawn.dataframe[0].value.to_dict("records")
+    (rows,) = (table.value.to_dict("records") for table in drawn.dataframe if "soh_percent" in table.value)
     assert sorted(row["cell_id"] for row in rows) == sorted(CELLS)
     health = dict(landed.query("select cell_id, 100 * latest_soh from battery_cells"))
     assert {row["cell_id"]: row["soh_percent"] for row in rows} == pytest.approx(health)
@@ -370,3 +370,26 @@ def test_the_real_cell_ends_by_the_rule_that_is_named_and_others_are_listed(
     assert "end of life: cycle 599" in charts(drawn)[0]
     rules = next(table.value for table in drawn.dataframe if "rule" in table.value)
     assert set(rules["cycle"]) >= {332, 519, 548, 552}
+
+
+@pytest.mark.parametrize("name", ["fleet", "compare"])
+@pytest.mark.parametrize("drawn", ["each cell", "means of groups", "two measures"])
+def test_groups_of_cells_are_drawn_where_a_lab_has_told_nothing_of_them(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch, name: str, drawn: str
+) -> None:
+    shown = page(landed, monkeypatch, name, draw=drawn, colour="tests", panels="format of nothing").run()
+    (said,) = shown.warning
+    assert "“format of nothing”, which the address asks for, is not among" in said.value
+    shown = page(landed, monkeypatch, name, draw=drawn, colour="tests", panels="tests").run()
+    assert not shown.exception
+    assert not shown.warning
+    assert charts(shown)
+
+
+def test_means_over_dates_are_not_drawn_and_the_page_says_why(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = page(landed, monkeypatch, "fleet", draw="means of groups", over="cycler's wall clock").run()
+    assert not shown.exception
+    assert charts(shown) == []
+    assert any("Means are taken over cycle numbers" in info.value for info in shown.info)

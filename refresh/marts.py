@@ -7,6 +7,7 @@ MotherDuck admits any number of readers and is read itself.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
@@ -18,6 +19,7 @@ from refresh.dbt import PUBLISHED
 from refresh.export import MANIFEST, MARTS, PRESENT
 from sink.layout import INTERNAL
 from sink.parquet import DamagedObjectError, read_rows
+from sink.tables import NoTablesError, require_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,6 +136,8 @@ class WarehouseMarts:
                     "from internal._dbt_runs where audited"
                 ).fetchone()
             except duckdb.CatalogException:
+                with suppress(NoTablesError):
+                    require_tables(connection)  # what another release has made is another thing than nothing
                 raise nothing_published() from None
         if not marks:
             raise nothing_published()

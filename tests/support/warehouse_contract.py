@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
+from support.earlier import lies_in, to_first_layout
 
 from kernel.edges.warehouse import transaction
+from refresh.marts import NothingYetError, WarehouseMarts
+from sink.layout import INTERNAL, SHOWN
+from sink.tables import EarlierWarehouseError, create_tables, require_tables
 
 if TYPE_CHECKING:
     from kernel.edges.warehouse import Warehouse
@@ -44,3 +48,34 @@ def test_names_without_a_schema_are_those_of_the_schema_main(warehouse: Warehous
     with warehouse.connect("read", read_only=True) as connection:
         assert connection.execute("from main.t").fetchall() == [(1,)]
         assert connection.execute("select current_schema()").fetchall() == [("main",)]
+
+
+def test_views_of_main_read_what_is_internal_over_any_connection(warehouse: Warehouse) -> None:
+    with warehouse.connect("write") as connection, transaction(connection):
+        create_tables(connection)
+        connection.execute("insert into internal._progress values ('A', 'log', 0, 7)")
+    with warehouse.connect("read", read_only=True) as connection:
+        assert connection.execute("from _progress").fetchall() == [("A", "log", 0, 7)]
+        with pytest.raises(duckdb.Error, match=r"_cell_state does not exist"):
+            connection.execute("from _cell_state")
+
+
+def test_the_internal_tables_of_the_release_before_move_to_their_schema(warehouse: Warehouse) -> None:
+    with warehouse.connect("write") as connection, transaction(connection):
+        create_tables(connection)
+        connection.execute("insert into internal._progress values ('A', 'log', 0, 7)")
+    with warehouse.connect("write") as connection:
+        to_first_layout(connection)
+        with pytest.raises(EarlierWarehouseError, match="`battery stream --until-end` adds what it lacks"):
+            require_tables(connection)
+    with pytest.raises(EarlierWarehouseError, match="`battery stream --until-end` adds what it lacks"):
+        WarehouseMarts(warehouse).newest()
+    with warehouse.connect("write") as connection, transaction(connection):
+        create_tables(connection)
+    with warehouse.connect("read", read_only=True) as connection:
+        require_tables(connection)
+        assert {*SHOWN} < {*lies_in(connection)}
+        assert set(lies_in(connection).values()) == {INTERNAL}
+        assert connection.execute("from internal._progress").fetchall() == [("A", "log", 0, 7)]
+    with pytest.raises(NothingYetError):
+        WarehouseMarts(warehouse).newest()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -51,6 +52,9 @@ WAREHOUSE: Final = "battery.duckdb"
 RECOVERY: Final = "recovery"
 OBJECTS: Final = "objects"
 SETTINGS: Final = "settings.json"
+
+_TAKEN: Final = "backup.partial"
+"""A file that is in the folder while it is being filled."""
 
 _SECRET_LIKE: Final = frozenset({"minio_access_key", "kafka_sasl_username"})
 """Settings that are no secrets by their type, but are half of one."""
@@ -132,12 +136,7 @@ def back_up(settings: Settings, folder: Path, *, with_objects: bool | None = Non
     with warehouse.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection, even_earlier=True)  # one is made before an upgrade, too
     _require_elsewhere(settings, folder)
-    try:
-        if folder.exists() and any(folder.iterdir()):
-            raise BatteryError(f"{folder} is not empty; name a new folder for each backup")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise BatteryError(f"cannot write the backup to {folder}: {error.strerror or error}") from None
+    _take(folder)
     try:
         return _copy(settings, folder, store, warehouse, file, with_objects=with_objects)
     except BaseException:
@@ -157,6 +156,25 @@ def _require_elsewhere(settings: Settings, folder: Path) -> None:
     for name, place in (("OBJECT_STORE", store if scheme == "file" else ""), ("RECOVERY_DIR", settings.recovery_dir)):
         if place and target.is_relative_to(Path(place).resolve()):
             raise BatteryError(f"{folder} is within {name}={place}; name a folder elsewhere, best on another disk")
+
+
+def _take(folder: Path) -> None:
+    """Make a new or empty folder this backup's own, by a file in it that only one process can make.
+
+    Raises:
+        BatteryError: it is not empty, or cannot be written.
+    """
+    try:
+        is_free = not (folder.exists() and any(folder.iterdir()))
+        if is_free:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (folder / _TAKEN).touch(exist_ok=False)
+    except FileExistsError:  # another one has been quicker
+        is_free = False
+    except OSError as error:
+        raise BatteryError(f"cannot write the backup to {folder}: {error.strerror or error}") from None
+    if not is_free:
+        raise BatteryError(f"{folder} is not empty; name a new folder for each backup")
 
 
 def _copy(
@@ -188,6 +206,8 @@ def _copy(
         why = (str(error.stderr).splitlines() or [f"the copy ended with {error.returncode}"])[-1]
         raise BatteryError(f"cannot copy the WAREHOUSE to {folder}: {why}") from None
     try:
+        (folder / _TAKEN).unlink()
+        os.sync()  # what the manifest names is on the disk before it is there
         backup = Backup(
             VERSION,
             datetime.now(UTC).isoformat(timespec="seconds"),
@@ -201,6 +221,7 @@ def _copy(
             named,
         )
         replace_file(folder / MANIFEST, encode_manifest(asdict(backup)))
+        os.sync()
     except OSError as error:
         raise BatteryError(f"cannot write the backup to {folder}: {error.strerror or error}") from None
     return backup

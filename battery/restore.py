@@ -97,6 +97,10 @@ def check_backup(folder: Path) -> Backup:
             raise BatteryError(f"the backup lacks {path}; use another one")
         if path.stat().st_size != file.bytes or checksum(path) != file.sha256:
             raise BatteryError(f"{path} of the backup is damaged; use another one")
+    held = {file.path for file in backup.files}
+    wanted = [WAREHOUSE, *(f"{OBJECTS}/{one.key}" for one in backup.named if backup.has_objects)]
+    if lacking := next((path for path in wanted if path not in held), None):
+        raise BatteryError(f"the backup lacks {folder / lacking}; use another one")
     return backup
 
 

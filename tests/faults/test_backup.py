@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
@@ -20,6 +20,7 @@ from dataflows.health import Pulse
 from kernel.base.errors import BatteryError
 from kernel.base.ports import free_port
 from kernel.edges.broker import embedded_broker
+from sink.claim import claim_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,6 +178,11 @@ def test_a_backup_that_is_not_whole_is_refused_before_anything_is_written(half: 
     (folder / MANIFEST).write_bytes(encode_manifest({name: outside[name] for name in outside if name != "checksum"}))
     with pytest.raises(BatteryError, match=r"names objects/\.\./\.\./outside, which is not in the backup"):
         check_backup(folder)
+    named = f"objects/{backup.named[0].key}"
+    thinned = manifest | {"files": [file for file in manifest["files"] if file["path"] != named]}
+    (folder / MANIFEST).write_bytes(encode_manifest({name: thinned[name] for name in thinned if name != "checksum"}))
+    with pytest.raises(BatteryError, match=f"the backup lacks .*{named}"):
+        check_backup(folder)
     (folder / MANIFEST).write_text(json.dumps(manifest | {"version": 99}))
     with pytest.raises(BatteryError, match="is of version 99, this release reads 1"):
         check_backup(folder)
@@ -230,6 +236,25 @@ def test_a_backup_that_does_not_fit_leaves_nothing_and_says_why(
     monkeypatch.setattr(Pulse, "since", lambda _: None)
     back_up(half.settings, folder)
     check_backup(folder)
+
+
+def test_of_two_backups_into_one_folder_the_later_one_leaves_the_earlier_alone(
+    half: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "backup"
+
+    def other(*arguments: Any) -> Any:
+        monkeypatch.setattr("battery.backup.claim_store", claim_store)
+        with pytest.raises(BatteryError, match="is not empty; name a new folder"):
+            back_up(half.settings, folder)
+        monkeypatch.setattr("pathlib.Path.iterdir", lambda _: iter(()))  # as one who looked in the same moment
+        with pytest.raises(BatteryError, match="is not empty; name a new folder"):
+            back_up(half.settings, folder)
+        monkeypatch.undo()
+        return claim_store(*arguments)
+
+    monkeypatch.setattr("battery.backup.claim_store", other)
+    assert back_up(half.settings, folder) == check_backup(folder)
 
 
 def test_a_backup_that_is_killed_is_told_as_none(half: Pipeline, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -12,6 +14,7 @@ import pytest
 from support.earlier import lies_in, to_first_layout
 from support.harness import read_undisturbed, require_sound, send, traffic
 from support.pipeline import Pipeline, take_unit_tests_as_passed
+from support.places import ROOT
 
 import battery
 from battery.backup import MANIFEST, back_up
@@ -62,6 +65,32 @@ def test_it_goes_on_where_the_release_before_has_ended(before: Pipeline, tmp_pat
     before.battery("replay", "--from-beginning")
     require_sound(before, log.tables)
     assert before.query("select count(*) from _writers where kind = 'worker'") == [(3,)]
+
+
+KILLED = """
+import duckdb, os, sys
+from sink.tables import create_tables
+moving = duckdb.connect(sys.argv[1])
+moving.begin()
+create_tables(moving)
+if sys.argv[2] == "after":
+    moving.commit()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("killed", "schema"), [("before", "main"), ("after", "internal")])
+def test_a_process_that_is_killed_while_it_moves_the_tables_has_moved_none_or_all(
+    before: Pipeline, tmp_path: Path, killed: str, schema: str
+) -> None:
+    rows = before.checksums()
+    subprocess.run([sys.executable, "-c", KILLED, str(before.folder / "battery.duckdb"), killed], check=True, cwd=ROOT)
+    with duckdb.connect(str(before.folder / "battery.duckdb")) as connection:
+        assert set(lies_in(connection).values()) == {schema}
+    assert before.checksums() == rows
+    count = send(before.settings, traffic(REST))
+    before.battery("stream", "--until-end")
+    require_sound(before, read_undisturbed(tmp_path / "undisturbed", before.port, before.topic, count).tables)
 
 
 def test_a_backup_of_it_is_brought_back_and_goes_on(

@@ -6,7 +6,7 @@ import io
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import pyarrow as pa
     from streamlit.delta_generator import DeltaGenerator
+    from streamlit.elements.plotly_chart import PlotlyState
 
     from kernel.base.settings import Settings
     from refresh.marts import MartsVersion
@@ -341,7 +342,7 @@ def chart(figure: go.Figure, name: str, alt: str, *, selectable: bool = False) -
             "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2},
         },
     )
-    return [dict(point) for point in drawn["selection"]["points"]] if selectable else []
+    return [dict(point) for point in cast("PlotlyState", drawn)["selection"]["points"]] if selectable else []
 
 
 def downloads(table: pa.Table, name: str) -> None:

@@ -83,6 +83,12 @@ FIRST: Final = (
 NOT_OFFERED: Final = frozenset({"cell_id", "metadata", "stated", "eol_alternatives", "first_at", "last_at"})
 """Columns that tell each cell from all others, or hold several."""
 
+LAB_COLUMN: Final = "the lab's column"
+"""What a column of the lab's own is called where its name alone would mean another."""
+
+RESERVED: Final = frozenset({"cell", "none"})
+"""What choices offer besides attributes."""
+
 FIGURES: Final[Mapping[str, Label]] = {
     "coulombic_efficiency_median": Label("median coulombic efficiency", PERCENT, 2),
     "energy_efficiency_median": Label("median energy efficiency", PERCENT, 2),
@@ -132,17 +138,20 @@ def attributes_of(cells: pa.Table, figures: pa.Table | None = None) -> dict[str,
     ]
     named: dict[str, Attribute] = {}
     for attribute in found:
-        name = next(name for name in _names(attribute) if name not in named)
+        name = next(name for name in _names(attribute) if name not in named and name not in RESERVED)
         named[name] = replace(attribute, name=name)
     return named
 
 
 def _names(attribute: Attribute) -> Iterator[str]:
-    """What an attribute may be called, the shortest first."""
-    yield attribute.label.words
-    yield str(attribute.label)
-    place = {"lab": "the lab's column", "stated": "as files state"}.get(attribute.key.partition(".")[0], "column")
-    yield f"{attribute.label}, {place}"
+    """What an attribute may be called, the shortest first; what files state says so, since the lab may know better."""
+    place = attribute.key.partition(".")[0]
+    if place == "stated":
+        yield f"{attribute.label}, as files state"
+    else:
+        yield attribute.label.words
+        yield str(attribute.label)
+        yield f"{attribute.label}, {LAB_COLUMN if place == 'lab' else 'column'}"
     yield attribute.key
 
 

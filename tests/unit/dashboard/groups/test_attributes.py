@@ -44,14 +44,28 @@ def test_a_free_column_is_a_number_where_every_value_is_one() -> None:
 
 def test_attributes_of_one_name_are_told_apart() -> None:
     cells = described(
-        A={"mass_g": 45.0, "chemistry": "LCO", "metadata": {"mass": "light", "chemistry": "x"}, "stated": {"mass": "3"}}
+        A={
+            "mass_g": 45.0,
+            "chemistry": "LCO",
+            "metadata": {"mass": "light", "chemistry": "x"},
+            "stated": {"mass_g": "3"},
+        }
     )
     found = attributes_of(cells)
     assert {"mass": "mass_g", "chemistry": "chemistry", "chemistry, the lab's column": "lab.chemistry"}.items() <= {
         name: one.key for name, one in found.items()
     }.items()
+    assert found["mass, the lab's column"].values == {"A": "light"}
+    assert found["active mass (g), as files state"].values == {"A": 3.0}
     assert len({one.key for one in found.values()}) == len(found)
     assert all(one.name == name for name, one in found.items())
+
+
+def test_no_attribute_is_called_what_a_choice_offers_besides() -> None:
+    """`Colour by` offers “cell” as well, and `Panels by` “none”."""
+    found = attributes_of(described(A={"metadata": {"cell": "x", "none": "y"}, "stated": {"cell": "z"}}))
+    assert {"cell", "none"}.isdisjoint(found)
+    assert {"lab.cell", "lab.none", "stated.cell"} <= {one.key for one in found.values()}
 
 
 def test_codes_are_said_in_words_and_damaged_json_says_nothing() -> None:

@@ -62,6 +62,13 @@ def inputs_of(settings: Settings) -> str:
 
 
 @cache
+def model_names() -> frozenset[str]:
+    """Names of the models; there are none where no dbt project is installed beside the package."""
+    models = Path(__file__).resolve().parent.parent / "dbt_project" / "models"
+    return frozenset(path.stem for path in models.rglob("*") if path.suffix in {".sql", ".py"})
+
+
+@cache
 def internal_models() -> frozenset[str]:
     """Names of the models, and seeds, that only other models read: those in the folder `intermediate`.
 

@@ -10,7 +10,7 @@ from kernel.base.errors import BatteryError
 from refresh.audit import finish_run, start_run
 from refresh.dbt import BUILDING, dbt
 from refresh.definitions import MARKS
-from refresh.project import code_of, require_project
+from refresh.project import code_of, model_names, require_project
 from refresh.unit_tests import must_run_unit_tests, remember_unit_tests
 from sink.care.overview import renew_overview
 from sink.cells.events import land_where_possible
@@ -89,7 +89,8 @@ def _has_other_code(connection: duckdb.DuckDBPyConnection, code: str) -> bool:
     if marks == (0,):
         return False
     other = connection.execute(
-        f"select count(*) from {BUILDING}.{MARKS} where code is not null and code <> '' and code <> ?",  # noqa: S608
-        [code],
+        f"select count(*) from {BUILDING}.{MARKS} where code <> '' and code <> ? "  # noqa: S608
+        "and model in (select unnest(?::varchar[]))",  # an earlier release may have had more
+        [code, sorted(model_names())],
     ).fetchone()
     return other != (0,)

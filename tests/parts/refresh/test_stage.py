@@ -22,6 +22,7 @@ from refresh.warned import TestWarning
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -96,3 +97,40 @@ def test_a_folder_for_dbt_that_cannot_be_made_is_one_line(settings: Settings, tm
     (tmp_path / "dbt").touch()
     with pytest.raises(BatteryError, match=r"^the folder for dbt's own files, .*dbt, cannot be used: File exists$"):
         refresh.dbt.lock_models(settings).__enter__()
+
+
+OTHER, THIS = "of the release before", "of this release"
+
+
+@pytest.mark.parametrize(
+    ("marks", "command", "ran"),
+    [
+        ({"battery_cells": OTHER, "battery_steps": THIS}, ("build",), ("build", "--full-refresh")),
+        ({"battery_steps": OTHER}, ("run", "--select", "x"), ("run", "--select", "x", "--full-refresh")),
+        ({"battery_steps": OTHER}, ("build", "--full-refresh"), ("build", "--full-refresh")),
+        ({"battery_steps": OTHER}, ("test",), ("test",)),
+        ({"battery_cells": THIS}, ("build",), ("build",)),
+        ({"battery_cells": "", "_watermark": None}, ("build",), ("build",)),  # built by hand
+        ({"a_model_of_the_release_before": OTHER}, ("build",), ("build",)),
+        ({}, ("build",), ("build",)),
+    ],
+)
+def test_models_of_other_code_are_built_anew_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, marks: dict[str, str | None], command: tuple[str, ...],
+    ran: tuple[str, ...],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(refresh.stage, "code_of", lambda *_: THIS)
+    with duckdb.connect(settings.warehouse) as connection:
+        connection.execute("create schema building")
+        connection.execute("create table building._refreshed (model varchar, code varchar)")
+        for model, code in marks.items():
+            connection.execute("insert into building._refreshed values (?, ?)", [model, code])
+    commands: list[tuple[str, ...]] = []
+
+    def dbt(_: Settings, command: Sequence[str], *__: object, **___: object) -> DbtRun:
+        commands.append(tuple(command))
+        return DbtRun(tuple(command), 1.0, (), None, audited=False, models=())
+
+    monkeypatch.setattr(refresh.stage, "dbt", dbt)
+    stage_models(settings, open_warehouse(settings), command, -1)
+    assert commands == [ran]

@@ -39,6 +39,9 @@ NOT_RUN: Final = {
 }
 """How many blocks do not run anywhere, by why; one that is left out by accident changes the figures."""
 
+SHOWN: Final = ("text", "json", "toml", "yaml", "{literalinclude}")
+"""The languages of blocks that are no commands."""
+
 CELLS: Final = ("CS2_35", "CS2_36", "CS2_37")
 TABLE: Final = "Zeit / s;Strom / A;Spannung / V\n" + "".join(
     f"{10 * at};0.5;{3.5 + at / 100:.2f}\n" for at in range(20)
@@ -128,6 +131,7 @@ def test_the_mapping_that_the_guide_shows_is_one_that_is_read() -> None:
 
 
 def test_every_block_says_its_language_and_one_that_does_not_run_here_says_why() -> None:
+    assert {block.language.split()[0] for block in BLOCKS if block.language} <= {*RUN, *SHOWN}
     assert [block.place for block in BLOCKS if not block.language] == []
     marked = Counter(block.mark.removeprefix("not run: ") for block in BLOCKS if block.mark.startswith("not run: "))
     assert marked == NOT_RUN

@@ -19,6 +19,9 @@ class Webhook:
 
     port: int
     bodies: list[bytes] = field(default_factory=list)
+    status: int = 200
+    """What it answers; what it does not take is not among `bodies`."""
+    headers: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
@@ -37,8 +40,11 @@ def listening() -> Iterator[Webhook]:
 
     class Listener(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            heard.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            heard.headers.append(dict(self.headers))
+            if heard.status < 400:
+                heard.bodies.append(body)
+            self.send_response(heard.status)
             self.end_headers()
             self.wfile.write(b"ok")
 

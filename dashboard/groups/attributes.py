@@ -10,6 +10,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,7 +81,7 @@ FIRST: Final = (
 )  # fmt: skip
 """Columns in which a lab describes its cells: they are offered first, then the lab's own."""
 
-NOT_OFFERED: Final = frozenset({"cell_id", "metadata", "stated", "eol_alternatives", "first_at", "last_at"})
+NOT_OFFERED: Final = frozenset({"cell_id", "metadata", "stated", "eol_alternatives"})
 """Columns that tell each cell from all others, or hold several."""
 
 LAB_COLUMN: Final = "the lab's column"
@@ -103,6 +104,8 @@ WORDS: Final[Mapping[str, Label]] = {
     "knee_cycle": Label("knee", "cycle", 0),
     "latest_internal_resistance_ohm": Label("internal resistance", "Ω"),
     "temperature_c": Label("temperature", "°C"),
+    "first_at": Label("month of the first reading"),
+    "last_at": Label("month of the last reading"),
 }
 """What columns are called where they stand by themselves."""
 
@@ -176,6 +179,8 @@ def _of_columns(table: pa.Table, ids: list[str], columns: Iterable[str]) -> Iter
 def _kind(of: pa.DataType) -> Kind | None:
     if pa.types.is_integer(of) or pa.types.is_floating(of) or pa.types.is_decimal(of):
         return Kind.NUMBER
+    if pa.types.is_timestamp(of):
+        return Kind.TEXT  # its month: cells that began together are a group
     if pa.types.is_list(of) and pa.types.is_string(of.value_type):
         return Kind.TAGS
     return Kind.TEXT if pa.types.is_string(of) or pa.types.is_large_string(of) else None
@@ -184,6 +189,8 @@ def _kind(of: pa.DataType) -> Kind | None:
 def _value(column: str, value: Any, scale: float) -> Value:  # noqa: ANN401  # what a cell of a table holds
     if isinstance(value, list):
         return tuple(value)
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m}"
     if isinstance(value, str):
         return METHODS.get(value, value) if column == "knee_method" else words_of(column, value)
     return scale * float(value)

@@ -13,7 +13,8 @@ SCHEMA = pa.schema(
         ("initial_capacity_ah", pa.float64()), ("complete_cycle_count", pa.int64()), ("latest_soh", pa.float64()),
         ("eol_rule", pa.string()), ("eol_cycle", pa.int32()), ("knee_cycle", pa.float64()), ("stated", pa.string()),
         ("cell_group", pa.string()), ("mass_g", pa.float64()), ("temperature_c", pa.float64()),
-        ("tags", pa.list_(pa.string())), ("notes", pa.string()), ("metadata", pa.string()),
+        ("first_at", pa.timestamp("us")), ("tags", pa.list_(pa.string())), ("notes", pa.string()),
+        ("metadata", pa.string()),
     ]
 )  # fmt: skip
 

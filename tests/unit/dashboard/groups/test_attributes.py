@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from support.aged import cycles_table
@@ -29,6 +30,12 @@ def test_columns_are_texts_numbers_or_tags_with_their_units() -> None:
     assert str(found["mass"].label) == "mass (g)"
     assert found["state of health"].number("A") == pytest.approx(90.0)  # a share is in percent
     assert math.isnan(found["state of health"].number("B"))
+
+
+def test_cells_are_together_by_the_month_in_which_they_began() -> None:
+    began = {"A": "2010-08-30T14:00", "B": "2010-08-01T00:00"}
+    cells = described(**{cell: {"first_at": np.datetime64(at, "us")} for cell, at in began.items()}, C={})
+    assert attributes_of(cells)["month of the first reading"].values == {"A": "2010-08", "B": "2010-08"}
 
 
 def test_a_free_column_is_a_number_where_every_value_is_one() -> None:

@@ -17,7 +17,7 @@ from typing import Final
 import tenacity
 from playwright.sync_api import ViewportSize, sync_playwright
 
-from battery.demo import places
+from battery.data_folder import places
 from kernel.base.ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[1]

@@ -1,6 +1,6 @@
 """What the charge of a cycle is shown relative to, so that cells of any size can be laid on one another.
 
-The charge in Ah, as a share of a capacity, or by the active mass that the cell's files state.
+The charge in Ah, as a share of a capacity, by mass or by area.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     Cell = Mapping[str, Any]
 
-MEASURED, NOMINAL, INITIAL, OWN, MASS = "as measured", "% of nominal", "% of initial", "% of its own", "mAh/g"
+MEASURED, NOMINAL, INITIAL, OWN = "as measured", "% of nominal", "% of initial", "% of its own"
+MASS, AREA = "mAh/g", "mAh/cm²"
 """The words that stand in the box and in the address."""
 
-BASES: Final = (MEASURED, NOMINAL, INITIAL, OWN, MASS)
+BASES: Final = (MEASURED, NOMINAL, INITIAL, OWN, MASS, AREA)
 
 _OF: Final = {NOMINAL: "nominal capacity", INITIAL: "initial capacity", OWN: "the cycle's discharge capacity"}
 
@@ -68,9 +69,14 @@ def relative_scale(basis: str, cells: Sequence[Cell], cycles: Mapping[str, pa.Ta
     """
     if basis == MASS:
         by_mass: dict[tuple[str, int] | str, float] = {
-            cell["cell_id"]: MAH_PER_AH / mass for cell in cells if (mass := stated_mass_g(cell)) is not None
+            cell["cell_id"]: MAH_PER_AH / mass for cell in cells if (mass := mass_g(cell)) is not None
         }
-        return ChargeScale("mAh/g", "charge by active mass (mAh/g)", "mAh/(g·V)", "V·g/mAh", factors=by_mass)
+        return ChargeScale(MASS, "charge by mass (mAh/g)", "mAh/(g·V)", "V·g/mAh", factors=by_mass)
+    if basis == AREA:
+        by_area: dict[tuple[str, int] | str, float] = {
+            cell["cell_id"]: MAH_PER_AH / cell["area_cm2"] for cell in cells if _is_positive(cell.get("area_cm2"))
+        }
+        return ChargeScale(AREA, "charge by area (mAh/cm²)", "mAh/(cm²·V)", "V·cm²/mAh", factors=by_area)
     shares: dict[tuple[str, int] | str, float] = {}
     for cell in cells:
         name = cell["cell_id"]
@@ -96,12 +102,21 @@ def offered_bases(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
         INITIAL: ([cell["cell_id"] for cell in cells if not _is_positive(cell["initial_capacity_ah"])],
                   "initial capacity is known, for want of complete cycles"),
         OWN: ([cell["cell_id"] for cell in cells if not cell["complete_cycle_count"]], "cycle is complete"),
-        MASS: ([cell["cell_id"] for cell in cells if stated_mass_g(cell) is None],
-               "active mass is stated in a file"),
+        MASS: ([cell["cell_id"] for cell in cells if mass_g(cell) is None],
+               "mass is told, or stated in a file"),
+        AREA: ([cell["cell_id"] for cell in cells if not _is_positive(cell.get("area_cm2"))], "area is told"),
     }  # fmt: skip
     offered = [basis for basis in BASES if not unknown.get(basis, ([], ""))[0]]
+    if len(unknown[AREA][0]) == len(cells):  # few labs tell areas: nobody misses them
+        del unknown[AREA]
     refused = [f"{basis}: of {', '.join(names)} no {what}" for basis, (names, what) in unknown.items() if names]
     return offered, refused
+
+
+def mass_g(cell: Cell) -> float | None:
+    """The mass in g by which a cell is shown: what the lab has told, else what its files state; None without either."""
+    told: float | None = cell.get("mass_g")
+    return told if _is_positive(told) else stated_mass_g(cell)
 
 
 def stated_mass_g(cell: Cell) -> float | None:

@@ -243,7 +243,7 @@ def test_charge_is_not_offered_by_what_no_file_states_and_the_page_says_why(
     assert not drawn.error
     charge = next(box for box in drawn.selectbox if box.key == "charge")
     assert (charge.value, "mAh/g" in charge.options) == ("as measured", False)
-    assert any("no active mass is stated" in caption.value for caption in drawn.caption)
+    assert any("no mass is told" in caption.value for caption in drawn.caption)
     again = page(landed, monkeypatch, "cycle", cell="SIM_02", charge="% of nominal").run()
     assert json.loads(again.get("plotly_chart")[0].proto.spec)["layout"]["xaxis"]["title"]["text"] == (
         "charge (% of nominal capacity)"

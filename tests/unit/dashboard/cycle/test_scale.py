@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from dashboard.cycle.scale import (
+    AREA,
     INITIAL,
     MASS,
     MEASURED,
@@ -41,7 +42,7 @@ def test_charge_is_shown_as_a_share_of_a_capacity_or_by_mass() -> None:
     assert relative_scale(INITIAL, [cell()], CYCLES).of("A", 9) == pytest.approx(100 / 2.2)
     by_mass = relative_scale(MASS, [cell()], CYCLES)
     assert by_mass.of("A", 1) == 2000.0  # 1 Ah of 0.5 g is 2000 mAh/g
-    assert by_mass.axis == "charge by active mass (mAh/g)"
+    assert by_mass.axis == "charge by mass (mAh/g)"
     assert relative_scale(NOMINAL, [cell()], CYCLES).axis == "charge (% of nominal capacity)"
 
 
@@ -59,9 +60,23 @@ def test_a_basis_that_is_unknown_of_one_of_the_cells_is_not_offered_and_the_reas
     assert offered == [MEASURED, INITIAL, OWN]
     assert refused == [
         "% of nominal: of B no nominal capacity is known",
-        "mAh/g: of B no active mass is stated in a file",
+        "mAh/g: of B no mass is told, or stated in a file",
     ]
     assert offered_bases([cell(initial_capacity_ah=None, complete_cycle_count=0)])[0] == [MEASURED, NOMINAL, MASS]
+
+
+def test_a_mass_that_the_lab_has_told_holds_over_that_of_a_file() -> None:
+    assert relative_scale(MASS, [cell(mass_g=4.0)], CYCLES).of("A", 1) == 250.0
+    assert MASS in offered_bases([cell(stated=None, mass_g=4.0)])[0]
+
+
+def test_charge_is_shown_by_area_where_it_is_told_of_every_cell() -> None:
+    by_area = relative_scale(AREA, [cell(area_cm2=2.0)], CYCLES)
+    assert (by_area.of("A", 1), by_area.axis) == (500.0, "charge by area (mAh/cm²)")
+    assert AREA in offered_bases([cell(area_cm2=2.0)])[0]
+    offered, refused = offered_bases([cell(area_cm2=2.0), cell("B")])
+    assert AREA not in offered
+    assert refused == ["mAh/cm²: of B no area is told"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,12 @@ from kernel.base.ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DATA: Final = ROOT / "data" / "pictures"
-PICTURES: Final = {"fleet": "", "cell": "cell?cell=SIM_03"}
+PICTURES: Final = {
+    "fleet": "",
+    "cell": "cell?cell=SIM_03",
+    "cycle": "cycle?cell=SIM_03",
+    "means": "compare?draw=means+of+groups",
+}
 SIZE: Final[ViewportSize] = {"width": 1280, "height": 1100}
 START_SECONDS: Final = 120.0
 

@@ -22,7 +22,7 @@ def why_no_editing(settings: Settings, *, has_broker: bool) -> str | None:
         begin = {
             "compose": "`docker compose up -d` starts it",
             "up": "`battery up` starts one; it has ended, or is about to start",
-        }.get(settings.battery_launcher or "", "`battery up` starts one, or set `KAFKA_BOOTSTRAP_SERVERS` to yours")
+        }.get(settings.battery_launcher, "`battery up` starts one, or set `KAFKA_BOOTSTRAP_SERVERS` to yours")
         return (
             f"Nothing can be changed now: no broker answers at `{literal(settings.kafka_bootstrap_servers)}`, to which "
             f"changes go. {begin}; then open this page again."

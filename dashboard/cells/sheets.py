@@ -23,7 +23,9 @@ _ROUND: Final = "round of sheets"
 def offer_sheets(desk: Desk, *, may_edit: bool) -> None:
     """Draw the buttons for a CSV file in and out."""
     if may_edit:
-        with st.popover("CSV in", icon=":material/upload:", help="As `battery cells import` takes it"):
+        with st.popover(
+            "CSV in", icon=":material/upload:", help="As `battery cells import` takes it", key=_key(desk, "sheet")
+        ):
             clear = st.checkbox("An empty field takes the value away", key="sheet-clear")
             place = int(st.session_state.get(_ROUND, 0))
             file = st.file_uploader(
@@ -64,13 +66,23 @@ def csv_of(desk: Desk) -> str:
 def offer_column(desk: Desk) -> None:
     """Draw the place to add a free column."""
     with (
-        st.popover("Add a column", icon=":material/add:", help="A column of your own, such as electrolyte_ul"),
+        st.popover(
+            "Add a column",
+            icon=":material/add:",
+            help="A column of your own, such as electrolyte_ul",
+            key=_key(desk, "column"),
+        ),
         st.form("new column", border=False, clear_on_submit=True),
     ):
         name = st.text_input("Name", placeholder="electrolyte_ul")
         if st.form_submit_button("Add") and name.strip():
             desk.said = take_column(desk, name)
             st.rerun()
+
+
+def _key(desk: Desk, name: str) -> str:
+    """Of a box that closes once it has made another table, and stays open where something was refused."""
+    return f"cells-{name}-{desk.generation}"
 
 
 def take_column(desk: Desk, name: str) -> tuple[str, bool]:

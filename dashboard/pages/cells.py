@@ -50,7 +50,7 @@ def show_page() -> None:
 
 
 def _draw(settings: Settings) -> None:
-    seen = _look(settings)
+    seen = _look(settings, None if _is_open() else 0.0)
     cells, elsewhere = _cells(settings, seen)
     desk = _desk(seen, cells, elsewhere)
     reason = why_no_editing(settings, has_broker=seen.has_broker)
@@ -103,13 +103,19 @@ def _desk(seen: CellsLook, cells: list[str], elsewhere: Mapping[str, Sequence[Kn
         desk = st.session_state[_DESK] = desk_of(seen.told, cells, words)
     elif (desk.told, desk.cells) != (seen.told, cells) and not _is_changed(desk):
         desk.reread(seen.told, cells, words)
-    elif _key(desk) not in st.session_state:  # the visitor was on another page: the editor begins anew
+    elif not _is_open():  # the visitor was on another page: the editor begins anew
         desk.begin_again()
     return desk
 
 
 def _is_changed(desk: Desk) -> bool:
     return bool(desk.edits or desk.conflicts or desk.edited.num_rows > len(desk.cells))
+
+
+def _is_open() -> bool:
+    """Whether this page was drawn for the visitor just before, and not another one."""
+    desk: Desk | None = st.session_state.get(_DESK)
+    return desk is not None and _key(desk) in st.session_state
 
 
 def _key(desk: Desk) -> str:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 NOT_KNOWN: Final = "not known"
 
+TOLD: Final = "by what the lab has told, or a file of cells"
+"""Where values are from that a lab tells: on the page Cells, by `battery cells`, or in the file of BATTERY_CELLS."""
+
 CHARGES: Final = ("cc_charge", "cccv_charge")
 DISCHARGES: Final = ("cc_discharge",)
 
@@ -67,15 +70,16 @@ def facts_of(cell: Mapping[str, Any], cycles: pa.Table, steps: pa.Table, tests: 
         tests: its rows of `battery_tests`.
     """
     stated = stated_of(cell)
-    group = cell.get("group") or stated.get("group")
+    told_group, stated_group = cell.get("cell_group"), stated.get("group")
+    group = told_group or stated_group
     return [
         _capacity(cell, stated),
         Fact(
             "chemistry",
             cell["chemistry"] or NOT_KNOWN,
-            "of the positive electrode, by the lab's file of cells",
+            f"of the positive electrode, {TOLD}",
         ),
-        *([Fact("group", str(group), "by the lab's file of cells", f"group {group}")] if group else []),
+        *([Fact("group", str(group), TOLD if told_group else "as its files state", f"group {group}")] if group else []),
         _rates(cell, stated, steps),
         _temperature(cycles),
         _cycler(stated, tests),
@@ -99,8 +103,11 @@ def _capacity(cell: Mapping[str, Any], stated: Mapping[str, Any]) -> Fact:
     nominal, in_file = cell["nominal_capacity_ah"], _stated_capacity_ah(stated)
     if nominal is not None:
         value = _short_capacity(nominal)
-        return Fact("nominal capacity", value, "by the lab's file of cells", f"{value} nominal")
-    firm = "Write it into the file that BATTERY_CELLS names to have the state of health relative to it."
+        return Fact("nominal capacity", value, TOLD, f"{value} nominal")
+    firm = (
+        "To have the state of health relative to it, tell it on the page Cells or by battery cells set, or write it "
+        "into the file that BATTERY_CELLS names."
+    )
     if in_file is not None:
         value = f"{_short_capacity(in_file)}, as its file states"
         basis = f"Nothing but C-rates is computed from what a file states. {firm}"

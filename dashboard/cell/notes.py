@@ -25,7 +25,10 @@ HIGHEST_SOH: Final = 1.1
 OTHER_RATE: Final = 1.25
 """Discharges whose currents differ by more than this factor are not comparable in capacity."""
 
-FIRM_BASIS: Final = "Its nominal capacity, written into the file that `BATTERY_CELLS` names, is a firm basis."
+FIRM_BASIS: Final = (
+    "Its nominal capacity is a firm basis: tell it on the page Cells or by `battery cells set`, or write it into the "
+    "file that `BATTERY_CELLS` names."
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def _too_healthy(cell: Mapping[str, Any], cycles: pa.Table, thresholds: Mapping[
     if nominal:
         return Note(
             f"Its cycles discharge up to {reached} of the nominal capacity, {of}: that is probably another cell's.",
-            "The nominal capacity stands in the lab's file of cells, which `BATTERY_CELLS` names.",
+            "The page Cells says where the nominal capacity is from: it was told there or by `battery cells set`, or "
+            "stands in a file of cells, which `BATTERY_CELLS` names.",
         )
     first = f"{thresholds['initial_cycles']:.0f}"
     if reference[np.argmax(np.where(high, share, 0.0))]:

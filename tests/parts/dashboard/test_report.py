@@ -248,7 +248,7 @@ def test_the_page_says_of_what_it_is_made(published: Published, pages: dict[str,
     at = open_publication(published.settings).published_at
     assert provenance["Results published"] == f"{at:%Y-%m-%d %H:%M:%S} UTC"
     assert provenance["Pipeline"].endswith(f"version {version('battery-pipeline')}")
-    assert provenance["Nominal capacity"] == "1.1 Ah (by the lab's file of cells)"
+    assert provenance["Nominal capacity"] == "1.1 Ah (by what the lab has told, or a file of cells)"
     assert provenance["Source files (2)"] == f"{AGED}_03_01_24.xlsx, {AGED}_04_30_24.xlsx"
 
 

@@ -87,6 +87,13 @@ def test_a_cell_is_told_by_capacity_chemistry_rates_temperature_and_cycler() -> 
     assert told == "1.1 Ah nominal · LCO · group fast · C/2 charge, 1C discharge · 25 °C · Arbin .xlsx"
 
 
+def test_a_group_that_the_lab_has_told_comes_before_one_that_files_state_and_says_so() -> None:
+    known = cell(cell_group="slow", stated='{"group": "fast"}')
+    told = facts_of(known, cycles(1.0), steps(1.0), of_files(("arbin", "a.xlsx")))
+    group = next(fact for fact in told if fact.about == "group")
+    assert (group.value, group.basis) == ("slow", "by what the lab has told, or a file of cells")
+
+
 def test_what_is_not_known_of_a_cell_comes_last() -> None:
     told = line(cell(initial_capacity_ah=0.001), steps(0.0001, -0.0001))
     assert told == (

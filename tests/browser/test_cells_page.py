@@ -128,8 +128,9 @@ def test_a_value_is_shown_before_it_is_saved_and_then_stands_in_the_events_and_o
     assert "The tables do not have yet what is told of SIM_01. The next refresh takes it" in said(visit)
     assert "Not saved yet" not in said(visit)
     shows(visit, [["group", "(nothing)", "fast"], ["mass (g)", "(nothing)", "45.2"]], 2, 1)
+    visit.until(lambda: ["group", "fast", "told here", ""] in rows(visit, 1), "which source holds is not said")
+    visit.until(lambda: bool(rows(visit)), "the table was not drawn")
     assert rows(visit)[row_of(visit, "SIM_01")][GROUP : MASS + 1] == ["fast", "", "45.2"]
-    assert ["group", "fast", "told here", ""] in rows(visit, 1)
     assert visit.errors() == []
     assert visit.complaints == []
 

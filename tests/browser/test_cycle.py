@@ -87,7 +87,7 @@ def test_from_a_cell_its_cycles_are_one_click_away_and_back(visit: Visit) -> Non
     visit.open("cell?cell=SIM_03")
     visit.page.get_by_test_id("stSidebarNavLink").filter(has_text="Cycle").click()
     visit.until(lambda: visit.chosen("cell") == ["SIM_03"] and "/cycle" in visit.page.url, "another cell is shown")
-    visit.page.get_by_test_id("stSidebarNavLink").filter(has_text="Cell").click()
+    visit.page.get_by_role("link", name="Cell", exact=True).click()
     visit.until(lambda: "/cell" in visit.page.url, "the way back does not lead to the cell")
     assert visit.errors() == []
 

@@ -56,6 +56,11 @@ def _draw(settings: Settings) -> None:
     reason = why_no_editing(settings, has_broker=seen.has_broker)
     if reason:
         st.info(reason, icon=":material/lock:")
+    else:
+        st.caption(
+            "What no file says of your cells: type into the table, or add a row below for a cell that is yet to come. "
+            "What is told here wins over what is known from elsewhere; an emptied field takes it away."
+        )
     bar = st.container(horizontal=True, gap="small", key="cells-bar")
     desk.edited = _edit(desk, may_edit=reason is None)
     with bar:
@@ -135,7 +140,7 @@ def _columns(names: Sequence[str]) -> dict[str, ColumnConfig]:
     config: dict[str, Any] = {
         CELL: st.column_config.TextColumn("cell", pinned=True, width=110),
         ELSEWHERE: st.column_config.TextColumn(
-            "known from elsewhere", disabled=True, width=220,
+            "known from elsewhere", disabled=True, width=170,
             help="What BATTERY_CELLS, the shipped cells.csv and the files of readings say where nothing is told here. "
             "A value that is told wins over them.",
         ),

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     Cell = Mapping[str, Any]
 
 __all__ = [
-    "AS_MEASURED", "MOST_WITH_POINTS", "SCALES", "TO_FIRST", "TO_NOMINAL", "Courses", "compare", "compared_courses",
-    "draw_compared", "draw_fleet", "fleet", "fleet_courses", "left_out",
+    "AS_MEASURED", "MOST_WITH_POINTS", "SCALES", "TO_FIRST", "TO_NOMINAL", "Courses", "compared_courses",
+    "draw_compared", "draw_fleet", "fleet_courses", "left_out",
 ]  # fmt: skip
 
 FLEET_HEIGHT: Final = 430
@@ -88,27 +88,6 @@ class Courses:
     def among(self, cells: Iterable[str]) -> Courses:
         """The lines of a part of the cells, on the same axes."""
         return replace(self, lines={cell: self.lines[cell] for cell in cells if cell in self.lines})
-
-
-def fleet(
-    cells: Sequence[Cell], cycles: pa.Table, axis: str, foremost: Sequence[str], inks: Mapping[str, Ink]
-) -> go.Figure | None:
-    """State of health of many cells in %, with the end of life and the knee of each; those foremost in their inks.
-
-    The others are muted, and one trace, so that a fleet of any size is quick to draw.
-
-    Args:
-        cells: rows of `battery_cells`.
-        cycles: rows of `battery_cycles`, of these cells and of others.
-        axis: of `AXES`.
-        foremost: ids of the cells in colour.
-        inks: of all cells of the publication.
-
-    Returns:
-        The drawing; None where no cell has a state of health.
-    """
-    courses = fleet_courses(cells, cycles, axis, inks)
-    return None if courses is None else draw_fleet(cells, courses, foremost)
 
 
 def fleet_courses(
@@ -169,25 +148,6 @@ def draw_fleet(
     count_cycles(figure, courses.axis, np.concatenate([course.x for course in drawn.values()]))
     write_notes(figure, [fit_axis(figure, courses.limits, outside, "%{customdata:,.1f} %")])
     return figure
-
-
-def compare(
-    cycles: pa.Table,
-    cells: Sequence[Cell],
-    measure: str,
-    axis: str,
-    inks: Mapping[str, Ink],
-    *,
-    scale: str = AS_MEASURED,
-    groups: Mapping[str, str] | None = None,
-) -> go.Figure | None:
-    """One measure of several cells on common axes; the arguments are those of `compared_courses`.
-
-    Returns:
-        The drawing; None where no cell has that measure.
-    """
-    courses = compared_courses(cycles, cells, measure, axis, inks, scale=scale, groups=groups)
-    return None if courses is None else draw_compared(courses, is_grouped=groups is not None)
 
 
 def compared_courses(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import socketserver
-import threading
 from dataclasses import dataclass
 from email import message_from_bytes
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.airflow import BIN
+from support.mail import getting_mails
 from support.places import ROOT
 
 if TYPE_CHECKING:
@@ -204,24 +203,6 @@ for connection in json.loads(os.environ["CONNECTIONS"]):
 """
 
 
-class MailServer(socketserver.StreamRequestHandler):
-    """Just enough of an SMTP server to take one mail."""
-
-    mails: ClassVar[list[bytes]] = []
-
-    def handle(self) -> None:
-        self.wfile.write(b"220 here\r\n")
-        for line in self.rfile:
-            verb = line[:4].upper()
-            if verb == b"DATA":
-                self.wfile.write(b"354 go on\r\n")
-                mail = []
-                while (part := self.rfile.readline()) != b".\r\n":
-                    mail.append(part)
-                self.mails.append(b"".join(mail))
-            self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
-
-
 @dataclass(frozen=True)
 class Alerts:
     """What became of one alert by each kind of connection, and what was received."""
@@ -235,22 +216,20 @@ class Alerts:
 @pytest.fixture(scope="module")
 def alerts(airflow: Airflow, webhook: Webhook) -> Alerts:
     here = f"http://127.0.0.1:{webhook.port}"
-    with socketserver.TCPServer(("127.0.0.1", 0), MailServer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with getting_mails() as (port, mails):
         mail = {"to": "lab@example.org", "from_email": "battery@example.org", "disable_ssl": True, "disable_tls": True}
         connections = {
             "none": None,
             "slack": {"conn_type": "slackwebhook", "host": here, "password": "T0/B0/X"},
             "http": {"conn_type": "http", "host": f"{here}/hook"},
-            "mail": {"conn_type": "smtp", "host": "127.0.0.1", "port": server.server_address[1], "extra": mail},
+            "mail": {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": mail},
             "mail to nobody": {"conn_type": "smtp", "host": "127.0.0.1"},
             "database": {"conn_type": "postgres"},
         }
         done = airflow.python(ALERTS, CONNECTIONS=json.dumps(list(connections.values())))
-        server.shutdown()
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stdout.splitlines() if line == "sent" or line.startswith("error:")]
-    return Alerts(dict(zip(connections, said, strict=True)), done.stdout, webhook.alerts, MailServer.mails)
+    return Alerts(dict(zip(connections, said, strict=True)), done.stdout, webhook.alerts, mails)
 
 
 def test_an_alert_goes_to_a_slack_webhook(alerts: Alerts) -> None:

@@ -12,10 +12,10 @@ import pytest
 import streamlit
 from streamlit.testing.v1 import AppTest
 from support.aged import CELL, cycles_table, notes
+from support.fleet_figures import compare, fleet
 from support.pipeline import Pipeline
 
 from dashboard.escaping import in_figure, literal, spreadsheet_safe
-from dashboard.figures.fleet import compare, fleet
 from dashboard.view import downloads
 from kernel.base.settings import Settings
 from kernel.edges.file_records import FileRecords, SourceFile

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from support.aged import CELL, cycles_table, notes, titles, traces
+from support.fleet_figures import compare, fleet
 
 from dashboard.colours import Ink, deal_inks
-from dashboard.figures.fleet import AS_MEASURED, TO_FIRST, TO_NOMINAL, compare, fleet, left_out
+from dashboard.figures.fleet import AS_MEASURED, TO_FIRST, TO_NOMINAL, left_out
 from dashboard.figures.measures import AXES, MEASURES
 from dashboard.figures.style import MUTED
 

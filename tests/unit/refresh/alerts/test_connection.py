@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import socketserver
-import threading
 from base64 import b64encode
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import pytest
+from support.mail import getting_mails
 from support.webhook import Webhook, listening
 
 from kernel.base.errors import BatteryError
@@ -66,34 +65,14 @@ def test_slack_gets_a_text(webhook: Webhook) -> None:
     assert webhook.alerts == [{"text": "two alerts\nA fades\nB gets hot"}]
 
 
-class _MailServer(socketserver.StreamRequestHandler):
-    """Just enough of an SMTP server to take one mail."""
-
-    mails: ClassVar[list[str]] = []
-
-    def handle(self) -> None:
-        self.wfile.write(b"220 here\r\n")
-        for line in self.rfile:
-            verb = line[:4].upper()
-            if verb == b"DATA":
-                self.wfile.write(b"354 go on\r\n")
-                mail = []
-                while (part := self.rfile.readline()) != b".\r\n":
-                    mail.append(part.decode())
-                self.mails.append("".join(mail))
-            self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
-
-
 def test_a_mail_goes_to_whom_the_extra_names() -> None:
-    with socketserver.TCPServer(("127.0.0.1", 0), _MailServer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with getting_mails() as (port, mails):
         extra = {"to": "lab@example.org", "from_email": "b@example.org", "disable_ssl": True, "disable_tls": True}
-        Connection("smtp", "127.0.0.1", server.server_address[1], extra=extra).send(MESSAGE)
-        server.shutdown()
-    (mail,) = _MailServer.mails
-    assert "To: lab@example.org" in mail
-    assert "Subject: two alerts" in mail
-    assert "A fades\r\nB gets hot" in mail
+        Connection("smtp", "127.0.0.1", port, extra=extra).send(MESSAGE)
+    (mail,) = mails
+    assert b"To: lab@example.org" in mail
+    assert b"Subject: two alerts" in mail
+    assert b"A fades\r\nB gets hot" in mail
 
 
 def test_a_receiver_that_refuses_or_is_not_there_is_told_by_its_host_alone(webhook: Webhook) -> None:

@@ -165,8 +165,9 @@ class Child:
         if not self.connection.poll():
             if time.monotonic() < self.deadline:
                 return None
+            short = self._ran_out_of_memory()
             self.end()
-            raise WorkEndedError("time")
+            raise WorkEndedError("memory" if short else "time")
         try:
             kind, result, held_bytes = self.connection.recv()
         except (EOFError, OSError):
@@ -242,15 +243,22 @@ class Child:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_EXIT_SECONDS)
         code = self._process.returncode or 0
-        self._output.seek(0)
-        output = self._output.read(_OUTPUT_BYTES)
+        short = self._ran_out_of_memory()
         self.end()
-        if any(mark in output for mark in _OUT_OF_MEMORY):
+        if short:
             return WorkEndedError("memory")
         try:
             return WorkEndedError("died", signal.Signals(-code).name)
         except ValueError:
             return WorkEndedError("died", f"exit code {code}")
+
+    def _ran_out_of_memory(self) -> bool:
+        """Whether the process has said so."""
+        if self._output is None:
+            return False
+        self._output.seek(0)
+        output = self._output.read(_OUTPUT_BYTES)
+        return any(mark in output for mark in _OUT_OF_MEMORY)
 
 
 def serve(connection: int, modules: Iterable[str]) -> None:
@@ -262,6 +270,7 @@ def serve(connection: int, modules: Iterable[str]) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     end_with_parent()
+    sys.unraisablehook = _end_where_memory_is_short
     for module in modules:
         importlib.import_module(module)
     started = _size()
@@ -295,6 +304,16 @@ def _outcomes(work: Callable[..., object], arguments: tuple[object, ...]) -> Ite
         yield "failed", f"{type(error).__name__}: {text}"
     else:
         yield "done", result
+
+
+def _end_where_memory_is_short(unraisable: sys.UnraisableHookArgs) -> None:
+    """End the process at a MemoryError that nobody gets to see; what else nobody gets to see stays off the terminal.
+
+    CPython waits for ever for a thread that found no memory to begin with (python/cpython#140746).
+    """
+    if issubclass(unraisable.exc_type, MemoryError):
+        os.write(sys.stderr.fileno(), _OUT_OF_MEMORY[-1])
+        os._exit(1)
 
 
 def limit_memory(memory_bytes: int) -> None:

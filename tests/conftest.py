@@ -32,6 +32,7 @@ pytest_plugins = [
     "support.fixtures.pages",
     "support.fixtures.wheel",
 ]
+pytest.register_assert_rewrite("support.harness")  # its assertions, too, show what differs
 register()
 
 

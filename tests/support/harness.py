@@ -7,6 +7,7 @@ tables are compared with the undisturbed ones, checksum for checksum.
 from __future__ import annotations
 
 import math
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,14 @@ def wait_for(worker: Process, *texts: str) -> list[str]:
         if any(text in line for text in texts):
             return said
     raise AssertionError(f"the worker ended without saying {' or '.join(texts)}: {''.join(said)}")
+
+
+def wait_until_committed(worker: Process, rows: int) -> None:
+    """Read what a worker says until its commits hold so many rows: the first one may hold a part of them."""
+    while rows > 0:
+        line = wait_for(worker, " committed ")[-1]
+        rows -= sum(int(count) for count in re.findall(r"(?:rows|quarantined)=(\d+)", line))
+    assert rows == 0, "the worker committed more rows than were sent"
 
 
 def rest_of(worker: Process) -> str:

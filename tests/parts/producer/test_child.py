@@ -59,6 +59,15 @@ def panicking() -> NoReturn:
     raise Panic("index out of bounds\nnote: run with RUST_BACKTRACE=1")
 
 
+BEGIN_WITHOUT_MEMORY = """
+import threading
+def begin(self):
+    raise MemoryError
+threading.Thread._bootstrap = begin
+threading.Thread(target=print).start()
+"""
+
+
 def counting(upto: int) -> Iterator[int]:
     yield from range(upto)
 
@@ -96,6 +105,19 @@ def test_work_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(WorkEndedError, match="time"):
         child.result(time.sleep, 600)
     assert not running(int(str(process)))
+    child.end()
+
+
+def test_a_thread_that_finds_no_memory_to_begin_with_is_not_waited_for(child: Child) -> None:
+    with pytest.raises(WorkEndedError, match="memory"):
+        child.result(exec, BEGIN_WITHOUT_MEMORY)
+    assert time.monotonic() < child.deadline
+
+
+def test_work_that_hangs_after_it_has_run_out_of_memory_is_not_called_slow(tmp_path: Path) -> None:
+    child = Child(Limits(MEMORY_BYTES, 0.5), tmp_path, "time")
+    with pytest.raises(WorkEndedError, match="memory"):
+        child.result(exec, "import sys, time; print('MemoryError', file=sys.stderr, flush=True); time.sleep(600)")
     child.end()
 
 

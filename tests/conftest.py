@@ -30,6 +30,7 @@ pytest_plugins = [
     "support.fixtures.landing",
     "support.fixtures.log_lines",
     "support.fixtures.pages",
+    "support.fixtures.postgres",
     "support.fixtures.wheel",
 ]
 pytest.register_assert_rewrite("support.harness")  # its assertions, too, show what differs

@@ -21,7 +21,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -201,13 +201,22 @@ class Process:
         said = self.folder / "output.log"
         with said.open("ab") as output:
             self.process = subprocess.Popen(
-                command, env=os.environ | environment, stdout=output, stderr=subprocess.STDOUT, cwd=self.folder
+                command,
+                env=os.environ | environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                **self._manner(),
             )
         deadline = time.monotonic() + READY_SECONDS
         while not answers():
             assert self.process.poll() is None, f"{command[0]} ended:\n{said.read_text()[-2000:]}"
             assert time.monotonic() < deadline, f"{command[0]} did not answer:\n{said.read_text()[-2000:]}"
             time.sleep(0.05)
+
+    def _manner(self) -> dict[str, Any]:
+        """How the process is started, as arguments of `subprocess.Popen`."""
+        return {}
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         """End it, gracefully or not, and wait until it has; one that has ended already is left alone."""

@@ -1,8 +1,10 @@
-"""Fault points: named places in the code at which the fault suite kills the worker or breaks its connection.
+"""Fault points: named places in the code at which the fault suite kills or pauses the worker, or breaks its connection.
 
 A normal run does nothing there.
 
-`BATTERY_FAULT=before-commit@3:kill` kills the process when it reaches `before-commit` for the third time.
+`BATTERY_FAULT=before-commit@3:kill` kills the process when it reaches `before-commit` for the third time. The action
+`stop` pauses it there, like a process of a machine that is suspended, until a signal wakes it; `lose` breaks the
+connection.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ from collections import Counter
 from enum import StrEnum
 from typing import Final
 
+import structlog
+
 from kernel.base.errors import BatteryError
+
+_log = structlog.get_logger()
 
 VARIABLE: Final = "BATTERY_FAULT"
 
@@ -63,7 +69,7 @@ _counting = threading.Lock()
 
 
 def fault_point(point: Point) -> None:
-    """Kill the process, or raise a lost connection, if BATTERY_FAULT says so.
+    """Kill or pause the process, or raise a lost connection, if BATTERY_FAULT says so.
 
     Raises:
         LostConnectionError: the action is `lose`.
@@ -74,7 +80,7 @@ def fault_point(point: Point) -> None:
         return
     place, _, action = fault.partition(":")
     name, _, count = place.partition("@")
-    if name not in set(Point) or action not in {"kill", "lose"} or not (count or "1").isdigit():
+    if name not in set(Point) or action not in {"kill", "stop", "lose"} or not (count or "1").isdigit():
         raise BatteryError(f"{VARIABLE}={fault} is not POINT@COUNT:ACTION with one of {', '.join(Point)}; unset it")
     if name != point:
         return
@@ -83,5 +89,8 @@ def fault_point(point: Point) -> None:
         due = _passed[name] == int(count or "1")
     if due and action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif due and action == "stop":
+        _log.warning("pausing", at=name)
+        os.kill(os.getpid(), signal.SIGSTOP)
     elif due:
         raise LostConnectionError(f"the connection was lost at {name}")

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from support.forks import Forks, Process
 from support.places import ROOT
-from support.schemas import connected
+from support.warehouses import look
 
 from kernel.base.settings import Settings
 from refresh.dbt import DbtRun, NodeResult, work_folder
@@ -135,12 +135,15 @@ class Pipeline:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """What a query finds; names without a schema are those of readers, else the internal ones."""
-        with connected(self.folder / "battery.duckdb", read_only=True) as connection:
+        with look(self.settings) as connection:
             return connection.execute(sql).fetchall()
 
     def checksums(self) -> dict[str, tuple[Any, ...]]:
-        """Row count and a checksum over every value, for every landing table."""
-        return {
-            table: self.query(f"select count(*), sum(hash(t)::hugeint) from {table} as t")[0]  # noqa: S608
-            for table in LANDING_TABLES
-        }
+        """Row count and a checksum over every value, for every landing table: the same in each kind of warehouse."""
+        with look(self.settings) as connection:
+            return {table: connection.execute(checksum_of(table)).fetchall()[0] for table in LANDING_TABLES}
+
+
+def checksum_of(table: str) -> str:
+    """The query for the row count of a table and a checksum over every value of it."""
+    return f"select count(*), sum(hash(t)::hugeint) from {table} as t"  # noqa: S608

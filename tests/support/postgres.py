@@ -74,16 +74,21 @@ class Database:
 
     @property
     def address(self) -> str:
-        """What WAREHOUSE says of it."""
-        return f"postgresql://{self.role}:{self.password}@{self.host}:{self.port}/{self.name}"
+        """What WAREHOUSE says of it; the password stands elsewhere."""
+        return self.behind(self.port, self.host)
 
-    def behind(self, port: int) -> str:
-        """The address by which it is reached through a proxy on a port of this machine."""
-        return f"postgresql://{self.role}:{self.password}@{HOST}:{port}/{self.name}"
+    @property
+    def places(self) -> dict[str, str]:
+        """The settings of a pipeline whose warehouse it is."""
+        return {"WAREHOUSE": self.address, "WAREHOUSE_PASSWORD": self.password}
+
+    def behind(self, port: int, host: str = HOST) -> str:
+        """Its address where something stands between it and its clients."""
+        return f"postgresql://{self.role}@{host}:{port}/{self.name}"
 
     def connect(self) -> psycopg.Connection:
         """A connection of its owner, each statement of which is committed by itself."""
-        return psycopg.connect(self.address, autocommit=True)
+        return psycopg.connect(self.address, password=self.password, autocommit=True)
 
 
 @dataclass

@@ -37,12 +37,12 @@ LIBRARIES = (
 )  # fmt: skip
 ROOMS = ("battery", "dataflows", "kernel", "producer", "refresh", "sink")
 FLOW = {"dataflows.battery"}
-"""Modules that read the settings as they load, each command its own."""
+"""Modules that read the settings as they load, each command its own; nor are the steps of Alembic loaded by others."""
 LOAD = f"""
 import importlib, pkgutil, sys, {", ".join(LIBRARIES)}
 for room in {ROOMS!r}:
     for module in pkgutil.walk_packages(importlib.import_module(room).__path__, room + "."):
-        if module.name not in {FLOW!r} and not module.name.endswith("__main__"):
+        if not (module.name in {FLOW!r} or module.name.endswith("__main__") or ".migrations" in module.name):
             importlib.import_module(module.name)
 """
 COMMAND = """

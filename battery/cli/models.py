@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kernel.base.command import EXIT_NOTHING_NEW, EXIT_TERMINATED
 from kernel.base.errors import BatteryError
-from kernel.base.output import say
+from kernel.base.output import complain, say
 from kernel.base.startup import start
+
+if TYPE_CHECKING:
+    from kernel.base.settings import Settings
+    from kernel.edges.warehouse import Warehouse
 
 
 @click.command()
@@ -31,22 +37,13 @@ def transform(debug: bool, stage: bool, watch: bool, again: bool, dbt: tuple[str
     settings = start(debug)
     import signal
 
-    from kernel.edges.warehouse import open_warehouse
+    from refresh.host_models import open_models
 
-    warehouse = open_warehouse(settings)
+    warehouse = open_models(settings)
     if watch:
-        from kernel.base.stopping import leave_on_signals
-        from kernel.edges.objects import open_store
-        from refresh.alerts.watch import AlertWatch
-        from refresh.watch import refresh_on_news
-
         if stage or again or dbt:
             raise BatteryError("--watch builds all models and publishes them; leave out --stage, --again and DBT")
-        leave_on_signals()
-        with AlertWatch(settings) as alerts:
-            for refreshed in refresh_on_news(settings, warehouse, open_store(settings)):
-                say(refreshed)
-                alerts.published()
+        _refresh_on_news(settings, warehouse)
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that dbt ends with us
     from refresh.dbt import lock_models
@@ -75,20 +72,77 @@ def transform(debug: bool, stage: bool, watch: bool, again: bool, dbt: tuple[str
                     say(f"shown to readers for the first time: {name}")
         if done.warnings:
             say(in_words(warehouse, done.warnings))
+    if done.audited and not stage:
+        _register(settings)
+
+
+def _refresh_on_news(settings: Settings, warehouse: Warehouse) -> None:
+    """Build and publish whenever something new has landed, and tell the alerts and the Iceberg tables of it."""
+    from kernel.base.stopping import leave_on_signals
+    from kernel.edges.objects import open_store
+    from refresh.alerts.watch import AlertWatch
+    from refresh.watch import refresh_on_news
+
+    leave_on_signals()
+    with AlertWatch(settings) as alerts:
+        for refreshed in refresh_on_news(settings, warehouse, open_store(settings)):
+            say(refreshed)
+            alerts.published()
+            try:
+                _register(settings)
+            except BatteryError as error:  # the next refresh registers what this one could not
+                complain(str(error), "warning")
 
 
 @click.command()
+@click.option(
+    "--iceberg", is_flag=True,
+    help="Leave the models as they are: only register what has landed, and the marts that are published, as Iceberg "
+    "tables.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="With --iceberg: print the tables as JSON.")
 @click.pass_obj
-def publish(debug: bool) -> None:
-    """Show readers the models that were built and have passed all tests, and export the marts to the object store."""
+def publish(debug: bool, iceberg: bool, as_json: bool) -> None:
+    """Show readers the models that were built and have passed all tests, and export the marts to the object store.
+
+    Where ICEBERG_CATALOG is set, what has landed and the marts are then registered as Iceberg tables.
+    """
     settings = start(debug)
     from kernel.edges.objects import open_store
     from kernel.edges.warehouse import open_warehouse
+
+    if as_json and not iceberg:
+        raise BatteryError("--json prints the Iceberg tables; add --iceberg")
+    if iceberg:
+        from refresh.iceberg.extra import require_iceberg
+
+        require_iceberg()
+        from refresh.iceberg.register import register
+
+        registered = register(settings, open_store(settings), open_warehouse(settings))
+        say(json.dumps(registered.as_json()) if as_json else registered)
+        return
     from refresh.dbt import lock_models
+    from refresh.host_models import open_models
     from refresh.publish import publish as run
 
     with lock_models(settings):
-        say(run(open_warehouse(settings), open_store(settings)))
+        say(run(open_models(settings), open_store(settings)))
+    _register(settings)
+
+
+def _register(settings: Settings) -> None:
+    """Register Iceberg tables where a setting says so; readers of the models have them whether or not that succeeds."""
+    if settings.iceberg_catalog is None:
+        return
+    from kernel.edges.objects import open_store
+    from kernel.edges.warehouse import open_warehouse
+    from refresh.iceberg.extra import require_iceberg
+
+    require_iceberg()
+    from refresh.iceberg.register import register
+
+    say(register(settings, open_store(settings), open_warehouse(settings)))
 
 
 @click.command()
@@ -99,12 +153,12 @@ def news(debug: bool) -> int:
     Says also how fresh the landing is, by dbt's source freshness.
     """
     settings = start(debug)
-    from kernel.edges.warehouse import open_warehouse
     from refresh.dbt import lock_models
+    from refresh.host_models import open_models
     from refresh.news import news as run
     from refresh.stage import stage_models
 
-    warehouse = open_warehouse(settings)
+    warehouse = open_models(settings)
     with lock_models(settings) as lock:
         stage_models(settings, warehouse, ("source", "freshness"), lock)
     line = run(settings, warehouse)

@@ -58,6 +58,10 @@ class Point(StrEnum):
     """All statements that put the merged commit in place have been executed, COMMIT has not."""
     COMPACTION_SWAPPED = "compaction-swapped"
     """The manifest names the merged objects, the replaced ones are still there."""
+    ICEBERG_COMMITTING = "iceberg-committing"
+    """The snapshot of an Iceberg table has been written, its catalog does not name it."""
+    ICEBERG_COMMITTED = "iceberg-committed"
+    """The catalog names the snapshot, nothing else of the publication has been done."""
 
 
 class LostConnectionError(Exception):

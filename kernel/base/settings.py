@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     battery_cells: Path | None = None
     battery_alert_rules: Path | None = None
     airflow_conn_battery_alerts: SecretStr | None = None
+    iceberg_catalog: str | None = None
+    iceberg_namespace: Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")] = "battery"
+    iceberg_warehouse: str | None = None
+    iceberg_token: SecretStr | None = None
+    iceberg_credential: SecretStr | None = None
     dbt_memory_bytes: Annotated[int, Field(ge=256 * 1024**2)] | None = None
 
     recovery_dir: Path = Path("data/recovery")
@@ -123,6 +128,10 @@ class Settings(BaseSettings):
         "mapping_file",
         "gateway_token",
         "dashboard_password",
+        "iceberg_catalog",
+        "iceberg_warehouse",
+        "iceberg_token",
+        "iceberg_credential",
         "dbt_memory_bytes",
         mode="before",
     )
@@ -141,6 +150,13 @@ class Settings(BaseSettings):
     @classmethod
     def _off_where_empty(cls, value: object) -> object:
         return value or False
+
+    @field_validator("iceberg_catalog")
+    @classmethod
+    def _known_catalog(cls, value: str | None) -> str | None:
+        if value is not None and value != "sql" and not value.startswith(("http://", "https://")):
+            raise ValueError("must be sql, the URL of a REST catalog, or empty")
+        return value
 
     @field_validator("minio_endpoint")
     @classmethod

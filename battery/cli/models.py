@@ -17,6 +17,7 @@ from kernel.base.startup import start
 if TYPE_CHECKING:
     from kernel.base.settings import Settings
     from kernel.edges.warehouse import Warehouse
+    from refresh.iceberg.register import Registered
 
 
 @click.command()
@@ -37,9 +38,9 @@ def transform(debug: bool, stage: bool, watch: bool, again: bool, dbt: tuple[str
     settings = start(debug)
     import signal
 
-    from refresh.host_models import open_models
+    from kernel.edges.warehouse import open_warehouse
 
-    warehouse = open_models(settings)
+    warehouse = open_warehouse(settings)
     if watch:
         if stage or again or dbt:
             raise BatteryError("--watch builds all models and publishes them; leave out --stage, --again and DBT")
@@ -72,8 +73,8 @@ def transform(debug: bool, stage: bool, watch: bool, again: bool, dbt: tuple[str
                     say(f"shown to readers for the first time: {name}")
         if done.warnings:
             say(in_words(warehouse, done.warnings))
-    if done.audited and not stage:
-        _register(settings)
+    if done.audited and not stage and settings.iceberg_catalog is not None:
+        say(_register(settings))
 
 
 def _refresh_on_news(settings: Settings, warehouse: Warehouse) -> None:
@@ -88,8 +89,10 @@ def _refresh_on_news(settings: Settings, warehouse: Warehouse) -> None:
         for refreshed in refresh_on_news(settings, warehouse, open_store(settings)):
             say(refreshed)
             alerts.published()
+            if settings.iceberg_catalog is None:
+                continue
             try:
-                _register(settings)
+                say(_register(settings))
             except BatteryError as error:  # the next refresh registers what this one could not
                 complain(str(error), "warning")
 
@@ -108,41 +111,33 @@ def publish(debug: bool, iceberg: bool, as_json: bool) -> None:
     Where ICEBERG_CATALOG is set, what has landed and the marts are then registered as Iceberg tables.
     """
     settings = start(debug)
-    from kernel.edges.objects import open_store
-    from kernel.edges.warehouse import open_warehouse
-
     if as_json and not iceberg:
         raise BatteryError("--json prints the Iceberg tables; add --iceberg")
     if iceberg:
-        from refresh.iceberg.extra import require_iceberg
-
-        require_iceberg()
-        from refresh.iceberg.register import register
-
-        registered = register(settings, open_store(settings), open_warehouse(settings))
+        registered = _register(settings)
         say(json.dumps(registered.as_json()) if as_json else registered)
-        return
-    from refresh.dbt import lock_models
-    from refresh.host_models import open_models
-    from refresh.publish import publish as run
-
-    with lock_models(settings):
-        say(run(open_models(settings), open_store(settings)))
-    _register(settings)
-
-
-def _register(settings: Settings) -> None:
-    """Register Iceberg tables where a setting says so; readers of the models have them whether or not that succeeds."""
-    if settings.iceberg_catalog is None:
         return
     from kernel.edges.objects import open_store
     from kernel.edges.warehouse import open_warehouse
+    from refresh.dbt import lock_models
+    from refresh.publish import publish as run
+
+    with lock_models(settings):
+        say(run(open_warehouse(settings), open_store(settings)))
+    if settings.iceberg_catalog is not None:
+        say(_register(settings))
+
+
+def _register(settings: Settings) -> Registered:
+    """Bring the Iceberg tables up to date."""
     from refresh.iceberg.extra import require_iceberg
 
     require_iceberg()
+    from kernel.edges.objects import open_store
+    from kernel.edges.warehouse import open_warehouse
     from refresh.iceberg.register import register
 
-    say(register(settings, open_store(settings), open_warehouse(settings)))
+    return register(settings, open_store(settings), open_warehouse(settings))
 
 
 @click.command()
@@ -153,12 +148,12 @@ def news(debug: bool) -> int:
     Says also how fresh the landing is, by dbt's source freshness.
     """
     settings = start(debug)
+    from kernel.edges.warehouse import open_warehouse
     from refresh.dbt import lock_models
-    from refresh.host_models import open_models
     from refresh.news import news as run
     from refresh.stage import stage_models
 
-    warehouse = open_models(settings)
+    warehouse = open_warehouse(settings)
     with lock_models(settings) as lock:
         stage_models(settings, warehouse, ("source", "freshness"), lock)
     line = run(settings, warehouse)

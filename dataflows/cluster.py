@@ -103,7 +103,7 @@ def _start(workers: int, cell_groups: int, *, until_end: bool) -> list[subproces
     run_id = uuid4().hex
     until = ["--until-end"] if until_end else []
     environment = {"RUN_ID": run_id, "CELL_GROUPS": str(cell_groups)}
-    members = [str(Member(number, addresses, os.getpid())) for number in range(workers)]
+    members = [str(Member(number, addresses, os.getpid(), number)) for number in range(workers)]
     processes = [start_command(["stream", "--member", member, *until], environment) for member in members]
     _log.info("started a cluster", processes=[process.pid for process in processes])
     return processes

@@ -72,6 +72,24 @@ def make_recovery_store(settings: Settings) -> None:
     _require_all_parts(store, [_part(path) for path in parts])
 
 
+def make_empty_store(settings: Settings) -> Path:
+    """The folder of a process of a cluster that has no part of the store, since the host of process 0 has all of it.
+
+    Returns:
+        The folder, in RECOVERY_DIR.
+
+    Raises:
+        BatteryError: RECOVERY_DIR cannot be used.
+    """
+    folder = settings.recovery_dir / "elsewhere"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _close_to_others(settings.recovery_dir)
+    except OSError as error:
+        raise _unusable(settings.recovery_dir, error.strerror or str(error)) from None
+    return folder
+
+
 def error_of(settings: Settings, error: BaseException) -> BatteryError | None:
     """An error of Bytewax about its recovery store, as one for people; None for any other error."""
     match = re.search(r"SqliteFailure\(.*?\}, (?:Some\(\"(?P<message>[^\"]*)|None)", str(error))

@@ -1,4 +1,4 @@
-"""Commands on what lands: the worker, a replay, and the care of objects and tables."""
+"""Commands on what lands: a replay, and the care of objects and tables."""
 
 from __future__ import annotations
 
@@ -12,33 +12,6 @@ from kernel.base.command import EXIT_INCOMPLETE, EXIT_TERMINATED
 from kernel.base.errors import BatteryError
 from kernel.base.output import say
 from kernel.base.startup import start
-
-
-@click.command()
-@click.option("--until-end", is_flag=True, help="Stop once the end of every partition has been reached and committed.")
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
-    help="Processes that share the partitions, whose number must be a multiple of it.",
-)  # fmt: skip
-@click.option("--member", hidden=True)
-@click.pass_obj
-def stream(debug: bool, until_end: bool, workers: int, member: str | None) -> None:
-    """Run the worker: topic to tables, exactly once, until SIGTERM or Ctrl-C."""
-    settings = start(debug)
-    from dataflows.summary import TALLY
-    from dataflows.worker import Member
-    from dataflows.worker import stream as run
-
-    if workers > 1:
-        from dataflows.cluster import run_cluster
-
-        run_cluster(settings, workers, until_end=until_end)
-        return
-    place = Member.from_text(member) if member else None
-    run(settings, until_end=until_end, member=place)
-    if until_end or settings.stream_until_end:
-        for line in TALLY.lines():
-            say(f"process {place.process}: {line}" if place else line)
 
 
 @click.command()

@@ -41,7 +41,7 @@ PLACES: Final = {
     "report": "battery.cli.models",
     "restore": "battery.cli.backup",
     "status": "battery.cli.look",
-    "stream": "battery.cli.landing",
+    "stream": "battery.cli.stream",
     "sweep": "battery.cli.landing",
     "transform": "battery.cli.models",
     "up": "battery.cli.machine",

@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     max_commit_age_seconds: Annotated[float, Field(gt=0)] = 3600.0
     run_id: str | None = None
     cluster_timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
+    cluster_silence_seconds: Annotated[float, Field(ge=1)] = 15.0
+    cluster_absence_seconds: Annotated[float, Field(ge=0)] = 60.0
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9108
     bytewax_dataflow_api_enabled: bool = False

@@ -100,3 +100,20 @@ def stop_with(supervisor: int) -> None:
         STOP.set()
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def kill_orphan(supervisor: int, seconds: float = END_SECONDS) -> None:
+    """Have this process killed if it still runs so long after its supervisor has died: it may wait for lost processes.
+
+    Args:
+        supervisor: process id of the supervisor, which holds the standard input of this process open.
+        seconds: how long it may take to end, s.
+    """
+
+    def wait() -> None:
+        os.read(sys.stdin.fileno(), 1)
+        time.sleep(seconds)
+        if os.getppid() != supervisor:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, name="kill-orphan", daemon=True).start()

@@ -1,0 +1,181 @@
+"""How the supervisors hear of each other: each tells its state over HTTP to whoever asks, and asks all others.
+
+What is told is small JSON without secrets: `curl http://lab-1:2101/` shows a person the same. Nothing that is received
+is run or written anywhere. A host counts as heard for a while after its last answer; a link that swallows everything
+looks the same as a host that has lost its power.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from dataflows.hosts.plan import Heard, Told
+from kernel.base.errors import BatteryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from dataflows.hosts.places import Hosts
+
+BEAT_SECONDS: Final = 0.5
+"""Time between two questions to the same host, s."""
+
+ANSWER_SECONDS: Final = 2.0
+"""How long one answer may take, s."""
+
+MOST_BYTES: Final = 64 * 1024
+"""No answer of a supervisor is longer."""
+
+
+class Rendezvous:
+    """What this supervisor tells, and what it has heard of the others.
+
+    Args:
+        hosts: all of them.
+        told: what this one tells at first.
+        silence: a host that has not answered for so long is lost, s.
+    """
+
+    def __init__(self, hosts: Hosts, told: Told, silence: float) -> None:
+        self._hosts = hosts
+        self._told = told
+        self._silence = silence
+        self._lock = threading.Lock()
+        self._last: dict[int, tuple[Told, float, float]] = {}
+        self._refused: dict[int, str] = {}
+        self._asked: dict[int, Told] = {}
+        self._closed = threading.Event()
+        self._server = _open_server(hosts, self._answer)
+        threading.Thread(target=self._server.serve_forever, name="rendezvous", daemon=True).start()
+        for index in hosts.others:
+            threading.Thread(target=self._ask_on, args=(index,), name=f"ask-{index}", daemon=True).start()
+
+    def tell(self, told: Told) -> None:
+        """Tell this from now on."""
+        with self._lock:
+            self._told = told
+
+    def heard(self) -> dict[int, Heard]:
+        """What the others have told, of those that have answered lately."""
+        now = time.monotonic()
+        with self._lock:
+            return {
+                index: Heard(told, now - since)
+                for index, (told, since, at) in self._last.items()
+                if now - at <= self._silence
+            }
+
+    def trouble(self, index: int) -> str:
+        """Why a host is not heard, in a few words."""
+        with self._lock:
+            return self._refused.get(index, "no answer yet")
+
+    def await_asked(self, others: Collection[int], seconds: float) -> None:
+        """Wait until other hosts have asked for what is told now, but not for ever: one of them may be lost."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with self._lock:
+                if all(self._asked.get(index) is self._told for index in others):
+                    return
+            self._closed.wait(BEAT_SECONDS / 10)
+
+    def close(self) -> None:
+        """Tell nothing any more, and ask nobody."""
+        self._closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, asker: int | None) -> bytes:
+        with self._lock:
+            hears = frozenset(
+                index for index, (_, _, at) in self._last.items() if time.monotonic() - at <= self._silence
+            )
+            if asker is not None:
+                self._asked[asker] = self._told
+            return msgspec.json.encode(msgspec.structs.replace(self._told, hears=hears))
+
+    def _ask_on(self, index: int) -> None:
+        """Ask one host again and again."""
+        while not self._closed.is_set():
+            began = time.monotonic()
+            try:
+                told = _ask(self._hosts, index, min(ANSWER_SECONDS, self._silence / 2))
+            except (OSError, HTTPException, msgspec.MsgspecError, BatteryError) as error:
+                with self._lock:
+                    self._refused[index] = str(error) or type(error).__name__
+            else:
+                now = time.monotonic()
+                with self._lock:
+                    last = self._last.get(index)
+                    unbroken = last is not None and now - last[2] <= self._silence
+                    self._last[index] = told, last[1] if last is not None and unbroken else now, began
+            self._closed.wait(min(BEAT_SECONDS, self._silence / 6))
+
+
+def _ask(hosts: Hosts, index: int, seconds: float) -> Told:
+    """Ask a host what it tells.
+
+    Raises:
+        OSError, HTTPException: it does not answer.
+        msgspec.MsgspecError: what answers there is no supervisor.
+        BatteryError: it is another host.
+    """
+    place = hosts.places[index]
+    connection = HTTPConnection(place.host, place.port, timeout=seconds)
+    try:
+        connection.request("GET", f"/?from={hosts.index}")
+        told = msgspec.json.decode(connection.getresponse().read(MOST_BYTES), type=Told)
+    finally:
+        connection.close()
+    if told.index != index:
+        raise BatteryError(f"it says that it is host {told.index}; see its --index and --hosts")
+    return told
+
+
+def _open_server(hosts: Hosts, answer: Callable[[int | None], bytes]) -> ThreadingHTTPServer:
+    """A server at the place of this host.
+
+    Raises:
+        BatteryError: the address is not of this machine, or taken.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10.0
+
+        def do_GET(self) -> None:
+            asker = parse_qs(urlsplit(self.path).query).get("from", [""])[0]
+            body = answer(int(asker) if asker.isdecimal() else None)
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing: two questions a second are no news."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+        def handle_error(self, *_: object) -> None:
+            """Log nothing: whoever went away will ask again."""
+
+    here = hosts.here
+    try:
+        family, _, _, _, address = socket.getaddrinfo(here.host, here.port, type=socket.SOCK_STREAM)[0]
+        Server.address_family = family
+        return Server((str(address[0]), here.port), Handler)
+    except OSError as error:
+        raise BatteryError(
+            f"{hosts.name(hosts.index)}: the supervisor cannot listen there: {error.strerror or error}; --hosts names "
+            "addresses of the machines themselves, and --index says which one this is"
+        ) from None

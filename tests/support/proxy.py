@@ -161,17 +161,77 @@ class TcpProxy:
                 server = socket.create_connection(("127.0.0.1", self._server_port))
                 with self._lock:
                     self._open += [client, server]
-                for source, target in ((client, server), (server, client)):
-                    threading.Thread(target=_pump(source, target), daemon=True).start()
+                self._forward(client, server)
+
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        for source, target in ((client, server), (server, client)):
+            threading.Thread(target=_pump(source, target), daemon=True).start()
 
 
-def _pump(source: socket.socket, target: socket.socket) -> Callable[[], None]:
+def _pump(
+    source: socket.socket, target: socket.socket, passes: Callable[[bytes], bool] = lambda _: True
+) -> Callable[[], None]:
+    """Forward bytes until one side ends, or until some do not pass; these are lost with the connection."""
+
     def pump() -> None:
         with suppress(OSError):
-            while data := source.recv(65536):
+            while (data := source.recv(65536)) and passes(data):
                 target.sendall(data)
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
     return pump
+
+
+class CommitProxy(TcpProxy):
+    """Stands before a PostgreSQL server and breaks one connection: the answer to a COMMIT that names objects is lost.
+
+    Args:
+        server_port: the server's.
+        losing: which of these answers, counted over all connections.
+    """
+
+    def __init__(self, server_port: int, losing: int) -> None:
+        super().__init__(server_port)
+        self._losing = losing
+        self._commits = 0
+        self.lost = threading.Event()
+
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        names_objects = threading.Event()  # this connection is one of the worker's that commit
+        asked, answered = _Last(), _Last()
+
+        def look_at_question(data: bytes) -> bool:
+            if asked.hold(data, b"insert into internal._commits"):
+                names_objects.set()
+            return True
+
+        def look_at_answer(data: bytes) -> bool:
+            if not (answered.hold(data, _COMMITTED) and names_objects.is_set()):
+                return True
+            with self._lock:
+                self._commits += 1
+                is_due = self._commits == self._losing
+            if is_due:
+                self.lost.set()
+            return not is_due
+
+        threading.Thread(target=_pump(client, server, look_at_question), daemon=True).start()
+        threading.Thread(target=_pump(server, client, look_at_answer), daemon=True).start()
+
+
+_COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"
+"""The message by which PostgreSQL says that a transaction has been committed."""
+
+
+class _Last:
+    """Finds a text in bytes that come in pieces."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def hold(self, data: bytes, text: bytes) -> bool:
+        data = self._rest + data
+        self._rest = data[-len(text) + 1 :]
+        return text in data

@@ -5,6 +5,7 @@ ICEBERG_CATALOG says where it is: `sql` for the database of the warehouse, or `h
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,6 +55,7 @@ def open_catalog(settings: Settings) -> Catalog:
     Raises:
         BatteryError: it cannot be reached, or an extra that it needs is not installed.
     """
+    logging.getLogger("pyiceberg").setLevel(logging.WARNING)  # it tells of each file that it is about to read
     place = catalog_place(settings)
     with reported(f"the Iceberg catalog {mask_urls(place)} cannot be used"):
         catalog = _rest(place, settings) if place.startswith("http") else _sql(place, settings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from refresh.export import MARTS
 from refresh.iceberg.catalog import catalog_place, load_table, open_catalog, reported
 from refresh.iceberg.files import store_root
 from refresh.iceberg.hint import write_hint
+from refresh.iceberg.leftovers import EVERY, remove_leftovers
 from refresh.iceberg.sources import LANDED, read_sources
 from refresh.iceberg.table import OvertakenError, create_table, follow, require_own
 from sink.manifest import LANDED_KIND
@@ -75,17 +77,16 @@ def register(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> Re
     Raises:
         BatteryError: catalog, store or warehouse cannot be used; tables that were done by then stay so.
     """
-    catalog = open_catalog(settings)
     done: dict[str, Followed] = {}
     waiting: tuple[str, ...] = (*LANDED, *MARTS)
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311  # it only keeps publishers apart
-        overtaken = _register(settings, store, warehouse, catalog, waiting, done)
-        if not overtaken:
-            place = mask_urls(catalog_place(settings))
-            return Registered(place, settings.iceberg_namespace, tuple(done[name] for name in sorted(done)))
-        waiting = overtaken
+    with closing(open_catalog(settings)) as catalog:
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311  # it only keeps publishers apart
+            waiting = _register(settings, store, warehouse, catalog, waiting, done)
+            if not waiting:
+                place = mask_urls(catalog_place(settings))
+                return Registered(place, settings.iceberg_namespace, tuple(done[name] for name in sorted(done)))
     raise BatteryError(
         f"the Iceberg table {waiting[0]} was changed by others, or its objects were replaced, {ATTEMPTS} times while "
         "it was compared; `battery verify` says whether all objects are there"
@@ -121,6 +122,8 @@ def _register(
                     table = create_table(catalog, (namespace, name), columns(), location, sources.pipeline)
                 require_own(table, location, sources.pipeline)
                 done[name] = follow(table, wanted, columns, replaces=name in MARTS)
+                if done[name].is_changed and table.metadata.last_sequence_number % EVERY == 0:
+                    remove_leftovers(table)
             except (OvertakenError, FileNotFoundError):
                 overtaken.append(name)
                 continue

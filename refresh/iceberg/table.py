@@ -8,6 +8,7 @@ killed has done nothing or all, and of several at once one commits and the other
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -138,8 +139,10 @@ def follow(table: Table, wanted: Collection[str], columns: Callable[[], pa.Schem
     if (head is None and not wanted) or (head is not None and _property(head, FILES) == checksum):
         return _followed(table, 0, 0)
     files = _files(table)
-    added = sorted(set(wanted) - {file.file_path for file in files})
-    removed = [file for file in files if file.file_path not in wanted]
+    named = Counter(file.file_path for file in files)
+    kept = {address for address, times in named.items() if times == 1 and address in wanted}
+    added = sorted(set(wanted) - kept)
+    removed = [file for file in files if file.file_path not in kept]  # one that is named twice is added again
     if not added and not removed:
         return _followed(table, 0, 0)
     try:

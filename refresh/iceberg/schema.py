@@ -6,7 +6,7 @@ has which number, so names with parentheses and slashes stay as they are.
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -84,6 +84,11 @@ def adopt_schema(transaction: Transaction, schema: pa.Schema, table: str, *, rep
                 update.delete_column((name,))
             for name in new:
                 update.add_column((name,), wanted[name])
+    if replaces and [field.name for field in transaction.table_metadata.schema().fields] != list(wanted):
+        with transaction.update_schema() as update:
+            update.move_first((schema.names[0],))
+            for before, name in pairwise(wanted):
+                update.move_after((name,), (before,))
     mapping = transaction.table_metadata.schema().name_mapping.model_dump_json()
     if transaction.table_metadata.properties.get(TableProperties.DEFAULT_NAME_MAPPING) != mapping:
         transaction.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})

@@ -22,7 +22,7 @@ from kernel.edges.warehouse import persistent, transaction
 from sink.layout import LAYOUT, READERS, find_tables, release, require_known_layout
 from sink.leftovers import retired_keys
 from sink.manifest import landing_objects
-from sink.tables import CREATE_PIPELINE
+from sink.tables import create_pipeline
 from sink.writers import pipeline_id
 
 if TYPE_CHECKING:
@@ -222,16 +222,16 @@ def _settle_id(warehouse: Warehouse) -> str:
     """The id of the pipeline of a warehouse; a warehouse without one gets one, which it keeps."""
 
     def settle() -> str:
-        with warehouse.connect("look up the pipeline") as connection, transaction(connection):
+        with warehouse.judge("look up the pipeline") as connection, transaction(connection):
             require_known_layout(connection)
             pipeline = pipeline_id(connection) or uuid4().hex
             if find_tables(connection).schemas.get("_pipeline") != READERS:  # else it moves when a run begins
-                for statement in CREATE_PIPELINE:
-                    connection.execute(statement)
+                create_pipeline(connection)
                 connection.execute(
                     "insert into internal._pipeline values (true, ?, ?, ?) on conflict do nothing",
                     [pipeline, LAYOUT, release()],
                 )
+                return pipeline_id(connection) or pipeline  # another may have been quicker
             return pipeline
 
     try:

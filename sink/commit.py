@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -17,10 +18,19 @@ import structlog
 from kernel.base.errors import BatteryError
 from kernel.base.faults import LostConnectionError, Point, fault_point
 from kernel.contract.reading import LANDED
-from kernel.edges.warehouse import ATTEMPTS, lacks_memory, lift_memory_limit, persistent, transaction
+from kernel.edges.warehouse import (
+    ATTEMPTS,
+    Postgres,
+    PostgresSession,
+    lacks_memory,
+    lift_memory_limit,
+    persistent,
+    transaction,
+)
 from sink.claim import Mark, write_mark
 from sink.draft import Draft
 from sink.manifest import manifest_rows
+from sink.postgres.fill import fill_tables, stage_commit
 from sink.repeats import LANDED_BEFORE
 from sink.run import RunStart
 from sink.tables import FILL, FILL_STATES, REPEATED
@@ -43,6 +53,11 @@ _log = structlog.get_logger()
 REMOVED: Final = (
     "the WAREHOUSE holds no landing tables any more: it was removed under the running worker; bring it back, or "
     "rebuild it with `battery adopt` and `battery replay --from-beginning`, then start again"
+)
+
+
+_SECOND_TIME: Final = (
+    "refused to land messages a second time: the worker's state is behind the warehouse; start it again"
 )
 
 
@@ -113,6 +128,7 @@ warehouse; stop the other one, or this one
         self._epoch = 0
         self._commits = 0
         self._leftovers: list[str] = []
+        self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._needs_memory = False
 
@@ -228,15 +244,7 @@ warehouse; stop the other one, or this one
             nonlocal tried
             if not tried or not self._has_landed(commit):
                 tried = True
-                with self._warehouse.connect("commit") as connection:
-                    if self._needs_memory:
-                        lift_memory_limit(connection)
-                    self._land(connection, staged, states)
-                    fault_point(Point.AFTER_COMMIT)
-                    if self._overview is not None:
-                        self._overview.take(connection, now=False)
-                if self._overview is not None:
-                    self._overview.write()
+                self._attempt(staged, states)
 
         def attempt_with_memory() -> None:
             # Most commits need little memory. One of very many cells needs more; it gets it, and so do later ones.
@@ -247,8 +255,10 @@ warehouse; stop the other one, or this one
                 raise
 
         try:
-            with self._lock:
+            # The lanes of a process take turns where the warehouse would refuse, or delay, all but one.
+            with nullcontext() if isinstance(self._warehouse, Postgres) else self._turn:
                 persistent(duckdb.Error, LostConnectionError)(attempt_with_memory)
+            with self._lock:
                 self._commits += 1
                 self._leave_mark()
                 for key in self._leftovers:
@@ -256,6 +266,22 @@ warehouse; stop the other one, or this one
                 self._leftovers = []
         except (duckdb.Error, LostConnectionError) as error:
             raise BatteryError(f"commit {commit} failed {ATTEMPTS} times: {str(error).splitlines()[0]}") from error
+
+    def _attempt(self, staged: Mapping[str, pa.Table], states: Callable[[], pa.Table]) -> None:
+        """Run the transaction, and leave the overview of a warehouse that is a file."""
+        with self._warehouse.judge("commit") as judge:
+            if isinstance(judge, PostgresSession):
+                self._land_in_postgres(judge, staged, states)
+                fault_point(Point.AFTER_COMMIT)
+                return
+            if self._needs_memory:
+                lift_memory_limit(judge)
+            self._land(judge, staged, states)
+            fault_point(Point.AFTER_COMMIT)
+            if self._overview is not None:
+                self._overview.take(judge, now=False)
+        if self._overview is not None:
+            self._overview.write()
 
     def _land(
         self, connection: duckdb.DuckDBPyConnection, staged: Mapping[str, pa.Table], states: Callable[[], pa.Table]
@@ -269,9 +295,7 @@ warehouse; stop the other one, or this one
                 raise BatteryError(REMOVED) from None
             repeated = connection.execute(REPEATED).fetchone()
             if repeated is None or repeated[0]:
-                raise BatteryError(
-                    "refused to land messages a second time: the worker's state is behind the warehouse; start it again"
-                )
+                raise BatteryError(_SECOND_TIME)
             for statement in FILL:
                 connection.execute(statement)
                 fault_point(Point.IN_TRANSACTION)
@@ -280,8 +304,21 @@ warehouse; stop the other one, or this one
             fault_point(Point.IN_TRANSACTION)
             fault_point(Point.BEFORE_COMMIT)
 
+    def _land_in_postgres(
+        self, session: PostgresSession, staged: Mapping[str, pa.Table], states: Callable[[], pa.Table]
+    ) -> None:
+        with transaction(session):
+            try:
+                require_current(session, self._epoch)
+            except duckdb.CatalogException:
+                raise BatteryError(REMOVED) from None
+            if stage_commit(session, staged):
+                raise BatteryError(_SECOND_TIME)
+            fill_tables(session, staged, states)
+            fault_point(Point.BEFORE_COMMIT)
+
     def _has_landed(self, commit: str) -> bool:
-        with self._warehouse.connect("look up a commit") as connection:
+        with self._warehouse.judge("look up a commit") as connection:
             count = connection.execute('select count(*) from internal._commits where "commit" = ?', [commit]).fetchone()
         return count is not None and count[0] > 0
 

@@ -19,6 +19,8 @@ from kernel.edges.warehouse import lift_memory_limit
 if TYPE_CHECKING:
     import duckdb
 
+    from kernel.edges.warehouse import Judge
+
 _log = structlog.get_logger()
 
 READERS: Final = "main"
@@ -81,7 +83,7 @@ class Places:
         return self.schemas.get("_writers") == INTERNAL
 
 
-def find_tables(connection: duckdb.DuckDBPyConnection) -> Places:
+def find_tables(connection: Judge) -> Places:
     """Where the tables and views of a warehouse lie, whichever layout it has."""
     rows = connection.execute(
         "select table_name, table_schema from information_schema.tables where table_catalog = current_database() "
@@ -91,7 +93,7 @@ def find_tables(connection: duckdb.DuckDBPyConnection) -> Places:
     return Places(dict(rows))
 
 
-def require_known_layout(connection: duckdb.DuckDBPyConnection) -> None:
+def require_known_layout(connection: Judge) -> None:
     """Refuse a warehouse of a later release.
 
     Raises:

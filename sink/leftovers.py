@@ -16,10 +16,8 @@ from sink.writers import Writer
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    import duckdb
-
     from kernel.edges.objects import ObjectStore
-    from kernel.edges.warehouse import Warehouse
+    from kernel.edges.warehouse import Judge, Warehouse
     from sink.manifest import LandingObject
 
 _log = structlog.get_logger()
@@ -39,9 +37,7 @@ class Leftovers:
     unknown: tuple[LandingObject, ...]
 
 
-def find_leftovers(
-    connection: duckdb.DuckDBPyConnection, stored: Sequence[LandingObject], epoch: int, spared: int
-) -> Leftovers:
+def find_leftovers(connection: Judge, stored: Sequence[LandingObject], epoch: int, spared: int) -> Leftovers:
     """Find the leftovers, and delete the entries of `_retired` whose objects are gone from the store.
 
     A lane commits one after the other, so a worker's object with a number beyond the lane's next commit is unknown to
@@ -95,7 +91,7 @@ def find_leftovers(
     )
 
 
-def retired_keys(connection: duckdb.DuckDBPyConnection, table: str = "internal._retired") -> set[str]:
+def retired_keys(connection: Judge, table: str = "internal._retired") -> set[str]:
     """Keys of the objects that were replaced and have not been removed yet; a release before has another `table`."""
     return {key for (key,) in connection.execute(f"select object_key from {table}").fetchall()}  # noqa: S608
 
@@ -109,7 +105,7 @@ def remove_retired(warehouse: Warehouse, store: ObjectStore, keys: Collection[st
     for key in sorted(keys):
         store.delete(key)
     if keys:
-        with warehouse.connect("forget replaced objects") as connection:
+        with warehouse.judge("forget replaced objects") as connection:
             connection.execute(
                 "delete from internal._retired where object_key in (select unnest(?::varchar[]))", [sorted(keys)]
             )

@@ -5,6 +5,7 @@ The store may hold more objects: those of an unfinished commit, of a killed repl
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from kernel.contract.results import Span
+from kernel.edges.warehouse import PostgresSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    import duckdb
-
     from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Judge
 
 LANDED_KIND: Final = "battery_ts_cleaned"
 QUARANTINE_KIND: Final = "battery_quarantine"
@@ -167,7 +168,7 @@ group by cell_id, topic_id having count(*) > 1 order by all
 """Cells whose messages came over more than one partition of a log; a message without a key belongs to no cell."""
 
 
-def read_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
+def read_manifest(connection: Judge) -> Manifest:
     """Read the manifest from the landing tables.
 
     A cell stays in one lane within a run. The order of runs, and of commits within each lane, is therefore the order of
@@ -186,7 +187,7 @@ def read_manifest(connection: duckdb.DuckDBPyConnection) -> Manifest:
     return Manifest(commits, reached, tuple(cell for (cell,) in spread))
 
 
-def read_commits(connection: duckdb.DuckDBPyConnection, only: Sequence[str] | None = None) -> tuple[Commit, ...]:
+def read_commits(connection: Judge, only: Sequence[str] | None = None) -> tuple[Commit, ...]:
     """The commits in the order of the log: all of them, or those with the given ids."""
     ids = None if only is None else list(only)
     rows = connection.execute(
@@ -231,3 +232,19 @@ def manifest_rows(commit: Commit, committed_at: datetime) -> pa.Table:
         ],
         schema=_COMMITS,
     )
+
+
+def insert_commits(judge: Judge, rows: pa.Table) -> None:
+    """Name the objects of commits in the manifest; `rows` as `manifest_rows` gives them."""
+    if not isinstance(judge, PostgresSession):
+        judge.register("named_commits", rows)
+        judge.execute("insert into internal._commits select * from named_commits")
+        judge.unregister("named_commits")
+        return
+    for row in rows.to_pylist():  # a row an object, of which a commit has four at most
+        judge.execute(
+            """insert into internal._commits
+            ("commit", lane, seq, writer_epoch, object_key, kind, "rows", bytes, sha256, offsets, committed_at)
+            values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?)""",
+            [json.dumps(value) if name == "offsets" else value for name, value in row.items()],
+        )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kernel.edges.objects import ObjectStore
-    from kernel.edges.warehouse import Warehouse
+    from kernel.edges.warehouse import Judge, Warehouse
     from sink.claim import Claim
     from sink.leftovers import Leftovers
     from sink.manifest import LandingObject
@@ -83,7 +83,7 @@ class RunStart:
         return retry(self._begin, stored, claim, above)
 
     def _begin(self, stored: Sequence[LandingObject], claim: Claim | None, above: int) -> tuple[Standing, list[str]]:
-        with self.warehouse.connect("begin a run") as connection, transaction(connection):
+        with self.warehouse.judge("begin a run") as connection, transaction(connection):
             create_tables(connection)
             self._require_width(connection)
             if self.run_id:
@@ -116,7 +116,7 @@ class RunStart:
         """What has landed, once the run has begun; None before."""
         with (
             suppress(duckdb.CatalogException, duckdb.BinderException),  # before that, tables may be missing
-            self.warehouse.connect("join a run") as connection,
+            self.warehouse.judge("join a run") as connection,
             transaction(connection),
         ):
             epoch = run_epoch(connection, run_id)
@@ -125,7 +125,7 @@ class RunStart:
                 return _standing(connection, epoch)
         return None
 
-    def _require_width(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _require_width(self, connection: Judge) -> None:
         width = window_width(connection)
         if width is not None and width != self.window_seconds:
             raise BatteryError(
@@ -134,7 +134,7 @@ class RunStart:
             )
 
 
-def _standing(connection: duckdb.DuckDBPyConnection, epoch: int) -> Standing:
+def _standing(connection: Judge, epoch: int) -> Standing:
     states = dict(connection.execute("select cell_id, state from internal._cell_state").fetchall())
     progress = connection.execute(
         'select topic_id, "partition", max("offset") from internal._progress group by topic_id, "partition"'

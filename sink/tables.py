@@ -12,6 +12,7 @@ import pyarrow as pa
 from kernel.base.errors import BatteryError
 from kernel.contract.reading import ABOUT, LANDED, QUARANTINED, RETRIED
 from kernel.contract.results import CYCLE_PART, WINDOW_PART
+from kernel.edges.warehouse import PostgresSession
 from sink.layout import (
     INTERNAL,
     LAYOUT,
@@ -26,6 +27,8 @@ from sink.layout import (
 
 if TYPE_CHECKING:
     import duckdb
+
+    from kernel.edges.warehouse import Judge
 
 _SQL_TYPES: Final = {
     pa.string(): "varchar",
@@ -138,8 +141,7 @@ _CREATE_TABLES: Final = (
 `_windows` and `_cycles` hold merged parts, whose sums are whole numbers and therefore exact.
 """
 
-_CREATE_VIEWS: Final = (
-    *CREATE_CELL_EVENTS,
+CREATE_VIEWS: Final = (
     *(f"create or replace view {name} as select * from {INTERNAL}.{name}" for name in SHOWN),  # noqa: S608  # of `sink.layout`
     """create or replace view internal._watermark as
     select
@@ -170,7 +172,7 @@ _CREATE_VIEWS: Final = (
         started_at, ended_at, reading_count, is_final, as_of_offset
     from internal._cycles""",
 )
-"""Statements that create what stands on those tables.
+"""Statements that create what stands on those tables, in DuckDB whichever kind of warehouse it reads.
 
 Two views compute means and efficiencies from `_windows` and `_cycles`. `_watermark` is one value for all that has
 landed. It changes with every commit, with every message about a cell, and with every replay that swaps tables, but not
@@ -249,7 +251,7 @@ where new."first" <= old."offset" """
 """The number of cells for which a commit would land messages a second time."""
 
 
-def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+def create_tables(connection: Judge) -> None:
     """Create the landing tables where they are missing, and bring those of an earlier release to this layout.
 
     Args:
@@ -258,18 +260,37 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     Raises:
         NewerWarehouseError: the warehouse has the layout of a later release.
     """
+    if isinstance(connection, PostgresSession):
+        from sink.postgres.schema import create_schema  # noqa: PLC0415  # it stands on this module
+
+        create_schema(connection)
+        _note_release(connection)
+        return
     require_known_layout(connection)
     made, to_move = find_tables(connection), tables_to_move(connection)
     for statement in _CREATE_TABLES:
         connection.execute(statement)
     if to_move:
         move_tables(connection, to_move, made)
+    _note_release(connection)
+    for statement in (*CREATE_CELL_EVENTS, *CREATE_VIEWS):
+        connection.execute(statement)
+
+
+def _note_release(connection: Judge) -> None:
     connection.execute(
         f"update {INTERNAL}._pipeline set layout = $layout, release = $release "  # noqa: S608  # of `sink.layout`
         "where layout < $layout or release = ''",
         {"layout": LAYOUT, "release": release()},
     )
-    for statement in _CREATE_VIEWS:
+
+
+def create_pipeline(connection: Judge) -> None:
+    """Create the table that holds the pipeline's id, where it is missing; in PostgreSQL, all tables."""
+    if isinstance(connection, PostgresSession):
+        create_tables(connection)
+        return
+    for statement in CREATE_PIPELINE:
         connection.execute(statement)
 
 

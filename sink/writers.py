@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from kernel.base.errors import BatteryError, StartAgainError
+from kernel.edges.warehouse import PostgresSession
 from sink.layout import find_tables
+from sink.postgres.fence import share, take_over, take_turn
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    import duckdb
+    from kernel.edges.warehouse import Judge
 
 
 class Writer(StrEnum):
@@ -37,7 +39,7 @@ class ReplayedError(StartAgainError):
     """A replay has replaced the tables of this run, which continues from the new ones when it is started again."""
 
 
-def pipeline_id(connection: duckdb.DuckDBPyConnection) -> str | None:
+def pipeline_id(connection: Judge) -> str | None:
     """The id of the pipeline that a warehouse belongs to; None before it has one."""
     places = find_tables(connection)
     for table in ("_pipeline", "_writers"):  # in a warehouse older than claims only the table of writers names it
@@ -48,7 +50,7 @@ def pipeline_id(connection: duckdb.DuckDBPyConnection) -> str | None:
     return None
 
 
-def run_epoch(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
+def run_epoch(connection: Judge, run_id: str) -> int | None:
     """The epoch of a run, which its first process has taken for all of them; None before it has.
 
     Raises:
@@ -63,7 +65,7 @@ def run_epoch(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
     return epoch
 
 
-def require_new_run(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+def require_new_run(connection: Judge, run_id: str) -> None:
     """Refuse the id of an earlier run, some of whose processes may still be running.
 
     Raises:
@@ -77,14 +79,12 @@ def require_new_run(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
         )
 
 
-def _epoch_of(connection: duckdb.DuckDBPyConnection, run_id: str) -> int | None:
+def _epoch_of(connection: Judge, run_id: str) -> int | None:
     row = connection.execute("select max(epoch) from internal._writers where run_id = ?", [run_id]).fetchone()
     return None if row is None or row[0] is None else int(row[0])
 
 
-def take_epoch(
-    connection: duckdb.DuckDBPyConnection, writer: Writer, above: int, window_seconds: int, run_id: str | None = None
-) -> int:
+def take_epoch(connection: Judge, writer: Writer, above: int, window_seconds: int, run_id: str | None = None) -> int:
     """Record a new writer, and end the earlier ones of its kind.
 
     Args:
@@ -94,6 +94,9 @@ def take_epoch(
         window_seconds: width of the windows in the warehouse, s.
         run_id: the id that the processes of one run share.
     """
+    if isinstance(connection, PostgresSession):
+        take_turn(connection)
+        take_over(connection, writer)
     last = connection.execute("select epoch from internal._writers order by epoch desc limit 1").fetchone()
     epoch = max(above, last[0] if last else 0) + 1
     connection.execute(
@@ -108,18 +111,21 @@ def take_epoch(
     return epoch
 
 
-def window_width(connection: duckdb.DuckDBPyConnection) -> int | None:
+def window_width(connection: Judge) -> int | None:
     """Width of the windows in the warehouse, in s; None before the first writer."""
     row = connection.execute("select window_seconds from internal._writers order by epoch desc limit 1").fetchone()
     return int(row[0]) if row else None
 
 
-def require_current(connection: duckdb.DuckDBPyConnection, epoch: int) -> None:
+def require_current(connection: Judge, epoch: int) -> None:
     """Refuse a transaction whose writer has been superseded.
 
     Raises:
         SupersededError, ReplayedError: it has been.
     """
+    if isinstance(connection, PostgresSession):
+        _require_current_in_postgres(connection, epoch)
+        return
     # Without RETURNING: on a table with a key, DuckDB finds no conflict between updates that return rows.
     changed = connection.execute(
         "update internal._writers set changes = changes + 1 where epoch = ? and superseded_by is null", [epoch]
@@ -128,8 +134,26 @@ def require_current(connection: duckdb.DuckDBPyConnection, epoch: int) -> None:
         raise _ended(connection, epoch)
 
 
-def end_workers(connection: duckdb.DuckDBPyConnection, replay: int, window_seconds: int) -> None:
+def _require_current_in_postgres(session: PostgresSession, epoch: int) -> None:
+    """As `require_current`, but commits of one run do not wait for each other: they change no common row."""
+    row = session.execute("select kind from internal._writers where epoch = ?", [epoch]).fetchone()
+    if row is not None:
+        share(session, row[0])
+        row = session.execute("select superseded_by from internal._writers where epoch = ?", [epoch]).fetchone()
+    if row != (None,):
+        raise _ended(session, epoch)
+    session.execute(
+        "insert into internal._changes as c (epoch, backend, changes) values (?, pg_backend_pid(), 1) "
+        "on conflict (epoch, backend) do update set changes = c.changes + 1",
+        [epoch],
+    )
+
+
+def end_workers(connection: Judge, replay: int, window_seconds: int) -> None:
     """End every run of the worker, and every compaction, because of a replay; its windows may have another width."""
+    if isinstance(connection, PostgresSession):
+        take_over(connection, Writer.WORKER)
+        take_over(connection, Writer.COMPACTION)
     connection.execute(
         "update internal._writers set changes = changes + 1, superseded_by = ? "
         "where kind in (?, ?) and superseded_by is null",
@@ -138,8 +162,10 @@ def end_workers(connection: duckdb.DuckDBPyConnection, replay: int, window_secon
     connection.execute("update internal._writers set window_seconds = ?", [window_seconds])
 
 
-def end_replays(connection: duckdb.DuckDBPyConnection, epochs: Collection[int], sweep: int) -> None:
+def end_replays(connection: Judge, epochs: Collection[int], sweep: int) -> None:
     """End the replays among some epochs, since a sweep is about to remove their objects; they can no longer swap."""
+    if isinstance(connection, PostgresSession):
+        take_over(connection, Writer.REPLAY)
     connection.execute(
         "update internal._writers set changes = changes + 1, superseded_by = ? "
         "where kind = ? and superseded_by is null "
@@ -148,7 +174,7 @@ def end_replays(connection: duckdb.DuckDBPyConnection, epochs: Collection[int], 
     )
 
 
-def _ended(connection: duckdb.DuckDBPyConnection, epoch: int) -> BatteryError:
+def _ended(connection: Judge, epoch: int) -> BatteryError:
     row = connection.execute(
         "select w.kind, newer.epoch, newer.kind from internal._writers as w "
         "left join internal._writers as newer on newer.epoch = w.superseded_by where w.epoch = ?",

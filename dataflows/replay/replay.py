@@ -220,7 +220,8 @@ class _Completion:
             outcome = Outcome.DIFFERENT
         elif self._uploaded == {stored.key for stored in self._workspace.store.list("")}:
             self._has_tried = True
-            outcome = Outcome.SWAPPED if swap(connection, self._epoch, live, self._settings.window_seconds) else None
+            width = self._settings.window_seconds
+            outcome = Outcome.SWAPPED if swap(self._warehouse, connection, self._epoch, live, width) else None
         self._differs = outcome is None
         if outcome is None:
             return None

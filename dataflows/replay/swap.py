@@ -6,7 +6,7 @@ Nothing here changes the live tables before the swap, which is one transaction. 
 from __future__ import annotations
 
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,11 +17,12 @@ from kernel.base.errors import BatteryError
 from kernel.base.faults import Point, fault_point
 from kernel.base.locks import exclusive_lock
 from kernel.edges.objects import FolderStore
-from kernel.edges.warehouse import SPARING, DuckDBFile, transaction
+from kernel.edges.warehouse import SPARING, DuckDBFile, Postgres, PostgresSession, transaction
 from sink.care.compare import KEYS, REPLAYED
 from sink.claim import Claim, claim_store, spare_others
 from sink.leftovers import find_leftovers, remove_retired, retired_keys
 from sink.manifest import Manifest, epoch_of, landing_objects, read_manifest
+from sink.postgres.replace import replace_rows
 from sink.tables import create_tables, full_name
 from sink.writers import Writer, end_workers, require_current, take_epoch, window_width
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from kernel.base.settings import Settings
     from kernel.edges.objects import ObjectStore
-    from kernel.edges.warehouse import Warehouse
+    from kernel.edges.warehouse import Judge, Warehouse
 
 _log = structlog.get_logger()
 
@@ -97,7 +98,7 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
     claim = spare_others(store, warehouse, claim_store(store, warehouse))
     stored = list(landing_objects(store))
     try:
-        with warehouse.connect("begin a replay") as connection, transaction(connection):
+        with warehouse.judge("begin a replay") as connection, transaction(connection):
             create_tables(connection)
             epoch = take_epoch(
                 connection,
@@ -138,10 +139,17 @@ def attach_replay(warehouse: Warehouse, workspace: ReplayWorkspace) -> Iterator[
         ) from error
 
 
-def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, window_seconds: int) -> bool:
+def swap(
+    warehouse: Warehouse,
+    connection: duckdb.DuckDBPyConnection,
+    epoch: int,
+    compared: Manifest,
+    window_seconds: int,
+) -> bool:
     """Replace the live tables by the replayed ones, in one transaction; running workers start again from them.
 
     Args:
+        warehouse: the live tables.
         connection: from `attach_replay`.
         epoch: from `reserve`.
         compared: the manifest of the live tables that the replay was compared with.
@@ -153,31 +161,42 @@ def swap(connection: duckdb.DuckDBPyConnection, epoch: int, compared: Manifest, 
     Raises:
         SupersededError: another replay has begun.
     """
-    connection.begin()
-    try:
-        require_current(connection, epoch)
-        end_workers(connection, epoch, window_seconds)
-        if read_manifest(connection) != compared:
-            connection.rollback()
-            return False
-        connection.execute(
-            "insert into internal._retired select distinct object_key from internal._commits "
-            "where object_key not in (select object_key from replayed__.internal._commits)"
-        )
-        for table in SWAPPED:
-            connection.execute(f"drop table {full_name(table)}")
-        create_tables(connection)
-        for table in SWAPPED:
-            replayed = full_name(table, REPLAYED)
-            connection.execute(f"insert into {full_name(table)} select * from {replayed}")  # noqa: S608  # our own names
-        fault_point(Point.REPLAY_SWAPPING)
-        connection.commit()
-    except BaseException:
-        with suppress(duckdb.Error):  # a connection that broke has nothing to roll back
-            connection.rollback()
-        raise
+    with ExitStack() as stack:
+        # A DuckDB file is held already, by the connection that has the replay attached.
+        is_apart = isinstance(warehouse, Postgres)
+        judge: Judge = stack.enter_context(warehouse.judge("swap a replay")) if is_apart else connection
+        judge.begin()
+        try:
+            require_current(judge, epoch)
+            end_workers(judge, epoch, window_seconds)
+            if read_manifest(judge) != compared:
+                judge.rollback()
+                return False
+            if isinstance(judge, PostgresSession):
+                replace_rows(judge, connection)
+            else:
+                _replace_tables(judge)
+            fault_point(Point.REPLAY_SWAPPING)
+            judge.commit()
+        except BaseException:
+            with suppress(duckdb.Error):  # a connection that broke has nothing to roll back
+                judge.rollback()
+            raise
     fault_point(Point.REPLAY_SWAPPED)
     return True
+
+
+def _replace_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        "insert into internal._retired select distinct object_key from internal._commits "
+        "where object_key not in (select object_key from replayed__.internal._commits)"
+    )
+    for table in SWAPPED:
+        connection.execute(f"drop table {full_name(table)}")
+    create_tables(connection)
+    for table in SWAPPED:
+        replayed = full_name(table, REPLAYED)
+        connection.execute(f"insert into {full_name(table)} select * from {replayed}")  # noqa: S608  # our own names
 
 
 def remove_replaced(warehouse: Warehouse, store: ObjectStore, claim: Claim) -> int:

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
 
     warehouse: str = "data/battery.duckdb"
     motherduck_token: SecretStr | None = None
+    warehouse_password: SecretStr | None = None
     warehouse_lock_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
     battery_cells: Path | None = None
     battery_alert_rules: Path | None = None
@@ -134,6 +135,7 @@ class Settings(BaseSettings):
         "iceberg_warehouse",
         "iceberg_token",
         "iceberg_credential",
+        "warehouse_password",
         "dbt_memory_bytes",
         mode="before",
     )

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
+from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,19 +20,23 @@ if TYPE_CHECKING:
 _SCHEMAS: Final = frozenset({"main", "internal", "building"})
 """Schemas of the pipeline. DuckDB could not tell a database of the same name from them."""
 
+_KINDS: Final = "the path of a DuckDB file, md:DATABASE or postgresql://USER@HOST/DATABASE"
+
 
 @dataclass(frozen=True)
 class WarehouseAddress(ABC):
     """The address of a warehouse; `text` is the setting WAREHOUSE, which never holds a secret.
 
     `dbt_target` is the target of `dbt_project/profiles.yml` that connects to this kind. `admits_readers` tells whether
-    others can read while a process writes. `required_settings` are the settings that this kind needs beside its
-    address, each with what to do where it is missing.
+    others can read while a process writes. `holds_models` tells whether dbt's models are in it; else each host that
+    builds them has a DuckDB file for them, and readers find them in the OBJECT_STORE. `required_settings` are the
+    settings that this kind needs beside its address, each with what to do where it is missing.
     """
 
     text: str
     dbt_target: ClassVar[str]
     admits_readers: ClassVar[bool]
+    holds_models: ClassVar[bool] = True
     required_settings: ClassVar[Mapping[str, str]] = {}
 
     @property
@@ -97,9 +102,10 @@ class FileAddress(WarehouseAddress):
     def require_usable(self) -> None:
         """Check that a file can have this path."""
         if not self.text or self.text == ":memory:":
-            raise ValueError(
-                "must be the path of a DuckDB file or md:DATABASE; tables in memory would not outlive a commit"
-            )
+            raise ValueError(f"must be {_KINDS}; tables in memory would not outlive a commit")
+        scheme, separator, _ = self.text.partition("://")
+        if separator:
+            raise ValueError(f"is of an unknown kind, {scheme}://; it must be {_KINDS}")
 
 
 class MotherDuckAddress(WarehouseAddress):
@@ -137,12 +143,63 @@ class MotherDuckAddress(WarehouseAddress):
             raise ValueError("must name a database of letters, digits and _, such as md:battery_db")
 
 
+class PostgresAddress(WarehouseAddress):
+    """`postgresql://USER@HOST:PORT/DATABASE`, a PostgreSQL database with the control tables; the rows are objects."""
+
+    PREFIXES: ClassVar[tuple[str, ...]] = ("postgresql://", "postgres://")
+    dbt_target = "postgres"
+    admits_readers = True
+    holds_models = False
+
+    @property
+    def file(self) -> None:
+        """There is none that holds what has landed."""
+
+    @property
+    def database(self) -> str:
+        """The path of the URL."""
+        return unquote(urlsplit(self.text).path.lstrip("/"))
+
+    @property
+    def models_file(self) -> Path:
+        """The DuckDB file in which this host builds dbt's models."""
+        return self.work_folder / "models" / self.database / "battery.duckdb"  # a stem that SQL needs not quote
+
+    @property
+    def dbt_path(self) -> str:
+        """The file with the models of this host."""
+        return str(self.models_file)
+
+    @property
+    def work_folder(self) -> Path:
+        """The folder `data` of the working directory."""
+        return Path("data").resolve()
+
+    def require_usable(self) -> None:
+        """Check that it names a database, and holds no password."""
+        try:
+            parts = urlsplit(self.text)
+            has_password = parts.password is not None or "password" in parts.query.lower()
+            _ = parts.port
+        except ValueError:
+            raise ValueError("is no URL; it must be like postgresql://USER@HOST:5432/DATABASE") from None
+        if has_password:
+            raise ValueError(
+                "must not hold the password, which would be shown with it; set WAREHOUSE_PASSWORD (or PGPASSWORD, or "
+                "~/.pgpass)"
+            )
+        if not self.database or "/" in self.database:
+            raise ValueError("must name a database, such as postgresql://USER@HOST:5432/battery")
+
+
 def kind_of(text: str) -> type[WarehouseAddress]:
     """Which kind of warehouse a text would be the address of, whether or not one can have it.
 
     >>> kind_of("md:battery_db").admits_readers, kind_of("data/demo").admits_readers
     (True, False)
     """
+    if text.startswith(PostgresAddress.PREFIXES):
+        return PostgresAddress
     return MotherDuckAddress if text.startswith(MotherDuckAddress.PREFIX) else FileAddress
 
 
@@ -153,6 +210,8 @@ def parse_warehouse(text: str) -> WarehouseAddress:
     'battery_db'
     >>> parse_warehouse("data/battery.duckdb").dbt_target
     'local'
+    >>> parse_warehouse("postgresql://lab@db.example/battery").database
+    'battery'
 
     Raises:
         ValueError: nothing can have this address; says what it must be.

@@ -7,15 +7,16 @@ Nobody else asks. What every kind must do is tested by `tests/support/warehouse_
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import duckdb
 import structlog
 import tenacity
 
-from kernel.base.warehouse_address import FileAddress
+from kernel.base.warehouse_address import FileAddress, PostgresAddress
 from kernel.edges.warehouses.duckdb_file import SPARING, DuckDBFile, HeldError
 from kernel.edges.warehouses.motherduck import MotherDuck
+from kernel.edges.warehouses.postgres import Postgres, PostgresSession, is_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,10 @@ __all__ = [
     "SPARING",
     "DuckDBFile",
     "HeldError",
+    "Judge",
     "MotherDuck",
+    "Postgres",
+    "PostgresSession",
     "Warehouse",
     "lacks_memory",
     "lift_memory_limit",
@@ -43,8 +47,16 @@ ATTEMPTS: Final = 5
 """How often a transaction is tried while the warehouse fails."""
 
 
+Judge: TypeAlias = duckdb.DuckDBPyConnection | PostgresSession
+"""What changes the landing tables in a transaction: both execute SQL, with `?` or `$name` for a value, in the same way,
+answer a change with the number of its rows, and raise DuckDB's errors."""
+
+
 class Warehouse(Protocol):
     """Something that lends connections to the landing tables.
+
+    `judge` lends what decides and is changed, `connect` what is looked at. In a DuckDB file and in MotherDuck the two
+    are the same. In PostgreSQL, DuckDB looks at all of one moment, and can change nothing.
 
     >>> from pathlib import Path
     >>> warehouse: Warehouse = DuckDBFile(Path("lab.duckdb"), lock_timeout_seconds=10)
@@ -68,6 +80,17 @@ class Warehouse(Protocol):
         """
         ...
 
+    def judge(self, purpose: str) -> AbstractContextManager[Judge]:
+        """Lend a connection by which the landing tables are changed, until the block ends.
+
+        Args:
+            purpose: as for `connect`.
+
+        Raises:
+            HeldError, BatteryError: as `connect` does.
+        """
+        ...
+
 
 def open_warehouse(settings: Settings, *, sparing: bool = False) -> Warehouse:
     """The warehouse that WAREHOUSE names; nothing is opened yet.
@@ -85,12 +108,20 @@ def open_warehouse(settings: Settings, *, sparing: bool = False) -> Warehouse:
     address = settings.warehouse_address
     if isinstance(address, FileAddress):
         return DuckDBFile(address.file, settings.warehouse_lock_timeout_seconds, SPARING if sparing else {})
+    if isinstance(address, PostgresAddress):
+        return Postgres(settings)
     return MotherDuck(address.database, settings.motherduck_token)
 
 
 @contextmanager
-def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Commit all that a block writes, or nothing where it raises."""
+def transaction(connection: Judge) -> Iterator[None]:
+    """Commit all that a block writes, or nothing where it raises.
+
+    A look at PostgreSQL is in a transaction already, which writes nothing and goes on.
+    """
+    if isinstance(connection, duckdb.DuckDBPyConnection) and is_snapshot(connection):
+        yield
+        return
     connection.begin()
     try:
         yield

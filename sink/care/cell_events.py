@@ -19,7 +19,8 @@ from kernel.edges.cells_topic import broker_is_there, open_cells_topic, read_cel
 from kernel.edges.kafka import NoBrokerError, NoTopicError
 from kernel.edges.warehouse import transaction
 from sink.care.verify import Check
-from sink.cells.events import EVENT, event_rows
+from sink.cells.events import EVENT, event_rows, insert_events
+from sink.layout import find_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,36 +152,25 @@ def mend_cell_events(settings: Settings, warehouse: Warehouse) -> int:
         _log.debug("no metadata of cells to compare", reason=str(error))
         return 0
     log = _messages(settings, topic)
-    with warehouse.connect("mend the metadata of cells") as connection, transaction(connection):
+    with warehouse.connect("look for wrong metadata of cells", read_only=True) as connection:
         landed, latest = _landed(connection)
-        with _compared(_of_topic(landed, topic), log, latest) as beside:
-            wrong = beside.execute("from wrong").to_arrow_table()
-        if not wrong.num_rows:
-            return 0
-        connection.register("log", log)
-        connection.register("wrong", wrong)
-        connection.execute(
+    with _compared(_of_topic(landed, topic), log, latest) as beside:
+        wrong = beside.execute("from wrong").to_arrow_table()
+    if not wrong.num_rows:
+        return 0
+    with warehouse.judge("mend the metadata of cells") as judge, transaction(judge):
+        judge.execute(
             'delete from battery_cell_events where topic_id = ? and ("partition", "offset") in '
-            '(select "partition", "offset" from wrong)',
-            [topic.topic_id],
+            "(select unnest(?::integer[]), unnest(?::bigint[]))",
+            [topic.topic_id, wrong["partition"].to_pylist(), wrong["offset"].to_pylist()],
         )
-        connection.execute(
-            "insert into battery_cell_events from log anti join battery_cell_events as landed "
-            'using (topic_id, "partition", "offset")'
-        )
-        connection.unregister("log")
-        connection.unregister("wrong")
+        insert_events(judge, log)
     return int(wrong.num_rows)
 
 
 def _landed(connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, pa.Table]:
     """The rows that landed, and the last one of each cell; none where their table has not been made yet."""
-    made = _count(
-        connection,
-        "select count(*) from duckdb_tables() "
-        "where table_name = 'battery_cell_events' and database_name = current_database()",
-    )
-    if not made:
+    if "battery_cell_events" not in find_tables(connection):
         return EVENT.empty_table(), EVENT.empty_table()
     return (
         connection.execute("from battery_cell_events").to_arrow_table(),

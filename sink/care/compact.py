@@ -23,7 +23,7 @@ from sink.care.archive import SCHEMAS, Archive
 from sink.care.sweep import clear
 from sink.draft import commit_id, joined, put_object
 from sink.encode import ObjectWriter
-from sink.manifest import KINDS, QUARANTINE_KIND, Commit, manifest_rows, object_key, read_commits
+from sink.manifest import KINDS, QUARANTINE_KIND, Commit, insert_commits, manifest_rows, object_key, read_commits
 from sink.parquet import DamagedObjectError
 from sink.writers import require_current
 
@@ -248,7 +248,7 @@ def _swap_in(warehouse: Warehouse, epoch: int, group: Sequence[Commit], merged: 
     names = [commit.commit for commit in group]
     chosen = 'where "commit" in (select unnest(?::varchar[]))'
     try:
-        with warehouse.connect("name merged objects") as connection:
+        with warehouse.judge("name merged objects") as connection:
             with transaction(connection):
                 require_current(connection, epoch)
                 if read_commits(connection, names) != tuple(group):
@@ -262,8 +262,7 @@ def _swap_in(warehouse: Warehouse, epoch: int, group: Sequence[Commit], merged: 
                     [names],
                 ).fetchall()
                 connection.execute(f"delete from internal._commits {chosen}", [names])  # noqa: S608
-                connection.register("merged_commits", manifest_rows(merged, committed_at))
-                connection.execute("insert into internal._commits select * from merged_commits")
+                insert_commits(connection, manifest_rows(merged, committed_at))
                 fault_point(Point.COMPACTION_SWAPPING)
             fault_point(Point.COMPACTION_SWAPPED)
     except duckdb.Error as error:

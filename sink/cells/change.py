@@ -21,7 +21,7 @@ from kernel.contract.cell_metadata import (
     value_text,
 )
 from kernel.edges.cells_topic import open_cells_topic, send_cells
-from sink.cells.events import create_cell_tables, known_metadata, land_cell_events, land_where_possible
+from sink.cells.events import known_metadata, land_cell_events, land_where_possible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -133,8 +133,7 @@ def change_cells(
         return _differences(known, changes)
     topic = open_cells_topic(settings, create=True)
     land_cell_events(settings, warehouse, topic)
-    with warehouse.connect("read the metadata of cells") as connection:
-        create_cell_tables(connection)
+    with warehouse.connect("read the metadata of cells", read_only=True) as connection:
         known = known_metadata(connection)
         strays = [cell for (cell,) in connection.execute(_OF_ANOTHER_LOG, [topic.topic_id]).fetchall()]
         base = dict(connection.execute(_LAST, [topic.topic_id]).fetchall())

@@ -17,16 +17,17 @@ from kernel.base.errors import BatteryError
 from kernel.contract.cell_metadata import from_landed, read_message
 from kernel.edges.cells_topic import broker_is_there, open_cells_topic, read_cells
 from kernel.edges.kafka import NoBrokerError, NoTopicError
-from kernel.edges.warehouse import transaction
+from kernel.edges.warehouse import PostgresSession, transaction
 from sink.layout import find_tables
-from sink.tables import CREATE_CELL_EVENTS, create_tables
+from sink.postgres.texts import escape
+from sink.tables import CREATE_CELL_EVENTS, create_tables, quoted
 
 if TYPE_CHECKING:
     from kernel.base.settings import Settings
     from kernel.contract.cell_metadata import Value
     from kernel.contract.poll import Poll
     from kernel.edges.kafka import Topic
-    from kernel.edges.warehouse import Warehouse
+    from kernel.edges.warehouse import Judge, Warehouse
 
 _log = structlog.get_logger()
 
@@ -58,13 +59,13 @@ _FAULTS_LOGGED: Final = 10
 """Of how many messages that cannot be read the log says why; the table has all."""
 
 
-def create_cell_tables(connection: duckdb.DuckDBPyConnection) -> None:
+def create_cell_tables(connection: Judge) -> None:
     """Create the table of events and its view where they are missing.
 
     In a warehouse with landing tables all of these are brought up to date, so that its watermark knows the events. One
     without stays without: the worker makes them.
     """
-    if "_writers" in find_tables(connection):
+    if isinstance(connection, PostgresSession) or "_writers" in find_tables(connection):
         with transaction(connection):
             create_tables(connection)
         return
@@ -87,7 +88,7 @@ def land_cell_events(settings: Settings, warehouse: Warehouse, topic: Topic | No
         BatteryError: there is no broker or no such topic, or the warehouse cannot be used.
     """
     topic = topic or open_cells_topic(settings)
-    with warehouse.connect("look how far the metadata of cells has landed") as connection:
+    with warehouse.judge("look how far the metadata of cells has landed") as connection:
         create_cell_tables(connection)
         landed = dict(connection.execute(_LANDED, [topic.topic_id]).fetchall())
     events = pa.Table.from_pylist(
@@ -96,10 +97,8 @@ def land_cell_events(settings: Settings, warehouse: Warehouse, topic: Topic | No
     if not events.num_rows:
         return 0
     try:
-        with warehouse.connect("land the metadata of cells") as connection, transaction(connection):
-            connection.register("staged_events", events)
-            inserted = connection.execute(_INSERT).fetchone()
-            connection.unregister("staged_events")
+        with warehouse.judge("land the metadata of cells") as judge, transaction(judge):
+            inserted = insert_events(judge, events)
     except duckdb.Error as error:
         raise BatteryError(f"the metadata of cells cannot land: {str(error).splitlines()[0]}") from error
     faults = events["fault"].drop_null().to_pylist()
@@ -110,6 +109,26 @@ def land_cell_events(settings: Settings, warehouse: Warehouse, topic: Topic | No
             "more messages about cells count for nothing; `battery cells refused` lists all",
             topic=topic.name, messages=len(faults) - _FAULTS_LOGGED,
         )  # fmt: skip
+    return inserted
+
+
+def insert_events(judge: Judge, events: pa.Table) -> int:
+    """Add the rows of messages that have not landed, in the caller's transaction; how many those were."""
+    if isinstance(judge, PostgresSession):
+        columns = ", ".join(map(quoted, EVENT.names))
+        judge.execute(
+            f"create temporary table staged_events on commit drop as select {columns} "  # noqa: S608  # our own names
+            "from battery_cell_events limit 0"
+        )
+        judge.copy(f"staged_events ({columns})", escape(events))
+        inserted = judge.execute(
+            f"insert into battery_cell_events ({columns}) select * from staged_events "  # noqa: S608
+            'order by topic_id, "partition", "offset" on conflict do nothing'
+        ).fetchone()
+    else:
+        judge.register("staged_events", events)
+        inserted = judge.execute(_INSERT).fetchone()
+        judge.unregister("staged_events")
     return int(inserted[0]) if inserted else 0
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 from support.builders import TEST, TOPIC_ID, arrow, reading
 from support.generated import BAD, ORIGIN
 from support.landed import clean_cell
+from support.one_connection import OneConnection
 
 from dataflows.fold.state import CellState
 from kernel.base.settings import Settings
@@ -109,9 +110,10 @@ class Worker:
     landing: Landing = field(init=False)
     states: dict[str, CellState] = field(init=False)
     next_seq: dict[int, int] = field(init=False)
+    of: InitVar[Landing | None] = None
 
-    def __post_init__(self) -> None:
-        self.landing = Landing(self.store, self.warehouse, WINDOW)
+    def __post_init__(self, of: Landing | None) -> None:
+        self.landing = of or Landing(self.store, self.warehouse, WINDOW)
         standing = self.landing.begin()
         self.states = {cell: CellState.from_json(text) for cell, text in standing.states.items()}
         self.next_seq = dict(standing.next_seq)
@@ -142,7 +144,7 @@ class Worker:
             self.states |= result.states
 
 
-class Kept:
+class Kept(OneConnection):
     """A warehouse whose file stays open, which makes many commits cheap."""
 
     def __init__(self, path: Path) -> None:

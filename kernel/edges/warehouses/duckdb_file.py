@@ -19,6 +19,7 @@ from kernel.base.pauses import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 _log = structlog.get_logger()
@@ -65,6 +66,10 @@ class DuckDBFile:
             raise
         finally:
             connection.close()
+
+    def judge(self, purpose: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open the file to change it."""
+        return self.connect(purpose)
 
     def _create(self) -> None:
         """Make the file under another name and put it in its place, once, whoever else is about to.

@@ -19,6 +19,7 @@ from kernel.base.warehouse_address import MotherDuckAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from pydantic import SecretStr
 
@@ -51,6 +52,10 @@ class MotherDuck:
                 if self._connection is connection:
                     self._connection = None
             raise
+
+    def judge(self, purpose: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Lend a cursor to change it."""
+        return self.connect(purpose)
 
     def _attach(self, purpose: str, *, create: bool) -> duckdb.DuckDBPyConnection:
         token = self._token.get_secret_value() if self._token else ""

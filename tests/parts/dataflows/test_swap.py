@@ -15,6 +15,7 @@ import pytest
 from support.builders import arrow, reading
 from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic
 from support.landed import clean_cell
+from support.one_connection import OneConnection
 from support.pipeline import Pipeline
 from support.replayed import DAMAGE, at_point, execute, manifest_keys, object_keys
 
@@ -241,7 +242,7 @@ def test_a_swap_and_a_commit_at_the_same_moment_do_not_both_happen(live: Pipelin
     settings = live.settings
     shared = duckdb.connect(str(live.folder / "battery.duckdb"))
 
-    class Shared:
+    class Shared(OneConnection):
         @contextmanager
         def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:  # noqa: ARG002
             yield shared.cursor()

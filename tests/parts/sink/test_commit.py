@@ -10,6 +10,7 @@ import duckdb
 import pytest
 from support.builders import CELL, TOPIC_ID, arrow, json_message, reading
 from support.landed import clean_cell, state_of
+from support.one_connection import OneConnection
 from support.schemas import look_in_both
 
 from dataflows.fold.state import CellState
@@ -162,7 +163,7 @@ def test_messages_are_never_landed_a_second_time(store: FolderStore, warehouse: 
     assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(3,)]
 
 
-class Failing:
+class Failing(OneConnection):
     """A warehouse whose statements fail where asked."""
 
     def __init__(
@@ -276,7 +277,7 @@ def test_a_take_over_and_a_commit_at_the_same_moment_do_not_both_happen(tmp_path
     """As on MotherDuck, where transactions run side by side: cursors of one connection do too."""
     shared = duckdb.connect(str(tmp_path / "shared.duckdb"))
 
-    class Shared:
+    class Shared(OneConnection):
         @contextmanager
         def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:  # noqa: ARG002
             cursor = shared.cursor()

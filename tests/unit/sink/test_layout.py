@@ -123,7 +123,7 @@ def test_bringing_it_up_to_date_again_changes_nothing(earlier: DuckDBFile) -> No
 
 def test_what_fails_on_the_way_leaves_it_as_it_was(earlier: DuckDBFile, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(earlier)
-    monkeypatch.setattr(sink.tables, "_CREATE_VIEWS", ("create view v as from nowhere",))
+    monkeypatch.setattr(sink.tables, "CREATE_VIEWS", ("create view v as from nowhere",))
     with pytest.raises(duckdb.CatalogException), earlier.connect("test") as connection, transaction(connection):
         create_tables(connection)
     assert contents(earlier) == before

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from support.committed import CELLS, Kept, Landed
 from support.generated import cut, histories, logs, refused_at_first
 from support.landed import WINDOW_SECONDS, fold, landed_tables, settled, state_of
+from support.one_connection import OneConnection
 from support.profiles import examples
 from support.replayed import DAMAGE, at_point
 
@@ -187,7 +188,7 @@ def test_a_commit_that_a_worker_may_still_ask_for_is_not_merged(landed: Landed) 
     worker = landed.worker()
     worker.commit(0, 0)
 
-    class Broken:
+    class Broken(OneConnection):
         def connect(self, purpose: str, *, read_only: bool = False) -> AbstractContextManager[Any]:
             if purpose == "look up a commit":
                 compacted(landed)

@@ -130,7 +130,7 @@ def test_what_a_killed_replay_has_stored_goes_and_it_can_swap_no_more(landed: La
             SupersededError, match=r"a sweep or compaction \(writer epoch \d+\) has removed what this replay"
         ),
     ):
-        swap(connection, epoch, manifest, 600)
+        swap(landed.warehouse, connection, epoch, manifest, 600)
     worker.commit(0)
     assert landed.faults() == []
 

@@ -1,0 +1,426 @@
+"""A warehouse in a PostgreSQL database, which many workers, refreshes and readers use at once.
+
+PostgreSQL judges: it holds the writers, the manifest and all that is small. The rows are the Parquet objects that the
+manifest names, and are written once. What is to be changed goes to PostgreSQL itself (`judge`). What is to be read is
+read by DuckDB (`connect`), in which views show PostgreSQL's tables and the objects under the names, and with the types,
+that a DuckDB file has. PostgreSQL keeps the text of these views, so that they fit its tables whichever release reads.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import tempfile
+import threading
+import time
+from contextlib import contextmanager, suppress
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import pyarrow.parquet as pq
+import structlog
+
+from kernel.base.errors import BatteryError
+from kernel.base.pauses import wait_for
+from kernel.contract.reading import LANDED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import psycopg
+    import pyarrow as pa
+
+    from kernel.base.settings import Settings
+
+_log = structlog.get_logger()
+
+ATTACHED: Final = "judge"
+"""The name that the PostgreSQL database has in DuckDB."""
+
+VIEWS: Final = "internal._duckdb_views"
+"""The table in PostgreSQL that holds DuckDB's views of it: `number`, and `statement`, to be executed in that order."""
+
+SNAPSHOT: Final = "snapshot"
+"""The `kind` of a statement that DuckDB executes at the beginning of each look; the others make the views, once."""
+
+CONNECT_SECONDS: Final = 10
+"""How long a connection may take to be made, in s."""
+
+IDLE_SECONDS: Final = 30.0
+"""A connection that was idle for longer is not used again, since the server may have closed it."""
+
+_OPTIONS: Final = (
+    "-c idle_in_transaction_session_timeout=60s -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 "
+    "-c tcp_keepalives_count=3 -c client_min_messages=warning -c search_path=main"
+)
+"""A host that has gone must not hold a lock for long, whether or not anybody takes its run over."""
+
+_IN_SNAPSHOT: Final = "is_snapshot"
+
+_MISSING: Final = (
+    "WAREHOUSE=postgresql://… needs the extra `postgres`: install it with `pip install 'battery-pipeline[postgres]'`"
+)
+
+
+class Answer:
+    """What PostgreSQL answers to a statement; as in DuckDB, one that changes rows answers with their number."""
+
+    def __init__(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
+        self._cursor = cursor
+        self._changed = [(cursor.rowcount,)] if cursor.description is None else []
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row; None after the last."""
+        if self._cursor.description is None:
+            return self._changed.pop() if self._changed else None
+        with as_duckdb_errors():
+            return self._cursor.fetchone()
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that are left."""
+        if self._cursor.description is None:
+            return [self._changed.pop()] if self._changed else []
+        with as_duckdb_errors():
+            return self._cursor.fetchall()
+
+
+class PostgresSession:
+    """A connection to PostgreSQL that is spoken to as one to DuckDB is: `?` or `$name` stands for a value.
+
+    Its errors are DuckDB's, since whoever tries a transaction again does so for every kind of warehouse.
+    """
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self.connection = connection
+        self.prepared = False
+        """Whether the temporary tables of a commit exist in this connection."""
+
+    def execute(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> Answer:
+        """Execute one statement.
+
+        Raises:
+            duckdb.Error: PostgreSQL refused it, or did not answer.
+        """
+        with as_duckdb_errors():
+            if isinstance(values, dict):
+                named = re.sub(r"\$(\w+)", r"%(\1)s", sql.replace("%", "%%"))
+                return Answer(self.connection.execute(named, {name: _plain(value) for name, value in values.items()}))
+            if values:
+                given = [_plain(value) for value in values]
+                return Answer(self.connection.execute(sql.replace("%", "%%").replace("?", "%s"), given))
+            return Answer(self.connection.execute(sql))
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self.execute("begin")
+
+    def commit(self) -> None:
+        """Commit it."""
+        self.execute("commit")
+
+    def rollback(self) -> None:
+        """Undo it; a connection that broke has nothing to undo."""
+        self.prepared = False  # tables that were made in it are gone
+        with suppress(duckdb.Error):
+            self.execute("rollback")
+
+    def copy(self, table: str, rows: pa.Table) -> None:
+        """Append rows to a table by its binary COPY; `table` may name the columns, in parentheses.
+
+        Raises:
+            duckdb.Error: PostgreSQL refused them, or did not answer.
+        """
+        from pgpq import ArrowToPostgresBinaryEncoder  # noqa: PLC0415  # of the extra
+
+        encoder = ArrowToPostgresBinaryEncoder(rows.schema)
+        with as_duckdb_errors(), self.connection.cursor().copy(f"copy {table} from stdin (format binary)") as copy:
+            copy.write(encoder.write_header())
+            for batch in rows.to_batches():
+                copy.write(encoder.write_batch(batch))
+            copy.write(encoder.finish())
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, Enum) else value
+
+
+@contextmanager
+def as_duckdb_errors() -> Iterator[None]:
+    """Raise PostgreSQL's errors as those by which DuckDB says the same."""
+    import psycopg  # noqa: PLC0415  # of the extra
+    from psycopg import errors  # noqa: PLC0415
+
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _KIND.get(_class_of(error, errors), duckdb.Error)(_line(error)) from error
+
+
+_KIND: Final[dict[str, type[duckdb.Error]]] = {
+    "transaction": duckdb.TransactionException,
+    "constraint": duckdb.ConstraintException,
+    "missing": duckdb.CatalogException,
+    "connection": duckdb.IOException,
+}
+
+
+def _class_of(error: psycopg.Error, errors: Any) -> str:  # noqa: ANN401  # a module
+    if isinstance(error, errors.SerializationFailure | errors.DeadlockDetected | errors.LockNotAvailable):
+        return "transaction"
+    if isinstance(error, errors.IntegrityError):
+        return "constraint"
+    if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
+        return "missing"
+    return "connection" if isinstance(error, errors.OperationalError | errors.InterfaceError) else ""
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+class Postgres:
+    """A PostgreSQL database with the control tables, and the OBJECT_STORE with the rows.
+
+    Args:
+        settings: WAREHOUSE, its password, and how to reach the OBJECT_STORE.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = settings.warehouse
+        self._password = settings.warehouse_password.get_secret_value() if settings.warehouse_password else None
+        self._idle: list[tuple[PostgresSession, float]] = []
+        self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        self._duckdb: duckdb.DuckDBPyConnection | None = None
+        self._was_reached = False
+        self._process = os.getpid()
+
+    @contextmanager
+    def judge(self, purpose: str) -> Iterator[PostgresSession]:
+        """Lend a connection to PostgreSQL; one on which something failed is not used again.
+
+        Raises:
+            BatteryError: it cannot be reached, or refuses.
+        """
+        session = self._take() or self._open(purpose)
+        try:
+            yield session
+        finally:
+            self._give_back(session)
+
+    @contextmanager
+    def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:  # noqa: ARG002
+        """Lend a DuckDB connection with the views, in a transaction: all that it sees is of one moment."""
+        with self._looking:
+            if self._duckdb is None or self._process != os.getpid():
+                self._process, self._duckdb = os.getpid(), None
+                connection, has_tables = self._attach(purpose)
+                self._duckdb = connection if has_tables else None  # else its tables may come soon
+            else:
+                connection, has_tables = self._duckdb, True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"set variable {_IN_SNAPSHOT} = true")
+                cursor.begin()
+                try:
+                    if has_tables:
+                        self.take_snapshot(cursor)
+                    yield cursor
+                finally:
+                    with suppress(duckdb.Error):
+                        cursor.rollback()
+        except duckdb.Error:
+            with self._looking:
+                if self._duckdb is connection:
+                    self._duckdb = None
+            raise
+
+    def attach_to(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Attach PostgreSQL as the database `judge`, read-only, and let DuckDB read the OBJECT_STORE.
+
+        Raises:
+            duckdb.Error: PostgreSQL cannot be reached, or refuses.
+            BatteryError: the extra is not installed.
+        """
+        load_extension(connection, "postgres_scanner")
+        connection.execute(f"create or replace temporary secret judge (type postgres, password {_text(self._secret)})")
+        connection.execute(f"attach {_text(self._conninfo())} as {ATTACHED} (type postgres, read_only, secret judge)")
+        unlock_objects(connection, self._settings)
+
+    def make_views(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Make the views of an attached PostgreSQL in the current database; False where it has no tables yet."""
+        ((exists,),) = connection.execute(
+            f"select * from postgres_query('{ATTACHED}', 'select to_regclass(''{VIEWS}'') is not null')"  # noqa: S608
+        ).fetchall()
+        if not exists:
+            return False
+        self.take_snapshot(connection)  # what the views stand on must exist when they are made
+        for statement in self._statements(connection, "view"):
+            connection.execute(statement)
+        return True
+
+    def take_snapshot(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let the views over objects show those that the manifest names now."""
+        root = object_root(self._settings)
+        connection.execute(f"set variable object_root = {_text(root)}")
+        connection.execute(f"set variable no_rows = {_text(str(_empty_object()))}")
+        for statement in self._statements(connection, SNAPSHOT):
+            connection.execute(statement)
+
+    def _statements(self, connection: duckdb.DuckDBPyConnection, kind: str) -> list[str]:
+        rows = connection.execute(
+            f"select statement from {ATTACHED}.{VIEWS} where kind = ? order by number",  # noqa: S608
+            [kind],
+        ).fetchall()
+        return [statement for (statement,) in rows]
+
+    def _attach(self, purpose: str) -> tuple[duckdb.DuckDBPyConnection, bool]:
+        with self.judge(purpose):  # says in a line why PostgreSQL cannot be reached
+            pass
+        connection = duckdb.connect(config={"preserve_insertion_order": "false"})
+        try:
+            self.attach_to(connection)
+            return connection, self.make_views(connection)
+        except duckdb.Error as error:
+            connection.close()
+            raise BatteryError(
+                f"cannot {purpose}: WAREHOUSE={self._url} cannot be read: {self._redact(_line(error))}"
+            ) from None
+
+    def _take(self) -> PostgresSession | None:
+        with self._lock:
+            if self._process != os.getpid():
+                self._process, self._idle, self._duckdb = os.getpid(), [], None  # they are the parent's
+            while self._idle:
+                session, since = self._idle.pop()
+                if time.monotonic() - since < IDLE_SECONDS and not session.connection.closed:
+                    return session
+                session.connection.close()
+        return None
+
+    def _give_back(self, session: PostgresSession) -> None:
+        from psycopg.pq import TransactionStatus  # noqa: PLC0415  # of the extra
+
+        if session.connection.info.transaction_status != TransactionStatus.IDLE:
+            session.connection.close()
+            return
+        with self._lock:
+            self._idle.append((session, time.monotonic()))
+
+    def _open(self, purpose: str) -> PostgresSession:
+        try:
+            import psycopg  # noqa: PLC0415  # of the extra
+        except ImportError:
+            raise BatteryError(_MISSING) from None
+        retry = wait_for(
+            lambda error: self._was_reached and isinstance(error, psycopg.OperationalError) and _passes(error),
+            lambda _: _log.info("waiting for the warehouse: it does not answer", warehouse=self._url, to=purpose),
+            seconds=self._settings.warehouse_lock_timeout_seconds,
+            first=0.1,
+            longest=2,
+        )
+        try:
+            connection = retry(psycopg.connect, self._conninfo(), password=self._password, autocommit=True)
+        except (psycopg.Error, UnicodeError) as error:
+            raise BatteryError(
+                f"cannot {purpose}: WAREHOUSE={self._url} cannot be used: {self._redact(_line(error))}"
+            ) from None
+        self._was_reached = True
+        return PostgresSession(connection)
+
+    def _conninfo(self) -> str:
+        import psycopg  # noqa: PLC0415  # of the extra
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+
+        try:
+            return make_conninfo(
+                self._url, connect_timeout=CONNECT_SECONDS, application_name="battery", options=_OPTIONS
+            )
+        except psycopg.Error as error:
+            raise BatteryError(f"WAREHOUSE={self._url} is no address of PostgreSQL: {_line(error)}") from None
+
+    @property
+    def _secret(self) -> str:
+        return self._password or ""
+
+    def _redact(self, text: str) -> str:
+        return text.replace(self._password, "***") if self._password else text
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether waiting may help: not where a password is wrong or a database is missing."""
+    return not re.search(r"password|authentication|does not exist|role |permission|no pg_hba", str(error))
+
+
+def is_snapshot(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a connection looks at PostgreSQL, and so is in a transaction already."""
+    return connection.execute(f"select getvariable('{_IN_SNAPSHOT}')").fetchone() == (True,)
+
+
+def object_root(settings: Settings) -> str:
+    """What stands before the key of an object, as DuckDB finds it.
+
+    >>> from kernel.base.settings import Settings
+    >>> object_root(Settings(object_store="file:///lab/objects"))
+    '/lab/objects/'
+    """
+    store = settings.object_store
+    if store.startswith("s3://"):
+        return f"{store.rstrip('/')}/"
+    return f"{Path(store.removeprefix('file://')).resolve()}/"
+
+
+def unlock_objects(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Let a DuckDB connection read the objects of the OBJECT_STORE; in a folder it can as it is.
+
+    Raises:
+        BatteryError: the extension that reads buckets is not installed.
+    """
+    if settings.object_store.startswith("s3://"):
+        load_extension(connection, "httpfs")
+        connection.execute(_s3_secret(settings))
+
+
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load an extension of DuckDB from its wheel.
+
+    Raises:
+        BatteryError: it is not installed.
+    """
+    from duckdb_extensions import import_extension  # noqa: PLC0415  # it costs time that other warehouses do not need
+
+    try:
+        import_extension(name, con=connection)
+    except ImportError:
+        raise BatteryError(_MISSING) from None
+    connection.load_extension(name)
+
+
+@cache
+def _empty_object() -> Path:
+    """A Parquet file of landed readings without a row: DuckDB can read no empty list of files."""
+    folder = tempfile.TemporaryDirectory(prefix="battery-")
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / "no-rows.parquet"
+    pq.write_table(LANDED.empty_table(), path)
+    return path
+
+
+def _s3_secret(settings: Settings) -> str:
+    secret = settings.minio_secret_key.get_secret_value() if settings.minio_secret_key else ""
+    return (
+        "create or replace temporary secret object_store (type s3, "
+        f"key_id {_text(settings.minio_access_key or '')}, secret {_text(secret)}, "
+        f"endpoint {_text(settings.minio_endpoint or '')}, url_style 'path', "
+        f"use_ssl {str(settings.minio_secure).lower()})"
+    )
+
+
+def _text(value: str) -> str:
+    """A text in SQL."""
+    return "'" + value.replace("'", "''") + "'"

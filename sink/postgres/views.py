@@ -1,0 +1,115 @@
+"""How DuckDB shows the landing tables in PostgreSQL, and the objects: the statements that PostgreSQL keeps for it.
+
+They are written down by the steps of `sink/postgres/migrations`, which create the tables that they show, and executed
+by `kernel.edges.warehouses.postgres`. The database is attached as `judge`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kernel.contract.reading import ABOUT, LANDED, QUARANTINED, RETRIED
+from kernel.contract.results import CYCLE_PART, WINDOW_PART
+from sink.layout import INTERNAL
+from sink.postgres.texts import unescaped
+from sink.tables import CREATE_VIEWS, SUM_UNITS, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_OFFSETS: Final = (
+    '[{"topic_id": "VARCHAR", "partition": "INTEGER", "first": "BIGINT", "last": "BIGINT", "rows": "BIGINT"}]'
+)
+_RESULTS: Final = (
+    '[{"node": "VARCHAR", "kind": "VARCHAR", "status": "VARCHAR", "seconds": "DOUBLE", "failures": "BIGINT", '
+    '"message": "VARCHAR"}]'
+)
+
+SNAPSHOT_STATEMENTS: Final = (
+    """set variable landed_objects = (
+        select
+            [getvariable('no_rows')]
+            || coalesce(list(getvariable('object_root') || object_key order by writer_epoch, seq, lane), [])
+        from judge.internal._commits where kind = 'battery_ts_cleaned'
+    )""",
+)
+
+
+def _view(name: str, columns: Iterable[str]) -> str:
+    return f"create or replace view {name} as select {', '.join(columns)} from judge.{name}"  # noqa: S608
+
+
+def _shown(schema_names: Iterable[str], texts: frozenset[str]) -> list[str]:
+    columns = []
+    for name in schema_names:
+        column = quoted(name)
+        if name.endswith(SUM_UNITS):
+            columns.append(f"{column}::hugeint as {column}")
+        else:
+            columns.append(f"{unescaped(column)} as {column}" if name in texts else column)
+    return columns
+
+
+_TEXTS: Final = frozenset(
+    {"cell_id", "test_id", "source_file", "detail", "payload", "assumptions", "metadata", "integrated", "reader"}
+)
+
+_READINGS: Final = (
+    f"create or replace view main.battery_ts_cleaned as select {', '.join(map(quoted, LANDED.names))} "  # noqa: S608
+    "from read_parquet(getvariable('landed_objects'), hive_partitioning = false)"
+)
+
+_CELL_LATEST: Final = f"""create or replace view main.battery_cell_latest as
+    select
+        {unescaped("cell_id")} as cell_id, {unescaped("arg_max(metadata, place)")} as metadata,
+        arg_max(changed_at, place) as changed_at, arg_max(topic_id, place) as topic_id
+    from (
+        select *, row(max(arrival) over (partition by topic_id), topic_id, "partition", "offset") as place
+        from judge.main.battery_cell_events where fault is null
+    )
+    group by cell_id"""  # noqa: S608  # names come from this module alone
+
+VIEW_STATEMENTS: Final = (
+    f"create schema if not exists {INTERNAL}",
+    _view("internal._pipeline", ["singleton", "pipeline", "layout", "release"]),
+    _READINGS,
+    _view("main.battery_quarantine", _shown(QUARANTINED.names, _TEXTS)),
+    _view("main.battery_retries", _shown(RETRIED.names, _TEXTS)),
+    _view("main.battery_about", _shown(ABOUT.names, _TEXTS)),
+    _view("internal._windows", _shown(WINDOW_PART.names, _TEXTS)),
+    _view("internal._cycles", _shown(CYCLE_PART.names, _TEXTS)),
+    _view("internal._progress", _shown(["cell_id", "topic_id", "partition", "offset"], _TEXTS)),
+    _view("internal._cell_state", _shown(["cell_id", "state"], _TEXTS)),
+    """create or replace view internal._writers as
+    select
+        pipeline, epoch, window_seconds, started_at,
+        (
+            changes + coalesce((select sum(c.changes) from judge.internal._changes as c where c.epoch = w.epoch), 0)
+        )::bigint as changes,
+        superseded_by, kind, run_id
+    from judge.internal._writers as w""",
+    _view("internal._retired", ["object_key"]),
+    _view(
+        "internal._commits",
+        [
+            *map(quoted, ("commit", "lane", "seq", "writer_epoch", "object_key", "kind", "rows", "bytes")), "sha256",
+            f"from_json(offsets, '{_OFFSETS}') as offsets", "committed_at",
+        ],
+    ),
+    _view(
+        "internal._dbt_runs",
+        [
+            "run", "started_at", "seconds", "command", "failure", "built", "audited", "models",
+            f"from_json(results, '{_RESULTS}') as results",
+        ],
+    ),
+    _view("internal._refreshed", ["model", "cell_id", "test_id", "version", "code", "built_by"]),
+    _view(
+        "main.battery_cell_events",
+        ["topic_id", quoted("partition"), quoted("offset"), f"{unescaped('cell_id')} as cell_id", "changed_at",
+         f"{unescaped('metadata')} as metadata", f"{unescaped('fault')} as fault"],
+    ),
+    _CELL_LATEST,
+    *CREATE_VIEWS,
+)  # fmt: skip
+"""What makes the views, in order."""

@@ -1,6 +1,6 @@
 # Every target does its own set-up: all it needs is make, Python 3.11 or 3.12 and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-nightly services servers browser faults bench lint lint-types lint-sql format docs pictures requirements env clean
+.PHONY: help setup demo up test test-fast test-nightly services servers browser faults bench bench-scale lint lint-types lint-sql format docs pictures requirements env clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 # Hundreds of processes import the same libraries: each would compile them again where no bytecode is written.
@@ -61,6 +61,9 @@ faults: setup ## the fault suite in its nightly form: 200 random kills (KILLS=â€
 
 bench: setup ## measure what is claimed of speed (half an hour, 7 GB of disk, 12 GB of memory)
 	@$(RUN)/python -m benchmarks
+
+bench-scale: setup ## measure sizes and simulate 100,000 channels, for the page on scale (an hour, 10 GB of disk)
+	@$(RUN)/python -m benchmarks.fleet
 
 lint: setup ## ruff, mypy --strict, the floors of the imports, sqlfluff, the schemas of YAML files
 	@$(MAKE) --no-print-directory -j 2 lint-types lint-sql

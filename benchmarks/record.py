@@ -21,8 +21,13 @@ LAST: Final = Path(__file__).with_name("last.jsonl")
 
 def record(figures: Iterable[Figure], path: Path) -> None:
     """Replace the file with the figures of this run."""
-    run = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "machine": _machine()}
+    run = run_of_today()
     path.write_text("".join(json.dumps(figure.line() | run) + "\n" for figure in figures))
+
+
+def run_of_today() -> dict[str, str | float]:
+    """What is kept of a run with each figure: its date, the commit that is checked out, and the machine."""
+    return {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "machine": _machine()}
 
 
 def _commit() -> str:

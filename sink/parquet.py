@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class DamagedObjectError(BatteryError):
@@ -38,8 +38,33 @@ def read_rows(data: bytes, key: str, *, rows: int | None = None, columns: Sequen
             _require(key, file, rows, columns)
             return file.read(use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DamagedObjectError(f"{key} is no whole Parquet file ({reason})") from None
+        raise _no_parquet(key, error) from None
+
+
+def read_groups(data: bytes, key: str, *, rows: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The same rows, a row group at a time, so that few of them are in memory.
+
+    Args:
+        data: its bytes.
+        key: its key, for messages.
+        rows: how many rows it must have.
+        columns: which columns it must have.
+
+    Raises:
+        DamagedObjectError: as `read_rows` does; some groups may have been given by then.
+    """
+    try:
+        with pq.ParquetFile(pa.BufferReader(data), pre_buffer=False) as file:
+            _require(key, file, rows, columns)
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _no_parquet(key, error) from None
+
+
+def _no_parquet(key: str, error: Exception) -> DamagedObjectError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return DamagedObjectError(f"{key} is no whole Parquet file ({reason})")
 
 
 def _require(key: str, file: pq.ParquetFile, rows: int | None, columns: Sequence[str] | None) -> None:

@@ -21,7 +21,7 @@ from kernel.contract.body import Fault
 from kernel.contract.message import STAMPS_MS, Place
 from kernel.contract.reading import ABOUT, LANDED, LEAPS, QUARANTINED, READING_NULLABLE, RETRIED, Quality, Reason
 from sink.manifest import ABOUT_KIND, LANDED_KIND, QUARANTINE_KIND, RETRIED_KIND, landing_objects
-from sink.parquet import DamagedObjectError, read_rows
+from sink.parquet import DamagedObjectError, read_groups, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -77,6 +77,17 @@ class Archive:
         """
         schema = SCHEMAS[committed.kind]
         return read_rows(self.read(committed), committed.key, rows=committed.rows, columns=schema.names).cast(schema)
+
+    def groups(self, committed: CommittedObject) -> Iterator[pa.Table]:
+        """The same rows, a row group at a time.
+
+        Raises:
+            DamagedObjectError, BatteryError: as `rows` does; some groups may have been given by then.
+        """
+        schema = SCHEMAS[committed.kind]
+        data = self.read(committed)
+        for group in read_groups(data, committed.key, rows=committed.rows, columns=schema.names):
+            yield group.cast(schema)
 
 
 def archived(commit: Commit, archive: Archive) -> Iterator[Batch]:

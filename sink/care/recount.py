@@ -1,10 +1,12 @@
 """The aggregates, counted again from the landed rows, in SQL that shares no code with the fold.
 
-Sums may differ by one unit for each reading, since SQL rounds halves differently.
+Sums may differ by one unit for each reading, since SQL rounds halves differently. All that is counted of some cells is
+one query, so rows and aggregates are those of one moment. `sink.care.pieces` takes all cells, some at a time.
 """
 
 from __future__ import annotations
 
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Final
 
 from kernel.contract.reading import (
@@ -20,6 +22,8 @@ from kernel.contract.reading import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import duckdb
 
 
@@ -76,8 +80,8 @@ _GAINED: Final = f"""
         select *, coalesce(
             step_index <> lag(step_index) over test or cycle_index <> lag(cycle_index) over test
             or "step_time(s)" < lag("step_time(s)") over test, false
-        ) as begins
-        from battery_ts_cleaned
+        ) as begins, data_point = lag(data_point) over test as is_repeated
+        from chosen
         window test as (partition by cell_id, test_id order by data_point)
     ),
     numbered as (
@@ -96,7 +100,7 @@ _GAINED: Final = f"""
         )
     ),
     leaping as (
-        select distinct cell_id, test_id from battery_ts_cleaned where quality & {sum(LEAPS)} <> 0
+        select distinct cell_id, test_id from chosen where quality & {sum(LEAPS)} <> 0
     ),
     timed as (
         select *, begins or lag(data_point) over test is null as is_first,
@@ -136,7 +140,7 @@ _GAINED: Final = f"""
             {", ".join(f"{_leap_gain(n)} as leap_gain_{n}" for n in range(len(COUNTERS)))}
         from given
     ),
-    gained as (
+    gained as materialized (
         select followed.*,
             {", ".join(f"if(is_leaping, leap_gain_{n}, {_gain(n)}) as gain_{n}" for n in range(len(COUNTERS)))}
         from followed left join leaps using (cell_id, test_id, data_point)
@@ -144,33 +148,46 @@ _GAINED: Final = f"""
 """  # noqa: S608  # names come from this module alone
 
 _WINDOWS: Final = """
-    with {gained},
-    recounted as (
+    windowed as (
+        select *, time_bucket(to_seconds(width), date_time, timestamp '1970-01-01') as window_start
+        from gained cross join (select coalesce(max(window_seconds), 1) as width from internal._writers)
+        where date_time is not null
+    ),
+    recounted_windows as (
         select
-            cell_id, time_bucket(interval {seconds} second, date_time, timestamp '1970-01-01') as window_start,
+            cell_id, window_start,
             count(*) as reading_count, count(*) filter (quality & ~{no_doubt} <> 0) as flagged_count,
             count("temperature(c)") as temperature_count,
-            {sums}, {extremes}, {values},
+            {sums}, {extremes}, {lasts},
             sum(coalesce(gain_0, 0) + coalesce(gain_1, 0)) as charge_throughput_pah,
             sum(coalesce(gain_2, 0) + coalesce(gain_3, 0)) as energy_throughput_pwh
-        from gained where date_time is not null group by all
+        from windowed
+        left join (select cell_id, window_start, {last_names} from kept_windows) using (cell_id, window_start)
+        group by cell_id, window_start
     )
-    select count(*) from recounted full join internal._windows as kept using (cell_id, window_start) where {differs}
 """
 
 _CYCLES: Final = """
-    with {gained},
-    recounted as (
+    recounted_cycles as (
         select
             cell_id, test_id, cycle_index, count(*) as reading_count,
             {gains}, {extremes},
             count("internal_resistance(ohm)") filter (gain_1 > 0) as resistance_count,
             coalesce(sum({resistance}) filter (gain_1 > 0), 0) as resistance_sum_no,
             min(date_time) as started_at, max(date_time) as ended_at
-        from gained group by all
+        from gained group by cell_id, test_id, cycle_index
     )
-    select count(*)
-    from recounted full join internal._cycles as kept using (cell_id, test_id, cycle_index) where {differs}
+"""
+
+_COUNTS: Final = """
+    select
+        (select count(*) from chosen), (select count(*) from gained where is_repeated),
+        (select count(*) from kept_windows),
+        (select count(*) from recounted_windows as recounted
+            full join kept_windows as kept using (cell_id, window_start) where {windows}),
+        (select count(*) from kept_cycles),
+        (select count(*) from recounted_cycles as recounted
+            full join kept_cycles as kept using (cell_id, test_id, cycle_index) where {cycles})
 """
 
 _CHANNELS: Final = (
@@ -178,6 +195,15 @@ _CHANNELS: Final = (
     ("current(a)", "current", "a"),
     ("temperature(c)", "temperature", "c"),
 )
+_COLUMNS: Final = (
+    "cell_id", "test_id", "data_point", "date_time", "cycle_index", "step_index", "quality",
+    *(f'"{name}"' for name in (
+        "test_time(s)", "step_time(s)", "current(a)", "voltage(v)", "temperature(c)", "internal_resistance(ohm)",
+        *COUNTERS,
+    )),
+)  # fmt: skip
+"""What of a landed row is read."""
+
 _CAPACITIES: Final = ("charge_capacity_pah", "discharge_capacity_pah", "charge_energy_pwh", "discharge_energy_pwh")
 
 
@@ -199,55 +225,100 @@ def _differs(equal: list[str], close: list[str]) -> list[str]:
     ]
 
 
-def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
-    """The number of windows that differ from their rows, are missing, or have no rows."""
-    row = connection.execute("select max(window_seconds) from internal._writers").fetchone()
+def _window_sql() -> tuple[str, str]:
+    """What counts windows again, and where a window differs."""
     extremes = _extremes(_CHANNELS)
     sums = {
         f"{name}_sum_n{unit}": f"coalesce(sum({_whole(chr(34) + column + chr(34), '1e9')}), 0)"
         for column, name, unit in _CHANNELS
     }
-    values = {f"{name}_values": f'list("{column}")' for column, name, _ in _CHANNELS}
+    lasts = {f"{name}_has_last": f'bool_or("{column}" = {name}_last_{unit})' for column, name, unit in _CHANNELS}
+    sql = _WINDOWS.format(
+        no_doubt=int(NO_DOUBT),
+        sums=_named(sums),
+        extremes=_named(extremes),
+        lasts=_named(lasts),
+        last_names=", ".join(f"{name}_last_{unit}" for _, name, unit in _CHANNELS),
+    )
     differs = _differs(
         ["reading_count", "flagged_count", "temperature_count", *extremes],
         [*sums, "charge_throughput_pah", "energy_throughput_pwh"],
     ) + [
-        f"(kept.{name}_last_{unit} is null and recounted.{name}_min_{unit} is not null) "
-        f"or not coalesce(list_contains({name}_values, kept.{name}_last_{unit}), true)"
+        f"if(kept.{name}_last_{unit} is null, recounted.{name}_min_{unit} is not null, "
+        f"not coalesce(recounted.{name}_has_last, false))"
         for _, name, unit in _CHANNELS
     ]
-    return _count(
-        connection,
-        _WINDOWS.format(
-            gained=_GAINED,
-            seconds=row[0] if row and row[0] else 1,
-            no_doubt=int(NO_DOUBT),
-            sums=_named(sums),
-            extremes=_named(extremes),
-            values=_named(values),
-            differs=" or ".join(differs),
-        ),
+    return sql, " or ".join(differs)
+
+
+def _cycle_sql() -> tuple[str, str]:
+    """What counts cycles again, and where a cycle differs."""
+    extremes = _extremes((_CHANNELS[0], _CHANNELS[2]))
+    sql = _CYCLES.format(
+        gains=_named({name: f"sum(gain_{n})" for n, name in enumerate(_CAPACITIES)}),
+        extremes=_named(extremes),
+        resistance=_whole('"internal_resistance(ohm)"', "1e9"),
     )
+    differs = _differs(
+        ["reading_count", "started_at", "ended_at", "resistance_count", *extremes], [*_CAPACITIES, "resistance_sum_no"]
+    )
+    return sql, " or ".join(differs)
+
+
+@dataclass(frozen=True)
+class Recount:
+    """What was counted of some cells.
+
+    `readings` are the landed ones, `repeated` how many of them have landed before. `windows` and `cycles` are those in
+    the warehouse. So many of either differ from their readings, are missing, or have no readings.
+    """
+
+    readings: int = 0
+    repeated: int = 0
+    windows: int = 0
+    differing_windows: int = 0
+    cycles: int = 0
+    differing_cycles: int = 0
+
+    def __add__(self, other: Recount) -> Recount:
+        """The same of the cells of both."""
+        return Recount(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+
+def recount(
+    connection: duckdb.DuckDBPyConnection, cells: Sequence[str] | None = None, schema: str = "internal"
+) -> Recount:
+    """Count the windows and cycles of some cells again, in one query.
+
+    Args:
+        connection: to the warehouse.
+        cells: their ids, in ascending order; None for all cells.
+        schema: where `_windows` and `_cycles` are.
+    """
+    windows, differing_windows = _window_sql()
+    cycles, differing_cycles = _cycle_sql()
+    of_cells, within, values = "", "", {}
+    if cells is not None:
+        values = {"cells": list(cells), "first": cells[0], "last": cells[-1]}
+        of_cells = "where cell_id in (select unnest($cells::varchar[]))"
+        within = f"{of_cells} and cell_id between $first and $last"  # by which parts of the table are passed over
+    row = connection.execute(
+        f"""
+        with chosen as (select {", ".join(_COLUMNS)} from battery_ts_cleaned {within}),
+        kept_windows as (from {schema}._windows {of_cells}),
+        kept_cycles as (from {schema}._cycles {of_cells}),
+        {_GAINED}, {windows}, {cycles} {_COUNTS.format(windows=differing_windows, cycles=differing_cycles)}
+        """,  # noqa: S608  # names come from this module alone
+        values,
+    ).fetchone()
+    return Recount(*row) if row else Recount()
+
+
+def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number of windows that differ from their rows, are missing, or have no rows."""
+    return recount(connection).differing_windows
 
 
 def differing_cycles(connection: duckdb.DuckDBPyConnection) -> int:
     """The number of cycles that differ from their rows, are missing, or have no rows."""
-    extremes = _extremes((_CHANNELS[0], _CHANNELS[2]))
-    differs = _differs(
-        ["reading_count", "started_at", "ended_at", "resistance_count", *extremes], [*_CAPACITIES, "resistance_sum_no"]
-    )
-    return _count(
-        connection,
-        _CYCLES.format(
-            gained=_GAINED,
-            gains=_named({name: f"sum(gain_{n})" for n, name in enumerate(_CAPACITIES)}),
-            extremes=_named(extremes),
-            resistance=_whole('"internal_resistance(ohm)"', "1e9"),
-            differs=" or ".join(differs),
-        ),
-    )
-
-
-def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    row = connection.execute(sql).fetchone()
-    return int(row[0]) if row else 0
+    return recount(connection).differing_cycles

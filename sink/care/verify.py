@@ -7,6 +7,7 @@ the aggregates from the rows. Figures that the worker keeps about itself are not
 from __future__ import annotations
 
 from bisect import bisect_right
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,15 +18,12 @@ from kernel.contract.weight import Limits
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
 from kernel.edges.warehouse import transaction
-from sink.care.archive import Archive
-from sink.care.comeback import COME_BACK, ComeBack
-from sink.care.compare import content_of
-from sink.care.recount import differing_cycles, differing_windows
+from sink.care.comeback import ComeBack
+from sink.care.contents import read_contents
+from sink.care.look import take_log_look, take_look
+from sink.care.pieces import bounded, recount_all
 from sink.claim import DamagedClaimError, read_claim
-from sink.manifest import KINDS, SPREAD, read_manifest
-from sink.parquet import DamagedObjectError
-from sink.tables import require_tables
-from sink.writers import pipeline_id
+from sink.manifest import LANDED_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,17 +34,12 @@ if TYPE_CHECKING:
     from kernel.contract.batch import Batch
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
+    from sink.care.contents import Contents
+    from sink.care.look import Look
+    from sink.care.pieces import Lender
+    from sink.care.recount import Recount
 
-
-REFUSED: Final = """
-select topic_id, "partition", "offset", sum(row_count) from battery_quarantine as refused
-where not exists (
-    from battery_ts_cleaned as landed
-    where landed.kafka_partition = refused."partition" and landed.kafka_offset = refused."offset"
-)
-group by all having count(*) = 1 and min("row") = 0
-    and any_value(reason) in ('undecodable', 'too_large', 'unknown_schema')"""
-"""The messages that were refused as a whole, and how many rows each counted as."""
+_NOT_COUNTED: Final = "not counted, since objects that hold the rows are not as committed"
 
 
 @dataclass(frozen=True)
@@ -71,49 +64,69 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse, *, live
     Raises:
         BatteryError: broker, object store or warehouse cannot be read at all.
     """
-    with warehouse.connect("verify", read_only=True) as connection, transaction(connection):
-        require_tables(connection)
-        checks = [_claim(connection, store), *landing_checks(connection, store)]
-        spans = connection.execute(
-            'select s.topic_id, s."partition", max(s."last"), sum(s."rows"), min(s."first") from '
-            '(select distinct "commit", unnest(offsets) as s from internal._commits) group by all'
-        ).fetchall()
-        progress = connection.execute(
-            'select cell_id, topic_id, "partition", "offset" from internal._progress'
-        ).fetchall()
-        refused = {(topic_id, part, at): rows for topic_id, part, at, rows in connection.execute(REFUSED).fetchall()}
-        come_back = ComeBack(warehouse, connection.execute(COME_BACK).fetchall())
-    reached = {(cell, topic_id, part): last for cell, topic_id, part, last in progress} if live else None
-    return [*_log(settings, spans, reached, refused, come_back), *checks]
-
-
-def landing_checks(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> list[Check]:
-    """Reconcile the landing tables with their objects and with each other."""
+    with warehouse.connect("verify", read_only=True) as connection, bounded(connection), transaction(connection):
+        look, log_look = take_look(connection), take_log_look(connection)
+    come_back = ComeBack(warehouse, log_look.repeated)
+    reached = {(cell, topic_id, part): last for cell, topic_id, part, last in log_look.progress} if live else None
     return [
-        *_tables(connection),
-        *_objects(connection, store),
-        *_aggregates(connection),
-        *_progress(connection),
+        *_log(settings, look.spans, reached, log_look.refused, come_back),
+        _claim(look, store),
+        *_landing_checks(warehouse, store, look),
     ]
 
 
-def _claim(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Check:
+def landing_checks(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> list[Check]:
+    """Reconcile landing tables that nobody else waits for with their objects and with each other."""
+    return _landing_checks(_Held(connection), store, lets_in=False)
+
+
+class _Held:
+    """A warehouse that the caller has opened already."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:  # noqa: ARG002
+        """Lend the connection."""
+        yield self._connection
+
+
+def _landing_checks(
+    warehouse: Lender, store: ObjectStore, look: Look | None = None, *, lets_in: bool = True
+) -> list[Check]:
+    """Reconcile the landing tables with their objects and with each other.
+
+    Args:
+        warehouse: where the tables are.
+        store: where the objects are.
+        look: what the warehouse said before, if somebody has looked.
+        lets_in: whether others may wait for the warehouse.
+    """
+
+    def look_at() -> Look:
+        with warehouse.connect("verify", read_only=True) as connection, bounded(connection), transaction(connection):
+            return take_look(connection)
+
+    look, contents = read_contents(store, look_at, look or look_at())
+    is_readable = LANDED_KIND in look.contents or not contents.wrong
+    counted = recount_all(warehouse, lets_in=lets_in) if is_readable else None
+    return [*_tables(look, contents, counted), *_objects(look, contents), *_aggregates(counted), _progress(look)]
+
+
+def _claim(look: Look, store: ObjectStore) -> Check:
     """Whether store and warehouse belong to one pipeline."""
-    ours = pipeline_id(connection)
     try:
         claim = read_claim(store)
     except DamagedClaimError as error:
         return Check("store", ok=False, detail=str(error))
     if claim is None:
         return Check("store", ok=True, detail="the OBJECT_STORE belongs to no pipeline yet: the next run claims it")
-    if claim.pipeline != ours:
-        return Check("store", ok=False, detail=f"it belongs to pipeline {claim.pipeline}, the WAREHOUSE to {ours}")
-    return Check("store", ok=True, detail=f"it belongs to this pipeline, {ours}")
-
-
-def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    row = connection.execute(sql).fetchone()
-    return int(row[0] or 0) if row else 0
+    if claim.pipeline != look.pipeline:
+        return Check(
+            "store", ok=False, detail=f"it belongs to pipeline {claim.pipeline}, the WAREHOUSE to {look.pipeline}"
+        )
+    return Check("store", ok=True, detail=f"it belongs to this pipeline, {look.pipeline}")
 
 
 def _log(
@@ -188,27 +201,18 @@ def _landed_by_cell(batch: Batch, partition: int, reached: Mapping[tuple[str, st
     return batch.take(batch.offset <= last[batch.cell])
 
 
-def _tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
-    landed = _number(connection, "select count(*) from battery_ts_cleaned")
-    quarantined = _number(connection, "select sum(row_count) from battery_quarantine")
-    rows_in = _number(
-        connection,
-        'select sum(s."rows") from (select distinct "commit", unnest(offsets) as s from internal._commits)',
-    )
+def _tables(look: Look, contents: Contents, counted: Recount | None) -> Iterator[Check]:
+    landed, _ = look.contents.get(LANDED_KIND, contents.sums[LANDED_KIND])
     yield Check(
         "conservation",
-        ok=rows_in == landed + quarantined,
-        detail=f"{rows_in} rows in = {landed} landed + {quarantined} quarantined",
+        ok=look.rows_in == landed + look.quarantined,
+        detail=f"{look.rows_in} rows in = {landed} landed + {look.quarantined} quarantined",
     )
-    twice = landed - _number(
-        connection, "select count(*) from (select distinct cell_id, test_id, data_point from battery_ts_cleaned)"
-    )
-    yield Check("once", ok=twice == 0, detail=f"{twice} readings landed more than once")
-
-    spread = _number(
-        connection,
-        f"select count(*) from ({SPREAD})",  # noqa: S608  # our own query
-    )
+    if counted is None:
+        yield Check("once", ok=False, detail=_NOT_COUNTED)
+    else:
+        yield Check("once", ok=counted.repeated == 0, detail=f"{counted.repeated} readings landed more than once")
+    spread = len(look.manifest.spread)
     yield Check(
         "order",
         ok=True,
@@ -217,77 +221,49 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
     )
 
 
-def _objects(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> Iterator[Check]:
+def _objects(look: Look, contents: Contents) -> Iterator[Check]:
     """Compare every committed object with its checksum, and the rows of all objects with the tables."""
-    committed = [expected for commit in read_manifest(connection).commits for expected in commit.objects]
-    archive = Archive(store)
-    wrong: list[str] = []
-    sums = {kind: [0, 0] for kind in KINDS}
-    for expected in committed:
-        try:
-            stored = archive.rows(expected)
-        except DamagedObjectError as error:
-            wrong.append(str(error))
+    wrong = contents.wrong
+    yield Check("objects", ok=not wrong, detail="; ".join(wrong[:3]) or f"{contents.objects} objects as committed")
+    for kind, (count, content) in contents.sums.items():
+        if kind not in look.contents:
+            yield Check(
+                f"{kind} = its objects", ok=not wrong, detail=f"{count} rows in the objects, which are the table"
+            )
             continue
-        connection.register("stored", stored)
-        count, content = content_of(connection, "stored")
-        connection.unregister("stored")
-        sums[expected.kind][0] += count
-        sums[expected.kind][1] += content
-    yield Check("objects", ok=not wrong, detail="; ".join(wrong[:3]) or f"{len(committed)} objects as committed")
-    for kind, (count, content) in sums.items():
-        table_count, table_content = content_of(connection, kind)
+        table_count, table_content = look.contents[kind]
         yield Check(
             f"{kind} = its objects",
             ok=(count, content) == (table_count, table_content),
             detail=f"{table_count} rows in the table, {count} in the objects"
             + ("" if content == table_content else ", and their contents differ"),
         )
-    ours = {epoch for (epoch,) in connection.execute("select epoch from internal._writers").fetchall()}
-    named = {expected.key for expected in committed}
-    left = [landed.key for landed in archive.stored if landed.key not in named and landed.epoch in ours]
+    left = len(contents.leftovers)
     yield Check(
         "leftovers",
         ok=True,
-        detail=f"{len(left)} objects of unfinished commits, or replaced by a replay or a compaction"
+        detail=f"{left} objects of unfinished commits, or replaced by a replay or a compaction"
         + (": `battery sweep` removes them" if left else ""),
     )
 
 
-def _aggregates(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
+def _aggregates(counted: Recount | None) -> Iterator[Check]:
     """Compare windows and cycles with the landed rows."""
-    for name, table, differing in (
-        ("windows", "internal._windows", differing_windows(connection)),
-        ("cycles", "internal._cycles", differing_cycles(connection)),
+    if counted is None:
+        yield from (Check(name, ok=False, detail=_NOT_COUNTED) for name in ("windows", "cycles"))
+        return
+    for name, total, differing in (
+        ("windows", counted.windows, counted.differing_windows),
+        ("cycles", counted.cycles, counted.differing_cycles),
     ):
-        total = _number(connection, f"select count(*) from {table}")  # noqa: S608
         yield Check(name, ok=differing == 0, detail=f"{total} {name}, {differing} differ from their rows")
 
 
-def _progress(connection: duckdb.DuckDBPyConnection) -> Iterator[Check]:
+def _progress(look: Look) -> Check:
     """Compare the progress, from which a restart continues, with the commits."""
-    differing = _number(
-        connection,
-        """
-        with committed as (
-            select s.topic_id, s."partition", max(s."last") as "offset"
-            from (select distinct "commit", unnest(offsets) as s from internal._commits) group by all
-        ),
-        progress as (
-            select topic_id, "partition", max("offset") as "offset" from internal._progress group by all
-        )
-        select count(*) from committed full join progress using (topic_id, "partition")
-        where committed."offset" is distinct from progress."offset"
-        """,
-    )
-    stateless = _number(
-        connection,
-        "select count(*) from (select distinct cell_id from internal._progress) "
-        "full join internal._cell_state as kept using (cell_id) "
-        "where kept.state is null or cell_id not in (select cell_id from internal._progress)",
-    )
-    yield Check(
+    return Check(
         "progress",
-        ok=differing == 0 and stateless == 0,
-        detail=f"{differing} partitions differ from their commits, {stateless} cells are without progress or state",
+        ok=look.differing == 0 and look.stateless == 0,
+        detail=f"{look.differing} partitions differ from their commits, {look.stateless} cells are without progress or "
+        "state",
     )

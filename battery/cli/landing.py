@@ -131,11 +131,13 @@ def adopt(debug: bool) -> None:
 def verify(debug: bool, live: bool, as_json: bool) -> int:
     """Reconcile topic, objects and warehouse; exits with 0 only if everything adds up."""
     settings = start(debug)
+    from kernel.base.tuning import tune_process
     from kernel.edges.objects import open_store
     from kernel.edges.warehouse import open_warehouse
     from sink.care.cell_events import cell_checks
     from sink.care.verify import verify as run
 
+    tune_process()
     warehouse = open_warehouse(settings)
     checks = [
         *run(settings, open_store(settings), warehouse, live=live),

@@ -105,10 +105,11 @@ def take_look(connection: duckdb.DuckDBPyConnection) -> Look:
     )
 
 
-def take_log_look(connection: duckdb.DuckDBPyConnection) -> LogLook:
-    """Look at what a comparison with the log needs, in the same transaction."""
+def take_log_look(connection: duckdb.DuckDBPyConnection, *, live: bool) -> LogLook:
+    """Look at what a comparison with the log needs, in the same transaction; without `live` it needs no progress."""
+    progress = 'select cell_id, topic_id, "partition", "offset" from internal._progress'
     return LogLook(
-        connection.execute('select cell_id, topic_id, "partition", "offset" from internal._progress').fetchall(),
+        connection.execute(progress).fetchall() if live else [],
         {(topic_id, part, at): rows for topic_id, part, at, rows in connection.execute(REFUSED).fetchall()},
         connection.execute(COME_BACK).fetchall(),
     )

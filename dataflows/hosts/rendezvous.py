@@ -12,6 +12,7 @@ import threading
 import time
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,6 +31,9 @@ BEAT_SECONDS: Final = 0.5
 
 ANSWER_SECONDS: Final = 2.0
 """How long one answer may take, s."""
+
+IDLE_SECONDS: Final = 10.0
+"""How long a connection may be silent, s."""
 
 MOST_BYTES: Final = 64 * 1024
 """No answer of a supervisor is longer."""
@@ -50,7 +54,7 @@ class Rendezvous:
         self._silence = silence
         self._lock = threading.Lock()
         self._last: dict[int, tuple[Told, float, float]] = {}
-        self._refused: dict[int, str] = {}
+        self._trouble: dict[int, str] = {}
         self._asked: dict[int, Told] = {}
         self._closed = threading.Event()
         self._server = _open_server(hosts, self._answer)
@@ -76,7 +80,7 @@ class Rendezvous:
     def trouble(self, index: int) -> str:
         """Why a host is not heard, in a few words."""
         with self._lock:
-            return self._refused.get(index, "no answer yet")
+            return self._trouble.get(index, "no answer yet")
 
     def await_asked(self, others: Collection[int], seconds: float) -> None:
         """Wait until other hosts have asked for what is told now, but not for ever: one of them may be lost."""
@@ -94,6 +98,8 @@ class Rendezvous:
         self._server.server_close()
 
     def _answer(self, asker: int | None) -> bytes:
+        if self._closed.is_set():
+            raise ConnectionAbortedError  # on a connection that was there before
         with self._lock:
             hears = frozenset(
                 index for index, (_, _, at) in self._last.items() if time.monotonic() - at <= self._silence
@@ -103,38 +109,40 @@ class Rendezvous:
             return msgspec.json.encode(msgspec.structs.replace(self._told, hears=hears))
 
     def _ask_on(self, index: int) -> None:
-        """Ask one host again and again."""
+        """Ask one host again and again, over one connection as long as that holds."""
+        place = self._hosts.places[index]
+        connection = HTTPConnection(place.host, place.port, timeout=min(ANSWER_SECONDS, self._silence / 2))
         while not self._closed.is_set():
             began = time.monotonic()
             try:
-                told = _ask(self._hosts, index, min(ANSWER_SECONDS, self._silence / 2))
-            except (OSError, HTTPException, msgspec.MsgspecError, BatteryError) as error:
+                told = _ask(connection, self._hosts.index, index)
+            except (OSError, HTTPException, ValueError, BatteryError) as error:
+                connection.close()  # the next question connects again
                 with self._lock:
-                    self._refused[index] = str(error) or type(error).__name__
+                    self._trouble[index] = str(error) or type(error).__name__
             else:
                 now = time.monotonic()
                 with self._lock:
                     last = self._last.get(index)
-                    unbroken = last is not None and now - last[2] <= self._silence
-                    self._last[index] = told, last[1] if last is not None and unbroken else now, began
+                    since = now if last is None or now - last[2] > self._silence else last[1]
+                    self._last[index] = told, since, began
             self._closed.wait(min(BEAT_SECONDS, self._silence / 6))
+        connection.close()
 
 
-def _ask(hosts: Hosts, index: int, seconds: float) -> Told:
+def _ask(connection: HTTPConnection, asker: int, index: int) -> Told:
     """Ask a host what it tells.
 
     Raises:
         OSError, HTTPException: it does not answer.
-        msgspec.MsgspecError: what answers there is no supervisor.
+        ValueError: what answers there is no supervisor.
         BatteryError: it is another host.
     """
-    place = hosts.places[index]
-    connection = HTTPConnection(place.host, place.port, timeout=seconds)
+    connection.request("GET", f"/?from={asker}")
     try:
-        connection.request("GET", f"/?from={hosts.index}")
         told = msgspec.json.decode(connection.getresponse().read(MOST_BYTES), type=Told)
-    finally:
-        connection.close()
+    except msgspec.MsgspecError:
+        raise BatteryError("what answers there is no supervisor of this release") from None
     if told.index != index:
         raise BatteryError(f"it says that it is host {told.index}; see its --index and --hosts")
     return told
@@ -148,7 +156,8 @@ def _open_server(hosts: Hosts, answer: Callable[[int | None], bytes]) -> Threadi
     """
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10.0
+        protocol_version = "HTTP/1.1"  # one connection for all questions of a host
+        timeout = IDLE_SECONDS
 
         def do_GET(self) -> None:
             asker = parse_qs(urlsplit(self.path).query).get("from", [""])[0]
@@ -164,7 +173,11 @@ def _open_server(hosts: Hosts, answer: Callable[[int | None], bytes]) -> Threadi
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        allow_reuse_port = False
         request_queue_size = 64
+
+        def server_bind(self) -> None:
+            TCPServer.server_bind(self)  # without the look-up of a name, which may take long where there is no resolver
 
         def handle_error(self, *_: object) -> None:
             """Log nothing: whoever went away will ask again."""

@@ -41,6 +41,9 @@ TICK_SECONDS: Final = 0.1
 MOST_SHORT_LIVES: Final = 5
 """Give up after this many lives in a row in which processes of this host died soon after their start."""
 
+LONGEST_STEADY_SECONDS: Final = 1800.0
+"""No host that has come back has to answer for longer before the others begin a run with it, s."""
+
 SAY_SECONDS: Final = 5.0
 """How long hosts may be missing before that is worth a log line, s."""
 
@@ -79,6 +82,7 @@ class _Supervisor:
         self._until_end = until_end
         self._restarts = Restarts()
         self._partitions = 0
+        self._steady_seconds = settings.cluster_silence_seconds
         self._said: object = None
 
     def run(self) -> None:
@@ -128,7 +132,7 @@ class _Supervisor:
                 self._said = "broker"
                 _log.warning("waiting for the broker", error=str(error))
             return None
-        members = members_of(present, len(self._hosts.places), partitions, self._hosts.workers)
+        members = self._members_of(present)
         if not members:
             if partitions % self._hosts.workers:
                 raise BatteryError(
@@ -146,6 +150,9 @@ class _Supervisor:
         settings = self._settings
         groups = settings.cell_groups or settings.lanes * GROUPS_PER_PROCESS * self._hosts.workers * len(members)
         return Run(uuid4().hex, {index: present[index].turn for index in members}, groups)
+
+    def _members_of(self, present: Mapping[int, Told]) -> tuple[int, ...]:
+        return members_of(present, len(self._hosts.places), self._partitions, self._hosts.workers)
 
     def _say_missing(self, missing: list[int], heard: Mapping[int, Heard]) -> None:
         reasons = {}
@@ -199,7 +206,9 @@ class _Supervisor:
         began = time.monotonic()
         while not processes.have_ended():
             heard = self._rendezvous.heard()
-            if lost := watch.lost(heard, time.monotonic() - began):
+            elapsed = time.monotonic() - began
+            if lost := watch.lost(heard, elapsed):
+                self._note_loss(elapsed)
                 _log.warning(
                     "a host of the cluster is lost, starting all again", host=self._hosts.name(lost[0]), why=lost[1],
                     last_error=self._rendezvous.trouble(lost[0]),
@@ -212,6 +221,11 @@ class _Supervisor:
             time.sleep(TICK_SECONDS)
         return True
 
+    def _note_loss(self, elapsed: float) -> None:
+        """Wait longer and longer for a host that is lost whenever it has come back: the others have work to do."""
+        doubled = self._steady_seconds * 2 if elapsed < SHORT_LIFE_SECONDS else 0.0
+        self._steady_seconds = min(max(doubled, self._settings.cluster_silence_seconds), LONGEST_STEADY_SECONDS)
+
     def _reason_to_stop(self, watch: Watch, heard: Mapping[int, Heard]) -> str:
         """Why the run is to end on all hosts at the next commit; empty where it goes on."""
         if STOP.is_set():
@@ -219,10 +233,9 @@ class _Supervisor:
         asking = watch.stops(heard)
         if asking is not None:
             return f"{self._hosts.name(asking)} asks for it"
-        places = len(self._hosts.places)
-        if min(watch.run.members) == self._hosts.index and len(watch.run.members) < places and not watch.done:
-            more = watch.newcomers(self._hearing(heard), heard, places, self._partitions, self._hosts.workers)
-            if more:
+        if min(watch.run.members) == self._hosts.index and len(watch.run.members) < len(self._hosts.places):
+            more = watch.newcomers(self._hearing(heard), heard, self._steady_seconds, self._members_of)
+            if more and not watch.done:
                 return f"to go on with {', '.join(map(self._hosts.name, more))}"
         return ""
 

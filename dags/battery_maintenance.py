@@ -1,10 +1,12 @@
 """Daily maintenance: merge small objects into large ones, remove what is no longer needed, and verify the landing.
 
-The worker may keep running.
+The worker may keep running. Where Airflow's environment has ICEBERG_CATALOG, the Iceberg tables then follow what was
+merged.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,4 +40,10 @@ with DAG(
     compact_objects = BatteryOperator(task_id="compact_objects", arguments=["compact"], pool=WAREHOUSE_POOL)
     verify = BatteryOperator(task_id="verify", arguments=["verify", "--live"], pool=WAREHOUSE_POOL)
 
-    chain(sweep_objects, compact_objects, verify, notify())
+    last = notify()
+    chain(sweep_objects, compact_objects, verify, last)
+    if os.environ.get("ICEBERG_CATALOG"):  # else objects that are merged again would be removed under the tables
+        publish_iceberg = BatteryOperator(
+            task_id="publish_iceberg", arguments=["publish", "--iceberg"], pool=WAREHOUSE_POOL
+        )
+        chain(compact_objects, publish_iceberg, last)

@@ -77,6 +77,15 @@ def test_tasks_their_order_and_the_one_slot_pool_of_those_that_use_the_warehouse
     }
 
 
+def test_iceberg_tables_follow_what_was_merged_where_a_setting_asks_for_them(airflow: Airflow) -> None:
+    code = f"bag = DagBag(bag.dag_folder)\n{DESCRIBE}"
+    found = json.loads(airflow.python(code, ICEBERG_CATALOG="sql").stdout.splitlines()[-1])
+    tasks = {name: (after, pool) for name, after, pool in found["battery_maintenance"]["tasks"]}
+    assert tasks["compact_objects"] == (["publish_iceberg", "verify"], "battery_warehouse")
+    assert tasks["publish_iceberg"] == (["notify"], "battery_warehouse")
+    assert tasks["verify"] == (["notify"], "battery_warehouse")
+
+
 def test_a_deadline_is_set_where_airflows_own_processes_read_the_dag(airflow: Airflow) -> None:
     code = (
         "print([str(deadline.interval) for deadline in DagBag(bag.dag_folder).dags['battery_pipeline'].deadline or ()])"

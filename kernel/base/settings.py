@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     minio_secure: bool = True
     minio_ca_location: Path | None = None
     object_store_timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
+    object_grace_seconds: Annotated[float, Field(ge=0)] = 21_600.0
 
     warehouse: str = "data/battery.duckdb"
     motherduck_token: SecretStr | None = None

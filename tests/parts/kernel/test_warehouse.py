@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 from support.warehouse_contract import (  # noqa: F401  # what every kind does
+    test_a_broken_key_and_a_table_that_is_missing_are_told_apart,
+    test_a_change_answers_with_the_number_of_its_rows,
     test_a_connection_that_failed_leaves_the_warehouse_usable,
     test_a_transaction_is_all_or_nothing,
     test_names_without_a_schema_are_those_of_the_schema_main,
+    test_tables_are_made_once,
     test_the_internal_tables_of_the_release_before_move_to_their_schema,
     test_views_of_main_read_what_is_internal_over_any_connection,
     test_what_a_transaction_wrote_is_there_for_the_next_connection,
@@ -85,6 +88,7 @@ def test_a_warehouse_that_another_is_making_is_not_taken_for_a_damaged_one(
 ) -> None:
     connect = duckdb.connect
     is_half_made, may_go_on = threading.Event(), threading.Event()
+    one_at_a_time = threading.Lock()  # threads of one process share what DuckDB has open
 
     def connect_slowly(path: str, **options: Any) -> duckdb.DuckDBPyConnection:
         """As DuckDB does: the file is there before anything is in it, and before it is locked."""
@@ -96,7 +100,7 @@ def test_a_warehouse_that_another_is_making_is_not_taken_for_a_damaged_one(
         return connect(path, **options)
 
     def write(number: int) -> None:
-        with DuckDBFile(tmp_path / "battery.duckdb", 20).connect("test") as connection:
+        with DuckDBFile(tmp_path / "battery.duckdb", 20).connect("test") as connection, one_at_a_time:
             connection.execute("create table if not exists t (a integer)")
             connection.execute("insert into t values (?)", [number])
 

@@ -11,9 +11,12 @@ import duckdb
 import pytest
 from pydantic import SecretStr
 from support.warehouse_contract import (  # noqa: F401  # what every kind does
+    test_a_broken_key_and_a_table_that_is_missing_are_told_apart,
+    test_a_change_answers_with_the_number_of_its_rows,
     test_a_connection_that_failed_leaves_the_warehouse_usable,
     test_a_transaction_is_all_or_nothing,
     test_names_without_a_schema_are_those_of_the_schema_main,
+    test_tables_are_made_once,
     test_the_internal_tables_of_the_release_before_move_to_their_schema,
     test_views_of_main_read_what_is_internal_over_any_connection,
     test_what_a_transaction_wrote_is_there_for_the_next_connection,

@@ -1,0 +1,174 @@
+"""A warehouse in PostgreSQL: what every kind does, what DuckDB sees of it, and how it says that it cannot be used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+from pydantic import SecretStr, ValidationError
+from support.postgres import PASSWORD
+from support.warehouse_contract import (  # noqa: F401  # what every kind does
+    test_a_broken_key_and_a_table_that_is_missing_are_told_apart,
+    test_a_change_answers_with_the_number_of_its_rows,
+    test_a_connection_that_failed_leaves_the_warehouse_usable,
+    test_a_transaction_is_all_or_nothing,
+    test_names_without_a_schema_are_those_of_the_schema_main,
+    test_tables_are_made_once,
+    test_views_of_main_read_what_is_internal_over_any_connection,
+    test_what_a_transaction_wrote_is_there_for_the_next_connection,
+)
+
+from kernel.base.errors import BatteryError
+from kernel.base.ports import free_port
+from kernel.base.settings import Settings
+from kernel.edges.warehouse import DuckDBFile, Postgres, Warehouse, open_warehouse, transaction
+from sink.tables import create_tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.postgres import Database
+
+SCHEMA = """
+select schema_name, table_name, column_name, data_type from duckdb_columns()
+where database_name = current_database() and schema_name in ('main', 'internal') and not internal
+order by schema_name, table_name, column_index
+"""
+
+
+def at(database: Database, folder: Path, **other: object) -> Settings:
+    """Settings with that database as the warehouse."""
+    given = {"warehouse": database.address, "warehouse_password": SecretStr(database.password)}
+    return Settings(**{"object_store": f"file://{folder / 'objects'}", **given, **other})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def warehouse(postgres_database: Database, tmp_path: Path) -> Postgres:
+    with postgres_database.connect() as owner:
+        owner.execute("create schema main")  # in which names without a schema are
+    warehouse = open_warehouse(at(postgres_database, tmp_path))
+    assert isinstance(warehouse, Postgres)
+    return warehouse
+
+
+def made(warehouse: Warehouse) -> Warehouse:
+    """A warehouse with its landing tables."""
+    with warehouse.judge("write") as judge, transaction(judge):
+        create_tables(judge)
+    return warehouse
+
+
+def test_duckdb_sees_the_tables_of_a_duckdb_file_column_for_column(warehouse: Postgres, tmp_path: Path) -> None:
+    file = made(DuckDBFile(tmp_path / "battery.duckdb", lock_timeout_seconds=30))
+    found = []
+    for kind in (file, made(warehouse)):
+        with kind.connect("look", read_only=True) as connection:
+            found.append(connection.execute(SCHEMA).fetchall())
+    tables = {row[:2] for row in found[0]}
+    assert [row for row in found[1] if row[:2] in tables] == found[0]
+
+
+def test_one_look_is_of_one_moment(warehouse: Postgres) -> None:
+    made(warehouse)
+    with warehouse.connect("look", read_only=True) as connection:
+        assert connection.execute("select count(*) from _progress").fetchone() == (0,)
+        with warehouse.judge("write") as judge:
+            judge.execute("insert into internal._progress values ('A', 'log', 0, 7)")
+        assert connection.execute("select count(*) from _progress").fetchone() == (0,)
+    with warehouse.connect("look", read_only=True) as connection:
+        assert connection.execute("select count(*) from _progress").fetchone() == (1,)
+
+
+def test_a_look_changes_nothing(warehouse: Postgres) -> None:
+    made(warehouse)
+    for sql in ("delete from _progress", "delete from judge.internal._progress", "drop table judge.internal._progress"):
+        with pytest.raises(duckdb.Error), warehouse.connect("look", read_only=True) as connection:
+            connection.execute(sql)
+
+
+def test_a_look_at_a_database_without_tables_finds_none(warehouse: Postgres) -> None:
+    with warehouse.connect("look", read_only=True) as connection:
+        assert connection.execute(SCHEMA).fetchall() == []
+    made(warehouse)
+    with warehouse.connect("look", read_only=True) as connection:
+        assert connection.execute("from _progress").fetchall() == []
+
+
+def test_a_warehouse_is_used_again_after_its_connections_have_been_ended(
+    warehouse: Postgres, postgres_database: Database
+) -> None:
+    made(warehouse)
+    with warehouse.connect("look", read_only=True) as connection:
+        connection.execute("from _progress").fetchall()
+    with postgres_database.connect() as other:
+        other.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where usename = current_user and pid <> pg_backend_pid()"
+        )
+    with pytest.raises(duckdb.Error), warehouse.judge("write") as judge, transaction(judge):
+        judge.execute("insert into internal._progress values ('A', 'log', 0, 7)")
+    with warehouse.judge("write") as judge, transaction(judge):
+        judge.execute("insert into internal._progress values ('A', 'log', 0, 7)")
+    with warehouse.connect("look", read_only=True) as connection:
+        assert connection.execute("select count(*) from _progress").fetchone() == (1,)
+
+
+def refused(settings: Settings) -> str:
+    """Why a warehouse cannot be used, whoever asks for it."""
+    said = set()
+    for lend in (open_warehouse(settings).judge, open_warehouse(settings).connect):
+        with pytest.raises(BatteryError) as caught, lend("try it"):
+            pass
+        said.add(str(caught.value))
+    (line,) = said
+    assert PASSWORD not in line
+    assert "\n" not in line
+    return line
+
+
+def test_a_database_that_does_not_exist_is_one_line(postgres_database: Database, tmp_path: Path) -> None:
+    postgres_database.name += "_of_nobody"
+    line = refused(at(postgres_database, tmp_path))
+    assert f'database "{postgres_database.name}" does not exist' in line
+    assert line.startswith("cannot try it: WAREHOUSE=postgresql://")
+    postgres_database.name = postgres_database.name.removesuffix("_of_nobody")
+
+
+def test_a_wrong_password_is_one_line_that_does_not_show_it(postgres_database: Database, tmp_path: Path) -> None:
+    line = refused(at(postgres_database, tmp_path, warehouse_password=SecretStr("hush-another")))
+    assert 'password authentication failed for user "battery"' in line
+    assert "hush" not in line
+
+
+def test_a_missing_password_is_one_line(postgres_database: Database, tmp_path: Path) -> None:
+    assert "no password supplied" in refused(at(postgres_database, tmp_path, warehouse_password=None))
+
+
+def test_a_server_that_is_down_is_one_line_at_once(postgres_database: Database, tmp_path: Path) -> None:
+    address = postgres_database.behind(free_port())
+    assert "refused" in refused(at(postgres_database, tmp_path, warehouse=address, warehouse_lock_timeout_seconds=60))
+
+
+def test_a_role_that_may_not_create_tables_is_one_line(postgres_database: Database, tmp_path: Path) -> None:
+    with postgres_database.connect() as database:
+        database.execute(f"revoke create on database {postgres_database.name} from battery, public".encode())
+    warehouse = open_warehouse(at(postgres_database, tmp_path))
+    with pytest.raises(BatteryError, match=r"cannot be created in the WAREHOUSE: .*permission denied") as caught:
+        made(warehouse)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (f"postgresql://battery:{PASSWORD}@db.example/battery", "must not hold the password"),
+        (f"postgresql://battery@db.example/battery?password={PASSWORD}", "must not hold the password"),
+        ("postgresql://battery@db.example", "must name a database"),
+        ("postgresql://battery@db.example:port/battery", "is no URL"),
+        ("mysql://battery@db.example/battery", "of an unknown kind, mysql://"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_at_the_start(address: str, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Settings(warehouse=address)

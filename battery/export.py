@@ -86,7 +86,8 @@ def export_cell(
     paths = {test: folder / f"{name}{ENDINGS[form]}" for test, name in file_names(cell, list(wanted)).items()}
     if not force and (there := [path for path in paths.values() if path.exists()]):
         raise BatteryError(f"{there[0]} is there already; --force replaces it, --out names another folder")
-    store, warehouse = open_to_look(settings), open_warehouse(settings)
+    store = open_to_look(settings)
+    warehouse = open_warehouse(settings) if settings.warehouse_address.holds_models else None
     is_written = False
     for test, numbers in wanted.items():
         readings = readings_of_test(store, warehouse, cell, test)

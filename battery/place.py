@@ -52,7 +52,7 @@ def find_publication(place: str | Path | Settings | None) -> tuple[Publication, 
 
 def _by_settings(settings: Settings) -> tuple[Publication, str]:
     opened = partial(open_publication, settings, seconds=PATIENCE_SECONDS, make=False)
-    if settings.warehouse_address.admits_readers:
+    if settings.warehouse_address.holds_models and settings.warehouse_address.admits_readers:
         return opened(), settings.warehouse
     folder = Path(settings.object_store.removeprefix("file://"))
     if not settings.object_store.startswith("s3://") and not folder.is_dir():

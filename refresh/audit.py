@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,16 +14,31 @@ import duckdb
 from kernel.base.errors import BatteryError
 from kernel.edges.warehouse import transaction
 from refresh.dbt import BUILT
+from refresh.host_models import landing_of
 from sink.tables import create_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kernel.edges.warehouse import Warehouse
+    from kernel.edges.warehouse import Judge, Warehouse
     from refresh.dbt import DbtRun
 
 KEPT_DAYS: Final = 90
 """How many days the record of a run is kept."""
+
+_FORGET: Final = f"delete from internal._dbt_runs where started_at < cast(? as timestamp) - interval '{KEPT_DAYS} days'"  # noqa: S608
+
+_REPORT_START: Final = """
+    insert into internal._dbt_runs (run, started_at, command, failure, built, audited, models, results)
+    values (?, ?, ?, 'it was ended in the middle', false, false, '{}', '[]')
+"""
+_REPORT_END: Final = """
+    update internal._dbt_runs
+    set seconds = ?, failure = ?, built = ?, audited = ?, models = ?, results = cast(? as jsonb)
+    where run = ?
+"""
+"""What a warehouse that holds no models keeps of a run, for the status on any host: what is published is decided by the
+record beside the models."""
 
 SCAN: Final = "battery_test_versions"
 """The model that a refresh builds first: it scans the readings, and all other models depend on it."""
@@ -42,15 +58,17 @@ def start_run(warehouse: Warehouse, command: Sequence[str]) -> str:
     """
     run_id, now = uuid4().hex, datetime.now(UTC).replace(tzinfo=None)
     with _recorded(warehouse) as connection:
-        create_tables(connection)
+        if landing_of(warehouse) is warehouse:
+            create_tables(connection)
         connection.execute(
             "insert into internal._dbt_runs values (?, ?, null, ?, 'it was ended in the middle', false, false, [], [])",
             [run_id, now, " ".join(command)],
         )
-        connection.execute(
-            f"delete from internal._dbt_runs where started_at < ?::timestamp - interval {KEPT_DAYS} days",  # noqa: S608
-            [now],
-        )
+        connection.execute(_FORGET, [now])
+    if landing_of(warehouse) is not warehouse:
+        with _reported(landing_of(warehouse)) as judge:
+            judge.execute(_REPORT_START, [run_id, now, " ".join(command)])
+            judge.execute(_FORGET, [now])
     return run_id
 
 
@@ -75,6 +93,12 @@ def finish_run(warehouse: Warehouse, run_id: str, run: DbtRun) -> None:
                 "run": run_id,
             },
         )
+    if landing_of(warehouse) is not warehouse:
+        with _reported(landing_of(warehouse)) as judge:
+            judge.execute(
+                _REPORT_END,
+                [run.seconds, run.failure, run.built, run.audited, list(run.models), json.dumps(results), run_id],
+            )
 
 
 @contextmanager
@@ -86,6 +110,15 @@ def _recorded(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
         raise BatteryError(f"a dbt run could not be recorded: {str(error).splitlines()[0]}") from error
 
 
+@contextmanager
+def _reported(landing: Warehouse) -> Iterator[Judge]:
+    try:
+        with landing.judge("record a dbt run") as judge, transaction(judge):
+            yield judge
+    except duckdb.Error as error:
+        raise BatteryError(f"a dbt run could not be recorded: {str(error).splitlines()[0]}") from error
+
+
 def audited_models(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     """Names of the models and seeds that may be published.
 
@@ -93,9 +126,12 @@ def audited_models(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
         BatteryError: the models have failed a test, have not all been tested since they were built, or have not all
             been built since the readings were last scanned; the message says what to do.
     """
-    runs = connection.execute(
-        "select command, failure, built, audited, models, results from internal._dbt_runs order by started_at"
-    ).fetchall()
+    try:
+        runs = connection.execute(
+            "select command, failure, built, audited, models, results from internal._dbt_runs order by started_at"
+        ).fetchall()
+    except duckdb.CatalogException:
+        runs = []  # the file of a host in which dbt has not run yet
     last_audit = max((number for number, (_, _, _, audited, _, _) in enumerate(runs) if audited), default=None)
     for command, failure, built, _, _, results in runs[0 if last_audit is None else last_audit + 1 :][::-1]:
         if built or _has_failed_test(results):

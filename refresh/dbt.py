@@ -23,6 +23,7 @@ from kernel.base.locks import is_locked, lock_file
 from kernel.base.machine import memory_bytes
 from kernel.base.output import relay_line
 from kernel.base.processes import relay_lines
+from refresh.landing_objects import objects_environment
 from refresh.project import code_of, inputs_of, project_folder, require_project
 from refresh.warned import warnings_in
 from sink.layout import READERS
@@ -282,6 +283,8 @@ def environment_of(settings: Settings, schema: str) -> dict[str, str]:
         environment[name] = str(path.resolve()) if path else ""
     if settings.motherduck_token:
         environment["MOTHERDUCK_TOKEN"] = settings.motherduck_token.get_secret_value()
+    if not settings.warehouse_address.holds_models:
+        environment |= objects_environment(settings)
     return environment
 
 

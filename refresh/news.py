@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from kernel.base.errors import BatteryError
 from refresh.audit import audited_models
 from refresh.dbt import BUILDING
+from refresh.host_models import landing_of
 from refresh.project import inputs_of
 from sink.layout import INTERNAL
 from sink.tables import require_tables
@@ -45,14 +46,15 @@ def news(settings: Settings, warehouse: Warehouse) -> str | None:
     Raises:
         BatteryError: there is no warehouse yet, or it cannot be opened.
     """
-    with warehouse.connect("look for news", read_only=True) as connection:
+    with landing_of(warehouse).connect("look for news", read_only=True) as connection:
         require_tables(connection)
-        published = _published_marks(connection)
         landed = (
             connection.execute("select watermark from internal._watermark").fetchone()
             if _has(connection, "_watermark")
             else None
         )
+    with warehouse.connect("look for news", read_only=True) as connection:
+        published = _published_marks(connection)
     return news_of(settings, None if landed is None else landed[0], published)
 
 
@@ -89,8 +91,9 @@ def is_up_to_date(settings: Settings, warehouse: Warehouse) -> bool:
     Raises:
         BatteryError: there is no warehouse yet, or it cannot be opened.
     """
-    with warehouse.connect("look for news", read_only=True) as connection:
+    with landing_of(warehouse).connect("look for news", read_only=True) as connection:
         require_tables(connection)
+    with warehouse.connect("look for news", read_only=True) as connection:
         if not all(_has(connection, relation, schema) for relation, schema in _RECORDS):
             return False
         last_run = connection.execute(_LAST_RUN).fetchone()

@@ -31,6 +31,7 @@ import structlog
 from kernel.base.errors import BatteryError
 from kernel.base.whole_files import replace_file
 from refresh.dbt import PUBLISHED, are_models_locked, work_folder
+from refresh.host_models import landing_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,17 +50,17 @@ BEAT_SECONDS: Final = 15.0
 SILENT_SECONDS: Final = 60.0
 """A process that is about to model, and has written nothing for so long, has ended, or waits for the warehouse."""
 
+_LANDED: Final = """
+    select cell_id, test_id, sum(reading_count)::bigint as readings
+    from internal._cycles group by cell_id, test_id order by cell_id, test_id
+"""
+
 _CHANGED: Final = f"""
     select cell_id, test_id
-    from (
-        select cell_id, test_id, sum(reading_count)::bigint as readings from internal._cycles group by cell_id, test_id
-    )
-    left join {PUBLISHED}.battery_tests as tests using (cell_id, test_id)
+    from landed_tests left join {PUBLISHED}.battery_tests as tests using (cell_id, test_id)
     where tests.reading_count is distinct from readings
     order by cell_id, test_id
 """  # noqa: S608  # names come from this module alone
-
-_ALL: Final = "select distinct cell_id, test_id from internal._cycles order by cell_id, test_id"
 
 
 @dataclass(frozen=True)
@@ -215,11 +216,14 @@ def changed_tests(warehouse: Warehouse) -> list[tuple[str, str]]:
     It goes by the number of readings, and is for people: what is built, dbt decides by checksums.
     """
     try:
+        with landing_of(warehouse).connect("look at what is new", read_only=True) as connection:
+            landed = connection.execute(_LANDED).to_arrow_table()
         with warehouse.connect("look at what is new", read_only=True) as connection:
+            connection.register("landed_tests", landed)
             try:
                 return connection.execute(_CHANGED).fetchall()
             except duckdb.CatalogException:  # nothing has been published yet
-                return connection.execute(_ALL).fetchall()
+                return list(zip(landed["cell_id"].to_pylist(), landed["test_id"].to_pylist(), strict=True))
     except (BatteryError, duckdb.Error) as error:
         _log.debug("cannot tell which tests have changed", error=str(error))
         return []

@@ -56,13 +56,13 @@ def open_publication(
     Raises:
         BatteryError: the store cannot be reached.
     """
-    if settings.warehouse_address.admits_readers:
+    if settings.warehouse_address.holds_models and settings.warehouse_address.admits_readers:
         warehouse = open_warehouse(settings)
         return Publication(WarehouseMarts(warehouse), open_to_look(settings), warehouse)
     patience = {"object_store_timeout_seconds": min(settings.object_store_timeout_seconds, seconds)}
     is_bucket = settings.object_store.startswith("s3://")
     store = open_store(settings.model_copy(update=patience), make=make and is_bucket)
-    if lock_seconds is None:
+    if lock_seconds is None or not settings.warehouse_address.holds_models:
         return Publication.of_store(store)
     waiting = {"warehouse_lock_timeout_seconds": min(settings.warehouse_lock_timeout_seconds, lock_seconds)}
     return Publication(ExportedMarts(store), store, open_warehouse(settings.model_copy(update=waiting)))

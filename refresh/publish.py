@@ -31,6 +31,7 @@ from refresh.definitions import (
     published_models,
 )
 from refresh.export import export_marts
+from refresh.host_models import landing_of, turn_of
 from refresh.readings import export_readings
 from sink.claim import ForeignStoreError, claim_store
 from sink.layout import INTERNAL
@@ -113,12 +114,14 @@ def publish_models(warehouse: Warehouse, store: ObjectStore) -> PublishResult:
 
 def _publish_and_export(warehouse: Warehouse, store: ObjectStore) -> PublishResult:
     """Readers see all of the new models. If anything fails before the transaction ends, they see those before."""
-    with warehouse.connect("look for the landing tables", read_only=True) as connection:
+    landing = landing_of(warehouse)
+    with landing.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection)
-    _require_own(store, warehouse)
+    _require_own(store, landing)
     with _connected(warehouse) as connection:
-        with transaction(connection):
-            create_tables(connection)  # an earlier version kept no record of dbt's runs
+        if landing is warehouse:
+            with transaction(connection):
+                create_tables(connection)  # an earlier version kept no record of dbt's runs
         audited = audited_models(connection)
         with transaction(connection):
             models = {name: model for name, model in built_models(connection).items() if name in audited}
@@ -144,6 +147,12 @@ def _mark_exported(warehouse: Warehouse) -> None:
             f"insert into {INTERNAL}.{MARKS} (model, cell_id, test_id, version) "  # noqa: S608
             f"select '{EXPORTED}', '', '', version from {INTERNAL}.{MARKS} where model = '_watermark'"
         )
+        exported = connection.execute(
+            f"select model, version from {INTERNAL}.{MARKS} where model = '{EXPORTED}'"  # noqa: S608
+        ).fetchall()
+    with turn_of(warehouse) as turn:
+        if turn.is_newest:
+            turn.note(dict(exported))
 
 
 def _require_own(store: ObjectStore, warehouse: Warehouse) -> None:

@@ -23,6 +23,7 @@ import structlog
 from kernel.base.errors import BatteryError
 from kernel.edges.warehouse import HeldError
 from refresh.dbt import PUBLISHED
+from refresh.host_models import landing_of, turn_of
 from sink.layout import INTERNAL
 from sink.parquet import DamagedObjectError, read_rows
 
@@ -68,12 +69,17 @@ _ALL_COLUMNS: Final = frozenset({*_ENCODINGS, *_FEW_VALUES, "is_kept"})
 _INDEX: Final = pa.schema({"cell_id": pa.string(), "test_id": pa.string(), "key": pa.string()})
 
 _PUBLISHED: Final = f"""
-    select marks.cell_id, marks.test_id, marks.built_by, tests.reading_count
+    select marks.cell_id, marks.test_id, {{stamp}} as stamp, tests.reading_count
     from {INTERNAL}._refreshed as marks
     inner join {PUBLISHED}.battery_tests as tests on marks.cell_id = tests.cell_id and marks.test_id = tests.test_id
     where marks.model = 'battery_cleaned'
     order by marks.cell_id, marks.test_id
 """  # noqa: S608  # names come from this module alone
+
+_BY_RUN: Final = "marks.built_by"
+_BY_CONTENT: Final = "marks.version || ' ' || coalesce(marks.code, '')"
+"""By what the object of a test is named: the dbt run that has built it or, where several hosts build, of what, so that
+all of them name it alike."""
 
 _READINGS: Final = f"""
     with landed as (
@@ -115,9 +121,10 @@ def export_readings(warehouse: Warehouse, store: ObjectStore) -> int:
     Raises:
         BatteryError: warehouse or store cannot be used; readers see the readings of the last export.
     """
+    stamp = _BY_RUN if landing_of(warehouse) is warehouse else _BY_CONTENT
     with _opened(warehouse) as connection:
-        published = connection.execute(_PUBLISHED).to_arrow_table()
-    keys = list(map(_key, *(published[name].to_pylist() for name in ("cell_id", "test_id", "built_by"))))
+        published = connection.execute(_PUBLISHED.format(stamp=stamp)).to_arrow_table()
+    keys = list(map(_key, *(published[name].to_pylist() for name in ("cell_id", "test_id", "stamp"))))
     index = published.select(["cell_id", "test_id"]).append_column("key", pa.array(keys, pa.string())).cast(_INDEX)
     earlier = _read_index(store)
     is_new = pc.invert(pc.is_in(index["key"], value_set=earlier["key"].combine_chunks()))
@@ -133,11 +140,14 @@ def export_readings(warehouse: Warehouse, store: ObjectStore) -> int:
         with ThreadPoolExecutor(WRITERS) as writers:  # a store takes its time to answer for each object
             written += sum(writers.map(put, read_readings(warehouse, list(places))))
     if index != earlier:
-        store.put(INDEX, _parquet(index))
-        used = {INDEX, *keys, *earlier["key"].to_pylist()}
-        for stored in store.list(FOLDER):
-            if stored.key not in used:
-                store.delete(stored.key)
+        with turn_of(warehouse) as turn:
+            if not turn.is_newest:  # whoever has published a newer landing removes what was written here
+                return 0
+            store.put(INDEX, _parquet(index))
+            used = {INDEX, *keys, *earlier["key"].to_pylist()}
+            for stored in store.list(FOLDER):
+                if stored.key not in used:
+                    store.delete(stored.key)
     return written
 
 
@@ -191,10 +201,7 @@ def readings_of(
     parts = {test: _exported(store, places.get((cell_id, test)), wanted) for test, wanted in numbers.items()}
     missing = [test for test, found in parts.items() if not _has_all(found, numbers[test])]
     if missing and warehouse is None:
-        raise NotExportedError(
-            f"the store lacks readings of {len(missing)} of {len(parts)} tests of {cell_id}: where a publication is "
-            "exporting them, ask again in a minute; else `battery publish` exports them"
-        )
+        raise _not_exported(missing, len(parts), cell_id)
     if missing and warehouse is not None:
         try:
             for test, readings in zip(missing, _in_order(warehouse, cell_id, missing), strict=True):
@@ -208,8 +215,14 @@ def readings_of(
     return pa.concat_tables(found, promote_options="default")  # an object may be of the version before
 
 
-def readings_of_test(store: ObjectStore | None, warehouse: Warehouse, cell_id: str, test_id: str) -> pa.Table:
+def readings_of_test(store: ObjectStore | None, warehouse: Warehouse | None, cell_id: str, test_id: str) -> pa.Table:
     """All readings of a test in their order, as the last publication has left them, else as the warehouse has them.
+
+    Args:
+        store: where they are; None where there is none yet.
+        warehouse: the landing tables and the published models; None where it is not to be opened.
+        cell_id: the cell.
+        test_id: the test.
 
     Raises:
         HeldError: the warehouse must be asked, and another process has it for too long.
@@ -219,12 +232,21 @@ def readings_of_test(store: ObjectStore | None, warehouse: Warehouse, cell_id: s
     key = None if store is None else _places(_read_index(store)).get((cell_id, test_id))
     found = None if store is None or key is None else _get(store, key)
     if found is None or not _ALL_COLUMNS.issubset(found.schema.names):
+        if warehouse is None:
+            raise _not_exported([test_id], 1, cell_id)
         (found,) = _in_order(warehouse, cell_id, [test_id])
     if found is None:
         raise BatteryError(
             f"there are no readings of test {test_id} of {cell_id} any more; `battery transform` looks again"
         )
     return found
+
+
+def _not_exported(missing: Sequence[str], tests: int, cell_id: str) -> NotExportedError:
+    return NotExportedError(
+        f"the store lacks readings of {len(missing)} of {tests} tests of {cell_id}: where a publication is exporting "
+        "them, ask again in a minute; else `battery publish` exports them"
+    )
 
 
 def _exported(store: ObjectStore | None, key: str | None, numbers: Sequence[int]) -> pa.Table | None:
@@ -278,9 +300,9 @@ def _read_index(store: ObjectStore) -> pa.Table:
         return _INDEX.empty_table()
 
 
-def _key(cell_id: str, test_id: str, built_by: str) -> str:
-    """The key of the object of a test as one dbt run has built it; ids may hold characters that no key may."""
-    name = hashlib.sha256(f"{cell_id}\0{test_id}\0{built_by}\0{_COLUMNS_VERSION}".encode()).hexdigest()
+def _key(cell_id: str, test_id: str, stamp: str) -> str:
+    """The key of the object of a test as it was built; ids may hold characters that no key may."""
+    name = hashlib.sha256(f"{cell_id}\0{test_id}\0{stamp}\0{_COLUMNS_VERSION}".encode()).hexdigest()
     return f"{FOLDER}{name[:2]}/{name[2:34]}.parquet"
 
 

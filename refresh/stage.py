@@ -10,6 +10,7 @@ from kernel.base.errors import BatteryError
 from refresh.audit import finish_run, start_run
 from refresh.dbt import BUILDING, dbt
 from refresh.definitions import MARKS
+from refresh.host_models import landing_of, take_landing
 from refresh.project import code_of, model_names, require_project
 from refresh.unit_tests import must_run_unit_tests, remember_unit_tests
 from sink.care.overview import renew_overview
@@ -31,6 +32,9 @@ _log = structlog.get_logger()
 _BUILDS: Final = frozenset({"build", "run"})
 """The commands of dbt that build models."""
 
+_TESTS: Final = "test"
+"""The command of dbt that compares what was built with the landing that it was built from."""
+
 
 def stage_models(
     settings: Settings, warehouse: Warehouse, command: Sequence[str], lock: int, runner: Runner | None = None
@@ -42,7 +46,7 @@ def stage_models(
 
     Args:
         settings: as dbt gets them.
-        warehouse: where dbt builds.
+        warehouse: where dbt builds, from `open_models`.
         command: dbt's subcommand and its options.
         lock: the file descriptor that `lock_models` yields: no other run may come between this one and the next step.
         runner: what runs dbt; by default a process of its own.
@@ -55,10 +59,14 @@ def stage_models(
     project = require_project(settings)
     if part := next((word for word in command if word.partition("=")[0] in {"--empty", "--sample"}), None):
         raise BatteryError(f"{part} would build models of only a part of the readings, which may be published")
-    with warehouse.connect("look for the landing tables", read_only=True) as connection:
+    landing = landing_of(warehouse)
+    with landing.connect("look for the landing tables", read_only=True) as connection:
         require_tables(connection)  # dbt would make an empty file and fail with a long message
+    with warehouse.connect("look at the models", read_only=True) as connection:
         has_other_code = _has_other_code(connection, code_of(project, settings))
-    land_where_possible(settings, warehouse)
+    land_where_possible(settings, landing)
+    if command[0] != _TESTS:
+        take_landing(warehouse)
     run_id = start_run(warehouse, command)
     renew_overview(settings)  # which says that it runs, while dbt has the warehouse
     unit_tests = must_run_unit_tests(settings, command)

@@ -13,6 +13,7 @@ import structlog
 from kernel.base.errors import BatteryError
 from kernel.base.stopping import STOP
 from refresh.dbt import BUILDING, lock_models
+from refresh.host_models import landing_of
 from refresh.news import news
 from refresh.notice import Board
 from refresh.pace import Pace
@@ -56,7 +57,7 @@ def refresh_on_news(
 
     Args:
         settings: what dbt needs.
-        warehouse: where the models are built.
+        warehouse: where the models are built, from `open_models`.
         store: where the marts are exported.
         pause: waits for so many seconds.
         clock: tells the time, in s.
@@ -164,7 +165,7 @@ class _Looks:
 def _news(settings: Settings, warehouse: Warehouse) -> str | None:
     """What is new; None if nothing has landed at all, or the warehouse cannot be read."""
     try:
-        with warehouse.connect("look for news", read_only=True) as connection:
+        with landing_of(warehouse).connect("look for news", read_only=True) as connection:
             require_tables(connection)
             landed = connection.execute("select count(*) from internal._commits").fetchone()
         return None if landed == (0,) else news(settings, warehouse)

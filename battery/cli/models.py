@@ -38,9 +38,9 @@ def transform(debug: bool, stage: bool, watch: bool, again: bool, dbt: tuple[str
     settings = start(debug)
     import signal
 
-    from kernel.edges.warehouse import open_warehouse
+    from refresh.host_models import open_models
 
-    warehouse = open_warehouse(settings)
+    warehouse = open_models(settings)
     if watch:
         if stage or again or dbt:
             raise BatteryError("--watch builds all models and publishes them; leave out --stage, --again and DBT")
@@ -118,12 +118,12 @@ def publish(debug: bool, iceberg: bool, as_json: bool) -> None:
         say(json.dumps(registered.as_json()) if as_json else registered)
         return
     from kernel.edges.objects import open_store
-    from kernel.edges.warehouse import open_warehouse
     from refresh.dbt import lock_models
+    from refresh.host_models import open_models
     from refresh.publish import publish as run
 
     with lock_models(settings):
-        say(run(open_warehouse(settings), open_store(settings)))
+        say(run(open_models(settings), open_store(settings)))
     if settings.iceberg_catalog is not None:
         say(_register(settings))
 
@@ -148,12 +148,12 @@ def news(debug: bool) -> int:
     Says also how fresh the landing is, by dbt's source freshness.
     """
     settings = start(debug)
-    from kernel.edges.warehouse import open_warehouse
     from refresh.dbt import lock_models
+    from refresh.host_models import open_models
     from refresh.news import news as run
     from refresh.stage import stage_models
 
-    warehouse = open_warehouse(settings)
+    warehouse = open_models(settings)
     with lock_models(settings) as lock:
         stage_models(settings, warehouse, ("source", "freshness"), lock)
     line = run(settings, warehouse)

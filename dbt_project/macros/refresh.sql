@@ -77,14 +77,19 @@
 {%- endmacro %}
 
 {# With the scan that begins a refresh: the position up to which it has read. refresh/news.py compares it with what has
-   landed since. #}
+   landed since. Where the models are in a file of this host, the number of the landing that it has taken as well
+   (refresh/turns.py). #}
 {% macro keep_watermark() -%}
-    delete from {{ schema_of_marks() }}._refreshed where model in ('_watermark', '_inputs');
+    delete from {{ schema_of_marks() }}._refreshed where model in ('_watermark', '_inputs', '_taken');
     {%- if execute and adapter.get_relation(target.database, 'internal', '_watermark') %}
         insert into {{ schema_of_marks() }}._refreshed (model, cell_id, test_id, version, built_by)
         select '_watermark', '', '', watermark, '{{ invocation_id }}' from internal._watermark
         union all
         select '_inputs', '', '', '{{ env_var('BATTERY_INPUTS', '') }}', '{{ invocation_id }}';
+    {%- endif %}
+    {%- if execute and adapter.get_relation(target.database, 'internal', '_taken') %}
+        insert into {{ schema_of_marks() }}._refreshed (model, cell_id, test_id, version, built_by)
+        select '_taken', '', '', number::varchar, '{{ invocation_id }}' from internal._taken;
     {%- endif %}
 {%- endmacro %}
 

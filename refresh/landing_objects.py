@@ -1,0 +1,79 @@
+"""The objects with the readings, as the view of them in the DuckDB file of a host shows them, to dbt and to others.
+
+Which objects there are is copied into the file when a landing is taken. Each connection lists them in a variable, and
+is given the key to the object store, so that no file holds a secret.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pyarrow.parquet as pq
+
+from kernel.contract.reading import LANDED
+from kernel.edges.warehouses.postgres import object_root, unlock_objects
+from sink.layout import INTERNAL
+from sink.manifest import LANDED_KIND
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import duckdb
+
+    from kernel.base.settings import Settings
+
+ENVIRONMENT: Final = (
+    "object_store", "minio_endpoint", "minio_access_key", "minio_secret_key", "minio_secure", "minio_ca_location",
+)  # fmt: skip
+"""The settings by which dbt finds the objects, in its environment."""
+
+_LISTED: Final = f"""
+    set variable landed_objects = (
+        select [$no_rows] || coalesce(list($root || object_key order by writer_epoch, seq, lane), [])
+        from {INTERNAL}._commits where kind = '{LANDED_KIND}'
+    )
+"""  # noqa: S608  # names come from this project alone
+
+
+def no_rows(models: Path) -> Path:
+    """The object without a reading, beside the file of the models: its columns are taken for those of all objects."""
+    return models.with_name("no-rows.parquet")
+
+
+def write_no_rows(models: Path) -> None:
+    """Leave the object without a reading beside the file of the models."""
+    pq.write_table(LANDED.empty_table(), no_rows(models))
+
+
+def unlock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Give a connection, and all cursors of it, the key to the object store.
+
+    Raises:
+        duckdb.Error: it cannot be used.
+        BatteryError: the extra `postgres` is not installed.
+    """
+    unlock_objects(connection, settings)
+
+
+def list_objects(connection: duckdb.DuckDBPyConnection, settings: Settings, models: Path) -> None:
+    """Let a connection see the readings of the landing that was taken last.
+
+    Args:
+        connection: to the file of the models.
+        settings: where the objects are.
+        models: that file.
+
+    Raises:
+        duckdb.Error: no landing has been taken.
+    """
+    connection.execute(_LISTED, {"no_rows": str(no_rows(models)), "root": object_root(settings)})
+
+
+def objects_environment(settings: Settings) -> dict[str, str]:
+    """What dbt is told of the object store, by the names of the settings."""
+    environment = {}
+    for name in ENVIRONMENT:
+        value = getattr(settings, name)
+        text = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+        environment[name.upper()] = "" if text is None else str(text)
+    return environment

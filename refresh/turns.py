@@ -1,0 +1,113 @@
+"""Which of several hosts' publications readers see: the one of the newest landing, whichever host ends first.
+
+Several hosts may refresh the same warehouse and publish to the same object store. Each takes a number with the landing
+that it builds from. A publication holds the turn for the moment in which it replaces what all hosts publish to. One
+whose number is smaller than that of the publication in the store leaves the store as it is. Numbers, and the manifest
+of the newest publication, are marks in the warehouse's own table `_refreshed`, beside those that tell the status what
+the published models were built from.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from kernel.base.errors import BatteryError
+from kernel.edges.warehouse import transaction
+from sink.layout import INTERNAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kernel.edges.warehouse import Judge, Warehouse
+
+TAKEN: Final = "_taken"
+"""The mark with the number of the landing that was taken last."""
+
+PUBLISHED: Final = "_published"
+"""The mark with the number of the landing that the newest publication is of. Its row is what a turn locks."""
+
+MANIFEST: Final = "_manifest"
+"""The mark with the text of the manifest of the newest publication."""
+
+
+def take_number(judge: Judge) -> int:
+    """A number greater than all before, for the landing that is seen from now on.
+
+    Args:
+        judge: in a transaction; whoever takes the next number waits until it ends.
+
+    Raises:
+        duckdb.Error: the warehouse does not answer.
+    """
+    judge.execute(f"update {INTERNAL}._refreshed set version = {_INCREMENTED} where model = '{TAKEN}'")  # noqa: S608
+    return _number(judge, TAKEN)
+
+
+_INCREMENTED: Final = "cast(cast(version as bigint) + 1 as varchar)"
+
+
+@dataclass
+class Turn:
+    """The moment in which no other host publishes.
+
+    Attributes:
+        is_newest: whether no newer landing has been published than the one of this host's models.
+        manifest: the text of the manifest of the newest publication; None where the warehouse has not kept any.
+    """
+
+    is_newest: bool
+    manifest: str | None = None
+    _judge: Judge | None = None
+    _number: int = 0
+
+    def note(self, marks: Mapping[str, str]) -> None:
+        """Keep marks of what was published, by name; they count when the turn ends without an error."""
+        if self._judge is not None:
+            for name, version in {**marks, PUBLISHED: str(self._number)}.items():
+                _set_mark(self._judge, name, version)
+
+
+@contextmanager
+def take_turn(landing: Warehouse, number: int) -> Iterator[Turn]:
+    """Let no other host publish until the block ends, which must be short; another host waits so long.
+
+    Args:
+        landing: the warehouse.
+        number: that of the landing of this host's models.
+
+    Raises:
+        BatteryError: the warehouse does not answer, or has ended the turn of a host that did not; the store may hold
+            what was written by then, which the next publication puts right.
+    """
+    try:
+        with landing.judge("publish the models") as judge, transaction(judge):
+            judge.execute(f"update {INTERNAL}._refreshed set version = version where model = '{PUBLISHED}'")  # noqa: S608
+            newest = _number(judge, PUBLISHED)
+            kept = judge.execute(f"select version from {INTERNAL}._refreshed where model = ?", [MANIFEST]).fetchone()  # noqa: S608
+            yield Turn(number >= newest, None if kept is None else str(kept[0]), judge, number)
+    except duckdb.Error as error:
+        raise BatteryError(
+            f"the publication could not be recorded: {str(error).splitlines()[0]}; the next one puts it right"
+        ) from error
+
+
+def _number(judge: Judge, mark: str) -> int:
+    row = judge.execute(f"select version from {INTERNAL}._refreshed where model = ?", [mark]).fetchone()  # noqa: S608
+    if row is None:
+        raise BatteryError(
+            "the WAREHOUSE was made by an earlier version; `battery stream --until-end` adds what it lacks"
+        )
+    return int(row[0])
+
+
+def _set_mark(judge: Judge, name: str, version: str) -> None:
+    judge.execute(f"delete from {INTERNAL}._refreshed where model = ?", [name])  # noqa: S608
+    values: list[Any] = [name, "", "", version]
+    judge.execute(
+        f"insert into {INTERNAL}._refreshed (model, cell_id, test_id, version) values (?, ?, ?, ?)",  # noqa: S608
+        values,
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from kernel.edges.warehouse import PostgresSession
 from sink.writers import Writer
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ _log = structlog.get_logger()
 class Leftovers:
     """Objects in the store that no commit names.
 
-    `retired` objects were replaced by a replay or a compaction. `unfinished` objects belong to commits that can no
-    longer happen, since their writer is superseded; they are sorted by the kind of writer. `unknown` objects were
-    committed to another warehouse, of which this one may be an older copy. While there are any, nothing may be removed.
+    `retired` objects were replaced by a replay or a compaction, and nobody reads them any more. `unfinished` objects
+    belong to commits that can no longer happen, since their writer is superseded; they are sorted by the kind of
+    writer. `unknown` objects were committed to another warehouse, of which this one may be an older copy. While there
+    are any, nothing may be removed.
     """
 
     retired: tuple[LandingObject, ...]
@@ -84,8 +86,9 @@ def find_leftovers(connection: Judge, stored: Sequence[LandingObject], epoch: in
             objects=len(unknown),
             first=unknown[0].key,
         )
+    removable = removable_keys(connection)
     return Leftovers(
-        tuple(candidate for candidate in ours if candidate.key in retired),
+        tuple(candidate for candidate in ours if candidate.key in removable),
         {writer: tuple(f for f in unnamed if f.epoch in ended and kinds.get(f.epoch) == writer) for writer in Writer},
         tuple(unknown),
     )
@@ -94,6 +97,21 @@ def find_leftovers(connection: Judge, stored: Sequence[LandingObject], epoch: in
 def retired_keys(connection: Judge, table: str = "internal._retired") -> set[str]:
     """Keys of the objects that were replaced and have not been removed yet; a release before has another `table`."""
     return {key for (key,) in connection.execute(f"select object_key from {table}").fetchall()}  # noqa: S608
+
+
+def removable_keys(connection: Judge) -> set[str]:
+    """Keys of the objects that were replaced and may be removed.
+
+    In a DuckDB file and in MotherDuck the rows are in the tables, so nobody who asks the warehouse reads objects. Those
+    that ask PostgreSQL read the objects that it named when they began: these stay for OBJECT_GRACE_SECONDS.
+    """
+    if not isinstance(connection, PostgresSession):
+        return retired_keys(connection)
+    rows = connection.execute(
+        "select object_key from internal._retired where retired_at <= now() - ? * interval '1 second'",
+        [connection.grace_seconds],
+    ).fetchall()
+    return {key for (key,) in rows}
 
 
 def remove_retired(warehouse: Warehouse, store: ObjectStore, keys: Collection[str]) -> None:

@@ -20,7 +20,7 @@ from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import SPARING, DuckDBFile, Postgres, PostgresSession, transaction
 from sink.care.compare import KEYS, REPLAYED
 from sink.claim import Claim, claim_store, spare_others
-from sink.leftovers import find_leftovers, remove_retired, retired_keys
+from sink.leftovers import find_leftovers, removable_keys, remove_retired
 from sink.manifest import Manifest, epoch_of, landing_objects, read_manifest
 from sink.postgres.replace import replace_rows
 from sink.tables import create_tables, full_name
@@ -201,7 +201,7 @@ def _replace_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 def remove_replaced(warehouse: Warehouse, store: ObjectStore, claim: Claim) -> int:
     """Remove the objects that a swap has replaced, unless they may be another pipeline's; returns their number."""
-    with warehouse.connect("look up replaced objects", read_only=True) as connection:
-        retired = {key for key in retired_keys(connection) if epoch_of(key) > claim.spared}
+    with warehouse.judge("look up replaced objects") as connection:
+        retired = {key for key in removable_keys(connection) if epoch_of(key) > claim.spared}
     remove_retired(warehouse, store, retired)
     return len(retired)

@@ -33,6 +33,7 @@ PLACES: Final = {
     "export": "battery.cli.export",
     "gateway": "battery.cli.gateway",
     "health": "battery.cli.look",
+    "move": "battery.cli.move",
     "news": "battery.cli.models",
     "produce": "producer.command",
     "publish": "battery.cli.models",

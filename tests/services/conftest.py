@@ -21,6 +21,7 @@ from support.servers import (
     minio_binary,
     mosquitto_files,
     prometheus_programs,
+    spark_files,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +74,12 @@ def prometheus_files() -> Path:
 def mqtt_files() -> Path:
     """For tests that start an MQTT broker."""
     return have(mosquitto_files)
+
+
+@pytest.fixture(scope="session")
+def spark_folder() -> Path:
+    """For tests that ask Spark."""
+    return have(spark_files)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,8 @@ MC = "github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9"
 """MinIO's own client at the version that MinIO itself is built with."""
 BENTHOS = "github.com/redpanda-data/benthos/v4/cmd/benthos@v4.60.0"
 """The free core of Redpanda Connect, which runs the same configurations as far as they name its own parts."""
+SPARK = "pyspark==4.1.4"
+"""The newest one for which there is a runtime of Iceberg, the one of spark-pom.xml."""
 
 READY_SECONDS = 240.0
 """A machine that is busy with other things takes many times what an idle one does."""
@@ -96,6 +98,21 @@ def kafka_archive() -> Path:
         shutil.rmtree(broker.folder)
 
     return _made_once(f"kafka-classes-{hashlib.sha256(made_of).hexdigest()[:12]}", dump) / "classes.jsa"
+
+
+def spark_files() -> Path:
+    """The folder of an environment with Spark alone, and of the jars with which it reads Iceberg tables."""
+    pom, purpose = HERE / "spark-pom.xml", "Spark reads the Iceberg tables"
+    tool("java", purpose)
+    maven = tool("mvn", f"{purpose} with jars that come by Maven")
+
+    def fetch(folder: Path) -> None:
+        _run([sys.executable, "-m", "venv", str(folder / "environment")])
+        _run([str(folder / "environment" / "bin" / "python"), "-m", "pip", "install", "--quiet", SPARK])
+        _run([maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={folder}/jars"])
+
+    made_of = pom.read_bytes() + SPARK.encode()
+    return _made_once(f"spark-{hashlib.sha256(made_of).hexdigest()[:12]}", fetch)
 
 
 def minio_binary() -> Path:

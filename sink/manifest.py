@@ -163,7 +163,7 @@ class Manifest:
 
 SPREAD: Final = """
 select distinct cell_id from internal._progress where cell_id <> ''
-group by cell_id, topic_id having count(*) > 1 order by all
+group by cell_id, topic_id having count(*) > 1 order by cell_id
 """
 """Cells whose messages came over more than one partition of a log; a message without a key belongs to no cell."""
 

@@ -81,27 +81,34 @@ CREATE_PIPELINE: Final = (
 )
 """The id of the pipeline, the layout of its warehouse (`sink.layout`), and the release that has brought it there."""
 
+
+def cell_latest(events: str) -> str:
+    """The statement that makes the view of the last message of each cell; `rowid` of `events` is the order of landing.
+
+    Within a topic offsets give the order, as they do where brokers compact it. Of two topics the later one is the one
+    that landed last, so that one that was created again counts: the clocks of senders, and so the time stamps, may be
+    wrong.
+    """
+    return f"""create or replace view main.battery_cell_latest as
+    select
+        cell_id, arg_max(metadata, place) as metadata, arg_max(changed_at, place) as changed_at,
+        arg_max(topic_id, place) as topic_id
+    from (
+        select *, row(max(rowid) over (partition by topic_id), topic_id, "partition", "offset") as place
+        from {events} where fault is null
+    )
+    group by cell_id"""  # noqa: S608  # our own names
+
+
 CREATE_CELL_EVENTS: Final = (
     """create table if not exists battery_cell_events (
         topic_id varchar not null, "partition" integer not null, "offset" bigint not null, cell_id varchar not null,
         changed_at timestamp not null, metadata varchar, fault varchar,
         primary key (topic_id, "partition", "offset")
     )""",
-    """create or replace view battery_cell_latest as
-    select
-        cell_id, arg_max(metadata, place) as metadata, arg_max(changed_at, place) as changed_at,
-        arg_max(topic_id, place) as topic_id
-    from (
-        select *, row(max(rowid) over (partition by topic_id), topic_id, "partition", "offset") as place
-        from battery_cell_events where fault is null
-    )
-    group by cell_id""",
+    cell_latest("battery_cell_events"),
 )
-"""The table of what a lab has said of its cells, message by message, and the view of the last message of each cell.
-
-Within a topic offsets give the order, as they do where brokers compact it. Of two topics the later one is the one that
-landed last, so that one that was created again counts: the clocks of senders, and so the time stamps, may be wrong.
-"""
+"""The table of what a lab has said of its cells, message by message, and the view of the last message of each cell."""
 
 _CREATE_TABLES: Final = (
     *CREATE_PIPELINE,

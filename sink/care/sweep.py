@@ -113,7 +113,7 @@ def _begin(
 ) -> tuple[int, Manifest, Leftovers]:
     """Take a writer epoch, and read the manifest and the leftovers, in one transaction."""
     try:
-        with warehouse.connect(f"begin a {what}") as connection, transaction(connection):
+        with warehouse.judge(f"begin a {what}") as connection, transaction(connection):
             width = window_width(connection) or settings.window_seconds
             epoch = take_epoch(connection, Writer.COMPACTION, claim.epoch_above(stored), width)
             manifest = read_manifest(connection)

@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING, Final
 from kernel.contract.cell_metadata import from_landed
 from sink.cells.change import CellChange
 from sink.layout import find_tables
+from sink.postgres.views import ARRIVALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    import duckdb
+
     from kernel.contract.cell_metadata import Value
     from kernel.edges.warehouse import Warehouse
 
 _REFUSED: Final = """
-    select changed_at, cell_id, "partition", "offset", fault from battery_cell_events where fault is not null
+    select changed_at, cell_id, "partition", "offset", fault from {events} where fault is not null
     order by max(rowid) over (partition by topic_id), topic_id, "partition", "offset"
 """
 
 _EVENTS: Final = """
     select changed_at, metadata
     from (
-        select *, max(rowid) over (partition by topic_id) as landed from battery_cell_events where fault is null
+        select *, max(rowid) over (partition by topic_id) as landed from {events} where fault is null
     )
     where cell_id = ? order by landed, topic_id, "partition", "offset"
 """
@@ -55,9 +58,18 @@ def read_refused(warehouse: Warehouse) -> list[RefusedMessage]:
         BatteryError: the warehouse cannot be opened.
     """
     with warehouse.connect("look for messages that count for nothing", read_only=True) as connection:
-        if "battery_cell_events" not in find_tables(connection):
+        events = _events(connection)
+        if events is None:
             return []
-        return [RefusedMessage(*row) for row in connection.execute(_REFUSED).fetchall()]
+        return [RefusedMessage(*row) for row in connection.execute(_REFUSED.format(events=events)).fetchall()]
+
+
+def _events(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Where the messages are, with the order of their landing as `rowid`; None before there are any."""
+    places = find_tables(connection)
+    if "battery_cell_events" not in places:
+        return None
+    return ARRIVALS if ARRIVALS.rpartition(".")[2] in places else "battery_cell_events"
 
 
 def read_history(warehouse: Warehouse, cell_id: str) -> list[tuple[datetime, CellChange]]:
@@ -69,9 +81,10 @@ def read_history(warehouse: Warehouse, cell_id: str) -> list[tuple[datetime, Cel
         BatteryError: the warehouse cannot be opened.
     """
     with warehouse.connect("read the history of a cell", read_only=True) as connection:
-        if "battery_cell_events" not in find_tables(connection):
+        events = _events(connection)
+        if events is None:
             return []
-        rows = connection.execute(_EVENTS, [cell_id]).fetchall()
+        rows = connection.execute(_EVENTS.format(events=events), [cell_id]).fetchall()
     history: list[tuple[datetime, CellChange]] = []
     before: Mapping[str, Value] = {}
     for at, text in rows:

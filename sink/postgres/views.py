@@ -12,7 +12,7 @@ from kernel.contract.reading import ABOUT, LANDED, QUARANTINED, RETRIED
 from kernel.contract.results import CYCLE_PART, WINDOW_PART
 from sink.layout import INTERNAL
 from sink.postgres.texts import unescaped
-from sink.tables import CREATE_VIEWS, SUM_UNITS, quoted
+from sink.tables import CREATE_VIEWS, SUM_UNITS, cell_latest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,9 @@ _RESULTS: Final = (
     '"message": "VARCHAR"}]'
 )
 
+ARRIVALS: Final = "internal._cell_arrivals"
+"""The view of `battery_cell_events` whose `rowid` is the order of landing, as a table of DuckDB has it by itself."""
+
 SNAPSHOT_STATEMENTS: Final = (
     """set variable landed_objects = (
         select
@@ -35,8 +38,8 @@ SNAPSHOT_STATEMENTS: Final = (
 )
 
 
-def _view(name: str, columns: Iterable[str]) -> str:
-    return f"create or replace view {name} as select {', '.join(columns)} from judge.{name}"  # noqa: S608
+def _view(name: str, columns: Iterable[str], table: str = "") -> str:
+    return f"create or replace view {name} as select {', '.join(columns)} from judge.{table or name}"  # noqa: S608
 
 
 def _shown(schema_names: Iterable[str], texts: frozenset[str]) -> list[str]:
@@ -58,16 +61,6 @@ _READINGS: Final = (
     f"create or replace view main.battery_ts_cleaned as select {', '.join(map(quoted, LANDED.names))} "  # noqa: S608
     "from read_parquet(getvariable('landed_objects'), hive_partitioning = false)"
 )
-
-_CELL_LATEST: Final = f"""create or replace view main.battery_cell_latest as
-    select
-        {unescaped("cell_id")} as cell_id, {unescaped("arg_max(metadata, place)")} as metadata,
-        arg_max(changed_at, place) as changed_at, arg_max(topic_id, place) as topic_id
-    from (
-        select *, row(max(arrival) over (partition by topic_id), topic_id, "partition", "offset") as place
-        from judge.main.battery_cell_events where fault is null
-    )
-    group by cell_id"""  # noqa: S608  # names come from this module alone
 
 VIEW_STATEMENTS: Final = (
     f"create schema if not exists {INTERNAL}",
@@ -109,7 +102,16 @@ VIEW_STATEMENTS: Final = (
         ["topic_id", quoted("partition"), quoted("offset"), f"{unescaped('cell_id')} as cell_id", "changed_at",
          f"{unescaped('metadata')} as metadata", f"{unescaped('fault')} as fault"],
     ),
-    _CELL_LATEST,
+    _view(
+        ARRIVALS,
+        [
+            "topic_id", quoted("partition"), quoted("offset"), f"{unescaped('cell_id')} as cell_id", "changed_at",
+            f"{unescaped('metadata')} as metadata", f"{unescaped('fault')} as fault",
+            "arrival as rowid",
+        ],
+        "main.battery_cell_events",
+    ),
+    cell_latest(ARRIVALS),
     *CREATE_VIEWS,
 )  # fmt: skip
 """What makes the views, in order."""

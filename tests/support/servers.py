@@ -256,7 +256,8 @@ class Kafka(Process):
 
     With `broker=False` it is the controller alone. `port` is where clients in plain text are served, `secure_port`
     where `secure` describes a listener that is not (its properties, without their prefix). `options` are properties of
-    the broker that differ from the tests' own, `jvm` Java's options where they differ.
+    the broker that differ from the tests' own, `jvm` Java's options where they differ. `host` is the address of this
+    machine at which clients in plain text find it.
     """
 
     node: int = 1
@@ -266,6 +267,7 @@ class Kafka(Process):
     options: Mapping[str, str] = field(default_factory=dict)
     format_arguments: Sequence[str] = ()
     jvm: Sequence[str] | None = None
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     secure_port: int = field(default_factory=free_port)
     controller_port: int = field(default_factory=free_port)
@@ -273,7 +275,7 @@ class Kafka(Process):
     @property
     def address(self) -> str:
         """Where clients in plain text connect."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def properties(self) -> dict[str, str]:
@@ -322,7 +324,8 @@ class Kafka(Process):
 
         def answers() -> bool:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port if self.broker else self.controller_port)):
+                place = (self.host, self.port) if self.broker else ("127.0.0.1", self.controller_port)
+                if probe.connect_ex(place):
                     return False
             if not self.broker:
                 return True
@@ -347,6 +350,7 @@ class MinIO(Process):
     """One MinIO server; with `certificates`, a folder of public.crt and private.key, it speaks TLS."""
 
     certificates: Path | None = None
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
 
     def start(self) -> None:
@@ -354,7 +358,7 @@ class MinIO(Process):
         binary = str(minio_binary())
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
-        command = [binary, "server", str(data), "--address", f"127.0.0.1:{self.port}"]
+        command = [binary, "server", str(data), "--address", f"{self.host}:{self.port}"]
         if self.certificates is not None:
             command += ["--certs-dir", str(self.certificates)]
         self._start(
@@ -371,7 +375,7 @@ class MinIO(Process):
         """The settings of a pipeline that keeps its objects there."""
         return {
             "OBJECT_STORE": f"s3://{bucket}",
-            "MINIO_ENDPOINT": f"127.0.0.1:{self.port}",
+            "MINIO_ENDPOINT": f"{self.host}:{self.port}",
             "MINIO_ACCESS_KEY": ACCESS_KEY,
             "MINIO_SECRET_KEY": SECRET_KEY,
             "MINIO_SECURE": "true" if self.certificates else "false",
@@ -380,9 +384,9 @@ class MinIO(Process):
     def _answers(self) -> bool:
         if self.certificates is not None:
             with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+                return probe.connect_ex((self.host, self.port)) == 0
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/minio/health/ready", timeout=1).close()
+            urllib.request.urlopen(f"http://{self.host}:{self.port}/minio/health/ready", timeout=1).close()
         except OSError:
             return False
         return True

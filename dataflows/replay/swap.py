@@ -17,7 +17,7 @@ from kernel.base.errors import BatteryError
 from kernel.base.faults import Point, fault_point
 from kernel.base.locks import exclusive_lock
 from kernel.edges.objects import FolderStore
-from kernel.edges.warehouse import SPARING, DuckDBFile, Postgres, PostgresSession, transaction
+from kernel.edges.warehouse import SPARING, DuckDBFile, Postgres, PostgresSession, is_snapshot, transaction
 from sink.care.compare import KEYS, REPLAYED
 from sink.claim import Claim, claim_store, spare_others
 from sink.leftovers import find_leftovers, removable_keys, remove_retired
@@ -132,7 +132,9 @@ def attach_replay(warehouse: Warehouse, workspace: ReplayWorkspace) -> Iterator[
             try:
                 yield connection
             finally:
-                connection.execute(f"detach {REPLAYED}")
+                if is_snapshot(connection):
+                    connection.rollback()  # of the transaction that has seen the replay
+                connection.execute(f"detach database if exists {REPLAYED}")
     except duckdb.Error as error:
         raise BatteryError(
             f"the warehouse failed: {str(error).splitlines()[0]}; the live tables are as they were"

@@ -34,6 +34,7 @@ __all__ = [
     "Postgres",
     "PostgresSession",
     "Warehouse",
+    "is_snapshot",
     "lacks_memory",
     "lift_memory_limit",
     "open_warehouse",

@@ -14,6 +14,7 @@ import structlog
 import tenacity
 
 from kernel.base.warehouse_address import FileAddress, PostgresAddress
+from kernel.edges.warehouses import postgres
 from kernel.edges.warehouses.duckdb_file import SPARING, DuckDBFile, HeldError
 from kernel.edges.warehouses.motherduck import MotherDuck
 from kernel.edges.warehouses.postgres import Postgres, PostgresSession, is_snapshot
@@ -104,13 +105,13 @@ def open_warehouse(settings: Settings, *, sparing: bool = False) -> Warehouse:
 
     Args:
         settings: where it is.
-        sparing: whether a DuckDB file is to take little memory and one thread, since the process has other work too.
+        sparing: whether DuckDB is to take little memory and one thread, since the process has other work too.
     """
     address = settings.warehouse_address
     if isinstance(address, FileAddress):
         return DuckDBFile(address.file, settings.warehouse_lock_timeout_seconds, SPARING if sparing else {})
     if isinstance(address, PostgresAddress):
-        return Postgres(settings)
+        return Postgres(settings, postgres.SPARING if sparing else {})
     return MotherDuck(address.database, settings.motherduck_token)
 
 

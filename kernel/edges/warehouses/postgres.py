@@ -59,6 +59,16 @@ _OPTIONS: Final = (
 )
 """A host that has gone must not hold a lock for long, whether or not anybody takes its run over."""
 
+SPARING: Final = {"threads": "1", "memory_limit": "512MB"}
+"""What DuckDB may use beside a running flow, to look for repeated readings in the objects."""
+
+_READING: Final = {
+    "preserve_insertion_order": "false",
+    # An object never changes: its key is written once.
+    "parquet_metadata_cache": "true",
+    "validate_external_file_cache": "NO_VALIDATION",
+}
+
 _IN_SNAPSHOT: Final = "is_snapshot"
 
 _MISSING: Final = (
@@ -192,10 +202,12 @@ class Postgres:
 
     Args:
         settings: WAREHOUSE, its password, and how to reach the OBJECT_STORE.
+        limits: of the DuckDB that looks, as its settings.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, limits: Mapping[str, str] | None = None) -> None:
         self._settings = settings
+        self._limits = dict(limits or {})
         self._url = settings.warehouse
         self._password = settings.warehouse_password.get_secret_value() if settings.warehouse_password else None
         self._idle: list[tuple[PostgresSession, float]] = []
@@ -287,7 +299,7 @@ class Postgres:
     def _attach(self, purpose: str) -> tuple[duckdb.DuckDBPyConnection, bool]:
         with self.judge(purpose):  # says in a line why PostgreSQL cannot be reached
             pass
-        connection = duckdb.connect(config={"preserve_insertion_order": "false"})
+        connection = duckdb.connect(config={**_READING, **self._limits})
         try:
             self.attach_to(connection)
             return connection, self.make_views(connection)

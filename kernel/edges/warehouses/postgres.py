@@ -50,6 +50,9 @@ SNAPSHOT: Final = "snapshot"
 CONNECT_SECONDS: Final = 10
 """How long a connection may take to be made, in s."""
 
+LOOKS: Final = 4
+"""How many connections a process opens to PostgreSQL at most to look; each that changes something is one more."""
+
 IDLE_SECONDS: Final = 30.0
 """A connection that was idle for longer is not used again, since the server may have closed it."""
 
@@ -265,6 +268,7 @@ class Postgres:
             BatteryError: the extra is not installed.
         """
         load_extension(connection, "postgres_scanner")
+        connection.execute(f"set pg_connection_limit = {LOOKS}")
         connection.execute(f"create or replace temporary secret judge (type postgres, password {_text(self._secret)})")
         connection.execute(f"attach {_text(self._conninfo())} as {ATTACHED} (type postgres, read_only, secret judge)")
         unlock_objects(connection, self._settings)

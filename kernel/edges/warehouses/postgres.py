@@ -65,12 +65,13 @@ _OPTIONS: Final = (
 SPARING: Final = {"threads": "1", "memory_limit": "512MB"}
 """What DuckDB may use beside a running flow, to look for repeated readings in the objects."""
 
-_READING: Final = {
-    "preserve_insertion_order": "false",
+_READING: Final = (
+    "set preserve_insertion_order = false",
     # An object never changes: its key is written once.
-    "parquet_metadata_cache": "true",
-    "validate_external_file_cache": "NO_VALIDATION",
-}
+    "set parquet_metadata_cache = true",
+    "set validate_external_file_cache = 'NO_VALIDATION'",
+)
+"""Settings of the DuckDB that looks."""
 
 _IN_SNAPSHOT: Final = "is_snapshot"
 
@@ -210,7 +211,7 @@ class Postgres:
 
     def __init__(self, settings: Settings, limits: Mapping[str, str] | None = None) -> None:
         self._settings = settings
-        self._limits = dict(limits or {})
+        self._limits: dict[str, str | bool | int | float | list[str]] = dict(limits or {})
         self._url = settings.warehouse
         self._password = settings.warehouse_password.get_secret_value() if settings.warehouse_password else None
         self._idle: list[tuple[PostgresSession, float]] = []
@@ -303,8 +304,10 @@ class Postgres:
     def _attach(self, purpose: str) -> tuple[duckdb.DuckDBPyConnection, bool]:
         with self.judge(purpose):  # says in a line why PostgreSQL cannot be reached
             pass
-        connection = duckdb.connect(config={**_READING, **self._limits})
+        connection = duckdb.connect(config=self._limits)
         try:
+            for setting in _READING:
+                connection.execute(setting)
             self.attach_to(connection)
             return connection, self.make_views(connection)
         except duckdb.Error as error:

@@ -63,7 +63,11 @@ def take_over(session: PostgresSession, kind: str) -> None:
                 "and pid <> pg_backend_pid()",
                 keys,
             ).fetchone()
-            _log.warning("ended commits of an older run that did not come to their end", kind=kind, commits=ended)
+            _log.warning(
+                "ended commits of an older run that did not come to their end",
+                kind=kind,
+                commits=ended[0] if ended else 0,
+            )
         else:
             return
     raise BatteryError(

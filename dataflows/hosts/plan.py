@@ -2,7 +2,8 @@
 
 The host of the lowest index among those that hear each other leads: it alone begins a run. Where hosts are missing,
 more than half of all may go on without them, or half with host 0; so of two sides that do not hear each other at most
-one goes on.
+one goes on by itself. The other one may do so where the warehouse shows that no run has begun without it
+(`supervisor.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -96,17 +97,14 @@ def may_go_on(present: int, hosts: int, *, with_first: bool) -> bool:
     return 2 * present > hosts or (2 * present == hosts and with_first)
 
 
-def members_of(present: Mapping[int, Told], hosts: int, partitions: int, workers: int) -> tuple[int, ...]:
-    """The hosts of a run: as many of those present as can share the partitions evenly; none where they may not run.
+def members_of(present: Collection[int], partitions: int, workers: int) -> tuple[int, ...]:
+    """The hosts of a run: as many of those present as can share the partitions evenly; none where not even one can.
 
     Args:
-        present: the hosts that are there, by index.
-        hosts: how many there are in all.
+        present: the indices of the hosts that are there.
         partitions: how many partitions the topic has.
         workers: how many processes each host has.
     """
-    if not may_go_on(len(present), hosts, with_first=0 in present):
-        return ()
     counts = [count for count in range(1, len(present) + 1) if partitions % (count * workers) == 0]
     return tuple(sorted(present)[: max(counts, default=0)])
 

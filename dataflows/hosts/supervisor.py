@@ -17,7 +17,8 @@ import msgspec
 import structlog
 
 from dataflows.hosts.common import common_settings
-from dataflows.hosts.plan import Run, Told, differences, invitation, members_of, united
+from dataflows.hosts.last_run import last_run
+from dataflows.hosts.plan import Run, Told, differences, invitation, may_go_on, members_of, united
 from dataflows.hosts.processes import Processes
 from dataflows.hosts.rendezvous import Rendezvous
 from dataflows.hosts.watch import Watch
@@ -26,9 +27,10 @@ from kernel.base.errors import BatteryError
 from kernel.base.processes import SHORT_LIFE_SECONDS, Restarts
 from kernel.base.stopping import STOP, stop_on_signals
 from kernel.edges.kafka import NoBrokerError, open_topic
+from kernel.edges.warehouse import open_warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from dataflows.hosts.places import Hosts
     from dataflows.hosts.plan import Heard
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 TICK_SECONDS: Final = 0.1
+
+TAKE_OVER_ABSENCES: Final = 5
+"""Hosts that are too few to go on by themselves do so after this many times CLUSTER_ABSENCE_SECONDS, if nobody else
+has."""
 
 MOST_SHORT_LIVES: Final = 5
 """Give up after this many lives in a row in which processes of this host died soon after their start."""
@@ -83,6 +89,8 @@ class _Supervisor:
         self._restarts = Restarts()
         self._partitions = 0
         self._steady_seconds = settings.cluster_silence_seconds
+        self._runs: set[str] = set()
+        self._next_look = 0.0
         self._said: object = None
 
     def run(self) -> None:
@@ -104,7 +112,7 @@ class _Supervisor:
 
     def _wait(self) -> Run | None:
         """Wait until a run begins that this host is in; None when asked to stop."""
-        began = time.monotonic()
+        began, self._next_look = time.monotonic(), 0.0
         while not STOP.is_set():
             heard = self._rendezvous.heard()
             run = invitation(self._told, heard) or self._plan(heard, time.monotonic() - began)
@@ -125,6 +133,10 @@ class _Supervisor:
             return None
         if missing and waited < self._settings.cluster_absence_seconds:
             return None
+        if not may_go_on(len(present), len(self._hosts.places), with_first=0 in present) and not self._has_no_other_run(
+            waited
+        ):
+            return None
         try:
             partitions = self._partitions = len(open_topic(self._settings, create=True).partitions)
         except NoBrokerError as error:
@@ -134,13 +146,11 @@ class _Supervisor:
             return None
         members = self._members_of(present)
         if not members:
-            if partitions % self._hosts.workers:
-                raise BatteryError(
-                    f"--workers {self._hosts.workers}: topic {self._settings.battery_topic} has {partitions} "
-                    "partitions, which the processes of one host cannot share evenly, and Bytewax would stall; use a "
-                    "number that divides them"
-                )
-            return None
+            raise BatteryError(
+                f"--workers {self._hosts.workers}: topic {self._settings.battery_topic} has {partitions} "
+                "partitions, which the processes of one host cannot share evenly, and Bytewax would stall; use a "
+                "number that divides them"
+            )
         if len(members) < len(present):
             spare = [self._hosts.name(index) for index in sorted(present) if index not in members]
             _log.warning(
@@ -151,8 +161,30 @@ class _Supervisor:
         groups = settings.cell_groups or settings.lanes * GROUPS_PER_PROCESS * self._hosts.workers * len(members)
         return Run(uuid4().hex, {index: present[index].turn for index in members}, groups)
 
-    def _members_of(self, present: Mapping[int, Told]) -> tuple[int, ...]:
-        return members_of(present, len(self._hosts.places), self._partitions, self._hosts.workers)
+    def _members_of(self, present: Collection[int]) -> tuple[int, ...]:
+        return members_of(present, self._partitions, self._hosts.workers)
+
+    def _has_no_other_run(self, waited: float) -> bool:
+        """Whether the last run in the warehouse is one that this host was in, which has ended since it has left it.
+
+        Others would have begun a run by now. It is asked for after so long that a run which others were about to begin
+        has begun; if two sides begin one at the same time all the same, the warehouse lets one of them land.
+        """
+        absence = self._settings.cluster_absence_seconds
+        if not self._runs or waited < self._next_look:
+            return False
+        self._next_look = waited + absence
+        if waited < TAKE_OVER_ABSENCES * absence:
+            return False
+        try:
+            last = last_run(open_warehouse(self._settings))
+        except BatteryError as error:
+            _log.warning("cannot see in the warehouse whether other hosts have begun a run", error=str(error))
+            return False
+        if last in self._runs:
+            _log.warning("no other host has begun a run meanwhile: going on without those that are missing")
+            return True
+        return False
 
     def _say_missing(self, missing: list[int], heard: Mapping[int, Heard]) -> None:
         reasons = {}
@@ -182,6 +214,7 @@ class _Supervisor:
             BatteryError: they reported an error that a person must fix.
         """
         self._restarts.started()
+        self._runs.add(run.run_id)
         self._tell(run=run, waits=False)
         processes = Processes(self._hosts, run, until_end=self._until_end)
         watch = Watch(run, self._hosts.index, self._settings.cluster_silence_seconds)

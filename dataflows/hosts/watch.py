@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dataflows.hosts.plan import united
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from dataflows.hosts.plan import Heard, Run, Told
 
@@ -73,7 +73,7 @@ class Watch:
         mine: Told,
         heard: Mapping[int, Heard],
         steady: float,
-        shares: Callable[[Mapping[int, Told]], Sequence[int]],
+        shares: Callable[[Collection[int]], Sequence[int]],
     ) -> list[int]:
         """The hosts with which a new run would be larger than this one.
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+PATIENT = {"CLUSTER_ABSENCE_SECONDS": "600"}
+"""A host that does not go on by itself while a test runs."""
+
+
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
     with Network() as network:
@@ -140,7 +144,7 @@ def test_a_host_that_goes_on_beyond_a_cut_link_lands_nothing_once_the_other_has_
     messages = send(pipeline.settings, traffic(FIRST_ROUNDS))
     first = cluster.start(0)
     # The second host is suspended with a commit in its hands: objects are stored, the transaction has not begun.
-    second = cluster.start(1, **{VARIABLE: f"{Point.AFTER_PUT}@1:stop"})
+    second = cluster.start(1, **{VARIABLE: f"{Point.AFTER_PUT}@1:stop", **PATIENT})
     second.wait_for("pausing")
     second.signal_supervisor(signal.SIGSTOP)
     second.cut()
@@ -175,7 +179,7 @@ def test_a_link_that_is_cut_and_healed_leaves_the_first_host_alone_meanwhile(
 ) -> None:
     cluster.environment |= {"CLUSTER_ABSENCE_SECONDS": "1"}
     messages = send(pipeline.settings, traffic(FIRST_ROUNDS))
-    first, second = (cluster.start(index) for index in range(2))
+    first, second = cluster.start(0), cluster.start(1, **PATIENT)
     second.wait_for("reading")
     second.cut()
     for host in cluster.hosts:
@@ -185,6 +189,26 @@ def test_a_link_that_is_cut_and_healed_leaves_the_first_host_alone_meanwhile(
     first.wait_for("committed")
     assert "hosts=[1]" not in second.output.read_text()
     second.heal()
+    for host in cluster.hosts:
+        host.wait_for(BOTH)
+        host.wait_for("reading")
+    stop(first, second)
+    require_tables_of_one_worker(pipeline, tmp_path, messages)
+
+
+def test_a_host_goes_on_when_the_first_one_stays_away_and_the_warehouse_shows_that_nobody_else_has(
+    cluster: Cluster, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    messages = send(pipeline.settings, traffic(FIRST_ROUNDS))
+    first, second = cluster.start(0), cluster.start(1, CLUSTER_ABSENCE_SECONDS="1")
+    second.wait_for("reading")
+    first.lose_power()
+    second.wait_for(LOST)
+    second.wait_for("hosts=[1]")
+    messages += send(pipeline.settings, traffic(range(6, 7)))
+    second.wait_for("committed")
+    first.return_power()
+    cluster.start(0)
     for host in cluster.hosts:
         host.wait_for(BOTH)
         host.wait_for("reading")

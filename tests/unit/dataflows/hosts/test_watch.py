@@ -72,7 +72,7 @@ def test_a_host_is_waited_for_until_it_has_answered_for_a_while_and_would_make_t
 
     def newcomers(other: Told, since: float, partitions: int = 4) -> list[int]:
         return watch.newcomers(
-            mine, heard(other, since=since), 15.0, lambda present: members_of(present, 3, partitions, 1)
+            mine, heard(other, since=since), 15.0, lambda present: members_of(present, partitions, 1)
         )
 
     assert newcomers(told(1), 14.0) == []

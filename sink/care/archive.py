@@ -63,7 +63,12 @@ class Archive:
             raise DamagedObjectError(f"{committed.key} is missing")
         if size != committed.size:
             raise DamagedObjectError(f"{committed.key} has {size} bytes, not {committed.size}")
-        data = self._store.get(committed.key)
+        try:
+            data = self._store.get(committed.key)
+        except BatteryError:
+            if any(stored.key == committed.key for stored in self._store.list(committed.key)):
+                raise
+            raise DamagedObjectError(f"{committed.key} is missing") from None  # it has gone since it was listed
         if hashlib.sha256(data).hexdigest() != committed.sha256:
             raise DamagedObjectError(f"{committed.key} has another checksum than when it was committed")
         return data

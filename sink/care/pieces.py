@@ -79,10 +79,12 @@ def recount_all(warehouse: Lender, *, lets_in: bool = True) -> Recount:
                 if pieces is None:
                     pieces = _pieces(connection)
                 until = time.monotonic() + HOLD_SECONDS
-                while pieces and (stays or time.monotonic() < until):
+                while pieces:
                     counted += recount(connection, pieces[0], schema)
                     pieces.popleft()
                     has_limit = True
+                    if not stays and time.monotonic() >= until:
+                        break
         except duckdb.Error as error:
             if not (has_limit and lacks_memory(error)):
                 raise

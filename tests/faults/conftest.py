@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from support.postgres import Database, Postgres
 
+    from kernel.base.settings import Settings
+
 ROUNDS = range(16)
 
 
@@ -35,14 +37,15 @@ def kind() -> Kind:
 
 
 @pytest.fixture
-def new_warehouse(kind: Kind, request: pytest.FixtureRequest) -> Iterator[Callable[[], dict[str, str]]]:
-    """What a further pipeline is told of its warehouse, a new one of the kind that the test strikes."""
+def new_warehouse(kind: Kind, request: pytest.FixtureRequest) -> Iterator[Callable[..., dict[str, str]]]:
+    """What a further pipeline is told of its warehouse: a new one of the test's kind, or the copy of another's."""
     databases: list[Database] = []
 
-    def make() -> dict[str, str]:
+    def make(copy_of: Settings | None = None) -> dict[str, str]:
         if kind is Kind.DUCKDB:
-            return {}  # a file in the folder of the pipeline
-        databases.append(server(request).database())
+            return {}  # a file in the folder of the pipeline, which goes with a copy of the folder
+        template = "template1" if copy_of is None else copy_of.warehouse_address.database
+        databases.append(server(request).database(copy_of=template))
         return databases[-1].places
 
     yield make
@@ -59,7 +62,7 @@ def server(request: pytest.FixtureRequest) -> Postgres:
 
 
 @pytest.fixture
-def pipeline(log: Log, tmp_path: Path, new_warehouse: Callable[[], dict[str, str]]) -> Iterator[Pipeline]:
+def pipeline(log: Log, tmp_path: Path, new_warehouse: Callable[..., dict[str, str]]) -> Iterator[Pipeline]:
     """A fresh pipeline on that log, to be struck."""
     pipeline = log.pipeline(tmp_path / "struck", **new_warehouse())
     yield pipeline
@@ -68,7 +71,7 @@ def pipeline(log: Log, tmp_path: Path, new_warehouse: Callable[[], dict[str, str
 
 @pytest.fixture
 def pipeline_of_its_own(
-    broker: int, tmp_path: Path, request: pytest.FixtureRequest, new_warehouse: Callable[[], dict[str, str]]
+    broker: int, tmp_path: Path, request: pytest.FixtureRequest, new_warehouse: Callable[..., dict[str, str]]
 ) -> Iterator[Pipeline]:
     """A fresh pipeline on a new topic."""
     topic = re.sub(r"\W", "_", request.node.name)  # the name of a case has brackets

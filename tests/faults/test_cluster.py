@@ -13,13 +13,16 @@ import pytest
 from support.harness import Log, finish, read_undisturbed, require_sound, rest_of, send, traffic, wait_for
 from support.pipeline import Pipeline
 from support.places import ROOT
+from support.warehouses import every_warehouse, every_warehouse_nightly, lose
 
 from kernel.base.faults import VARIABLE, Point
 from kernel.base.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from support.warehouses import Kind
 
 FOUR = {"BATTERY_TOPIC": "shared", "BATTERY_TOPIC_PARTITIONS": "4"}
 
@@ -36,8 +39,8 @@ def shared(broker: int, tmp_path_factory: pytest.TempPathFactory) -> Log:
 
 
 @pytest.fixture
-def pipeline(shared: Log, tmp_path: Path) -> Iterator[Pipeline]:
-    pipeline = shared.pipeline(tmp_path / "struck", BATTERY_TOPIC_PARTITIONS="4")
+def pipeline(shared: Log, tmp_path: Path, new_warehouse: Callable[..., dict[str, str]]) -> Iterator[Pipeline]:
+    pipeline = shared.pipeline(tmp_path / "struck", BATTERY_TOPIC_PARTITIONS="4", **new_warehouse())
     yield pipeline
     pipeline.end()
 
@@ -49,6 +52,7 @@ def processes(lines: list[str]) -> list[int]:
     return [int(pid) for pid in found[1].split(",")]
 
 
+@every_warehouse
 def test_a_cluster_ends_in_the_tables_of_a_single_worker(pipeline: Pipeline, shared: Log) -> None:
     pipeline.battery("stream", "--until-end", "--workers", "4")
     require_sound(pipeline, shared.tables)
@@ -61,6 +65,7 @@ def test_partitions_that_cannot_be_shared_evenly_are_refused_with_advice(pipelin
     assert "use --workers 1 or 2 or 4, or publish to a new topic made with a multiple of them" in last
 
 
+@every_warehouse
 def test_a_process_that_is_killed_restarts_all_and_the_tables_are_the_same(pipeline: Pipeline, shared: Log) -> None:
     pipeline.extra |= {"COMMIT_MAX_ROWS": "200"}
     cluster = pipeline.start("stream", "--workers", "2")
@@ -77,6 +82,7 @@ def test_a_process_that_is_killed_restarts_all_and_the_tables_are_the_same(pipel
     require_sound(pipeline, shared.tables)
 
 
+@every_warehouse_nightly
 def test_a_process_that_dies_within_a_commit_restarts_all_until_the_cluster_gives_up(
     pipeline: Pipeline, shared: Log
 ) -> None:
@@ -88,9 +94,10 @@ def test_a_process_that_dies_within_a_commit_restarts_all_until_the_cluster_give
     require_sound(pipeline, shared.tables)
 
 
+@every_warehouse_nightly
 def test_an_error_of_one_process_ends_the_cluster_and_is_said(pipeline: Pipeline, shared: Log) -> None:
     pipeline.battery("stream", "--until-end")
-    (pipeline.folder / "battery.duckdb").unlink()
+    lose(pipeline.settings)
     pipeline.battery("adopt")
     output = pipeline.battery("stream", "--until-end", "--workers", "2", code=2)
     assert "battery: topic shared, partition" in output
@@ -101,6 +108,7 @@ def test_an_error_of_one_process_ends_the_cluster_and_is_said(pipeline: Pipeline
     require_sound(pipeline, shared.tables)
 
 
+@every_warehouse_nightly
 def test_one_process_that_is_asked_to_end_ends_the_cluster(pipeline: Pipeline, shared: Log) -> None:
     cluster = pipeline.start("stream", "--workers", "2")
     pids = processes(wait_for(cluster, "started a cluster"))
@@ -118,6 +126,7 @@ def test_a_cluster_that_is_asked_to_end_while_it_starts_ends_well(pipeline: Pipe
     finish(cluster, 0)
 
 
+@every_warehouse
 def test_processes_whose_supervisor_is_killed_end_too(pipeline: Pipeline, shared: Log) -> None:
     cluster = pipeline.start("stream", "--workers", "2")
     wait_for(cluster, "reading")
@@ -127,14 +136,18 @@ def test_processes_whose_supervisor_is_killed_end_too(pipeline: Pipeline, shared
     require_sound(pipeline, shared.tables)
 
 
-def test_going_from_one_worker_to_two_to_four_and_back_loses_nothing(broker: int, tmp_path: Path) -> None:
-    extra = {"BATTERY_TOPIC": "growing", "BATTERY_TOPIC_PARTITIONS": "4"}
-    pipeline = Pipeline(tmp_path / "struck", broker, extra)
+@every_warehouse_nightly
+def test_going_from_one_worker_to_two_to_four_and_back_loses_nothing(
+    broker: int, tmp_path: Path, kind: Kind, new_warehouse: Callable[..., dict[str, str]]
+) -> None:
+    topic = f"growing_{kind}"
+    extra = {"BATTERY_TOPIC": topic, "BATTERY_TOPIC_PARTITIONS": "4"}
+    pipeline = Pipeline(tmp_path / "struck", broker, extra | new_warehouse())
     messages = 0
     for turn, workers in enumerate((1, 2, 4, 1)):
         messages += send(pipeline.settings, traffic(range(4 * turn, 4 * turn + 4)))
         pipeline.battery("stream", "--until-end", "--workers", str(workers))
-    undisturbed = read_undisturbed(tmp_path / "undisturbed", broker, "growing", messages, BATTERY_TOPIC_PARTITIONS="4")
+    undisturbed = read_undisturbed(tmp_path / "undisturbed", broker, topic, messages, BATTERY_TOPIC_PARTITIONS="4")
     require_sound(pipeline, undisturbed.tables)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from support.harness import finish, require_sound, send, traffic, wait_for
 from support.pipeline import Pipeline
 from support.replayed import manifest_keys, object_keys
+from support.warehouses import Kind, change, every_warehouse
 
 from dataflows.replay.replay import replay
 from dataflows.replay.report import Outcome
@@ -18,7 +19,19 @@ from kernel.edges.warehouse import open_warehouse
 from sink.care.verify import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+
+FEWER_ROWS = {
+    Kind.DUCKDB: """update internal._commits set offsets = [{'topic_id': o.topic_id, 'partition': o."partition",
+        'first': o."first", 'last': o."last", 'rows': o."rows" - 1} for o in offsets]""",
+    Kind.POSTGRES: """update internal._commits set offsets = (
+        select jsonb_agg(o || jsonb_build_object('rows', (o ->> 'rows')::bigint - 1))
+        from jsonb_array_elements(offsets) as o
+    )""",
+}
+"""What a manifest is that names fewer rows than have landed."""
 
 
 def faults(pipeline: Pipeline, *, live: bool) -> list[str]:
@@ -27,8 +40,12 @@ def faults(pipeline: Pipeline, *, live: bool) -> list[str]:
     return [check.name for check in checks if not check.ok]
 
 
-def test_compactions_and_sweeps_beside_a_running_worker_change_no_table(broker: int, tmp_path: Path) -> None:
-    pipeline = Pipeline(tmp_path / "pipeline", broker, {"BATTERY_TOPIC": "compact"})
+@every_warehouse
+def test_compactions_and_sweeps_beside_a_running_worker_change_no_table(
+    broker: int, tmp_path: Path, kind: Kind, new_warehouse: Callable[..., dict[str, str]]
+) -> None:
+    given = {"BATTERY_TOPIC": f"compact-{kind}", "OBJECT_GRACE_SECONDS": "0"}
+    pipeline = Pipeline(tmp_path / "pipeline", broker, given | new_warehouse())
     worker = pipeline.start("stream")
     for turn in range(4):
         send(pipeline.settings, traffic(range(turn, turn + 1)))
@@ -52,12 +69,13 @@ def test_compactions_and_sweeps_beside_a_running_worker_change_no_table(broker: 
         assert replay(pipeline.settings, start, dry_run=True).outcome is Outcome.IDENTICAL
 
 
+@every_warehouse
 def test_messages_that_have_not_landed_are_no_fault_of_a_live_pipeline_and_others_are(
-    broker: int, tmp_path: Path
+    broker: int, tmp_path: Path, kind: Kind, new_warehouse: Callable[..., dict[str, str]]
 ) -> None:
     """The worker is killed within an epoch: of some cells messages have landed, of others older ones have not."""
-    extra = {"BATTERY_TOPIC": "live", "COMMIT_MAX_ROWS": "300", VARIABLE: f"{Point.BEFORE_COMMIT}@2:kill"}
-    pipeline = Pipeline(tmp_path / "pipeline", broker, extra)
+    extra = {"BATTERY_TOPIC": f"live-{kind}", "COMMIT_MAX_ROWS": "300", VARIABLE: f"{Point.BEFORE_COMMIT}@2:kill"}
+    pipeline = Pipeline(tmp_path / "pipeline", broker, extra | new_warehouse())
     send(pipeline.settings, traffic(range(6)))
     finish(pipeline.start("stream"), -signal.SIGKILL)
     del pipeline.extra[VARIABLE]
@@ -65,11 +83,7 @@ def test_messages_that_have_not_landed_are_no_fault_of_a_live_pipeline_and_other
     said = pipeline.battery("verify", "--live")
     assert "ok    lag: " in said
     assert "ok    lag: 0 messages" not in said
-    with open_warehouse(pipeline.settings).connect("damage") as connection:
-        connection.execute(
-            """update internal._commits set offsets = [{'topic_id': o.topic_id, 'partition': o."partition",
-            'first': o."first", 'last': o."last", 'rows': o."rows" - 1} for o in offsets]"""
-        )
+    change(pipeline.settings, FEWER_ROWS[kind])
     assert faults(pipeline, live=True) == ["log", "conservation"]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.harness import Log, finish, require_sound, wait_for
+from support.warehouses import every_warehouse
 
 from kernel.base.faults import VARIABLE, Point
 
@@ -32,6 +33,7 @@ POINTS = [
 ]
 
 
+@every_warehouse
 @pytest.mark.parametrize("point", POINTS)
 def test_a_worker_killed_at_a_named_point_ends_in_the_same_tables(pipeline: Pipeline, log: Log, point: str) -> None:
     # Some four commits in one epoch, of up to three objects and eight statements each.
@@ -42,6 +44,7 @@ def test_a_worker_killed_at_a_named_point_ends_in_the_same_tables(pipeline: Pipe
     require_sound(pipeline, log.tables)
 
 
+@every_warehouse
 def test_a_worker_killed_at_random_instants_ends_in_the_same_tables(
     pipeline: Pipeline, log: Log, kill_seed: int
 ) -> None:
@@ -64,6 +67,7 @@ def test_a_worker_killed_at_random_instants_ends_in_the_same_tables(
     require_sound(pipeline, log.tables)
 
 
+@every_warehouse
 def test_a_worker_that_is_asked_to_end_commits_within_its_interval_and_is_taken_up_without_rework(
     pipeline: Pipeline, log: Log
 ) -> None:

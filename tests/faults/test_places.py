@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
 from support.pipeline import Pipeline
+from support.warehouses import every_warehouse, lose
 
 from kernel.base.ports import free_port
 from kernel.edges.broker import embedded_broker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from support.forks import Process
@@ -55,9 +57,10 @@ def test_an_old_copy_of_the_recovery_store_costs_a_second_reading_and_nothing_el
         require_sound(pipeline, undisturbed.tables)
 
 
+@every_warehouse
 def test_a_lost_warehouse_is_refused_with_the_command_that_rebuilds_it_which_does(pipeline: Pipeline, log: Log) -> None:
     pipeline.battery("stream", "--until-end")
-    (pipeline.folder / "battery.duckdb").unlink()
+    lose(pipeline.settings)
     last = pipeline.battery("stream", "--until-end", code=2).strip().splitlines()[-1]
     assert "run `battery adopt`, then `battery replay --from-beginning`" in last
     pipeline.battery("adopt")
@@ -69,12 +72,13 @@ def test_a_lost_warehouse_is_refused_with_the_command_that_rebuilds_it_which_doe
     require_sound(pipeline, log.tables)
 
 
+@every_warehouse
 def test_of_two_hosts_over_one_object_store_the_second_is_refused_by_every_command_and_harms_nothing(
-    pipeline: Pipeline, log: Log, tmp_path: Path
+    pipeline: Pipeline, log: Log, tmp_path: Path, new_warehouse: Callable[..., dict[str, str]]
 ) -> None:
     pipeline.battery("stream", "--until-end")
     store = {"OBJECT_STORE": f"file://{pipeline.folder / 'objects'}"}
-    second = Pipeline(tmp_path / "second", pipeline.port, pipeline.extra | store)
+    second = Pipeline(tmp_path / "second", pipeline.port, pipeline.extra | new_warehouse() | store)
     for command in (("stream", "--until-end"), ("replay", "--from-beginning"), ("stream", "--until-end")):
         last = second.battery(*command, code=2).strip().splitlines()[-1]
         assert "the OBJECT_STORE belongs to pipeline" in last
@@ -127,10 +131,13 @@ def test_a_warehouse_that_is_damaged_under_the_worker_is_told_with_the_way_out(t
         require_sound(pipeline, undisturbed.tables)
 
 
-def test_of_two_workers_on_one_warehouse_exactly_one_survives_and_the_other_says_why(tmp_path: Path) -> None:
+@every_warehouse
+def test_of_two_workers_on_one_warehouse_exactly_one_survives_and_the_other_says_why(
+    tmp_path: Path, new_warehouse: Callable[..., dict[str, str]]
+) -> None:
     port = free_port()
     with embedded_broker(port):
-        pipeline = Pipeline(tmp_path / "struck", port)
+        pipeline = Pipeline(tmp_path / "struck", port, new_warehouse())
         send(pipeline.settings, traffic(range(4)))
         older = pipeline.start("stream")
         wait_for(older, "committed")

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from support.harness import Log, finish, require_sound, wait_for
+from support.warehouses import every_warehouse, lose
 
 from kernel.base.faults import VARIABLE, Point
 
@@ -75,23 +76,26 @@ def test_space_that_is_free_again_in_time_lets_the_commit_happen(pipeline: Pipel
     require_sound(pipeline, log.tables)
 
 
+@every_warehouse
 def test_a_connection_lost_after_commit_was_sent_lands_nothing_twice(pipeline: Pipeline, log: Log) -> None:
     pipeline.extra |= {"COMMIT_MAX_ROWS": "700", VARIABLE: f"{Point.AFTER_COMMIT}@2:lose"}
     pipeline.battery("stream", "--until-end")
     require_sound(pipeline, log.tables)
 
 
+@every_warehouse
 def test_a_connection_lost_before_commit_was_sent_lands_it_once(pipeline: Pipeline, log: Log) -> None:
     pipeline.extra |= {"COMMIT_MAX_ROWS": "700", VARIABLE: f"{Point.BEFORE_COMMIT}@2:lose"}
     pipeline.battery("stream", "--until-end")
     require_sound(pipeline, log.tables)
 
 
+@every_warehouse
 def test_a_warehouse_that_is_removed_under_the_worker_is_missed(pipeline: Pipeline, log: Log) -> None:
     pipeline.extra |= {"COMMIT_MAX_ROWS": "1"}
     worker = pipeline.start("stream")
     wait_for(worker, "committed")
-    (pipeline.folder / "battery.duckdb").unlink()
+    lose(pipeline.settings)
     last = finish(worker, 2).strip().splitlines()[-1]
     assert "it was removed under the running worker" in last
     assert "`battery replay --from-beginning`" in last

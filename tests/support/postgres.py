@@ -140,16 +140,19 @@ class Postgres(Process):
         self.crash()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def database(self, name: str | None = None) -> Database:
+    def database(self, name: str | None = None, *, copy_of: str = "template1") -> Database:
         """A new database that belongs to the role.
 
         Args:
             name: its name; by default one that no other has.
+            copy_of: the database whose content it has; nobody may be connected to that one.
         """
         database = Database(name or f"battery_{next(self._numbers)}", self.port, host=self.listen[0])
         with self.administrate() as connection:
             connection.execute(
-                sql.SQL("create database {} owner {}").format(sql.Identifier(database.name), sql.Identifier(ROLE))
+                sql.SQL("create database {} owner {} template {}").format(
+                    *map(sql.Identifier, (database.name, ROLE, copy_of))
+                )
             )
         return database
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from support.warehouses import change
+
 import dataflows.replay.replay
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
@@ -25,6 +27,14 @@ def execute(pipeline: Pipeline, sql: str) -> None:
     """Change the live tables, also between two commits of a running worker."""
     with open_warehouse(pipeline.settings).connect("change the tables") as connection:
         connection.execute(sql)
+
+
+def damage(pipeline: Pipeline) -> None:
+    """Give a replay something to swap, in whichever kind of warehouse."""
+    if pipeline.settings.warehouse_address.file is not None:
+        execute(pipeline, DAMAGE)
+    else:  # its rows are the objects
+        change(pipeline.settings, "update internal._cycles set reading_count = reading_count + 1")
 
 
 def object_keys(pipeline: Pipeline) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from pyiceberg.exceptions import (
@@ -20,8 +20,10 @@ from pyiceberg.exceptions import (
     ValidationException,
 )
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
+from pyiceberg.manifest import ManifestContent
 from pyiceberg.table import TableProperties
-from pyiceberg.table.update.snapshot import ExpireSnapshots
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update.snapshot import ExpireSnapshots, _OverwriteFiles
 
 from kernel.base.errors import BatteryError
 from kernel.base.faults import Point, fault_point
@@ -32,9 +34,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
-    from pyiceberg.manifest import DataFile
+    from pyiceberg.manifest import DataFile, ManifestFile
     from pyiceberg.table import Table, Transaction
     from pyiceberg.table.snapshots import Snapshot
+    from pyiceberg.table.update import UpdateTableMetadata
 
 _log = structlog.get_logger()
 
@@ -64,7 +67,7 @@ class OvertakenError(Exception):
 class Followed:
     """A table after it was brought up to date: its rows and objects, and how many objects came and went.
 
-    `metadata` is the address of the file that describes its state.
+    `restored` tells whether rows were put back that another program had deleted without the objects' going. `metadata` is the address of the file that describes its state.
     """
 
     name: str
@@ -72,12 +75,13 @@ class Followed:
     objects: int
     added: int
     removed: int
+    restored: bool
     metadata: str
 
     @property
     def is_changed(self) -> bool:
         """Whether a snapshot was made."""
-        return bool(self.added or self.removed)
+        return bool(self.added or self.removed or self.restored)
 
 
 def create_table(catalog: Catalog, identifier: tuple[str, str], schema: pa.Schema, location: str, owner: str) -> Table:
@@ -132,43 +136,69 @@ def follow(table: Table, wanted: Collection[str], columns: Callable[[], pa.Schem
 
     Raises:
         OvertakenError: another publisher was faster, or an object is not there any more.
-        BatteryError: a column cannot be had, or another program has deleted rows of the table.
+        BatteryError: a column cannot be had.
     """
     checksum = _checksum(wanted)
     head = table.current_snapshot()
     if (head is None and not wanted) or (head is not None and _property(head, FILES) == checksum):
-        return _followed(table, 0, 0)
-    files = _files(table)
+        return _followed(table)
+    manifests, hides_rows = _manifests(table)
+    files = [
+        entry.data_file
+        for manifest in manifests
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+    ]
     named = Counter(file.file_path for file in files)
     kept = {address for address, times in named.items() if times == 1 and address in wanted}
     added = sorted(set(wanted) - kept)
     removed = [file for file in files if file.file_path not in kept]  # one that is named twice is added again
-    if not added and not removed:
-        return _followed(table, 0, 0)
+    if not (added or removed or hides_rows):
+        return _followed(table)
     try:
         with table.transaction() as transaction:
             if added:
                 adopt_schema(transaction, columns(), table.name()[-1], replaces=replaces)
-            _stage(transaction, table, added, removed, checksum)
+            _stage(transaction, table, added, removed, checksum, hides_rows=hides_rows)
             _expire(transaction)
             fault_point(Point.ICEBERG_COMMITTING)
     except (CommitFailedException, CommitStateUnknownException, ValidationException, FileNotFoundError) as error:
         _log.debug("an Iceberg table is compared again", table=table.name()[-1], error=str(error))
         raise OvertakenError from error
     fault_point(Point.ICEBERG_COMMITTED)
-    return _followed(table, len(added), len(removed))
+    return _followed(table, len(added), len(removed), restored=hides_rows)
 
 
 def _stage(
-    transaction: Transaction, table: Table, added: Iterable[str], removed: Collection[DataFile], checksum: str
+    transaction: Transaction,
+    table: Table,
+    added: Iterable[str],
+    removed: Collection[DataFile],
+    checksum: str,
+    *,
+    hides_rows: bool,
 ) -> None:
-    """Stage the snapshot: an append, or where objects go an overwrite."""
-    metadata, update = transaction.table_metadata, transaction.update_snapshot({FILES: checksum})
-    with update.overwrite() if removed else update.merge_append() as snapshot:
+    """Stage the snapshot: an append, or where something goes an overwrite."""
+    metadata, properties = transaction.table_metadata, {FILES: checksum}
+    update = transaction.update_snapshot(properties)
+    if hides_rows:
+        producer: UpdateTableMetadata[Any] = _Unhiding(Operation.OVERWRITE, transaction, table.io, None, properties)
+    else:
+        producer = update.overwrite() if removed else update.merge_append()
+    with producer as snapshot:
         for file in removed:
             snapshot.delete_data_file(file)
         for path in added:
             snapshot.append_data_file(parquet_file_to_data_file(table.io, metadata, path))
+
+
+class _Unhiding(_OverwriteFiles):
+    """A snapshot without the files of deletions that were there before: no row is hidden.
+
+    To add the hidden objects again would do by the specification, but DuckDB hides their rows all the same.
+    """
+
+    def _existing_manifests(self) -> list[ManifestFile]:
+        return [found for found in super()._existing_manifests() if found.content is ManifestContent.DATA]
 
 
 def _expire(transaction: Transaction) -> None:
@@ -179,32 +209,21 @@ def _expire(transaction: Transaction) -> None:
         ExpireSnapshots(transaction).by_ids(old).commit()
 
 
-def _files(table: Table) -> list[DataFile]:
-    """The objects that the table consists of now.
+def _manifests(table: Table) -> tuple[list[ManifestFile], bool]:
+    """The lists of the objects that the table consists of now, and whether another program has deleted rows of them.
 
-    Raises:
-        BatteryError: another program has deleted rows by files of deletions, which hide rows of the objects.
+    Such a program may write files of deletions, each of which hides rows of an object.
     """
     head = table.current_snapshot()
-    if head is None:
-        return []
-    if _property(head, "total-delete-files") not in {None, "0"}:
-        raise BatteryError(
-            f"another program has deleted rows of the Iceberg table {'.'.join(table.name())}; the pipeline's objects "
-            "do not change: roll the table back to a snapshot before that, or remove it from the catalog (without its "
-            "files)"
-        )
-    return [
-        entry.data_file
-        for manifest in head.manifests(table.io)
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-    ]
+    manifests = head.manifests(table.io) if head is not None else []
+    of_data = [manifest for manifest in manifests if manifest.content is ManifestContent.DATA]
+    return of_data, len(of_data) < len(manifests)
 
 
-def _followed(table: Table, added: int, removed: int) -> Followed:
+def _followed(table: Table, added: int = 0, removed: int = 0, *, restored: bool = False) -> Followed:
     head = table.current_snapshot()
     rows, objects = (int((head and _property(head, f"total-{what}")) or 0) for what in ("records", "data-files"))
-    return Followed(table.name()[-1], rows, objects, added, removed, table.metadata_location)
+    return Followed(table.name()[-1], rows, objects, added, removed, restored, table.metadata_location)
 
 
 def _property(snapshot: Snapshot, name: str) -> str | None:

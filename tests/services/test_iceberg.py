@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 
 TABLES = ("battery_ts_cleaned", "battery_quarantine")
 DESTRUCTIVE = (
-    "call battery.system.expire_snapshots('battery.battery_ts_cleaned', timestamp '2100-01-01', 1)",
-    "call battery.system.remove_orphan_files('battery.battery_ts_cleaned', timestamp '2020-01-01')",
+    "call battery.system.expire_snapshots('battery.battery.battery_ts_cleaned', timestamp '2100-01-01', 1)",
+    "call battery.system.remove_orphan_files('battery.battery.battery_ts_cleaned', timestamp '2020-01-01')",
     "drop table battery.battery.battery_quarantine purge",
 )
 """What would remove objects of other Iceberg tables."""
+DELETING = (
+    "alter table battery.battery.battery_ts_cleaned set tblproperties ('write.delete.mode' = 'merge-on-read')",
+    "delete from battery.battery.battery_ts_cleaned where data_point = 1",
+    "select count(*) from battery.battery.battery_ts_cleaned",
+)
+"""What hides rows of objects that stay."""
 
 
 @pytest.fixture
@@ -102,8 +108,8 @@ def require_spark_reads(
     by_name = (
         "select cell_id, `current(a)`, `dv/dt(v/s)`, date_time from battery.battery.battery_ts_cleaned order by all"
     )
-    questions = [*(f"from battery.battery.{table}" for table in TABLES), by_name, *DESTRUCTIVE]
-    *whole, named, expired, orphans, purged = asked_of_spark(spark, catalog, questions)
+    questions = [*(f"from battery.battery.{table}" for table in TABLES), by_name, *DESTRUCTIVE, *DELETING]
+    *whole, named, expired, orphans, purged, _, _, left = asked_of_spark(spark, catalog, questions)
     for table, answer in zip(TABLES, whole, strict=True):
         expected = [[repr(value) for value in row] for row in landed.query(f"from {table}")]
         assert (len(answer["rows"]), checksum(answer["rows"])) == (len(expected), checksum(expected))
@@ -112,8 +118,10 @@ def require_spark_reads(
     assert named["rows"] == [[repr(value) for value in row] for row in landed.query(columns)]
     assert sorted(found.key for found in landing_objects(store)) == objects
     register(settings, store, landed.warehouse)
-    (again,) = asked_of_spark(spark, catalog, ["select count(*) from battery.battery.battery_quarantine"])
-    assert again["rows"] == [[str(landed.contents()["battery_quarantine"][0])]]
+    rows = [landed.contents()[table][0] for table in TABLES]
+    assert left["rows"] == [[str(rows[0] - 2)]]
+    counts = asked_of_spark(spark, catalog, [f"select count(*) from battery.battery.{table}" for table in TABLES])
+    assert [answer["rows"] for answer in counts] == [[[str(count)]] for count in rows]
 
 
 @pytest.mark.nightly

@@ -49,7 +49,7 @@ def _shown(table: Table | CommitTableResponse) -> dict[str, Any]:
     return {"metadata-location": table.metadata_location, "metadata": json.loads(table.metadata.model_dump_json())}
 
 
-def _answer(  # noqa: PLR0911  # one for each question
+def _answer(  # noqa: C901, PLR0911  # one for each question
     catalog: SqlCatalog, method: str, path: Sequence[str], body: dict[str, Any]
 ) -> dict[str, Any] | None:
     match method, *path:
@@ -71,6 +71,11 @@ def _answer(  # noqa: PLR0911  # one for each question
             return _shown(catalog.create_table(made, schema, body["location"], properties=body["properties"]))
         case "GET" | "HEAD", "namespaces", namespace, "tables", name:
             return _shown(catalog.load_table((namespace, name)))
+        case "POST", "transactions", "commit":
+            for change in body["table-changes"]:
+                named = change["identifier"]
+                _answer(catalog, "POST", ["namespaces", named["namespace"][0], "tables", named["name"]], change)
+            return {}
         case "POST", "namespaces", namespace, "tables", name:
             asked = CommitTableRequest.model_validate(body | {"identifier": {"namespace": [namespace], "name": name}})
             table = catalog.load_table((namespace, name))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import duckdb
     from support.committed import Landed
     from support.rest_catalog import RestCatalogServer
 
@@ -37,13 +38,19 @@ def settings_for(landed: Landed, server: RestCatalogServer, token: str = "hush-t
     return type(landed.settings).model_validate(given | {"iceberg_catalog": server.url, "iceberg_token": token})
 
 
-def require_equal(landed: Landed, server: RestCatalogServer) -> None:
-    """DuckDB, which is told of the catalog alone, finds the rows that have landed."""
-    reader = iceberg_reader()
-    reader.execute(
+def engine_on(server: RestCatalogServer) -> duckdb.DuckDBPyConnection:
+    """DuckDB, which is told of the catalog alone."""
+    engine = iceberg_reader()
+    engine.execute(
         f"attach '' as lab (type iceberg, endpoint '{server.url}', token '{server.token}', "
         "support_nested_namespaces false)"
     )
+    return engine
+
+
+def require_equal(landed: Landed, server: RestCatalogServer) -> None:
+    """An engine finds the rows that have landed."""
+    reader = engine_on(server)
     for table in TABLES:
         assert content_of(reader, f"lab.battery.{table}") == landed.contents()[table]
 
@@ -57,6 +64,26 @@ def test_tables_of_a_rest_catalog_are_read_with_equal_checksums(landed: Landed, 
     register(settings, landed.store, landed.warehouse)
     require_equal(landed, server)
     assert "nothing new" in str(register(settings, landed.store, landed.warehouse))
+
+
+def test_rows_that_an_engine_has_deleted_come_back_and_rows_that_it_wrote_go(
+    landed: Landed, server: RestCatalogServer
+) -> None:
+    settings = settings_for(landed, server)
+    register(settings, landed.store, landed.warehouse)
+    objects = landed.kept()
+    engine = engine_on(server)
+    engine.execute("insert into lab.battery.battery_ts_cleaned (cell_id) values ('INVENTED')")
+    engine.execute("delete from lab.battery.battery_ts_cleaned where data_point = 1")
+    ((rows,),) = engine.execute("select count(*) from lab.battery.battery_ts_cleaned").fetchall()
+    assert rows == landed.contents()["battery_ts_cleaned"][0] + 1 - 2
+    register(settings, landed.store, landed.warehouse)
+    require_equal(landed, server)
+    landed.worker().commit(0)
+    again = register(settings, landed.store, landed.warehouse)
+    assert [table.added for table in again.tables] == [1, 1]  # what was put right once is not looked at again
+    require_equal(landed, server)
+    assert objects <= landed.kept()
 
 
 def test_a_publisher_that_another_one_overtakes_compares_again(

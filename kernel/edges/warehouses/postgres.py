@@ -17,6 +17,7 @@ import time
 from contextlib import contextmanager, suppress
 from enum import Enum
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -411,18 +412,17 @@ def unlock_objects(connection: duckdb.DuckDBPyConnection, settings: Settings) ->
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load an extension of DuckDB from its wheel.
+    """Load an extension of DuckDB out of its wheel; nothing is installed, so a home that is read-only will do.
 
     Raises:
-        BatteryError: it is not installed.
+        BatteryError: its wheel is not installed.
     """
-    from duckdb_extensions import import_extension  # noqa: PLC0415  # it costs time that other warehouses do not need
-
     try:
-        import_extension(name, con=connection)
+        wheel = files(f"duckdb_extension_{name}")
     except ImportError:
         raise BatteryError(_MISSING) from None
-    connection.load_extension(name)
+    path = wheel / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+    connection.execute(f"load {_text(str(path))}")
 
 
 @cache

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import structlog
 
 from refresh.dbt import PUBLISHED
-from refresh.host_models import turn_of
+from refresh.host_models import landing_of, turn_of
 from refresh.turns import MANIFEST as KEPT_MANIFEST
 from sink.layout import INTERNAL
 
@@ -64,11 +64,6 @@ _MARKS: Final = f"""
     select model, version from {INTERNAL}._refreshed where model in ('_watermark', '_inputs')
 """  # noqa: S608
 
-_MARKED: Final = f"""
-    select count(*) from information_schema.tables
-    where table_catalog = current_database() and table_schema = '{INTERNAL}' and table_name = '_refreshed'
-"""  # noqa: S608
-
 LATEST: Final = "marts/latest"
 """The folder of the tables of the newest publication, under paths that stay."""
 
@@ -93,7 +88,8 @@ def export_marts(warehouse: Warehouse, store: ObjectStore) -> int:
         present = {name for (name,) in connection.execute(PRESENT).fetchall()}
         names = [name for name in MARTS if name in present]
         tables = {name: connection.sql(f"from {PUBLISHED}.{name} order by all").to_arrow_table() for name in names}
-        marks = dict(connection.execute(_MARKS).fetchall()) if connection.execute(_MARKED).fetchone() == (1,) else {}
+        is_shared = landing_of(warehouse) is not warehouse
+        marks = dict(connection.execute(_MARKS).fetchall()) if is_shared else {}
     listed: dict[str, Any] = {}
     written = {name: _parquet(table) for name, table in tables.items()}
     for name, table in tables.items():

@@ -96,6 +96,20 @@ GOALS: Final[Mapping[str, Goal]] = {
         "`battery transform` with nothing new, in time of a processor", "a Python that imports dbt", most=1
     ),
     "scale_2": Goal("two processes, a processor each, without the append", "one process", ratio_least=1.6),
+    "stream_postgres": Goal(
+        "Arrow messages to committed, PostgreSQL and a folder of objects", "DuckDB appends the same rows", ratio_least=1
+    ),
+    "stream_postgres_2": Goal("the same with two workers", "DuckDB appends the same rows", ratio_least=1.4),
+    "scale_2_postgres": Goal(
+        "two workers on PostgreSQL, a processor each, landing included", "one worker", ratio_least=1.5
+    ),
+    "scan_one_cell": Goal(
+        "one cell read from the objects, through a reader's views", "from a table of DuckDB", ratio_most=1.3
+    ),
+    "commit_small": Goal(
+        "commits of 1,000 rows in PostgreSQL, four lanes at once", "the same in a DuckDB file", least=50
+    ),
+    "readers": Goal("the longest look at PostgreSQL beside a worker", "at a DuckDB file", most=0.5),
     "cli_start": Goal("`battery --help`", "Python alone", most=0.12),
 }
 """The goals by the name of their figure, in the order of the performance page.

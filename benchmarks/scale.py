@@ -31,6 +31,7 @@ CELLS: Final = 128
 
 ROUNDS: Final = 3
 LANES: Final = 2
+FLOW: Final = "benchmarks.unlanded"
 
 
 def measure(show: Show, folder: Path, *, tiny: bool) -> None:
@@ -45,20 +46,28 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
     one, two = [], []
     with log_of(folder, arrow_messages(4_000 if tiny else ROWS, 4 if tiny else CELLS), partitions=2) as log:
         for number in range(1 if tiny else ROUNDS):
-            one.append(_run(log, f"one-{number}", cpus[:1]).rows_per_second)
-            two.append(_run(log, f"two-{number}", cpus if len(cpus) > 1 else cpus * 2).rows_per_second)
+            one.append(run_bound(log, f"one-{number}", cpus[:1], FLOW).rows_per_second)
+            two.append(run_bound(log, f"two-{number}", cpus if len(cpus) > 1 else cpus * 2, FLOW).rows_per_second)
             tell(f"scale: {one[-1]:,.0f} rows/s with one process, {two[-1]:,.0f} with two")
     show(Figure("scale_2", median(two), "rows/s", reference=median(one)))
 
 
-def _run(log: Log, name: str, cpus: list[int]) -> Run:
-    """Run one pipeline with a process on each of the given processors."""
+def run_bound(log: Log, name: str, cpus: list[int], module: str, **extra: str) -> Run:
+    """Run one pipeline with a process on each of the given processors.
+
+    Args:
+        log: what to read.
+        name: of the sub-folder.
+        cpus: the processors.
+        module: of the flow.
+        extra: further variables.
+    """
     groups = str(LANES * GROUPS_PER_WORKER * 2)  # as `battery stream --workers 2` sets it
     environment = log.environment(
-        name, LANES=str(LANES), CELL_GROUPS=groups, STREAM_UNTIL_END="true", RUN_ID=uuid4().hex
+        name, LANES=str(LANES), CELL_GROUPS=groups, STREAM_UNTIL_END="true", RUN_ID=uuid4().hex, **extra
     )
     addresses = ";".join(f"127.0.0.1:{free_port()}" for _ in cpus)
-    flow = [sys.executable, "-m", "bytewax.run", "benchmarks.unlanded"]
+    flow = [sys.executable, "-m", "bytewax.run", module]
 
     def process(number: int) -> tuple[str, int]:
         arguments = ["-i", str(number), "-a", addresses] if len(cpus) > 1 else []

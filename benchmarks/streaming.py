@@ -49,7 +49,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
             run = log.stream(name)
             streamed.append(run.rows_per_second)
             tell(f"stream: {run.rows:,} rows in {run.seconds:.2f} s, {len(run.commits)} commits")
-            bare.append(_append(log, name, run.rows))
+            bare.append(append(log, name, run.rows))
             replayed.append(_replay(log, name, run.rows))
     rows = 2_000 if tiny else ROWWISE_ROWS
     peers = []
@@ -65,7 +65,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
     show(Figure("stream_vs_rowwise", median(streamed), "rows/s", reference=median(peers)))
 
 
-def _append(log: Log, name: str, rows: int) -> float:
+def append(log: Log, name: str, rows: int) -> float:
     """Append the objects that a worker landed to a new DuckDB file, one transaction an object; rows/s."""
     objects = sorted((log.folder / name / "objects" / "battery_ts_cleaned").rglob("*.parquet"))
     tables = [pa.Table.from_batches(pq.ParquetFile(path).iter_batches(65_536)).cast(LANDED) for path in objects]

@@ -2,7 +2,7 @@
 
 Every channel measures once a second. Its gateway sends a message as soon as it holds `rows` readings of it, as JSON or
 as Arrow; the channels take turns, so each second brings the same number of messages. Clocks agree, so the windows of
-all channels begin in the same second.
+all channels begin in the same second; a test begins with the first message of its channel.
 """
 
 from __future__ import annotations
@@ -103,23 +103,24 @@ class Courses:
             self._columns[name] = life[name].to_numpy()[before]
         self._columns["step_time(s)"] = np.round(at - clock[before] + life["step_time(s)"].to_numpy()[before])
 
-    def readings(self, kind: int, last: int, rows: int) -> pa.Table:
+    def readings(self, kind: int, last: int, rows: int, began: int = 0) -> pa.Table:
         """Readings of one course up to second `last`, as those of the channel `CHANNEL`.
 
         Args:
             kind: which course.
             last: the second of the last reading, at least `rows`.
             rows: how many.
+            began: the second after which the test's first reading came.
         """
         span = slice(last - rows, last)
-        points = np.arange(last - rows + 1, last + 1)
+        points = np.arange(last - rows + 1, last + 1) - began
         columns: dict[str, object] = {name: values[kind, span] for name, values in self._columns.items()}
         columns |= {
             "cell_id": [CHANNEL] * rows,
             "test_id": [STARTED.isoformat()] * rows,
             "data_point": points,
             "test_time(s)": points.astype(np.float64),
-            "date_time": np.datetime64(STARTED, "us") + points.astype("timedelta64[s]"),
+            "date_time": np.datetime64(STARTED, "us") + (points + began).astype("timedelta64[s]"),
         }
         return pa.table(
             [pa.array(columns.get(field.name, [None] * rows), field.type) for field in READING], schema=READING
@@ -173,7 +174,7 @@ class Fleet:
         last, rows = second + self.mix.rows, self.mix.rows
         senders = self.senders(second)
         kinds = senders % self.courses.kinds
-        tables = {kind: self.courses.readings(kind, last, rows) for kind in np.unique(kinds).tolist()}
+        tables = {kind: self.courses.readings(kind, last, rows, second % rows) for kind in np.unique(kinds).tolist()}
         if self.mix.encoding == JSON:
             texts = {kind: next(encode_json(table, rows)) for kind, table in tables.items()}
             name = CHANNEL.encode()

@@ -17,6 +17,7 @@ from dataflows.forward import fold
 from kernel.base.settings import Settings
 from kernel.base.tuning import tune_process
 from kernel.contract.batch import MOST_ROWS, decode_poll
+from kernel.contract.poll import Poll
 from kernel.contract.reading import ARROW, JSON, LANDED
 from kernel.edges.warehouse import open_warehouse
 from sink.encode import GROUP_ROWS, ObjectWriter
@@ -42,7 +43,12 @@ FLEETS: Final = (100, 1_000, 6_000)
 MESSAGES: Final = (Mix(JSON, 1), Mix(JSON, 10), Mix(ARROW, 10), Mix(ARROW, 60), Mix(ARROW, 600), Mix(ARROW, 3_600))
 """Messages whose cost is compared, the largest last."""
 
-FOLDED_ROWS: Final = 240_000
+FOLDED_ROWS: Final = 60_000
+"""Rows of a poll."""
+
+LEAST_MESSAGES: Final = 32
+TURNS: Final = 3
+"""Polls, each with a message of every channel; the first, in which all cells are new, does not count."""
 
 
 def bytes_each(settings: Settings, folder: Path) -> dict[str, float]:
@@ -75,7 +81,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
         tiny: take few rows, for a quick check.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _messages(show, folder, 600 if tiny else FOLDED_ROWS)
+    _messages(show, folder, 60 if tiny else FOLDED_ROWS)
     _objects(show, folder, (4, 8, 16) if tiny else FLEETS)
     _manifests(show, folder, *((20, 10) if tiny else (COMMITS, FEWER_COMMITS)))
 
@@ -93,21 +99,25 @@ def _messages(show: Show, folder: Path, rows: int) -> None:
 
 
 def _cost(mix: Mix, rows: int, path: Path) -> tuple[float, float]:
-    """Time of a processor in µs to decode and fold a row, once the cells are known, and bytes of its message."""
-    seconds = 2 * max(10, mix.rows)
-    fleet = Fleet(max(1, 2 * rows // seconds), mix, seconds, kinds=64)
+    """Time of a processor in µs to decode and fold a row, once the cells are known, and bytes of its message.
+
+    Every poll holds about as many rows, whatever the size of its messages: each channel sends one.
+    """
+    fleet = Fleet(max(LEAST_MESSAGES, rows // mix.rows), mix, TURNS * mix.rows, kinds=64, partitions=1)
     spool, states, spent, folded = Spool(fleet, path), GroupStates(), 0.0, 0
-    for second, polls in enumerate(spool.polls(0, seconds)):
+    for turn in range(TURNS):
+        polls = [poll for second in spool.polls(turn * mix.rows, mix.rows) for poll in second]
+        poll = Poll.of([message for poll in polls for message in poll])
         started = time.thread_time()
-        landed = sum(batch.num_rows for poll in polls for batch in _folded(states, poll))
-        if second >= seconds // 2:
+        landed = sum(batch.num_rows for batch in _folded(states, poll))
+        if turn:
             spent += time.thread_time() - started
             folded += landed
     return 1e6 * spent / folded, spool.bytes / spool.rows
 
 
-def _folded(states: GroupStates, poll: object) -> Iterator[pa.RecordBatch]:
-    for piece in poll.pieces(MOST_ROWS):  # type: ignore[attr-defined]
+def _folded(states: GroupStates, poll: Poll) -> Iterator[pa.RecordBatch]:
+    for piece in poll.pieces(MOST_ROWS):
         for batch in decode_poll(piece, MOST_ROWS):
             for cleaned in fold(states, batch, Settings().window_seconds):
                 yield cleaned.landed

@@ -22,21 +22,24 @@ if TYPE_CHECKING:
 
 PRINTED: Final = {
     "command": ("cli_start",),
+    "commits": ("commit_small",),
     "drop": ("drop_to_page", "refresh_one_test", "refresh_idle"),
     "formats": tuple(f"read_{kind}" for kind in FILES),
     "interleaved": ("stream_json_interleaved",),
     "latency": ("latency_p99",),
+    "looks": ("readers",),
     "memory": ("memory_peak",),
     "producing": ("produce",),
     "refresh": ("refresh",),
     "scale": ("scale_2",),
+    "shared": ("stream_postgres", "stream_postgres_2", "scale_2_postgres", "scan_one_cell"),
     "state": ("state_per_cell", "epoch_close"),
     "streaming": ("stream_arrow", "replay", "stream_vs_rowwise"),
     "workbooks": ("workbook_read", "workbook_read_2"),
 }
 ELSEWHERE: Final = {"drop", "producing", "refresh", "workbooks"}
 """Those that have tests of their own, which run them."""
-SLOW: Final = {"interleaved", "scale", "state"}
+SLOW: Final = {"commits", "interleaved", "looks", "scale", "shared", "state"}
 """Those that start much and share what they measure by with the others."""
 
 

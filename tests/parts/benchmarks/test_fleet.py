@@ -35,6 +35,7 @@ def test_every_channel_sends_each_of_its_readings_once_and_in_order(mix: Mix, tm
                     partitions.setdefault(cell, set()).add(poll.partition)
     assert len(points) == fleet.channels
     for sent in points.values():
+        assert sent[0] == 1
         assert len(sent) == fleet.seconds
         assert np.all(np.diff(sent) == 1)
     assert all(len(where) == 1 for where in partitions.values())

@@ -250,6 +250,7 @@ class _Supervisor:
             if not processes.is_asked and (why := self._reason_to_stop(watch, heard)):
                 _log.info("ending the run at the next commit", why=why)
                 self._tell(stops=True, leaves=STOP.is_set())
+                watch.is_ending = True
                 processes.ask_to_end()
             time.sleep(TICK_SECONDS)
         return True
@@ -283,7 +284,9 @@ class _Supervisor:
                 )
                 return False
             time.sleep(TICK_SECONDS)
-        self._rendezvous.await_asked(others, LINGER_SECONDS)
+        heard = self._rendezvous.heard()
+        gone = {index for index, other in heard.items() if other.told.leaves and other.told.ended}
+        self._rendezvous.await_asked(others - gone, LINGER_SECONDS)
         return True
 
     def _judge(self, codes: list[int], watch: Watch) -> None:

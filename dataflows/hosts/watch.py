@@ -22,12 +22,14 @@ class Watch:
         index: this host.
         silence: how long a host may take to begin the run, s; whether it is heard is decided elsewhere.
         done: the hosts whose processes have ended the run well.
+        is_ending: whether the run was asked to end.
     """
 
     run: Run
     index: int
     silence: float
     done: set[int] = field(default_factory=set)
+    is_ending: bool = False
 
     def lost(self, heard: Mapping[int, Heard], elapsed: float) -> tuple[int, str] | None:
         """A host that the run has lost, and how; None while it is whole.
@@ -42,8 +44,11 @@ class Watch:
             if index not in heard:
                 return index, f"it has not answered for {self.silence:g} s"
             told = heard[index].told
-            if told.run is not None and told.run.run_id == self.run.run_id and not told.waits:
-                if told.ended:
+            is_last = told.run is not None and told.run.run_id == self.run.run_id
+            if is_last and (
+                not told.waits or self.is_ending
+            ):  # one that has ended first already waits for the next run
+                if told.ended or told.waits:
                     self.done.add(index)
             elif told.waits and told.turn == turn:
                 if elapsed > self.silence:

@@ -53,6 +53,12 @@ def test_a_host_that_has_ended_the_run_well_may_go(watch: Watch) -> None:
     assert watch.lost({}, 100.0) is None
 
 
+def test_a_host_that_has_ended_first_when_all_were_asked_to_is_not_lost(watch: Watch) -> None:
+    watch.is_ending = True
+    assert watch.lost(heard(told(1, turn="the next turn", run=RUN)), 1.0) is None
+    assert watch.done == {1}
+
+
 def test_a_run_ends_when_one_of_its_hosts_asks_for_it(watch: Watch) -> None:
     assert watch.stops(heard(told(1, **IN_IT))) is None
     assert watch.stops(heard(told(1, stops=True, **IN_IT))) == 1

@@ -285,6 +285,8 @@ def environment_of(settings: Settings, schema: str) -> dict[str, str]:
         environment["MOTHERDUCK_TOKEN"] = settings.motherduck_token.get_secret_value()
     if not settings.warehouse_address.holds_models:
         environment |= objects_environment(settings)
+        for secret in ("WAREHOUSE_PASSWORD", "PGPASSWORD"):  # dbt does not ask the warehouse itself
+            environment.pop(secret, None)
     return environment
 
 

@@ -67,7 +67,8 @@ class OvertakenError(Exception):
 class Followed:
     """A table after it was brought up to date: its rows and objects, and how many objects came and went.
 
-    `restored` tells whether rows were put back that another program had deleted without the objects' going. `metadata` is the address of the file that describes its state.
+    `restored` tells whether rows were put back that another program had deleted while their objects stayed. `metadata`
+    is the address of the file that describes its state.
     """
 
     name: str

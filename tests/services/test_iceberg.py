@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from support.guides import blocks_of
 from support.iceberg import iceberg_reader, in_bucket, read_bucket, registered, scan
+from support.places import ROOT
 from support.servers import ACCESS_KEY, SECRET_KEY
 
 from kernel.edges.objects import open_store
@@ -20,6 +21,7 @@ from sink.manifest import landing_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from support.committed import Landed
     from support.postgres import Database
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from kernel.base.settings import Settings
     from kernel.edges.objects import ObjectStore
 
+GUIDE = ROOT / "docs" / "guides" / "iceberg.md"
 TABLES = ("battery_ts_cleaned", "battery_quarantine")
 DESTRUCTIVE = (
     "call battery.system.expire_snapshots('battery.battery.battery_ts_cleaned', timestamp '2100-01-01', 1)",
@@ -83,7 +86,7 @@ def asked_of_spark(spark: Path, settings: dict[str, str], questions: Sequence[st
             **settings,
         }.items()
     }
-    program = Path(__file__).parents[1] / "support" / "spark_answers.py"
+    program = ROOT / "tests" / "support" / "spark_answers.py"
     done = subprocess.run(
         [str(spark / "environment" / "bin" / "python"), str(program), str(spark / "jars")],
         input=json.dumps({"settings": catalog, "questions": questions}),
@@ -108,8 +111,11 @@ def require_spark_reads(
     by_name = (
         "select cell_id, `current(a)`, `dv/dt(v/s)`, date_time from battery.battery.battery_ts_cleaned order by all"
     )
-    questions = [*(f"from battery.battery.{table}" for table in TABLES), by_name, *DESTRUCTIVE, *DELETING]
-    *whole, named, expired, orphans, purged, _, _, left = asked_of_spark(spark, catalog, questions)
+    (guide,) = [block.content for block in blocks_of(GUIDE) if block.mark == "run by tests/services/test_iceberg.py"]
+    questions = [guide, *(f"from battery.battery.{table}" for table in TABLES), by_name, *DESTRUCTIVE, *DELETING]
+    per_cell, *whole, named, expired, orphans, purged, _, _, left = asked_of_spark(spark, catalog, questions)
+    asked = 'select cell_id, count(*), max("voltage(v)") from battery_ts_cleaned group by cell_id order by cell_id'
+    assert per_cell["rows"] == [[repr(value) for value in row] for row in landed.query(asked)]
     for table, answer in zip(TABLES, whole, strict=True):
         expected = [[repr(value) for value in row] for row in landed.query(f"from {table}")]
         assert (len(answer["rows"]), checksum(answer["rows"])) == (len(expected), checksum(expected))
@@ -120,7 +126,11 @@ def require_spark_reads(
     register(settings, store, landed.warehouse)
     rows = [landed.contents()[table][0] for table in TABLES]
     assert left["rows"] == [[str(rows[0] - 2)]]
-    counts = asked_of_spark(spark, catalog, [f"select count(*) from battery.battery.{table}" for table in TABLES])
+    counts = asked_of_spark(
+        spark,
+        catalog,
+        [f"select count(*) from battery.battery.{table}" for table in TABLES],  # noqa: S608
+    )
     assert [answer["rows"] for answer in counts] == [[[str(count)]] for count in rows]
 
 

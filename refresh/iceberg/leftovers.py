@@ -30,6 +30,12 @@ EVERY: Final = 50
 _HINT: Final = "version-hint.text"
 
 
+def is_due(table: Table) -> bool:
+    """Whether the newest snapshot of a table is one after which its folder is looked through."""
+    head = table.current_snapshot()
+    return head is not None and (head.sequence_number or 1) % EVERY == 0
+
+
 def remove_leftovers(table: Table, now: datetime | None = None) -> int:
     """Remove the metadata files that no state of a table needs and that are older than the grace.
 

@@ -20,7 +20,7 @@ from refresh.export import MARTS
 from refresh.iceberg.catalog import catalog_place, load_table, open_catalog, reported
 from refresh.iceberg.files import store_root
 from refresh.iceberg.hint import write_hint
-from refresh.iceberg.leftovers import EVERY, remove_leftovers
+from refresh.iceberg.leftovers import is_due, remove_leftovers
 from refresh.iceberg.sources import LANDED, read_sources
 from refresh.iceberg.table import OvertakenError, create_table, follow, require_own
 from sink.manifest import LANDED_KIND
@@ -122,7 +122,7 @@ def _register(
                     table = create_table(catalog, (namespace, name), columns(), location, sources.pipeline)
                 require_own(table, location, sources.pipeline)
                 done[name] = follow(table, wanted, columns, replaces=name in MARTS)
-                if done[name].is_changed and table.metadata.last_sequence_number % EVERY == 0:
+                if done[name].is_changed and is_due(table):
                     remove_leftovers(table)
             except (OvertakenError, FileNotFoundError):
                 overtaken.append(name)

@@ -26,6 +26,7 @@ for name, value in {
     builder = builder.config(name, value)
 spark = builder.getOrCreate()
 for question in asked["questions"]:
+    answer: dict[str, object]
     try:
         answer = {"rows": [[repr(value) for value in row] for row in spark.sql(question).collect()]}
     except PySparkException as error:

@@ -21,6 +21,7 @@ from dataflows.replay.start import Start
 from kernel.base.errors import BatteryError
 from kernel.base.faults import Point
 from refresh.iceberg.leftovers import GRACE, remove_leftovers
+from refresh.iceberg.sources import Sources, read_sources
 from sink.care.compact import compact
 from sink.care.compare import content_of
 from sink.care.sweep import sweep
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     import duckdb
     from support.committed import Landed
     from support.forks import Process
+
+    from kernel.base.settings import Settings
+    from kernel.edges.objects import ObjectStore
+    from kernel.edges.warehouse import Warehouse
 
 KINDS = ("battery_ts_cleaned", "battery_quarantine")
 PUBLISH = ("publish", "--iceberg")
@@ -182,17 +187,16 @@ def test_a_publisher_that_sleeps_does_not_put_an_older_manifest_over_a_newer_one
 def test_objects_that_are_removed_while_they_are_registered_are_looked_up_again(
     landed: Landed, reader: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_sources = refresh.iceberg.register.read_sources
     merges = iter([True])
 
-    def read_and_merge(*places: object) -> object:
-        sources = read_sources(*places)  # type: ignore[arg-type]
+    def read_and_merge(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> Sources:
+        sources = read_sources(settings, store, warehouse)
         if next(merges, False):
             compact(landed.settings, landed.store, landed.warehouse)
             sweep(landed.settings, landed.store, landed.warehouse)
         return sources
 
-    monkeypatch.setattr(refresh.iceberg.register, "read_sources", read_and_merge)
+    monkeypatch.setattr("refresh.iceberg.register.read_sources", read_and_merge)
     registered(landed)
     require_equal(landed, reader)
 

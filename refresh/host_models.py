@@ -100,6 +100,11 @@ def turn_of(models: Warehouse) -> Iterator[Turn]:
         yield turn
 
 
+class _ModelsFile(DuckDBFile):
+    CALLED = "the file of the models, "
+    MENDED = "and start again: the next refresh builds all of it anew"
+
+
 class HostModels:
     """The DuckDB file of this host with the models, and with the landing that they are built of.
 
@@ -110,14 +115,14 @@ class HostModels:
     def __init__(self, settings: Settings, landing: Warehouse) -> None:
         self._settings = settings
         self._path = Path(settings.warehouse_address.dbt_path)
-        self._file = DuckDBFile(self._path, settings.warehouse_lock_timeout_seconds)
+        self._file = _ModelsFile(self._path, settings.warehouse_lock_timeout_seconds)
         self._is_made = False
         self.landing = landing
 
     @contextmanager
     def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file, which is made where it is missing; the landing in it is the one that was taken last."""
-        if not self._is_made:
+        if not (self._is_made and self._path.exists()):  # somebody may have removed a damaged one
             with self._file.connect(purpose) as connection, transaction(connection):
                 for statement in _CREATE:
                     connection.execute(statement)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import duckdb
 import structlog
@@ -44,6 +44,15 @@ class HeldError(BatteryError):
 class DuckDBFile:
     """A DuckDB file on this machine."""
 
+    CALLED: ClassVar[str] = "WAREHOUSE="
+    """What stands before its path in messages."""
+
+    MENDED: ClassVar[str] = (
+        "bring a backup in their place or rebuild it with `battery adopt` and `battery replay --from-beginning`, then "
+        "start again"
+    )
+    """What to do where it is damaged, once it and its log were moved away."""
+
     def __init__(self, path: Path, lock_timeout_seconds: float, limits: Mapping[str, str] | None = None) -> None:
         self._path = path.resolve()
         self._lock_timeout_seconds = lock_timeout_seconds
@@ -53,11 +62,11 @@ class DuckDBFile:
     def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file, waiting for its lock."""
         if read_only and not self._path.exists():
-            raise BatteryError(f"WAREHOUSE={self._path} does not exist yet; `battery stream` makes it")
+            raise BatteryError(f"{self.CALLED}{self._path} does not exist yet; `battery stream` makes it")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BatteryError(f"cannot make the folder of WAREHOUSE={self._path}: {error.strerror}") from None
+            raise BatteryError(f"cannot make the folder of {self.CALLED}{self._path}: {error.strerror}") from None
         connection = self._open(purpose, read_only=read_only)
         try:
             yield connection
@@ -99,9 +108,8 @@ class DuckDBFile:
             line = (str(cause).splitlines() or [""])[0]
             if isinstance(cause, duckdb.Error) and any(words in str(cause) for words in _DAMAGE):
                 raise BatteryError(
-                    f"WAREHOUSE={self._path} is damaged, or no DuckDB file ({line.removeprefix('IO Error: ')}); move "
-                    f"it and {self._path.name}.wal away, bring a backup in their place or rebuild it with `battery "
-                    "adopt` and `battery replay --from-beginning`, then start again"
+                    f"{self.CALLED}{self._path} is damaged, or no DuckDB file ({line.removeprefix('IO Error: ')}); "
+                    f"move it and {self._path.name}.wal away, {self.MENDED}"
                 ) from None
 
     def _open(self, purpose: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
@@ -121,11 +129,11 @@ class DuckDBFile:
         except duckdb.Error as error:
             if _is_locked(error):
                 raise HeldError(
-                    f"WAREHOUSE={self._path} has been held by another process for {self._lock_timeout_seconds:g} s "
+                    f"{self.CALLED}{self._path} has been held by another process for {self._lock_timeout_seconds:g} s "
                     f"(WAREHOUSE_LOCK_TIMEOUT_SECONDS): cannot {purpose}"
                 ) from None
             self._require_whole(error)
-            raise BatteryError(f"cannot open WAREHOUSE={self._path}: {str(error).splitlines()[0]}") from None
+            raise BatteryError(f"cannot open {self.CALLED}{self._path}: {str(error).splitlines()[0]}") from None
 
 
 def _is_locked(error: BaseException) -> bool:

@@ -222,6 +222,20 @@ def test_models_of_a_database_that_was_made_anew_are_not_taken_for_those_of_its_
         ).fetchall() == [(0,)]
 
 
+def test_a_damaged_file_of_models_is_named_with_what_mends_it_and_built_anew(hosts: tuple[Host, Host]) -> None:
+    first, _ = hosts
+    first.take()
+    (file,) = first.folder.rglob("battery.duckdb")
+    file.write_bytes(b"damaged" * 1000)
+    with pytest.raises(
+        BatteryError, match=r"^the file of the models, .*; move it and battery\.duckdb\.wal away, and start"
+    ):
+        first.export()
+    file.unlink()
+    first.take()
+    assert first.export() == 1
+
+
 def test_a_run_of_dbt_is_on_record_for_the_status_on_any_host(hosts: tuple[Host, Host]) -> None:
     first, second = hosts
     first.take()

@@ -43,6 +43,7 @@ def servers(
         postgres.remove()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("losses", [3, pytest.param(20, marks=[pytest.mark.nightly, pytest.mark.timeout(1500)])])
 def test_hosts_that_are_lost_at_random_instants_cost_no_reading(
     network: Network, servers: tuple[Kafka, MinIO, Postgres], tmp_path: Path, losses: int

@@ -20,7 +20,7 @@ ALONE = "waiting for hosts of the cluster"
 QUICK = {
     "BATTERY_TOPIC_PARTITIONS": "4",
     "LANES": "2",
-    "CLUSTER_SILENCE_SECONDS": "3",
+    "CLUSTER_SILENCE_SECONDS": "5",
     "CLUSTER_ABSENCE_SECONDS": "600",
 }
 """A host is missed soon, and the others do not go on without it unless a test says so."""

@@ -62,6 +62,13 @@ def require_namespaces() -> None:
         pytest.skip(f"hosts need network namespaces: {refusal}")
 
 
+def _free_subnet() -> str:
+    """The first three numbers of addresses that are kept for tests of networks (RFC 2544) and are not in use here."""
+    used = _ip("-4", "-o", "address") if shutil.which("ip") else ""
+    subnets = (f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}" for _ in range(1000))
+    return next(subnet for subnet in subnets if f" {subnet}." not in used)
+
+
 class Network:
     """Two bridges: one to what all use, on which this machine has the address `address`, and one between the hosts.
 
@@ -70,17 +77,17 @@ class Network:
 
     def __init__(self) -> None:
         self.tag = secrets.token_hex(3)
-        self._part = secrets.randbelow(250) + 1
+        self._subnet = _free_subnet()
         self.shared, self.between = f"b{self.tag}s", f"b{self.tag}p"
         self.address = self.shared_address(1)
 
     def shared_address(self, number: int) -> str:
         """An address on the bridge to what all use."""
-        return f"198.18.{self._part}.{number}"
+        return f"{self._subnet}.{number}"
 
     def address_between(self, number: int) -> str:
-        """An address on the bridge between the hosts."""
-        return f"198.19.{self._part}.{number}"
+        """An address on the bridge between the hosts; this machine has none there."""
+        return f"192.0.2.{number}"
 
     def __enter__(self) -> Self:
         require_namespaces()

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.harness import Log, finish, require_sound, wait_for
+from support.pipeline import checksum_of
 from support.postgres import PASSWORD
 from support.proxy import CommitProxy
+from support.replayed import damage, manifest_keys, object_keys
 from support.warehouses import Kind, look, owned
 
 from kernel.base.faults import VARIABLE, Point
@@ -40,22 +42,22 @@ def state_of(process: Process) -> str:
     return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def start_and_pause(pipeline: Pipeline, place: str, *arguments: str) -> Process:
-    """A worker that sleeps at a place of its commits, as where its machine is suspended."""
+def start_and_pause(pipeline: Pipeline, place: str, *command: str) -> Process:
+    """A command that sleeps at a place, as where its machine is suspended."""
     pipeline.extra |= {**SMALL, VARIABLE: f"{place}:stop"}
-    worker = pipeline.start("stream", *arguments)
+    started = pipeline.start(*command)
     del pipeline.extra[VARIABLE]
-    wait_for(worker, "pausing")
-    while state_of(worker) != "T":  # it has said so, and does it
-        assert worker.poll() is None
-    return worker
+    wait_for(started, "pausing")
+    while state_of(started) != "T":  # it has said so, and does it
+        assert started.poll() is None
+    return started
 
 
 @pytest.mark.parametrize("place", [f"{Point.IN_TRANSACTION}@11", f"{Point.BEFORE_COMMIT}@2"])
 def test_a_run_that_sleeps_inside_its_transaction_is_taken_over_and_lands_nothing_when_it_wakes(
     pipeline: Pipeline, log: Log, place: str
 ) -> None:
-    older = start_and_pause(pipeline, place)
+    older = start_and_pause(pipeline, place, "stream")
     pipeline.extra |= {"RECOVERY_DIR": str(pipeline.folder / "another-recovery")}
     newer = pipeline.start("stream", "--until-end")
     said = finish(newer, 0)
@@ -68,8 +70,70 @@ def test_a_run_that_sleeps_inside_its_transaction_is_taken_over_and_lands_nothin
     require_sound(pipeline, log.tables)
 
 
+def test_a_replay_that_sleeps_inside_its_swap_is_in_the_way_of_no_new_run_and_swaps_nothing_when_it_wakes(
+    pipeline: Pipeline, log: Log
+) -> None:
+    pipeline.battery("stream", "--until-end")
+    damage(pipeline)
+    before = pipeline.checksums()
+    replay = start_and_pause(pipeline, Point.REPLAY_SWAPPING, "replay", "--from-beginning")
+    pipeline.battery("stream", "--until-end")
+    assert state_of(replay) == "T"
+    replay.send_signal(signal.SIGCONT)
+    last = finish(replay, 2).strip().splitlines()[-1]
+    assert last.endswith("the live tables are as they were")
+    assert pipeline.checksums() == before
+    pipeline.battery("replay", "--from-beginning")
+    require_sound(pipeline, log.tables)
+
+
+def test_the_worker_waits_for_no_compaction_that_sleeps_inside_its_transaction(pipeline: Pipeline, log: Log) -> None:
+    pipeline.extra |= {"COMMIT_MAX_ROWS": "100", VARIABLE: f"{Point.BEFORE_COMMIT}@9:kill"}
+    finish(pipeline.start("stream"), -signal.SIGKILL)
+    compaction = start_and_pause(pipeline, Point.COMPACTION_SWAPPING, "compact")
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, log.tables)
+    assert state_of(compaction) == "T"
+    compaction.send_signal(signal.SIGCONT)
+    assert "merged " in finish(compaction, 0)
+    require_sound(pipeline, log.tables)
+
+
+def test_a_look_finds_the_objects_that_it_saw_although_they_were_merged_and_swept_meanwhile(
+    pipeline: Pipeline, log: Log
+) -> None:
+    pipeline.extra |= SMALL
+    pipeline.battery("stream", "--until-end")
+    with look(pipeline.settings) as connection:
+        ((named,),) = connection.execute("select list(object_key) from _commits").fetchall()
+        assert "merged " in pipeline.battery("compact")
+        pipeline.battery("sweep")
+        assert connection.execute(checksum_of("battery_ts_cleaned")).fetchall() == [log.tables["battery_ts_cleaned"]]
+    with look(pipeline.settings) as connection:
+        assert set(named) - {key for (key,) in connection.execute("select object_key from _commits").fetchall()}
+    pipeline.extra["OBJECT_GRACE_SECONDS"] = "0"
+    pipeline.battery("sweep")
+    assert object_keys(pipeline) == manifest_keys(pipeline)
+    require_sound(pipeline, log.tables)
+
+
+def test_a_database_brought_back_from_an_earlier_moment_lands_the_rest_again_and_removes_nothing(
+    pipeline: Pipeline, log: Log, new_warehouse: Callable[..., dict[str, str]]
+) -> None:
+    pipeline.extra |= {**SMALL, VARIABLE: f"{Point.BEFORE_COMMIT}@3:kill"}
+    finish(pipeline.start("stream"), -signal.SIGKILL)
+    del pipeline.extra[VARIABLE]
+    earlier = new_warehouse(pipeline.settings)
+    pipeline.battery("stream", "--until-end")
+    objects = object_keys(pipeline)
+    pipeline.extra |= {**earlier, "RECOVERY_DIR": str(pipeline.folder / "another-recovery")}  # as the guide says
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, log.tables)
+    assert set(objects) <= set(object_keys(pipeline)), "another copy may name them"
+
+
 def test_those_who_look_wait_for_no_transaction_and_see_nothing_of_it(pipeline: Pipeline, log: Log) -> None:
-    worker = start_and_pause(pipeline, f"{Point.BEFORE_COMMIT}@2", "--until-end")
+    worker = start_and_pause(pipeline, f"{Point.BEFORE_COMMIT}@2", "stream", "--until-end")
     with look(pipeline.settings) as connection:
         ((rows,),) = connection.execute("select count(*) from battery_ts_cleaned").fetchall()
         ((named,),) = connection.execute(
@@ -102,7 +166,7 @@ def crash_and_start(_: Pipeline, server: Postgres) -> None:
 def test_a_connection_that_breaks_before_commit_was_sent_lands_it_once(
     pipeline: Pipeline, log: Log, postgres_server: Postgres, strike: Callable[[Pipeline, Postgres], None]
 ) -> None:
-    worker = start_and_pause(pipeline, f"{Point.BEFORE_COMMIT}@2", "--until-end")
+    worker = start_and_pause(pipeline, f"{Point.BEFORE_COMMIT}@2", "stream", "--until-end")
     strike(pipeline, postgres_server)
     worker.send_signal(signal.SIGCONT)
     assert "the warehouse failed, trying again" in finish(worker, 0)

@@ -126,7 +126,7 @@ def test_a_cluster_that_is_asked_to_end_while_it_starts_ends_well(pipeline: Pipe
     finish(cluster, 0)
 
 
-@every_warehouse
+@every_warehouse_nightly
 def test_processes_whose_supervisor_is_killed_end_too(pipeline: Pipeline, shared: Log) -> None:
     cluster = pipeline.start("stream", "--workers", "2")
     wait_for(cluster, "reading")

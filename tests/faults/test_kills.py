@@ -8,9 +8,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-import pytest
 from support.harness import Log, finish, require_sound, wait_for
-from support.warehouses import every_warehouse
+from support.warehouses import every_warehouse, every_warehouse_nightly, on_every_warehouse
 
 from kernel.base.faults import VARIABLE, Point
 
@@ -20,21 +19,24 @@ if TYPE_CHECKING:
 EACH_MESSAGE = {"COMMIT_MAX_ROWS": "1"}
 """Lets every result be committed by itself, so that a worker has some hundred commits to make."""
 
-POINTS = [
-    f"{Point.POLLED}@1",
-    f"{Point.BEFORE_PUT}@3",
+WITHIN_COMMIT = [
     f"{Point.AFTER_PUT}@3",
     f"{Point.IN_TRANSACTION}@2",
     f"{Point.IN_TRANSACTION}@11",
     f"{Point.BEFORE_COMMIT}@3",
     f"{Point.AFTER_COMMIT}@3",
+]
+"""Where a kind of warehouse makes a difference."""
+POINTS = [
+    f"{Point.POLLED}@1",
+    f"{Point.BEFORE_PUT}@3",
+    *WITHIN_COMMIT,
     f"{Point.SNAPSHOT}@1",
     f"{Point.NEXT_EPOCH}@1",
 ]
 
 
-@every_warehouse
-@pytest.mark.parametrize("point", POINTS)
+@on_every_warehouse("point", POINTS, WITHIN_COMMIT)
 def test_a_worker_killed_at_a_named_point_ends_in_the_same_tables(pipeline: Pipeline, log: Log, point: str) -> None:
     # Some four commits in one epoch, of up to three objects and eight statements each.
     pipeline.extra |= {"COMMIT_MAX_ROWS": "700", VARIABLE: f"{point}:kill"}
@@ -67,7 +69,7 @@ def test_a_worker_killed_at_random_instants_ends_in_the_same_tables(
     require_sound(pipeline, log.tables)
 
 
-@every_warehouse
+@every_warehouse_nightly
 def test_a_worker_that_is_asked_to_end_commits_within_its_interval_and_is_taken_up_without_rework(
     pipeline: Pipeline, log: Log
 ) -> None:

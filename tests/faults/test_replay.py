@@ -14,7 +14,7 @@ import pytest
 from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
 from support.pipeline import LANDING_TABLES, Pipeline
 from support.replayed import damage, manifest_keys, object_keys
-from support.warehouses import Kind, every_warehouse, look
+from support.warehouses import Kind, every_warehouse, look, on_every_warehouse
 
 from kernel.base.faults import VARIABLE, Point
 from sink.tables import full_name
@@ -59,8 +59,7 @@ def damaged(
     pipeline.end()
 
 
-@every_warehouse
-@pytest.mark.parametrize("point", [Point.REPLAY_BUILT, Point.REPLAY_STORED, Point.REPLAY_SWAPPING])
+@on_every_warehouse("point", [Point.REPLAY_BUILT, Point.REPLAY_STORED, Point.REPLAY_SWAPPING], [Point.REPLAY_SWAPPING])
 def test_a_replay_killed_before_its_swap_leaves_the_live_tables_alone(
     damaged: Pipeline, log: Log, point: Point
 ) -> None:

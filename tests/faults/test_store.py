@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.harness import Log, finish, require_sound, wait_for
 from support.proxy import Fault, S3Proxy
+from support.warehouses import Kind, every_warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +50,11 @@ def test_a_store_that_fails_for_a_while_is_waited_for(
     require_sound(pipeline, log.tables)
 
 
+@every_warehouse
 def test_a_store_that_stays_away_ends_the_worker_with_nothing_lost(
-    pipeline: Pipeline, log: Log, proxy: S3Proxy
+    pipeline: Pipeline, log: Log, proxy: S3Proxy, kind: Kind
 ) -> None:
-    pipeline.extra |= store_behind(proxy, "stays-away", seconds=2)
+    pipeline.extra |= store_behind(proxy, f"stays-away-{kind}", seconds=2)
     worker = pipeline.start("stream", "--until-end")
     wait_for(worker, "began a run")
     proxy.strike(Fault.REFUSED)

@@ -18,7 +18,7 @@ from kernel.base.warehouse_address import FileAddress
 from kernel.edges.warehouse import open_warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     import duckdb
 
@@ -37,6 +37,18 @@ every_warehouse_nightly = pytest.mark.parametrize(
     "kind", [Kind.DUCKDB, pytest.param(Kind.POSTGRES, marks=pytest.mark.nightly)]
 )
 """By day a DuckDB file alone, since another test strikes PostgreSQL at the same place."""
+
+
+def on_every_warehouse(name: str, cases: Iterable[str], by_day: Container[str]) -> pytest.MarkDecorator:
+    """Run each case on each kind; on PostgreSQL only some by day, which strike where the kinds differ."""
+    return pytest.mark.parametrize(
+        ("kind", name),
+        [
+            pytest.param(kind, case, marks=() if kind is Kind.DUCKDB or case in by_day else pytest.mark.nightly)
+            for kind in Kind
+            for case in cases
+        ],
+    )
 
 
 @contextmanager

@@ -43,11 +43,19 @@ def take_number(judge: Judge) -> int:
     Raises:
         duckdb.Error: the warehouse does not answer.
     """
-    judge.execute(f"update {INTERNAL}._refreshed set version = {_INCREMENTED} where model = '{TAKEN}'")  # noqa: S608
+    judge.execute(_COUNT_UP)
     return _number(judge, TAKEN)
 
 
-_INCREMENTED: Final = "cast(cast(version as bigint) + 1 as varchar)"
+_COUNT_UP: Final = f"""
+    update {INTERNAL}._refreshed set version = cast(
+        greatest(
+            cast(version as bigint),
+            (select cast(version as bigint) from {INTERNAL}._refreshed where model = '{PUBLISHED}')
+        ) + 1 as varchar
+    )
+    where model = '{TAKEN}'
+"""  # noqa: S608  # a host may have published again what it had taken before an older copy was restored
 
 
 @dataclass

@@ -178,6 +178,20 @@ def test_a_host_that_is_overtaken_while_it_writes_shows_what_it_publishes_and_ke
     assert {table["key"] for table in names.values()} <= {stored.key for stored in second.store.list("marts/")}
 
 
+def test_after_an_older_copy_of_the_warehouse_was_restored_what_is_taken_then_is_the_newest(
+    hosts: tuple[Host, Host],
+) -> None:
+    first, second = hosts
+    for _ in range(3):
+        first.take()
+    with first.models.landing.judge("restore an older copy") as judge:
+        judge.execute("update internal._refreshed set version = '1' where model = '_taken'")
+    first.export()  # of a landing that the restored warehouse has never given
+    second.take()
+    assert second.export() == 1
+    assert second.shown == "second"
+
+
 def test_the_landing_of_a_host_stays_until_it_takes_another(hosts: tuple[Host, Host], settings: Settings) -> None:
     first, _ = hosts
     first.take()

@@ -145,8 +145,12 @@ def are_views(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _local_copies(connection: duckdb.DuckDBPyConnection) -> str:
-    """Copy the aggregates, which every piece would read from their server; returns the schema of the copies."""
-    for table in ("_windows", "_cycles"):
+    """Copy what every piece would read from a server, which ends a look that asks nothing for long.
+
+    Returns:
+        The schema of the copies.
+    """
+    for table in ("_windows", "_cycles", "_writers"):
         connection.execute(f"create or replace temp table {table} as from internal.{table}")
     return "temp"
 

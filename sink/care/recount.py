@@ -150,7 +150,7 @@ _GAINED: Final = f"""
 _WINDOWS: Final = """
     windowed as (
         select *, time_bucket(to_seconds(width), date_time, timestamp '1970-01-01') as window_start
-        from gained cross join (select coalesce(max(window_seconds), 1) as width from internal._writers)
+        from gained cross join (select coalesce(max(window_seconds), 1) as width from {schema}._writers)
         where date_time is not null
     ),
     recounted_windows as (
@@ -225,7 +225,7 @@ def _differs(equal: list[str], close: list[str]) -> list[str]:
     ]
 
 
-def _window_sql() -> tuple[str, str]:
+def _window_sql(schema: str) -> tuple[str, str]:
     """What counts windows again, and where a window differs."""
     extremes = _extremes(_CHANNELS)
     sums = {
@@ -234,6 +234,7 @@ def _window_sql() -> tuple[str, str]:
     }
     lasts = {f"{name}_has_last": f'bool_or("{column}" = {name}_last_{unit})' for column, name, unit in _CHANNELS}
     sql = _WINDOWS.format(
+        schema=schema,
         no_doubt=int(NO_DOUBT),
         sums=_named(sums),
         extremes=_named(extremes),
@@ -293,9 +294,9 @@ def recount(
     Args:
         connection: to the warehouse.
         cells: their ids, in ascending order; None for all cells.
-        schema: where `_windows` and `_cycles` are.
+        schema: where `_windows`, `_cycles` and `_writers` are.
     """
-    windows, differing_windows = _window_sql()
+    windows, differing_windows = _window_sql(schema)
     cycles, differing_cycles = _cycle_sql()
     of_cells, within, values = "", "", {}
     if cells is not None:

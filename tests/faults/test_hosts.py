@@ -38,6 +38,10 @@ pytestmark = pytest.mark.timeout(600)  # a cluster starts several times in most 
 PATIENT = {"CLUSTER_ABSENCE_SECONDS": "600"}
 """A host that does not go on by itself while a test runs."""
 
+judged_by_postgres = pytest.mark.parametrize(
+    "kind", [Kind.POSTGRES, pytest.param(Kind.DUCKDB, marks=pytest.mark.nightly)]
+)
+
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
@@ -138,7 +142,7 @@ def test_a_slow_host_slows_the_others_down_and_is_not_taken_for_lost(
     require_sound(pipeline, log.tables)
 
 
-@pytest.mark.parametrize("kind", [pytest.param(Kind.DUCKDB, marks=pytest.mark.nightly), Kind.POSTGRES])
+@judged_by_postgres
 def test_a_host_that_goes_on_beyond_a_cut_link_lands_nothing_once_the_other_has_begun_anew(
     cluster: Cluster, pipeline: Pipeline, tmp_path: Path
 ) -> None:
@@ -198,6 +202,7 @@ def test_a_link_that_is_cut_and_healed_leaves_the_first_host_alone_meanwhile(
     require_tables_of_one_worker(pipeline, tmp_path, messages)
 
 
+@judged_by_postgres
 def test_a_host_goes_on_when_the_first_one_stays_away_and_the_warehouse_shows_that_nobody_else_has(
     cluster: Cluster, pipeline: Pipeline, tmp_path: Path
 ) -> None:

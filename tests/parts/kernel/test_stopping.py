@@ -101,3 +101,61 @@ def test_a_process_that_is_no_orphan_outlives_the_thread_that_started_it_and_is_
 
 def test_a_program_that_cannot_be_started_ends_with_a_code() -> None:
     assert start_no_orphan(["/nowhere/program"]).wait(SECONDS) == 1
+
+
+SUPERVISED = """
+import os, subprocess, sys, time
+child = subprocess.Popen(
+    [sys.executable, "-c", "import os, time\\n"
+     "from kernel.base.stopping import kill_orphan\\n"
+     "kill_orphan(os.getppid(), {grace})\\n"
+     "print(os.getpid(), flush=True)\\n"
+     "time.sleep(600)"],
+    stdin=subprocess.PIPE,
+    start_new_session=True,
+)
+sys.stdin.read()
+child.stdin.close()
+if child.poll() is None:
+    print("asked", flush=True)
+time.sleep(600)
+"""
+
+
+def supervisor(grace: float) -> tuple[subprocess.Popen[str], int]:
+    """A supervisor that asks its process to end when its own input closes; and that process, which never ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISED.format(grace=grace)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+def test_a_process_that_waits_for_lost_ones_is_killed_once_its_supervisor_has_died() -> None:
+    process, waiting = supervisor(0.1)
+    process.kill()
+    process.wait(SECONDS)
+    wait_until_gone(waiting)
+
+
+def test_a_process_that_is_asked_to_end_by_a_living_supervisor_has_all_the_time_that_gives_it() -> None:
+    process, waiting = supervisor(0.0)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    assert process.stdout.readline() == "asked\n"
+    wait_until_asleep_alone(waiting)
+    os.kill(waiting, signal.SIGKILL)  # it was still there
+    process.kill()
+    process.wait(SECONDS)
+
+
+def wait_until_asleep_alone(pid: int) -> None:
+    """Until only the first thread of a process is left: the one that could kill it has decided not to."""
+    deadline = time.monotonic() + SECONDS
+    while len(list(Path(f"/proc/{pid}/task").iterdir())) > 1:
+        assert time.monotonic() < deadline, pid
+        time.sleep(0.01)

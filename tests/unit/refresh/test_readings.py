@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from support.one_connection import OneConnection
 
 from kernel.base.errors import BatteryError
 from kernel.edges.objects import FolderStore
@@ -34,7 +35,7 @@ READING = """
 """
 
 
-class Held:
+class Held(OneConnection):
     """A warehouse that another process has."""
 
     @contextmanager

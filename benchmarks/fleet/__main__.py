@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from benchmarks.figures import figures_alone, tell
-from benchmarks.fleet import growth, simulation, sizes
+from benchmarks.fleet import growth, judge, simulation, sizes
 from benchmarks.record import run_of_today
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MEASURES: Final[Mapping[str, Callable[..., object]]] = {
     "sizes": sizes.measure,
+    "judge": judge.measure,
     "simulation": simulation.measure,
     "growth": growth.measure,
 }
@@ -34,7 +35,7 @@ COURSES: Final = Path(__file__).with_name("courses.json")
 @click.argument("names", nargs=-1, type=click.Choice(list(MEASURES)))
 @click.option("--tiny", is_flag=True, help="Take next to no rows: tells whether all runs, and nothing of sizes.")
 def main(names: tuple[str, ...], tiny: bool) -> None:
-    """Measure sizes, simulation and growth, or some of them.
+    """Measure sizes, the simulation and growth, or some of them.
 
     Figures are kept in benchmarks/fleet/last.jsonl in place of earlier ones of the same name; `make docs` computes the
     page on scale from them.

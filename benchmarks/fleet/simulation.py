@@ -38,6 +38,8 @@ WARM_EPOCHS: Final = 2
 """Epochs at the start that do not count: all cells are new in them."""
 
 MIXES: Final = (JSON_1, ARROW_60, JSON_10)
+SLOW: Final = (JSON_10,)
+"""Mixes that are simulated for a third as long, since each of their seconds takes a worker several."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,11 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> list[dict[str, Any]]:
         folder: where everything is put.
         tiny: take few channels, for a quick check.
     """
-    many, fewer, seconds = (120, 60, 30) if tiny else (CHANNELS, FEWER, SECONDS)
+    many, fewer, seconds = (120, 60, 60) if tiny else (CHANNELS, FEWER, SECONDS)
     courses = []
     for mix in MIXES:
-        large, small = (_apart(Fleet(channels, mix, seconds), folder) for channels in (many, fewer))
+        length = seconds // 3 if mix in SLOW else seconds
+        large, small = (_apart(Fleet(channels, mix, length), folder) for channels in (many, fewer))
         courses += [large, small]
         show(Figure(f"fleet_{mix.name}", large.rows_per_second, "rows/s", reference=small.rows_per_second))
         show(Figure(f"fleet_close_{mix.name}", large.close, "s", reference=small.close))

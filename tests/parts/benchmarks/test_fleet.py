@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from benchmarks.fleet import simulation, sizes
+from benchmarks.fleet import judge, simulation, sizes
 from benchmarks.fleet.channels import ARROW_60, JSON_1, JSON_10, Fleet, Mix, Spool
 from benchmarks.fleet.means import MEANS
 from benchmarks.fleet.simulation import EPOCH_SECONDS, run
@@ -55,6 +55,7 @@ def test_a_simulated_worker_lands_all_that_its_fleet_sends_and_another_one_conti
 def test_every_figure_of_the_page_on_scale_is_measured(tmp_path: Path) -> None:
     shown: list[Figure] = []
     sizes.measure(shown.append, tmp_path / "sizes", tiny=True)
+    judge.measure(shown.append, tmp_path / "judge", tiny=True)
     courses = simulation.measure(shown.append, tmp_path / "simulation", tiny=True)
     assert all(figure.value > 0 and figure.reference > 0 for figure in shown)
     assert len(courses) == 2 * len(simulation.MIXES)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from kernel.base.errors import BatteryError
-from kernel.edges.warehouse import transaction
+from kernel.edges.warehouse import Postgres, transaction
 from sink.layout import INTERNAL
 
 if TYPE_CHECKING:
@@ -101,6 +101,34 @@ def take_turn(landing: Warehouse, number: int) -> Iterator[Turn]:
         raise BatteryError(
             f"the publication could not be recorded: {str(error).splitlines()[0]}; the next one puts it right"
         ) from error
+
+
+@contextmanager
+def be_alone(warehouse: Warehouse) -> Iterator[bool]:
+    """Be the only process of all hosts that sends alerts, until the block ends; whether this one is.
+
+    In a DuckDB file and in MotherDuck nobody is asked. A host that has gone gives way once PostgreSQL has noticed that.
+
+    Raises:
+        BatteryError: PostgreSQL does not answer.
+    """
+    if not isinstance(warehouse, Postgres):
+        yield True
+        return
+    try:
+        with warehouse.judge("send alerts") as session:
+            is_alone = session.execute(f"select pg_try_advisory_lock({_SENDER})").fetchone() == (True,)
+            try:
+                yield is_alone
+            finally:
+                if is_alone:
+                    session.execute(f"select pg_advisory_unlock({_SENDER})")
+    except duckdb.Error as error:
+        raise BatteryError(f"cannot send alerts alone: {str(error).splitlines()[0]}") from error
+
+
+_SENDER: Final = "1650553972, 21"
+"""The key of the lock of who sends alerts; `sink.postgres.fence` has others of the same first half."""
 
 
 def _number(judge: Judge, mark: str) -> int:

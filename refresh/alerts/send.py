@@ -17,6 +17,7 @@ import structlog
 from kernel.base.errors import BatteryError
 from kernel.base.locks import lock_file
 from kernel.edges.objects import open_store
+from kernel.edges.warehouse import open_warehouse
 from refresh.alerts.connection import SETTING, Message, parse_connection
 from refresh.alerts.found import STOPPED, Alert, find_alerts
 from refresh.alerts.record import read_record, with_sent, with_withdrawn, write_record
@@ -24,6 +25,7 @@ from refresh.alerts.silence import still_silent
 from refresh.dbt import work_folder
 from refresh.marts import NothingYetError
 from refresh.publication import open_publication
+from refresh.turns import be_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,7 +99,7 @@ def send_alerts(settings: Settings, now: datetime | None = None) -> SendReport:
     connection = parse_connection(settings.airflow_conn_battery_alerts.get_secret_value())
     now = now or _now()
     with ExitStack() as held:
-        if not _lock(settings, held):
+        if not _lock(settings, held) or not held.enter_context(be_alone(open_warehouse(settings))):
             return SendReport(nothing="another process is sending the alerts")
         try:
             alerts = current_alerts(settings, now)

@@ -16,10 +16,12 @@ from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import open_warehouse
+from refresh.alerts.send import send_alerts
 from refresh.audit import start_run
 from refresh.export import LATEST, MANIFEST, export_marts
 from refresh.host_models import HostModels, open_models
 from refresh.news import news
+from refresh.turns import be_alone
 
 if TYPE_CHECKING:
     from support.postgres import Database
@@ -258,6 +260,18 @@ def test_a_run_of_dbt_is_on_record_for_the_status_on_any_host(hosts: tuple[Host,
         assert connection.execute("select run, failure, results from internal._dbt_runs").fetchall() == [
             (run, "it was ended in the middle", [])
         ]
+
+
+def test_of_several_hosts_one_at_a_time_sends_alerts(hosts: tuple[Host, Host], settings: Settings) -> None:
+    first, _ = hosts
+    told = settings.model_copy(update={"airflow_conn_battery_alerts": SecretStr("http://127.0.0.1:1/")})
+    with contextlib.chdir(first.folder):
+        with be_alone(first.models.landing) as is_alone:
+            assert is_alone
+            assert send_alerts(told).nothing == "another process is sending the alerts"
+        nothing = send_alerts(told).nothing
+    assert nothing is not None
+    assert nothing.startswith("no figures have been published yet")
 
 
 def test_a_warehouse_without_landing_tables_is_named(tmp_path: Path, postgres_database: Database) -> None:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from kernel.base.errors import BatteryError
-from kernel.edges.warehouse import persistent, transaction
+from kernel.edges.warehouse import PostgresSession, persistent, transaction
 from sink.claim import claim_store, spare_others
 from sink.leftovers import find_leftovers
 from sink.manifest import landing_objects
+from sink.postgres.texts import unescape
 from sink.tables import create_tables
 from sink.writers import Writer, require_new_run, run_epoch, take_epoch, window_width
 
@@ -135,7 +136,10 @@ class RunStart:
 
 
 def _standing(connection: Judge, epoch: int) -> Standing:
-    states = dict(connection.execute("select cell_id, state from internal._cell_state").fetchall())
+    found = connection.execute("select cell_id, state from internal._cell_state").fetchall()
+    if isinstance(connection, PostgresSession):
+        found = [(unescape(cell_id), unescape(state)) for cell_id, state in found]
+    states = dict(found)
     progress = connection.execute(
         'select topic_id, "partition", max("offset") from internal._progress group by topic_id, "partition"'
     ).fetchall()

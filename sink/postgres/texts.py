@@ -40,6 +40,15 @@ def _escape(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return texts
 
 
+def unescape(text: str) -> str:
+    r"""A text of PostgreSQL as it was.
+
+    >>> unescape("a\ufffe0b")
+    'a\x00b'
+    """
+    return text.replace(f"{_ESCAPE}0", "\0").replace(f"{_ESCAPE}1", _ESCAPE) if _ESCAPE in text else text
+
+
 def unescaped(column: str) -> str:
     """SQL of DuckDB that gives the texts of a column as they were.
 

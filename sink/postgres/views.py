@@ -54,8 +54,11 @@ def _shown(schema_names: Iterable[str], texts: frozenset[str]) -> list[str]:
 
 
 _TEXTS: Final = frozenset(
-    {"cell_id", "test_id", "source_file", "detail", "payload", "assumptions", "metadata", "integrated", "reader"}
-)
+    {
+        "cell_id", "test_id", "source_file", "detail", "payload", "origin_topic_id", "assumptions", "metadata",
+        "integrated", "reader", "state",
+    }
+)  # fmt: skip
 
 _READINGS: Final = (
     f"create or replace view main.battery_ts_cleaned as select {', '.join(map(quoted, LANDED.names))} "  # noqa: S608

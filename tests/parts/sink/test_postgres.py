@@ -5,50 +5,73 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from support.builders import arrow, message, reading
 from support.committed import CELLS, WINDOW, Worker
-from support.pipeline import commands
+from support.delivered import decode
+from support.generated import cut, logs
+from support.landed import clean_cell, fold, rows_of
+from support.pipeline import LANDING_TABLES, checksum_of, commands
 from support.postgres import PASSWORD
+from support.profiles import examples
+from support.schemas import look_in_both
 from support.warehouses import change, look, owned
 
+from dataflows.fold.state import CellState
 from kernel.base.errors import BatteryError
 from kernel.base.settings import Settings
-from kernel.edges.warehouse import Postgres, open_warehouse
+from kernel.contract.about import About, TestAbout
+from kernel.contract.reading import JSON
+from kernel.edges.objects import open_store
+from kernel.edges.warehouse import Postgres as PostgresWarehouse
+from kernel.edges.warehouse import open_warehouse, transaction
 from sink.commit import Landing
 from sink.peers import Peers
+from sink.tables import create_tables
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     import pyarrow as pa
-    from support.postgres import Database
+    from support.delivered import Delivery
+    from support.postgres import Database, Postgres
 
+    from dataflows.fold.states import CellStates
+    from kernel.contract.results import Cleaned
     from kernel.edges.objects import FolderStore
 
 SECONDS = 60
 """How long one thread waits for another, which takes none of it."""
 
 
-@pytest.fixture
-def settings(tmp_path: Path, postgres_database: Database) -> Settings:
+def at(database: Database, folder: Path) -> Settings:
+    """Settings of a pipeline whose judge is that database."""
     return Settings(
-        object_store=f"file://{tmp_path / 'objects'}",
-        warehouse=postgres_database.address,
-        warehouse_password=postgres_database.password,  # type: ignore[arg-type]
+        object_store=f"file://{folder / 'objects'}",
+        warehouse=database.address,
+        warehouse_password=database.password,  # type: ignore[arg-type]
         warehouse_lock_timeout_seconds=30,
     )
 
 
 @pytest.fixture
-def warehouse(settings: Settings) -> Postgres:
+def settings(tmp_path: Path, postgres_database: Database) -> Settings:
+    return at(postgres_database, tmp_path)
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> PostgresWarehouse:
     warehouse = open_warehouse(settings)
-    assert isinstance(warehouse, Postgres)
+    assert isinstance(warehouse, PostgresWarehouse)
     return warehouse
 
 
-def member(number: int, store: FolderStore, warehouse: Postgres) -> Landing:
+def member(number: int, store: FolderStore, warehouse: PostgresWarehouse) -> Landing:
     """The landing of one process of a cluster of two."""
     peers = Peers(number, ("one:1", "two:2"), "this run", SECONDS)
     return Landing(store, warehouse, WINDOW, run_id="this run", peers=peers)
@@ -56,7 +79,7 @@ def member(number: int, store: FolderStore, warehouse: Postgres) -> Landing:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_lanes_of_a_run_do_not_wait_for_each_other(
-    store: FolderStore, warehouse: Postgres, settings: Settings, processes: int
+    store: FolderStore, warehouse: PostgresWarehouse, settings: Settings, processes: int
 ) -> None:
     landings = [member(number, store, warehouse) for number in range(processes)]
     folded = Worker(store, warehouse, of=landings[0])  # it begins the run
@@ -101,7 +124,7 @@ def test_the_lanes_of_a_run_do_not_wait_for_each_other(
     ],
 )
 def test_a_statement_that_fails_leaves_nothing_landed(
-    store: FolderStore, warehouse: Postgres, settings: Settings, table: str
+    store: FolderStore, warehouse: PostgresWarehouse, settings: Settings, table: str
 ) -> None:
     worker = Worker(store, warehouse)
     with owned(settings) as database:
@@ -146,3 +169,90 @@ def test_runs_that_begin_at_once_in_an_empty_database_begin_one_after_the_other(
     with look(settings) as connection:
         writers = connection.execute("select epoch, superseded_by from _writers order by epoch").fetchall()
     assert writers == [(1, 2), (2, 3), (3, 4), (4, None)]
+
+
+@pytest.fixture(scope="module")
+def with_tables(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """A database with empty landing tables, to be copied."""
+    database = postgres_server.database()
+    with open_warehouse(at(database, tmp_path_factory.mktemp("empty"))).judge("create") as judge, transaction(judge):
+        create_tables(judge)
+    with database.connect() as owner:
+        owner.execute(END_OTHERS)
+    return database
+
+
+END_OTHERS = (
+    "select pg_terminate_backend(pid, 10000) from pg_stat_activity "
+    "where datname = current_database() and usename = current_user and pid <> pg_backend_pid()"
+)
+
+
+def land(settings: Settings, commits: Sequence[Sequence[Cleaned[CellStates]]]) -> dict[str, tuple[Any, ...]]:
+    """Land results, a commit a group; row count and checksum of every landing table."""
+    warehouse = open_warehouse(settings)
+    landing = Landing(open_store(settings), warehouse, WINDOW)
+    landing.begin()
+    for seq, results in enumerate(commits, start=1):
+        landing.commit(0, seq, results)
+    with warehouse.connect("look", read_only=True) as connection:
+        look_in_both(connection)
+        found = {table: rows_of(connection, checksum_of(table))[0] for table in LANDING_TABLES}
+    return found | {"states of the next run": (Landing(open_store(settings), warehouse, WINDOW).begin().states,)}
+
+
+@examples(0.2)
+@given(calls=logs().flatmap(cut))
+def test_the_tables_are_those_of_a_duckdb_file_whatever_lands(
+    postgres_server: Postgres, with_tables: Database, calls: list[list[Delivery]]
+) -> None:
+    require_same_tables(postgres_server, with_tables, [[result] for result in fold(calls)])
+
+
+HOSTILE = [
+    "\0",
+    "a\0b\0",
+    "\ufffe",
+    "\ufffe0",
+    "\ufffe1\0",
+    "\\N",
+    "\\",
+    "'\"",
+    "a\tb\nc\r",
+    "\u00e9 e\u0301",
+    "\U0001f50b",
+]
+
+
+def test_texts_that_postgres_does_not_store_or_escapes_are_read_as_they_were(
+    postgres_server: Postgres, with_tables: Database
+) -> None:
+    commits = []
+    for offset, text in enumerate(HOSTILE):
+        cell_id = f"CELL{text}"
+        rows = [reading(point, cell_id=cell_id, test_id=text, source_file=text) for point in (1, 2)]
+        of: dict[str, Any] = {"key": cell_id.encode(), "offset": 2 * offset}
+        said = TestAbout(text, About(text, (text,), {text: text}))
+        messages = [arrow(rows, about=said, **of)]
+        messages.append(decode(message(text.encode(), **of | {"offset": 2 * offset + 1}, encoding=JSON)))
+        cleaned = clean_cell(CellState(), messages)
+        assert cleaned is not None
+        commits.append([cleaned])
+    tables = require_same_tables(postgres_server, with_tables, commits)
+    assert tables["battery_quarantine"][0] >= len(HOSTILE)
+    assert tables["battery_about"][0] == len(HOSTILE)
+
+
+def require_same_tables(
+    server: Postgres, empty: Database, commits: Sequence[Sequence[Cleaned[CellStates]]]
+) -> dict[str, tuple[Any, ...]]:
+    """Land results in a DuckDB file and in PostgreSQL; what both then hold."""
+    database = server.database(copy_of=empty.name)
+    try:
+        with TemporaryDirectory() as folder:
+            file = Settings(object_store=f"file://{folder}/objects", warehouse=f"{folder}/battery.duckdb")
+            expected = land(file, commits)
+            assert land(at(database, Path(folder) / "judged"), commits) == expected
+    finally:
+        server.drop(database)
+    return expected

@@ -22,7 +22,7 @@ from refresh.iceberg.files import store_root
 from refresh.iceberg.hint import write_hint
 from refresh.iceberg.leftovers import is_due, remove_leftovers
 from refresh.iceberg.sources import LANDED, read_sources
-from refresh.iceberg.table import OvertakenError, create_table, follow, require_own
+from refresh.iceberg.table import OvertakenError, create_table, follow, keep_properties, require_own
 from sink.manifest import LANDED_KIND
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def _register(
                 if table is None:
                     table = create_table(catalog, (namespace, name), columns(), location, sources.pipeline)
                 require_own(table, location, sources.pipeline)
+                keep_properties(table)
                 done[name] = follow(table, wanted, columns, replaces=name in MARTS)
                 if done[name].is_changed and is_due(table):
                     remove_leftovers(table)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -124,6 +125,24 @@ def require_own(table: Table, location: str, owner: str) -> None:
             f"the Iceberg table {name} names objects below {table.location()}, and OBJECT_STORE is elsewhere now; "
             "remove the table from the catalog (without its files), and `battery publish --iceberg` makes it again"
         )
+
+
+def keep_properties(table: Table) -> None:
+    """Give a table its properties again, if another program has changed them.
+
+    Raises:
+        OvertakenError: it has them now, in a state that must be loaded and compared again.
+    """
+    lost = {
+        name: value
+        for name, value in PROPERTIES.items()
+        if name != TableProperties.FORMAT_VERSION and table.properties.get(name) != value
+    }
+    if not lost:
+        return
+    with suppress(CommitFailedException), table.transaction() as transaction:
+        transaction.set_properties(lost)
+    raise OvertakenError
 
 
 def follow(table: Table, wanted: Collection[str], columns: Callable[[], pa.Schema], *, replaces: bool) -> Followed:

@@ -184,6 +184,26 @@ def test_a_publisher_that_sleeps_does_not_put_an_older_manifest_over_a_newer_one
     require_equal(landed, reader)
 
 
+def test_a_manifest_that_was_read_before_another_publisher_finished_is_read_again(
+    landed: Landed, reader: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered(landed)
+    worker, slow = landed.worker(), iter([True])
+    worker.commit(0)
+
+    def read_and_sleep(settings: Settings, store: ObjectStore, warehouse: Warehouse) -> Sources:
+        sources = read_sources(settings, store, warehouse)
+        if next(slow, False):
+            worker.commit(0, 1)
+            registered(landed)
+        return sources
+
+    monkeypatch.setattr("refresh.iceberg.register.read_sources", read_and_sleep)
+    registered(landed)
+    require_equal(landed, reader)
+    assert operations_of(loaded(landed, "battery_ts_cleaned")) == ["append", "append"]
+
+
 def test_objects_that_are_removed_while_they_are_registered_are_looked_up_again(
     landed: Landed, reader: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +253,19 @@ def test_every_table_forbids_engines_to_remove_its_files_and_keeps_its_own_apart
         assert table.location() == f"file://{landed.folder}/objects/iceberg/battery/{name}"
         assert not any(address.startswith(table.location()) for address in files_of(table))
     assert [table.name for table in done.tables] == sorted(KINDS)
+
+
+def test_properties_that_another_program_has_changed_are_set_again(
+    landed: Landed, reader: duckdb.DuckDBPyConnection
+) -> None:
+    registered(landed)
+    with loaded(landed, "battery_ts_cleaned").transaction() as transaction:
+        transaction.set_properties({"gc.enabled": "true", "commit.retry.num-retries": "4"})
+    landed.worker().commit(0)
+    registered(landed)
+    properties = loaded(landed, "battery_ts_cleaned").properties
+    assert (properties["gc.enabled"], properties["commit.retry.num-retries"]) == ("false", "0")
+    require_equal(landed, reader)
 
 
 def test_old_states_are_forgotten_and_their_files_removed_when_no_query_can_need_them(

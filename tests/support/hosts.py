@@ -6,7 +6,9 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from support.harness import read_undisturbed, require_sound, send, traffic
+from support.warehouses import Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,11 @@ QUICK = {
     "CLUSTER_ABSENCE_SECONDS": "600",
 }
 """A host is missed soon, and the others do not go on without it unless a test says so."""
+
+judged_by_postgres = pytest.mark.parametrize(
+    "kind", [Kind.POSTGRES, pytest.param(Kind.DUCKDB, marks=pytest.mark.nightly)]
+)
+"""By day on PostgreSQL, where hosts are apart; a DuckDB file is for hosts that share a disk."""
 
 FIRST_ROUNDS = range(6)
 """The rounds of traffic that fill every landing table."""

@@ -27,12 +27,13 @@ SAID_BY_OTHERS: Final = (
     "Read-only file system",
     "required variable MINIO_ACCESS_KEY is missing a value: set it in .env, or run make env",
     "Segmentation fault",
+    "superuser password is not specified",
     "The source and target schemas on this incremental model are out of sync",
     "thread '<unnamed>' panicked at",
     "error connecting to worker",
     "retrying",
 )
-"""What Airflow, Bytewax, dbt, Docker, DuckDB or the system says."""
+"""What Airflow, Bytewax, dbt, Docker, DuckDB, an image of PostgreSQL or the system says."""
 
 VALUE: Final = "\0"
 """Stands for a value in a message, on both sides."""

@@ -55,7 +55,7 @@ def open_catalog(settings: Settings) -> Catalog:
     Raises:
         BatteryError: it cannot be reached, or an extra that it needs is not installed.
     """
-    logging.getLogger("pyiceberg").setLevel(logging.WARNING)  # it tells of each file that it is about to read
+    logging.getLogger("pyiceberg").setLevel(logging.ERROR)  # it tells of each file, and of each column of an empty one
     place = catalog_place(settings)
     with reported(f"the Iceberg catalog {mask_urls(place)} cannot be used"):
         catalog = _rest(place, settings) if place.startswith("http") else _sql(place, settings)

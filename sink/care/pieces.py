@@ -7,17 +7,21 @@ waits, and all that is counted is of one moment.
 
 from __future__ import annotations
 
-import atexit
+import os
+import shutil
 import tempfile
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import duckdb
 import structlog
 
+from kernel.base.errors import BatteryError
 from kernel.edges.warehouse import lacks_memory, lift_memory_limit
 from sink.care.recount import Recount, recount
 
@@ -64,7 +68,7 @@ def recount_all(warehouse: Lender, *, lets_in: bool = True) -> Recount:
         lets_in: whether others may wait for the warehouse, and are let in now and then.
 
     Raises:
-        BatteryError: the warehouse cannot be opened.
+        BatteryError: the warehouse cannot be opened, or failed.
     """
     pieces: deque[list[str]] | None = None
     counted, has_limit = Recount(), True
@@ -82,12 +86,13 @@ def recount_all(warehouse: Lender, *, lets_in: bool = True) -> Recount:
                 while pieces:
                     counted += recount(connection, pieces[0], schema)
                     pieces.popleft()
-                    has_limit = True
-                    if not stays and time.monotonic() >= until:
+                    if not has_limit or (not stays and time.monotonic() >= until):
                         break
+                has_limit = True
         except duckdb.Error as error:
             if not (has_limit and lacks_memory(error)):
-                raise
+                reason = str(error).splitlines()[0]
+                raise BatteryError(f"cannot count the aggregates again: {reason}; verify again") from error
             _log.info("a cell needs more memory than others to be counted", limit=MEMORY)
             has_limit = False
             continue
@@ -107,19 +112,21 @@ def bounded(connection: duckdb.DuckDBPyConnection, *, has_limit: bool = True) ->
     names = ("memory_limit", "threads", "preserve_insertion_order")
     before = {name: _setting(connection, name) for name in names}
     threads = min(int(before["threads"]), THREADS)
-    if _setting(connection, "temp_directory") != _spill():
-        with suppress(duckdb.Error):  # it has put something elsewhere already, and goes on to
-            connection.execute("set temp_directory = ?", [_spill()])
-    try:
-        for name, value in {"memory_limit": MEMORY, "threads": threads, "preserve_insertion_order": False}.items():
-            connection.execute(f"set {name} = ?", [value])
-        if not has_limit:
-            lift_memory_limit(connection)
-        yield
-    finally:
-        with suppress(duckdb.Error):  # of a connection that broke
-            for name, value in before.items():
+    with _spill(os.getpid()) as folder:
+        if _setting(connection, "temp_directory") != folder:
+            # It may have put something elsewhere already, and goes on to. That must not end the caller's transaction.
+            with suppress(duckdb.Error), connection.cursor() as apart:
+                apart.execute("set temp_directory = ?", [folder])
+        try:
+            for name, value in {"memory_limit": MEMORY, "threads": threads, "preserve_insertion_order": False}.items():
                 connection.execute(f"set {name} = ?", [value])
+            if not has_limit:
+                lift_memory_limit(connection)
+            yield
+        finally:
+            with suppress(duckdb.Error):  # of a connection that broke
+                for name, value in before.items():
+                    connection.execute(f"set {name} = ?", [value])
 
 
 def _setting(connection: duckdb.DuckDBPyConnection, name: str) -> str:
@@ -127,12 +134,26 @@ def _setting(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     return str(value)
 
 
+@contextmanager
+def _spill(process: int) -> Iterator[str]:
+    """The folder of a process for what does not fit in memory, which exists until the outermost block ends.
+
+    A database that has put something there cannot be given another one, so it is always the same.
+    """
+    folder = Path(tempfile.gettempdir()) / f"battery-recount-{process}-{_secret()}"
+    is_outermost = not folder.exists()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        yield str(folder)
+    finally:
+        if is_outermost:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @cache
-def _spill() -> str:
-    """A folder for what does not fit in memory; it goes with the process."""
-    folder = tempfile.TemporaryDirectory(prefix="battery-recount-")
-    atexit.register(folder.cleanup)
-    return folder.name
+def _secret() -> str:
+    """What nobody else can guess of the name of a folder that all users share."""
+    return uuid4().hex
 
 
 def are_views(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -14,6 +14,7 @@ from kernel.edges.objects import FolderStore
 from sink.care import pieces
 from sink.care.compact import compact
 from sink.care.pieces import recount_all
+from sink.care.recount import recount
 from sink.care.sweep import sweep
 from sink.care.verify import landing_checks, verify
 
@@ -183,23 +184,25 @@ def test_what_differs_is_counted_in_whichever_piece_it_is(
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_cell_that_does_not_fit_in_little_memory_is_counted_with_more(
+def test_a_cell_that_does_not_fit_in_little_memory_is_counted_with_more_and_the_next_with_little(
     landed: Landed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, limits = recount_all(landed.warehouse), []
+    whole = recount_all(landed.warehouse)
+    limits: list[str] = []
 
     def lacking(connection: duckdb.DuckDBPyConnection, cells: list[str], schema: str) -> Recount:
-        row = connection.execute("select current_setting('memory_limit')").fetchone()
-        limits.append(row[0] if row else None)
+        nonlocal limits
+        limits += [limit for (limit,) in connection.execute("select current_setting('memory_limit')").fetchall()]
         if len(limits) == 1:
             raise duckdb.OutOfMemoryException("failed to pin block")
-        return counted(connection, cells, schema)
+        return recount(connection, cells, schema)
 
-    counted = pieces.recount
     monkeypatch.setattr(pieces, "recount", lacking)
+    monkeypatch.setattr(pieces, "PIECE_ROWS", 1)
+    monkeypatch.setattr(pieces, "PAUSE_SECONDS", 0)
     assert recount_all(landed.warehouse) == whole
-    little, more = limits
-    assert little == "244.1 MiB"
+    little, more, little_again = limits
+    assert (little, little_again) == ("244.1 MiB", "244.1 MiB")
     assert more.endswith("GiB")
 
 

@@ -12,14 +12,19 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from support.iceberg import in_bucket
 from support.pipeline import Pipeline
 from support.servers import Kafka, MinIO
 
+from kernel.base.errors import BatteryError
 from producer.simulate import simulate_cell
+from refresh.iceberg.register import register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from support.committed import Landed
 
 USER, PASSWORD = "battery", "hush-scram"
 MECHANISMS = ["SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -128,3 +133,14 @@ def test_what_is_wrong_with_a_secure_connection_is_one_line_that_names_the_setti
     assert last.startswith("battery: ")
     assert said in last
     assert "hush" not in last
+
+
+def test_iceberg_tables_lie_in_a_store_with_a_certificate_of_our_own(landed: Landed, secure: dict[str, str]) -> None:
+    names = ("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "MINIO_SECURE", "MINIO_CA_LOCATION")
+    places = {name: secure[name] for name in names} | {"OBJECT_STORE": "s3://iceberg-secure"}
+    settings, store = in_bucket(landed, places)
+    done = register(settings, store, landed.warehouse)
+    assert [table.rows for table in done.tables] == [landed.contents()[table.name][0] for table in done.tables]
+    unknown = settings.model_copy(update={"minio_ca_location": None})
+    with pytest.raises(BatteryError, match="cannot be"):
+        register(unknown, store, landed.warehouse)

@@ -313,13 +313,3 @@ def recount(
         values,
     ).fetchone()
     return Recount(*row) if row else Recount()
-
-
-def differing_windows(connection: duckdb.DuckDBPyConnection) -> int:
-    """The number of windows that differ from their rows, are missing, or have no rows."""
-    return recount(connection).differing_windows
-
-
-def differing_cycles(connection: duckdb.DuckDBPyConnection) -> int:
-    """The number of cycles that differ from their rows, are missing, or have no rows."""
-    return recount(connection).differing_cycles

@@ -17,6 +17,7 @@ from dataflows.fold.states import CellStates, GroupStates
 from kernel.contract.batch import Batch
 from kernel.contract.reading import ABOUT, LANDED, QUARANTINED, REPEATED, RETRIED
 from kernel.contract.results import CYCLE_PART, WINDOW_PART
+from sink.care.recount import recount
 from sink.repeats import LANDED_BEFORE, judge, keys_of
 from sink.tables import FILL, create_tables, full_name
 
@@ -117,6 +118,12 @@ def put(path: Path, cells: dict[str, list[dict[str, Any]]]) -> None:
             there = full_name(table, "file")
             connection.execute(f"delete from {there}; insert into {there} from {full_name(table, 'memory')}")  # noqa: S608
         connection.execute("detach file")
+
+
+def differing(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """How many windows and cycles are other than SQL counts from their rows."""
+    counted = recount(connection)
+    return counted.differing_windows, counted.differing_cycles
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:

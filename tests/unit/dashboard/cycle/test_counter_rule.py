@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import arrow
 from support.generated import histories, leaping, logs
-from support.landed import WINDOW_SECONDS, fold, landed
+from support.landed import WINDOW_SECONDS, differing, fold, landed
 from support.profiles import examples
 
 from dashboard.macros import macro
@@ -23,7 +23,6 @@ from kernel.contract.reading import (
     RESET_SHARE,
     STEP_RESET_SHARE,
 )
-from sink.care.recount import differing_cycles
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,7 +65,7 @@ def test_the_marts_and_the_recount_count_what_the_stream_counts(log: list[Delive
                 assert (one is None) == (other is None)
                 # The stream counts in pico-units, and SQL rounds halves another way.
                 assert abs((one or 0) / IN_PICO - (other or 0)) <= 2 * readings
-        assert differing_cycles(connection) == 0
+        assert differing(connection)[1] == 0
 
 
 @pytest.mark.parametrize(

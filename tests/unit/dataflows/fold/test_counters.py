@@ -9,11 +9,10 @@ import msgspec
 import pytest
 from support.builders import STARTED, arrow, reading
 from support.generated import BAD, retry
-from support.landed import WINDOW_SECONDS, clean_cell, fold, landed, state_of
+from support.landed import WINDOW_SECONDS, clean_cell, differing, fold, landed, state_of
 
 from dataflows.fold.state import CellState, Tail
 from kernel.contract.reading import COUNTER_NOISE, COUNTERS, Quality
-from sink.care.recount import differing_cycles, differing_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,7 +60,7 @@ def followed(rows: Rows, size: int = COUNT) -> list[Cleaned[CellStates]]:
         connection.execute(
             "insert into internal._writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS]
         )
-        assert (differing_windows(connection), differing_cycles(connection)) == (0, 0)
+        assert differing(connection) == (0, 0)
     return results
 
 
@@ -212,7 +211,7 @@ def test_a_mended_reading_that_comes_late_is_no_leap() -> None:
     assert gained(results) == pytest.approx(COUNT * 30 / HOUR, abs=1e-12)
     assert column(results, NAME)[COUNT - 2 :] == [None, rows[20][NAME]]
     with landed([results]) as connection:
-        assert differing_cycles(connection) == 0
+        assert differing(connection)[1] == 0
 
 
 def test_no_reading_is_put_before_one_at_which_a_counter_leaps() -> None:
@@ -221,7 +220,7 @@ def test_no_reading_is_put_before_one_at_which_a_counter_leaps() -> None:
     results = fold([[arrow(spoilt)], [retry(rows[20], COUNT)]])
     assert results[-1].landed.num_rows == 0
     with landed([results]) as connection:
-        assert differing_cycles(connection) == 0
+        assert differing(connection)[1] == 0
 
 
 def test_a_state_of_before_leaps_were_followed_is_read_and_goes_on() -> None:

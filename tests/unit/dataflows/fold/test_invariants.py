@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.builders import CELL, arrow, json_message, reading
 from support.delivered import decode
 from support.generated import cut, labs, leaping, logs, rows
-from support.landed import WINDOW_SECONDS, clean_cell, fold, landed, landed_tables, state_of
+from support.landed import WINDOW_SECONDS, clean_cell, differing, fold, landed, landed_tables, state_of
 from support.profiles import examples
 
 from dataflows.fold.clean import clean
@@ -18,7 +18,6 @@ from dataflows.fold.states import GroupStates
 from kernel.contract.batch import decode_poll
 from kernel.contract.poll import Poll
 from kernel.contract.reading import LANDED
-from sink.care.recount import differing_cycles, differing_windows
 
 if TYPE_CHECKING:
     from support.delivered import Delivery
@@ -80,7 +79,7 @@ def test_windows_and_cycles_are_what_sql_makes_of_the_landed_rows(log: list[Deli
     connection.execute(
         "insert into internal._writers values ('x', 1, ?, now(), 0, null, 'worker', null)", [WINDOW_SECONDS]
     )
-    assert (differing_windows(connection), differing_cycles(connection)) == (0, 0)
+    assert differing(connection) == (0, 0)
     connection.close()
 
 

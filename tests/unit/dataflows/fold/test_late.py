@@ -9,13 +9,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.builders import CELL, arrow, reading
 from support.generated import BAD, LATE, ORIGIN, histories, in_parts, refused_at_first, retry
-from support.landed import clean_cell, fold, landed, landed_tables, rows_of, state_of, whole_state
+from support.landed import clean_cell, differing, fold, landed, landed_tables, rows_of, state_of, whole_state
 from support.profiles import examples
 
 from dataflows.fold.late import MOST_HOLES, fill
 from dataflows.fold.state import CellState
 from kernel.contract.reading import ARROW, Quality, Reason
-from sink.care.recount import differing_cycles, differing_windows
 
 if TYPE_CHECKING:
     from support.delivered import Delivery
@@ -242,7 +241,7 @@ def test_late_readings_do_not_make_results_depend_on_how_the_log_is_cut(data: st
         assert rows_of(two, f"from {table} order by all") == rows_of(one, f"from {table} order by all")
     assert state_of(pieces[-1]) == state_of(whole[-1])
     one.execute("insert into internal._writers values ('x', 1, 600, now(), 0, null, 'worker', null)")
-    assert (differing_windows(one), differing_cycles(one)) == (0, 0)
+    assert differing(one) == (0, 0)
 
 
 def test_a_hole_behind_a_counter_that_leaped_is_remembered_alike_wherever_the_log_is_cut() -> None:
@@ -278,7 +277,7 @@ def test_a_counter_returns_to_what_it_stood_at_in_a_reading_that_came_late(zeros
     )
     connection = landed([fold([log])])
     connection.execute("insert into internal._writers values ('x', 1, 600, now(), 0, null, 'worker', null)")
-    assert (differing_windows(connection), differing_cycles(connection)) == (0, 0)
+    assert differing(connection) == (0, 0)
     ((energy,),) = rows_of(connection, "select charge_energy_wh from battery_cell_cycles")
     assert energy == pytest.approx(last["charge_energy(wh)"], abs=1e-12)
 

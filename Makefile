@@ -91,6 +91,7 @@ format: setup ## bring code and SQL into the project's format
 docs: setup ## write the pages that are made, and build the documentation in site/; warnings are errors
 	$(RUN)/python docs/make_dictionary.py
 	$(RUN)/python docs/make_performance.py
+	$(RUN)/python docs/make_scale.py
 	$(RUN)/sphinx-build --fail-on-warning --keep-going --quiet docs site
 
 pictures: setup browser ## take the README's pictures again, on the cells of the demo

@@ -319,7 +319,12 @@ warehouse; stop the other one, or this one
 
     def _has_landed(self, commit: str) -> bool:
         with self._warehouse.judge("look up a commit") as connection:
-            count = connection.execute('select count(*) from internal._commits where "commit" = ?', [commit]).fetchone()
+            try:
+                count = connection.execute(
+                    'select count(*) from internal._commits where "commit" = ?', [commit]
+                ).fetchone()
+            except duckdb.CatalogException:
+                raise BatteryError(REMOVED) from None
         return count is not None and count[0] > 0
 
 

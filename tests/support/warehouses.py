@@ -5,7 +5,7 @@ A test that asks for the fixture `kind` runs on a DuckDB file; with the mark `ev
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +76,10 @@ def lose(settings: Settings) -> None:
         Path(address.file).unlink()
         return
     with owned(settings) as database:
-        database.execute("drop owned by current_user cascade")
+        while True:
+            with suppress(psycopg.errors.DeadlockDetected):  # with a commit that is under way
+                database.execute("drop owned by current_user cascade")
+                return
 
 
 def owned(settings: Settings) -> psycopg.Connection:

@@ -303,8 +303,7 @@ class Postgres:
         return [statement for (statement,) in rows]
 
     def _attach(self, purpose: str) -> tuple[duckdb.DuckDBPyConnection, bool]:
-        with self.judge(purpose):  # says in a line why PostgreSQL cannot be reached
-            pass
+        self._give_back(self._open(purpose))  # it waits, or says in a line why PostgreSQL cannot be reached
         connection = duckdb.connect(config=self._limits)
         try:
             for setting in _READING:
@@ -332,7 +331,13 @@ class Postgres:
         from psycopg.pq import TransactionStatus  # noqa: PLC0415  # of the extra
 
         if session.connection.info.transaction_status != TransactionStatus.IDLE:
-            session.connection.close()
+            given_up = [session]
+            if session.connection.broken:  # as the others are then, which would fail one after the other
+                with self._lock:
+                    given_up += [idle for idle, _ in self._idle]
+                    self._idle = []
+            for each in given_up:
+                each.connection.close()
             return
         with self._lock:
             self._idle.append((session, time.monotonic()))

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from support.builders import arrow, message, reading
@@ -20,7 +21,7 @@ from support.pipeline import LANDING_TABLES, checksum_of, commands
 from support.postgres import PASSWORD
 from support.profiles import examples
 from support.schemas import look_in_both
-from support.warehouses import change, look, owned
+from support.warehouses import change, look, lose, owned
 
 from dataflows.fold.state import CellState
 from kernel.base.errors import BatteryError
@@ -37,7 +38,6 @@ from sink.tables import create_tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pyarrow as pa
     from support.delivered import Delivery
     from support.postgres import Database, Postgres
 
@@ -147,6 +147,21 @@ def test_a_statement_that_fails_leaves_nothing_landed(
         assert connection.execute("select count(distinct cell_id) from battery_ts_cleaned").fetchall() == [(2,)]
 
 
+def test_tables_that_are_gone_are_missed_by_whoever_looks_up_or_lands(
+    store: FolderStore, warehouse: PostgresWarehouse, settings: Settings
+) -> None:
+    worker = Worker(store, warehouse)
+    worker.commit(0)
+    keys = pa.table({"cell_id": ["CELL_1"], "test_id": ["A"], "data_point": pa.array([1], pa.int64())})
+    lose(settings)
+    with pytest.raises(BatteryError, match="it was removed under the running worker"):
+        worker.landing._landed_rows(keys)  # noqa: SLF001  # a commit asks for it only where readings come back
+    with pytest.raises(BatteryError, match="it was removed under the running worker"):
+        worker.landing._has_landed("000001-00-000000000001")  # noqa: SLF001  # and for this after a failure
+    with pytest.raises(BatteryError, match="it was removed under the running worker"):
+        worker.commit(0)
+
+
 BEGIN = """
 from kernel.base.settings import Settings
 from kernel.edges.objects import open_store
@@ -164,7 +179,7 @@ def test_runs_that_begin_at_once_in_an_empty_database_begin_one_after_the_other(
     given |= {"WAREHOUSE_PASSWORD": PASSWORD}
     runs = [commands.start(BEGIN, given, tmp_path) for _ in range(4)]
     for run in runs:
-        said, _ = run.communicate(SECONDS)
+        said, _ = run.communicate(4 * SECONDS)
         assert run.returncode == 0, said
     with look(settings) as connection:
         writers = connection.execute("select epoch, superseded_by from _writers order by epoch").fetchall()
@@ -201,7 +216,7 @@ def land(settings: Settings, commits: Sequence[Sequence[Cleaned[CellStates]]]) -
     return found | {"states of the next run": (Landing(open_store(settings), warehouse, WINDOW).begin().states,)}
 
 
-@examples(0.2)
+@examples(0.1)
 @given(calls=logs().flatmap(cut))
 def test_the_tables_are_those_of_a_duckdb_file_whatever_lands(
     postgres_server: Postgres, with_tables: Database, calls: list[list[Delivery]]

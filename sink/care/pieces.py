@@ -47,7 +47,7 @@ MEMORY: Final = "256MB"
 THREADS: Final = 2
 """How many threads it may use, each of which needs memory of its own."""
 
-PIECE_ROWS: Final = 150_000
+PIECE_ROWS: Final = 100_000
 """About how many readings are counted at a time, if no cell has more of them."""
 
 MOST_PIECES: Final = 250

@@ -58,7 +58,7 @@ def test_a_run_that_sleeps_inside_its_transaction_is_taken_over_and_lands_nothin
     older = start_and_pause(pipeline, place, "stream")
     with owned(pipeline.settings) as database:
         sleeping = database.execute(
-            "select count(*) from pg_stat_activity where state = 'idle in transaction'"
+            "select count(*) from pg_stat_activity where datname = current_database() and state = 'idle in transaction'"
         ).fetchall()
     assert sleeping == [(1,)], "nobody is in its way"
     pipeline.extra |= {"RECOVERY_DIR": str(pipeline.folder / "another-recovery")}

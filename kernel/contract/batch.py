@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -188,9 +189,8 @@ def _order_by_cell(poll: Poll) -> _Ordered:
 
 def _codes() -> defaultdict[Any, int]:
     """Numbers for whatever it is asked for, from 0, in the order in which it is asked."""
-    codes: defaultdict[Any, int] = defaultdict()
-    codes.default_factory = codes.__len__
-    return codes
+    # Not by its own length: that would be a reference cycle, and no collection comes for long (`kernel.base.tuning`).
+    return defaultdict(itertools.count().__next__)
 
 
 def _decode_uniform(messages: _Ordered, limits: Limits) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -199,3 +200,15 @@ def test_a_clock_with_a_zone_is_read_in_one_pass_and_one_that_no_zone_has_is_ref
     assert shown(found) == shown(together([decode(one) for one in poll]))
     clocks = [stamp.isoformat() for stamp in found.readings.column("date_time").to_pylist()]
     assert clocks[1:] == ([] if wall is None else [wall])
+
+
+def test_a_decoded_poll_leaves_nothing_to_a_collection_of_garbage() -> None:
+    poll = Poll.of([message(as_json(reading(offset)), offset=offset, encoding=JSON) for offset in range(3)])
+    list(decode_poll(poll, most_rows=100))  # what is made once is made here
+    gc.collect()
+    gc.disable()
+    try:
+        list(decode_poll(poll, most_rows=100))
+        assert gc.collect() == 0, "a worker collects rarely, so a reference cycle keeps every key of a poll for hours"
+    finally:
+        gc.enable()

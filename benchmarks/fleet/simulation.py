@@ -93,7 +93,8 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> list[dict[str, Any]]:
     courses = []
     for mix in MIXES:
         length = seconds // 3 if mix in SLOW else seconds
-        large, small = (_apart(Fleet(channels, mix, length), folder) for channels in (many, fewer))
+        fleets = [Fleet(channels, mix, length) for channels in (many, fewer)]
+        large, small = (_course(fleet, folder, apart=not tiny) for fleet in fleets)
         courses += [large, small]
         show(Figure(f"fleet_{mix.name}", large.rows_per_second, "rows/s", reference=small.rows_per_second))
         show(Figure(f"fleet_close_{mix.name}", large.close, "s", reference=small.close))
@@ -106,12 +107,15 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> list[dict[str, Any]]:
     return [asdict(course) for course in courses]
 
 
-def _apart(fleet: Fleet, folder: Path) -> Course:
-    """Run in a process of its own, which is set up as a worker is and holds nothing else."""
+def _course(fleet: Fleet, folder: Path, *, apart: bool) -> Course:
+    """Run a worker, `apart` in a process of its own, which is set up as a worker is and holds nothing else."""
     place = folder / f"{fleet.mix.name}-{fleet.channels}"
     place.mkdir(parents=True)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), tune_process) as process:
-        course = process.submit(run, fleet, place).result()
+    if apart:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), tune_process) as process:
+            course = process.submit(run, fleet, place).result()
+    else:
+        course = run(fleet, place)
     tell(
         f"{course.words}, {course.channels:,} channels: {course.rows_per_second:,.0f} rows/s, load {course.load:.2f}, "
         f"epochs closed in {course.close:.2f} s, at most {max(course.memory_mb):.0f} MB, lag at the end "

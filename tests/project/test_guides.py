@@ -35,6 +35,7 @@ NOT_RUN: Final = {
     "it needs Docker": 3,
     "it needs a package index": 1,
     "it needs a package index and an MQTT broker": 1,
+    "it needs a PostgreSQL server": 2,
     "it needs Trino": 1,
     "it needs two hosts": 2,
     "it serves until it is stopped": 4,

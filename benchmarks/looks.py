@@ -51,7 +51,10 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
 
 
 def _worst(log: Log, name: str, **extra: str) -> float:
-    """The longest look in s from the first commit on until the worker has ended, but for the one that connects."""
+    """The longest look in s from the first commit on until the worker has ended, but for the one that connects.
+
+    A look at a DuckDB file may last until the worker has ended, and counts then although it is the only one.
+    """
     environment = log.environment(name, **extra)
     warehouse = open_warehouse(log.settings(name, **extra))
     seconds = []
@@ -69,10 +72,11 @@ def _worst(log: Log, name: str, **extra: str) -> float:
         finally:
             worker.kill()
             worker.wait()
-    first, *later = seconds or [0.0]
-    if worker.returncode or not later:
+    if worker.returncode or not seconds:
         raise RuntimeError(
             f"the worker ended with {worker.returncode}: {(log.folder / f'{name}.log').read_text()[-2000:]}"
         )
+    first, *later = seconds
+    later = later or seconds
     tell(f"{name}: {len(later)} looks, median {median(later):.3f} s, worst {max(later):.3f} s; the first {first:.3f} s")
     return max(later)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from support.harness import finish, read_undisturbed, require_sound, send, traffic, wait_for, wait_until_committed
+from support.harness import (
+    finish,
+    read_undisturbed,
+    require_sound,
+    says_that_the_topic_was_recreated,
+    send,
+    traffic,
+    wait_for,
+    wait_until_committed,
+)
 from support.pipeline import Pipeline
 from support.proxy import TcpProxy
 
@@ -103,9 +112,7 @@ def test_a_topic_deleted_and_created_again_is_read_from_its_start_and_lands_noth
     # not, the worker notices by itself; either way it must be taken up without loss.
     if worker.returncode != -signal.SIGSEGV:
         assert worker.returncode == 2, output
-        # It may have looked in the moment in which there was no topic.
-        ends = ("was recreated under the running worker", f"has no topic {struck.settings.battery_topic}")
-        assert any(end in output.splitlines()[-1] for end in ends), output
+        assert says_that_the_topic_was_recreated(output, struck.topic), output
     if recovery_store == "lost":
         shutil.rmtree(struck.folder / "recovery")
     for pipeline in twins:

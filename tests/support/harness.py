@@ -145,6 +145,12 @@ def wait_until_committed(worker: Process, rows: int) -> None:
     assert rows == 0, "the worker committed more rows than were sent"
 
 
+def says_that_the_topic_was_recreated(output: str, topic: str) -> bool:
+    """Whether a worker has ended because its log is another one now; it may have looked while there was none."""
+    last = output.splitlines()[-1]
+    return "was recreated under the running worker; start the worker again" in last or f"has no topic {topic};" in last
+
+
 def rest_of(worker: Process) -> str:
     """Wait for a worker to end; what it had left to say."""
     assert worker.stdout is not None

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from dbt.adapters.duckdb.plugins import BasePlugin
 
 from kernel.base.settings import Settings
-from refresh.landing_objects import list_objects, unlock
+from kernel.edges.duckdb_objects import unlock_objects
+from refresh.landing_objects import list_objects
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,7 +24,7 @@ class Plugin(BasePlugin):
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Give the connection the key to the object store."""
-        unlock(conn, self._settings)
+        unlock_objects(conn, self._settings)
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Let a cursor see the readings."""

@@ -17,8 +17,9 @@ import duckdb
 import structlog
 
 from kernel.base.errors import BatteryError
+from kernel.edges.duckdb_objects import unlock_objects
 from kernel.edges.warehouse import DuckDBFile, open_warehouse, transaction
-from refresh.landing_objects import list_objects, unlock, write_no_rows
+from refresh.landing_objects import list_objects, write_no_rows
 from refresh.turns import TAKEN, Turn, take_number, take_turn
 from sink.layout import INTERNAL, READERS
 from sink.manifest import LANDED_KIND
@@ -129,7 +130,7 @@ class HostModels:
             write_no_rows(self._path)
             self._is_made = True
         with self._file.connect(purpose, read_only=read_only) as connection:
-            unlock(connection, self._settings)
+            unlock_objects(connection, self._settings)
             list_objects(connection, self._settings, self._path)
             yield connection
 

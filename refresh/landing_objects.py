@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 import pyarrow.parquet as pq
 
 from kernel.contract.reading import LANDED
-from kernel.edges.warehouses.postgres import object_root, unlock_objects
+from kernel.edges.duckdb_objects import object_root
 from sink.layout import INTERNAL
-from sink.manifest import LANDED_KIND
+from sink.postgres.views import listed_objects
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,12 +27,7 @@ ENVIRONMENT: Final = (
 )  # fmt: skip
 """The settings by which dbt finds the objects, in its environment."""
 
-_LISTED: Final = f"""
-    set variable landed_objects = (
-        select [$no_rows] || coalesce(list($root || object_key order by writer_epoch, seq, lane), [])
-        from {INTERNAL}._commits where kind = '{LANDED_KIND}'
-    )
-"""  # noqa: S608  # names come from this project alone
+_LISTED: Final = listed_objects(f"{INTERNAL}._commits", "$root", "$no_rows")
 
 
 def no_rows(models: Path) -> Path:
@@ -43,16 +38,6 @@ def no_rows(models: Path) -> Path:
 def write_no_rows(models: Path) -> None:
     """Leave the object without a reading beside the file of the models."""
     pq.write_table(LANDED.empty_table(), no_rows(models))
-
-
-def unlock(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Give a connection, and all cursors of it, the key to the object store.
-
-    Raises:
-        duckdb.Error: it cannot be used.
-        BatteryError: the extra `postgres` is not installed.
-    """
-    unlock_objects(connection, settings)
 
 
 def list_objects(connection: duckdb.DuckDBPyConnection, settings: Settings, models: Path) -> None:

@@ -241,10 +241,12 @@ def insert_commits(judge: Judge, rows: pa.Table) -> None:
         judge.execute("insert into internal._commits select * from named_commits")
         judge.unregister("named_commits")
         return
-    for row in rows.to_pylist():  # a row an object, of which a commit has four at most
-        judge.execute(
-            """insert into internal._commits
-            ("commit", lane, seq, writer_epoch, object_key, kind, "rows", bytes, sha256, offsets, committed_at)
-            values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?)""",
-            [json.dumps(value) if name == "offsets" else value for name, value in row.items()],
-        )
+    judge.execute_many(
+        """insert into internal._commits
+        ("commit", lane, seq, writer_epoch, object_key, kind, "rows", bytes, sha256, offsets, committed_at)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?)""",
+        [
+            [json.dumps(value) if name == "offsets" else value for name, value in row.items()]
+            for row in rows.to_pylist()  # a row an object
+        ],
+    )

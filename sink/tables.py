@@ -24,6 +24,7 @@ from sink.layout import (
     require_known_layout,
     tables_to_move,
 )
+from sink.merge import SUM_UNITS, merged_columns
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,7 +35,7 @@ _SQL_TYPES: Final = {
     pa.string(): "varchar",
     pa.int32(): "integer",
     pa.int64(): "bigint",
-    pa.float64(): "double",
+    pa.float64(): "double precision",
     pa.bool_(): "boolean",
     pa.timestamp("us"): "timestamp",
 }
@@ -55,7 +56,8 @@ def quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def _columns(schema: pa.Schema) -> str:
+def columns_of(schema: pa.Schema) -> str:
+    """The columns of a table, in words that DuckDB and PostgreSQL both know."""
     return ", ".join(
         f"{quoted(field.name)} {_SQL_TYPES[field.type]}{'' if field.nullable else ' not null'}" for field in schema
     )
@@ -69,9 +71,6 @@ def _sums_as_hugeint(schema: pa.Schema, keys: int) -> str:
         columns.append(f"{quoted(field.name)} {kind}{' not null' if index < keys else ''}")
     return ", ".join(columns)
 
-
-SUM_UNITS: Final = ("_nv", "_na", "_nc", "_no", "_pah", "_pwh")
-"""Endings of the columns with sums of whole numbers, in nano-V, -A, -degC and -ohm, pico-Ah and pico-Wh."""
 
 CREATE_PIPELINE: Final = (
     f"create schema if not exists {INTERNAL}",
@@ -112,10 +111,10 @@ CREATE_CELL_EVENTS: Final = (
 
 _CREATE_TABLES: Final = (
     *CREATE_PIPELINE,
-    f"create table if not exists battery_ts_cleaned ({_columns(LANDED)})",
-    f"create table if not exists battery_quarantine ({_columns(QUARANTINED)})",
-    f"create table if not exists battery_retries ({_columns(RETRIED)})",
-    f"create table if not exists battery_about ({_columns(ABOUT)})",
+    f"create table if not exists battery_ts_cleaned ({columns_of(LANDED)})",
+    f"create table if not exists battery_quarantine ({columns_of(QUARANTINED)})",
+    f"create table if not exists battery_retries ({columns_of(RETRIED)})",
+    f"create table if not exists battery_about ({columns_of(ABOUT)})",
     f"create table if not exists internal._windows ({_sums_as_hugeint(WINDOW_PART, keys=2)})",
     f"create table if not exists internal._cycles ({_sums_as_hugeint(CYCLE_PART, keys=3)})",
     """create table if not exists internal._progress (
@@ -186,48 +185,21 @@ landed. It changes with every commit, with every message about a cell, and with 
 when objects are merged.
 """
 
-_LATEST: Final = ("voltage_last_v", "current_last_a", "temperature_last_c")
-_NEWEST: Final = ("as_of_offset",)
-
 
 def _merge(table: str, staged: str, schema: pa.Schema, keys: tuple[str, ...]) -> str:
-    """The statement that merges staged parts with each other, and then into a table.
-
-    Sums add up and extremes stay extreme. The last value is that of the last part that has one. A final part makes its
-    window or cycle final for good.
-    """
-    merged, updates = [], []
-    for name in schema.names:
-        column = quoted(name)
-        if name in keys:
-            continue
-        if name.endswith((*SUM_UNITS, "_count")):
-            merged.append(f"sum({column}) as {column}")
-            updates.append(
-                f"{column} = case when new.{column} is null then old.{column} "
-                f"else coalesce(old.{column}, 0) + new.{column} end"
-            )
-        elif name in _LATEST:
-            merged.append(f"arg_max({column}, part) as {column}")
-            updates.append(f"{column} = coalesce(new.{column}, old.{column})")
-        elif name in _NEWEST:
-            merged.append(f"arg_max({column}, part) as {column}")
-            updates.append(f"{column} = new.{column}")
-        elif name == "is_final":
-            merged.append(f"bool_or({column}) as {column}")
-            updates.append(f"{column} = old.{column} or new.{column}")
-        else:
-            pick = "least" if "_min_" in name or name == "started_at" else "greatest"
-            merged.append(f"{'min' if pick == 'least' else 'max'}({column}) as {column}")
-            updates.append(f"{column} = {pick}(old.{column}, new.{column})")
-    columns = [quoted(name) for name in (*keys, *(name for name in schema.names if name not in keys))]
+    """The statement that merges staged parts with each other, and then into a table."""
+    columns = merged_columns(schema, keys, "arg_max({column}, part)", "new")
+    names = [*keys, *(column.name for column in columns)]
     key_list = ", ".join(keys)
     return f"""
         merge into {table} as old
-        using (select {key_list}, {", ".join(merged)} from {staged} group by {key_list}) as new
+        using (
+            select {key_list}, {", ".join(f"{column.merged} as {column.name}" for column in columns)}
+            from {staged} group by {key_list}
+        ) as new
         on {" and ".join(f"old.{key} = new.{key}" for key in keys)}
-        when matched then update set {", ".join(updates)}
-        when not matched then insert ({", ".join(columns)}) values ({", ".join(f"new.{name}" for name in columns)})
+        when matched then update set {", ".join(column.update for column in columns)}
+        when not matched then insert ({", ".join(names)}) values ({", ".join(f"new.{name}" for name in names)})
     """  # noqa: S608  # names come from this module alone
 
 

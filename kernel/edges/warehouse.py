@@ -17,7 +17,8 @@ from kernel.base.warehouse_address import FileAddress, PostgresAddress
 from kernel.edges.warehouses import postgres
 from kernel.edges.warehouses.duckdb_file import SPARING, DuckDBFile, HeldError
 from kernel.edges.warehouses.motherduck import MotherDuck
-from kernel.edges.warehouses.postgres import Postgres, PostgresSession, is_snapshot
+from kernel.edges.warehouses.postgres import Postgres, is_snapshot
+from kernel.edges.warehouses.postgres_session import PostgresSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

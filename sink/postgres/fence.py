@@ -14,7 +14,7 @@ import structlog
 from kernel.base.errors import BatteryError
 
 if TYPE_CHECKING:
-    from kernel.edges.warehouses.postgres import PostgresSession
+    from kernel.edges.warehouses.postgres_session import PostgresSession
 
 _log = structlog.get_logger()
 

@@ -12,22 +12,15 @@ import pyarrow as pa
 from kernel.base.faults import Point, fault_point
 from kernel.contract.results import CYCLE_PART, PROGRESS, WINDOW_PART
 from sink.manifest import insert_commits
+from sink.merge import merged_columns
 from sink.postgres.texts import escape
-from sink.tables import SUM_UNITS, quoted
+from sink.tables import REPEATED, columns_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kernel.edges.warehouses.postgres import PostgresSession
+    from kernel.edges.warehouses.postgres_session import PostgresSession
 
-_TYPES: Final = {
-    pa.string(): "text",
-    pa.int32(): "integer",
-    pa.int64(): "bigint",
-    pa.float64(): "double precision",
-    pa.bool_(): "boolean",
-    pa.timestamp("us"): "timestamp",
-}
 _PART: Final = pa.field("part", pa.int64())
 _STAGED: Final = {
     "staged_windows": WINDOW_PART.append(_PART),
@@ -37,47 +30,23 @@ _STAGED: Final = {
 }
 
 
-def _columns(schema: pa.Schema) -> str:
-    return ", ".join(f"{quoted(field.name)} {_TYPES[field.type]}" for field in schema)
-
-
 _STAGE: Final = tuple(
-    f"create temporary table if not exists {name} ({_columns(schema)}) on commit delete rows"
+    f"create temporary table if not exists {name} ({columns_of(schema)}) on commit delete rows"
     for name, schema in _STAGED.items()
 )
 
-_LATEST: Final = ("voltage_last_v", "current_last_a", "temperature_last_c")
+_LAST: Final = "(array_agg({column} order by part desc) filter (where {column} is not null))[1]"
 
 
 def _upsert(table: str, staged: str, schema: pa.Schema, keys: tuple[str, ...]) -> str:
-    """As `_merge` of `sink.tables`, in PostgreSQL's SQL; sums of whole numbers are exact (numeric)."""
-    names, merged, updates = [*keys], [*keys], []
-    for name in schema.names:
-        column = quoted(name)
-        if name in keys:
-            continue
-        names.append(column)
-        if name.endswith((*SUM_UNITS, "_count")):
-            merged.append(f"sum({column})")
-            updates.append(
-                f"{column} = case when excluded.{column} is null then old.{column} "
-                f"else coalesce(old.{column}, 0) + excluded.{column} end"
-            )
-        elif name in _LATEST or name == "as_of_offset":
-            merged.append(f"(array_agg({column} order by part desc) filter (where {column} is not null))[1]")
-            updates.append(f"{column} = coalesce(excluded.{column}, old.{column})")
-        elif name == "is_final":
-            merged.append(f"bool_or({column})")
-            updates.append(f"{column} = old.{column} or excluded.{column}")
-        else:
-            pick = "least" if "_min_" in name or name == "started_at" else "greatest"
-            merged.append(f"{'min' if pick == 'least' else 'max'}({column})")
-            updates.append(f"{column} = {pick}(old.{column}, excluded.{column})")
+    """The statement that merges staged parts with each other, and then into a table; sums are exact (numeric)."""
+    columns = merged_columns(schema, keys, _LAST, "excluded")
     key_list = ", ".join(keys)
     return (
-        f"insert into {table} as old ({', '.join(names)}) "  # noqa: S608  # names come from this module alone
-        f"select {', '.join(merged)} from {staged} group by {key_list} order by {key_list} "
-        f"on conflict ({key_list}) do update set {', '.join(updates)}"
+        f"insert into {table} as old ({', '.join([*keys, *(column.name for column in columns)])}) "  # noqa: S608
+        f"select {', '.join([*keys, *(column.merged for column in columns)])} from {staged} "
+        f"group by {key_list} order by {key_list} "
+        f"on conflict ({key_list}) do update set {', '.join(column.update for column in columns)}"
     )
 
 
@@ -99,11 +68,6 @@ _COPIED: Final = {
     "staged_about": "main.battery_about",
 }
 
-_REPEATED: Final = """
-select count(*) from staged_progress as new inner join internal._progress as old
-on old.cell_id = new.cell_id and old.topic_id = new.topic_id and old."partition" = new."partition"
-where new."first" <= old."offset" """
-
 
 def stage_commit(session: PostgresSession, staged: Mapping[str, pa.Table]) -> int:
     """Bring the rows of a commit that are to be merged; how many of its cells would land messages a second time."""
@@ -113,7 +77,7 @@ def stage_commit(session: PostgresSession, staged: Mapping[str, pa.Table]) -> in
         session.prepared = True
     for name in ("staged_windows", "staged_cycles", "staged_progress"):
         _copy(session, name, staged[name])
-    row = session.execute(_REPEATED).fetchone()
+    row = session.execute(REPEATED).fetchone()
     return 0 if row is None else int(row[0])
 
 

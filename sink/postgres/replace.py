@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from sink.care.compare import REPLAYED
-from sink.manifest import insert_commits
+from sink.care.compare import KEYS, REPLAYED
+from sink.manifest import LANDED_KIND, insert_commits
+from sink.merge import SUM_UNITS
 from sink.postgres.texts import escape
-from sink.tables import SUM_UNITS, full_name, quoted
+from sink.tables import full_name, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import duckdb
 
-    from kernel.edges.warehouses.postgres import PostgresSession
+    from kernel.edges.warehouses.postgres_session import PostgresSession
 
-_REPLACED: Final = (
-    "battery_quarantine", "battery_retries", "battery_about", "_windows", "_cycles", "_progress", "_cell_state",
-)  # fmt: skip
+_REPLACED: Final = tuple(table for table in KEYS if table != LANDED_KIND)
+"""The tables with rows; the readings are objects."""
 
 _BATCH_ROWS: Final = 100_000
 
@@ -49,18 +51,23 @@ def replace_rows(session: PostgresSession, replay: duckdb.DuckDBPyConnection) ->
 def _copy(session: PostgresSession, replay: duckdb.DuckDBPyConnection, table: str) -> None:
     """Copy the rows of a table; sums of whole numbers, which have no Arrow type that COPY knows, go as texts."""
     names = [name for name, *_ in replay.execute(f"describe {full_name(table, REPLAYED)}").fetchall()]
-    taken = ", ".join(f"{quoted(n)}::varchar as {quoted(n)}" if n.endswith(SUM_UNITS) else quoted(n) for n in names)
-    put = ", ".join(f"{quoted(n)}::numeric" if n.endswith(SUM_UNITS) else quoted(n) for n in names)
     columns = ", ".join(map(quoted, names))
-    staged = f"staged_{table.strip('_')}"
-    kinds = replay.execute(f"select {taken} from {full_name(table, REPLAYED)}")  # noqa: S608  # our own names
+    staged = f"replayed_{table.strip('_')}"
     session.execute(
-        f"create temporary table replayed_{staged} on commit drop as select {columns} "  # noqa: S608
-        f"from {full_name(table)} limit 0"
+        f"create temporary table {staged} on commit drop as select {columns} from {full_name(table)} limit 0"  # noqa: S608
     )
-    for name in names:
-        if name.endswith(SUM_UNITS):
-            session.execute(f"alter table replayed_{staged} alter column {quoted(name)} type text")
-    for batch in kinds.to_arrow_reader(_BATCH_ROWS):
-        session.copy(f"replayed_{staged} ({columns})", escape(pa.Table.from_batches([batch])))
-    session.execute(f"insert into {full_name(table)} ({columns}) select {put} from replayed_{staged}")  # noqa: S608
+    for name in filter(_is_sum, names):
+        session.execute(f"alter table {staged} alter column {quoted(name)} type text")
+    rows = replay.execute(f"select {_cast(names, 'varchar')} from {full_name(table, REPLAYED)}")  # noqa: S608
+    for batch in rows.to_arrow_reader(_BATCH_ROWS):
+        session.copy(f"{staged} ({columns})", escape(pa.Table.from_batches([batch])))
+    session.execute(f"insert into {full_name(table)} ({columns}) select {_cast(names, 'numeric')} from {staged}")  # noqa: S608
+
+
+def _is_sum(name: str) -> bool:
+    return name.endswith(SUM_UNITS)
+
+
+def _cast(names: Sequence[str], kind: str) -> str:
+    """The columns, of which sums are cast."""
+    return ", ".join(f"{quoted(n)}::{kind} as {quoted(n)}" if _is_sum(n) else quoted(n) for n in names)

@@ -17,7 +17,7 @@ from kernel.edges.warehouses.postgres import SNAPSHOT, VIEWS
 from sink.postgres.views import SNAPSHOT_STATEMENTS, VIEW_STATEMENTS
 
 if TYPE_CHECKING:
-    from kernel.edges.warehouses.postgres import PostgresSession
+    from kernel.edges.warehouses.postgres_session import PostgresSession
 
 HEAD: Final = "0002"
 """The last step that this release knows."""

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 from kernel.contract.reading import ABOUT, LANDED, QUARANTINED, RETRIED
 from kernel.contract.results import CYCLE_PART, WINDOW_PART
 from sink.layout import INTERNAL
+from sink.manifest import LANDED_KIND
+from sink.merge import SUM_UNITS
 from sink.postgres.texts import unescaped
-from sink.tables import CREATE_VIEWS, SUM_UNITS, cell_latest, quoted
+from sink.tables import CREATE_VIEWS, cell_latest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,13 +30,23 @@ _RESULTS: Final = (
 ARRIVALS: Final = "internal._cell_arrivals"
 """The view of `battery_cell_events` whose `rowid` is the order of landing, as a table of DuckDB has it by itself."""
 
+
+def listed_objects(commits: str, root: str, no_rows: str) -> str:
+    """The statement that lists, for the view of the readings, the objects that a manifest names.
+
+    Args:
+        commits: the table of the manifest.
+        root: SQL for what stands before the key of an object.
+        no_rows: SQL for the path of an object without a reading, since DuckDB can read no empty list.
+    """
+    return f"""set variable landed_objects = (
+        select [{no_rows}] || coalesce(list({root} || object_key order by writer_epoch, seq, lane), [])
+        from {commits} where kind = '{LANDED_KIND}'
+    )"""  # noqa: S608  # our own names
+
+
 SNAPSHOT_STATEMENTS: Final = (
-    """set variable landed_objects = (
-        select
-            [getvariable('no_rows')]
-            || coalesce(list(getvariable('object_root') || object_key order by writer_epoch, seq, lane), [])
-        from judge.internal._commits where kind = 'battery_ts_cleaned'
-    )""",
+    listed_objects("judge.internal._commits", "getvariable('object_root')", "getvariable('no_rows')"),
 )
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import trustme
 from cryptography.hazmat.primitives.serialization import (
@@ -17,6 +21,9 @@ from support.pipeline import Pipeline
 from support.servers import Kafka, MinIO
 
 from kernel.base.errors import BatteryError
+from kernel.base.settings import Settings
+from kernel.edges.duckdb_objects import object_root, unlock_objects
+from kernel.edges.objects import open_store
 from producer.simulate import simulate_cell
 from refresh.iceberg.register import register
 
@@ -144,3 +151,19 @@ def test_iceberg_tables_lie_in_a_store_with_a_certificate_of_our_own(landed: Lan
     unknown = settings.model_copy(update={"minio_ca_location": None})
     with pytest.raises(BatteryError, match="cannot be"):
         register(unknown, store, landed.warehouse)
+
+
+def test_duckdb_reads_objects_of_a_store_with_a_certificate_of_our_own_and_of_no_other(secure: dict[str, str]) -> None:
+    places = {name.lower(): value for name, value in secure.items() if name.startswith("MINIO_")}
+    settings = Settings(**{**places, "object_store": "s3://duckdb-secure"})  # type: ignore[arg-type]
+    rows = io.BytesIO()
+    pq.write_table(pa.table({"voltage": [3.7]}), rows)
+    open_store(settings).put("rows.parquet", rows.getvalue())
+    read = f"from '{object_root(settings)}rows.parquet'"
+    with duckdb.connect() as connection:
+        unlock_objects(connection, settings)
+        assert connection.execute(read).fetchall() == [(3.7,)]
+    with duckdb.connect() as connection:
+        unlock_objects(connection, settings.model_copy(update={"minio_ca_location": None}))
+        with pytest.raises(duckdb.Error, match=r"(?i)certificate|SSL"):
+            connection.execute(read)

@@ -16,6 +16,7 @@ import duckdb
 
 from kernel.base.errors import BatteryError
 from kernel.base.warehouse_address import MotherDuckAddress
+from kernel.edges.duckdb_objects import load_extension
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,12 +62,9 @@ class MotherDuck:
         token = self._token.get_secret_value() if self._token else ""
         _require_token(token)
         _require_network(purpose)
-        from duckdb_extensions import import_extension  # noqa: PLC0415  # it costs time that other warehouses do not need
-
         connection = duckdb.connect()
         try:
-            import_extension("motherduck", con=connection)
-            connection.load_extension("motherduck")
+            load_extension(connection, "motherduck")
             connection.execute(f"set motherduck_token = '{token.replace(chr(39), chr(39) * 2)}'")
             connection.execute(f"attach '{MotherDuckAddress.PREFIX}'")
             if create:

@@ -15,11 +15,9 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
-from enum import Enum
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 import pyarrow.parquet as pq
@@ -28,12 +26,11 @@ import structlog
 from kernel.base.errors import BatteryError
 from kernel.base.pauses import wait_for
 from kernel.contract.reading import LANDED
+from kernel.edges.duckdb_objects import load_extension, object_root, sql_text, unlock_objects
+from kernel.edges.warehouses.postgres_session import PostgresSession, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    import psycopg
-    import pyarrow as pa
+    from collections.abc import Iterator, Mapping
 
     from kernel.base.settings import Settings
 
@@ -79,127 +76,6 @@ _IN_SNAPSHOT: Final = "is_snapshot"
 _MISSING: Final = (
     "WAREHOUSE=postgresql://… needs the extra `postgres`: install it with `pip install 'battery-pipeline[postgres]'`"
 )
-
-
-class Answer:
-    """What PostgreSQL answers to a statement; as in DuckDB, one that changes rows answers with their number."""
-
-    def __init__(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
-        self._cursor = cursor
-        self._changed = [(cursor.rowcount,)] if cursor.description is None else []
-
-    def fetchone(self) -> tuple[Any, ...] | None:
-        """The next row; None after the last."""
-        if self._cursor.description is None:
-            return self._changed.pop() if self._changed else None
-        with as_duckdb_errors():
-            return self._cursor.fetchone()
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows that are left."""
-        if self._cursor.description is None:
-            return [self._changed.pop()] if self._changed else []
-        with as_duckdb_errors():
-            return self._cursor.fetchall()
-
-
-class PostgresSession:
-    """A connection to PostgreSQL that is spoken to as one to DuckDB is: `?` or `$name` stands for a value.
-
-    Its errors are DuckDB's, since whoever tries a transaction again does so for every kind of warehouse.
-
-    Args:
-        connection: to the database.
-        grace_seconds: how long replaced objects stay for those who read them, s (OBJECT_GRACE_SECONDS).
-    """
-
-    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], grace_seconds: float = 0.0) -> None:
-        self.connection = connection
-        self.grace_seconds = grace_seconds
-        self.prepared = False
-        """Whether the temporary tables of a commit exist in this connection."""
-
-    def execute(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> Answer:
-        """Execute one statement.
-
-        Raises:
-            duckdb.Error: PostgreSQL refused it, or did not answer.
-        """
-        with as_duckdb_errors():
-            if isinstance(values, dict):
-                named = re.sub(r"\$(\w+)", r"%(\1)s", sql.replace("%", "%%"))
-                return Answer(self.connection.execute(named, {name: _plain(value) for name, value in values.items()}))
-            if values:
-                given = [_plain(value) for value in values]
-                return Answer(self.connection.execute(sql.replace("%", "%%").replace("?", "%s"), given))
-            return Answer(self.connection.execute(sql))
-
-    def begin(self) -> None:
-        """Begin a transaction."""
-        self.execute("begin")
-
-    def commit(self) -> None:
-        """Commit it."""
-        self.execute("commit")
-
-    def rollback(self) -> None:
-        """Undo it; a connection that broke has nothing to undo."""
-        self.prepared = False  # tables that were made in it are gone
-        with suppress(duckdb.Error):
-            self.execute("rollback")
-
-    def copy(self, table: str, rows: pa.Table) -> None:
-        """Append rows to a table by its binary COPY; `table` may name the columns, in parentheses.
-
-        Raises:
-            duckdb.Error: PostgreSQL refused them, or did not answer.
-        """
-        from pgpq import ArrowToPostgresBinaryEncoder  # noqa: PLC0415  # of the extra
-
-        encoder = ArrowToPostgresBinaryEncoder(rows.schema)
-        with as_duckdb_errors(), self.connection.cursor().copy(f"copy {table} from stdin (format binary)") as copy:
-            copy.write(encoder.write_header())
-            for batch in rows.to_batches():
-                copy.write(encoder.write_batch(batch))
-            copy.write(encoder.finish())
-
-
-def _plain(value: object) -> object:
-    return value.value if isinstance(value, Enum) else value
-
-
-@contextmanager
-def as_duckdb_errors() -> Iterator[None]:
-    """Raise PostgreSQL's errors as those by which DuckDB says the same."""
-    import psycopg  # noqa: PLC0415  # of the extra
-    from psycopg import errors  # noqa: PLC0415
-
-    try:
-        yield
-    except psycopg.Error as error:
-        raise _KIND.get(_class_of(error, errors), duckdb.Error)(_line(error)) from error
-
-
-_KIND: Final[dict[str, type[duckdb.Error]]] = {
-    "transaction": duckdb.TransactionException,
-    "constraint": duckdb.ConstraintException,
-    "missing": duckdb.CatalogException,
-    "connection": duckdb.IOException,
-}
-
-
-def _class_of(error: psycopg.Error, errors: Any) -> str:  # noqa: ANN401  # a module
-    if isinstance(error, errors.SerializationFailure | errors.DeadlockDetected | errors.LockNotAvailable):
-        return "transaction"
-    if isinstance(error, errors.IntegrityError):
-        return "constraint"
-    if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
-        return "missing"
-    return "connection" if isinstance(error, errors.OperationalError | errors.InterfaceError) else ""
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class Postgres:
@@ -271,8 +147,9 @@ class Postgres:
         """
         load_extension(connection, "postgres_scanner")
         connection.execute(f"set pg_connection_limit = {LOOKS}")
-        connection.execute(f"create or replace temporary secret judge (type postgres, password {_text(self._secret)})")
-        connection.execute(f"attach {_text(self._conninfo())} as {ATTACHED} (type postgres, read_only, secret judge)")
+        password, address = sql_text(self._password or ""), sql_text(self._conninfo())
+        connection.execute(f"create or replace temporary secret judge (type postgres, password {password})")
+        connection.execute(f"attach {address} as {ATTACHED} (type postgres, read_only, secret judge)")
         unlock_objects(connection, self._settings)
 
     def make_views(self, connection: duckdb.DuckDBPyConnection) -> bool:
@@ -290,8 +167,8 @@ class Postgres:
     def take_snapshot(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let the views over objects show those that the manifest names now."""
         root = object_root(self._settings)
-        connection.execute(f"set variable object_root = {_text(root)}")
-        connection.execute(f"set variable no_rows = {_text(str(_empty_object()))}")
+        connection.execute(f"set variable object_root = {sql_text(root)}")
+        connection.execute(f"set variable no_rows = {sql_text(str(_empty_object()))}")
         for statement in self._statements(connection, SNAPSHOT):
             connection.execute(statement)
 
@@ -313,7 +190,7 @@ class Postgres:
         except duckdb.Error as error:
             connection.close()
             raise BatteryError(
-                f"cannot {purpose}: WAREHOUSE={self._url} cannot be read: {self._redact(_line(error))}"
+                f"cannot {purpose}: WAREHOUSE={self._url} cannot be read: {self._redact(first_line(error))}"
             ) from None
 
     def _take(self) -> PostgresSession | None:
@@ -358,7 +235,7 @@ class Postgres:
             connection = retry(psycopg.connect, self._conninfo(), password=self._password, autocommit=True)
         except (psycopg.Error, UnicodeError) as error:
             raise BatteryError(
-                f"cannot {purpose}: WAREHOUSE={self._url} cannot be used: {self._redact(_line(error))}"
+                f"cannot {purpose}: WAREHOUSE={self._url} cannot be used: {self._redact(first_line(error))}"
             ) from None
         self._was_reached = True
         return PostgresSession(connection, self._settings.object_grace_seconds)
@@ -372,11 +249,7 @@ class Postgres:
                 self._url, connect_timeout=CONNECT_SECONDS, application_name="battery", options=_OPTIONS
             )
         except psycopg.Error as error:
-            raise BatteryError(f"WAREHOUSE={self._url} is no address of PostgreSQL: {_line(error)}") from None
-
-    @property
-    def _secret(self) -> str:
-        return self._password or ""
+            raise BatteryError(f"WAREHOUSE={self._url} is no address of PostgreSQL: {first_line(error)}") from None
 
     def _redact(self, text: str) -> str:
         return text.replace(self._password, "***") if self._password else text
@@ -392,44 +265,6 @@ def is_snapshot(connection: duckdb.DuckDBPyConnection) -> bool:
     return connection.execute(f"select getvariable('{_IN_SNAPSHOT}')").fetchone() == (True,)
 
 
-def object_root(settings: Settings) -> str:
-    """What stands before the key of an object, as DuckDB finds it.
-
-    >>> from kernel.base.settings import Settings
-    >>> object_root(Settings(object_store="file:///lab/objects"))
-    '/lab/objects/'
-    """
-    store = settings.object_store
-    if store.startswith("s3://"):
-        return f"{store.rstrip('/')}/"
-    return f"{Path(store.removeprefix('file://')).resolve()}/"
-
-
-def unlock_objects(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Let a DuckDB connection read the objects of the OBJECT_STORE; in a folder it can as it is.
-
-    Raises:
-        BatteryError: the extension that reads buckets is not installed.
-    """
-    if settings.object_store.startswith("s3://"):
-        load_extension(connection, "httpfs")
-        connection.execute(_s3_secret(settings))
-
-
-def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load an extension of DuckDB out of its wheel; nothing is installed, so a home that is read-only will do.
-
-    Raises:
-        BatteryError: its wheel is not installed.
-    """
-    try:
-        wheel = files(f"duckdb_extension_{name}")
-    except ImportError:
-        raise BatteryError(_MISSING) from None
-    path = wheel / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
-    connection.execute(f"load {_text(str(path))}")
-
-
 @cache
 def _empty_object() -> Path:
     """A Parquet file of landed readings without a row: DuckDB can read no empty list of files."""
@@ -438,18 +273,3 @@ def _empty_object() -> Path:
     path = Path(folder.name) / "no-rows.parquet"
     pq.write_table(LANDED.empty_table(), path)
     return path
-
-
-def _s3_secret(settings: Settings) -> str:
-    secret = settings.minio_secret_key.get_secret_value() if settings.minio_secret_key else ""
-    return (
-        "create or replace temporary secret object_store (type s3, "
-        f"key_id {_text(settings.minio_access_key or '')}, secret {_text(secret)}, "
-        f"endpoint {_text(settings.minio_endpoint or '')}, url_style 'path', "
-        f"use_ssl {str(settings.minio_secure).lower()})"
-    )
-
-
-def _text(value: str) -> str:
-    """A text in SQL."""
-    return "'" + value.replace("'", "''") + "'"

@@ -16,7 +16,9 @@ DESKTOP = (1440, 900)
 PHONE = (390, 844)
 
 RANGES = "[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot._fullLayout.yaxis.range)"
-DRAWING = "document.querySelector('.js-plotly-plot .cartesianlayer').getBoundingClientRect().toJSON()"
+DRAWING = "document.querySelector('.js-plotly-plot .cartesianlayer .nsewdrag, .js-plotly-plot .draglayer .nsewdrag')"
+DRAWING += ".getBoundingClientRect().toJSON()"
+"""The area between the axes: what lies outside of it is not seen, but counts for the layer of the lines."""
 
 
 @pytest.mark.parametrize("address", ["", "compare"])

@@ -170,10 +170,12 @@ class Postgres(Process):
     def _program(self, name: str) -> str:
         installed = _installed()
         if os.geteuid() == 0 and not _reachable(installed):
-            copy = self.folder / "programs"
+            # Beside the package lies a folder with libraries of the programs, which they look for by its place.
+            package, copy = installed.parent, self.folder / "programs"
             if not copy.exists():
-                shutil.copytree(installed, copy, symlinks=True)
-            installed = copy
+                for folder in (package, package.with_name(f"{package.name}.libs")):
+                    shutil.copytree(folder, copy / folder.name, symlinks=True)
+            installed = copy / package.name / installed.name
         return str(installed / "bin" / name)
 
     def _manner(self) -> dict[str, Any]:

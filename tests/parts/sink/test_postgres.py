@@ -162,6 +162,17 @@ def test_tables_that_are_gone_are_missed_by_whoever_looks_up_or_lands(
         worker.commit(0)
 
 
+def test_messages_are_never_landed_a_second_time(store: FolderStore, warehouse: Postgres, settings: Settings) -> None:
+    worker = Worker(store, warehouse)
+    message = worker.folded(0)
+    worker.landing.commit(0, 1, [message])
+    with pytest.raises(BatteryError, match="refused to land messages a second time"):
+        worker.landing.commit(0, 2, [message])
+    with look(settings) as connection:
+        assert connection.execute("select count(*) from battery_ts_cleaned").fetchall() == [(2,)]
+        assert connection.execute("select count(*) from battery_quarantine").fetchall() == [(1,)]
+
+
 BEGIN = """
 from kernel.base.settings import Settings
 from kernel.edges.objects import open_store

@@ -114,6 +114,21 @@ def test_a_warehouse_is_used_again_after_its_connections_have_been_ended(
         assert connection.execute("select count(*) from _progress").fetchone() == (1,)
 
 
+def test_the_first_connection_that_has_broken_gives_up_all_that_are_idle(
+    warehouse: Postgres, postgres_database: Database
+) -> None:
+    """A commit is tried a few times only, and each of them would be one of these."""
+    with warehouse.judge("first") as first, warehouse.judge("second") as second:
+        backends = [judge.execute("select pg_backend_pid()").fetchall()[0][0] for judge in (first, second)]
+    with postgres_database.connect() as owner:
+        for backend in backends:
+            owner.execute("select pg_terminate_backend(%s, 10000)", [backend])
+    with pytest.raises(duckdb.Error), warehouse.judge("break") as judge:
+        judge.execute("select 1")
+    with warehouse.judge("go on") as judge:
+        assert judge.execute("select 1").fetchall() == [(1,)]
+
+
 def refused(settings: Settings) -> str:
     """Why a warehouse cannot be used, whoever asks for it."""
     said = set()

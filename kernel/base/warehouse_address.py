@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SCHEMAS: Final = frozenset({"main", "internal", "building"})
 """Schemas of the pipeline. DuckDB could not tell a database of the same name from them."""
 
-_KINDS: Final = "the path of a DuckDB file, md:DATABASE or postgresql://USER@HOST/DATABASE"
+_KINDS: Final = "the path of a DuckDB file, md:DATABASE or postgresql://HOST/DATABASE"
 
 
 @dataclass(frozen=True)
@@ -182,14 +182,14 @@ class PostgresAddress(WarehouseAddress):
             has_password = parts.password is not None or "password" in parts.query.lower()
             _ = parts.port
         except ValueError:
-            raise ValueError("is no URL; it must be like postgresql://USER@HOST:5432/DATABASE") from None
+            raise ValueError("is no URL; it must be like postgresql://HOST:5432/DATABASE") from None
         if has_password:
             raise ValueError(
                 "must not hold the password, which would be shown with it; set WAREHOUSE_PASSWORD (or PGPASSWORD, or "
                 "~/.pgpass)"
             )
         if not self.database or "/" in self.database:
-            raise ValueError("must name a database, such as postgresql://USER@HOST:5432/battery")
+            raise ValueError("must name a database, such as postgresql://HOST:5432/battery")
 
 
 def kind_of(text: str) -> type[WarehouseAddress]:

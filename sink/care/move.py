@@ -68,7 +68,7 @@ def move(settings: Settings, warehouse: Warehouse, file: Path) -> Moved:
     """
     if not isinstance(warehouse, Postgres):
         raise BatteryError(
-            f"WAREHOUSE={settings.warehouse} is none in PostgreSQL; set it to postgresql://USER@HOST/DATABASE"
+            f"WAREHOUSE={settings.warehouse} is none in PostgreSQL; set it to postgresql://HOST/DATABASE"
         )
     if not file.is_file():
         raise BatteryError(f"{file} is no file; name the DuckDB file that the pipeline is in")

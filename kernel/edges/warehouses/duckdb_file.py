@@ -61,6 +61,8 @@ class DuckDBFile:
     @contextmanager
     def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file, waiting for its lock."""
+        if "?" in str(self._path):  # what follows it goes astray in the name of the .wal
+            raise BatteryError(f"{self.CALLED}{self._path}: DuckDB can use no path with a question mark; name another")
         if read_only and not self._path.exists():
             raise BatteryError(f"{self.CALLED}{self._path} does not exist yet; `battery stream` makes it")
         try:

@@ -180,3 +180,10 @@ def test_a_damaged_warehouse_is_told_with_its_setting_and_the_way_out(
 
 def test_a_file_warehouse_is_what_a_path_names(tmp_path: Path) -> None:
     assert isinstance(open_warehouse(Settings(warehouse=str(tmp_path / "x.duckdb"))), DuckDBFile)
+
+
+def test_a_path_with_a_question_mark_is_refused_before_anything_is_made_there(tmp_path: Path) -> None:
+    file = DuckDBFile(tmp_path / "what?" / "battery.duckdb", lock_timeout_seconds=10)
+    with pytest.raises(BatteryError, match=r"battery.duckdb: DuckDB can use no path with a question mark"):
+        file.connect("try").__enter__()
+    assert not (tmp_path / "what?").exists()

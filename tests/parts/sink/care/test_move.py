@@ -115,7 +115,7 @@ def test_a_database_that_holds_a_pipeline_and_a_warehouse_of_another_kind_are_re
     moved(settings, landed)
     with pytest.raises(BatteryError, match="holds a pipeline already; create an empty database"):
         moved(settings, landed)
-    with pytest.raises(BatteryError, match="is none in PostgreSQL; set it to postgresql://USER"):
+    with pytest.raises(BatteryError, match="is none in PostgreSQL; set it to postgresql://HOST/DATABASE"):
         move(landed.settings, landed.warehouse, landed.folder / "battery.duckdb")
     with pytest.raises(BatteryError, match="is no file"):
         move(settings, open_warehouse(settings), landed.folder / "another.duckdb")

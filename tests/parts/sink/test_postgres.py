@@ -162,7 +162,9 @@ def test_tables_that_are_gone_are_missed_by_whoever_looks_up_or_lands(
         worker.commit(0)
 
 
-def test_messages_are_never_landed_a_second_time(store: FolderStore, warehouse: Postgres, settings: Settings) -> None:
+def test_messages_are_never_landed_a_second_time(
+    store: FolderStore, warehouse: PostgresWarehouse, settings: Settings
+) -> None:
     worker = Worker(store, warehouse)
     message = worker.folded(0)
     worker.landing.commit(0, 1, [message])

@@ -65,8 +65,8 @@ SPARING: Final = {"threads": "1", "memory_limit": "512MB"}
 
 _READING: Final = (
     "set preserve_insertion_order = false",
-    # An object never changes: its key is written once.
-    "set parquet_metadata_cache = true",
+    # An object never changes: its key is written once. Each look is a session of its own, so the setting is global.
+    "set global parquet_metadata_cache = true",
     "set validate_external_file_cache = 'NO_VALIDATION'",
 )
 """Settings of the DuckDB that looks."""

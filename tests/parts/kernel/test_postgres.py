@@ -87,6 +87,13 @@ def test_a_look_changes_nothing(warehouse: Postgres) -> None:
             connection.execute(sql)
 
 
+def test_looks_read_the_footer_of_an_object_once(warehouse: Postgres) -> None:
+    made(warehouse)
+    for _ in range(2):
+        with warehouse.connect("look", read_only=True) as connection:
+            assert connection.execute("select current_setting('parquet_metadata_cache')").fetchone() == (True,)
+
+
 def test_a_look_at_a_database_without_tables_finds_none(warehouse: Postgres) -> None:
     with warehouse.connect("look", read_only=True) as connection:
         assert connection.execute(SCHEMA).fetchall() == []

@@ -1,8 +1,9 @@
-"""Where a partition continues: what the recovery store keeps of a reader."""
+"""Where a partition continues, and how far a group of cells had come: what the recovery store keeps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 from kernel.edges.offsets import Passed, Stretch
 
@@ -78,3 +79,29 @@ class Position:
         if self.next_offset is None or self.after is None or self.empty_from is None:
             return None
         return Passed(self.after, Stretch(self.empty_from, self.next_offset))
+
+
+class Landed(NamedTuple):
+    """The last message of a group of cells that had landed when an epoch closed.
+
+    Reading goes on after it, so the warehouse must hold it. The commits of a group are of one lane, where they follow
+    each other: a warehouse that holds its last one holds all of them.
+
+    Args:
+        cell_id: the cell of the message.
+        topic_id: its log.
+        partition: its partition.
+        offset: its offset.
+    """
+
+    cell_id: str
+    topic_id: str
+    partition: int
+    offset: int
+
+
+OLDER_COPY: Final = (
+    "bring that warehouse back, or rebuild it with `battery replay --from-beginning`, then start again; to go on with "
+    "an older copy, move RECOVERY_DIR away: the worker reads the log from its start and passes over what has landed"
+)
+"""What to do where the recovery store is ahead of the warehouse."""

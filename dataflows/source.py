@@ -19,7 +19,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from dataflows.continuity import Continuity
 from dataflows.lag import Lag
 from dataflows.polling import PartitionConsumer
-from dataflows.position import Position, Snapshot  # old recovery stores hold `dataflows.source.Position`
+from dataflows.position import OLDER_COPY, Position, Snapshot  # old recovery stores hold `dataflows.source.Position`
 from dataflows.topic_check import TopicCheck
 from kernel.base.errors import BatteryError, record_errors
 from kernel.base.faults import Point, fault_point
@@ -275,6 +275,11 @@ class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
         """
         return part % len(self._log().partitions) in self._own_partitions
 
+    @property
+    def topic_id(self) -> str:
+        """The id of the log that this run reads."""
+        return self._log().topic_id
+
     @record_errors
     def list_parts(self) -> list[str]:
         """One part a partition."""
@@ -306,7 +311,7 @@ class TopicSource(FixedPartitionedSource[Poll, Snapshot]):
             raise BatteryError(
                 f"topic {topic.name}, partition {partition}: RECOVERY_DIR={self._settings.recovery_dir} continues at "
                 f"offset {start}, but WAREHOUSE={self._settings.warehouse} holds nothing after offset {committed}; "
-                "bring that warehouse back, or rebuild it with `battery replay --from-beginning`, then start again"
+                f"{OLDER_COPY}"
             )
         _log.info("reading", topic=topic.name, partition=partition, start="beginning" if start is None else start)
         if self._tally is not None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
+import zlib
 from typing import TYPE_CHECKING
 
-from support.harness import Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
+from support.builders import as_json, reading
+from support.harness import CELLS, Log, finish, read_undisturbed, require_sound, send, traffic, wait_for
 from support.pipeline import Pipeline
-from support.warehouses import every_warehouse, lose
+from support.warehouses import every_warehouse, look, lose
 
+from kernel.base.faults import VARIABLE, Point
 from kernel.base.ports import free_port
+from kernel.contract.reading import JSON
 from kernel.edges.broker import embedded_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from support.forks import Process
+    from support.harness import Sent
 
 
 def kill(worker: Process) -> None:
@@ -70,6 +76,74 @@ def test_a_lost_warehouse_is_refused_with_the_command_that_rebuilds_it_which_doe
     pipeline.battery("replay", "--from-beginning")
     pipeline.battery("stream", "--until-end")
     require_sound(pipeline, log.tables)
+
+
+@every_warehouse
+def test_an_older_copy_of_the_warehouse_that_lacks_the_last_commit_of_one_lane_is_refused_and_goes_on_from_the_start(
+    pipeline_of_its_own: Pipeline, tmp_path: Path, new_warehouse: Callable[..., dict[str, str]]
+) -> None:
+    pipeline = pipeline_of_its_own
+    older, messages = land_around_a_copy(pipeline, tmp_path, new_warehouse)
+    require_refused(pipeline, older)
+    shutil.move(pipeline.folder / "recovery", tmp_path / "away")
+    pipeline.battery("stream", "--until-end")
+    undisturbed = read_undisturbed(tmp_path / "undisturbed", pipeline.port, pipeline.topic, messages)
+    require_sound(pipeline, undisturbed.tables)
+    assert "start=beginning" not in pipeline.battery("stream", "--until-end"), "the new recovery store is believed"
+
+
+def test_an_older_copy_is_refused_by_a_recovery_store_that_saw_all_land_before(
+    pipeline_of_its_own: Pipeline, tmp_path: Path, new_warehouse: Callable[..., dict[str, str]]
+) -> None:
+    pipeline = pipeline_of_its_own
+    older, _ = land_around_a_copy(pipeline, tmp_path, new_warehouse)
+    shutil.rmtree(pipeline.folder / "recovery")
+    assert "start=beginning" in pipeline.battery("stream", "--until-end")
+    require_refused(pipeline, older)
+
+
+def land_around_a_copy(
+    pipeline: Pipeline, folder: Path, new_warehouse: Callable[..., dict[str, str]]
+) -> tuple[Callable[[], None], int]:
+    """Land a log by two lanes, and copy the warehouse between the commits of one epoch, of the first and the second.
+
+    Returns:
+        What puts the copy in the place of the warehouse, and the number of messages.
+    """
+    pipeline.extra |= {"LANES": "2"}
+    messages = send(pipeline.settings, traffic(range(6))) + send(pipeline.settings, last_in_lane_0())
+    pipeline.extra[VARIABLE] = f"{Point.BEFORE_COMMIT}@2:kill"
+    finish(pipeline.start("stream", "--until-end"), -signal.SIGKILL)
+    del pipeline.extra[VARIABLE]
+    older = new_warehouse(pipeline.settings)
+    shutil.copytree(pipeline.folder, folder / "older")
+    with look(pipeline.settings) as connection:
+        landed = connection.execute('select max("offset") from _progress').fetchall()
+        assert landed == [(messages - 1,)], "the copy holds the end of the log, but not all before it"
+    pipeline.battery("stream", "--until-end")
+
+    def put_back() -> None:
+        pipeline.extra |= older
+        for path in pipeline.folder.glob("battery.duckdb*"):
+            path.unlink()
+        for path in (folder / "older").glob("battery.duckdb*"):
+            shutil.copy(path, pipeline.folder)
+
+    return put_back, messages
+
+
+def require_refused(pipeline: Pipeline, put_back: Callable[[], None]) -> None:
+    """Put an older copy of the warehouse in its place, and require that the worker notices."""
+    put_back()
+    last = pipeline.battery("stream", "--until-end", code=2).strip().splitlines()[-1]
+    assert re.search(r"RECOVERY_DIR=\S+ continues after offset \d+ of cell 'CELL_\d', but WAREHOUSE=", last)
+    assert "move RECOVERY_DIR away" in last
+
+
+def last_in_lane_0() -> Iterator[Sent]:
+    """A message of a cell of the lane that commits first."""
+    (cell, *_) = [cell for cell in CELLS if zlib.crc32(cell.encode()) % 2 == 0]
+    yield as_json(reading(500, cell_id=cell)), JSON, cell, None
 
 
 @every_warehouse

@@ -16,6 +16,7 @@ import duckdb
 
 from benchmarks.figures import Figure, tell
 from benchmarks.postgresql import postgresql
+from benchmarks.processors import since, tell_shares, used
 from benchmarks.scale import CELLS, run_bound
 from benchmarks.simulated import arrow_messages
 from benchmarks.streaming import append
@@ -55,14 +56,18 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
     bound_two: list[float] = []
     with postgresql() as server, log_of(folder, arrow_messages(rows, cells), partitions=2) as log:
         for number in range(rounds):
-            warehouse = server.warehouse()
+            warehouse, before = server.warehouse(), used()
             run = log.stream(f"one-{number}", WAREHOUSE=warehouse)
             one.append(run.rows_per_second)
+            one_used, before = since(before), used()
+            two.append(_two(log, f"two-{number}", server).rows_per_second)
+            two_used = since(before)
             bare.append(append(log, f"one-{number}", run.rows))
+            tell_shares("one worker", one_used, run.rows, bare[-1])
+            tell_shares("two workers", two_used, run.rows, bare[-1])
             scanned, read = _scan(log, f"one-{number}", warehouse)
             scans.append(scanned)
             native.append(read)
-            two.append(_two(log, f"two-{number}", server).rows_per_second)
             tell(f"shared: {one[-1]:,.0f} rows/s with one worker, {two[-1]:,.0f} with two, bare {bare[-1]:,.0f}")
             bound = (("one", cpus[:1], bound_one), ("two", cpus if len(cpus) > 1 else cpus * 2, bound_two))
             for name, where, found in bound:

@@ -181,7 +181,9 @@ class Postgres:
 
     def _attach(self, purpose: str) -> tuple[duckdb.DuckDBPyConnection, bool]:
         self._give_back(self._open(purpose))  # it waits, or says in a line why PostgreSQL cannot be reached
-        connection = duckdb.connect(config=self._limits)
+        # By itself it would put what does not fit in memory into the working directory, where others may do the same.
+        spill = tempfile.mkdtemp(prefix="spill-", dir=_scratch())
+        connection = duckdb.connect(config={"temp_directory": spill, **self._limits})
         try:
             for setting in _READING:
                 connection.execute(setting)
@@ -268,8 +270,14 @@ def is_snapshot(connection: duckdb.DuckDBPyConnection) -> bool:
 @cache
 def _empty_object() -> Path:
     """A Parquet file of landed readings without a row: DuckDB can read no empty list of files."""
-    folder = tempfile.TemporaryDirectory(prefix="battery-")
-    atexit.register(folder.cleanup)
-    path = Path(folder.name) / "no-rows.parquet"
+    path = _scratch() / "no-rows.parquet"
     pq.write_table(LANDED.empty_table(), path)
     return path
+
+
+@cache
+def _scratch() -> Path:
+    """A folder of this process, which ends with it."""
+    folder = tempfile.TemporaryDirectory(prefix="battery-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)

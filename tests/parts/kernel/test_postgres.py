@@ -94,6 +94,20 @@ def test_looks_read_the_footer_of_an_object_once(warehouse: Postgres) -> None:
             assert connection.execute("select current_setting('parquet_metadata_cache')").fetchone() == (True,)
 
 
+def test_a_look_leaves_nothing_in_the_working_directory(
+    warehouse: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    made(warehouse)
+    with warehouse.connect("look", read_only=True) as connection:
+        connection.execute("set memory_limit = '64MB'")
+        connection.execute("create temporary table many as select hash(i) as hash from range(20_000_000) as t(i)")
+        ((spilled,),) = connection.execute("select sum(size) from duckdb_temporary_files()").fetchall()
+        assert spilled > 0
+        assert list((tmp_path / "work").iterdir()) == []
+
+
 def test_a_look_at_a_database_without_tables_finds_none(warehouse: Postgres) -> None:
     with warehouse.connect("look", read_only=True) as connection:
         assert connection.execute(SCHEMA).fetchall() == []

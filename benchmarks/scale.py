@@ -16,8 +16,8 @@ from uuid import uuid4
 from benchmarks.figures import Figure, tell
 from benchmarks.simulated import arrow_messages
 from benchmarks.worker import log_of, run_of
-from dataflows.cluster import GROUPS_PER_WORKER
 from kernel.base.ports import free_port
+from kernel.base.settings import GROUPS_PER_PROCESS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def run_bound(log: Log, name: str, cpus: list[int], module: str, **extra: str) -
         module: of the flow.
         extra: further variables.
     """
-    groups = str(LANES * GROUPS_PER_WORKER * 2)  # as `battery stream --workers 2` sets it
+    groups = str(LANES * GROUPS_PER_PROCESS * 2)  # as `battery stream --workers 2` sets it
     environment = log.environment(
         name, LANES=str(LANES), CELL_GROUPS=groups, STREAM_UNTIL_END="true", RUN_ID=uuid4().hex, **extra
     )

@@ -44,10 +44,6 @@ MOST_SHORT_LIVES: Final = 5
 
 TICK_SECONDS: Final = 0.05
 
-GROUPS_PER_WORKER: Final = 8
-"""Groups of cells for each process and lane, where CELL_GROUPS is 0. A hash assigns groups to processes: the more there
-are, the more even the shares."""
-
 
 def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
     """Run `workers` processes as one pipeline until they are asked to stop, or have reached the end of the log.
@@ -58,7 +54,7 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
     _require_even_shares(settings, workers)
     make_recovery_store(settings)
     stop_on_signals()
-    groups = settings.cell_groups or settings.lanes * GROUPS_PER_WORKER * workers
+    groups = settings.groups_among(workers)
     restarts = Restarts()
     while not STOP.is_set():
         restarts.started()

@@ -56,9 +56,6 @@ SAY_SECONDS: Final = 5.0
 LINGER_SECONDS: Final = 5.0
 """How long a supervisor that ends waits for the others to have heard of it, s."""
 
-GROUPS_PER_PROCESS: Final = 8
-"""Groups of cells for each process and lane, where CELL_GROUPS is 0."""
-
 
 def run_hosts(settings: Settings, hosts: Hosts, *, until_end: bool) -> None:
     """Run the processes of this host in a cluster over hosts, until asked to stop or all have reached the log's end.
@@ -157,8 +154,7 @@ class _Supervisor:
                 "hosts are left over as spares: the partitions cannot be shared evenly among all",
                 partitions=partitions, hosts=len(members), spare=spare,
             )  # fmt: skip
-        settings = self._settings
-        groups = settings.cell_groups or settings.lanes * GROUPS_PER_PROCESS * self._hosts.workers * len(members)
+        groups = self._settings.groups_among(self._hosts.workers * len(members))
         return Run(uuid4().hex, {index: present[index].turn for index in members}, groups)
 
     def _members_of(self, present: Collection[int]) -> tuple[int, ...]:

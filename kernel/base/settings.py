@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kernel.base.errors import BatteryError
 from kernel.base.warehouse_address import WarehouseAddress, parse_warehouse
+
+GROUPS_PER_PROCESS: Final = 8
+"""Groups of cells for each process and lane, where CELL_GROUPS is 0. A hash assigns groups to processes: the more there
+are, the more even the shares."""
 
 
 class Settings(BaseSettings):
@@ -103,6 +107,10 @@ class Settings(BaseSettings):
     def groups(self) -> int:
         """How many groups of cells the workers share: CELL_GROUPS, or as many as there are lanes where that is 0."""
         return self.cell_groups or self.lanes
+
+    def groups_among(self, processes: int) -> int:
+        """How many groups of cells the processes of a cluster share: CELL_GROUPS, or enough for even shares."""
+        return self.cell_groups or self.lanes * GROUPS_PER_PROCESS * processes
 
     @property
     def cells_topic(self) -> str:

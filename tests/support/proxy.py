@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import select
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.base.ports import free_port
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from types import TracebackType
     from typing import Self
@@ -220,6 +222,49 @@ class CommitProxy(TcpProxy):
         threading.Thread(target=_pump(client, server, look_at_question), daemon=True).start()
         threading.Thread(target=_pump(server, client, look_at_answer), daemon=True).start()
 
+
+class TlsFront(TcpProxy):
+    """Speaks TLS with the clients of a PostgreSQL server that has none; a client that does not ask for it is left.
+
+    Args:
+        server_port: the server's.
+        certificate: what the front shows its clients.
+    """
+
+    def __init__(self, server_port: int, certificate: ssl.SSLContext) -> None:
+        super().__init__(server_port)
+        self._certificate = certificate
+        self.served = 0
+
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError):  # a client that does not believe the certificate ends
+            if client.recv(len(_ASKS_FOR_TLS)) == _ASKS_FOR_TLS:
+                client.sendall(b"S")
+                encrypted = self._certificate.wrap_socket(client, server_side=True)
+                self.served += 1
+                threading.Thread(target=_relay, args=(encrypted, server), daemon=True).start()
+                return
+        for connection in (client, server):
+            connection.close()
+
+
+def _relay(encrypted: ssl.SSLSocket, server: socket.socket) -> None:
+    """Forward bytes both ways until one side ends, in one thread: no two may use a TLS connection at once."""
+    with suppress(OSError), encrypted, server:
+        while True:
+            ready, _, _ = select.select([encrypted, server], [], [])
+            for source, target in ((encrypted, server), (server, encrypted)):
+                if source in ready:
+                    data = source.recv(65536)
+                    while source is encrypted and encrypted.pending():
+                        data += encrypted.recv(65536)
+                    if not data:
+                        return
+                    target.sendall(data)
+
+
+_ASKS_FOR_TLS = (8).to_bytes(4) + (80877103).to_bytes(4)
+"""The message by which a client asks PostgreSQL for TLS: `SSLRequest` of its protocol, before anything else."""
 
 _COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"
 """The message by which PostgreSQL says that a transaction has been committed."""

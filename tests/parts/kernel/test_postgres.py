@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
+import trustme
 from pydantic import SecretStr, ValidationError
 from support.postgres import PASSWORD
+from support.proxy import TlsFront
 from support.warehouse_contract import (  # noqa: F401  # what every kind does
     test_a_broken_key_and_a_table_that_is_missing_are_told_apart,
     test_a_change_answers_with_the_number_of_its_rows,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.postgres import Database
+    from support.postgres import Postgres as Server
 
 SCHEMA = """
 select schema_name, table_name, column_name, data_type from duckdb_columns()
@@ -179,6 +183,29 @@ def test_a_wrong_password_is_one_line_that_does_not_show_it(postgres_database: D
 
 def test_a_missing_password_is_one_line(postgres_database: Database, tmp_path: Path) -> None:
     assert "no password supplied" in refused(at(postgres_database, tmp_path, warehouse_password=None))
+
+
+def test_all_goes_over_tls_to_a_server_that_an_authority_of_our_own_vouches_for(
+    postgres_database: Database, postgres_server: Server, tmp_path: Path
+) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    other.cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(certificate)
+    front = TlsFront(postgres_server.port, certificate)
+    front.start()
+    address = f"{postgres_database.behind(front.port)}?sslmode=verify-full&sslrootcert={tmp_path}"
+    made(open_warehouse(at(postgres_database, tmp_path, warehouse=f"{address}/ca.pem")))
+    changed = front.served
+    with open_warehouse(at(postgres_database, tmp_path, warehouse=f"{address}/ca.pem")).connect("look") as connection:
+        assert connection.execute("from _progress").fetchall() == []
+    assert 0 < changed < front.served, "PostgreSQL was changed over it, and DuckDB looked over it"
+    distrusting = open_warehouse(at(postgres_database, tmp_path, warehouse=f"{address}/other.pem"))
+    said = r"cannot look: WAREHOUSE=.* cannot be used: .*certificate verify failed"
+    with pytest.raises(BatteryError, match=said), distrusting.connect("look"):
+        pass
+    front.cut()
 
 
 def test_a_server_that_is_down_is_one_line_at_once(postgres_database: Database, tmp_path: Path) -> None:

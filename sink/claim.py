@@ -18,7 +18,7 @@ import duckdb
 import structlog
 
 from kernel.base.errors import BatteryError
-from kernel.edges.warehouse import persistent, transaction
+from kernel.edges.warehouse import Postgres, persistent, transaction
 from sink.layout import LAYOUT, READERS, find_tables, release, require_known_layout
 from sink.leftovers import retired_keys
 from sink.manifest import landing_objects
@@ -116,6 +116,47 @@ def claim_store(store: ObjectStore, warehouse: Warehouse) -> Claim:
     if claim is None or claim.pipeline != pipeline:
         raise ForeignStoreError(_refusal(claim, pipeline))
     return claim
+
+
+def require_claimed(store: ObjectStore, pipeline: str) -> None:
+    """Make sure that a process which joins a run has the store of the run: another one lacks its claim.
+
+    Args:
+        store: that the process has under its OBJECT_STORE.
+        pipeline: the id of the pipeline of the warehouse, which has claimed the store of the run.
+
+    Raises:
+        ForeignStoreError: it has another one.
+        BatteryError: the store does not answer, or the claim cannot be read.
+    """
+    claim = read_claim(store)
+    if claim is None or claim.pipeline != pipeline:
+        whose = "is nobody's" if claim is None else f"belongs to pipeline {claim.pipeline}"
+        raise ForeignStoreError(
+            f"the OBJECT_STORE that this process reaches {whose}, and is not that of the run, of pipeline {pipeline}: "
+            "what it stored would be missing for all others. Let all processes reach one bucket (MINIO_ENDPOINT), or "
+            "mount one folder at the same path"
+        )
+
+
+def require_rows(store: ObjectStore, warehouse: Warehouse) -> None:
+    """Make sure that a worker does not claim an empty store beside a warehouse in PostgreSQL whose rows are elsewhere.
+
+    In a DuckDB file the rows are in the tables as well, so a lost store costs the archive, and landing goes on.
+
+    Raises:
+        ForeignStoreError: the warehouse names objects, and the store holds none and is nobody's.
+        BatteryError: store or warehouse cannot be used.
+    """
+    if not isinstance(warehouse, Postgres) or read_claim(store) is not None or any(landing_objects(store)):
+        return
+    named, _ = _keys_and_epochs(warehouse)
+    if named:
+        raise ForeignStoreError(
+            f"the OBJECT_STORE is empty, and the WAREHOUSE names {len(named)} objects, which are its rows: set "
+            "OBJECT_STORE and MINIO_ENDPOINT to where they are. Where they are lost, `battery replay --from-beginning` "
+            "lands them again from the log"
+        )
 
 
 def adopt_store(store: ObjectStore, warehouse: Warehouse) -> Adoption:

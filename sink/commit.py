@@ -135,20 +135,21 @@ warehouse; stop the other one, or this one
     def begin(self) -> Standing:
         """Take a new writer epoch, which ends every older run, and read what has landed.
 
-        In a cluster the first process does so. The others wait until it has; they list no store and remove nothing.
+        In a cluster the first process does so. The others wait until it has, and make sure that they reach the same
+        store; they list no objects and remove nothing.
 
         The epoch exceeds those of all objects in the store, so that a new warehouse on an old store overwrites
         nothing. Objects of unfinished commits are found here. They are removed after the first commit of this run, when
         it is certain that store and warehouse belong together.
 
         Raises:
-            ForeignStoreError: the store belongs to another pipeline.
+            ForeignStoreError: the store belongs to another pipeline, or is not that of the run.
             BatteryError: store or warehouse cannot be used; or a run of this id has begun before; or the run of this
                 process has ended, or does not begin in time.
         """
         try:
             if self._peers is not None and not self._peers.begin_here:
-                standing = self._start.join(self._peers)
+                standing = self._start.join(self._store, self._peers)
                 self._epoch = standing.epoch
                 _log.info("joined a run", writer_epoch=self._epoch, cells=len(standing.states))
                 return standing

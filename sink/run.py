@@ -14,12 +14,12 @@ import duckdb
 
 from kernel.base.errors import BatteryError
 from kernel.edges.warehouse import PostgresSession, persistent, transaction
-from sink.claim import claim_store, spare_others
+from sink.claim import claim_store, require_claimed, require_rows, spare_others
 from sink.leftovers import find_leftovers
 from sink.manifest import landing_objects
 from sink.postgres.texts import unescape
 from sink.tables import create_tables
-from sink.writers import Writer, require_new_run, run_epoch, take_epoch, window_width
+from sink.writers import Writer, pipeline_id, require_new_run, run_epoch, take_epoch, window_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,9 +75,11 @@ class RunStart:
             What has landed, and the keys of objects that the run may remove after its first commit.
 
         Raises:
-            ForeignStoreError: the store belongs to another pipeline.
+            ForeignStoreError: the store belongs to another pipeline, or is not the one that holds the rows.
             BatteryError: store or warehouse cannot be used, or a run of this id has begun before.
         """
+        if not private:
+            require_rows(store, self.warehouse)
         claim = None if private else spare_others(store, self.warehouse, claim_store(store, self.warehouse))
         stored = list(landing_objects(store))
         retry = persistent(duckdb.TransactionException, duckdb.ConstraintException)
@@ -94,17 +96,20 @@ class RunStart:
             removable = [] if claim is None else _removable(find_leftovers(connection, stored, epoch, claim.spared))
             return _standing(connection, epoch), removable
 
-    def join(self, peers: Peers) -> Standing:
-        """Wait until another process of the cluster has begun the run.
+    def join(self, store: ObjectStore, peers: Peers) -> Standing:
+        """Wait until another process of the cluster has begun the run, over the store that this process reaches.
 
         Only the pauses count as waiting time: a process that holds the warehouse delays the first process, too.
 
         Raises:
-            BatteryError: the run has ended, or does not begin in time, or the warehouse cannot be used.
+            ForeignStoreError: the store is not that of the run.
+            BatteryError: the run has ended, or does not begin in time, or store or warehouse cannot be used.
         """
         for _ in range(max(1, round(peers.patience / JOIN_PAUSE_SECONDS))):
-            standing = self._join(peers.run_id)
-            if standing is not None:
+            joined = self._join(peers.run_id)
+            if joined is not None:
+                standing, pipeline = joined
+                require_claimed(store, pipeline)
                 return standing
             time.sleep(JOIN_PAUSE_SECONDS)
         raise BatteryError(
@@ -113,8 +118,8 @@ class RunStart:
             "says and that both have the same RUN_ID and WAREHOUSE, then start all again with a new RUN_ID"
         )
 
-    def _join(self, run_id: str) -> Standing | None:
-        """What has landed, once the run has begun; None before."""
+    def _join(self, run_id: str) -> tuple[Standing, str] | None:
+        """What has landed, once the run has begun, and the id of the pipeline; None before."""
         with (
             suppress(duckdb.CatalogException, duckdb.BinderException),  # before that, tables may be missing
             self.warehouse.judge("join a run") as connection,
@@ -123,7 +128,7 @@ class RunStart:
             epoch = run_epoch(connection, run_id)
             if epoch is not None:
                 self._require_width(connection)
-                return _standing(connection, epoch)
+                return _standing(connection, epoch), pipeline_id(connection) or ""
         return None
 
     def _require_width(self, connection: Judge) -> None:

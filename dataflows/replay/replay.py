@@ -34,7 +34,7 @@ from sink.parquet import DamagedObjectError
 from sink.writers import window_width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import duckdb
 
@@ -159,7 +159,7 @@ class _Completion:
         workspace: ReplayWorkspace,
         build: _Build,
         epoch: int,
-        damaged: tuple[str, ...],
+        damaged: Mapping[str, str],
         *,
         dry_run: bool,
     ) -> None:
@@ -181,7 +181,7 @@ class _Completion:
         """Try again until it is done, since the live tables change while a worker is landing."""
         try:
             while True:
-                with attach_replay(self._warehouse, self._workspace) as connection:
+                with attach_replay(self._warehouse, self._workspace, self._damaged) as connection:
                     live = read_manifest(connection)
                     is_early = self._is_behind(live) or self._is_ahead(connection, live)
                     report = None if is_early else self._compare_and_swap(connection, live)
@@ -225,7 +225,7 @@ class _Completion:
         self._differs = outcome is None
         if outcome is None:
             return None
-        return Report(outcome, self._build.messages, self._build.rows, ahead, comparison, self._damaged)
+        return Report(outcome, self._build.messages, self._build.rows, ahead, comparison, tuple(self._damaged.values()))
 
     def _catch_up(self, live: Manifest) -> None:
         """Fold what has landed meanwhile, wait for the worker, or upload the objects, whichever is due."""
@@ -263,11 +263,12 @@ def _require_all_messages(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-def _damaged(live: Manifest, store: ObjectStore) -> tuple[str, ...]:
-    archive, wrong = Archive(store), []
+def _damaged(live: Manifest, store: ObjectStore) -> dict[str, str]:
+    """The objects that are not as committed, by their keys, each with what is wrong with it."""
+    archive, wrong = Archive(store), {}
     for committed in (committed for commit in live.commits for committed in commit.objects):
         try:
             archive.rows(committed)
         except DamagedObjectError as error:
-            wrong.append(str(error))
-    return tuple(wrong)
+            wrong[committed.key] = str(error)
+    return wrong

@@ -27,7 +27,7 @@ from sink.tables import create_tables, full_name
 from sink.writers import Writer, end_workers, require_current, take_epoch, window_width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from kernel.base.settings import Settings
@@ -119,8 +119,15 @@ def reserve(warehouse: Warehouse, store: ObjectStore, window_seconds: int) -> tu
 
 
 @contextmanager
-def attach_replay(warehouse: Warehouse, workspace: ReplayWorkspace) -> Iterator[duckdb.DuckDBPyConnection]:
+def attach_replay(
+    warehouse: Warehouse, workspace: ReplayWorkspace, damaged: Collection[str] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Connect to the live tables, with the replayed ones attached as the database `replayed__`, read-only.
+
+    Args:
+        warehouse: the live tables.
+        workspace: the replayed ones.
+        damaged: keys of objects that cannot be read. Where the objects are the table, it lacks their rows.
 
     Raises:
         BatteryError: the warehouse cannot be opened, or fails.
@@ -129,6 +136,8 @@ def attach_replay(warehouse: Warehouse, workspace: ReplayWorkspace) -> Iterator[
         with warehouse.connect("compare and swap a replay") as connection:
             path = str(workspace.file).replace("'", "''")
             connection.execute(f"attach '{path}' as {REPLAYED} (read_only)")
+            if isinstance(warehouse, Postgres):
+                warehouse.leave_out(connection, damaged)
             try:
                 yield connection
             finally:

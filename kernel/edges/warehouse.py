@@ -17,7 +17,7 @@ from kernel.base.warehouse_address import FileAddress, PostgresAddress
 from kernel.edges.warehouses import postgres
 from kernel.edges.warehouses.duckdb_file import SPARING, DuckDBFile, HeldError
 from kernel.edges.warehouses.motherduck import MotherDuck
-from kernel.edges.warehouses.postgres import Postgres, is_snapshot
+from kernel.edges.warehouses.postgres import LostRowsError, Postgres, is_snapshot
 from kernel.edges.warehouses.postgres_session import PostgresSession
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "DuckDBFile",
     "HeldError",
     "Judge",
+    "LostRowsError",
     "MotherDuck",
     "Postgres",
     "PostgresSession",

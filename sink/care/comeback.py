@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from kernel.contract.reading import COMES_BACK, INSTRUMENT_RANGE, LANDED, OPTIONAL, READING_NULLABLE, Quality
+from kernel.edges.warehouse import LostRowsError
 from sink.repeats import KEY, LANDED_BEFORE, VALUES, differs
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class ComeBack:
         self._held = 0
         self.rows = 0
         self.misjudged = 0
+        self.is_complete = True
+        """Whether all landed rows could be read that they are compared with."""
 
     def take(self, batch: Batch) -> None:
         """Take the repeated readings of some messages of the log; most messages hold none.
@@ -117,8 +120,11 @@ class ComeBack:
         """
         if not self._held:
             return
-        with self._warehouse.connect("tell readings that came back apart", read_only=True) as connection:
-            self.misjudged += _misjudged(connection, pa.concat_tables(self._chunk))
+        try:
+            with self._warehouse.connect("tell readings that came back apart", read_only=True) as connection:
+                self.misjudged += _misjudged(connection, pa.concat_tables(self._chunk))
+        except LostRowsError:  # the objects are checked by themselves
+            self.is_complete = False
         self.rows += self._held
         self._chunk, self._held = [], 0
 

@@ -17,7 +17,7 @@ from kernel.contract.batch import MOST_ROWS, decode_poll
 from kernel.contract.weight import Limits
 from kernel.edges.consumer import read_log
 from kernel.edges.kafka import open_topic
-from kernel.edges.warehouse import transaction
+from kernel.edges.warehouse import LostRowsError, transaction
 from sink.care.comeback import ComeBack
 from sink.care.contents import read_contents
 from sink.care.look import take_log_look, take_look
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kernel.edges.objects import ObjectStore
     from kernel.edges.warehouse import Warehouse
     from sink.care.contents import Contents
-    from sink.care.look import Look
+    from sink.care.look import LogLook, Look
     from sink.care.pieces import Lender
     from sink.care.recount import Recount
 
@@ -64,15 +64,33 @@ def verify(settings: Settings, store: ObjectStore, warehouse: Warehouse, *, live
     Raises:
         BatteryError: broker, object store or warehouse cannot be read at all.
     """
-    with warehouse.connect("verify", read_only=True) as connection, bounded(connection), transaction(connection):
-        look, log_look = take_look(connection), take_log_look(connection, live=live)
-    come_back = ComeBack(warehouse, log_look.repeated)
-    reached = {(cell, topic_id, part): last for cell, topic_id, part, last in log_look.progress} if live else None
+    look, log_look = _look(warehouse, live=live)
     return [
-        *_log(settings, look.spans, reached, log_look.refused, come_back),
+        *_log_checks(settings, warehouse, look, log_look, live=live),
         _claim(look, store),
         *_landing_checks(warehouse, store, look),
     ]
+
+
+def _look(warehouse: Warehouse, *, live: bool) -> tuple[Look, LogLook | None]:
+    """Look at the warehouse, and at what a comparison with the log needs; None where rows for that are lost."""
+    try:
+        with warehouse.connect("verify", read_only=True) as connection, bounded(connection), transaction(connection):
+            return take_look(connection), take_log_look(connection, live=live)
+    except LostRowsError:
+        with warehouse.connect("verify", read_only=True) as connection, bounded(connection), transaction(connection):
+            return take_look(connection), None
+
+
+def _log_checks(
+    settings: Settings, warehouse: Warehouse, look: Look, log_look: LogLook | None, *, live: bool
+) -> Iterator[Check]:
+    if log_look is None:
+        yield from (Check(name, ok=False, detail=_NOT_COUNTED) for name in ("log", "reasons", "lag"))
+        return
+    come_back = ComeBack(warehouse, log_look.repeated)
+    reached = {(cell, topic_id, part): last for cell, topic_id, part, last in log_look.progress} if live else None
+    yield from _log(settings, look.spans, reached, log_look.refused, come_back)
 
 
 def landing_checks(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> list[Check]:
@@ -183,8 +201,10 @@ def _log(
     come_back.finish()
     yield Check(
         "reasons",
-        ok=come_back.misjudged == 0,
-        detail=f"{come_back.rows} readings of the log came back after their test had gone on, of which "
+        ok=come_back.is_complete and come_back.misjudged == 0,
+        detail=_NOT_COUNTED
+        if not come_back.is_complete
+        else f"{come_back.rows} readings of the log came back after their test had gone on, of which "
         f"{come_back.misjudged} have another reason than what has landed says"
         f"{': `battery replay --from-beginning` judges them again' if come_back.misjudged else ''}",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from pathlib import Path
@@ -133,6 +134,47 @@ def test_a_database_brought_back_from_an_earlier_moment_lands_the_rest_again_and
     pipeline.battery("stream", "--until-end")
     require_sound(pipeline, log.tables)
     assert set(objects) <= set(object_keys(pipeline)), "another copy may name them"
+
+
+@pytest.mark.parametrize("harm", ["lost", "cut", "changed inside"])
+def test_an_object_that_is_lost_or_damaged_is_named_and_lands_again_from_the_log(
+    pipeline: Pipeline, log: Log, harm: str
+) -> None:
+    pipeline.extra |= SMALL
+    pipeline.battery("stream", "--until-end")
+    key = min(key for key in manifest_keys(pipeline) if key.startswith("battery_ts_cleaned"))
+    path = pipeline.folder / "objects" / key
+    data = path.read_bytes()
+    changed = {"lost": None, "cut": data[:-100], "changed inside": data[:2000] + bytes(2000) + data[4000:]}[harm]
+    path.unlink()
+    if changed is not None:
+        path.write_bytes(changed)
+    checks = json.loads(pipeline.battery("verify", "--json", code=1))["checks"]
+    assert key in next(check["detail"] for check in checks if check["name"] == "objects")
+    if harm != "changed inside":  # of the rest, the overview takes only what each object says of itself
+        last = pipeline.battery("status", code=2).strip().splitlines()[-1]
+        assert re.search(
+            r"an object with rows that the WAREHOUSE names is missing or damaged .*; `battery verify`", last
+        )
+    pipeline.battery("stream", "--until-end")
+    assert f"object {key} " in pipeline.battery("replay", "--from-beginning")
+    require_sound(pipeline, log.tables)
+
+
+def test_a_worker_that_reaches_another_bucket_lands_nothing_and_a_lost_bucket_comes_back_from_the_log(
+    pipeline: Pipeline, log: Log
+) -> None:
+    pipeline.extra |= {**SMALL, VARIABLE: f"{Point.BEFORE_COMMIT}@3:kill"}
+    finish(pipeline.start("stream"), -signal.SIGKILL)
+    del pipeline.extra[VARIABLE]
+    elsewhere = pipeline.folder / "another disk"
+    pipeline.extra["OBJECT_STORE"] = f"file://{elsewhere}"
+    last = pipeline.battery("stream", "--until-end", code=2).strip().splitlines()[-1]
+    assert re.search(r"the OBJECT_STORE is empty, and the WAREHOUSE names \d+ objects, which are its rows", last)
+    assert not any(path.is_file() for path in elsewhere.rglob("*"))
+    pipeline.battery("replay", "--from-beginning")
+    pipeline.battery("stream", "--until-end")
+    require_sound(pipeline, log.tables)
 
 
 def test_those_who_look_wait_for_no_transaction_and_see_nothing_of_it(pipeline: Pipeline, log: Log) -> None:

@@ -30,7 +30,7 @@ from kernel.edges.duckdb_objects import load_extension, object_root, sql_text, u
 from kernel.edges.warehouses.postgres_session import PostgresSession, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from kernel.base.settings import Settings
 
@@ -72,10 +72,22 @@ _READING: Final = (
 """Settings of the DuckDB that looks."""
 
 _IN_SNAPSHOT: Final = "is_snapshot"
+_LANDED_OBJECTS: Final = "landed_objects"
+"""The variable of DuckDB that the view of the readings shows: a list of paths."""
+
+_LOST: Final = re.compile(
+    r"No files found that match|\b404\b|No such file|No magic bytes found|too small to be a Parquet|"
+    r"Failed to read file|Could not read enough bytes"
+)
+"""What DuckDB says of an object that is gone, or is no whole Parquet file: asking again helps nothing."""
 
 _MISSING: Final = (
     "WAREHOUSE=postgresql://… needs the extra `postgres`: install it with `pip install 'battery-pipeline[postgres]'`"
 )
+
+
+class LostRowsError(BatteryError):
+    """An object that PostgreSQL names, and that holds rows, is missing or damaged."""
 
 
 class Postgres:
@@ -113,7 +125,12 @@ class Postgres:
 
     @contextmanager
     def connect(self, purpose: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:  # noqa: ARG002
-        """Lend a DuckDB connection with the views, in a transaction: all that it sees is of one moment."""
+        """Lend a DuckDB connection with the views, in a transaction: all that it sees is of one moment.
+
+        Raises:
+            LostRowsError: what was asked for is in objects, one of which is missing or damaged.
+            BatteryError: PostgreSQL cannot be reached, or refuses.
+        """
         with self._looking:
             if self._duckdb is None or self._process != os.getpid():
                 self._process, self._duckdb = os.getpid(), None
@@ -132,10 +149,16 @@ class Postgres:
                 finally:
                     with suppress(duckdb.Error):
                         cursor.rollback()
-        except duckdb.Error:
+        except duckdb.Error as error:
             with self._looking:
                 if self._duckdb is connection:
                     self._duckdb = None
+            if _tells_of_lost_rows(error):
+                raise LostRowsError(
+                    f"cannot {purpose}: an object with rows that the WAREHOUSE names is missing or damaged "
+                    f"({first_line(error)}); `battery verify` says which ones, `battery replay --from-beginning` lands "
+                    "their rows again"
+                ) from error
             raise
 
     def attach_to(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -159,7 +182,8 @@ class Postgres:
         ).fetchall()
         if not exists:
             return False
-        self.take_snapshot(connection)  # what the views stand on must exist when they are made
+        # What the views stand on must exist when they are made, and an object that is missing is no reason to see none.
+        connection.execute(f"set variable {_LANDED_OBJECTS} = [{sql_text(str(_empty_object()))}]")
         for statement in self._statements(connection, "view"):
             connection.execute(statement)
         return True
@@ -171,6 +195,17 @@ class Postgres:
         connection.execute(f"set variable no_rows = {sql_text(str(_empty_object()))}")
         for statement in self._statements(connection, SNAPSHOT):
             connection.execute(statement)
+
+    def leave_out(self, connection: duckdb.DuckDBPyConnection, keys: Iterable[str]) -> None:
+        """Let the views of a look not show some objects, such as those that cannot be read."""
+        root = object_root(self._settings)
+        paths = ", ".join(sql_text(root + key) for key in keys)
+        if paths:
+            connection.execute(
+                f"set variable {_LANDED_OBJECTS} = (select list(path order by place) from (select "  # noqa: S608
+                f"unnest(getvariable('{_LANDED_OBJECTS}')) as path, "
+                f"generate_subscripts(getvariable('{_LANDED_OBJECTS}'), 1) as place) where path not in ({paths}))"
+            )
 
     def _statements(self, connection: duckdb.DuckDBPyConnection, kind: str) -> list[str]:
         rows = connection.execute(
@@ -260,6 +295,11 @@ class Postgres:
 def _passes(error: BaseException) -> bool:
     """Whether waiting may help: not where a password is wrong or a database is missing."""
     return not re.search(r"password|authentication|does not exist|not permitted|permission|no pg_hba", str(error))
+
+
+def _tells_of_lost_rows(error: duckdb.Error) -> bool:
+    # Parquet that is damaged inside ends in an error of no kind of its own.
+    return type(error) is duckdb.Error or bool(_LOST.search(str(error)))
 
 
 def is_snapshot(connection: duckdb.DuckDBPyConnection) -> bool:

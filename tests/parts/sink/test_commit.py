@@ -17,7 +17,7 @@ from dataflows.fold.state import CellState
 from kernel.base.errors import BatteryError
 from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import DuckDBFile
-from sink.claim import EPOCHS_IN_FLIGHT, adopt_store
+from sink.claim import CLAIM_KEY, EPOCHS_IN_FLIGHT, ForeignStoreError, adopt_store, claim_store
 from sink.commit import Landing
 from sink.peers import Peers
 from sink.writers import SupersededError
@@ -83,11 +83,19 @@ def test_an_older_run_cannot_commit_any_more(store: FolderStore, warehouse: Duck
     assert table(warehouse, "select count(*) from battery_ts_cleaned") == [(0,)]
 
 
-class NoStore:
-    """A store that must not be asked."""
+class OnlyClaimed:
+    """A store that may be asked whose it is, and nothing else."""
 
-    def __getattr__(self, verb: str) -> Any:
-        raise AssertionError(f"the store was asked to {verb}")
+    def __init__(self, store: FolderStore) -> None:
+        self._store = store
+
+    def list(self, prefix: str) -> Any:
+        assert prefix == CLAIM_KEY
+        return self._store.list(prefix)
+
+    def get(self, key: str) -> bytes:
+        assert key == CLAIM_KEY
+        return self._store.get(key)
 
 
 def peer(number: int, patience: float = 30.0) -> Peers:
@@ -99,14 +107,29 @@ def member(number: int, store: Any, warehouse: DuckDBFile, patience: float = 30.
     return Landing(store, warehouse, WINDOW, run_id="this run", peers=peer(number, patience))
 
 
-def test_one_process_of_a_cluster_begins_the_run_and_the_others_join_it_without_a_look_at_the_store(
+def test_one_process_of_a_cluster_begins_the_run_and_the_others_join_it_without_a_look_at_the_objects(
     store: FolderStore, warehouse: DuckDBFile
 ) -> None:
     with ThreadPoolExecutor() as pool:
-        joining = pool.submit(member(1, NoStore(), warehouse).begin)  # before there is anything to join
+        joining = pool.submit(member(1, OnlyClaimed(store), warehouse).begin)  # before there is anything to join
         begun = member(0, store, warehouse).begin()
         assert joining.result() == begun
     assert table(warehouse, "select epoch, run_id from internal._writers") == [(1, "this run")]
+
+
+@pytest.mark.parametrize("owned", [False, True], ids=["nobody's", "another's"])
+def test_a_process_that_reaches_another_store_than_the_run_joins_nothing_and_stores_nothing(
+    store: FolderStore, warehouse: DuckDBFile, tmp_path: Path, owned: bool
+) -> None:
+    other = FolderStore(tmp_path / "another disk")
+    if owned:
+        claim_store(other, DuckDBFile(tmp_path / "another.duckdb", lock_timeout_seconds=30))
+    before = keys(other)
+    member(0, store, warehouse).begin()
+    whose = "belongs to pipeline [0-9a-f]+" if owned else "is nobody's"
+    with pytest.raises(ForeignStoreError, match=f"{whose}, and is not that of the run"):
+        member(1, other, warehouse).begin()
+    assert keys(other) == before
 
 
 def test_a_process_of_a_cluster_gives_up_where_the_run_does_not_begin_and_takes_no_epoch(

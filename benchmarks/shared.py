@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ROWS: Final = 4_000_000
 ROUNDS: Final = 3
-LOOKS: Final = 9
+LOOKS: Final = 51
 FLOW: Final = "dataflows.battery"
 
 _ONE_CELL: Final = """
@@ -78,7 +78,7 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
     show(Figure("stream_postgres", median(one), "rows/s", reference=median(bare)))
     show(Figure("stream_postgres_2", median(two), "rows/s", reference=median(bare)))
     show(Figure("scale_2_postgres", median(bound_two), "rows/s", reference=median(bound_one)))
-    show(Figure("scan_one_cell", median(scans), "s", reference=median(native)))
+    show(Figure("scan_one_cell", median(scans) * 1e3, "ms", reference=median(native) * 1e3))
 
 
 def _two(log: Log, name: str, server: Server) -> Run:
@@ -106,7 +106,7 @@ def _scan(log: Log, name: str, warehouse: str) -> tuple[float, float]:
     path.unlink()
     if not found or found[0] != expected[0]:
         raise ValueError(f"the views show {found} of {cell_id}, the table {expected}")
-    tell(f"one cell: {scanned:.3f} s over objects, {read:.3f} s native")
+    tell(f"one cell: {scanned * 1e3:.2f} ms over objects, {read * 1e3:.2f} ms native")
     return scanned, read
 
 

@@ -56,9 +56,16 @@ IDLE_SECONDS: Final = 30.0
 
 _OPTIONS: Final = (
     "-c idle_in_transaction_session_timeout=60s -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 "
-    "-c tcp_keepalives_count=3 -c client_min_messages=warning -c search_path=main"
+    "-c tcp_keepalives_count=3 -c client_min_messages=warning -c search_path=main -c statement_timeout=0 "
+    "-c lock_timeout=0"
 )
-"""A host that has gone must not hold a lock for long, whether or not anybody takes its run over."""
+"""A host that has gone must not hold a lock for long, whether or not anybody takes its run over. Shorter times that a
+role is given for all it does would end a large commit again and again."""
+
+_NO_IDLE_END: Final = "idle_session_timeout=0"
+"""A further one, for servers of this version or later: we keep connections, and give them up by ourselves."""
+
+_IDLE_END_VERSION: Final = 140_000
 
 SPARING: Final = {"threads": "1", "memory_limit": "512MB"}
 """What DuckDB may use beside a running flow, to look for repeated readings in the objects."""
@@ -108,6 +115,7 @@ class Postgres:
         self._looking = threading.Lock()
         self._duckdb: duckdb.DuckDBPyConnection | None = None
         self._was_reached = False
+        self._further = ""
         self._process = os.getpid()
 
     @contextmanager
@@ -170,7 +178,7 @@ class Postgres:
         """
         load_extension(connection, "postgres_scanner")
         connection.execute(f"set pg_connection_limit = {LOOKS}")
-        password, address = sql_text(self._password or ""), sql_text(self._conninfo())
+        password, address = sql_text(self._password or ""), sql_text(self._conninfo(self._further))
         connection.execute(f"create or replace temporary secret judge (type postgres, password {password})")
         connection.execute(f"attach {address} as {ATTACHED} (type postgres, read_only, secret judge)")
         unlock_objects(connection, self._settings)
@@ -275,15 +283,18 @@ class Postgres:
                 f"cannot {purpose}: WAREHOUSE={self._url} cannot be used: {self._redact(first_line(error))}"
             ) from None
         self._was_reached = True
+        if connection.info.server_version >= _IDLE_END_VERSION:
+            self._further = f" -c {_NO_IDLE_END}"
+            connection.execute(f"set {_NO_IDLE_END}")
         return PostgresSession(connection, self._settings.object_grace_seconds)
 
-    def _conninfo(self) -> str:
+    def _conninfo(self, further: str = "") -> str:
         import psycopg  # noqa: PLC0415  # of the extra
         from psycopg.conninfo import make_conninfo  # noqa: PLC0415
 
         try:
             return make_conninfo(
-                self._url, connect_timeout=CONNECT_SECONDS, application_name="battery", options=_OPTIONS
+                self._url, connect_timeout=CONNECT_SECONDS, application_name="battery", options=_OPTIONS + further
             )
         except psycopg.Error as error:
             raise BatteryError(f"WAREHOUSE={self._url} is no address of PostgreSQL: {first_line(error)}") from None

@@ -25,6 +25,7 @@ from support.warehouse_contract import (  # noqa: F401  # what every kind does
 from kernel.base.errors import BatteryError
 from kernel.base.ports import free_port
 from kernel.base.settings import Settings
+from kernel.edges.duckdb_objects import sql_text
 from kernel.edges.warehouse import DuckDBFile, Postgres, Warehouse, open_warehouse, transaction
 from sink.tables import create_tables
 
@@ -137,6 +138,22 @@ def test_a_warehouse_is_used_again_after_its_connections_have_been_ended(
         judge.execute("insert into internal._progress values ('A', 'log', 0, 7)")
     with warehouse.connect("look", read_only=True) as connection:
         assert connection.execute("select count(*) from _progress").fetchone() == (1,)
+
+
+def test_times_that_a_role_is_given_for_all_it_does_end_nothing_of_ours(
+    warehouse: Postgres, postgres_database: Database
+) -> None:
+    names = ("statement_timeout", "lock_timeout", "idle_session_timeout")
+    with postgres_database.connect() as owner:
+        for name in names:
+            owner.execute(f"alter role current_user in database {postgres_database.name} set {name} = '5ms'".encode())
+    asked = f"select {', '.join(f'current_setting({sql_text(name)}) as {name}' for name in names)}"
+    made(warehouse)
+    with warehouse.judge("write") as judge:
+        assert judge.execute(asked).fetchone() == ("0", "0", "0")
+    with warehouse.connect("look", read_only=True) as connection:
+        told = connection.execute(f"from postgres_query('judge', {sql_text(asked)})").fetchall()
+    assert told == [("0", "0", "0")]
 
 
 def test_the_first_connection_that_has_broken_gives_up_all_that_are_idle(

@@ -31,11 +31,11 @@ def since(before: Mapping[str, float]) -> dict[str, float]:
 
 
 def tell_shares(name: str, taken: Mapping[str, float], rows: int, bare: float) -> None:
-    """Say what each part took of a run, its start included, and how fast this machine could be at most.
+    """Say what each part took of a run, and how fast this machine could be at most.
 
     Args:
         name: of the run.
-        taken: the time of each part, in s.
+        taken: the time of each part for it, in s.
         rows: that were landed.
         bare: the pace of the reference, in rows/s.
     """

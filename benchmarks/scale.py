@@ -62,7 +62,7 @@ def run_bound(log: Log, name: str, cpus: list[int], module: str, **extra: str) -
         module: of the flow.
         extra: further variables.
     """
-    groups = str(LANES * GROUPS_PER_PROCESS * 2)  # as `battery stream --workers 2` sets it
+    groups = str(LANES * GROUPS_PER_PROCESS)  # as `battery stream --workers 2` sets it
     environment = log.environment(
         name, LANES=str(LANES), CELL_GROUPS=groups, STREAM_UNTIL_END="true", RUN_ID=uuid4().hex, **extra
     )

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.figures import Show
-    from benchmarks.postgresql import Server
     from benchmarks.worker import Log, Run
 
 ROWS: Final = 4_000_000
@@ -56,12 +55,11 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
     bound_two: list[float] = []
     with postgresql() as server, log_of(folder, arrow_messages(rows, cells), partitions=2) as log:
         for number in range(rounds):
-            warehouse, before = server.warehouse(), used()
-            run = log.stream(f"one-{number}", WAREHOUSE=warehouse)
+            warehouse = server.warehouse()
+            run, one_used = _land(log, f"one-{number}", warehouse, workers=1)
             one.append(run.rows_per_second)
-            one_used, before = since(before), used()
-            two.append(_two(log, f"two-{number}", server).rows_per_second)
-            two_used = since(before)
+            of_two, two_used = _land(log, f"two-{number}", server.warehouse(), workers=2)
+            two.append(of_two.rows_per_second)
             bare.append(append(log, f"one-{number}", run.rows))
             tell_shares("one worker", one_used, run.rows, bare[-1])
             tell_shares("two workers", two_used, run.rows, bare[-1])
@@ -81,10 +79,19 @@ def measure(show: Show, folder: Path, *, tiny: bool) -> None:
     show(Figure("scan_one_cell", median(scans) * 1e3, "ms", reference=median(native) * 1e3))
 
 
-def _two(log: Log, name: str, server: Server) -> Run:
-    """Land the log by a cluster of two workers."""
-    environment = log.environment(name, WAREHOUSE=server.warehouse())
-    return run_of(log.battery("stream", "--until-end", "--workers", "2", environment=environment))
+def _land(log: Log, name: str, warehouse: str, workers: int) -> tuple[Run, dict[str, float]]:
+    """Land the log by so many workers; the run, and what each part used of the processors for it, in s.
+
+    The same workers start once more, with nothing left to land: what that takes is not counted.
+    """
+    environment = log.environment(name, WAREHOUSE=warehouse)
+    command = ("stream", "--until-end", "--workers", str(workers))
+    before = used()
+    run = run_of(log.battery(*command, environment=environment))
+    landing, before = since(before), used()
+    log.battery(*command, environment=environment)
+    start = since(before)
+    return run, {part: time - start[part] for part, time in landing.items()}
 
 
 def _scan(log: Log, name: str, warehouse: str) -> tuple[float, float]:

@@ -30,7 +30,7 @@ from kernel.edges.kafka import open_topic
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kernel.base.settings import Settings
 
@@ -54,11 +54,11 @@ def run_cluster(settings: Settings, workers: int, *, until_end: bool) -> None:
     _require_even_shares(settings, workers)
     make_recovery_store(settings)
     stop_on_signals()
-    groups = settings.groups_among(workers)
+    shared = {"LANES": settings.lanes_among(workers), "CELL_GROUPS": settings.groups_among(workers)}
     restarts = Restarts()
     while not STOP.is_set():
         restarts.started()
-        processes = _start(workers, groups, until_end=until_end)
+        processes = _start(workers, shared, until_end=until_end)
         try:
             codes = _wait(processes)
         finally:
@@ -92,13 +92,13 @@ def _require_even_shares(settings: Settings, workers: int) -> None:
         )
 
 
-def _start(workers: int, cell_groups: int, *, until_end: bool) -> list[subprocess.Popen[str]]:
-    """Start all processes as one new run."""
+def _start(workers: int, shared: Mapping[str, int], *, until_end: bool) -> list[subprocess.Popen[str]]:
+    """Start all processes as one new run, with settings that they share."""
     first = free_port(workers)
     addresses = tuple(f"127.0.0.1:{first + number}" for number in range(workers))
     run_id = uuid4().hex
     until = ["--until-end"] if until_end else []
-    environment = {"RUN_ID": run_id, "CELL_GROUPS": str(cell_groups)}
+    environment = {"RUN_ID": run_id, **{name: str(value) for name, value in shared.items()}}
     members = [str(Member(number, addresses, os.getpid(), number)) for number in range(workers)]
     processes = [start_command(["stream", "--member", member, *until], environment) for member in members]
     _log.info("started a cluster", processes=[process.pid for process in processes])

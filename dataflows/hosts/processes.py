@@ -28,14 +28,15 @@ class Processes:
     Args:
         hosts: all hosts.
         run: which of them are in the run.
+        lanes: how many lanes all of its processes have.
         until_end: whether the processes stop at the end of the log.
     """
 
-    def __init__(self, hosts: Hosts, run: Run, *, until_end: bool) -> None:
+    def __init__(self, hosts: Hosts, run: Run, lanes: int, *, until_end: bool) -> None:
         members = sorted(run.members)
         addresses = tuple(place for index in members for place in hosts.places[index].processes(hosts.workers))
         first = members.index(hosts.index) * hosts.workers
-        environment = {"RUN_ID": run.run_id, "CELL_GROUPS": str(run.cell_groups)}
+        environment = {"RUN_ID": run.run_id, "LANES": str(lanes), "CELL_GROUPS": str(run.cell_groups)}
         until = ["--until-end"] if until_end else []
         self._processes: list[subprocess.Popen[str]] = []
         try:

@@ -212,7 +212,8 @@ class _Supervisor:
         self._restarts.started()
         self._runs.add(run.run_id)
         self._tell(run=run, waits=False)
-        processes = Processes(self._hosts, run, until_end=self._until_end)
+        lanes = self._settings.lanes_among(self._hosts.workers * len(run.members))
+        processes = Processes(self._hosts, run, lanes, until_end=self._until_end)
         watch = Watch(run, self._hosts.index, self._settings.cluster_silence_seconds)
         _log.info(
             "started a cluster", hosts=sorted(run.members), here=self._hosts.index, processes=processes.pids,

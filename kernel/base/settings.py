@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -12,9 +13,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from kernel.base.errors import BatteryError
 from kernel.base.warehouse_address import WarehouseAddress, parse_warehouse
 
-GROUPS_PER_PROCESS: Final = 8
-"""Groups of cells for each process and lane, where CELL_GROUPS is 0. A hash assigns groups to processes: the more there
-are, the more even the shares."""
+GROUPS_PER_PROCESS: Final = 16
+"""Groups of cells for each process of a cluster, where CELL_GROUPS is 0. A hash assigns groups to processes: the more
+there are, the more even the shares, and the fewer messages are cleaned at a time."""
+
+MOST_LANES: Final = 64
+MOST_GROUPS: Final = 4096
 
 
 class Settings(BaseSettings):
@@ -61,8 +65,8 @@ class Settings(BaseSettings):
     replay_dir: Path = Path("data/replay")
     commit_interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
     commit_max_rows: Annotated[int, Field(ge=1)] = 500_000
-    lanes: Annotated[int, Field(ge=1, le=64)] = 1
-    cell_groups: Annotated[int, Field(ge=0, le=4096)] = 0
+    lanes: Annotated[int, Field(ge=1, le=MOST_LANES)] = 1
+    cell_groups: Annotated[int, Field(ge=0, le=MOST_GROUPS)] = 0
     window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
     instrument_max_voltage_v: Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)] = 10.0
     instrument_max_current_a: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 10_000.0
@@ -108,9 +112,20 @@ class Settings(BaseSettings):
         """How many groups of cells the workers share: CELL_GROUPS, or as many as there are lanes where that is 0."""
         return self.cell_groups or self.lanes
 
+    def lanes_among(self, processes: int) -> int:
+        """How many lanes the processes of a cluster have: LANES, and one for each where lanes land side by side.
+
+        A process without a lane sends all that it has cleaned to one that has one.
+        """
+        lanes = min(max(self.lanes, processes), MOST_LANES)
+        fits = self.warehouse_address.lands_side_by_side and self.cell_groups % lanes == 0
+        return lanes if fits else self.lanes
+
     def groups_among(self, processes: int) -> int:
         """How many groups of cells the processes of a cluster share: CELL_GROUPS, or enough for even shares."""
-        return self.cell_groups or self.lanes * GROUPS_PER_PROCESS * processes
+        lanes = self.lanes_among(processes)
+        of_a_lane = min(GROUPS_PER_PROCESS * math.ceil(processes / lanes), MOST_GROUPS // lanes)
+        return self.cell_groups or lanes * of_a_lane
 
     @property
     def cells_topic(self) -> str:

@@ -28,7 +28,8 @@ class WarehouseAddress(ABC):
     """The address of a warehouse; `text` is the setting WAREHOUSE, which never holds a secret.
 
     `dbt_target` is the target of `dbt_project/profiles.yml` that connects to this kind. `admits_readers` tells whether
-    others can read while a process writes. `holds_models` tells whether dbt's models are in it; else each host that
+    others can read while a process writes, and `lands_side_by_side` whether commits of one run do not wait for each
+    other. `holds_models` tells whether dbt's models are in it; else each host that
     builds them has a DuckDB file for them, and readers find them in the OBJECT_STORE. `required_settings` are the
     settings that this kind needs beside its address, each with what to do where it is missing.
     """
@@ -36,6 +37,7 @@ class WarehouseAddress(ABC):
     text: str
     dbt_target: ClassVar[str]
     admits_readers: ClassVar[bool]
+    lands_side_by_side: ClassVar[bool] = False
     holds_models: ClassVar[bool] = True
     required_settings: ClassVar[Mapping[str, str]] = {}
 
@@ -149,6 +151,7 @@ class PostgresAddress(WarehouseAddress):
     PREFIXES: ClassVar[tuple[str, ...]] = ("postgresql://", "postgres://")
     dbt_target = "postgres"
     admits_readers = True
+    lands_side_by_side = True
     holds_models = False
 
     @property

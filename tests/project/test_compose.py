@@ -199,7 +199,6 @@ def test_the_hosts_of_the_cluster_differ_in_nothing_but_their_place() -> None:
         assert (name, option, place) == ("stream", "--hosts", ["--index", str(index)])
         assert [text.split(":")[0] for text in places.split(",")] == ["worker-0", "worker-1"]
         assert host["environment"]["RECOVERY_DIR"] == f"data/recovery-{index}"
-        assert int(host["environment"]["LANES"]) == len(hosts)
     own = {"RECOVERY_DIR": "of each host"}
     first, second = (host | {"command": [], "environment": host["environment"] | own} for host in hosts)
     assert first == second

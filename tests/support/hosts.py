@@ -21,7 +21,6 @@ LOST = "a host of the cluster is lost"
 ALONE = "waiting for hosts of the cluster"
 QUICK = {
     "BATTERY_TOPIC_PARTITIONS": "4",
-    "LANES": "2",
     "CLUSTER_SILENCE_SECONDS": "5",
     "CLUSTER_ABSENCE_SECONDS": "600",
 }

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(600)  # a cluster starts several times in most 
 
 def test_two_hosts_end_in_the_tables_of_a_single_worker(cluster: Cluster, pipeline: Pipeline, log: Log) -> None:
     for index in range(2):
-        cluster.start(index, "--until-end", CLUSTER_SILENCE_SECONDS="60")
+        cluster.start(index, "--until-end", CLUSTER_SILENCE_SECONDS="60", LANES="2")  # it is a DuckDB file
     for host in cluster.hosts:
         assert "committed" in host.finish(), "a host has landed nothing"
     assert pipeline.query("select count(*) from internal._writers") == [(1,)]
@@ -62,7 +62,7 @@ def test_a_slow_host_slows_the_others_down_and_is_not_taken_for_lost(
 ) -> None:
     cluster.hosts[1].slow_down(400_000)
     for index in range(2):
-        cluster.start(index, "--until-end", CLUSTER_SILENCE_SECONDS="60")
+        cluster.start(index, "--until-end", CLUSTER_SILENCE_SECONDS="60", LANES="2")  # it is a DuckDB file
     for host in cluster.hosts:
         assert LOST not in host.finish()
     assert pipeline.query("select count(*) from internal._writers") == [(1,)]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.places import ROOT
@@ -118,6 +118,30 @@ def test_a_pattern_of_cells_has_a_group_for_the_cell(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("CELL_PATTERN", pattern)
         with pytest.raises(BatteryError, match=rf"CELL_PATTERN: .* {said}"):
             load_settings()
+
+
+POSTGRES = "postgresql://lab@db/battery"
+
+
+@pytest.mark.parametrize(
+    ("given", "processes", "shared"),
+    [
+        ({"warehouse": POSTGRES}, 3, (3, 48)),
+        ({"warehouse": POSTGRES, "lanes": 4}, 2, (4, 64)),
+        ({"warehouse": POSTGRES, "lanes": 4, "cell_groups": 20}, 5, (5, 20)),
+        ({"warehouse": POSTGRES, "cell_groups": 10}, 3, (1, 10)),
+        ({"warehouse": POSTGRES}, 1000, (64, 4096)),
+        ({"warehouse": "lab.duckdb"}, 3, (1, 48)),
+        ({"warehouse": "lab.duckdb", "lanes": 3}, 3, (3, 48)),
+    ],
+)
+def test_each_process_of_a_cluster_has_a_lane_where_lanes_land_side_by_side(
+    given: dict[str, Any], processes: int, shared: tuple[int, int]
+) -> None:
+    settings = Settings(**given)
+    found = settings.lanes_among(processes), settings.groups_among(processes)
+    assert found == shared
+    Settings(**given | {"lanes": found[0], "cell_groups": found[1]})  # which its processes can have
 
 
 def test_a_lane_takes_whole_groups_of_cells(monkeypatch: pytest.MonkeyPatch) -> None:

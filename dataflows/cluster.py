@@ -100,7 +100,13 @@ def _start(workers: int, shared: Mapping[str, int], *, until_end: bool) -> list[
     until = ["--until-end"] if until_end else []
     environment = {"RUN_ID": run_id, **{name: str(value) for name, value in shared.items()}}
     members = [str(Member(number, addresses, os.getpid(), number)) for number in range(workers)]
-    processes = [start_command(["stream", "--member", member, *until], environment) for member in members]
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        for member in members:
+            processes.append(start_command(["stream", "--member", member, *until], environment))  # noqa: PERF401
+    except BaseException:
+        kill_processes(processes)
+        raise
     _log.info("started a cluster", processes=[process.pid for process in processes])
     return processes
 

@@ -6,10 +6,12 @@ is given the key to the object store, so that no file holds a secret.
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Final
 
 import pyarrow.parquet as pq
 
+from kernel.base.whole_files import replace_file
 from kernel.contract.reading import LANDED
 from kernel.edges.duckdb_objects import object_root
 from sink.layout import INTERNAL
@@ -36,8 +38,10 @@ def no_rows(models: Path) -> Path:
 
 
 def write_no_rows(models: Path) -> None:
-    """Leave the object without a reading beside the file of the models."""
-    pq.write_table(LANDED.empty_table(), no_rows(models))
+    """Leave the object without a reading beside the file of the models; another process may be reading it."""
+    content = io.BytesIO()
+    pq.write_table(LANDED.empty_table(), content)
+    replace_file(no_rows(models), content.getvalue())
 
 
 def list_objects(connection: duckdb.DuckDBPyConnection, settings: Settings, models: Path) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from kernel.edges.warehouse import Judge, Warehouse
 
+_NO_MARKS: Final = "the WAREHOUSE was made by an earlier version; `battery stream --until-end` adds what it lacks"
+
 TAKEN: Final = "_taken"
 """The mark with the number of the landing that was taken last."""
 
@@ -75,8 +77,24 @@ class Turn:
     def note(self, marks: Mapping[str, str]) -> None:
         """Keep marks of what was published, by name; they count when the turn ends without an error."""
         if self._judge is not None:
-            for name, version in {**marks, PUBLISHED: str(self._number)}.items():
-                _set_mark(self._judge, name, version)
+            with _recorded():
+                for name, version in {**marks, PUBLISHED: str(self._number)}.items():
+                    _set_mark(self._judge, name, version)
+
+
+@contextmanager
+def _recorded() -> Iterator[None]:
+    """Say what it means that the warehouse fails while a publication is recorded.
+
+    Raises:
+        BatteryError: it did.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        raise BatteryError(
+            f"the publication could not be recorded: {str(error).splitlines()[0]}; the next one puts it right"
+        ) from error
 
 
 @contextmanager
@@ -91,16 +109,21 @@ def take_turn(landing: Warehouse, number: int) -> Iterator[Turn]:
         BatteryError: the warehouse does not answer, or has ended the turn of a host that did not; the store may hold
             what was written by then, which the next publication puts right.
     """
+    of_publishing: duckdb.Error | None = None
     try:
-        with landing.judge("publish the models") as judge, transaction(judge):
-            judge.execute(f"update {INTERNAL}._refreshed set version = version where model = '{PUBLISHED}'")  # noqa: S608
+        with _recorded(), landing.judge("publish the models") as judge, transaction(judge):
+            _hold_turn(judge)
             newest = _number(judge, PUBLISHED)
             kept = judge.execute(f"select version from {INTERNAL}._refreshed where model = ?", [MANIFEST]).fetchone()  # noqa: S608
-            yield Turn(number >= newest, None if kept is None else str(kept[0]), judge, number)
-    except duckdb.Error as error:
-        raise BatteryError(
-            f"the publication could not be recorded: {str(error).splitlines()[0]}; the next one puts it right"
-        ) from error
+            try:
+                yield Turn(number >= newest, None if kept is None else str(kept[0]), judge, number)
+            except duckdb.Error as error:
+                of_publishing = error
+                raise
+    except BatteryError as error:
+        if of_publishing is not None and error.__cause__ is of_publishing:
+            raise of_publishing from None  # it is not about the record
+        raise
 
 
 @contextmanager
@@ -131,19 +154,29 @@ _SENDER: Final = "1650553972, 21"
 """The key of the lock of who sends alerts; `sink.postgres.fence` has others of the same first half."""
 
 
+def _hold_turn(judge: Judge) -> None:
+    """Wait until no other host has the turn, and have it until the transaction ends.
+
+    Raises:
+        BatteryError: there is no mark to hold.
+    """
+    held = judge.execute(f"update {INTERNAL}._refreshed set version = version where model = '{PUBLISHED}'")  # noqa: S608
+    if held.fetchone() != (1,):
+        raise BatteryError(_NO_MARKS)
+
+
 def _number(judge: Judge, mark: str) -> int:
     row = judge.execute(f"select version from {INTERNAL}._refreshed where model = ?", [mark]).fetchone()  # noqa: S608
     if row is None:
-        raise BatteryError(
-            "the WAREHOUSE was made by an earlier version; `battery stream --until-end` adds what it lacks"
-        )
+        raise BatteryError(_NO_MARKS)
     return int(row[0])
 
 
 def _set_mark(judge: Judge, name: str, version: str) -> None:
-    judge.execute(f"delete from {INTERNAL}._refreshed where model = ?", [name])  # noqa: S608
+    # The row must stay the same one: whoever waits for it to be changed would find none, and hold nothing.
     values: list[Any] = [name, "", "", version]
     judge.execute(
-        f"insert into {INTERNAL}._refreshed (model, cell_id, test_id, version) values (?, ?, ?, ?)",  # noqa: S608
+        f"insert into {INTERNAL}._refreshed (model, cell_id, test_id, version) values (?, ?, ?, ?) "  # noqa: S608
+        "on conflict (model, cell_id, test_id) do update set version = excluded.version",
         values,
     )

@@ -169,6 +169,15 @@ warehouse; stop the other one, or this one
             except BatteryError as error:
                 _log.warning("the mark of this warehouse could not be left in the OBJECT_STORE", error=str(error))
 
+    def _remove_leftovers(self) -> None:
+        """Remove the objects that earlier runs have left; if the store is down, the next commit does so."""
+        try:
+            while self._leftovers:
+                self._store.delete(self._leftovers[-1])
+                self._leftovers.pop()
+        except BatteryError as error:
+            _log.warning("objects that earlier runs have left could not be removed", error=str(error))
+
     def commit(self, lane: int, seq: int, results: Sequence[Cleaned[States]]) -> None:
         """Land results of one lane in one commit, exactly once.
 
@@ -262,9 +271,7 @@ warehouse; stop the other one, or this one
             with self._lock:
                 self._commits += 1
                 self._leave_mark()
-                for key in self._leftovers:
-                    self._store.delete(key)
-                self._leftovers = []
+                self._remove_leftovers()
         except (duckdb.Error, LostConnectionError) as error:
             raise BatteryError(f"commit {commit} failed {ATTEMPTS} times: {str(error).splitlines()[0]}") from error
 

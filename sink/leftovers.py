@@ -53,9 +53,17 @@ def find_leftovers(connection: Judge, stored: Sequence[LandingObject], epoch: in
             leftovers.
     """
     keys = [candidate.key for candidate in stored]
-    connection.execute("delete from internal._retired where object_key not in (select unnest(?::varchar[]))", [keys])
-    retired = retired_keys(connection)
+    is_old = (
+        "and retired_at < now() - interval '1 hour'" if isinstance(connection, PostgresSession) else ""
+    )  # not newer
+    connection.execute(
+        f"delete from internal._retired where object_key not in (select unnest(?::varchar[])) {is_old}",  # noqa: S608
+        [keys],
+    )
+    # In this order: in PostgreSQL each statement sees what has been committed by then, and a compaction that commits in
+    # between moves keys from the first to the second.
     named = {key for (key,) in connection.execute("select object_key from internal._commits").fetchall()}
+    retired = retired_keys(connection)
     next_seq = dict(connection.execute("select lane, max(seq) + 1 from internal._commits group by lane").fetchall())
     writers = connection.execute(
         "select epoch, kind, superseded_by from internal._writers where epoch <> ?", [epoch]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SAME: Final = (
     "battery_topic", "battery_cells_topic", "object_store", "warehouse", "commit_interval_seconds", "lanes",
     "cell_groups", "window_seconds", "instrument_max_voltage_v", "instrument_max_current_a", "message_max_rows",
-    "message_max_bytes", "accept_lost_offsets",
+    "message_max_bytes", "accept_lost_offsets", "object_grace_seconds",
 )  # fmt: skip
 """Settings that decide what lands, or how the work is shared; none of them is a secret."""
 

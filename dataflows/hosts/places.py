@@ -107,6 +107,12 @@ def find_hosts(hosts: str | None, index: int | None, workers: int, environment: 
     places = tuple(Place.from_text(text) for text in listed.replace(";", ",").split(","))
     if len(set(places)) < len(places):
         raise BatteryError(f"--hosts {listed}: a host is named twice; each needs a HOST:PORT of its own")
+    taken = [(place.host, place.port + offset) for place in places for offset in range(workers + 1)]
+    if len(set(taken)) < len(taken):
+        raise BatteryError(
+            f"--hosts {listed}: on one machine the ports of two hosts must be more than {workers} apart, since their "
+            "processes listen at the ones after them"
+        )
     if not number.isdecimal() or int(number) >= len(places):
         raise BatteryError(
             f"--index {number}: --hosts names {len(places)}, so it is a number from 0 to {len(places) - 1}"

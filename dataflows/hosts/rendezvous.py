@@ -12,6 +12,7 @@ import threading
 import time
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
@@ -104,7 +105,7 @@ class Rendezvous:
             hears = frozenset(
                 index for index, (_, _, at) in self._last.items() if time.monotonic() - at <= self._silence
             )
-            if asker is not None:
+            if asker in self._hosts.others:
                 self._asked[asker] = self._told
             return msgspec.json.encode(msgspec.structs.replace(self._told, hears=hears))
 
@@ -148,6 +149,20 @@ def _ask(connection: HTTPConnection, asker: int, index: int) -> Told:
     return told
 
 
+def _require_reachable(hosts: Hosts, address: str) -> None:
+    """Refuse an address that only this machine reaches, where another host is on another one.
+
+    Raises:
+        BatteryError: it is such an address.
+    """
+    here = hosts.here.host
+    if ip_address(address).is_loopback and any(hosts.places[index].host != here for index in hosts.others):
+        raise BatteryError(
+            f"{hosts.name(hosts.index)}: this machine takes {here} for {address}, which no other machine reaches; mend "
+            "/etc/hosts, or name addresses in --hosts"
+        )
+
+
 def _open_server(hosts: Hosts, answer: Callable[[int | None], bytes]) -> ThreadingHTTPServer:
     """A server at the place of this host.
 
@@ -185,10 +200,12 @@ def _open_server(hosts: Hosts, answer: Callable[[int | None], bytes]) -> Threadi
     here = hosts.here
     try:
         family, _, _, _, address = socket.getaddrinfo(here.host, here.port, type=socket.SOCK_STREAM)[0]
+        _require_reachable(hosts, str(address[0]))
         Server.address_family = family
         return Server((str(address[0]), here.port), Handler)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for a name that can be none
+        reason = getattr(error, "strerror", None) or str(error)
         raise BatteryError(
-            f"{hosts.name(hosts.index)}: the supervisor cannot listen there: {error.strerror or error}; --hosts names "
-            "addresses of the machines themselves, and --index says which one this is"
+            f"{hosts.name(hosts.index)}: the supervisor cannot listen there: {reason}; --hosts names addresses of the "
+            "machines themselves, and --index says which one this is"
         ) from None

@@ -186,6 +186,8 @@ class PostgresAddress(WarehouseAddress):
             _ = parts.port
         except ValueError:
             raise ValueError("is no URL; it must be like postgresql://HOST:5432/DATABASE") from None
+        if "options=" in parts.query.lower():
+            raise ValueError("must not hold options, which are the pipeline's own; give them to the role instead")
         if has_password:
             raise ValueError(
                 "must not hold the password, which would be shown with it; set WAREHOUSE_PASSWORD (or PGPASSWORD, or "

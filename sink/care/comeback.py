@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from kernel.contract.reading import COMES_BACK, INSTRUMENT_RANGE, LANDED, OPTIONAL, READING_NULLABLE, Quality
 from kernel.edges.warehouse import LostRowsError
+from sink.care.pieces import bounded
 from sink.repeats import KEY, LANDED_BEFORE, VALUES, differs
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class ComeBack:
         if not self._held:
             return
         try:
-            with self._warehouse.connect("tell readings that came back apart", read_only=True) as connection:
+            purpose = "tell readings that came back apart"
+            with self._warehouse.connect(purpose, read_only=True) as connection, bounded(connection):
                 self.misjudged += _misjudged(connection, pa.concat_tables(self._chunk))
         except LostRowsError:  # the objects are checked by themselves
             self.is_complete = False

@@ -73,6 +73,8 @@ def move(settings: Settings, warehouse: Warehouse, file: Path) -> Moved:
     if not file.is_file():
         raise BatteryError(f"{file} is no file; name the DuckDB file that the pipeline is in")
     source = DuckDBFile(file, settings.warehouse_lock_timeout_seconds)
+    with warehouse.judge("move a pipeline") as judge, transaction(judge):
+        _require_empty(judge)  # before the file is closed
     pipeline = _close(source, file)
     try:
         with warehouse.judge("move a pipeline") as judge, transaction(judge), duckdb.connect() as rows:
@@ -85,8 +87,11 @@ def move(settings: Settings, warehouse: Warehouse, file: Path) -> Moved:
                 f"select (select count(*) from {full_name('battery_ts_cleaned')}), "  # noqa: S608
                 f"(select count(*) from {full_name('_commits')})"
             ).fetchall()
-    except duckdb.Error as error:
-        raise BatteryError(f"cannot move {file}: {str(error).splitlines()[0]}") from error
+    except (duckdb.Error, BatteryError) as error:
+        raise BatteryError(
+            f"cannot move {file}: {str(error).splitlines()[0]}; it is closed to workers until the same command has "
+            "ended well"
+        ) from error
     if not comparison.identical:
         tables = ", ".join(difference.table for difference in comparison.tables) or "_commits"
         raise BatteryError(
@@ -116,12 +121,21 @@ def _attach(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     connection.execute(f"attach '{path}' as {REPLAYED} (read_only)")
 
 
-def _copy(judge: PostgresSession, rows: duckdb.DuckDBPyConnection, pipeline: str) -> None:
+def _require_empty(judge: PostgresSession) -> None:
+    """Create the tables, and refuse a warehouse that holds something.
+
+    Raises:
+        BatteryError: it does.
+    """
     create_tables(judge)
     for table in ("_writers", "_commits", "_pipeline"):
         found = judge.execute(f"select count(*) from {full_name(table)}").fetchone()  # noqa: S608
         if found != (0,):
             raise BatteryError("the WAREHOUSE holds a pipeline already; create an empty database for the one to move")
+
+
+def _copy(judge: PostgresSession, rows: duckdb.DuckDBPyConnection, pipeline: str) -> None:
+    _require_empty(judge)
     ((layout, release),) = rows.execute(
         f"select layout, release from {full_name('_pipeline', REPLAYED)}"  # noqa: S608  # our own names
     ).fetchall()

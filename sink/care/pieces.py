@@ -7,6 +7,7 @@ waits, and all that is counted is of one moment.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -14,9 +15,7 @@ import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 import duckdb
 import structlog
@@ -112,21 +111,21 @@ def bounded(connection: duckdb.DuckDBPyConnection, *, has_limit: bool = True) ->
     names = ("memory_limit", "threads", "preserve_insertion_order")
     before = {name: _setting(connection, name) for name in names}
     threads = min(int(before["threads"]), THREADS)
-    with _spill(os.getpid()) as folder:
-        if _setting(connection, "temp_directory") != folder:
-            # It may have put something elsewhere already, and goes on to. That must not end the caller's transaction.
-            with suppress(duckdb.Error), connection.cursor() as apart:
-                apart.execute("set temp_directory = ?", [folder])
-        try:
-            for name, value in {"memory_limit": MEMORY, "threads": threads, "preserve_insertion_order": False}.items():
+    folder = _spill(os.getpid())
+    if _setting(connection, "temp_directory") != folder:
+        # It may have put something elsewhere already, and goes on to. That must not end the caller's transaction.
+        with suppress(duckdb.Error), connection.cursor() as apart:
+            apart.execute("set temp_directory = ?", [folder])
+    try:
+        for name, value in {"memory_limit": MEMORY, "threads": threads, "preserve_insertion_order": False}.items():
+            connection.execute(f"set {name} = ?", [value])
+        if not has_limit:
+            lift_memory_limit(connection)
+        yield
+    finally:
+        with suppress(duckdb.Error):  # of a connection that broke
+            for name, value in before.items():
                 connection.execute(f"set {name} = ?", [value])
-            if not has_limit:
-                lift_memory_limit(connection)
-            yield
-        finally:
-            with suppress(duckdb.Error):  # of a connection that broke
-                for name, value in before.items():
-                    connection.execute(f"set {name} = ?", [value])
 
 
 def _setting(connection: duckdb.DuckDBPyConnection, name: str) -> str:
@@ -134,26 +133,15 @@ def _setting(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     return str(value)
 
 
-@contextmanager
-def _spill(process: int) -> Iterator[str]:
-    """The folder of a process for what does not fit in memory, which exists until the outermost block ends.
-
-    A database that has put something there cannot be given another one, so it is always the same.
-    """
-    folder = Path(tempfile.gettempdir()) / f"battery-recount-{process}-{_secret()}"
-    is_outermost = not folder.exists()
-    folder.mkdir(mode=0o700, exist_ok=True)
-    try:
-        yield str(folder)
-    finally:
-        if is_outermost:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 @cache
-def _secret() -> str:
-    """What nobody else can guess of the name of a folder that all users share."""
-    return uuid4().hex
+def _spill(process: int) -> str:  # noqa: ARG001  # a child has a folder of its own
+    """The folder of a process for what does not fit in memory; it ends with the process.
+
+    A database that has put something there cannot be given another one, and goes on to use it after a verification.
+    """
+    folder = tempfile.mkdtemp(prefix="battery-recount-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def are_views(connection: duckdb.DuckDBPyConnection) -> bool:

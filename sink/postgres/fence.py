@@ -26,7 +26,30 @@ _NUMBERS: Final = {"worker": 1, "replay": 2, "compaction": 3}
 PATIENCE_SECONDS: Final = 2
 """How long a take-over waits for commits that are under way, before it ends them."""
 
+ASLEEP_SECONDS: Final = 10
+"""Another take-over, such as the swap of a replay, is ended where it has done nothing for so long, s."""
+
+LONGEST_SECONDS: Final = 1800
+"""Whatever it does, it is ended where it has taken so long, s."""
+
 _ATTEMPTS: Final = 10
+
+_END_HOLDERS: Final = f"""
+select
+    count(*) filter (where may_be_ended and pg_terminate_backend(pid)),
+    count(*) filter (where not may_be_ended)
+from (
+    select
+        pid,
+        mode = 'ShareLock'
+        or (state like 'idle in transaction%' and state_change < clock_timestamp() - interval '{ASLEEP_SECONDS} s')
+        or xact_start < clock_timestamp() - interval '{LONGEST_SECONDS} s' as may_be_ended
+    from pg_locks inner join pg_stat_activity using (pid)
+    where locktype = 'advisory' and classid = ? and objid = ? and objsubid = 2 and granted
+        and database = (select oid from pg_database where datname = current_database())
+        and pid <> pg_backend_pid()
+) as holders
+"""  # noqa: S608  # our own numbers
 
 
 def share(session: PostgresSession, kind: str) -> None:
@@ -43,12 +66,14 @@ def take_over(session: PostgresSession, kind: str) -> None:
     """Have no commit of a kind of writer under way until the transaction ends.
 
     Commits that do not end in time are ended: their run is about to be superseded, so they could not land any more.
+    Another take-over that is at work, as the swap of a replay is for minutes, is waited for.
 
     Raises:
         BatteryError: they cannot be ended.
     """
     keys = [_CLASS, _NUMBERS[kind]]
-    for _ in range(_ATTEMPTS):
+    attempts = 0
+    while attempts < _ATTEMPTS:
         session.execute("savepoint take_over")
         try:
             session.execute(f"set local lock_timeout = '{PATIENCE_SECONDS}s'")
@@ -56,18 +81,13 @@ def take_over(session: PostgresSession, kind: str) -> None:
             session.execute("set local lock_timeout = 0")
         except duckdb.TransactionException:
             session.execute("rollback to savepoint take_over")
-            ended = session.execute(
-                "select count(*) filter (where pg_terminate_backend(pid)) from pg_locks "
-                "where locktype = 'advisory' and classid = ? and objid = ? and objsubid = 2 and granted "
-                "and database = (select oid from pg_database where datname = current_database()) "
-                "and pid <> pg_backend_pid()",
-                keys,
-            ).fetchone()
-            _log.warning(
-                "ended commits of an older run that did not come to their end",
-                kind=kind,
-                commits=ended[0] if ended else 0,
-            )
+            ended, at_work = session.execute(_END_HOLDERS, keys).fetchone() or (0, 0)
+            if ended:
+                _log.warning("ended commits of an older run that did not come to their end", kind=kind, commits=ended)
+            if at_work:
+                _log.info("waiting for another take-over of the WAREHOUSE, such as the swap of a replay", kind=kind)
+            else:
+                attempts += 1
         else:
             return
     raise BatteryError(

@@ -88,6 +88,8 @@ _LOST: Final = re.compile(
 )
 """What DuckDB says of an object that is gone, or is no whole Parquet file: asking again helps nothing."""
 
+_OF_OTHERS: Final = re.compile(r"connect to Postgres|connection to server|duckdb_temp_storage")
+
 _MISSING: Final = (
     "WAREHOUSE=postgresql://… needs the extra `postgres`: install it with `pip install 'battery-pipeline[postgres]'`"
 )
@@ -120,7 +122,7 @@ class Postgres:
 
     @contextmanager
     def judge(self, purpose: str) -> Iterator[PostgresSession]:
-        """Lend a connection to PostgreSQL; one on which something failed is not used again.
+        """Lend a connection to PostgreSQL; one that broke, or is left in a transaction, is not used again.
 
         Raises:
             BatteryError: it cannot be reached, or refuses.
@@ -140,8 +142,9 @@ class Postgres:
             BatteryError: PostgreSQL cannot be reached, or refuses.
         """
         with self._looking:
-            if self._duckdb is None or self._process != os.getpid():
-                self._process, self._duckdb = os.getpid(), None
+            with self._lock:
+                self._forget_parent()
+            if self._duckdb is None:
                 connection, has_tables = self._attach(purpose)
                 self._duckdb = connection if has_tables else None  # else its tables may come soon
             else:
@@ -232,6 +235,9 @@ class Postgres:
                 connection.execute(setting)
             self.attach_to(connection)
             return connection, self.make_views(connection)
+        except BatteryError:
+            connection.close()
+            raise
         except duckdb.Error as error:
             connection.close()
             raise BatteryError(
@@ -240,14 +246,18 @@ class Postgres:
 
     def _take(self) -> PostgresSession | None:
         with self._lock:
-            if self._process != os.getpid():
-                self._process, self._idle, self._duckdb = os.getpid(), [], None  # they are the parent's
+            self._forget_parent()
             while self._idle:
                 session, since = self._idle.pop()
                 if time.monotonic() - since < IDLE_SECONDS and not session.connection.closed:
                     return session
                 session.connection.close()
         return None
+
+    def _forget_parent(self) -> None:
+        """After a fork, use none of the connections, which are the parent's; the lock is held."""
+        if self._process != os.getpid():
+            self._process, self._idle, self._duckdb = os.getpid(), [], None
 
     def _give_back(self, session: PostgresSession) -> None:
         from psycopg.pq import TransactionStatus  # noqa: PLC0415  # of the extra
@@ -309,8 +319,11 @@ def _passes(error: BaseException) -> bool:
 
 
 def _tells_of_lost_rows(error: duckdb.Error) -> bool:
+    text = str(error)
+    if error.__cause__ is not None or _OF_OTHERS.search(text):  # PostgreSQL said it, or it is about something else
+        return False
     # Parquet that is damaged inside ends in an error of no kind of its own.
-    return type(error) is duckdb.Error or bool(_LOST.search(str(error)))
+    return type(error) is duckdb.Error or bool(_LOST.search(text))
 
 
 def is_snapshot(connection: duckdb.DuckDBPyConnection) -> bool:

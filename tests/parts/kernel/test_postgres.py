@@ -156,6 +156,13 @@ def test_times_that_a_role_is_given_for_all_it_does_end_nothing_of_ours(
     assert told == [("0", "0", "0")]
 
 
+def test_what_postgresql_says_inside_a_look_is_not_taken_for_a_lost_object(warehouse: Postgres) -> None:
+    made(warehouse)
+    look, said = warehouse.connect("look", read_only=True), pytest.raises(duckdb.Error, match="division by zero")
+    with said, look, warehouse.judge("write") as judge:
+        judge.execute("select 1 / 0")
+
+
 def test_the_first_connection_that_has_broken_gives_up_all_that_are_idle(
     warehouse: Postgres, postgres_database: Database
 ) -> None:
@@ -244,6 +251,7 @@ def test_a_role_that_may_not_create_tables_is_one_line(postgres_database: Databa
     [
         (f"postgresql://battery:{PASSWORD}@db.example/battery", "must not hold the password"),
         (f"postgresql://battery@db.example/battery?password={PASSWORD}", "must not hold the password"),
+        ("postgresql://battery@db.example/battery?options=-csearch_path%3Dlab", "must not hold options"),
         ("postgresql://battery@db.example", "must name a database"),
         ("postgresql://battery@db.example:port/battery", "is no URL"),
         ("mysql://battery@db.example/battery", "of an unknown kind, mysql://"),

@@ -261,6 +261,25 @@ def test_an_orphan_object_is_removed_once_the_next_run_has_committed(store: Fold
     assert keys(store) == ["battery_ts_cleaned/lane=00/000003-000000000001.parquet"]
 
 
+def test_an_orphan_that_cannot_be_removed_keeps_no_commit_from_landing_and_goes_with_a_later_one(
+    store: FolderStore, warehouse: DuckDBFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_an_orphan(store, warehouse)
+    (orphan,) = keys(store)
+    restarted = Landing(store, warehouse, WINDOW)
+    restarted.begin()
+    with monkeypatch.context() as failing:
+        failing.setattr(FolderStore, "delete", refuse)
+        restarted.commit(0, 1, [result(range(1, 4), offset=0)])
+    assert orphan in keys(store)
+    restarted.commit(0, 2, [result(range(4, 6), offset=1)])
+    assert orphan not in keys(store)
+
+
+def refuse(*_: object) -> None:
+    raise BatteryError("the store is down")
+
+
 def test_an_orphan_that_outlived_its_removal_is_removed_later(store: FolderStore, warehouse: DuckDBFile) -> None:
     leave_an_orphan(store, warehouse)
     key = keys(store)[0]

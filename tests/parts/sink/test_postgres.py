@@ -32,8 +32,12 @@ from kernel.edges.objects import open_store
 from kernel.edges.warehouse import Postgres as PostgresWarehouse
 from kernel.edges.warehouse import open_warehouse, transaction
 from sink.commit import Landing
+from sink.leftovers import find_leftovers
+from sink.manifest import landing_objects
 from sink.peers import Peers
+from sink.postgres.fence import PATIENCE_SECONDS, take_over
 from sink.tables import create_tables
+from sink.writers import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,6 +184,8 @@ from kernel.base.settings import Settings
 from kernel.edges.objects import open_store
 from kernel.edges.warehouse import open_warehouse
 from sink.commit import Landing
+from sink.leftovers import find_leftovers
+from sink.manifest import landing_objects
 settings = Settings()
 Landing(open_store(settings), open_warehouse(settings), 600).begin()
 """
@@ -284,3 +290,55 @@ def require_same_tables(
     finally:
         server.drop(database)
     return expected
+
+
+def test_a_take_over_waits_for_another_one_that_is_at_work_and_ends_it_not(
+    settings: Settings, warehouse: PostgresWarehouse
+) -> None:
+    """As for the swap of a replay, which may copy for minutes."""
+    at_work = threading.Event()
+
+    def swap() -> None:
+        with warehouse.judge("swap") as judge, transaction(judge):
+            take_over(judge, Writer.WORKER)
+            at_work.set()
+            judge.execute("select pg_sleep(?)", [PATIENCE_SECONDS * 2.5])
+
+    with ThreadPoolExecutor() as pool:
+        swapping = pool.submit(swap)
+        assert at_work.wait(SECONDS)
+        with PostgresWarehouse(settings).judge("begin") as judge, transaction(judge):
+            take_over(judge, Writer.WORKER)
+            assert swapping.done()
+        swapping.result(SECONDS)  # raises where it was ended
+
+
+def test_an_object_that_a_compaction_replaces_meanwhile_is_no_leftover(
+    store: FolderStore, warehouse: PostgresWarehouse, settings: Settings
+) -> None:
+    Worker(store, warehouse).commit(0, 1)
+    stored = list(landing_objects(store))
+    Landing(store, warehouse, WINDOW).begin()  # its writer has ended
+
+    class Between:
+        """A session in which a compaction commits after the first of two statements that look for keys."""
+
+        def __init__(self, session: Any) -> None:
+            self._session = session
+            self._looks = 0
+
+        def execute(self, sql: str, *values: Any) -> Any:
+            answer = self._session.execute(sql, *values)
+            if sql.startswith("select object_key from internal."):
+                self._looks += 1
+                if self._looks == 1:
+                    change(settings, "insert into internal._retired select object_key from internal._commits")
+                    change(settings, "delete from internal._commits")
+            return answer
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._session, name)
+
+    with warehouse.judge("look") as session:
+        found = find_leftovers(Between(session), stored, 99, 0)  # type: ignore[arg-type]
+    assert not any(found.unfinished.values())

@@ -109,5 +109,11 @@ def test_an_address_that_is_not_of_this_machine_or_taken_is_refused_with_one_lin
     elsewhere = (Place("192.0.2.1", 2101), places[1])
     with pytest.raises(BatteryError, match=r"host 0 \(192\.0\.2\.1:2101\): the supervisor cannot listen there"):
         Rendezvous(Hosts(elsewhere, 0), Told(0, {}, "turn"), SILENCE_SECONDS)
+    nameless = (Place("lab..1", 2101), places[1])
+    with pytest.raises(BatteryError, match=r"host 0 \(lab\.\.1:2101\): the supervisor cannot listen there"):
+        Rendezvous(Hosts(nameless, 0), Told(0, {}, "turn"), SILENCE_SECONDS)
+    of_this_machine = (Place("127.0.0.1", free_port()), Place("lab-2", 2101))
+    with pytest.raises(BatteryError, match=r"takes 127\.0\.0\.1 for 127\.0\.0\.1, which no other machine reaches"):
+        Rendezvous(Hosts(of_this_machine, 0), Told(0, {}, "turn"), SILENCE_SECONDS)
     with supervisor(places, 0), pytest.raises(BatteryError, match="cannot listen there: Address already in use"):
         Rendezvous(Hosts(places, 0), Told(0, {}, "turn"), SILENCE_SECONDS)

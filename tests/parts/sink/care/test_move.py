@@ -9,6 +9,8 @@ from pydantic import SecretStr
 from support.committed import Landed, Worker
 
 from kernel.base.errors import BatteryError
+from kernel.base.ports import free_port
+from kernel.edges.objects import FolderStore
 from kernel.edges.warehouse import open_warehouse
 from sink.care.compare import KEYS, content_of
 from sink.care.move import Moved, move
@@ -119,3 +121,19 @@ def test_a_database_that_holds_a_pipeline_and_a_warehouse_of_another_kind_are_re
         move(landed.settings, landed.warehouse, landed.folder / "battery.duckdb")
     with pytest.raises(BatteryError, match="is no file"):
         move(settings, open_warehouse(settings), landed.folder / "another.duckdb")
+
+
+def test_a_move_to_a_server_that_is_down_leaves_the_file_to_its_worker(landed: Landed, settings: Settings) -> None:
+    nowhere = settings.model_copy(update={"warehouse": f"postgresql://lab@127.0.0.1:{free_port()}/battery"})
+    with pytest.raises(BatteryError, match="cannot be used"):
+        moved(nowhere, landed)
+    landed.worker().commit(0, 1)
+
+
+def test_a_move_to_a_warehouse_that_holds_something_leaves_the_file_to_its_worker(
+    landed: Landed, settings: Settings, tmp_path: Path
+) -> None:
+    Worker(FolderStore(tmp_path / "other"), open_warehouse(settings)).commit(0, 1)
+    with pytest.raises(BatteryError, match="the WAREHOUSE holds a pipeline already"):
+        moved(settings, landed)
+    landed.worker().commit(0, 1)

@@ -38,6 +38,7 @@ def test_an_address_of_ipv6_is_written_in_brackets() -> None:
         (TWO, 2, "--index 2: --hosts names 2, so it is a number from 0 to 1"),
         ("lab-1:2101,lab-1:2101", 0, "a host is named twice"),
         ("lab-1:65535,lab-2:2101", 0, "choose a lower port"),
+        ("lab-1:2101,lab-1:2102", 0, "must be more than 1 apart"),
     ],
 )
 def test_hosts_that_cannot_be_are_refused(hosts: str | None, index: int | None, said: str) -> None:

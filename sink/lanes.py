@@ -17,6 +17,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from kernel.base.errors import record_errors
 from kernel.base.faults import Point, fault_point
+from kernel.base.settings import MOST_LANES
 from kernel.contract.results import Cleaned, States
 from kernel.contract.weight import ROW_BYTES
 from sink.commit import rows_by_reason
@@ -171,6 +172,21 @@ def _store(draft: Draft, gathered: list[Future[None]], earlier: Future[None] | N
     return draft.store()
 
 
+class UnusedLane(StatefulSinkPartition[Cleaned[States], None]):
+    """A lane that this run does not have, and another one had or may have."""
+
+    def write_batch(self, items: Sequence[Cleaned[States]]) -> None:
+        """Refuse results: none belong here.
+
+        Raises:
+            AssertionError: always.
+        """
+        raise AssertionError(f"{len(items)} results came to a lane that this run does not have")
+
+    def snapshot(self) -> None:
+        """There is nothing to commit, and no state."""
+
+
 class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
     """Lands cleaned results, keyed by their lane, in a fixed number of lanes.
 
@@ -205,16 +221,18 @@ class LandingSink(FixedPartitionedSink[Cleaned[States], None]):
         return str(self._lane_of[group])
 
     def list_parts(self) -> list[str]:
-        """One part for each lane."""
-        return [f"lane-{lane:02d}" for lane in range(self._lanes)]
+        """One part for each lane that any run may have: Bytewax resumes from no store that names further ones."""
+        return [f"lane-{lane:02d}" for lane in range(MOST_LANES)]
 
     def part_fn(self, item_key: str) -> int:
         """Items are keyed by their lane."""
         return int(item_key)
 
     @record_errors
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane:  # noqa: ARG002
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane | UnusedLane:  # noqa: ARG002
         """Build a lane, which continues after its last commit in the warehouse."""
         lane = int(for_part.removeprefix("lane-"))
+        if lane >= self._lanes:
+            return UnusedLane()
         landing, next_seq = self._open_landing()
         return Lane(landing, lane, next_seq.get(lane, 1), self._max_rows, self._on_commit, self._early)

@@ -143,6 +143,19 @@ def test_several_partitions_and_lanes_land_every_cell_once(pipeline: Pipeline) -
     assert "everything adds up" in pipeline.battery("verify")
 
 
+def test_a_run_may_have_other_lanes_than_the_one_before(pipeline: Pipeline) -> None:
+    cells = [f"CELL_{number}" for number in range(8)]
+    for point, lanes in enumerate(("1", "3", "2", "1"), start=1):
+        pipeline.extra |= {"LANES": lanes}
+        send(
+            pipeline.settings,
+            [(as_json(reading(point, cell_id=cell)), JSON, cell.encode()) for cell in cells],
+        )
+        pipeline.battery("stream", "--until-end")
+    assert pipeline.query("select count(*), count(distinct cell_id) from battery_ts_cleaned") == [(32, 8)]
+    assert "everything adds up" in pipeline.battery("verify")
+
+
 def test_a_cell_that_comes_over_two_partitions_is_told_of(pipeline: Pipeline) -> None:
     pipeline.extra |= {"BATTERY_TOPIC_PARTITIONS": "2"}
     settings = pipeline.settings

@@ -146,7 +146,7 @@ def test_times_that_a_role_is_given_for_all_it_does_end_nothing_of_ours(
     names = ("statement_timeout", "lock_timeout", "idle_session_timeout")
     with postgres_database.connect() as owner:
         for name in names:
-            owner.execute(f"alter role current_user in database {postgres_database.name} set {name} = '5ms'".encode())
+            owner.execute(f"alter role current_user in database {postgres_database.name} set {name} = '60s'".encode())
     asked = f"select {', '.join(f'current_setting({sql_text(name)}) as {name}' for name in names)}"
     made(warehouse)
     with warehouse.judge("write") as judge:

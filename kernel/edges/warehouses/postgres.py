@@ -57,7 +57,7 @@ IDLE_SECONDS: Final = 30.0
 _OPTIONS: Final = (
     "-c idle_in_transaction_session_timeout=60s -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 "
     "-c tcp_keepalives_count=3 -c client_min_messages=warning -c search_path=main -c statement_timeout=0 "
-    "-c lock_timeout=0"
+    "-c lock_timeout=0 -c client_encoding=UTF8"
 )
 """A host that has gone must not hold a lock for long, whether or not anybody takes its run over. Shorter times that a
 role is given for all it does would end a large commit again and again."""
@@ -84,11 +84,14 @@ _LANDED_OBJECTS: Final = "landed_objects"
 
 _LOST: Final = re.compile(
     r"No files found that match|\b404\b|No such file|No magic bytes found|too small to be a Parquet|"
-    r"Failed to read file|Could not read enough bytes"
+    r"Failed to read file|Could not read enough bytes|TProtocolException|TType|don't know what type|[Cc]orrupt|"
+    r"Decode bit width|Payload value bigger"
 )
 """What DuckDB says of an object that is gone, or is no whole Parquet file: asking again helps nothing."""
 
-_OF_OTHERS: Final = re.compile(r"connect to Postgres|connection to server|duckdb_temp_storage")
+_OF_OTHERS: Final = re.compile(
+    r"connect to Postgres|connection to server|server closed|Failed to (prepare|fetch|execute)|duckdb_temp_storage"
+)
 
 _MISSING: Final = (
     "WAREHOUSE=postgresql://… needs the extra `postgres`: install it with `pip install 'battery-pipeline[postgres]'`"
@@ -322,8 +325,7 @@ def _tells_of_lost_rows(error: duckdb.Error) -> bool:
     text = str(error)
     if error.__cause__ is not None or _OF_OTHERS.search(text):  # PostgreSQL said it, or it is about something else
         return False
-    # Parquet that is damaged inside ends in an error of no kind of its own.
-    return type(error) is duckdb.Error or bool(_LOST.search(text))
+    return bool(_LOST.search(text))
 
 
 def is_snapshot(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -163,6 +163,33 @@ def test_what_postgresql_says_inside_a_look_is_not_taken_for_a_lost_object(wareh
         judge.execute("select 1 / 0")
 
 
+def test_a_connection_that_is_ended_inside_a_look_is_not_taken_for_a_lost_object(
+    warehouse: Postgres, postgres_database: Database
+) -> None:
+    """What is lost does not come back, but a server does: such a look is tried again."""
+    made(warehouse)
+    look, said = warehouse.connect("look", read_only=True), pytest.raises(duckdb.Error, match=r"server closed|terminat")
+    with said, look as connection:
+        connection.execute("from _progress").fetchall()
+        with postgres_database.connect() as other:
+            other.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where usename = current_user and pid <> pg_backend_pid()"
+            )
+        connection.execute("from _progress").fetchall()
+
+
+def test_a_role_may_have_any_encoding(warehouse: Postgres, postgres_database: Database) -> None:
+    with postgres_database.connect() as owner:
+        name = postgres_database.name
+        owner.execute(f"alter role current_user in database {name} set client_encoding = 'sql_ascii'".encode())
+    made(warehouse)
+    with warehouse.judge("write") as judge:
+        judge.execute("insert into internal._progress values ('Zelle ä', 'log', 0, 7)")
+    with warehouse.connect("look", read_only=True) as connection:
+        assert connection.execute("select cell_id from _progress").fetchall() == [("Zelle ä",)]
+
+
 def test_the_first_connection_that_has_broken_gives_up_all_that_are_idle(
     warehouse: Postgres, postgres_database: Database
 ) -> None:

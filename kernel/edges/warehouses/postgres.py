@@ -184,8 +184,10 @@ class Postgres:
         """
         load_extension(connection, "postgres_scanner")
         connection.execute(f"set pg_connection_limit = {LOOKS}")
-        password, address = sql_text(self._password or ""), sql_text(self._conninfo(self._further))
-        connection.execute(f"create or replace temporary secret judge (type postgres, password {password})")
+        address = sql_text(self._conninfo(self._further))
+        # An empty password would hide PGPASSWORD.
+        password = f", password {sql_text(self._password)}" if self._password else ""
+        connection.execute(f"create or replace temporary secret judge (type postgres{password})")
         connection.execute(f"attach {address} as {ATTACHED} (type postgres, read_only, secret judge)")
         unlock_objects(connection, self._settings)
 

@@ -232,6 +232,15 @@ def test_a_wrong_password_is_one_line_that_does_not_show_it(postgres_database: D
     assert "hush" not in line
 
 
+def test_the_password_may_stand_where_those_who_know_postgresql_put_it(
+    postgres_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", postgres_database.password)
+    warehouse = made(open_warehouse(at(postgres_database, tmp_path, warehouse_password=None)))
+    with warehouse.connect("look", read_only=True) as connection:
+        assert connection.execute("from _progress").fetchall() == []
+
+
 def test_a_missing_password_is_one_line(postgres_database: Database, tmp_path: Path) -> None:
     assert "no password supplied" in refused(at(postgres_database, tmp_path, warehouse_password=None))
 
